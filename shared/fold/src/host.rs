@@ -1,0 +1,253 @@
+//! One fold over one partition.
+
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use stockade_log::{NewRecord, Record, Route, partition_of};
+use stockade_model::{Cause, DeadLetter, Envelope, Payload, Position, Timestamp, Topic};
+
+use crate::{Fold, row::PartitionRow};
+
+/// One record as a fold sees it.
+pub struct Input<'a> {
+    /// What it says.
+    pub payload: &'a Payload,
+    /// Its headers.
+    pub envelope: &'a Envelope,
+    /// Its offset.
+    pub offset: u64,
+    /// Its position as the cause of outputs, with index 0.
+    pub position: Position,
+    /// Record time, never going back.
+    pub time: Timestamp,
+}
+
+/// Where an output goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dest {
+    /// The partition of this key.
+    Key(String),
+    /// Every partition of the topic.
+    All,
+}
+
+/// What a fold gives back for a record.
+pub struct Out<E> {
+    outputs: Vec<(Topic, Dest, Payload)>,
+    effects: Vec<E>,
+    /// Overrides the id of the cause that outputs carry on; by default the input's own cause, or the input itself.
+    cause: Option<Cause>,
+}
+
+impl<E> Out<E> {
+    fn new() -> Self {
+        Self { outputs: Vec::new(), effects: Vec::new(), cause: None }
+    }
+    /// Sends `payload` to `topic`.
+    pub fn emit(&mut self, topic: Topic, dest: Dest, payload: Payload) {
+        self.outputs.push((topic, dest, payload));
+    }
+    /// Tells this process something.
+    pub fn effect(&mut self, effect: E) {
+        self.effects.push(effect);
+    }
+    /// Sets the cause of all outputs of this record.
+    pub fn caused_by(&mut self, cause: Cause) {
+        self.cause = Some(cause);
+    }
+}
+
+/// A record that cannot be processed.
+struct Poison {
+    envelope: Envelope,
+    code: &'static str,
+    detail: String,
+}
+
+/// Where a changed row lives: table name and key.
+type RowId = (u8, Vec<u8>);
+
+/// Runs one fold over one partition.
+pub struct Host<F: Fold> {
+    /// The fold.
+    pub fold: F,
+    name: &'static str,
+    input: Topic,
+    partition: u32,
+    generation: u32,
+    lanes: u32,
+    row: PartitionRow,
+    /// Rows changed and not known to be flushed, with the offset of the last change.
+    dirty: FxHashMap<RowId, u64>,
+}
+
+impl<F: Fold> Host<F> {
+    /// A host for `partition` of `input`; `lanes` is the number of partitions of supplier-keyed topics.
+    pub fn new(name: &'static str, input: Topic, partition: u32, generation: u32, lanes: u32, fold: F) -> Self {
+        Self {
+            fold,
+            name,
+            input,
+            partition,
+            generation,
+            lanes,
+            row: PartitionRow::default(),
+            dirty: FxHashMap::default(),
+        }
+    }
+
+    /// Next input offset.
+    pub fn next(&self) -> u64 {
+        self.row.next
+    }
+    /// Highest record time seen.
+    pub fn clock(&self) -> Timestamp {
+        Timestamp::from_ms(self.row.clock_ms)
+    }
+
+    pub(crate) fn load_partition_row(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.row = PartitionRow::decode(bytes)?;
+        Ok(())
+    }
+    pub(crate) fn load_row(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
+        let (name, key) = key.split_first().ok_or("an empty row key")?;
+        match self.fold.tables().into_iter().find(|table| table.name() == *name) {
+            Some(table) => table.load(key, value),
+            None => Err(format!("a row of table {name}, which {} does not have in this build", self.name)),
+        }
+    }
+    pub(crate) fn partition_row(&self) -> Bytes {
+        self.row.encode().into()
+    }
+    /// The rows changed at or after `from`, as they are now.
+    pub(crate) fn changed_rows(&mut self, from: u64) -> Vec<(Bytes, Option<Bytes>)> {
+        let mut rows = Vec::new();
+        let tables = self.fold.tables();
+        for ((name, key), _) in self.dirty.iter().filter(|(_, offset)| **offset >= from) {
+            let Some(table) = tables.iter().find(|table| table.name() == *name) else { continue };
+            let mut full = Vec::with_capacity(key.len() + 1);
+            full.push(*name);
+            full.extend(key);
+            rows.push((full.into(), table.encode(key).map(Bytes::from)));
+        }
+        rows
+    }
+    /// Forgets changes that someone flushed: those before `offset`.
+    pub(crate) fn forget_changes_before(&mut self, offset: u64) {
+        self.dirty.retain(|_, changed| *changed >= offset);
+    }
+
+    /// Applies one record; outputs are ready to be appended, in order. A record below the position is a redelivery
+    /// and does nothing.
+    pub fn apply(&mut self, record: &Record, effects: &mut Vec<F::Effect>) -> Vec<NewRecord> {
+        if record.offset < self.row.next {
+            return Vec::new();
+        }
+        self.row.next = record.offset + 1;
+        self.row.clock_ms = self.row.clock_ms.max(record.time_ms);
+        let mut out = Out::new();
+        let position = Position {
+            fold: self.name.to_owned(),
+            partition: self.partition,
+            generation: self.generation,
+            offset: record.offset,
+            index: 0,
+        };
+        let envelope = match self.open(record) {
+            Ok(None) => return Vec::new(),
+            Ok(Some((envelope, payload))) => {
+                let input = Input {
+                    payload: &payload,
+                    envelope: &envelope,
+                    offset: record.offset,
+                    position: position.clone(),
+                    time: self.clock(),
+                };
+                self.fold.apply(&input, &mut out);
+                envelope
+            }
+            Err(poison) => {
+                let Poison { envelope, code, detail } = *poison;
+                metrics::counter!("stockade_fold_dead_letters_total", "fold" => self.name, "reason" => code).increment(1);
+                out.emit(Topic::DeadLetters, Dest::Key(String::new()), self.dead_letter(record, &envelope, code, detail));
+                envelope
+            }
+        };
+        for table in self.fold.tables() {
+            let name = table.name();
+            self.dirty.extend(table.take_dirty().into_iter().map(|key| ((name, key), record.offset)));
+        }
+        effects.append(&mut out.effects);
+        self.seal(out, &envelope, position)
+    }
+
+    /// Decodes a record; `Ok(None)` when its position was seen before.
+    fn open(&mut self, record: &Record) -> Result<Option<(Envelope, Payload)>, Box<Poison>> {
+        let headers = record.headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+        let envelope = Envelope::from_headers(headers).map_err(|detail| {
+            Box::new(Poison { envelope: Envelope::default(), code: "bad_header", detail })
+        })?;
+        let lanes = self.input.partitions(self.lanes);
+        if !record.key.is_empty() && partition_of(&record.key, lanes) != self.partition {
+            let detail = format!("its key belongs to partition {}", partition_of(&record.key, lanes));
+            return Err(Box::new(Poison { envelope, code: "wrong_partition", detail }));
+        }
+        if let Some(position) = &envelope.position {
+            let seen = self.row.seen.entry(position.fold.clone()).or_default();
+            let last = seen.entry(position.partition).or_insert((0, 0, 0));
+            // The first output of all has index 1, see `seal`, so (0, 0, 0) is before everything.
+            if position.order() <= *last {
+                return Ok(None);
+            }
+            *last = position.order();
+        }
+        match Payload::decode(&envelope.kind, &record.value) {
+            Ok(payload) => Ok(Some((envelope, payload))),
+            Err(error) => {
+                Err(Box::new(Poison { envelope, code: "undecodable", detail: error.to_string() }))
+            }
+        }
+    }
+
+    fn dead_letter(&self, record: &Record, envelope: &Envelope, code: &str, detail: String) -> Payload {
+        Payload::DeadLetter(DeadLetter {
+            topic: self.input.name().to_owned(),
+            partition: self.partition,
+            offset: record.offset,
+            code: code.to_owned(),
+            detail,
+            kind: envelope.kind.clone(),
+            value: String::from_utf8_lossy(&record.value).into_owned(),
+        })
+    }
+
+    /// Numbers the outputs, from 1, and gives them their headers.
+    fn seal(&self, out: Out<F::Effect>, input: &Envelope, mut position: Position) -> Vec<NewRecord> {
+        let cause = out.cause.or_else(|| input.cause.clone()).unwrap_or_else(|| Cause {
+            id: if input.id.is_empty() { position.to_string() } else { input.id.clone() },
+            time: self.clock(),
+        });
+        let mut records = Vec::with_capacity(out.outputs.len());
+        for (topic, dest, payload) in out.outputs {
+            position.index += 1;
+            let mut envelope = Envelope::new(payload.kind(), position.to_string(), self.name);
+            envelope.position = Some(position.clone());
+            envelope.cause = Some(cause.clone());
+            envelope.traceparent.clone_from(&input.traceparent);
+            let value: Bytes = payload.encode().into();
+            let record = |route, key: Bytes| NewRecord {
+                topic: topic.name(),
+                route,
+                key,
+                headers: envelope.headers(),
+                value: value.clone(),
+            };
+            match dest {
+                Dest::Key(key) => records.push(record(Route::Key, key.into())),
+                Dest::All => records.extend(
+                    (0..topic.partitions(self.lanes)).map(|lane| record(Route::Partition(lane), Bytes::new())),
+                ),
+            }
+        }
+        records
+    }
+}

@@ -1,0 +1,97 @@
+//! Drives a worker on a runtime.
+
+use std::{future::Future, time::Duration};
+
+use stockade_log::{Ack, Clock, LogError, NewRecord, ReadLimit, Remedy, SharedLog};
+use stockade_model::Timestamp;
+
+use crate::{Board, Fold, Worker};
+
+/// How long a quiet worker lets changes wait for their flush.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(500);
+/// Pause before an append that was refused for a full queue is tried again.
+const RETRY_PAUSE: Duration = Duration::from_millis(2);
+
+/// Why a worker stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("fold {fold} stopped: {source}")]
+pub struct RunError {
+    /// The fold.
+    pub fold: &'static str,
+    /// The reason.
+    #[source]
+    pub source: LogError,
+}
+
+/// Takes the effects of a fold, by partition and in order.
+pub trait Effects<E>: Send + 'static {
+    /// Called after each batch, before its outputs are acknowledged.
+    fn take(&mut self, partition: u32, effects: Vec<E>);
+}
+
+impl<E, T: FnMut(u32, Vec<E>) + Send + 'static> Effects<E> for T {
+    fn take(&mut self, partition: u32, effects: Vec<E>) {
+        self(partition, effects);
+    }
+}
+
+/// Runs `worker` until `shutdown` resolves, then flushes once more. One task owns everything by value; a failed
+/// append stops the fold, because sends must be gapless.
+pub async fn run<F: Fold>(
+    mut worker: Worker<F>,
+    log: SharedLog,
+    clock: Clock,
+    board: Board,
+    mut effects: impl Effects<F::Effect>,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), RunError> {
+    let (name, ack) = (worker.spec().name, worker.spec().ack);
+    let failed = |source| RunError { fold: name, source };
+    tokio::pin!(shutdown);
+    let mut flush_at = tokio::time::Instant::now() + FLUSH_INTERVAL;
+    loop {
+        if let Some(step) = worker.step(ReadLimit::default()).map_err(failed)? {
+            for (partition, batch) in step.effects {
+                effects.take(partition, batch);
+            }
+            send(&log, step.outputs, ack).await.map_err(failed)?;
+            for (partition, next) in step.moved {
+                board.report(name, partition, next);
+            }
+            worker.flush(false).map_err(failed)?;
+            // A busy fold must still let others run and see the shutdown.
+            tokio::task::consume_budget().await;
+        } else {
+            let now = Timestamp::from_ms(clock());
+            send(&log, worker.ticks(now), Ack::Ordered).await.map_err(failed)?;
+            let deadline = worker.deadline().map_or(FLUSH_INTERVAL, |due| {
+                Duration::from_millis((due.ms() - now.ms()).clamp(1, 500) as u64)
+            });
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                () = worker.wait() => {}
+                () = tokio::time::sleep_until(flush_at) => {}
+                () = tokio::time::sleep(deadline) => {}
+            }
+        }
+        if tokio::time::Instant::now() >= flush_at {
+            worker.flush(true).map_err(failed)?;
+            worker.prune().map_err(failed)?;
+            flush_at = tokio::time::Instant::now() + FLUSH_INTERVAL;
+        }
+    }
+    worker.flush(true).map_err(failed)
+}
+
+async fn send(log: &SharedLog, outputs: Vec<NewRecord>, ack: Ack) -> Result<(), LogError> {
+    if outputs.is_empty() {
+        return Ok(());
+    }
+    loop {
+        match log.append(outputs.clone(), ack).await {
+            Err(error) if error.remedy() == Remedy::Retry => tokio::time::sleep(RETRY_PAUSE).await,
+            other => return other.map(|_| ()),
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! All partitions of one fold in this process.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use stockade_log::{
+    Ack, Commit, Consumer, Event, LogError, Mode, NewRecord, ReadLimit, Remedy, Role, Route, SharedLog,
+};
+use stockade_model::{Envelope, Payload, Tick, Timestamp, Topic, time::SECOND_MS};
+
+use crate::{Fold, Host};
+
+/// Outputs a reader keeps for a takeover; past it, it takes over from the changelog instead.
+const RETAINED_BYTES_MAX: usize = 32 << 20;
+
+/// What a fold is called and what it reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// Name of the fold: its consumer group, its changelog, the `fold` of its positions.
+    pub name: &'static str,
+    /// Its input.
+    pub input: Topic,
+    /// Whether this process follows all partitions or only those it owns.
+    pub mode: Mode,
+    /// Partitions of supplier-keyed topics.
+    pub lanes: u32,
+    /// What the acknowledgement of its outputs must mean before it goes on.
+    pub ack: Ack,
+    /// Flush after this many records of a partition.
+    pub flush_records: u64,
+}
+
+struct Lane<F: Fold> {
+    host: Host<F>,
+    role: Role,
+    /// Outputs not known to be flushed by an owner, with the offset of their cause. Only readers fill it.
+    retained: VecDeque<(u64, NewRecord)>,
+    retained_bytes: usize,
+    /// Too much was retained: take over from the changelog.
+    overflowed: bool,
+    /// Next offset of the last commit known, by whoever.
+    flushed: u64,
+    /// Deadline of the last tick appended, and when.
+    ticked: Option<(Timestamp, Timestamp)>,
+}
+
+/// What one step asks of the driver: append `outputs` in order and wait for the acknowledgement before the next step.
+pub struct Step<E> {
+    /// Outputs to append.
+    pub outputs: Vec<NewRecord>,
+    /// Effects by partition, in order.
+    pub effects: Vec<(u32, Vec<E>)>,
+    /// Partition and next offset of every partition that moved.
+    pub moved: Vec<(u32, u64)>,
+}
+
+/// Owns all hosts of one fold in this process.
+pub struct Worker<F: Fold> {
+    spec: Spec,
+    log: SharedLog,
+    consumer: Box<dyn Consumer>,
+    make: Box<dyn Fn(u32) -> F + Send>,
+    lanes: BTreeMap<u32, Lane<F>>,
+}
+
+impl<F: Fold> Worker<F> {
+    /// Joins the fold's group; `make` builds the empty fold of a partition.
+    pub fn join(spec: Spec, log: SharedLog, make: impl Fn(u32) -> F + Send + 'static) -> Result<Self, LogError> {
+        let consumer = log.join(spec.name, spec.input.name(), spec.mode)?;
+        Ok(Self { spec, log, consumer, make: Box::new(make), lanes: BTreeMap::new() })
+    }
+
+    /// What it runs.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// The hosts by partition.
+    pub fn hosts(&self) -> impl Iterator<Item = (u32, &Host<F>)> {
+        self.lanes.iter().map(|(partition, lane)| (*partition, &lane.host))
+    }
+
+    /// Takes the next assignment change or batch; `None` when there is nothing to do.
+    pub fn step(&mut self, limit: ReadLimit) -> Result<Option<Step<F::Effect>>, LogError> {
+        match self.consumer.try_next(limit)? {
+            None => Ok(None),
+            Some(Event::Assigned { partition, role }) => self.assigned(partition, role).map(Some),
+            Some(Event::Batch { partition, records }) => {
+                let mut step = Step { outputs: Vec::new(), effects: Vec::new(), moved: Vec::new() };
+                let Some(lane) = self.lanes.get_mut(&partition) else { return Ok(Some(step)) };
+                let mut effects = Vec::new();
+                for record in &records {
+                    let outputs = lane.host.apply(record, &mut effects);
+                    if matches!(lane.role, Role::Owner(_)) {
+                        step.outputs.extend(outputs);
+                    } else {
+                        lane.retain(record.offset, outputs);
+                    }
+                }
+                step.effects.push((partition, effects));
+                step.moved.push((partition, lane.host.next()));
+                Ok(Some(step))
+            }
+        }
+    }
+
+    fn assigned(&mut self, partition: u32, role: Role) -> Result<Step<F::Effect>, LogError> {
+        let mut step = Step { outputs: Vec::new(), effects: Vec::new(), moved: Vec::new() };
+        tracing::debug!(fold = self.spec.name, partition, ?role, "assigned");
+        if role == Role::None {
+            self.lanes.remove(&partition);
+            return Ok(step);
+        }
+        let promoted = matches!(role, Role::Owner(_));
+        if promoted && self.lanes.get(&partition).is_some_and(|lane| lane.overflowed) {
+            self.lanes.remove(&partition);
+        }
+        if !self.lanes.contains_key(&partition) {
+            let (lane, effects) = self.restore(partition)?;
+            self.consumer.seek(partition, lane.host.next());
+            step.effects.push((partition, effects));
+            step.moved.push((partition, lane.host.next()));
+            self.lanes.insert(partition, lane);
+        }
+        let committed = self.log.committed(self.spec.name, partition)?;
+        if let Some(lane) = self.lanes.get_mut(&partition) {
+            lane.role = role;
+            lane.flushed_up_to(committed.map_or(0, |c| c.next_offset));
+            if promoted {
+                // What the former owner may not have sent. Receivers skip what they have seen.
+                step.outputs.extend(lane.retained.drain(..).map(|(_, record)| record));
+                lane.retained_bytes = 0;
+            }
+        }
+        Ok(step)
+    }
+
+    /// State as of the last commit.
+    fn restore(&self, partition: u32) -> Result<(Lane<F>, Vec<F::Effect>), LogError> {
+        let name = self.spec.name;
+        let generation = self.log.generation(self.spec.input.name())?;
+        let mut host =
+            Host::new(name, self.spec.input, partition, generation, self.spec.lanes, (self.make)(partition));
+        let mut wrong = None;
+        let committed = self.log.committed(name, partition)?;
+        if let Some(committed) = &committed {
+            wrong = host.load_partition_row(&committed.row).err();
+        }
+        self.log.changelog(name, partition, &mut |key, value| {
+            if let Err(error) = host.load_row(key, value) {
+                wrong.get_or_insert(error);
+            }
+        })?;
+        if let Some(error) = wrong {
+            return Err(LogError::Stopped(format!("the changelog of {name}/{partition} cannot be restored: {error}")));
+        }
+        let mut effects = Vec::new();
+        host.fold.restored(&mut effects);
+        let lane = Lane {
+            flushed: host.next(),
+            host,
+            role: Role::Reader,
+            retained: VecDeque::new(),
+            retained_bytes: 0,
+            overflowed: false,
+            ticked: None,
+        };
+        Ok((lane, effects))
+    }
+
+    /// Flushes the owned partitions that have moved by `flush_records`, or all that moved when `force`. Call it only
+    /// when every output so far is acknowledged.
+    pub fn flush(&mut self, force: bool) -> Result<(), LogError> {
+        for (partition, lane) in &mut self.lanes {
+            let Role::Owner(epoch) = lane.role else { continue };
+            let moved = lane.host.next().saturating_sub(lane.flushed);
+            if moved == 0 || (!force && moved < self.spec.flush_records) {
+                continue;
+            }
+            let commit = Commit {
+                group: self.spec.name,
+                partition: *partition,
+                epoch,
+                next_offset: lane.host.next(),
+                row: lane.host.partition_row(),
+                rows: lane.host.changed_rows(lane.flushed),
+            };
+            match self.log.commit(commit) {
+                Ok(()) => lane.flushed_up_to(lane.host.next()),
+                // Someone else took over; the consumer will say so. Until then, follow along as a reader.
+                Err(error) if error.remedy() == Remedy::Fenced => {
+                    tracing::warn!(fold = self.spec.name, partition, %error, "flush refused");
+                    lane.role = Role::Reader;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Learns what owners elsewhere have flushed, so that readers can forget it.
+    pub fn prune(&mut self) -> Result<(), LogError> {
+        for (partition, lane) in self.lanes.iter_mut().filter(|(_, lane)| lane.role == Role::Reader) {
+            if let Some(committed) = self.log.committed(self.spec.name, *partition)? {
+                lane.flushed_up_to(committed.next_offset);
+            }
+        }
+        Ok(())
+    }
+
+    /// The earliest deadline of any owned partition for which no tick is under way.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.lanes.values().filter_map(Lane::tick_wanted).min()
+    }
+
+    /// Ticks for owned partitions whose deadline has passed at `now`; at most one a second per partition.
+    pub fn ticks(&mut self, now: Timestamp) -> Vec<NewRecord> {
+        let mut ticks = Vec::new();
+        for (partition, lane) in &mut self.lanes {
+            let Some(due) = lane.tick_wanted().filter(|due| *due <= now) else { continue };
+            let wanted = lane.host.fold.deadline().unwrap_or(due);
+            lane.ticked = Some((wanted, now));
+            let payload = Payload::Tick(Tick { due: wanted });
+            ticks.push(NewRecord {
+                topic: self.spec.input.name(),
+                route: Route::Partition(*partition),
+                key: Bytes::new(),
+                headers: Envelope::new(payload.kind(), "", self.spec.name).headers(),
+                value: payload.encode().into(),
+            });
+        }
+        ticks
+    }
+
+    /// Waits until `step` may have something to do.
+    pub async fn wait(&mut self) {
+        self.consumer.wait().await;
+    }
+}
+
+impl<F: Fold> Lane<F> {
+    fn retain(&mut self, offset: u64, outputs: Vec<NewRecord>) {
+        if self.overflowed || offset < self.flushed {
+            return;
+        }
+        self.retained_bytes += outputs.iter().map(NewRecord::size).sum::<usize>();
+        self.retained.extend(outputs.into_iter().map(|record| (offset, record)));
+        if self.retained_bytes > RETAINED_BYTES_MAX {
+            self.overflowed = true;
+            self.retained.clear();
+            self.retained_bytes = 0;
+        }
+    }
+
+    /// Someone flushed everything before `next`.
+    fn flushed_up_to(&mut self, next: u64) {
+        self.flushed = self.flushed.max(next);
+        while self.retained.front().is_some_and(|(offset, _)| *offset < self.flushed) {
+            self.retained_bytes -= self.retained.pop_front().map_or(0, |(_, record)| record.size());
+        }
+        self.host.forget_changes_before(self.flushed);
+    }
+
+    /// When this lane next wants a tick: its fold's deadline, but not before a second after the last one.
+    fn tick_wanted(&self) -> Option<Timestamp> {
+        let due = self.host.fold.deadline().filter(|_| matches!(self.role, Role::Owner(_)))?;
+        match self.ticked {
+            Some((_, at)) => Some(due.max(at.plus_ms(SECOND_MS))),
+            None => Some(due),
+        }
+    }
+}

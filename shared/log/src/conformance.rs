@@ -1,0 +1,426 @@
+//! One suite for every adapter: each case is a promise of the contract, by name.
+//!
+//! An adapter's test calls [`run`] with a [`Fixture`]. Cases use topics of their own, so they may share one log.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    Ack, Bounds, Clock, Commit, Consumer, Event, LogError, Mode, NewRecord, ReadLimit, Record, Remedy, Role, Route,
+    SharedLog, TopicSpec,
+};
+
+/// How the suite opens and restarts an adapter.
+pub trait Fixture {
+    /// Opens the log with this clock, over what earlier opens left behind.
+    fn open(&mut self, clock: Clock) -> SharedLog;
+}
+
+/// A clock that tests move.
+#[derive(Clone, Default)]
+pub struct ManualClock(Arc<AtomicI64>);
+
+impl ManualClock {
+    /// Sets the time.
+    pub fn set(&self, ms: i64) {
+        self.0.store(ms, Ordering::SeqCst);
+    }
+    /// As the log wants it.
+    pub fn clock(&self) -> Clock {
+        let time = self.0.clone();
+        Arc::new(move || time.load(Ordering::SeqCst))
+    }
+}
+
+/// What a case gets.
+pub struct Bench<'a> {
+    fixture: &'a mut dyn Fixture,
+    /// The clock of every log it opens.
+    pub clock: ManualClock,
+    log: Option<SharedLog>,
+}
+
+impl Bench<'_> {
+    fn log(&self) -> SharedLog {
+        match &self.log {
+            Some(log) => log.clone(),
+            None => unreachable!("a bench always has a log between restarts"),
+        }
+    }
+    fn restart(&mut self) -> SharedLog {
+        drop(self.log.take());
+        let log = self.fixture.open(self.clock.clock());
+        self.log = Some(log.clone());
+        log
+    }
+    fn topic(&self, name: &'static str, partitions: u32) -> TopicSpec {
+        let spec = TopicSpec { name, partitions, retention_ms: Some(1_000) };
+        check(self.log().ensure_topic(&spec));
+        spec
+    }
+}
+
+type Case = (&'static str, fn(&mut Bench<'_>));
+
+/// Every case, by the promise it holds.
+pub const CASES: &[Case] = &[
+    ("records of one append lie contiguously and in order", contiguous),
+    ("one key always lands in one partition, a number is obeyed", routing),
+    ("record times never go back even if the clock does", monotone_time),
+    ("what was acknowledged is there after a restart, with the next offset after it", restart),
+    ("a consumer starts at the committed offset after a restart", resume),
+    ("two members share the partitions and a third takes some over", sharing),
+    ("a member of mode all reads everything and is promoted when the owner leaves", promotion),
+    ("a commit with an old epoch is fenced and changes nothing", fencing),
+    ("epochs grow across restarts", epochs_survive),
+    ("a commit never moves back", backwards),
+    ("rows, partition row and offset are committed together and survive a restart", commit_together),
+    ("the changelog gives the last value of each key and no deleted ones", compaction),
+    ("retention takes old records and only those, and says where it now begins", retention),
+    ("the next offset survives when everything is old and the log restarts", retention_restart),
+    ("a batch that can never fit is rejected, not retried", too_large),
+    ("an unknown topic or partition is rejected", unknown),
+    ("a topic with another number of partitions is refused with the remedy", mismatch),
+    ("small reads walk through everything exactly once", small_reads),
+    ("old records are read back from storage as they were written", cold_reads),
+    ("a closed log refuses appends", closed),
+];
+
+/// Runs every case against a fresh fixture each.
+pub fn run(mut fixture: impl FnMut() -> Box<dyn Fixture>) {
+    for (name, case) in CASES {
+        let mut fixture = fixture();
+        let clock = ManualClock::default();
+        clock.set(1_000_000);
+        let mut bench = Bench { fixture: fixture.as_mut(), clock, log: None };
+        bench.restart();
+        eprintln!("log conformance: {name}");
+        case(&mut bench);
+    }
+}
+
+#[track_caller]
+fn check<T>(result: Result<T, LogError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn record(topic: &'static str, route: Route, key: &str, value: &str) -> NewRecord {
+    NewRecord {
+        topic,
+        route,
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        headers: vec![("ce_type", format!("type of {value}"))],
+        value: Bytes::copy_from_slice(value.as_bytes()),
+    }
+}
+
+fn fill(log: &SharedLog, topic: &'static str, partition: u32, values: std::ops::Range<u32>) {
+    let batch = values.map(|v| record(topic, Route::Partition(partition), "k", &v.to_string())).collect();
+    check(log.append(batch, Ack::Durable).wait());
+}
+
+fn values(records: &[Record]) -> Vec<String> {
+    records.iter().map(|r| String::from_utf8_lossy(&r.value).into_owned()).collect()
+}
+
+/// Everything the consumer has now: roles by partition, and values by partition.
+fn drain(consumer: &mut dyn Consumer, partitions: usize) -> (Vec<Option<Role>>, Vec<Vec<String>>) {
+    let (mut roles, mut seen) = (vec![None; partitions], vec![Vec::new(); partitions]);
+    while let Some(event) = check(consumer.try_next(ReadLimit::default())) {
+        match event {
+            Event::Assigned { partition, role } => roles[partition as usize] = Some(role),
+            Event::Batch { partition, records } => seen[partition as usize].extend(values(&records)),
+        }
+    }
+    (roles, seen)
+}
+
+fn epoch(role: Option<Role>) -> u64 {
+    match role {
+        Some(Role::Owner(epoch)) => epoch,
+        other => panic!("expected to be the owner, got {other:?}"),
+    }
+}
+
+fn commit(partition: u32, epoch: u64, next_offset: u64, rows: &[(&str, Option<&str>)]) -> Commit {
+    let bytes = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+    Commit {
+        group: "g",
+        partition,
+        epoch,
+        next_offset,
+        row: bytes(&format!("row at {next_offset}")),
+        rows: rows.iter().map(|(key, value)| (bytes(key), value.map(bytes))).collect(),
+    }
+}
+
+fn changelog(log: &SharedLog, partition: u32) -> Vec<(String, String)> {
+    let mut rows = Vec::new();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    check(log.changelog("g", partition, &mut |key, value| rows.push((text(key), text(value)))));
+    rows
+}
+
+fn contiguous(bench: &mut Bench<'_>) {
+    bench.topic("t", 2);
+    let log = bench.log();
+    let batch = (0..10).map(|i| record("t", Route::Partition(i % 2), "k", &i.to_string())).collect();
+    let placed = check(log.append(batch, Ack::Durable).wait());
+    let expected: Vec<(u32, u64)> = (0..10).map(|i| (i % 2, u64::from(i / 2))).collect();
+    assert_eq!(placed.iter().map(|p| (p.partition, p.offset)).collect::<Vec<_>>(), expected);
+    let records = check(log.read("t", 1, 0, ReadLimit::default()));
+    assert_eq!(values(&records), ["1", "3", "5", "7", "9"]);
+    assert_eq!(records[2].headers[0].1, "type of 5");
+    assert_eq!(records.iter().map(|r| r.offset).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+}
+
+fn routing(bench: &mut Bench<'_>) {
+    bench.topic("t", 5);
+    let log = bench.log();
+    for key in ["a", "b", "c", "supplier-17"] {
+        let batch = vec![record("t", Route::Key, key, "1"), record("t", Route::Key, key, "2")];
+        let placed = check(log.append(batch, Ack::Ordered).wait());
+        assert_eq!(placed[0].partition, placed[1].partition);
+        assert_eq!(placed[0].partition, crate::partition_of(key.as_bytes(), 5));
+    }
+}
+
+fn monotone_time(bench: &mut Bench<'_>) {
+    bench.topic("t", 1);
+    fill(&bench.log(), "t", 0, 0..1);
+    bench.clock.set(500_000);
+    fill(&bench.log(), "t", 0, 1..2);
+    let log = bench.restart();
+    bench.topic("t", 1);
+    fill(&log, "t", 0, 2..3);
+    let times: Vec<i64> = check(log.read("t", 0, 0, ReadLimit::default())).iter().map(|r| r.time_ms).collect();
+    assert_eq!(times, [1_000_000; 3]);
+}
+
+fn restart(bench: &mut Bench<'_>) {
+    bench.topic("t", 1);
+    fill(&bench.log(), "t", 0, 0..3_000);
+    let log = bench.restart();
+    bench.topic("t", 1);
+    assert_eq!(check(log.bounds("t", 0)), Bounds { first: 0, end: 3_000 });
+    fill(&log, "t", 0, 3_000..3_001);
+    let last = check(log.read("t", 0, 2_999, ReadLimit::default()));
+    assert_eq!(values(&last), ["2999", "3000"]);
+}
+
+fn resume(bench: &mut Bench<'_>) {
+    bench.topic("t", 1);
+    fill(&bench.log(), "t", 0, 0..5);
+    let mut consumer = check(bench.log().join("g", "t", Mode::Owned));
+    let (roles, _) = drain(consumer.as_mut(), 1);
+    check(bench.log().commit(commit(0, epoch(roles[0]), 3, &[])));
+    drop(consumer);
+    let log = bench.restart();
+    bench.topic("t", 1);
+    let mut consumer = check(log.join("g", "t", Mode::Owned));
+    assert_eq!(drain(consumer.as_mut(), 1).1[0], ["3", "4"]);
+    consumer.seek(0, 1);
+    assert_eq!(drain(consumer.as_mut(), 1).1[0], ["1", "2", "3", "4"]);
+}
+
+fn sharing(bench: &mut Bench<'_>) {
+    bench.topic("t", 6);
+    let log = bench.log();
+    let mut members: Vec<Box<dyn Consumer>> = Vec::new();
+    let mut owner = [None; 6];
+    let mut held = [0; 6];
+    for count in 1..=3 {
+        members.push(check(log.join("g", "t", Mode::Owned)));
+        for (index, member) in members.iter_mut().enumerate() {
+            for (partition, role) in drain(member.as_mut(), 6).0.into_iter().enumerate() {
+                if let Some(Role::Owner(epoch)) = role {
+                    assert!(epoch > held[partition], "epochs must grow");
+                    (owner[partition], held[partition]) = (Some(index), epoch);
+                }
+            }
+        }
+        for index in 0..count {
+            assert_eq!(owner.iter().filter(|o| **o == Some(index)).count(), 6 / count);
+        }
+    }
+}
+
+fn promotion(bench: &mut Bench<'_>) {
+    bench.topic("t", 1);
+    let log = bench.log();
+    let mut first = check(log.join("g", "t", Mode::All));
+    let mut second = check(log.join("g", "t", Mode::All));
+    fill(&log, "t", 0, 0..2);
+    let (roles, seen) = drain(first.as_mut(), 1);
+    assert!(matches!(roles[0], Some(Role::Owner(_))) && seen[0].len() == 2);
+    let (roles, seen) = drain(second.as_mut(), 1);
+    assert!(roles[0] == Some(Role::Reader) && seen[0].len() == 2);
+    drop(first);
+    fill(&log, "t", 0, 2..3);
+    let (roles, seen) = drain(second.as_mut(), 1);
+    assert!(matches!(roles[0], Some(Role::Owner(_))));
+    assert_eq!(seen[0], ["2"], "a promotion does not read again");
+}
+
+fn fencing(bench: &mut Bench<'_>) {
+    bench.topic("t", 1);
+    let log = bench.log();
+    fill(&log, "t", 0, 0..9);
+    let mut stalled = check(log.join("g", "t", Mode::Owned));
+    let old = epoch(drain(stalled.as_mut(), 1).0[0]);
+    check(log.commit(commit(0, old, 2, &[("a", Some("kept"))])));
+    drop(stalled);
+    let mut next = check(log.join("g", "t", Mode::Owned));
+    let new = epoch(drain(next.as_mut(), 1).0[0]);
+    assert!(new > old);
+    let refused = log.commit(commit(0, old, 5, &[("a", Some("stale"))]));
+    assert_eq!(refused.map_err(|e| e.remedy()), Err(Remedy::Fenced));
+    assert_eq!(changelog(&log, 0), [("a".to_owned(), "kept".to_owned())]);
+    assert_eq!(check(log.committed("g", 0)).map(|c| c.next_offset), Some(2));
+    check(log.commit(commit(0, new, 5, &[])));
+}
+
+fn epochs_survive(bench: &mut Bench<'_>) {
+    bench.topic("t", 1);
+    let mut consumer = check(bench.log().join("g", "t", Mode::Owned));
+    let before = epoch(drain(consumer.as_mut(), 1).0[0]);
+    check(bench.log().commit(commit(0, before, 0, &[])));
+    drop(consumer);
+    let log = bench.restart();
+    bench.topic("t", 1);
+    let mut consumer = check(log.join("g", "t", Mode::Owned));
+    assert!(epoch(drain(consumer.as_mut(), 1).0[0]) > before);
+}
+
+fn backwards(bench: &mut Bench<'_>) {
+    bench.topic("t", 1);
+    let log = bench.log();
+    let mut consumer = check(log.join("g", "t", Mode::Owned));
+    let epoch = epoch(drain(consumer.as_mut(), 1).0[0]);
+    check(log.commit(commit(0, epoch, 7, &[])));
+    let refused = log.commit(commit(0, epoch, 6, &[("a", Some("old"))]));
+    assert_eq!(refused.map_err(|e| e.kind()), Err("backwards"));
+    assert!(changelog(&log, 0).is_empty());
+}
+
+fn commit_together(bench: &mut Bench<'_>) {
+    bench.topic("t", 2);
+    let mut consumer = check(bench.log().join("g", "t", Mode::Owned));
+    let epoch = epoch(drain(consumer.as_mut(), 2).0[1]);
+    check(bench.log().commit(commit(1, epoch, 4, &[("a", Some("1")), ("b", Some("2"))])));
+    drop(consumer);
+    let log = bench.restart();
+    bench.topic("t", 2);
+    let committed = check(log.committed("g", 1));
+    assert_eq!(committed.map(|c| (c.next_offset, c.row)), Some((4, Bytes::from_static(b"row at 4"))));
+    assert_eq!(changelog(&log, 1).len(), 2);
+    assert!(changelog(&log, 0).is_empty() && check(log.committed("g", 0)).is_none());
+}
+
+fn compaction(bench: &mut Bench<'_>) {
+    bench.topic("t", 1);
+    let log = bench.log();
+    let mut consumer = check(log.join("g", "t", Mode::Owned));
+    let epoch = epoch(drain(consumer.as_mut(), 1).0[0]);
+    check(log.commit(commit(0, epoch, 1, &[("a", Some("1")), ("b", Some("1")), ("c", Some("1"))])));
+    check(log.commit(commit(0, epoch, 2, &[("a", Some("2")), ("b", None)])));
+    let rows = [("a".to_owned(), "2".to_owned()), ("c".to_owned(), "1".to_owned())];
+    assert_eq!(changelog(&log, 0), rows);
+}
+
+fn retention(bench: &mut Bench<'_>) {
+    bench.topic("t", 1);
+    let log = bench.log();
+    for (step, values) in [0..10, 10..20, 20..30].into_iter().enumerate() {
+        bench.clock.set(1_000_000 + 10_000 * step as i64);
+        fill(&log, "t", 0, values);
+    }
+    check(log.trim(1_020_500));
+    let first = check(log.bounds("t", 0)).first;
+    assert_eq!(first, 20, "two of three appends are past their second of retention");
+    let error = log.read("t", 0, 3, ReadLimit::default()).map(|r| r.len());
+    assert!(matches!(error, Err(LogError::OutOfRange { first: 20, .. })));
+    assert_eq!(check(log.read("t", 0, 20, ReadLimit::default())).len(), 10);
+}
+
+fn retention_restart(bench: &mut Bench<'_>) {
+    bench.topic("t", 1);
+    fill(&bench.log(), "t", 0, 0..5);
+    check(bench.log().trim(9_000_000));
+    let log = bench.restart();
+    bench.topic("t", 1);
+    fill(&log, "t", 0, 5..6);
+    assert_eq!(check(log.bounds("t", 0)).end, 6, "offsets are never used twice");
+}
+
+fn too_large(bench: &mut Bench<'_>) {
+    bench.topic("t", 1);
+    let huge = "x".repeat(1 << 20);
+    let batch = (0..64).map(|_| record("t", Route::Key, "k", &huge)).collect();
+    let refused = bench.log().append(batch, Ack::Durable).wait();
+    assert_eq!(refused.map_err(|e| (e.kind(), e.remedy())).err(), Some(("too_large", Remedy::Reject)));
+    fill(&bench.log(), "t", 0, 0..1);
+    assert_eq!(check(bench.log().bounds("t", 0)).end, 1);
+}
+
+fn unknown(bench: &mut Bench<'_>) {
+    bench.topic("t", 1);
+    let log = bench.log();
+    for (topic, partition) in [("nowhere", 0), ("t", 1)] {
+        let refused = log.append(vec![record(topic, Route::Partition(partition), "k", "v")], Ack::Durable).wait();
+        assert_eq!(refused.map_err(|e| e.kind()).err(), Some("unknown_partition"));
+    }
+}
+
+fn mismatch(bench: &mut Bench<'_>) {
+    bench.topic("t", 2);
+    let spec = TopicSpec { name: "t", partitions: 3, retention_ms: None };
+    let refused = bench.log().ensure_topic(&spec);
+    assert!(matches!(refused, Err(LogError::Mismatch { asked: 3, found: 2, .. })));
+}
+
+fn small_reads(bench: &mut Bench<'_>) {
+    bench.topic("t", 1);
+    let log = bench.log();
+    fill(&log, "t", 0, 0..2_500);
+    let limit = ReadLimit { records: 7, bytes: 600 };
+    let (mut seen, mut next) = (Vec::new(), 0);
+    loop {
+        let records = check(log.read("t", 0, next, limit));
+        let Some(last) = records.last() else { break };
+        assert!(records.len() <= 7);
+        next = last.offset + 1;
+        seen.extend(values(&records));
+    }
+    assert_eq!(seen, (0..2_500).map(|v| v.to_string()).collect::<Vec<_>>());
+}
+
+fn cold_reads(bench: &mut Bench<'_>) {
+    bench.topic("t", 1);
+    let filler = "y".repeat(4_000);
+    let batch = (0..600).map(|i| record("t", Route::Key, "key", &format!("{i} {filler}"))).collect();
+    check(bench.log().append(batch, Ack::Durable).wait());
+    for restarted in [false, true] {
+        let log = if restarted { bench.restart() } else { bench.log() };
+        bench.topic("t", 1);
+        let records = check(log.read("t", 0, 3, ReadLimit { records: 2, bytes: 1 << 20 }));
+        assert_eq!(records.len(), 2);
+        assert!(records[0].value.starts_with(b"3 y") && records[0].key == "key" && records[0].offset == 3);
+        assert!(records[0].headers[0].1.starts_with(b"type of 3 "));
+    }
+}
+
+fn closed(bench: &mut Bench<'_>) {
+    bench.topic("t", 1);
+    let log = bench.log();
+    check(log.close());
+    let refused = log.append(vec![record("t", Route::Key, "k", "v")], Ack::Durable).wait();
+    assert_eq!(refused.map_err(|e| e.remedy()).err(), Some(Remedy::Fatal));
+}

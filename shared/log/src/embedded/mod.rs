@@ -1,0 +1,59 @@
+//! The embedded adapter: one fjall database, one journal, so what is durable is always a prefix of what was written.
+
+mod codec;
+mod fjall_store;
+mod integrity;
+
+use std::path::PathBuf;
+
+use fjall_store::FjallStore;
+
+use crate::{
+    Ack, Bounds, Clock, Commit, Committed, Consumer, Log, LogError, Mode, NewRecord, ReadLimit, Record, Ticket, TopicSpec,
+    inprocess::InProcess,
+};
+
+/// When a durable acknowledgement is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Fsync {
+    /// After one fsync for all appends that arrived meanwhile: survives the loss of power.
+    #[default]
+    Group,
+    /// After the write: survives the end of the process, not the loss of power.
+    Never,
+}
+
+/// Who writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Writer {
+    /// A thread of its own; appends of many callers share one write and one fsync.
+    #[default]
+    Thread,
+    /// The caller. For a single-threaded replay.
+    Caller,
+}
+
+/// Options of the embedded log.
+#[derive(Clone, Debug)]
+pub struct EmbeddedOptions {
+    /// The data directory; created when absent.
+    pub directory: PathBuf,
+    /// When a durable acknowledgement is given.
+    pub fsync: Fsync,
+    /// Who writes.
+    pub writer: Writer,
+}
+
+/// The log in a directory of this machine.
+pub struct Embedded(InProcess<FjallStore>);
+
+impl Embedded {
+    /// Opens or creates the directory. A damaged one is refused and left as it was found.
+    pub fn open(options: &EmbeddedOptions, clock: Clock) -> Result<Self, LogError> {
+        let fsync = options.fsync == Fsync::Group;
+        let store = FjallStore::open(&options.directory, fsync)?;
+        InProcess::open(store, clock, fsync, options.writer == Writer::Thread).map(Self)
+    }
+}
+
+crate::inprocess::delegate_log!(Embedded);

@@ -1,0 +1,592 @@
+//! The in-process log: group commit, visibility, groups and fencing over any [`Store`].
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex, RwLock};
+use rustc_hash::FxHashMap;
+use tokio::sync::{oneshot, watch};
+
+use crate::{
+    Ack, Bounds, Clock, Commit, Committed, Consumer, Log, LogError, Mode, NewRecord, Placed, ReadLimit, Record, Route,
+    Ticket, TopicSpec,
+    consumer::InProcessConsumer,
+    group::Group,
+    partition_of,
+    store::{Block, CommitWrite, Store, TopicRow, Write},
+};
+
+/// Recent records kept in memory per partition, so that consumers that keep up never touch the store.
+const TAIL_BYTES_MAX: usize = 1 << 20;
+/// A batch over this can never be appended.
+const BATCH_BYTES_MAX: usize = 32 << 20;
+/// Appends waiting for the writer.
+const QUEUE_BYTES_MAX: usize = 64 << 20;
+const QUEUE_RECORDS_MAX: usize = 500_000;
+
+type Answer = Result<Vec<Placed>, LogError>;
+
+struct Pending {
+    batch: Vec<NewRecord>,
+    ack: Ack,
+    answer: Option<oneshot::Sender<Answer>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<Pending>,
+    records: usize,
+    bytes: usize,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Partition {
+    first: u64,
+    /// Next offset to be assigned.
+    next: u64,
+    /// Next offset to become visible; below `next` only while a write is under way.
+    end: u64,
+    last_time_ms: i64,
+    tail: VecDeque<Record>,
+    tail_bytes: usize,
+}
+
+pub(crate) struct TopicState {
+    pub(crate) name: &'static str,
+    row: TopicRow,
+    retention_ms: Option<i64>,
+    partitions: Vec<Mutex<Partition>>,
+    /// Bumped whenever records become visible or a group changes.
+    pub(crate) news: watch::Sender<u64>,
+}
+
+pub(crate) struct GroupEntry {
+    topic: &'static str,
+    pub(crate) group: Group,
+}
+
+pub(crate) struct Shared<S> {
+    store: S,
+    clock: Clock,
+    fsync: bool,
+    topics: RwLock<FxHashMap<String, Arc<TopicState>>>,
+    pub(crate) groups: Mutex<FxHashMap<&'static str, GroupEntry>>,
+    queue: Mutex<Queue>,
+    queue_filled: Condvar,
+    /// Serialises writes to the store, so that offsets, journal order and fences agree.
+    write: Mutex<()>,
+    poison: RwLock<Option<String>>,
+}
+
+/// The log over a store. With a writer thread, appends of many callers share one write and one fsync; without one,
+/// each append is written by its caller, which is what a single-threaded replay wants.
+pub(crate) struct InProcess<S: Store> {
+    pub(crate) shared: Arc<Shared<S>>,
+    writer: Mutex<Option<std::thread::JoinHandle<()>>>,
+    threaded: bool,
+}
+
+impl<S: Store> InProcess<S> {
+    pub(crate) fn open(store: S, clock: Clock, fsync: bool, threaded: bool) -> Result<Self, LogError> {
+        let shared = Arc::new(Shared {
+            store,
+            clock,
+            fsync,
+            topics: RwLock::default(),
+            groups: Mutex::default(),
+            queue: Mutex::default(),
+            queue_filled: Condvar::new(),
+            write: Mutex::new(()),
+            poison: RwLock::new(None),
+        });
+        let writer = if threaded {
+            let shared = shared.clone();
+            let thread = std::thread::Builder::new().name("log-writer".to_owned());
+            Some(thread.spawn(move || shared.write_loop()).map_err(|e| LogError::Stopped(e.to_string()))?)
+        } else {
+            None
+        };
+        Ok(Self { shared, writer: Mutex::new(writer), threaded })
+    }
+}
+
+impl<S: Store> Shared<S> {
+    pub(crate) fn topic(&self, name: &str) -> Result<Arc<TopicState>, LogError> {
+        let topics = self.topics.read();
+        topics.get(name).cloned().ok_or_else(|| LogError::Unknown { topic: name.to_owned(), partition: 0 })
+    }
+
+    fn healthy(&self) -> Result<(), LogError> {
+        match &*self.poison.read() {
+            Some(why) => Err(LogError::Stopped(why.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// After a failed write or fsync nobody knows what is on disk: refuse everything from here on.
+    fn poison(&self, error: &LogError) {
+        tracing::error!(%error, "the log failed and stops; restart the process to recover");
+        self.poison.write().get_or_insert_with(|| error.to_string());
+        self.topics.read().values().for_each(|topic| topic.news.send_modify(|n| *n += 1));
+    }
+
+    fn write_loop(&self) {
+        loop {
+            let (group, closed) = {
+                let mut queue = self.queue.lock();
+                while queue.waiting.is_empty() && !queue.closed {
+                    self.queue_filled.wait(&mut queue);
+                }
+                (queue.records, queue.bytes) = (0, 0);
+                (std::mem::take(&mut queue.waiting), queue.closed)
+            };
+            if group.is_empty() && closed {
+                return;
+            }
+            self.write_group(group);
+        }
+    }
+
+    /// Writes a group of appends, syncs once if any of them asks for it, makes them visible, then answers.
+    fn write_group(&self, mut group: Vec<Pending>) {
+        let result = self.try_write_group(&mut group);
+        if let Err(error) = &result {
+            self.poison(error);
+        }
+        let mut placed = result.map(Vec::into_iter);
+        for pending in group {
+            let answer = match &mut placed {
+                Ok(placed) => Ok(placed.next().unwrap_or_default()),
+                Err(error) => Err(error.clone()),
+            };
+            if let Some(sender) = pending.answer {
+                // The caller may have given up waiting; the records stay.
+                let _ = sender.send(answer);
+            }
+        }
+    }
+
+    fn try_write_group(&self, group: &mut [Pending]) -> Result<Vec<Vec<Placed>>, LogError> {
+        let _write = self.write.lock();
+        self.healthy()?;
+        let now_ms = (self.clock)();
+        let mut blocks: BTreeMap<_, (Arc<TopicState>, Vec<Record>)> = BTreeMap::new();
+        let mut placed = Vec::with_capacity(group.len());
+        for pending in group.iter_mut() {
+            let mut places = Vec::with_capacity(pending.batch.len());
+            for record in pending.batch.drain(..) {
+                let topic = self.topic(record.topic)?;
+                let partition = topic.route(&record);
+                let (_, records) =
+                    blocks.entry((record.topic, partition)).or_insert_with(|| (topic.clone(), Vec::new()));
+                let stamped = topic.stamp(partition, record, now_ms);
+                places.push(Placed { partition, offset: stamped.offset });
+                records.push(stamped);
+            }
+            placed.push(places);
+        }
+        let write = Write {
+            blocks: blocks
+                .iter()
+                .map(|((_, partition), (topic, records))| Block {
+                    topic: topic.row.id,
+                    partition: *partition,
+                    records: records.clone(),
+                })
+                .collect(),
+            commit: None,
+        };
+        self.store.write(write)?;
+        if self.fsync && group.iter().any(|pending| pending.ack == Ack::Durable) {
+            self.store.sync()?;
+        }
+        for ((_, partition), (topic, records)) in blocks {
+            topic.publish(partition, records);
+        }
+        Ok(placed)
+    }
+}
+
+impl TopicState {
+    fn part(&self, partition: u32) -> Result<&Mutex<Partition>, LogError> {
+        self.partitions
+            .get(partition as usize)
+            .ok_or_else(|| LogError::Unknown { topic: self.name.to_owned(), partition })
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        self.row.partitions
+    }
+
+    fn route(&self, record: &NewRecord) -> u32 {
+        match record.route {
+            Route::Key => partition_of(&record.key, self.row.partitions),
+            Route::Partition(partition) => partition,
+        }
+    }
+
+    fn stamp(&self, partition: u32, record: NewRecord, now_ms: i64) -> Record {
+        let mut part = self.partitions[partition as usize].lock();
+        let offset = part.next;
+        part.next += 1;
+        part.last_time_ms = part.last_time_ms.max(now_ms);
+        Record {
+            offset,
+            time_ms: part.last_time_ms,
+            key: record.key,
+            headers: record.headers.into_iter().map(|(name, value)| (name.into(), Bytes::from(value))).collect(),
+            value: record.value,
+        }
+    }
+
+    fn publish(&self, partition: u32, records: Vec<Record>) {
+        let mut part = self.partitions[partition as usize].lock();
+        part.end = part.next;
+        for record in records {
+            part.tail_bytes += record.size();
+            part.tail.push_back(record);
+        }
+        while part.tail_bytes > TAIL_BYTES_MAX {
+            let Some(gone) = part.tail.pop_front() else { break };
+            part.tail_bytes -= gone.size();
+        }
+        drop(part);
+        self.news.send_modify(|n| *n += 1);
+    }
+
+    pub(crate) fn bounds(&self, partition: u32) -> Result<Bounds, LogError> {
+        let part = self.part(partition)?.lock();
+        Ok(Bounds { first: part.first, end: part.end })
+    }
+
+    /// Records of the in-memory tail, or `None` when `from` lies before it.
+    fn read_tail(&self, partition: u32, from: u64, limit: ReadLimit) -> Result<Option<Vec<Record>>, LogError> {
+        let part = self.part(partition)?.lock();
+        if from >= part.end {
+            return Ok(Some(Vec::new()));
+        }
+        if from < part.first {
+            return Err(LogError::OutOfRange {
+                topic: self.name.to_owned(),
+                partition,
+                offset: from,
+                first: part.first,
+            });
+        }
+        let Some(start) = part.tail.front().map(|record| record.offset).filter(|start| *start <= from) else {
+            return Ok(None);
+        };
+        let mut bytes = 0;
+        let records = part.tail.range((from - start) as usize..).take(limit.records.max(1)).take_while(|record| {
+            let first = bytes == 0;
+            bytes += record.size();
+            first || bytes <= limit.bytes
+        });
+        Ok(Some(records.cloned().collect()))
+    }
+}
+
+impl<S: Store> Shared<S> {
+    pub(crate) fn read(
+        &self,
+        topic: &TopicState,
+        partition: u32,
+        from: u64,
+        limit: ReadLimit,
+    ) -> Result<Vec<Record>, LogError> {
+        self.healthy()?;
+        if let Some(records) = topic.read_tail(partition, from, limit)? {
+            return Ok(records);
+        }
+        let end = topic.bounds(partition)?.end;
+        let mut records = self.store.read(topic.row.id, partition, from, limit)?;
+        // A write under way may already be in the store without being acknowledged.
+        records.retain(|record| record.offset < end);
+        Ok(records)
+    }
+
+    pub(crate) fn committed(&self, group: &str, partition: u32) -> Result<Option<Committed>, LogError> {
+        self.store.committed(group, partition)
+    }
+}
+
+impl<S: Store> Log for InProcess<S> {
+    fn ensure_topic(&self, spec: &TopicSpec) -> Result<(), LogError> {
+        let _write = self.shared.write.lock();
+        let known = self.shared.store.topics()?;
+        let row = match known.get(spec.name) {
+            Some(row) if row.partitions != spec.partitions => {
+                return Err(LogError::Mismatch {
+                    topic: spec.name.to_owned(),
+                    asked: spec.partitions,
+                    found: row.partitions,
+                });
+            }
+            Some(row) => row.clone(),
+            None => {
+                let id = known.values().map(|row| row.id + 1).max().unwrap_or(0);
+                let row = TopicRow { id, partitions: spec.partitions, generation: 1 };
+                self.shared.store.put_topic(spec.name, &row)?;
+                row
+            }
+        };
+        let mut topics = self.shared.topics.write();
+        if topics.contains_key(spec.name) {
+            return Ok(());
+        }
+        let mut partitions = Vec::with_capacity(row.partitions as usize);
+        for partition in 0..row.partitions {
+            let extent = self.shared.store.extent(row.id, partition)?;
+            partitions.push(Mutex::new(Partition {
+                first: extent.first,
+                next: extent.end,
+                end: extent.end,
+                last_time_ms: extent.last_time_ms,
+                ..Partition::default()
+            }));
+        }
+        let state = TopicState {
+            name: spec.name,
+            row,
+            retention_ms: spec.retention_ms,
+            partitions,
+            news: watch::Sender::new(0),
+        };
+        topics.insert(spec.name.to_owned(), Arc::new(state));
+        Ok(())
+    }
+
+    fn partitions(&self, topic: &str) -> Result<u32, LogError> {
+        Ok(self.shared.topic(topic)?.row.partitions)
+    }
+
+    fn generation(&self, topic: &str) -> Result<u32, LogError> {
+        Ok(self.shared.topic(topic)?.row.generation)
+    }
+
+    fn append(&self, batch: Vec<NewRecord>, ack: Ack) -> Ticket {
+        match self.admit(&batch) {
+            Err(error) => Ticket::ready(Err(error)),
+            Ok(_) if batch.is_empty() => Ticket::ready(Ok(Vec::new())),
+            Ok(bytes) if self.threaded => self.enqueue(batch, ack, bytes),
+            Ok(_) => {
+                let mut group = [Pending { batch, ack, answer: None }];
+                let answer = self.shared.try_write_group(&mut group).map(|mut placed| placed.remove(0));
+                if let Err(error) = &answer {
+                    self.shared.poison(error);
+                }
+                Ticket::ready(answer)
+            }
+        }
+    }
+
+    fn bounds(&self, topic: &str, partition: u32) -> Result<Bounds, LogError> {
+        self.shared.topic(topic)?.bounds(partition)
+    }
+
+    fn read(&self, topic: &str, partition: u32, from: u64, limit: ReadLimit) -> Result<Vec<Record>, LogError> {
+        let topic = self.shared.topic(topic)?;
+        self.shared.read(&topic, partition, from, limit)
+    }
+
+    fn join(&self, group: &'static str, topic: &str, mode: Mode) -> Result<Box<dyn Consumer>, LogError> {
+        let topic = self.shared.topic(topic)?;
+        let mut groups = self.shared.groups.lock();
+        if !groups.contains_key(group) {
+            let mut epochs = Vec::with_capacity(topic.row.partitions as usize);
+            for partition in 0..topic.row.partitions {
+                epochs.push(self.shared.store.committed(group, partition)?.map_or(0, |c| c.epoch));
+            }
+            groups.insert(group, GroupEntry { topic: topic.name, group: Group::new(epochs) });
+        }
+        let member = match groups.get_mut(group) {
+            Some(entry) => entry.group.join(),
+            None => 0,
+        };
+        drop(groups);
+        topic.news.send_modify(|n| *n += 1);
+        Ok(Box::new(InProcessConsumer::new(self.shared.clone(), group, member, topic, mode)))
+    }
+
+    fn commit(&self, commit: Commit) -> Result<(), LogError> {
+        let _write = self.shared.write.lock();
+        self.shared.healthy()?;
+        let Commit { group, partition, epoch, next_offset, row, rows } = commit;
+        // The fence is checked under the lock that the write happens under, so nobody can slip in between.
+        let groups = self.shared.groups.lock();
+        let entry = groups.get(group).ok_or(LogError::Fenced { group, partition, epoch, current: 0 })?;
+        let current = entry.group.epochs.get(partition as usize).copied();
+        let owned = entry.group.owners.get(partition as usize).is_some_and(Option::is_some);
+        match current {
+            None => return Err(LogError::Unknown { topic: entry.topic.to_owned(), partition }),
+            Some(current) if current != epoch || !owned => {
+                return Err(LogError::Fenced { group, partition, epoch, current });
+            }
+            Some(_) => {}
+        }
+        if let Some(committed) = self.shared.store.committed(group, partition)?
+            && next_offset < committed.next_offset
+        {
+            let committed = committed.next_offset;
+            return Err(LogError::Backwards { group, partition, offset: next_offset, committed });
+        }
+        let commit = CommitWrite { group, partition, committed: Committed { epoch, next_offset, row }, rows };
+        let written = self.shared.store.write(Write { blocks: Vec::new(), commit: Some(commit) });
+        drop(groups);
+        written.inspect_err(|error| self.shared.poison(error))
+    }
+
+    fn committed(&self, group: &'static str, partition: u32) -> Result<Option<Committed>, LogError> {
+        self.shared.committed(group, partition)
+    }
+
+    fn changelog(
+        &self,
+        group: &'static str,
+        partition: u32,
+        each: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), LogError> {
+        self.shared.store.changelog(group, partition, each)
+    }
+
+    fn trim(&self, now_ms: i64) -> Result<u64, LogError> {
+        let topics: Vec<_> = self.shared.topics.read().values().cloned().collect();
+        let mut gone = 0;
+        for topic in topics {
+            let Some(retention_ms) = topic.retention_ms else { continue };
+            for partition in 0..topic.row.partitions {
+                let _write = self.shared.write.lock();
+                let Some(first) = self.shared.store.trim(topic.row.id, partition, now_ms - retention_ms)? else {
+                    continue;
+                };
+                let mut part = topic.partitions[partition as usize].lock();
+                gone += first.saturating_sub(part.first);
+                part.first = part.first.max(first);
+                while part.tail.front().is_some_and(|record| record.offset < first) {
+                    part.tail_bytes -= part.tail.pop_front().map_or(0, |record| record.size());
+                }
+            }
+        }
+        Ok(gone)
+    }
+
+    fn close(&self) -> Result<(), LogError> {
+        self.shared.queue.lock().closed = true;
+        self.shared.queue_filled.notify_all();
+        if let Some(writer) = self.writer.lock().take()
+            && writer.join().is_err()
+        {
+            return Err(LogError::Stopped("the writer thread panicked".to_owned()));
+        }
+        let _write = self.shared.write.lock();
+        if self.shared.poison.read().is_some() {
+            return Ok(());
+        }
+        self.shared.store.sync()?;
+        self.shared.store.close()?;
+        *self.shared.poison.write() = Some("it was closed".to_owned());
+        Ok(())
+    }
+}
+
+impl<S: Store> InProcess<S> {
+    /// Checks that every record has somewhere to go and that the batch can ever fit; returns its size in bytes.
+    fn admit(&self, batch: &[NewRecord]) -> Result<usize, LogError> {
+        self.shared.healthy()?;
+        let mut bytes = 0;
+        for record in batch {
+            let topic = self.shared.topic(record.topic)?;
+            topic.part(topic.route(record))?;
+            bytes += record.size();
+        }
+        if bytes > BATCH_BYTES_MAX {
+            return Err(LogError::TooLarge { bytes, bytes_max: BATCH_BYTES_MAX });
+        }
+        Ok(bytes)
+    }
+
+    fn enqueue(&self, batch: Vec<NewRecord>, ack: Ack, bytes: usize) -> Ticket {
+        let mut queue = self.shared.queue.lock();
+        if queue.closed {
+            return Ticket::ready(Err(LogError::Stopped("it is closing".to_owned())));
+        }
+        if queue.records + batch.len() > QUEUE_RECORDS_MAX || queue.bytes + bytes > QUEUE_BYTES_MAX {
+            return Ticket::ready(Err(LogError::Full { records: queue.records, bytes: queue.bytes }));
+        }
+        queue.records += batch.len();
+        queue.bytes += bytes;
+        let (sender, ticket) = Ticket::pending();
+        queue.waiting.push(Pending { batch, ack, answer: Some(sender) });
+        drop(queue);
+        self.shared.queue_filled.notify_one();
+        ticket
+    }
+}
+
+impl<S: Store> Drop for InProcess<S> {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "the log did not close cleanly");
+        }
+    }
+}
+
+/// Implements [`Log`] for a newtype over [`InProcess`].
+macro_rules! delegate_log {
+    ($name:ident) => {
+        impl Log for $name {
+            fn ensure_topic(&self, spec: &TopicSpec) -> Result<(), LogError> {
+                self.0.ensure_topic(spec)
+            }
+            fn partitions(&self, topic: &str) -> Result<u32, LogError> {
+                self.0.partitions(topic)
+            }
+            fn generation(&self, topic: &str) -> Result<u32, LogError> {
+                self.0.generation(topic)
+            }
+            fn append(&self, batch: Vec<NewRecord>, ack: Ack) -> Ticket {
+                self.0.append(batch, ack)
+            }
+            fn bounds(&self, topic: &str, partition: u32) -> Result<Bounds, LogError> {
+                self.0.bounds(topic, partition)
+            }
+            fn read(
+                &self,
+                topic: &str,
+                partition: u32,
+                from: u64,
+                limit: ReadLimit,
+            ) -> Result<Vec<Record>, LogError> {
+                self.0.read(topic, partition, from, limit)
+            }
+            fn join(&self, group: &'static str, topic: &str, mode: Mode) -> Result<Box<dyn Consumer>, LogError> {
+                self.0.join(group, topic, mode)
+            }
+            fn commit(&self, commit: Commit) -> Result<(), LogError> {
+                self.0.commit(commit)
+            }
+            fn committed(&self, group: &'static str, partition: u32) -> Result<Option<Committed>, LogError> {
+                self.0.committed(group, partition)
+            }
+            fn changelog(
+                &self,
+                group: &'static str,
+                partition: u32,
+                each: &mut dyn FnMut(&[u8], &[u8]),
+            ) -> Result<(), LogError> {
+                self.0.changelog(group, partition, each)
+            }
+            fn trim(&self, now_ms: i64) -> Result<u64, LogError> {
+                self.0.trim(now_ms)
+            }
+            fn close(&self) -> Result<(), LogError> {
+                self.0.close()
+            }
+        }
+    };
+}
+pub(crate) use delegate_log;

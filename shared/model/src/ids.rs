@@ -1,0 +1,96 @@
+//! Identifiers: short, printable, cheap to clone.
+
+use std::{fmt, sync::Arc};
+
+use crate::Invalid;
+
+/// Longest identifier accepted, in bytes.
+pub const ID_BYTES_MAX: usize = 64;
+
+fn check(kind: &'static str, text: &str) -> Result<(), Invalid> {
+    if text.is_empty() || text.len() > ID_BYTES_MAX {
+        return Err(Invalid::new(
+            "id_length",
+            format!("{kind} must be 1 to {ID_BYTES_MAX} bytes long, got {}", text.len()),
+        ));
+    }
+    // '/' and '?' would change the meaning of a path, control characters the meaning of a log line.
+    match text.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '_' | '-' | ':' | '@' | '+')) {
+        Some(bad) => Err(Invalid::new(
+            "id_character",
+            format!("{kind} may hold letters, digits and . _ - : @ + only, found {bad:?}"),
+        )),
+        None => Ok(()),
+    }
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $kind:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        #[serde(try_from = "String", into = "String")]
+        #[schemars(with = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks and wraps `text`: 1 to 64 bytes of letters, digits and `. _ - : @ +`.
+            pub fn new(text: &str) -> Result<Self, Invalid> {
+                check($kind, text)?;
+                Ok(Self(text.into()))
+            }
+            /// The identifier as written.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl TryFrom<String> for $name {
+            type Error = Invalid;
+            fn try_from(text: String) -> Result<Self, Invalid> {
+                Self::new(&text)
+            }
+        }
+        impl std::str::FromStr for $name {
+            type Err = Invalid;
+            fn from_str(text: &str) -> Result<Self, Invalid> {
+                Self::new(text)
+            }
+        }
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0.as_ref().to_owned()
+            }
+        }
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id!(/// A supplier of the marketplace: the key of `supplier.events`.
+    SupplierId, "supplier id");
+id!(/// A supplier's own name for one of its listings.
+    ListingId, "listing id");
+id!(/// A supplier's own name for one of its locations.
+    LocationId, "location id");
+id!(/// The marketplace's stock keeping unit, shared by all suppliers of the same good.
+    Sku, "sku");
+id!(/// A buyer: the key of order outcomes in `events.inbox`.
+    BuyerId, "buyer id");
+id!(/// An order of the marketplace's order system.
+    OrderId, "order id");
+id!(/// The identifier of an event or command, unique within its source.
+    EventId, "event id");
+id!(/// The name of a lockout rule.
+    RuleId, "rule id");

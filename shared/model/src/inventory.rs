@@ -1,0 +1,219 @@
+//! Inventory commands: what a supplier asks for, and what became of it.
+
+use crate::{Gln, Gtin, ListingId, LocationId, Money, OrderId, Region, Sku, SupplierId, Timestamp};
+
+/// Largest stock quantity accepted for one listing, in units.
+pub const QUANTITY_MAX: i64 = 10_000_000;
+/// Largest number of rows in one command.
+pub const ROWS_MAX: usize = 1_000;
+
+/// One request of a supplier: one record, so a batch is decided as a whole and in order.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct Command {
+    /// Whose inventory.
+    pub supplier: SupplierId,
+    /// The caller's `Idempotency-Key`, or absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+    /// SHA-256 of the request body, hex, first 16 bytes: the same key with another body is a conflict.
+    pub body_hash: String,
+    /// What to do, in order.
+    pub rows: Vec<Row>,
+}
+
+/// One change to one listing, location or reservation.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Row {
+    /// Create a listing or replace what it says, stock untouched unless `on_hand` is given.
+    Put(ListingPut),
+    /// Set or adjust stock.
+    Stock(StockChange),
+    /// Take the listing off the market.
+    Withdraw {
+        /// The listing.
+        listing: ListingId,
+        /// The supplier's own sequence for this listing, if it keeps one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source_seq: Option<u64>,
+    },
+    /// Create or replace a location.
+    Location(LocationPut),
+    /// Hold units for a buyer until `expires_at`.
+    Hold {
+        /// Name of the reservation.
+        reservation: OrderId,
+        /// The listing.
+        listing: ListingId,
+        /// Units held.
+        quantity: i64,
+        /// When the hold lapses by itself.
+        expires_at: Timestamp,
+    },
+    /// Turn a hold into confirmed but unshipped units.
+    Confirm {
+        /// Name of the reservation.
+        reservation: OrderId,
+    },
+    /// Give a hold back.
+    ReleaseHold {
+        /// Name of the reservation.
+        reservation: OrderId,
+    },
+}
+
+impl Row {
+    /// The listing, location or reservation the row is about, as the caller wrote it.
+    pub fn subject(&self) -> &str {
+        match self {
+            Row::Put(put) => put.listing.as_str(),
+            Row::Stock(change) => change.listing.as_str(),
+            Row::Withdraw { listing, .. } | Row::Hold { listing, .. } => listing.as_str(),
+            Row::Location(put) => put.location.as_str(),
+            Row::Confirm { reservation } | Row::ReleaseHold { reservation } => reservation.as_str(),
+        }
+    }
+}
+
+/// What a listing says.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct ListingPut {
+    /// The supplier's name for it.
+    pub listing: ListingId,
+    /// The good.
+    pub sku: Sku,
+    /// Its GTIN, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gtin: Option<Gtin>,
+    /// Where the stock is.
+    pub location: LocationId,
+    /// Price of one unit.
+    pub price: Money,
+    /// Regions served; empty means the location's own region.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<Region>,
+    /// Stock to set at the same time, in units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_hand: Option<i64>,
+    /// The supplier's own sequence for this listing, if it keeps one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_seq: Option<u64>,
+    /// The market the API saw when it accepted the row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub market: Option<MarketSeen>,
+}
+
+/// How a stock change is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StockMode {
+    /// `on_hand` becomes `quantity`.
+    Set,
+    /// `quantity` (may be negative) is added to `on_hand`.
+    Adjust,
+}
+
+/// A change of stock. An older `source_seq` loses (`superseded`), an equal one is `replayed`.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct StockChange {
+    /// The listing.
+    pub listing: ListingId,
+    /// Set or adjust.
+    pub mode: StockMode,
+    /// Units.
+    pub quantity: i64,
+    /// The supplier's own sequence for this listing, if it keeps one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_seq: Option<u64>,
+    /// The market the API saw when it accepted the row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub market: Option<MarketSeen>,
+}
+
+/// Where stock lies and how fast it leaves.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct LocationPut {
+    /// The supplier's name for it.
+    pub location: LocationId,
+    /// Its GLN, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gln: Option<Gln>,
+    /// Degrees north, -90 to 90.
+    pub latitude: f64,
+    /// Degrees east, -180 to 180.
+    pub longitude: f64,
+    /// The region it serves unless a listing says otherwise.
+    pub region: Region,
+    /// Days from order to hand-over, 0 to 365.
+    pub handling_days: u16,
+}
+
+/// What the market for a SKU looked like to the API that accepted a submission, other suppliers' offers only.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct MarketSeen {
+    /// Median price of one unit, minor units, in the submission's currency.
+    pub median_minor: i64,
+    /// Offers it was taken over.
+    pub offers: u32,
+    /// Median available units of these offers.
+    pub median_units: i64,
+}
+
+/// What became of one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RowStatus {
+    /// Done.
+    Applied,
+    /// Already done by an earlier request with the same sequence: nothing changed.
+    Replayed,
+    /// A newer sequence was here first: nothing changed, and that is a success.
+    Superseded,
+    /// The state does not allow it.
+    Conflict,
+    /// The row itself is wrong.
+    Invalid,
+}
+
+/// The answer for one row.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct RowOutcome {
+    /// Position of the row in the request, from 0.
+    pub row: usize,
+    /// The listing, location or reservation it was about.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub subject: String,
+    /// What became of it.
+    pub status: RowStatus,
+    /// Stable code of the reason, when not applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The reason for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The offending field as a JSON pointer into the row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// Units available to buyers after the row, for listings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available: Option<i64>,
+}
+
+impl RowOutcome {
+    /// A row that did what it asked, or need not.
+    pub fn ok(row: usize, subject: &str, status: RowStatus, available: Option<i64>) -> Self {
+        Self { row, subject: subject.to_owned(), status, code: None, detail: None, field: None, available }
+    }
+    /// A row that was turned down.
+    pub fn refused(row: usize, subject: &str, status: RowStatus, code: &str, detail: impl Into<String>) -> Self {
+        Self {
+            row,
+            subject: subject.to_owned(),
+            status,
+            code: Some(code.to_owned()),
+            detail: Some(detail.into()),
+            field: None,
+            available: None,
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The contract between every Stockade service: identifiers, money, time, records and decisions.
+//!
+//! This crate knows no I/O, no clock and no randomness. Everything that is written to a topic is defined here,
+//! has a JSON Schema under `schemas/`, and has a golden file that proves that old records keep decoding.
+
+pub mod control;
+pub mod decision;
+pub mod envelope;
+pub mod gs1;
+pub mod ids;
+pub mod inventory;
+pub mod invalid;
+pub mod money;
+pub mod outcome;
+pub mod position;
+pub mod record;
+pub mod region;
+pub mod schemas;
+pub mod score;
+pub mod time;
+pub mod topic;
+
+pub use control::{Change, ControlRecord, SupplierProfile};
+pub use decision::{Action, Decision, Level, Proposal, Restriction, RuleProposal, RuleRef, Scope};
+pub use envelope::{Cause, Envelope};
+pub use gs1::{Gln, Gtin};
+pub use ids::{BuyerId, EventId, ListingId, LocationId, OrderId, RuleId, Sku, SupplierId};
+pub use inventory::{Command, ListingPut, LocationPut, MarketSeen, Row, RowOutcome, RowStatus, StockChange, StockMode};
+pub use invalid::Invalid;
+pub use money::{Currency, Money};
+pub use outcome::{BuyerHistory, Cause as OutcomeCause, OrderEvent, OrderEventKind, Outcome};
+pub use position::Position;
+pub use record::{DeadLetter, DecodeError, Payload, Tick};
+pub use region::Region;
+pub use score::ScoreRecord;
+pub use time::Timestamp;
+pub use topic::Topic;
