@@ -1,0 +1,73 @@
+//! The features that rules may read.
+
+use rustc_hash::FxHashMap;
+
+/// One feature: a number with a name, a unit and a meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Feature {
+    /// `group.name`, as rules write it.
+    pub name: &'static str,
+    /// Unit, such as `count`, `ratio`, `hours`.
+    pub unit: &'static str,
+    /// What it measures.
+    pub meaning: &'static str,
+}
+
+/// Features in the order of their slots in a score record.
+#[derive(Clone, Debug)]
+pub struct FeatureSchema {
+    features: Vec<Feature>,
+    slots: FxHashMap<&'static str, usize>,
+    id: u32,
+}
+
+impl FeatureSchema {
+    /// A schema of these features, in slot order.
+    pub fn new(features: &[Feature]) -> Self {
+        use sha2::Digest as _;
+        let mut hash = sha2::Sha256::new();
+        for feature in features {
+            hash.update(feature.name.as_bytes());
+            hash.update([0]);
+        }
+        let [a, b, c, d, ..] = <[u8; 32]>::from(hash.finalize());
+        Self {
+            features: features.to_vec(),
+            slots: features.iter().enumerate().map(|(slot, feature)| (feature.name, slot)).collect(),
+            id: u32::from_le_bytes([a, b, c, d]),
+        }
+    }
+    /// A number that changes when the slots do.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+    /// The features in slot order.
+    pub fn features(&self) -> &[Feature] {
+        &self.features
+    }
+    /// The slot of a feature.
+    pub fn slot(&self, name: &str) -> Option<usize> {
+        self.slots.get(name).copied()
+    }
+    /// The known name nearest to `name`, if any is near enough to be meant.
+    pub fn suggest(&self, name: &str) -> Option<&'static str> {
+        let near = self.features.iter().map(|feature| (distance(name, feature.name), feature.name)).min();
+        near.filter(|(steps, _)| *steps <= 2 + name.len() / 6).map(|(_, name)| name)
+    }
+}
+
+/// Levenshtein distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, right) in b.iter().enumerate() {
+            let replace = diagonal + usize::from(left != *right);
+            diagonal = row[j + 1];
+            row[j + 1] = replace.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
