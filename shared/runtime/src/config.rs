@@ -1,0 +1,107 @@
+//! Configuration: a YAML file, then environment, then flags; unknown keys refused; all problems at once.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+/// Variables start with it; `__` separates levels: `STOCKADE_HTTP__LISTEN=127.0.0.1:7400`.
+pub const ENV_PREFIX: &str = "STOCKADE_";
+
+/// Builds a configuration from a YAML text, variables and `flags` given as dotted paths. Later ones win.
+pub fn load<T: DeserializeOwned>(
+    file: Option<&str>,
+    env: impl Iterator<Item = (String, String)>,
+    flags: &[(&str, Option<String>)],
+) -> Result<T, String> {
+    let mut problems = Vec::new();
+    let mut root = match file.map(serde_saphyr::from_str::<Value>) {
+        None | Some(Ok(Value::Null)) => Value::Object(Map::new()),
+        Some(Ok(value @ Value::Object(_))) => value,
+        Some(Ok(_)) => return Err("the configuration file must hold keys and values".to_owned()),
+        Some(Err(error)) => return Err(format!("the configuration file does not parse: {error}")),
+    };
+    for (name, text) in env {
+        let Some(path) = name.strip_prefix(ENV_PREFIX) else { continue };
+        // Test and tooling switches share the prefix but are not configuration.
+        if path.starts_with("TEST_") {
+            continue;
+        }
+        let path: Vec<String> = path.split("__").map(str::to_lowercase).collect();
+        put(&mut root, &path, scalar(&text)).unwrap_or_else(|e| problems.push(format!("{name}: {e}")));
+    }
+    for (path, text) in flags {
+        let Some(text) = text else { continue };
+        let path: Vec<String> = path.split('.').map(str::to_owned).collect();
+        put(&mut root, &path, scalar(text)).unwrap_or_else(|e| problems.push(format!("{}: {e}", path.join("."))));
+    }
+    match serde_path_to_error::deserialize(root) {
+        Ok(config) if problems.is_empty() => Ok(config),
+        Ok(_) => Err(problems.join("; ")),
+        Err(error) => {
+            problems.push(format!("{}: {}", error.path(), error.inner()));
+            Err(problems.join("; "))
+        }
+    }
+}
+
+fn scalar(text: &str) -> Value {
+    match text {
+        "true" => Value::Bool(true),
+        "false" => Value::Bool(false),
+        _ => text.parse::<i64>().map_or_else(|_| Value::String(text.to_owned()), Value::from),
+    }
+}
+
+fn put(root: &mut Value, path: &[String], value: Value) -> Result<(), String> {
+    let Some((last, groups)) = path.split_last() else { return Err("an empty name".to_owned()) };
+    let mut at = root;
+    for group in groups {
+        let Value::Object(map) = at else { return Err(format!("{group} is not a group of settings")) };
+        at = map.entry(group.clone()).or_insert_with(|| Value::Object(Map::new()));
+    }
+    match at {
+        Value::Object(map) => drop(map.insert(last.clone(), value)),
+        _ => return Err(format!("{last} lies under a plain value")),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(deny_unknown_fields, default)]
+    struct Http {
+        listen: String,
+        workers: usize,
+    }
+    impl Default for Http {
+        fn default() -> Self {
+            Self { listen: "127.0.0.1:1".to_owned(), workers: 2 }
+        }
+    }
+    #[derive(Debug, Default, PartialEq, serde::Deserialize)]
+    #[serde(deny_unknown_fields, default)]
+    struct Config {
+        http: Http,
+    }
+
+    fn vars(pairs: &[(&str, &str)]) -> std::vec::IntoIter<(String, String)> {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Vec<_>>().into_iter()
+    }
+
+    #[test]
+    fn flags_win_over_environment_over_file_over_defaults() {
+        let file = "http:\n  listen: file:1\n  workers: 3\n";
+        let env = vars(&[("STOCKADE_HTTP__LISTEN", "env:2"), ("HOME", "/x"), ("STOCKADE_TEST_KAFKA", "y")]);
+        let config: Config = load(Some(file), env, &[("http.workers", Some("5".to_owned())), ("http.listen", None)]).unwrap();
+        assert_eq!(config.http, Http { listen: "env:2".to_owned(), workers: 5 });
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused_with_its_place() {
+        let error = load::<Config>(Some("http:\n  lisen: x\n"), vars(&[]), &[]).unwrap_err();
+        assert!(error.contains("http") && error.contains("lisen"), "{error}");
+        assert!(load::<Config>(None, vars(&[("STOCKADE_HTPP__LISTEN", "x")]), &[]).is_err());
+    }
+}

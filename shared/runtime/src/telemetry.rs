@@ -1,0 +1,42 @@
+//! Logs by `tracing`, figures by `metrics` in Prometheus text.
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Buckets of HTTP durations, in seconds: OpenTelemetry's semantic conventions for `http.server.request.duration`.
+const HTTP_SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+/// Buckets from event to invisible: milliseconds are the point.
+const ISOLATION_SECONDS: [f64; 12] = [0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0];
+/// Buckets of scores.
+const SCORES: [f64; 10] = [50.0, 100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 700.0, 800.0, 900.0];
+
+/// Installs the metrics recorder of this process; the handle renders it. Fails when there is one already.
+pub fn metrics() -> Result<PrometheusHandle, BuildError> {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full("http_server_request_duration_seconds".to_owned()), &HTTP_SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("event_to_invisible_seconds".to_owned()), &ISOLATION_SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("scoring_score".to_owned()), &SCORES)?
+        .install_recorder()
+}
+
+/// How logs look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// Starts logging to standard error. `filter` is what `RUST_LOG` understands; that variable wins. Later calls do
+/// nothing.
+pub fn logs(filter: &str, format: LogFormat) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(filter));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let _ = match format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}
