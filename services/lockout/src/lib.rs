@@ -1,1 +1,49 @@
-//! placeholder
+//! Lockout: the control fold judges what people change, the evaluation fold proposes what rules find, and one arbiter
+//! decides.
+
+mod arbiter;
+mod control;
+mod evaluation;
+pub mod http;
+mod views;
+
+pub use arbiter::{Arbiter, ArbiterEffect};
+pub use control::{Control, ControlEffect};
+pub use evaluation::{Evaluation, EvaluationEffect};
+pub use views::{Decisions, RulesStatus, Verdicts, write_quarantine};
+
+use stockade_fold::Spec;
+use stockade_log::{Ack, Mode};
+use stockade_model::Topic;
+
+/// The rule set that a new installation starts with.
+pub const STARTER_RULES: &str = include_str!("../rules/starter.yaml");
+
+/// The control fold: `control` into `supplier.events`.
+pub const fn control_spec(lanes: u32) -> Spec {
+    Spec { name: "control", input: Topic::Control, mode: Mode::Owned, ack: Ack::Ordered, lanes, flush_records: 1_000 }
+}
+
+/// The evaluation fold: `supplier.scores` into `lockout.proposals`.
+pub const fn evaluation_spec(lanes: u32) -> Spec {
+    Spec {
+        name: "evaluation",
+        input: Topic::SupplierScores,
+        mode: Mode::Owned,
+        ack: Ack::Ordered,
+        lanes,
+        flush_records: 20_000,
+    }
+}
+
+/// The arbiter: `lockout.proposals` into `lockout.decisions`. Nothing acts on a decision before it is durable.
+pub const fn arbiter_spec(lanes: u32) -> Spec {
+    Spec {
+        name: "arbiter",
+        input: Topic::LockoutProposals,
+        mode: Mode::Owned,
+        ack: Ack::Durable,
+        lanes,
+        flush_records: 1_000,
+    }
+}

@@ -3,36 +3,52 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::RwLock;
+use stockade_model::Timestamp;
 use tokio::sync::watch;
+
+/// How far a fold is in a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Everything before this offset is applied.
+    pub next: u64,
+    /// Record time of the last record applied.
+    pub clock: Timestamp,
+}
 
 /// Progress of every fold partition in this process. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Board(Arc<RwLock<Entries>>);
 
-type Entries = BTreeMap<(&'static str, u32), watch::Sender<u64>>;
+type Entries = BTreeMap<(&'static str, u32), watch::Sender<Progress>>;
 
 impl Board {
-    /// Reports that `fold` has applied everything before `next` in `partition`.
-    pub fn report(&self, fold: &'static str, partition: u32, next: u64) {
+    /// Reports how far `fold` is in `partition`.
+    pub fn report(&self, fold: &'static str, partition: u32, progress: Progress) {
         if let Some(sender) = self.0.read().get(&(fold, partition)) {
-            sender.send_if_modified(|seen| std::mem::replace(seen, next) != next);
+            sender.send_if_modified(|seen| std::mem::replace(seen, progress) != progress);
             return;
         }
-        self.0.write().entry((fold, partition)).or_insert_with(|| watch::Sender::new(next)).send_replace(next);
+        let mut entries = self.0.write();
+        entries.entry((fold, partition)).or_insert_with(|| watch::Sender::new(progress)).send_replace(progress);
     }
 
-    /// Next offset `fold` will apply in `partition`; 0 when it has not begun.
-    pub fn next(&self, fold: &'static str, partition: u32) -> u64 {
-        self.0.read().get(&(fold, partition)).map_or(0, |sender| *sender.borrow())
+    /// How far `fold` is in `partition`; the beginning when it has not begun.
+    pub fn progress(&self, fold: &'static str, partition: u32) -> Progress {
+        self.0.read().get(&(fold, partition)).map_or_else(Progress::default, |sender| *sender.borrow())
     }
 
     /// Waits until `fold` has applied everything before `next` in `partition`.
     pub async fn wait(&self, fold: &'static str, partition: u32, next: u64) {
         let mut receiver = {
             let mut entries = self.0.write();
-            entries.entry((fold, partition)).or_insert_with(|| watch::Sender::new(0)).subscribe()
+            entries.entry((fold, partition)).or_insert_with(|| watch::Sender::new(Progress::default())).subscribe()
         };
         // The sender lives in the board that `self` keeps alive, so this cannot fail.
-        let _ = receiver.wait_for(|seen| *seen >= next).await;
+        let _ = receiver.wait_for(|seen| seen.next >= next).await;
+    }
+
+    /// Every fold partition that has reported.
+    pub fn all(&self) -> Vec<(&'static str, u32, Progress)> {
+        self.0.read().iter().map(|((fold, partition), sender)| (*fold, *partition, *sender.borrow())).collect()
     }
 }

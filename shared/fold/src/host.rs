@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 use stockade_log::{NewRecord, Record, Route, partition_of};
 use stockade_model::{Cause, DeadLetter, Envelope, Payload, Position, Timestamp, Topic};
 
-use crate::{Fold, row::PartitionRow};
+use crate::{Fold, board::Progress, row::PartitionRow};
 
 /// One record as a fold sees it.
 pub struct Input<'a> {
@@ -13,6 +13,8 @@ pub struct Input<'a> {
     pub payload: &'a Payload,
     /// Its headers.
     pub envelope: &'a Envelope,
+    /// The partition it lies in.
+    pub partition: u32,
     /// Its offset.
     pub offset: u64,
     /// Its position as the cause of outputs, with index 0.
@@ -26,6 +28,8 @@ pub struct Input<'a> {
 pub enum Dest {
     /// The partition of this key.
     Key(String),
+    /// This partition.
+    Partition(u32),
     /// Every partition of the topic.
     All,
 }
@@ -45,6 +49,10 @@ impl<E> Out<E> {
     /// Sends `payload` to `topic`.
     pub fn emit(&mut self, topic: Topic, dest: Dest, payload: Payload) {
         self.outputs.push((topic, dest, payload));
+    }
+    /// Index that the next output's position will have: outputs are numbered from 1.
+    pub fn next_index(&self) -> u32 {
+        self.outputs.len() as u32 + 1
     }
     /// Tells this process something.
     pub fn effect(&mut self, effect: E) {
@@ -98,6 +106,10 @@ impl<F: Fold> Host<F> {
     /// Next input offset.
     pub fn next(&self) -> u64 {
         self.row.next
+    }
+    /// Next input offset and highest record time seen.
+    pub fn progress(&self) -> Progress {
+        Progress { next: self.next(), clock: self.clock() }
     }
     /// Highest record time seen.
     pub fn clock(&self) -> Timestamp {
@@ -158,6 +170,7 @@ impl<F: Fold> Host<F> {
                 let input = Input {
                     payload: &payload,
                     envelope: &envelope,
+                    partition: self.partition,
                     offset: record.offset,
                     position: position.clone(),
                     time: self.clock(),
@@ -243,6 +256,7 @@ impl<F: Fold> Host<F> {
             };
             match dest {
                 Dest::Key(key) => records.push(record(Route::Key, key.into())),
+                Dest::Partition(lane) => records.push(record(Route::Partition(lane), Bytes::new())),
                 Dest::All => records.extend(
                     (0..topic.partitions(self.lanes)).map(|lane| record(Route::Partition(lane), Bytes::new())),
                 ),

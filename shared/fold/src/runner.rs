@@ -55,8 +55,8 @@ pub async fn run<F: Fold>(
                 effects.take(partition, batch);
             }
             send(&log, step.outputs, ack).await.map_err(failed)?;
-            for (partition, next) in step.moved {
-                board.report(name, partition, next);
+            for (partition, progress) in step.moved {
+                board.report(name, partition, progress);
             }
             worker.flush(false).map_err(failed)?;
             // A busy fold must still let others run and see the shutdown.

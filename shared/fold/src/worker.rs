@@ -8,7 +8,7 @@ use stockade_log::{
 };
 use stockade_model::{Envelope, Payload, Tick, Timestamp, Topic, time::SECOND_MS};
 
-use crate::{Fold, Host};
+use crate::{Fold, Host, board::Progress};
 
 /// Outputs a reader keeps for a takeover; past it, it takes over from the changelog instead.
 const RETAINED_BYTES_MAX: usize = 32 << 20;
@@ -50,8 +50,8 @@ pub struct Step<E> {
     pub outputs: Vec<NewRecord>,
     /// Effects by partition, in order.
     pub effects: Vec<(u32, Vec<E>)>,
-    /// Partition and next offset of every partition that moved.
-    pub moved: Vec<(u32, u64)>,
+    /// Progress of every partition that moved.
+    pub moved: Vec<(u32, Progress)>,
 }
 
 /// Owns all hosts of one fold in this process.
@@ -98,7 +98,7 @@ impl<F: Fold> Worker<F> {
                     }
                 }
                 step.effects.push((partition, effects));
-                step.moved.push((partition, lane.host.next()));
+                step.moved.push((partition, lane.host.progress()));
                 Ok(Some(step))
             }
         }
@@ -119,7 +119,7 @@ impl<F: Fold> Worker<F> {
             let (lane, effects) = self.restore(partition)?;
             self.consumer.seek(partition, lane.host.next());
             step.effects.push((partition, effects));
-            step.moved.push((partition, lane.host.next()));
+            step.moved.push((partition, lane.host.progress()));
             self.lanes.insert(partition, lane);
         }
         let committed = self.log.committed(self.spec.name, partition)?;

@@ -7,6 +7,7 @@ pub mod control;
 pub mod decision;
 pub mod envelope;
 pub mod gs1;
+pub mod hash;
 pub mod ids;
 pub mod inventory;
 pub mod invalid;

@@ -1,0 +1,334 @@
+//! The arbiter: one fold over one partition disposes what rules and people propose.
+//!
+//! * On one scope the harder restriction stands; an equal or milder proposal changes nothing.
+//! * A restriction ends by expiry (decided on a tick), by release, or by a harder one. A rule turning false ends nothing.
+//! * Manual beats automatic: an allow override lifts what rules imposed and holds them off until it ends; it does not
+//!   lift what a person imposed.
+//! * A release mutes its rule on its scope until the evidence has grown beyond the released one, or for seven days.
+
+use std::collections::BTreeSet;
+
+use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
+use stockade_model::{
+    Action, Decision, Level, Payload, Position, Proposal, Restriction, RuleProposal, Scope, SupplierId, Timestamp, Topic,
+    time::DAY_MS,
+};
+
+/// How long a release mutes its rule, if the evidence does not grow before.
+const MUTE_MS: i64 = 7 * DAY_MS;
+/// When a person should look at a restriction, at the latest.
+const REVIEW_MS: i64 = DAY_MS;
+/// Reason code of a person's decision.
+const MANUAL: &str = "MANUAL_REVIEW";
+
+/// What the arbiter tells its process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ArbiterEffect {
+    /// What became of a person's proposal, by the id of its record.
+    Disposed {
+        /// Id of the proposal record.
+        id: String,
+        /// The error code, when nothing came of it.
+        refused: Option<&'static str>,
+    },
+    /// A rule's proposal was held off by an allow override or a mute.
+    HeldOff,
+}
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Mute {
+    rule: String,
+    scope: Scope,
+    evidence: f64,
+    until: Timestamp,
+}
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Allow {
+    actor: String,
+    until: Timestamp,
+}
+
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+struct Standing {
+    in_force: Vec<Restriction>,
+    mutes: Vec<Mute>,
+    #[serde(default)]
+    allow: Option<Allow>,
+}
+
+impl Standing {
+    fn deadlines(&self) -> impl Iterator<Item = Timestamp> + '_ {
+        let allow = self.allow.iter().map(|allow| allow.until);
+        self.in_force.iter().map(|r| r.expires_at).chain(allow)
+    }
+}
+
+/// The fold.
+pub struct Arbiter {
+    suppliers: Table<SupplierId, Standing>,
+    /// Last link of the hash chain, under the key `chain`.
+    chain: Table<String, String>,
+    /// Derived: what ends when.
+    deadlines: BTreeSet<(Timestamp, SupplierId)>,
+}
+
+impl Default for Arbiter {
+    fn default() -> Self {
+        Self { suppliers: Table::new(1), chain: Table::new(2), deadlines: BTreeSet::new() }
+    }
+}
+
+/// What a decision says beside the supplier's set.
+struct Ruling<'a> {
+    action: Action,
+    restriction: Option<Restriction>,
+    actor: Option<&'a str>,
+    note: Option<&'a str>,
+}
+
+impl Arbiter {
+    fn decide(&mut self, input: &Input<'_>, supplier: &SupplierId, ruling: Ruling<'_>, out: &mut Out<ArbiterEffect>) {
+        let mut decision = Decision {
+            version: Position { index: out.next_index(), ..input.position.clone() },
+            at: input.time,
+            supplier: supplier.clone(),
+            action: ruling.action,
+            restriction: ruling.restriction,
+            actor: ruling.actor.map(str::to_owned),
+            note: ruling.note.map(str::to_owned),
+            in_force: self.suppliers.get(supplier).map(|s| s.in_force.clone()).unwrap_or_default(),
+            chain: String::new(),
+        };
+        let link = decision.link(self.chain.get("chain").map_or("", String::as_str));
+        self.chain.insert("chain".to_owned(), link.clone());
+        decision.chain = link;
+        let key = Dest::Key(supplier.to_string());
+        out.emit(Topic::LockoutDecisions, key.clone(), Payload::Decision(decision.clone()));
+        out.emit(Topic::SupplierEvents, key, Payload::Decision(decision));
+    }
+
+    /// Changes a standing and keeps the deadlines in step.
+    fn change<T>(&mut self, supplier: &SupplierId, change: impl FnOnce(&mut Standing) -> T) -> T {
+        let standing = self.suppliers.edit_or(supplier, Standing::default);
+        for due in standing.deadlines() {
+            self.deadlines.remove(&(due, supplier.clone()));
+        }
+        let result = change(standing);
+        for due in standing.deadlines() {
+            self.deadlines.insert((due, supplier.clone()));
+        }
+        result
+    }
+
+    fn rule(&mut self, input: &Input<'_>, proposal: &RuleProposal, out: &mut Out<ArbiterEffect>) {
+        let (supplier, now) = (&proposal.supplier, input.time);
+        if let Some(standing) = self.suppliers.get(supplier) {
+            let allowed = standing.allow.as_ref().is_some_and(|allow| allow.until > now);
+            let muted = standing.mutes.iter().any(|mute| {
+                mute.rule == proposal.rule.id.as_str()
+                    && mute.scope == proposal.scope
+                    && mute.until > now
+                    && proposal.evidence <= mute.evidence
+            });
+            if allowed || muted {
+                out.effect(ArbiterEffect::HeldOff);
+                return;
+            }
+        }
+        let restriction = Restriction {
+            id: restriction_id(&input.position, out),
+            version: Position { index: out.next_index(), ..input.position.clone() },
+            scope: proposal.scope.clone(),
+            level: proposal.level,
+            reasons: proposal.reasons.clone(),
+            rule: Some(proposal.rule.clone()),
+            actor: None,
+            values: proposal.values.clone(),
+            tree: proposal.tree.clone(),
+            since: now,
+            expires_at: now.plus_ms(proposal.duration_ms),
+            review_at: now.plus_ms(proposal.duration_ms.min(REVIEW_MS)),
+            cause: input.envelope.cause.clone(),
+            evidence: proposal.evidence,
+        };
+        self.impose(input, supplier, restriction, None, out);
+    }
+
+    /// Puts a restriction in force unless one as hard stands on the same scope; returns whether it did.
+    fn impose(
+        &mut self,
+        input: &Input<'_>,
+        supplier: &SupplierId,
+        restriction: Restriction,
+        note: Option<&str>,
+        out: &mut Out<ArbiterEffect>,
+    ) -> bool {
+        let standing = self.suppliers.get(supplier);
+        let on_scope = standing.and_then(|s| s.in_force.iter().find(|r| r.scope == restriction.scope));
+        // A person may put the same level again, to extend it; a rule may not.
+        let manual = restriction.actor.is_some();
+        let action = match on_scope {
+            None => Action::Imposed,
+            Some(standing) if standing.level < restriction.level || manual => Action::Raised,
+            Some(_) => return false,
+        };
+        self.change(supplier, |standing| {
+            standing.in_force.retain(|r| r.scope != restriction.scope);
+            standing.in_force.push(restriction.clone());
+        });
+        let actor = restriction.actor.clone();
+        let ruling = Ruling { action, restriction: Some(restriction), actor: actor.as_deref(), note };
+        self.decide(input, supplier, ruling, out);
+        true
+    }
+
+    /// Lifts the restrictions that `which` picks, one decision each; returns how many.
+    fn lift(
+        &mut self,
+        input: &Input<'_>,
+        supplier: &SupplierId,
+        which: impl Fn(&Restriction) -> bool,
+        (action, actor, note): (Action, Option<&str>, Option<&str>),
+        out: &mut Out<ArbiterEffect>,
+    ) -> usize {
+        let Some(standing) = self.suppliers.get(supplier) else { return 0 };
+        let picked: Vec<Restriction> = standing.in_force.iter().filter(|r| which(r)).cloned().collect();
+        for restriction in &picked {
+            let now = input.time;
+            self.change(supplier, |standing| {
+                standing.in_force.retain(|r| r.id != restriction.id);
+                standing.mutes.retain(|mute| mute.until > now);
+                if let (Action::Released, Some(rule)) = (action, &restriction.rule) {
+                    standing.mutes.push(Mute {
+                        rule: rule.id.to_string(),
+                        scope: restriction.scope.clone(),
+                        evidence: restriction.evidence,
+                        until: now.plus_ms(MUTE_MS),
+                    });
+                }
+            });
+            let ruling = Ruling { action, restriction: Some(restriction.clone()), actor, note };
+            self.decide(input, supplier, ruling, out);
+        }
+        picked.len()
+    }
+
+    fn manual(&mut self, input: &Input<'_>, proposal: &Proposal, out: &mut Out<ArbiterEffect>) -> Option<&'static str> {
+        match proposal {
+            Proposal::Rule(_) => None,
+            Proposal::Release { supplier, restriction, actor, reason } => {
+                let which = |r: &Restriction| restriction.as_ref().is_none_or(|id| *id == r.id);
+                let by = (Action::Released, Some(actor.as_str()), Some(reason.as_str()));
+                let lifted = self.lift(input, supplier, which, by, out);
+                (lifted == 0).then_some("nothing_in_force")
+            }
+            Proposal::Override { expires_at, .. } if *expires_at <= input.time => Some("already_expired"),
+            Proposal::Override { supplier, deny: Some(level), scope, actor, reason, expires_at } => {
+                let restriction = self.manual_restriction(input, *level, scope, actor, *expires_at, out);
+                self.impose(input, supplier, restriction, Some(reason), out);
+                None
+            }
+            Proposal::Override { supplier, deny: None, actor, reason, expires_at, .. } => {
+                let allow = Allow { actor: actor.clone(), until: *expires_at };
+                self.change(supplier, |standing| standing.allow = Some(allow));
+                let by = (Action::Allowed, Some(actor.as_str()), Some(reason.as_str()));
+                if self.lift(input, supplier, |r| r.actor.is_none(), by, out) == 0 {
+                    let ruling = Ruling { action: Action::Allowed, restriction: None, actor: by.1, note: by.2 };
+                    self.decide(input, supplier, ruling, out);
+                }
+                None
+            }
+            Proposal::ClearOverride { supplier, actor, reason } => {
+                if self.suppliers.get(supplier).is_none_or(|standing| standing.allow.is_none()) {
+                    return Some("nothing_in_force");
+                }
+                self.change(supplier, |standing| standing.allow = None);
+                let (actor, note) = (Some(actor.as_str()), Some(reason.as_str()));
+                self.decide(input, supplier, Ruling { action: Action::AllowEnded, restriction: None, actor, note }, out);
+                None
+            }
+        }
+    }
+
+    fn manual_restriction(
+        &self,
+        input: &Input<'_>,
+        level: Level,
+        scope: &Scope,
+        actor: &str,
+        expires_at: Timestamp,
+        out: &Out<ArbiterEffect>,
+    ) -> Restriction {
+        Restriction {
+            id: restriction_id(&input.position, out),
+            version: Position { index: out.next_index(), ..input.position.clone() },
+            scope: scope.clone(),
+            level,
+            reasons: vec![MANUAL.to_owned()],
+            rule: None,
+            actor: Some(actor.to_owned()),
+            values: Default::default(),
+            tree: Vec::new(),
+            since: input.time,
+            expires_at,
+            review_at: input.time.plus_ms(REVIEW_MS).min(expires_at),
+            cause: input.envelope.cause.clone(),
+            evidence: 0.0,
+        }
+    }
+
+    /// Everything that has ended by now, in order of time.
+    fn expire(&mut self, input: &Input<'_>, out: &mut Out<ArbiterEffect>) {
+        while let Some((due, supplier)) = self.deadlines.first().cloned() {
+            if due > input.time {
+                break;
+            }
+            // Removed first, so that nothing can make this loop turn on the spot.
+            self.deadlines.remove(&(due, supplier.clone()));
+            self.lift(input, &supplier, |r| r.expires_at <= input.time, (Action::Expired, None, None), out);
+            let allow_ended = |s: &Standing| s.allow.as_ref().is_some_and(|allow| allow.until <= input.time);
+            if self.suppliers.get(&supplier).is_some_and(allow_ended) {
+                self.change(&supplier, |standing| standing.allow = None);
+                let ruling = Ruling { action: Action::AllowEnded, restriction: None, actor: None, note: None };
+                self.decide(input, &supplier, ruling, out);
+            }
+        }
+    }
+}
+
+fn restriction_id(position: &Position, out: &Out<ArbiterEffect>) -> String {
+    format!("d-{}-{}-{}", position.generation, position.offset, out.next_index())
+}
+
+impl Fold for Arbiter {
+    type Effect = ArbiterEffect;
+
+    fn apply(&mut self, input: &Input<'_>, out: &mut Out<ArbiterEffect>) {
+        match input.payload {
+            Payload::Proposal(Proposal::Rule(proposal)) => self.rule(input, proposal, out),
+            Payload::Proposal(proposal) => {
+                let refused = self.manual(input, proposal, out);
+                out.effect(ArbiterEffect::Disposed { id: input.envelope.id.clone(), refused });
+            }
+            Payload::Tick(_) => self.expire(input, out),
+            _ => {}
+        }
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        self.deadlines.first().map(|(due, _)| *due)
+    }
+
+    fn tables(&mut self) -> Vec<&mut dyn AnyTable> {
+        vec![&mut self.suppliers, &mut self.chain]
+    }
+
+    fn restored(&mut self, _: &mut Vec<ArbiterEffect>) {
+        let due = |(id, s): (&SupplierId, &Standing)| s.deadlines().map(|due| (due, id.clone())).collect::<Vec<_>>();
+        self.deadlines = self.suppliers.iter().flat_map(due).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests;

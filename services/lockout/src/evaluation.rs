@@ -1,0 +1,130 @@
+//! Rule evaluation: feature vectors in, proposals out. It decides nothing.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
+use stockade_model::{
+    Change, Payload, Proposal, RuleProposal, RuleRef, Scope, ScoreRecord, SupplierId, Timestamp, Topic, time::SECOND_MS,
+};
+use stockade_rules::{FeatureSchema, Hit, Mode, RuleScope, RuleSet};
+
+/// While a rule is true for a supplier it is proposed at most this often.
+const PROPOSE_EVERY_MS: i64 = SECOND_MS;
+
+/// What the evaluation fold tells its process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EvaluationEffect {
+    /// A rule set came into force in a partition.
+    RulesInForce {
+        /// Its version.
+        version: String,
+        /// Its source.
+        source: String,
+    },
+    /// A rule in shadow is true.
+    ShadowHit {
+        /// The rule.
+        rule: String,
+    },
+    /// A vector follows another schema than this build's; no rule was evaluated on it.
+    ForeignSchema,
+}
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct RulesRow {
+    version: String,
+    source: String,
+}
+
+/// The fold.
+pub struct Evaluation {
+    /// The set in force, under the key `rules`.
+    rules: Table<String, RulesRow>,
+    /// When each rule was last proposed for a supplier.
+    proposed: Table<SupplierId, BTreeMap<String, Timestamp>>,
+    /// Derived from `rules`.
+    compiled: RuleSet,
+    schema: Arc<FeatureSchema>,
+}
+
+impl Evaluation {
+    /// A fold without rules that reads vectors of `schema`.
+    pub fn new(schema: Arc<FeatureSchema>) -> Self {
+        let compiled = RuleSet::empty(schema.clone());
+        Self { rules: Table::new(1), proposed: Table::new(2), compiled, schema }
+    }
+
+    fn judge(&mut self, score: &ScoreRecord, now: Timestamp, out: &mut Out<EvaluationEffect>) {
+        if score.schema != self.schema.id() {
+            out.effect(EvaluationEffect::ForeignSchema);
+            return;
+        }
+        for hit in self.compiled.evaluate(&score.slots) {
+            let rule = hit.rule.spec.id.as_str();
+            if hit.rule.spec.mode == Mode::Shadow {
+                out.effect(EvaluationEffect::ShadowHit { rule: rule.to_owned() });
+                continue;
+            }
+            let last = self.proposed.get(&score.supplier).and_then(|rules| rules.get(rule));
+            if last.is_some_and(|last| now.ms() - last.ms() < PROPOSE_EVERY_MS) {
+                continue;
+            }
+            self.proposed.edit_or(&score.supplier, BTreeMap::new).insert(rule.to_owned(), now);
+            let proposal = Proposal::Rule(Box::new(proposal(&self.compiled, &hit, score)));
+            out.emit(Topic::LockoutProposals, Dest::Key(score.supplier.to_string()), Payload::Proposal(proposal));
+        }
+    }
+}
+
+fn proposal(set: &RuleSet, hit: &Hit<'_>, score: &ScoreRecord) -> RuleProposal {
+    let spec = &hit.rule.spec;
+    let scope = match (spec.scope, &score.listing) {
+        (RuleScope::Listing, Some((listing, _))) => Scope::Listing { listing: listing.clone() },
+        (RuleScope::Sku, Some((_, sku))) => Scope::Sku { sku: sku.clone() },
+        _ => Scope::Supplier,
+    };
+    RuleProposal {
+        supplier: score.supplier.clone(),
+        scope,
+        level: spec.level,
+        rule: RuleRef { id: spec.id.clone(), version: set.version.clone() },
+        reasons: spec.reasons.clone(),
+        values: set.values(hit.rule, &score.slots),
+        tree: set.explain(hit.rule, &score.slots),
+        duration_ms: hit.rule.duration_ms,
+        evidence: hit.evidence,
+    }
+}
+
+impl Fold for Evaluation {
+    type Effect = EvaluationEffect;
+
+    fn apply(&mut self, input: &Input<'_>, out: &mut Out<EvaluationEffect>) {
+        match input.payload {
+            Payload::Score(score) => self.judge(score, input.time, out),
+            Payload::Control(record) => {
+                let Change::Rules { version, source } = &record.change else { return };
+                // The control fold let it pass, and judges by the same schema; a set that still does not compile here
+                // was accepted by another build, and the one in force stays.
+                let Ok(compiled) = RuleSet::compile(source, self.schema.clone()) else { return };
+                self.compiled = compiled;
+                self.rules.insert("rules".to_owned(), RulesRow { version: version.clone(), source: source.clone() });
+                out.effect(EvaluationEffect::RulesInForce { version: version.clone(), source: source.clone() });
+            }
+            _ => {}
+        }
+    }
+
+    fn tables(&mut self) -> Vec<&mut dyn AnyTable> {
+        vec![&mut self.rules, &mut self.proposed]
+    }
+
+    fn restored(&mut self, effects: &mut Vec<EvaluationEffect>) {
+        let Some(row) = self.rules.get("rules") else { return };
+        if let Ok(compiled) = RuleSet::compile(&row.source, self.schema.clone()) {
+            self.compiled = compiled;
+            let RulesRow { version, source } = row.clone();
+            effects.push(EvaluationEffect::RulesInForce { version, source });
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The analysts' API, and what a supplier may see of its own standing.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use stockade_log::{Ack, NewRecord, Route, SharedLog};
+use stockade_model::{
+    Change, ControlRecord, Decision, Envelope, Level, Payload, Proposal, Restriction, Scope, SupplierId, Timestamp, Topic,
+};
+use stockade_rules::{FeatureSchema, RuleError, RuleSet};
+use stockade_runtime::{Caller, FieldError, Limits, Problem, Role, body};
+
+use crate::views::{Decisions, RulesStatus, Verdicts};
+
+/// How long an answer waits for the folds.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// A supplier's score with what each feature adds; `None` when it has none.
+pub type RiskView = Arc<dyn Fn(&SupplierId) -> Option<Value> + Send + Sync>;
+
+/// What the handlers need.
+#[derive(Clone)]
+pub struct LockoutApi {
+    /// The log.
+    pub log: SharedLog,
+    /// Partitions of supplier-keyed topics.
+    pub lanes: u32,
+    /// The features rules may read.
+    pub schema: Arc<FeatureSchema>,
+    /// Rule sets in force.
+    pub rules: RulesStatus,
+    /// Verdicts being waited for.
+    pub verdicts: Verdicts,
+    /// Recent decisions.
+    pub decisions: Decisions,
+    /// Limits at the edge.
+    pub limits: Limits,
+    /// Scores.
+    pub risk: RiskView,
+    /// Makes record ids unique within this process.
+    pub ids: Arc<IdSource>,
+}
+
+/// Ids for records that people cause: unique in the platform's life as long as the start time differs.
+pub struct IdSource {
+    prefix: String,
+    next: AtomicU64,
+}
+
+impl IdSource {
+    /// A source whose ids begin with `prefix`.
+    pub fn new(prefix: String) -> Self {
+        Self { prefix, next: AtomicU64::new(0) }
+    }
+    /// The next id.
+    pub fn next(&self) -> String {
+        format!("{}-{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// The routes.
+pub fn router(api: LockoutApi) -> Router {
+    Router::new()
+        .route("/v1/rules", get(get_rules).put(put_rules))
+        .route("/v1/rules:check", post(check_rules))
+        .route("/v1/features", get(features))
+        .route("/v1/decisions", get(list_decisions))
+        .route("/v1/decisions/{id}", post(decision_verb))
+        .route("/v1/overrides", post(put_override))
+        .route("/v1/overrides/{supplier}", axum::routing::delete(clear_override))
+        .route("/v1/suppliers/{supplier}/standing", get(standing))
+        .route("/v1/suppliers/{supplier}/risk", get(risk))
+        .with_state(api)
+}
+
+impl LockoutApi {
+    fn analyst(&self, caller: &Caller) -> Result<(), Problem> {
+        caller.must("analyst", |role| matches!(role, Role::Analyst | Role::Operator))?;
+        self.limits.take("staff", &caller.0.id, 1).map(|_| ())
+    }
+
+    async fn append(&self, topic: Topic, id: &str, key: &str, payload: &Payload) -> Result<(), Problem> {
+        let record = NewRecord {
+            topic: topic.name(),
+            route: Route::Partition(0),
+            key: Bytes::copy_from_slice(key.as_bytes()),
+            headers: Envelope::new(payload.kind(), id, "stockade/api").headers(),
+            value: payload.encode().into(),
+        };
+        let appended = self.log.append(vec![record], Ack::Durable).await;
+        appended.map(|_| ()).map_err(|error| Problem::unavailable("log_unavailable", error.to_string()))
+    }
+
+    /// Puts a proposal before the arbiter and waits for its verdict.
+    async fn propose(&self, proposal: Proposal) -> Result<Response, Problem> {
+        let id = self.ids.next();
+        let verdict = self.verdicts.expect(&id);
+        let supplier = proposal.supplier().clone();
+        self.append(Topic::LockoutProposals, &id, supplier.as_str(), &Payload::Proposal(proposal)).await?;
+        let Ok(verdict) = tokio::time::timeout(DEADLINE, verdict).await else {
+            self.verdicts.forget(&id);
+            let detail = "it is durable and will be decided; look at /v1/decisions";
+            return Ok((StatusCode::ACCEPTED, Json(json!({ "proposal": id, "detail": detail }))).into_response());
+        };
+        match verdict.ok().flatten() {
+            Some(code @ "nothing_in_force") => {
+                Err(Problem::new(StatusCode::CONFLICT, code, "nothing of that kind is in force for this supplier"))
+            }
+            Some(code) => Err(Problem::new(StatusCode::CONFLICT, code, "it would have expired already; choose a later expires_at")),
+            None => Ok(Json(json!({ "proposal": id, "supplier": supplier })).into_response()),
+        }
+    }
+}
+
+fn actor(caller: &Caller) -> String {
+    caller.0.id.clone()
+}
+
+fn rule_problem(errors: &[RuleError]) -> Problem {
+    let field = |e: &RuleError| match &e.rule {
+        Some(rule) => format!("/rules/{rule}:{}:{}", e.line, e.column),
+        None => "/rules".to_owned(),
+    };
+    let mut problem =
+        Problem::invalid(errors.iter().map(|e| FieldError::new(field(e), e.code, e.detail.clone())).collect());
+    problem.code = "invalid_rules";
+    problem
+}
+
+fn rules_body(source: &str, set: &RuleSet) -> Value {
+    let rules: Vec<&stockade_rules::RuleSpec> = set.rules().iter().map(|rule| &rule.spec).collect();
+    json!({ "version": set.version, "rules": rules, "source": source })
+}
+
+async fn get_rules(State(api): State<LockoutApi>, caller: Caller) -> Result<Response, Problem> {
+    api.analyst(&caller)?;
+    let (version, source) = api.rules.current();
+    let set = RuleSet::compile(&source, api.schema.clone()).unwrap_or_else(|_| RuleSet::empty(api.schema.clone()));
+    Ok(([(header::ETAG, format!("\"{version}\""))], Json(rules_body(&source, &set))).into_response())
+}
+
+async fn check_rules(State(api): State<LockoutApi>, caller: Caller, body::Body(text): body::Body) -> Result<Response, Problem> {
+    api.analyst(&caller)?;
+    let source = utf8(&text)?;
+    let set = RuleSet::compile(source, api.schema.clone()).map_err(|errors| rule_problem(&errors))?;
+    Ok(Json(rules_body(source, &set)).into_response())
+}
+
+fn utf8(text: &[u8]) -> Result<&str, Problem> {
+    std::str::from_utf8(text).map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "not_utf8", "send the rule set as UTF-8 YAML"))
+}
+
+async fn put_rules(
+    State(api): State<LockoutApi>,
+    caller: Caller,
+    headers: HeaderMap,
+    body::Body(text): body::Body,
+) -> Result<Response, Problem> {
+    api.analyst(&caller)?;
+    let (current, _) = api.rules.current();
+    match headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()).map(|tag| tag.trim_matches('"')) {
+        None => {
+            let detail = "send If-Match with the ETag of GET /v1/rules, so that nobody's change is overwritten";
+            return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "if_match_required", detail));
+        }
+        Some(tag) if tag != current => {
+            let detail = format!("the set in force is {current}; read it, merge, and send its tag");
+            return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "rules_changed", detail));
+        }
+        Some(_) => {}
+    }
+    let source = utf8(&text)?;
+    let set = RuleSet::compile(source, api.schema.clone()).map_err(|errors| rule_problem(&errors))?;
+    publish_rules(&api, &actor(&caller), source).await?;
+    Ok(([(header::ETAG, format!("\"{}\"", set.version))], Json(rules_body(source, &set))).into_response())
+}
+
+/// Appends a compiled rule set to `control` and waits until it is in force in every partition.
+pub async fn publish_rules(api: &LockoutApi, actor: &str, source: &str) -> Result<(), Problem> {
+    let version = RuleSet::version_of(source);
+    let change = Change::Rules { version: version.clone(), source: source.to_owned() };
+    let payload = Payload::Control(ControlRecord { actor: actor.to_owned(), change });
+    api.append(Topic::Control, &api.ids.next(), "", &payload).await?;
+    let in_force = api.rules.wait(&version, api.lanes);
+    let late = |_| Problem::unavailable("rules_pending", "the set is durable and on its way; read /v1/rules until it shows");
+    tokio::time::timeout(DEADLINE, in_force).await.map_err(late)
+}
+
+async fn features(State(api): State<LockoutApi>, caller: Caller) -> Result<Response, Problem> {
+    api.analyst(&caller)?;
+    Ok(Json(json!({ "schema": api.schema.id(), "features": api.schema.features() })).into_response())
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DecisionQuery {
+    supplier: Option<SupplierId>,
+    limit: Option<usize>,
+    cursor: Option<u64>,
+}
+
+async fn list_decisions(
+    State(api): State<LockoutApi>,
+    caller: Caller,
+    query: Result<Query<DecisionQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Problem> {
+    api.analyst(&caller)?;
+    let Query(query) = query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_query", e.body_text()))?;
+    let limit = query.limit.unwrap_or(50).clamp(1, 500);
+    let found = api.decisions.list(query.supplier.as_ref(), query.cursor, limit);
+    let next = (found.len() == limit).then(|| found.last().map(|(offset, _)| *offset)).flatten();
+    let decisions: Vec<&Decision> = found.iter().map(|(_, decision)| decision.as_ref()).collect();
+    Ok(Json(json!({ "decisions": decisions, "next": next })).into_response())
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reason {
+    reason: String,
+}
+
+async fn decision_verb(
+    State(api): State<LockoutApi>,
+    caller: Caller,
+    Path(id): Path<String>,
+    body::Body(text): body::Body,
+) -> Result<Response, Problem> {
+    api.analyst(&caller)?;
+    let Some(id) = id.strip_suffix(":release") else {
+        return Err(Problem::new(StatusCode::NOT_FOUND, "no_such_verb", "the verb of a decision is :release"));
+    };
+    let Reason { reason } = body::parse(&text)?;
+    let Some(supplier) = api.decisions.supplier_of(id) else {
+        return Err(Problem::new(StatusCode::NOT_FOUND, "nothing_in_force", "no restriction of that id is in force"));
+    };
+    let proposal = Proposal::Release { supplier, restriction: Some(id.to_owned()), actor: actor(&caller), reason };
+    api.propose(proposal).await
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OverrideBody {
+    supplier: SupplierId,
+    deny: Option<Level>,
+    #[serde(default = "whole_supplier")]
+    scope: Scope,
+    reason: String,
+    expires_at: Timestamp,
+}
+
+fn whole_supplier() -> Scope {
+    Scope::Supplier
+}
+
+async fn put_override(State(api): State<LockoutApi>, caller: Caller, body::Body(text): body::Body) -> Result<Response, Problem> {
+    api.analyst(&caller)?;
+    let OverrideBody { supplier, deny, scope, reason, expires_at } = body::parse(&text)?;
+    api.propose(Proposal::Override { supplier, deny, scope, actor: actor(&caller), reason, expires_at }).await
+}
+
+async fn clear_override(
+    State(api): State<LockoutApi>,
+    caller: Caller,
+    Path(supplier): Path<SupplierId>,
+    body::Body(text): body::Body,
+) -> Result<Response, Problem> {
+    api.analyst(&caller)?;
+    let Reason { reason } = body::parse(&text)?;
+    api.propose(Proposal::ClearOverride { supplier, actor: actor(&caller), reason }).await
+}
+
+/// What a supplier is told: what, why, since when, until when. Never thresholds, values or rules.
+fn facts(restriction: &Restriction) -> Value {
+    json!({
+        "decision": restriction.id,
+        "level": restriction.level,
+        "scope": restriction.scope,
+        "reasons": restriction.reasons,
+        "since": restriction.since,
+        "expires_at": restriction.expires_at,
+        "review_at": restriction.review_at,
+    })
+}
+
+async fn standing(State(api): State<LockoutApi>, caller: Caller, Path(supplier): Path<SupplierId>) -> Result<Response, Problem> {
+    if !matches!(caller.0.role, Role::Analyst | Role::Operator) {
+        caller.must_be_supplier(&supplier)?;
+    }
+    api.limits.take("staff", &caller.0.id, 1)?;
+    let decision = api.decisions.latest(&supplier);
+    let in_force: Vec<Value> = decision.iter().flat_map(|d| d.in_force.iter().map(facts)).collect();
+    let level = decision.iter().flat_map(|d| &d.in_force).map(|r| r.level).max();
+    Ok(Json(json!({ "supplier": supplier, "level": level, "in_force": in_force })).into_response())
+}
+
+async fn risk(State(api): State<LockoutApi>, caller: Caller, Path(supplier): Path<SupplierId>) -> Result<Response, Problem> {
+    api.analyst(&caller)?;
+    match (api.risk)(&supplier) {
+        Some(view) => Ok(Json(view).into_response()),
+        None => Err(Problem::new(StatusCode::NOT_FOUND, "no_score", "this supplier has no score yet")),
+    }
+}

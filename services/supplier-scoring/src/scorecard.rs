@@ -1,0 +1,77 @@
+//! The scorecard: a list of ramps. Each feature adds points between two of its values; the points add up to the score.
+//!
+//! Weights add up to 1000, so the score needs no clipping. Unknown adds nothing. Points are judgement, written down:
+//! they are what the default rules and the simulated marketplace were tuned with, and a fitted model goes beside them.
+
+use crate::features::FEATURES;
+
+struct Ramp {
+    feature: &'static str,
+    /// Value that adds nothing.
+    none: f32,
+    /// Value that adds everything.
+    all: f32,
+    points: u16,
+}
+
+const fn ramp(feature: &'static str, none: f32, all: f32, points: u16) -> Ramp {
+    Ramp { feature, none, all, points }
+}
+
+const CARD: [Ramp; 10] = [
+    ramp("frauds.rate_30d_low", 0.01, 0.2, 200),
+    ramp("cancellations.rate_7d_low", 0.03, 0.3, 200),
+    ramp("claims.rate_30d_low", 0.03, 0.25, 150),
+    ramp("prices.low_rate_24h_low", 0.05, 0.5, 120),
+    ramp("stock.implausible_24h", 0.0, 8.0, 100),
+    ramp("account.payout_changed_hours", 72.0, 0.0, 60),
+    ramp("listings.new_1h", 20.0, 200.0, 50),
+    ramp("supplier.age_days", 30.0, 0.0, 50),
+    ramp("account.new_device_hours", 72.0, 0.0, 40),
+    ramp("account.dormant_days", 14.0, 90.0, 30),
+];
+
+/// What one feature adds to a score.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Contribution {
+    /// The feature.
+    pub feature: &'static str,
+    /// Its value; NaN for unknown.
+    pub value: f32,
+    /// Points added, of at most `of`.
+    pub points: u16,
+    /// Points it can add.
+    pub of: u16,
+}
+
+/// What each feature of the card adds for `slots`; the points add up to the score.
+pub fn contributions(slots: &[f32]) -> Vec<Contribution> {
+    CARD.iter()
+        .map(|ramp| {
+            let slot = FEATURES.iter().position(|feature| feature.name == ramp.feature);
+            let value = slot.and_then(|slot| slots.get(slot)).copied().unwrap_or(f32::NAN);
+            let share = if value.is_nan() { 0.0 } else { ((value - ramp.none) / (ramp.all - ramp.none)).clamp(0.0, 1.0) };
+            let points = (share * f32::from(ramp.points)).round() as u16;
+            Contribution { feature: ramp.feature, value, points, of: ramp.points }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_card_names_known_features_and_its_points_add_up_to_a_thousand() {
+        for ramp in &CARD {
+            assert!(FEATURES.iter().any(|feature| feature.name == ramp.feature), "{}", ramp.feature);
+        }
+        assert_eq!(CARD.iter().map(|ramp| ramp.points).sum::<u16>(), 1_000);
+    }
+
+    #[test]
+    fn nothing_known_is_no_points() {
+        assert!(contributions(&[]).iter().all(|c| c.points == 0));
+        assert!(contributions(&vec![f32::NAN; FEATURES.len()]).iter().all(|c| c.points == 0));
+    }
+}

@@ -1,0 +1,37 @@
+//! Hashes that are part of stored state and so must never change.
+
+/// FNV-1a, 64 bits (Fowler, Noll, Vo), with a final mix so that low bits are good too. Never 0.
+pub fn stable64(text: &str) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in text.bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    hash ^= hash >> 32;
+    hash = hash.wrapping_mul(0xd6e8_feb8_6659_fd93);
+    hash ^= hash >> 32;
+    hash.max(1)
+}
+
+/// The first 16 bytes of SHA-256 of the parts, each ended by a zero byte: an identity, not a checksum.
+pub fn identity128(parts: &[&str]) -> u128 {
+    use sha2::Digest as _;
+    let mut hash = sha2::Sha256::new();
+    for part in parts {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    digest.iter().take(16).fold(0, |number, byte| (number << 8) | u128::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_hashes_never_change() {
+        assert_eq!(stable64(""), 18_284_041_282_127_212_159);
+        assert_eq!(stable64("buyer-1"), stable64("buyer-1"));
+        assert_ne!(identity128(&["ab", "c"]), identity128(&["a", "bc"]));
+    }
+}
