@@ -1,1 +1,25 @@
-//! placeholder
+//! Inventory: what suppliers have, and what buyers may see of it.
+//!
+//! * [`domain`] is pure: the inventory fold, and the availability index that its effects feed.
+//! * [`http`] is the API of suppliers, buyers and order systems.
+//! * [`app`] is what connects the two in one process.
+
+pub mod app;
+pub mod domain;
+pub mod http;
+
+use stockade_fold::Spec;
+use stockade_log::{Ack, Mode};
+use stockade_model::Topic;
+
+/// The inventory fold over `supplier.events`. Every replica follows all partitions for its index.
+pub const fn inventory_spec(lanes: u32) -> Spec {
+    Spec {
+        name: "inventory",
+        input: Topic::SupplierEvents,
+        mode: Mode::All,
+        ack: Ack::Ordered,
+        lanes,
+        flush_records: 20_000,
+    }
+}

@@ -19,6 +19,9 @@ pub struct Command {
     pub body_hash: String,
     /// What to do, in order.
     pub rows: Vec<Row>,
+    /// Place of each row in the request, where wrong rows between them were left out; empty means 0, 1, 2, …
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<usize>,
 }
 
 /// One change to one listing, location or reservation.

@@ -5,7 +5,7 @@ use axum::{
     http::StatusCode,
 };
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{FieldError, Problem};
 
@@ -28,6 +28,11 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 
 /// Parses JSON. Malformed text is 400, a wrong or unknown field is 422 and is named.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    parse_borrowed(bytes)
+}
+
+/// The same for a value that borrows from `bytes`.
+pub fn parse_borrowed<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let pointer = pointer(error.path());

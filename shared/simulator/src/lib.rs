@@ -1,1 +1,14 @@
-//! placeholder
+//! A seeded marketplace with honest and malicious suppliers, and the scheduler that drives real folds by hand.
+//!
+//! [`World`] says what there is and what happens when, as plain data: the demo plays it over HTTP. [`Pump`] runs real
+//! workers over a real log in one thread, in event time, everything derived drained before the next input.
+
+mod attacks;
+mod honest;
+mod pump;
+mod world;
+
+pub use attacks::{Attack, Pattern};
+pub use honest::special;
+pub use pump::{Pump, PumpError};
+pub use world::{Action, Call, Listing, Supplier, World};

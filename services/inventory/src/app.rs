@@ -1,0 +1,336 @@
+//! What connects the API, the fold and the index in one process.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use dashmap::DashMap;
+use parking_lot::RwLock;
+use stockade_fold::{Board, Progress, TailError, Tailed, tail};
+use stockade_log::{Ack, Clock, LogError, NewRecord, Remedy, Route, SharedLog};
+use stockade_model::{
+    Action, Command, Decision, Envelope, ListingId, LocationId, LocationPut, Payload, Row, RowOutcome, StockMode, SupplierId,
+    SupplierProfile, Timestamp, Topic,
+};
+use stockade_quarantine::{Entry, Overlay, QuarantineStore, StoreError};
+use stockade_runtime::{Limits, Problem};
+use tokio::sync::oneshot;
+
+use crate::domain::{Effect, Index};
+
+/// What is known of a supplier without asking the fold.
+#[derive(Clone, Debug)]
+pub struct SupplierView {
+    /// Its profile.
+    pub profile: SupplierProfile,
+    /// Its locations.
+    pub locations: std::collections::BTreeMap<LocationId, LocationPut>,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    /// Outcomes per row; `None` when its key was used before with another body.
+    pub rows: Option<Arc<Vec<RowOutcome>>>,
+    /// Whether it was a retry.
+    pub retry: bool,
+}
+
+/// A submitted request.
+pub enum Submitted {
+    /// Decided in time.
+    Decided {
+        /// Id of its record, which decisions name as their cause.
+        id: String,
+        /// What became of it.
+        decided: Decided,
+        /// Where it lies: partition and offset.
+        at: (u32, u64),
+    },
+    /// Durable, but not decided before the deadline.
+    Pending {
+        /// The key its outcome will be found under.
+        key: String,
+        /// Where it lies: partition and offset.
+        at: (u32, u64),
+    },
+}
+
+/// Told of each decision as it reaches the overlay: the decision, the id of the event at its root, and when that event
+/// was recorded. For figures.
+pub type Witness = Arc<dyn Fn(&Decision, &Envelope) + Send + Sync>;
+
+/// The inventory service of this process.
+pub struct App {
+    /// The log.
+    pub log: SharedLog,
+    /// Milliseconds since the epoch.
+    pub clock: Clock,
+    /// Offers.
+    pub index: Arc<Index>,
+    /// Restrictions.
+    pub overlay: Arc<Overlay>,
+    /// How far the folds are.
+    pub board: Board,
+    /// Limits at the edge.
+    pub limits: Limits,
+    /// Partitions of supplier-keyed topics.
+    pub lanes: u32,
+    /// How long a request waits for its outcome.
+    pub deadline: Duration,
+    /// Makes record ids unique: a part that differs from start to start.
+    pub instance: String,
+    next_id: AtomicU64,
+    suppliers: DashMap<SupplierId, SupplierView>,
+    waiting: DashMap<String, oneshot::Sender<Decided>>,
+    registering: DashMap<String, oneshot::Sender<()>>,
+    outcomes: DashMap<(SupplierId, String), Arc<Vec<RowOutcome>>>,
+    /// Log ends seen at start: ready once all are passed.
+    start_ends: RwLock<Vec<(&'static str, u32, u64)>>,
+}
+
+/// Name under which the overlay reports its progress.
+pub const OVERLAY: &str = "overlay";
+
+impl App {
+    /// An app over `log` that has seen nothing yet.
+    pub fn new(log: SharedLog, clock: Clock, limits: Limits, lanes: u32, instance: String) -> Result<Self, LogError> {
+        let mut ends = Vec::new();
+        for lane in 0..lanes {
+            ends.push(("inventory", lane, log.bounds(Topic::SupplierEvents.name(), lane)?.end));
+        }
+        ends.push((OVERLAY, 0, log.bounds(Topic::LockoutDecisions.name(), 0)?.end));
+        Ok(Self {
+            log,
+            clock,
+            index: Arc::default(),
+            overlay: Arc::default(),
+            board: Board::default(),
+            limits,
+            lanes,
+            deadline: Duration::from_secs(2),
+            instance,
+            next_id: AtomicU64::new(0),
+            suppliers: DashMap::new(),
+            waiting: DashMap::new(),
+            registering: DashMap::new(),
+            outcomes: DashMap::new(),
+            start_ends: RwLock::new(ends),
+        })
+    }
+
+    /// Whether index and overlay have reached the log ends seen at start.
+    pub fn ready(&self) -> Result<(), String> {
+        let mut ends = self.start_ends.write();
+        ends.retain(|(fold, lane, end)| self.board.progress(fold, *lane).next < *end);
+        match ends.first() {
+            None => Ok(()),
+            Some((fold, lane, end)) => {
+                let next = self.board.progress(fold, *lane).next;
+                Err(format!("{fold}/{lane} is at {next} of {end}"))
+            }
+        }
+    }
+
+    /// The time by the clock.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_ms((self.clock)())
+    }
+
+    /// A fresh record id.
+    pub fn fresh_id(&self) -> String {
+        format!("{}-{}", self.instance, self.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// What is known of a supplier.
+    pub fn supplier(&self, id: &SupplierId) -> Option<SupplierView> {
+        self.suppliers.get(id).map(|view| view.clone())
+    }
+
+    /// The remembered outcome of a request.
+    pub fn outcome(&self, supplier: &SupplierId, key: &str) -> Option<Arc<Vec<RowOutcome>>> {
+        self.outcomes.get(&(supplier.clone(), key.to_owned())).map(|rows| rows.clone())
+    }
+
+    /// Until when everything is in the index, and how far behind the clock that is.
+    pub fn freshness(&self) -> (Timestamp, i64) {
+        let now = self.now();
+        let mut as_of = now;
+        for lane in 0..self.lanes {
+            let progress: Progress = self.board.progress("inventory", lane);
+            let end = self.log.bounds(Topic::SupplierEvents.name(), lane).map_or(0, |bounds| bounds.end);
+            if progress.next < end {
+                as_of = as_of.min(progress.clock);
+            }
+        }
+        (as_of, (now.ms() - as_of.ms()).max(0))
+    }
+
+    /// Appends a request and waits for its outcome.
+    pub async fn submit(&self, command: Command, traceparent: Option<String>) -> Result<Submitted, Problem> {
+        let id = self.fresh_id();
+        let key = command.idempotency_key.clone().unwrap_or_else(|| id.clone());
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.insert(id.clone(), sender);
+        let mut envelope = Envelope::new("stockade.inventory.command", id.as_str(), "stockade/inventory");
+        envelope.traceparent = traceparent;
+        let supplier = command.supplier.clone();
+        let appended = self.append(Topic::SupplierEvents, supplier.as_str(), &envelope, &Payload::Command(command)).await;
+        let at = appended.inspect_err(|_| drop(self.waiting.remove(&id)))?;
+        match tokio::time::timeout(self.deadline, receiver).await {
+            Ok(Ok(decided)) => Ok(Submitted::Decided { id, decided, at }),
+            _ => {
+                self.waiting.remove(&id);
+                Ok(Submitted::Pending { key, at })
+            }
+        }
+    }
+
+    /// Appends a registration to `control` and waits until the inventory fold has it.
+    pub async fn register(&self, id: &str, payload: &Payload) -> Result<bool, Problem> {
+        let (sender, receiver) = oneshot::channel();
+        self.registering.insert(id.to_owned(), sender);
+        let envelope = Envelope::new(payload.kind(), id, "stockade/inventory");
+        let appended = self.append(Topic::Control, "", &envelope, payload).await;
+        appended.inspect_err(|_| drop(self.registering.remove(id)))?;
+        let done = tokio::time::timeout(self.deadline, receiver).await.is_ok();
+        self.registering.remove(id);
+        Ok(done)
+    }
+
+    /// Appends one record durably; answers where it lies.
+    pub async fn append(&self, topic: Topic, key: &str, envelope: &Envelope, payload: &Payload) -> Result<(u32, u64), Problem> {
+        let record = record(topic, key, envelope, payload);
+        let placed = self.log.append(vec![record], Ack::Durable).await.map_err(|error| log_problem(&error))?;
+        placed.first().map(|p| (p.partition, p.offset)).ok_or_else(|| Problem::unavailable("log_unavailable", "nothing was appended"))
+    }
+
+    /// Takes what the inventory fold says.
+    pub fn take(&self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Offered(offer) => self.index.put(*offer, &self.overlay),
+                Effect::Registered { profile, cause } => {
+                    self.suppliers
+                        .entry(profile.supplier.clone())
+                        .and_modify(|view| view.profile.clone_from(&profile))
+                        .or_insert_with(|| SupplierView { profile, locations: Default::default() });
+                    if let Some((_, waiting)) = self.registering.remove(&cause) {
+                        let _ = waiting.send(());
+                    }
+                }
+                Effect::Located { supplier, location } => {
+                    if let Some(mut view) = self.suppliers.get_mut(&supplier) {
+                        view.locations.insert(location.location.clone(), location);
+                    }
+                }
+                Effect::Decided { id, supplier, key, rows, retry } => {
+                    if let Some(rows) = &rows {
+                        self.outcomes.insert((supplier, key), rows.clone());
+                    }
+                    if let Some((_, waiting)) = self.waiting.remove(&id) {
+                        // The caller may have gone away; the outcome is remembered.
+                        let _ = waiting.send(Decided { rows, retry });
+                    }
+                }
+                Effect::Forgotten { supplier, key } => drop(self.outcomes.remove(&(supplier, key))),
+            }
+        }
+    }
+
+    /// Brings the overlay to what the store knows; returns the offset of the first decision that may be missing.
+    pub async fn load_overlay(&self, store: &dyn QuarantineStore) -> Result<u64, StoreError> {
+        let entries = store.since(None).await?;
+        let now_ms = (self.clock)();
+        entries.iter().for_each(|entry| drop(self.overlay.apply(entry, now_ms)));
+        Ok(entries.iter().map(|entry| entry.offset + 1).max().unwrap_or(0))
+    }
+
+    /// Follows the decisions from `from` on; the overlay is fed by nothing else.
+    pub async fn follow_decisions(
+        &self,
+        from: u64,
+        witness: Witness,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), TailError> {
+        self.board.report(OVERLAY, 0, Progress { next: from, clock: self.now() });
+        let each = |batch: Vec<Tailed>| {
+            for Tailed { offset, envelope, payload } in batch {
+                let Payload::Decision(decision) = payload else { continue };
+                self.enforce(offset, &envelope, &decision, &witness);
+                self.board.report(OVERLAY, 0, Progress { next: offset + 1, clock: self.now() });
+            }
+            std::future::ready(())
+        };
+        tail(self.log.clone(), OVERLAY, Topic::LockoutDecisions, from, each, shutdown).await
+    }
+
+    /// Applies one decision to the overlay.
+    pub fn enforce(&self, offset: u64, envelope: &Envelope, decision: &Decision, witness: &Witness) {
+        let entry = Entry::of(decision.clone(), offset);
+        if !self.overlay.apply(&entry, (self.clock)()) {
+            return;
+        }
+        let restriction = decision.restriction.as_ref();
+        let imposed = matches!(decision.action, Action::Imposed | Action::Raised);
+        let level = restriction.map_or("none", |r| r.level.as_str());
+        let action = serde_json::to_value(decision.action).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+        for reason in restriction.map_or(&[][..], |r| &r.reasons) {
+            metrics::counter!(
+                "stockade_lockout_decisions_total", "action" => action.clone(), "level" => level, "reason" => reason.clone()
+            )
+            .increment(1);
+        }
+        if let Some(cause) = envelope.cause.as_ref().filter(|_| imposed && restriction.is_some_and(|r| r.level.withholds())) {
+            let elapsed_ms = ((self.clock)() - cause.time.ms()).max(0);
+            metrics::histogram!("stockade_inventory_event_to_invisible_seconds").record(elapsed_ms as f64 / 1_000.0);
+        }
+        tracing::info!(supplier = %decision.supplier, action, level, "decision in force");
+        witness(decision, envelope);
+    }
+
+    /// Stamps rows with the market this replica sees.
+    pub fn stamp(&self, supplier: &SupplierId, rows: &mut [Row]) {
+        for row in rows {
+            match row {
+                Row::Put(put) => {
+                    put.market = self.index.market(&put.sku, put.price.currency, supplier, &self.overlay);
+                }
+                Row::Stock(change) if change.mode == StockMode::Set => {
+                    let own = self.own_listing(supplier, &change.listing);
+                    change.market = own.and_then(|own| self.index.market(&own.sku, own.price.currency, supplier, &self.overlay));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// One listing of a supplier.
+    pub fn own_listing(&self, supplier: &SupplierId, listing: &ListingId) -> Option<crate::domain::Offer> {
+        self.index.listing(supplier, listing)
+    }
+}
+
+/// A record keyed by `key`.
+pub fn record(topic: Topic, key: &str, envelope: &Envelope, payload: &Payload) -> NewRecord {
+    NewRecord {
+        topic: topic.name(),
+        route: if key.is_empty() { Route::Partition(0) } else { Route::Key },
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        headers: envelope.headers(),
+        value: payload.encode().into(),
+    }
+}
+
+/// What a caller is told when the log did not take something.
+pub fn log_problem(error: &LogError) -> Problem {
+    match error.remedy() {
+        Remedy::Retry => Problem::unavailable("overloaded", "too much is waiting to be written; retry after a pause"),
+        _ => Problem::unavailable("log_unavailable", error.to_string()),
+    }
+}

@@ -1,0 +1,255 @@
+//! The availability index: offers by SKU and GTIN, fed by the fold, read by buyers without a lock that writers hold for
+//! longer than one offer.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use stockade_model::{
+    Currency, Gtin, Level, ListingId, LocationId, MarketSeen, Money, Region, Sku, SupplierId, Timestamp,
+};
+use stockade_quarantine::{Overlay, Subject};
+
+/// Offers looked at for a market's median: enough to know, bounded for a SKU that everyone sells.
+const MARKET_OFFERS_MAX: usize = 256;
+
+/// What a listing offers.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// Whose.
+    pub supplier: SupplierId,
+    /// Which listing.
+    pub listing: ListingId,
+    /// The good.
+    pub sku: Sku,
+    /// Its GTIN.
+    pub gtin: Option<Gtin>,
+    /// Price of one unit.
+    pub price: Money,
+    /// Units a buyer can have.
+    pub available: i64,
+    /// Units the supplier says it has.
+    pub on_hand: i64,
+    /// Whether it was taken off the market.
+    pub withdrawn: bool,
+    /// Regions served.
+    pub regions: Box<[Region]>,
+    /// Where it lies.
+    pub location: LocationId,
+    /// Days from order to hand-over.
+    pub lead_days: u16,
+    /// Degrees north.
+    pub latitude: f64,
+    /// Degrees east.
+    pub longitude: f64,
+    /// Offset of its last change in its partition.
+    pub version: u64,
+    /// Record time of its last change.
+    pub updated: Timestamp,
+    /// The supplier's number in the overlay of this replica; set by the index.
+    pub number: u32,
+}
+
+/// How answers are sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sort {
+    /// Cheapest first.
+    #[default]
+    Price,
+    /// Soonest first.
+    Lead,
+}
+
+/// Where an offer stands in a sorted answer; also the cursor.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct SortKey(pub bool, pub i64, pub i64, pub SupplierId, pub ListingId);
+
+/// What a buyer asks for one good.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// Region the buyer is in.
+    pub region: Option<Region>,
+    /// Units needed.
+    pub min_qty: i64,
+    /// Highest price, in minor units of `currency`.
+    pub max_price: Option<i64>,
+    /// Only offers in it; required with `max_price` and when sorting by price over several currencies.
+    pub currency: Option<Currency>,
+    /// Most days to hand-over.
+    pub max_lead_days: Option<u16>,
+    /// Latitude, longitude and radius in kilometres.
+    pub near: Option<(f64, f64, f64)>,
+    /// Order of the answer.
+    pub sort: Sort,
+    /// Only what comes after it.
+    pub after: Option<SortKey>,
+    /// Offers at most.
+    pub limit: usize,
+}
+
+/// An answer for one good.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The offers, sorted.
+    pub offers: Vec<Offer>,
+    /// The cursor, when there is more.
+    pub next: Option<SortKey>,
+}
+
+/// Offers by SKU and GTIN.
+#[derive(Default)]
+pub struct Index {
+    by_sku: DashMap<Sku, Vec<Offer>>,
+    by_gtin: DashMap<Gtin, Vec<Sku>>,
+    /// SKU of each listing, so that a supplier finds its own.
+    by_listing: DashMap<(SupplierId, ListingId), Sku>,
+    listings: AtomicU64,
+    units: AtomicI64,
+}
+
+impl Index {
+    /// Puts what a listing offers now. An older version than the one held does nothing.
+    pub fn put(&self, mut offer: Offer, overlay: &Overlay) {
+        offer.number = overlay.number(&offer.supplier);
+        if let Some(gtin) = offer.gtin {
+            let mut skus = self.by_gtin.entry(gtin).or_default();
+            if !skus.contains(&offer.sku) {
+                skus.push(offer.sku.clone());
+            }
+        }
+        let mut offers = self.by_sku.entry(offer.sku.clone()).or_default();
+        let held = offers.iter_mut().find(|held| held.number == offer.number && held.listing == offer.listing);
+        match held {
+            Some(held) if held.version > offer.version => {}
+            Some(held) => {
+                self.units.fetch_add(offer.available - held.available, Ordering::Relaxed);
+                *held = offer;
+            }
+            None => {
+                self.units.fetch_add(offer.available, Ordering::Relaxed);
+                self.listings.fetch_add(1, Ordering::Relaxed);
+                self.by_listing.insert((offer.supplier.clone(), offer.listing.clone()), offer.sku.clone());
+                offers.push(offer);
+            }
+        }
+    }
+
+    /// One listing of a supplier, whatever the overlay says: for the supplier itself.
+    pub fn listing(&self, supplier: &SupplierId, listing: &ListingId) -> Option<Offer> {
+        let sku = self.by_listing.get(&(supplier.clone(), listing.clone())).map(|sku| sku.clone())?;
+        let is_it = |offer: &&Offer| offer.supplier == *supplier && offer.listing == *listing;
+        self.by_sku.get(&sku).and_then(|offers| offers.iter().find(is_it).cloned())
+    }
+
+    /// SKUs that share a GTIN.
+    pub fn skus(&self, gtin: Gtin) -> Vec<Sku> {
+        self.by_gtin.get(&gtin).map(|skus| skus.clone()).unwrap_or_default()
+    }
+
+    /// Offers of `sku` that a buyer may see and wants.
+    pub fn query(&self, sku: &Sku, query: &Query, overlay: &Overlay) -> Found {
+        self.query_all(std::slice::from_ref(sku), query, overlay, None)
+    }
+
+    /// Offers of any of `skus` that a buyer may see and wants; of one GTIN only, if given.
+    pub fn query_all(&self, skus: &[Sku], query: &Query, overlay: &Overlay, gtin: Option<Gtin>) -> Found {
+        let mut found = Vec::new();
+        for sku in skus {
+            let Some(offers) = self.by_sku.get(sku) else { continue };
+            let wanted = offers.iter().filter(|offer| query.wants(offer) && gtin.is_none_or(|gtin| offer.gtin == Some(gtin)));
+            let seen = wanted.filter_map(|offer| Some((visible(overlay, offer, query.region)?, offer)));
+            let keyed = seen.map(|(dimmed, offer)| (query.key(offer, dimmed), offer));
+            let rest = keyed.filter(|(key, _)| query.after.as_ref().is_none_or(|after| key > after));
+            found.extend(rest.map(|(key, offer)| (key, offer.clone())));
+        }
+        found.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        let more = found.len() > query.limit;
+        found.truncate(query.limit);
+        let next = found.last().filter(|_| more).map(|(key, _)| key.clone());
+        Found { offers: found.into_iter().map(|(_, offer)| offer).collect(), next }
+    }
+
+    /// The market for `sku` as seen by `except`: offers of others that buyers can see.
+    pub fn market(&self, sku: &Sku, currency: Currency, except: &SupplierId, overlay: &Overlay) -> Option<MarketSeen> {
+        let (mut prices, mut units) = (Vec::new(), Vec::new());
+        let offers = self.by_sku.get(sku)?;
+        let others = offers.iter().filter(|offer| {
+            offer.supplier != *except && !offer.withdrawn && offer.price.currency == currency && offer.available > 0
+        });
+        for offer in others.filter(|offer| visible(overlay, offer, None).is_some()).take(MARKET_OFFERS_MAX) {
+            prices.push(offer.price.minor);
+            units.push(offer.available);
+        }
+        drop(offers);
+        let count = prices.len() as u32;
+        Some(MarketSeen { median_minor: median(&mut prices)?, offers: count, median_units: median(&mut units)? })
+    }
+
+    /// Listings held.
+    pub fn listings(&self) -> u64 {
+        self.listings.load(Ordering::Relaxed)
+    }
+    /// Units available over all listings, withheld ones included.
+    pub fn units(&self) -> i64 {
+        self.units.load(Ordering::Relaxed)
+    }
+    /// Listings and units withheld from buyers. Walks the whole index: for scrapes, not for requests.
+    pub fn withheld(&self, overlay: &Overlay) -> (u64, i64) {
+        let (mut listings, mut units) = (0, 0);
+        for entry in &self.by_sku {
+            for offer in entry.value().iter().filter(|offer| visible(overlay, offer, None).is_none()) {
+                listings += 1;
+                units += offer.available;
+            }
+        }
+        (listings, units)
+    }
+}
+
+/// `None` when withheld, else whether it is dimmed.
+fn visible(overlay: &Overlay, offer: &Offer, region: Option<Region>) -> Option<bool> {
+    let subject = Subject { supplier: offer.number, region, sku: &offer.sku, listing: &offer.listing };
+    match overlay.level(subject) {
+        Some(level) if level.withholds() => None,
+        level => Some(level == Some(Level::Dim)),
+    }
+}
+
+fn median(values: &mut [i64]) -> Option<i64> {
+    if values.is_empty() {
+        return None;
+    }
+    let middle = (values.len() - 1) / 2;
+    Some(*values.select_nth_unstable(middle).1)
+}
+
+impl Query {
+    fn wants(&self, offer: &Offer) -> bool {
+        offer.available >= self.min_qty.max(1)
+            && !offer.withdrawn
+            && self.currency.is_none_or(|currency| offer.price.currency == currency)
+            && self.max_price.is_none_or(|most| offer.price.minor <= most)
+            && self.max_lead_days.is_none_or(|most| offer.lead_days <= most)
+            && self.region.is_none_or(|asked| offer.regions.iter().any(|region| region.serves(asked)))
+            && self.near.is_none_or(|(latitude, longitude, radius_km)| {
+                distance_km((latitude, longitude), (offer.latitude, offer.longitude)) <= radius_km
+            })
+    }
+
+    fn key(&self, offer: &Offer, dimmed: bool) -> SortKey {
+        let (price, lead) = (offer.price.minor, i64::from(offer.lead_days));
+        let (first, second) = match self.sort {
+            Sort::Price => (price, lead),
+            Sort::Lead => (lead, price),
+        };
+        SortKey(dimmed, first, second, offer.supplier.clone(), offer.listing.clone())
+    }
+}
+
+/// Great-circle distance by the haversine formula, mean Earth radius 6371.0 km.
+fn distance_km(from: (f64, f64), to: (f64, f64)) -> f64 {
+    let (lat1, lat2) = (from.0.to_radians(), to.0.to_radians());
+    let (dlat, dlon) = (lat2 - lat1, (to.1 - from.1).to_radians());
+    let a = (dlat / 2.0).sin().powi(2) + lat1.cos() * lat2.cos() * (dlon / 2.0).sin().powi(2);
+    2.0 * 6_371.0 * a.sqrt().min(1.0).asin()
+}

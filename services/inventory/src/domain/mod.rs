@@ -1,0 +1,8 @@
+//! Pure: no I/O, no clock, no randomness.
+
+mod fold;
+mod index;
+mod state;
+
+pub use fold::{Effect, Inventory};
+pub use index::{Found, Index, Offer, Query, Sort, SortKey};

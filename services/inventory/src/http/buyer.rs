@@ -1,0 +1,397 @@
+//! Buyers: availability and reservations.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, Query as UrlQuery, State, rejection::QueryRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+use stockade_model::{
+    Command, Currency, Gtin, ListingId, OrderId, Region, Row, RowOutcome, RowStatus, Sku, SupplierId, time::SECOND_MS,
+};
+use stockade_runtime::{Caller, FieldError, Problem, Role, body, limits::Allowance};
+
+use super::{
+    fields::Fields,
+    supplier::{body_hash, traceparent},
+    token::{POSITION, await_position, token},
+};
+use crate::{
+    app::{App, Submitted},
+    domain::{Offer, Query, Sort, SortKey},
+};
+
+/// Goods in one `:query`.
+const GOODS_MAX: usize = 100;
+/// Offers in one answer.
+const LIMIT_MAX: usize = 500;
+/// How long a reservation may hold units, in seconds.
+const HOLD_SECONDS_MAX: i64 = 3_600;
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AvailabilityQuery {
+    sku: Option<String>,
+    gtin: Option<String>,
+    region: Option<String>,
+    min_qty: Option<i64>,
+    max_price: Option<i64>,
+    currency: Option<String>,
+    max_lead_days: Option<u16>,
+    near: Option<String>,
+    radius_km: Option<f64>,
+    sort: Option<Sort>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+    after_position: Option<String>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct QueryBody {
+    goods: Vec<Good>,
+    region: Option<String>,
+    max_price: Option<i64>,
+    currency: Option<String>,
+    max_lead_days: Option<u16>,
+    sort: Option<Sort>,
+    limit: Option<usize>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Good {
+    sku: Option<String>,
+    gtin: Option<String>,
+    min_qty: Option<i64>,
+}
+
+enum Asked {
+    Sku(Sku),
+    Gtin(Gtin),
+}
+
+fn admit(app: &App, caller: &Caller, units: usize) -> Result<Option<Allowance>, Problem> {
+    caller.must("buyer", |role| matches!(role, Role::Buyer | Role::Analyst | Role::Operator))?;
+    app.limits.take("buyer", &caller.0.id, units)
+}
+
+/// The good asked for: exactly one of SKU and GTIN.
+fn asked(fields: &mut Fields, at: &str, sku: Option<&str>, gtin: Option<&str>) -> Option<Asked> {
+    match (sku, gtin) {
+        (Some(sku), None) => fields.check(&format!("{at}sku"), Sku::new(sku)).map(Asked::Sku),
+        (None, Some(gtin)) => fields.check(&format!("{at}gtin"), Gtin::new(gtin)).map(Asked::Gtin),
+        _ => {
+            fields.require(false, &format!("{at}sku"), "sku_or_gtin", "give exactly one of sku and gtin");
+            None
+        }
+    }
+}
+
+fn near(fields: &mut Fields, near: Option<&str>, radius_km: Option<f64>) -> Option<(f64, f64, f64)> {
+    let text = match (near, radius_km) {
+        (None, None) => return None,
+        (Some(text), Some(_)) => text,
+        _ => {
+            fields.require(false, "near", "near_and_radius", "near (latitude,longitude) and radius_km go together");
+            return None;
+        }
+    };
+    let parsed = text.split_once(',').and_then(|(lat, lon)| Some((lat.trim().parse().ok()?, lon.trim().parse().ok()?)));
+    let ok = parsed.filter(|(lat, lon): &(f64, f64)| lat.abs() <= 90.0 && lon.abs() <= 180.0);
+    fields.require(ok.is_some(), "near", "coordinate_range", "near is latitude,longitude in degrees, such as 52.5,13.4");
+    let radius = radius_km.filter(|radius| radius.is_finite() && *radius > 0.0);
+    fields.require(radius.is_some(), "radius_km", "radius_range", "radius_km must be above 0");
+    ok.zip(radius).map(|((lat, lon), radius)| (lat, lon, radius))
+}
+
+fn min_qty(fields: &mut Fields, at: &str, given: Option<i64>) -> i64 {
+    let min_qty = given.unwrap_or(1);
+    fields.require(min_qty >= 1, at, "quantity_range", "min_qty must be 1 or more");
+    min_qty
+}
+
+fn limit(fields: &mut Fields, at: &str, given: Option<usize>) -> usize {
+    let limit = given.unwrap_or(50);
+    fields.require((1..=LIMIT_MAX).contains(&limit), at, "limit_range", format!("limit must be 1 to {LIMIT_MAX}"));
+    limit
+}
+
+fn max_price(fields: &mut Fields, at: &str, given: Option<i64>, currency: Option<Currency>) {
+    fields.require(given.is_none_or(|most| most >= 0), at, "amount_range", "max_price must be 0 or more minor units");
+    let known = given.is_none() || currency.is_some();
+    fields.require(known, "currency", "currency_required", "max_price is in minor units of a currency: give it too");
+}
+
+pub(crate) async fn availability(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    headers: HeaderMap,
+    query: Result<UrlQuery<AvailabilityQuery>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let allowance = admit(&app, &caller, 1)?;
+    let UrlQuery(query) = query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_query", e.body_text()))?;
+    let mut fields = Fields::default();
+    let good = asked(&mut fields, "", query.sku.as_deref(), query.gtin.as_deref());
+    let currency = fields.check_some("currency", query.currency.as_deref().map(Currency::new));
+    max_price(&mut fields, "max_price", query.max_price, currency);
+    let after = query.cursor.as_deref().map(read_cursor);
+    fields.require(after != Some(None), "cursor", "bad_cursor", "send the cursor exactly as an answer handed it out");
+    let wanted = Query {
+        region: fields.check_some("region", query.region.as_deref().map(Region::new)),
+        min_qty: min_qty(&mut fields, "min_qty", query.min_qty),
+        max_price: query.max_price,
+        currency,
+        max_lead_days: query.max_lead_days,
+        near: near(&mut fields, query.near.as_deref(), query.radius_km),
+        sort: query.sort.unwrap_or_default(),
+        after: after.flatten(),
+        limit: limit(&mut fields, "limit", query.limit),
+    };
+    fields.into_problem()?;
+    let position = query.after_position.as_deref().or_else(|| headers.get(POSITION).and_then(|v| v.to_str().ok()));
+    if let Some(position) = position {
+        await_position(&app, position).await?;
+    }
+    let Some(good) = good else { return Err(Problem::invalid(Vec::new())) };
+    let (offers, next) = find(&app, &good, &wanted);
+    let mut answer = answer(&app);
+    answer["offers"] = offers.iter().map(offer_body).collect();
+    answer["next"] = next.as_ref().map(write_cursor).into();
+    let mut response = Json(answer).into_response();
+    if let Some(allowance) = allowance {
+        allowance.write(response.headers_mut());
+    }
+    if let Some(next) = next {
+        let link = format!("</v1/availability?{}>; rel=\"next\"", next_query(&query, &write_cursor(&next)));
+        if let Ok(value) = HeaderValue::from_str(&link) {
+            response.headers_mut().insert(header::LINK, value);
+        }
+    }
+    Ok(response)
+}
+
+/// The same question with another cursor. Values were validated and hold nothing that needs escaping but `+` and `:`.
+fn next_query(query: &AvailabilityQuery, cursor: &str) -> String {
+    let escape = |text: &str| text.replace('+', "%2B").replace(' ', "%20");
+    let mut parts = Vec::new();
+    let mut add = |name: &str, value: Option<String>| parts.extend(value.map(|value| format!("{name}={}", escape(&value))));
+    add("sku", query.sku.clone());
+    add("gtin", query.gtin.clone());
+    add("region", query.region.clone());
+    add("min_qty", query.min_qty.map(|v| v.to_string()));
+    add("max_price", query.max_price.map(|v| v.to_string()));
+    add("currency", query.currency.clone());
+    add("max_lead_days", query.max_lead_days.map(|v| v.to_string()));
+    add("near", query.near.clone());
+    add("radius_km", query.radius_km.map(|v| v.to_string()));
+    add("sort", query.sort.map(|sort| if sort == Sort::Lead { "lead" } else { "price" }.to_owned()));
+    add("limit", query.limit.map(|v| v.to_string()));
+    add("cursor", Some(cursor.to_owned()));
+    parts.join("&")
+}
+
+pub(crate) async fn query(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body::Body(text): body::Body,
+) -> Result<Response, Problem> {
+    let body: QueryBody = body::parse(&text)?;
+    let allowance = admit(&app, &caller, body.goods.len())?;
+    let mut fields = Fields::default();
+    let size = (1..=GOODS_MAX).contains(&body.goods.len());
+    fields.require(size, "/goods", "batch_size", format!("ask for 1 to {GOODS_MAX} goods"));
+    let currency = fields.check_some("/currency", body.currency.as_deref().map(Currency::new));
+    max_price(&mut fields, "/max_price", body.max_price, currency);
+    let common = Query {
+        region: fields.check_some("/region", body.region.as_deref().map(Region::new)),
+        min_qty: 1,
+        max_price: body.max_price,
+        currency,
+        max_lead_days: body.max_lead_days,
+        near: None,
+        sort: body.sort.unwrap_or_default(),
+        after: None,
+        limit: limit(&mut fields, "/limit", body.limit),
+    };
+    let mut goods = Vec::with_capacity(body.goods.len());
+    for (index, good) in body.goods.iter().enumerate() {
+        let at = format!("/goods/{index}/");
+        let wanted = min_qty(&mut fields, &format!("{at}min_qty"), good.min_qty);
+        goods.push((asked(&mut fields, &at, good.sku.as_deref(), good.gtin.as_deref()), wanted));
+    }
+    fields.into_problem()?;
+    if let Some(position) = headers.get(POSITION).and_then(|value| value.to_str().ok()) {
+        await_position(&app, position).await?;
+    }
+    let results: Vec<Value> = goods
+        .iter()
+        .filter_map(|(good, min_qty)| {
+            let good = good.as_ref()?;
+            let (offers, next) = find(&app, good, &Query { min_qty: *min_qty, ..common.clone() });
+            let (sku, gtin) = match good {
+                Asked::Sku(sku) => (Some(sku), None),
+                Asked::Gtin(gtin) => (None, Some(gtin)),
+            };
+            let offers: Vec<Value> = offers.iter().map(offer_body).collect();
+            Some(json!({ "sku": sku, "gtin": gtin, "offers": offers, "more": next.is_some() }))
+        })
+        .collect();
+    let mut answer = answer(&app);
+    answer["results"] = results.into();
+    let mut response = Json(answer).into_response();
+    if let Some(allowance) = allowance {
+        allowance.write(response.headers_mut());
+    }
+    Ok(response)
+}
+
+/// What every buyer answer carries.
+fn answer(app: &App) -> Value {
+    let (as_of, staleness_ms) = app.freshness();
+    let completeness = if app.ready().is_ok() { "complete" } else { "partial" };
+    json!({ "as_of": as_of, "staleness_ms": staleness_ms, "completeness": completeness })
+}
+
+fn find(app: &App, good: &Asked, query: &Query) -> (Vec<Offer>, Option<SortKey>) {
+    let found = match good {
+        Asked::Sku(sku) => app.index.query(sku, query, &app.overlay),
+        Asked::Gtin(gtin) => app.index.query_all(&app.index.skus(*gtin), query, &app.overlay, Some(*gtin)),
+    };
+    (found.offers, found.next)
+}
+
+fn offer_body(offer: &Offer) -> Value {
+    json!({
+        "supplier": offer.supplier,
+        "listing": offer.listing,
+        "sku": offer.sku,
+        "gtin": offer.gtin,
+        "price": offer.price,
+        "available": offer.available,
+        "regions": offer.regions,
+        "lead_days": offer.lead_days,
+    })
+}
+
+/// Opaque to callers: hex of the sort key.
+fn write_cursor(key: &SortKey) -> String {
+    serde_json::to_vec(key).unwrap_or_default().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn read_cursor(text: &str) -> Option<SortKey> {
+    if text.len() > 1_024 || !text.len().is_multiple_of(2) {
+        return None;
+    }
+    let byte = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
+    let bytes = (0..text.len()).step_by(2).map(byte).collect::<Option<Vec<u8>>>()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReserveBody {
+    supplier: String,
+    listing: String,
+    quantity: i64,
+    seconds: Option<i64>,
+}
+
+/// Reservations carry their supplier, so that any replica finds their partition.
+fn split(reservation: &str) -> Option<(SupplierId, OrderId)> {
+    let (supplier, _) = reservation.rsplit_once("::")?;
+    Some((SupplierId::new(supplier).ok()?, OrderId::new(reservation).ok()?))
+}
+
+pub(crate) async fn reserve(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body::Body(text): body::Body,
+) -> Result<Response, Problem> {
+    admit(&app, &caller, 1)?;
+    let ReserveBody { supplier, listing, quantity, seconds } = body::parse(&text)?;
+    let mut fields = Fields::default();
+    let supplier = fields.check("/supplier", SupplierId::new(&supplier));
+    let listing = fields.check("/listing", ListingId::new(&listing));
+    fields.require(quantity >= 1, "/quantity", "quantity_range", "quantity must be 1 or more");
+    let seconds = seconds.unwrap_or(900);
+    let fine = (1..=HOLD_SECONDS_MAX).contains(&seconds);
+    fields.require(fine, "/seconds", "hold_range", format!("seconds must be 1 to {HOLD_SECONDS_MAX}"));
+    fields.into_problem()?;
+    let Some((supplier, listing)) = supplier.zip(listing) else { return Err(Problem::invalid(Vec::new())) };
+    let gone = || Problem::new(StatusCode::CONFLICT, "not_available", "these units are not available; ask for alternatives");
+    // Withheld is unavailable; why is nobody's business here.
+    let offer = app.own_listing(&supplier, &listing).filter(|offer| {
+        let subject = stockade_quarantine::Subject { supplier: offer.number, region: None, sku: &offer.sku, listing: &offer.listing };
+        !app.overlay.level(subject).is_some_and(|level| level.withholds())
+    });
+    if offer.is_none() {
+        return Err(gone());
+    }
+    let expires_at = app.now().plus_ms(seconds * SECOND_MS);
+    // A retry with the same key names the same reservation.
+    let name = match headers.get("idempotency-key").and_then(|key| key.to_str().ok()) {
+        Some(key) => body_hash(&[b"reservation", caller.0.id.as_bytes(), key.as_bytes()])[..12].to_owned(),
+        None => app.fresh_id(),
+    };
+    let reservation = OrderId::new(&format!("{supplier}::{name}"))
+        .map_err(|_| Problem::invalid(vec![FieldError::new("/supplier", "id_length", "this supplier's id is too long to reserve from")]))?;
+    let row = Row::Hold { reservation: reservation.clone(), listing, quantity, expires_at };
+    let body = json!({ "reservation": reservation, "expires_at": expires_at, "quantity": quantity });
+    let outcome = act(&app, &headers, supplier, row).await?;
+    match outcome.status {
+        RowStatus::Applied => Ok((StatusCode::CREATED, Json(body)).into_response()),
+        _ if outcome.code.as_deref() == Some("reservation_exists") => Ok(Json(body).into_response()),
+        _ => Err(gone()),
+    }
+}
+
+async fn act(app: &App, headers: &HeaderMap, supplier: SupplierId, row: Row) -> Result<RowOutcome, Problem> {
+    let body_hash = body_hash(&[row.subject().as_bytes()]);
+    let command = Command { supplier, idempotency_key: None, body_hash, rows: vec![row], places: Vec::new() };
+    let pending = || Problem::unavailable("pending", "it is durable and being decided; ask again with the same Idempotency-Key");
+    match app.submit(command, traceparent(headers)).await? {
+        Submitted::Decided { decided, .. } => decided.rows.and_then(|rows| rows.first().cloned()).ok_or_else(pending),
+        Submitted::Pending { at, .. } => Err(pending().with_header(POSITION, token(at))),
+    }
+}
+
+fn no_reservation() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "no_reservation", "there is no such reservation, or it has lapsed")
+}
+
+pub(crate) async fn confirm(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    headers: HeaderMap,
+    Path(reservation): Path<String>,
+) -> Result<Response, Problem> {
+    admit(&app, &caller, 1)?;
+    let (supplier, reservation) = reservation.strip_suffix(":confirm").and_then(split).ok_or_else(no_reservation)?;
+    let body = json!({ "reservation": reservation, "state": "confirmed" });
+    let outcome = act(&app, &headers, supplier, Row::Confirm { reservation }).await?;
+    match outcome.status {
+        RowStatus::Applied | RowStatus::Replayed => Ok(Json(body).into_response()),
+        _ => Err(no_reservation()),
+    }
+}
+
+pub(crate) async fn release(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    headers: HeaderMap,
+    Path(reservation): Path<String>,
+) -> Result<Response, Problem> {
+    admit(&app, &caller, 1)?;
+    let (supplier, reservation) = split(&reservation).ok_or_else(no_reservation)?;
+    let outcome = act(&app, &headers, supplier, Row::ReleaseHold { reservation }).await?;
+    match outcome.status {
+        RowStatus::Applied | RowStatus::Replayed => Ok(StatusCode::NO_CONTENT.into_response()),
+        _ => Err(Problem::new(StatusCode::CONFLICT, "already_confirmed", "a confirmed reservation is cancelled by the order system")),
+    }
+}

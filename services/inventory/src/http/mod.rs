@@ -1,0 +1,41 @@
+//! The API of suppliers, buyers and order systems.
+
+mod buyer;
+mod events;
+mod fields;
+mod rows;
+mod supplier;
+mod token;
+
+pub use events::{EventError, event_from_cloudevent};
+pub use rows::{listing_put, stock_change};
+pub use token::POSITION;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    routing::{get, post},
+};
+
+use crate::app::App;
+
+/// The routes.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/v1/suppliers/{supplier}", get(supplier::get).put(supplier::register))
+        .route("/v1/suppliers/{supplier}/locations/{location}", get(supplier::get_location).put(supplier::put_location))
+        .route(
+            "/v1/suppliers/{supplier}/listings/{listing}",
+            get(supplier::get_listing).put(supplier::put_listing).delete(supplier::withdraw),
+        )
+        .route("/v1/suppliers/{supplier}/listings/{listing}/stock", post(supplier::stock))
+        .route("/v1/suppliers/{supplier}/inventory:batch", post(supplier::batch))
+        .route("/v1/suppliers/{supplier}/operations/{key}", get(supplier::operation))
+        .route("/v1/availability", get(buyer::availability))
+        .route("/v1/availability:query", post(buyer::query))
+        .route("/v1/reservations", post(buyer::reserve))
+        .route("/v1/reservations/{reservation}", post(buyer::confirm).delete(buyer::release))
+        .route("/v1/events", post(events::receive))
+        .with_state(app)
+}

@@ -1,0 +1,217 @@
+//! Rows as callers write them, and what they become when they are right.
+
+use stockade_model::{
+    Currency, Gln, Gtin, Invalid, ListingId, ListingPut, LocationId, LocationPut, Money, Region, Row, Sku, StockChange,
+    StockMode, inventory::QUANTITY_MAX,
+};
+use stockade_runtime::FieldError;
+
+use super::fields::Fields;
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Price {
+    pub(crate) minor: i64,
+    pub(crate) currency: String,
+}
+
+/// What a listing says, without its id.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PutBody {
+    pub(crate) sku: String,
+    pub(crate) gtin: Option<String>,
+    pub(crate) location: String,
+    pub(crate) price: Price,
+    #[serde(default)]
+    pub(crate) regions: Vec<String>,
+    pub(crate) on_hand: Option<i64>,
+    pub(crate) source_seq: Option<u64>,
+}
+
+/// A stock change, without the listing's id: exactly one of `set` and `adjust`.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StockBody {
+    pub(crate) set: Option<i64>,
+    pub(crate) adjust: Option<i64>,
+    pub(crate) source_seq: Option<u64>,
+}
+
+/// A row of a batch.
+#[derive(serde::Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum RowBody {
+    Put {
+        listing: String,
+        sku: String,
+        gtin: Option<String>,
+        location: String,
+        price: Price,
+        #[serde(default)]
+        regions: Vec<String>,
+        on_hand: Option<i64>,
+        source_seq: Option<u64>,
+    },
+    Stock {
+        listing: String,
+        set: Option<i64>,
+        adjust: Option<i64>,
+        source_seq: Option<u64>,
+    },
+    Withdraw {
+        listing: String,
+        source_seq: Option<u64>,
+    },
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LocationBody {
+    gln: Option<String>,
+    latitude: f64,
+    longitude: f64,
+    region: String,
+    handling_days: u16,
+}
+
+impl RowBody {
+    pub(crate) fn row(self) -> Result<Row, Vec<FieldError>> {
+        match self {
+            RowBody::Put { listing, sku, gtin, location, price, regions, on_hand, source_seq } => {
+                let body = PutBody { sku, gtin, location, price, regions, on_hand, source_seq };
+                body.row(&listing)
+            }
+            RowBody::Stock { listing, set, adjust, source_seq } => StockBody { set, adjust, source_seq }.row(&listing),
+            RowBody::Withdraw { listing, source_seq } => {
+                let mut fields = Fields::default();
+                let listing = fields.check("/listing", ListingId::new(&listing));
+                fields.finish(listing.map(|listing| Row::Withdraw { listing, source_seq }))
+            }
+        }
+    }
+    pub(crate) fn subject(&self) -> &str {
+        match self {
+            RowBody::Put { listing, .. } | RowBody::Stock { listing, .. } | RowBody::Withdraw { listing, .. } => listing,
+        }
+    }
+}
+
+impl PutBody {
+    pub(crate) fn row(self, listing: &str) -> Result<Row, Vec<FieldError>> {
+        let price = (self.price.minor, self.price.currency.as_str());
+        let mut put = listing_put(listing, &self.sku, self.gtin.as_deref(), &self.location, price, self.on_hand);
+        let mut fields = Fields::default();
+        let regions: Vec<Option<Region>> = self
+            .regions
+            .iter()
+            .enumerate()
+            .map(|(index, region)| fields.check(&format!("/regions/{index}"), Region::new(region)))
+            .collect();
+        fields.require(self.regions.len() <= 300, "/regions", "too_many", "at most 300 regions");
+        match (&mut put, regions.into_iter().collect::<Option<Vec<_>>>()) {
+            (Ok(put), Some(regions)) if fields.errors.is_empty() => {
+                put.regions = regions;
+                put.source_seq = self.source_seq;
+            }
+            _ => {
+                let mut errors = put.err().unwrap_or_default();
+                errors.append(&mut fields.errors);
+                return Err(errors);
+            }
+        }
+        put.map(Row::Put)
+    }
+}
+
+/// Checks what a listing says. Errors name the fields as the API calls them.
+pub fn listing_put(
+    listing: &str,
+    sku: &str,
+    gtin: Option<&str>,
+    location: &str,
+    (minor, currency): (i64, &str),
+    on_hand: Option<i64>,
+) -> Result<ListingPut, Vec<FieldError>> {
+    let mut fields = Fields::default();
+    let listing = fields.check("/listing", ListingId::new(listing));
+    let sku = fields.check("/sku", Sku::new(sku));
+    let gtin = fields.check_some("/gtin", gtin.map(Gtin::new));
+    let location = fields.check("/location", LocationId::new(location));
+    let currency = fields.check("/price/currency", Currency::new(currency));
+    let price = currency.and_then(|currency| fields.check("/price/minor", Money::new(minor, currency)));
+    fields.check_some("/on_hand", on_hand.map(quantity));
+    let put = listing.zip(sku).zip(location).zip(price).map(|(((listing, sku), location), price)| ListingPut {
+        listing,
+        sku,
+        gtin,
+        location,
+        price,
+        regions: Vec::new(),
+        on_hand,
+        source_seq: None,
+        market: None,
+    });
+    fields.finish(put)
+}
+
+fn quantity(units: i64) -> Result<i64, Invalid> {
+    if (0..=QUANTITY_MAX).contains(&units) {
+        Ok(units)
+    } else {
+        Err(Invalid::new("quantity_range", format!("quantity must be 0 to {QUANTITY_MAX}, got {units}")))
+    }
+}
+
+impl StockBody {
+    pub(crate) fn row(self, listing: &str) -> Result<Row, Vec<FieldError>> {
+        let mut change = stock_change(listing, self.set, self.adjust)?;
+        change.source_seq = self.source_seq;
+        Ok(Row::Stock(change))
+    }
+}
+
+/// Checks a stock change.
+pub fn stock_change(listing: &str, set: Option<i64>, adjust: Option<i64>) -> Result<StockChange, Vec<FieldError>> {
+    let mut fields = Fields::default();
+    let listing = fields.check("/listing", ListingId::new(listing));
+    let change = match (set, adjust) {
+        (Some(units), None) => fields.check("/set", quantity(units)).map(|units| (StockMode::Set, units)),
+        (None, Some(units)) => {
+            let range = -QUANTITY_MAX..=QUANTITY_MAX;
+            let detail = format!("adjust must be -{QUANTITY_MAX} to {QUANTITY_MAX}, got {units}");
+            fields.require(range.contains(&units), "/adjust", "quantity_range", detail);
+            Some((StockMode::Adjust, units))
+        }
+        _ => {
+            fields.require(false, "/set", "set_or_adjust", "give exactly one of set and adjust");
+            None
+        }
+    };
+    let change = listing.zip(change).map(|(listing, (mode, quantity))| StockChange {
+        listing,
+        mode,
+        quantity,
+        source_seq: None,
+        market: None,
+    });
+    fields.finish(change)
+}
+
+impl LocationBody {
+    pub(crate) fn row(self, location: &str) -> Result<Row, Vec<FieldError>> {
+        let mut fields = Fields::default();
+        let location = fields.check("/location", LocationId::new(location));
+        let gln = fields.check_some("/gln", self.gln.as_deref().map(Gln::new));
+        let region = fields.check("/region", Region::new(&self.region));
+        let within = |value: f64, most: f64| value.is_finite() && value.abs() <= most;
+        fields.require(within(self.latitude, 90.0), "/latitude", "coordinate_range", "latitude must be -90 to 90");
+        fields.require(within(self.longitude, 180.0), "/longitude", "coordinate_range", "longitude must be -180 to 180");
+        fields.require(self.handling_days <= 365, "/handling_days", "handling_range", "handling_days must be 0 to 365");
+        let put = location.zip(region).map(|(location, region)| {
+            let (latitude, longitude, handling_days) = (self.latitude, self.longitude, self.handling_days);
+            Row::Location(LocationPut { location, gln, latitude, longitude, region, handling_days })
+        });
+        fields.finish(put)
+    }
+}

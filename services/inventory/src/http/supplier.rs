@@ -1,0 +1,400 @@
+//! Suppliers: registration, locations, listings, stock, batches.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{json, value::RawValue};
+use sha2::Digest as _;
+use stockade_model::{
+    Change, Command, ControlRecord, Invalid, Level, ListingId, LocationId, Payload, Region, Row, RowOutcome, RowStatus,
+    SupplierId, SupplierProfile, Timestamp, inventory::ROWS_MAX,
+};
+use stockade_runtime::{Caller, FieldError, Problem, Role, body, limits::Allowance};
+
+use super::{
+    fields::Fields,
+    rows::{LocationBody, PutBody, RowBody, StockBody},
+    token::{POSITION, token},
+};
+use crate::app::{App, Decided, Submitted};
+
+/// Longest `Idempotency-Key`.
+const KEY_BYTES_MAX: usize = 128;
+
+fn supplier_id(text: &str) -> Result<SupplierId, Problem> {
+    SupplierId::new(text).map_err(|e| Problem::invalid(vec![FieldError::new("supplier", e.code, e.detail)]))
+}
+
+pub(crate) fn unknown_supplier(id: &SupplierId) -> Problem {
+    let detail = format!("supplier {id} is not registered; an operator registers it with PUT /v1/suppliers/{id}");
+    Problem::new(StatusCode::NOT_FOUND, "unknown_supplier", detail)
+}
+
+/// Authenticates the supplier and takes `units` from its allowance.
+fn admit(app: &App, caller: &Caller, id: &SupplierId, units: usize) -> Result<Option<Allowance>, Problem> {
+    caller.must_be_supplier(id)?;
+    let view = app.supplier(id).ok_or_else(|| unknown_supplier(id))?;
+    let level = app.overlay.supplier_level(app.overlay.number(id));
+    let class = if level >= Some(Level::Limit) { "limited" } else { view.profile.class.as_str() };
+    app.limits.take(class, id.as_str(), units)
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let bad = |detail: String| Problem::invalid(vec![FieldError::new("Idempotency-Key", "bad_idempotency_key", detail)]);
+    let text = value.to_str().map_err(|_| bad("it must be visible ASCII".to_owned()))?;
+    if text.is_empty() || text.len() > KEY_BYTES_MAX || text.contains('/') {
+        return Err(bad(format!("it must be 1 to {KEY_BYTES_MAX} characters without '/'")));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+pub(crate) fn body_hash(parts: &[&[u8]]) -> String {
+    let mut hash = sha2::Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) fn traceparent(headers: &HeaderMap) -> Option<String> {
+    headers.get("traceparent").and_then(|value| value.to_str().ok()).filter(|text| text.len() <= 128).map(str::to_owned)
+}
+
+/// A request whose rows have been checked.
+struct Request<'a> {
+    app: &'a App,
+    supplier: SupplierId,
+    headers: &'a HeaderMap,
+    allowance: Option<Allowance>,
+    hash: String,
+}
+
+impl Request<'_> {
+    async fn submit(&self, mut rows: Vec<Row>, places: Vec<usize>) -> Result<Submitted, Problem> {
+        self.app.stamp(&self.supplier, &mut rows);
+        let command = Command {
+            supplier: self.supplier.clone(),
+            idempotency_key: idempotency_key(self.headers)?,
+            body_hash: self.hash.clone(),
+            rows,
+            places,
+        };
+        self.app.submit(command, traceparent(self.headers)).await
+    }
+
+    /// Sends one row and answers for it.
+    async fn single(&self, row: Row) -> Result<Response, Problem> {
+        match self.submit(vec![row], Vec::new()).await? {
+            Submitted::Pending { key, at } => Ok(self.pending(&key, at)),
+            Submitted::Decided { id, decided, at } => {
+                let rows = rows_of(&decided)?;
+                let Some(outcome) = rows.first() else {
+                    return Err(Problem::unavailable("no_outcome", "the request left no outcome; look it up and retry"));
+                };
+                let mut response = match outcome.status {
+                    RowStatus::Conflict | RowStatus::Invalid => refused(outcome).into_response(),
+                    _ => Json(outcome).into_response(),
+                };
+                self.dress(&mut response, at, decided.retry);
+                name_record(&mut response, &id);
+                Ok(response)
+            }
+        }
+    }
+
+    fn pending(&self, key: &str, at: (u32, u64)) -> Response {
+        let link = format!("/v1/suppliers/{}/operations/{key}", self.supplier);
+        let body = Json(json!({ "operation": link, "detail": "it is durable and will be decided; follow the link" }));
+        let mut response = (StatusCode::ACCEPTED, body).into_response();
+        if let Ok(value) = HeaderValue::from_str(&link) {
+            response.headers_mut().insert(header::LOCATION, value);
+        }
+        self.dress(&mut response, at, false);
+        response
+    }
+
+    fn dress(&self, response: &mut Response, at: (u32, u64), retry: bool) {
+        if let Some(allowance) = self.allowance {
+            allowance.write(response.headers_mut());
+        }
+        if let Ok(value) = HeaderValue::from_str(&token(at)) {
+            response.headers_mut().insert(POSITION, value);
+        }
+        if retry {
+            response.headers_mut().insert("idempotent-replay", HeaderValue::from_static("true"));
+        }
+    }
+}
+
+/// The id under which decisions would name this request as their cause.
+fn name_record(response: &mut Response, id: &str) {
+    if let Ok(value) = HeaderValue::from_str(id) {
+        response.headers_mut().insert("stockade-record", value);
+    }
+}
+
+fn rows_of(decided: &Decided) -> Result<Arc<Vec<RowOutcome>>, Problem> {
+    decided.rows.clone().ok_or_else(|| {
+        let detail = "this Idempotency-Key was used with another body; use a fresh key for a new request";
+        Problem::new(StatusCode::CONFLICT, "idempotency_key_reused", detail)
+    })
+}
+
+/// The problem of a single refused row.
+fn refused(outcome: &RowOutcome) -> Problem {
+    let (status, code): (StatusCode, &'static str) = match outcome.code.as_deref() {
+        Some("unknown_supplier") => (StatusCode::NOT_FOUND, "unknown_supplier"),
+        Some("unknown_listing") => (StatusCode::NOT_FOUND, "unknown_listing"),
+        Some("unknown_location") => (StatusCode::UNPROCESSABLE_ENTITY, "unknown_location"),
+        Some("supplier_locked_out") => (StatusCode::FORBIDDEN, "supplier_locked_out"),
+        Some("sku_changed") => (StatusCode::CONFLICT, "sku_changed"),
+        Some("stock_out_of_range") => (StatusCode::CONFLICT, "stock_out_of_range"),
+        Some("not_available") => (StatusCode::CONFLICT, "not_available"),
+        Some("no_reservation") => (StatusCode::NOT_FOUND, "no_reservation"),
+        Some("reservation_exists") => (StatusCode::CONFLICT, "reservation_exists"),
+        Some("already_confirmed") => (StatusCode::CONFLICT, "already_confirmed"),
+        _ => (StatusCode::CONFLICT, "conflict"),
+    };
+    Problem::new(status, code, outcome.detail.clone().unwrap_or_default())
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegisterBody {
+    name: String,
+    region: String,
+    since: Option<String>,
+    class: Option<String>,
+}
+
+pub(crate) async fn register(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(supplier): Path<String>,
+    body::Body(text): body::Body,
+) -> Result<Response, Problem> {
+    caller.must("operator", |role| *role == Role::Operator)?;
+    app.limits.take("staff", &caller.0.id, 1)?;
+    let supplier = supplier_id(&supplier)?;
+    let RegisterBody { name, region, since, class } = body::parse(&text)?;
+    let mut fields = Fields::default();
+    let region = fields.check("/region", Region::new(&region));
+    let now = app.now();
+    let since = fields.check_some("/since", since.as_deref().map(Timestamp::parse)).unwrap_or(now);
+    fields.require(since <= now, "/since", "time_range", "since must not lie in the future");
+    fields.require((1..=200).contains(&name.len()), "/name", "name_length", "name must be 1 to 200 bytes");
+    let class = class.unwrap_or_else(stockade_model::control::standard_class);
+    fields.require((1..=32).contains(&class.len()), "/class", "class_length", "class must be 1 to 32 bytes");
+    fields.into_problem()?;
+    let Some(region) = region else { return Err(Problem::invalid(Vec::new())) };
+    let profile = SupplierProfile { supplier: supplier.clone(), name, region, since, class };
+    let record = ControlRecord { actor: caller.0.id.clone(), change: Change::Supplier { profile: profile.clone() } };
+    let done = app.register(&app.fresh_id(), &Payload::Control(record)).await?;
+    let status = if done { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok((status, Json(profile)).into_response())
+}
+
+fn own_or_staff(caller: &Caller, supplier: &SupplierId) -> Result<(), Problem> {
+    if matches!(caller.0.role, Role::Operator | Role::Analyst) { Ok(()) } else { caller.must_be_supplier(supplier) }
+}
+
+pub(crate) async fn get(State(app): State<Arc<App>>, caller: Caller, Path(supplier): Path<String>) -> Result<Response, Problem> {
+    let supplier = supplier_id(&supplier)?;
+    own_or_staff(&caller, &supplier)?;
+    app.limits.take("staff", &caller.0.id, 1)?;
+    let view = app.supplier(&supplier).ok_or_else(|| unknown_supplier(&supplier))?;
+    let locations: Vec<_> = view.locations.into_values().collect();
+    Ok(Json(json!({ "profile": view.profile, "locations": locations })).into_response())
+}
+
+pub(crate) async fn get_location(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((supplier, location)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let supplier = supplier_id(&supplier)?;
+    own_or_staff(&caller, &supplier)?;
+    app.limits.take("staff", &caller.0.id, 1)?;
+    let view = app.supplier(&supplier).ok_or_else(|| unknown_supplier(&supplier))?;
+    let found = LocationId::new(&location).ok().and_then(|id| view.locations.get(&id).cloned());
+    let missing = || Problem::new(StatusCode::NOT_FOUND, "unknown_location", format!("there is no location {location}"));
+    found.map(|location| Json(location).into_response()).ok_or_else(missing)
+}
+
+pub(crate) async fn put_location(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((supplier, location)): Path<(String, String)>,
+    headers: HeaderMap,
+    body::Body(text): body::Body,
+) -> Result<Response, Problem> {
+    let supplier = supplier_id(&supplier)?;
+    let allowance = admit(&app, &caller, &supplier, 1)?;
+    let row = body::parse::<LocationBody>(&text)?.row(&location).map_err(Problem::invalid)?;
+    let hash = body_hash(&[b"location", location.as_bytes(), &text]);
+    Request { app: &app, supplier, headers: &headers, allowance, hash }.single(row).await
+}
+
+pub(crate) async fn get_listing(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((supplier, listing)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let supplier = supplier_id(&supplier)?;
+    own_or_staff(&caller, &supplier)?;
+    app.limits.take("staff", &caller.0.id, 1)?;
+    let missing = || Problem::new(StatusCode::NOT_FOUND, "unknown_listing", format!("there is no listing {listing}"));
+    let id = ListingId::new(&listing).map_err(|_| missing())?;
+    let offer = app.own_listing(&supplier, &id).ok_or_else(missing)?;
+    let body = json!({
+        "listing": offer.listing, "sku": offer.sku, "gtin": offer.gtin, "location": offer.location, "price": offer.price,
+        "regions": offer.regions, "on_hand": offer.on_hand, "available": offer.available, "withdrawn": offer.withdrawn,
+        "updated_at": offer.updated,
+    });
+    Ok(([(header::ETAG, format!("\"{}\"", offer.version))], Json(body)).into_response())
+}
+
+pub(crate) async fn put_listing(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((supplier, listing)): Path<(String, String)>,
+    headers: HeaderMap,
+    body::Body(text): body::Body,
+) -> Result<Response, Problem> {
+    let supplier = supplier_id(&supplier)?;
+    let allowance = admit(&app, &caller, &supplier, 1)?;
+    let row = body::parse::<PutBody>(&text)?.row(&listing).map_err(Problem::invalid)?;
+    let hash = body_hash(&[b"put", listing.as_bytes(), &text]);
+    Request { app: &app, supplier, headers: &headers, allowance, hash }.single(row).await
+}
+
+pub(crate) async fn withdraw(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((supplier, listing)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let supplier = supplier_id(&supplier)?;
+    let allowance = admit(&app, &caller, &supplier, 1)?;
+    let field = |e: Invalid| Problem::invalid(vec![FieldError::new("listing", e.code, e.detail)]);
+    let row = Row::Withdraw { listing: ListingId::new(&listing).map_err(field)?, source_seq: None };
+    let hash = body_hash(&[b"withdraw", listing.as_bytes()]);
+    Request { app: &app, supplier, headers: &headers, allowance, hash }.single(row).await
+}
+
+pub(crate) async fn stock(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((supplier, listing)): Path<(String, String)>,
+    headers: HeaderMap,
+    body::Body(text): body::Body,
+) -> Result<Response, Problem> {
+    let supplier = supplier_id(&supplier)?;
+    let allowance = admit(&app, &caller, &supplier, 1)?;
+    let row = body::parse::<StockBody>(&text)?.row(&listing).map_err(Problem::invalid)?;
+    let hash = body_hash(&[b"stock", listing.as_bytes(), &text]);
+    Request { app: &app, supplier, headers: &headers, allowance, hash }.single(row).await
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BatchBody<'a> {
+    #[serde(borrow)]
+    rows: Vec<&'a RawValue>,
+}
+
+/// Good rows apply, bad rows say why: 200 when the request as a whole was decided.
+pub(crate) async fn batch(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(supplier): Path<String>,
+    headers: HeaderMap,
+    body::Body(text): body::Body,
+) -> Result<Response, Problem> {
+    let supplier = supplier_id(&supplier)?;
+    caller.must_be_supplier(&supplier)?;
+    let BatchBody { rows } = body::parse_borrowed(&text)?;
+    if rows.is_empty() || rows.len() > ROWS_MAX {
+        let detail = format!("a batch holds 1 to {ROWS_MAX} rows, got {}; split it", rows.len());
+        return Err(Problem::invalid(vec![FieldError::new("/rows", "batch_size", detail)]));
+    }
+    let allowance = admit(&app, &caller, &supplier, rows.len())?;
+    let (mut good, mut places, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, raw) in rows.iter().enumerate() {
+        match parse_row(raw.get()) {
+            Ok(row) => {
+                good.push(row);
+                places.push(index);
+            }
+            Err((subject, error)) => {
+                let mut outcome = RowOutcome::refused(index, &subject, RowStatus::Invalid, &error.code, error.detail);
+                outcome.field = Some(error.field);
+                outcomes.push(outcome);
+            }
+        }
+    }
+    let hash = body_hash(&[b"batch", &text]);
+    let request = Request { app: &app, supplier, headers: &headers, allowance, hash };
+    if good.is_empty() {
+        return Ok(batch_answer(outcomes));
+    }
+    // Places are spelt out only where they are not 0, 1, 2, …
+    let places = if outcomes.is_empty() { Vec::new() } else { places };
+    match request.submit(good, places).await? {
+        Submitted::Pending { key, at } => Ok(request.pending(&key, at)),
+        Submitted::Decided { id, decided, at } => {
+            outcomes.extend(rows_of(&decided)?.iter().cloned());
+            outcomes.sort_by_key(|outcome| outcome.row);
+            let mut response = batch_answer(outcomes);
+            request.dress(&mut response, at, decided.retry);
+            Ok(response)
+        }
+    }
+}
+
+fn batch_answer(rows: Vec<RowOutcome>) -> Response {
+    let succeeded = |row: &&RowOutcome| !matches!(row.status, RowStatus::Conflict | RowStatus::Invalid);
+    let good = rows.iter().filter(succeeded).count();
+    Json(json!({ "succeeded": good, "failed": rows.len() - good, "rows": rows })).into_response()
+}
+
+/// A row, or its subject as far as known and the first thing wrong with it.
+fn parse_row(text: &str) -> Result<Row, (String, FieldError)> {
+    let body: RowBody = body::parse(text.as_bytes()).map_err(|problem| {
+        let subject = serde_json::from_str::<serde_json::Value>(text)
+            .ok()
+            .and_then(|value| value.get("listing").and_then(|listing| listing.as_str().map(str::to_owned)))
+            .unwrap_or_default();
+        let first = problem.errors.into_iter().next();
+        (subject, first.unwrap_or_else(|| FieldError::new("", problem.code, problem.detail)))
+    })?;
+    let subject = body.subject().to_owned();
+    body.row().map_err(|errors| {
+        let first = errors.into_iter().next();
+        (subject, first.unwrap_or_else(|| FieldError::new("", "invalid_row", "the row is not valid")))
+    })
+}
+
+pub(crate) async fn operation(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((supplier, key)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let supplier = supplier_id(&supplier)?;
+    own_or_staff(&caller, &supplier)?;
+    app.limits.take("staff", &caller.0.id, 1)?;
+    match app.outcome(&supplier, &key) {
+        Some(rows) => Ok(batch_answer(rows.as_ref().clone())),
+        None => {
+            let detail = "there is no outcome under this key: it is still being decided, or older than 24 h";
+            Err(Problem::new(StatusCode::NOT_FOUND, "no_outcome_yet", detail).with_header(header::RETRY_AFTER, "1"))
+        }
+    }
+}

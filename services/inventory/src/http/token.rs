@@ -1,0 +1,42 @@
+//! Position tokens: what a write hands out and a read can wait for, at any replica.
+
+use axum::http::{HeaderName, StatusCode};
+use stockade_runtime::Problem;
+
+use crate::app::App;
+
+/// The header that carries a token, in answers to writes and in requests to read.
+pub const POSITION: HeaderName = HeaderName::from_static("stockade-position");
+
+/// The token of an offset of `supplier.events`.
+pub(crate) fn token((lane, offset): (u32, u64)) -> String {
+    format!("p1.{lane}.{offset}")
+}
+
+/// The positions of a token list, separated by commas.
+fn positions(text: &str) -> Option<Vec<(u32, u64)>> {
+    let one = |text: &str| {
+        let (lane, offset) = text.trim().strip_prefix("p1.")?.split_once('.')?;
+        Some((lane.parse().ok()?, offset.parse().ok()?))
+    };
+    text.split(',').map(one).collect()
+}
+
+/// Waits until the index of this replica has passed every position of `text`.
+pub(crate) async fn await_position(app: &App, text: &str) -> Result<(), Problem> {
+    let bad = || {
+        let detail = format!("{text:?} is not a position token; send one exactly as a write handed it out");
+        Problem::new(StatusCode::BAD_REQUEST, "bad_position", detail)
+    };
+    let positions = positions(text).filter(|positions| positions.len() <= 64).ok_or_else(bad)?;
+    if positions.iter().any(|(lane, _)| *lane >= app.lanes) {
+        return Err(bad());
+    }
+    let passed = async {
+        for (lane, offset) in positions {
+            app.board.wait("inventory", lane, offset + 1).await;
+        }
+    };
+    let late = |_| Problem::unavailable("position_not_reached", "this replica has not caught up with that write yet; ask again");
+    tokio::time::timeout(app.deadline, passed).await.map_err(late)
+}
