@@ -247,7 +247,9 @@ impl App {
     pub async fn load_overlay(&self, store: &dyn QuarantineStore) -> Result<u64, StoreError> {
         let entries = store.since(None).await?;
         let now_ms = (self.clock)();
-        entries.iter().for_each(|entry| drop(self.overlay.apply(entry, now_ms)));
+        for entry in &entries {
+            self.overlay.apply(entry, now_ms);
+        }
         Ok(entries.iter().map(|entry| entry.offset + 1).max().unwrap_or(0))
     }
 

@@ -1,1 +1,10 @@
-//! placeholder
+//! The `stockade` command line: one process with every service in it, and the tools around it.
+
+mod client;
+pub mod config;
+pub mod demo;
+pub mod keys;
+pub mod platform;
+pub mod replay;
+pub mod rules;
+pub mod serve;

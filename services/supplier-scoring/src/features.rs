@@ -83,7 +83,7 @@ features! {
     "listings.new_1h", "count", "listings first seen in the last hour", |v| v.supplier.history.count(Count::NewListings, Span::Hour);
     "listings.new_24h", "count", "listings first seen in 24 hours", |v| v.supplier.history.count(Count::NewListings, Span::Day);
     "submissions.count_1h", "count", "rows submitted in the last hour", |v| v.supplier.history.count(Count::Submissions, Span::Hour);
-    "prices.low_24h", "count", "distinct listings at half the market's median price or less in 24 hours",
+    "prices.low_24h", "count", "distinct listings at two fifths of the market's median price or less in 24 hours",
         |v| v.supplier.history.parties(Count::LowPrices, Span::Day);
     "prices.low_rate_24h_low", "ratio", "Wilson lower bound of such prices per price with a known market in 24 hours",
         |v| v.supplier.history.rate_low(Count::LowPrices, Count::Priced, Span::Day);

@@ -32,7 +32,7 @@ pub(crate) enum Kind {
 pub(crate) mod flag {
     /// The supplier's own doing.
     pub(crate) const OWN: u8 = 1 << 0;
-    /// Priced at half the market's median or less, with enough other offers to know.
+    /// Priced at two fifths of the market's median or less, with enough other offers to know.
     pub(crate) const LOW_PRICE: u8 = 1 << 1;
     /// Claims far more units than the market's median, with enough other offers to know.
     pub(crate) const IMPLAUSIBLE: u8 = 1 << 2;

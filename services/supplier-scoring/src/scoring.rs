@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A price at or below this share of the median is low.
-const LOW_PRICE_RATIO: f64 = 0.5;
+const LOW_PRICE_RATIO: f64 = 0.4;
 /// A claim over this many times the market's median units is implausible.
 const IMPLAUSIBLE_UNITS_RATIO: f64 = 50.0;
 /// Other offers needed before a market says anything.

@@ -35,7 +35,7 @@ pub async fn observe(request: Request, next: Next) -> Response {
 
 /// What a path that leads nowhere answers.
 pub async fn not_found() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "no_such_path", "there is no such path; the OpenAPI description is at schemas/openapi.json")
+    Problem::new(StatusCode::NOT_FOUND, "no_such_path", "there is no such path; the README lists the calls")
 }
 
 /// What a known path answers to a method it does not have.

@@ -40,10 +40,10 @@ impl Play<'_> {
         self.at(at_ms, Call::Event(event));
     }
 
-    /// Everything 20 to 55 % off, stock topped up, and a rush of orders that are all shipped.
+    /// Everything 20 to 50 % off, stock topped up, and a rush of orders that are all shipped.
     fn sale(&mut self, rng: &mut fastrand::Rng, supplier: &Supplier) {
         let begin = rng.i64(0..self.span_ms / 2);
-        let off = 0.2 + 0.35 * rng.f64();
+        let off = 0.2 + 0.3 * rng.f64();
         let reduced = |l: &Listing| Listing { price: ((l.price as f64 * (1.0 - off)) as i64).max(1), on_hand: l.on_hand + 100, ..*l };
         let listings: Vec<Listing> = supplier.listings.iter().map(reduced).collect();
         self.at(begin, batch(&supplier.id, &listings));

@@ -23,7 +23,7 @@ pub struct Supplier {
     /// Its id.
     pub id: String,
     /// Index into the regions.
-    region: usize,
+    pub(crate) region: usize,
     /// How long it has traded, in days.
     pub age_days: i64,
     /// Orders it had in the last 60 days.

@@ -343,7 +343,7 @@ pub(crate) async fn batch(
     let hash = body_hash(&[b"batch", &text]);
     let request = Request { app: &app, supplier, headers: &headers, allowance, hash };
     if good.is_empty() {
-        return Ok(batch_answer(outcomes));
+        return Ok(batch_answer(&outcomes));
     }
     // Places are spelt out only where they are not 0, 1, 2, …
     let places = if outcomes.is_empty() { Vec::new() } else { places };
@@ -352,14 +352,15 @@ pub(crate) async fn batch(
         Submitted::Decided { id, decided, at } => {
             outcomes.extend(rows_of(&decided)?.iter().cloned());
             outcomes.sort_by_key(|outcome| outcome.row);
-            let mut response = batch_answer(outcomes);
+            let mut response = batch_answer(&outcomes);
             request.dress(&mut response, at, decided.retry);
+            name_record(&mut response, &id);
             Ok(response)
         }
     }
 }
 
-fn batch_answer(rows: Vec<RowOutcome>) -> Response {
+fn batch_answer(rows: &[RowOutcome]) -> Response {
     let succeeded = |row: &&RowOutcome| !matches!(row.status, RowStatus::Conflict | RowStatus::Invalid);
     let good = rows.iter().filter(succeeded).count();
     Json(json!({ "succeeded": good, "failed": rows.len() - good, "rows": rows })).into_response()
@@ -391,7 +392,7 @@ pub(crate) async fn operation(
     own_or_staff(&caller, &supplier)?;
     app.limits.take("staff", &caller.0.id, 1)?;
     match app.outcome(&supplier, &key) {
-        Some(rows) => Ok(batch_answer(rows.as_ref().clone())),
+        Some(rows) => Ok(batch_answer(&rows)),
         None => {
             let detail = "there is no outcome under this key: it is still being decided, or older than 24 h";
             Err(Problem::new(StatusCode::NOT_FOUND, "no_outcome_yet", detail).with_header(header::RETRY_AFTER, "1"))

@@ -1,0 +1,72 @@
+//! A small HTTP client for the demo: keep-alive connections to one server, nothing else.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{HeaderMap, Method, Request, StatusCode, client::conn::http1::SendRequest};
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+
+/// A pool of connections to one server.
+pub(crate) struct Client {
+    server: SocketAddr,
+    idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
+}
+
+/// An answer.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+    pub(crate) fn json(&self) -> Result<serde_json::Value> {
+        serde_json::from_slice(&self.body).context("the answer is not JSON")
+    }
+}
+
+impl Client {
+    pub(crate) fn new(server: SocketAddr) -> Self {
+        Self { server, idle: Mutex::default() }
+    }
+
+    async fn connection(&self) -> Result<SendRequest<Full<Bytes>>> {
+        // Taken out of the lock before anything is awaited.
+        let idle = self.idle.lock().pop();
+        if let Some(connection) = idle.filter(|connection| connection.is_ready()) {
+            return Ok(connection);
+        }
+        let stream = TcpStream::connect(self.server).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+
+    /// Sends one request with a bearer key.
+    pub(crate) async fn send(&self, method: Method, path: &str, key: &str, body: Bytes) -> Result<Answer> {
+        let mut connection = self.connection().await?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "127.0.0.1")
+            .header("content-type", "application/json")
+            .header("authorization", format!("Bearer {key}"))
+            .body(Full::new(body))?;
+        let response = connection.send_request(request).await?;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await?.to_bytes();
+        let ready = connection.ready().await.is_ok();
+        if ready {
+            self.idle.lock().push(connection);
+        }
+        Ok(Answer { status: head.status, headers: head.headers, body })
+    }
+}

@@ -1,0 +1,128 @@
+//! `stockade demo`: the real platform on a temporary directory, a simulated marketplace over real HTTP, four attack
+//! patterns, and an account of what happened.
+
+mod play;
+mod summary;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Result;
+use stockade_lockout::STARTER_RULES;
+use stockade_log::{Embedded, EmbeddedOptions, Fsync, SharedLog, Writer};
+use stockade_model::Timestamp;
+use stockade_quarantine::FileStore;
+use stockade_runtime::{KeyRing, LimitsConfig, Role, Shutdown, clock, telemetry};
+use stockade_simulator::World;
+use tokio::net::TcpListener;
+
+use crate::platform::{Parts, Platform, ensure_topics, instance_name, quarantine_path};
+use play::{Keys, Play, Records};
+
+/// Suppliers of the demo, attackers included.
+const SUPPLIERS: usize = 2_000;
+/// How many of them attack.
+const ATTACKERS: usize = 40;
+/// Goods.
+const SKUS: usize = 20_000;
+/// Partitions of supplier-keyed topics.
+const LANES: u32 = 12;
+
+/// Flags of `demo`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The seed: same seed, same marketplace, same attacks.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How long the live part runs, in seconds: a third before the attacks, two thirds during.
+    #[arg(long, default_value_t = 18)]
+    duration: u64,
+    /// Where the API listens; a free port by default.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Print one JSON object on the last line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the demo.
+pub fn run(args: &Args) -> Result<()> {
+    anyhow::ensure!((6..=3_600).contains(&args.duration), "--duration must be 6 to 3600 seconds");
+    telemetry::logs("error", telemetry::LogFormat::Text);
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(demo(args))
+}
+
+async fn demo(args: &Args) -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let options = EmbeddedOptions {
+        directory: directory.path().to_owned(),
+        fsync: Fsync::Group,
+        writer: Writer::Thread,
+    };
+    let log: SharedLog = Arc::new(Embedded::open(&options, clock::system_clock())?);
+    ensure_topics(&log, LANES)?;
+    let keys = KeyRing::default();
+    let records = Arc::new(Records::default());
+    let witness = {
+        let records = records.clone();
+        Arc::new(move |decision: &stockade_model::Decision, envelope: &stockade_model::Envelope| {
+            records.decided(decision, envelope);
+        })
+    };
+    let shutdown = Shutdown::default();
+    let parts = Parts {
+        log,
+        clock: clock::system_clock(),
+        lanes: LANES,
+        quarantine: Arc::new(FileStore::open(&quarantine_path(directory.path()))?),
+        keys: keys.clone(),
+        limits: LimitsConfig::default(),
+        body_bytes_max: 2 << 20,
+        instance: instance_name(clock::now_ms()),
+    };
+    let platform = Platform::start(parts, shutdown.clone(), witness).await?;
+    platform.until_ready().await;
+    platform.ensure_rules(STARTER_RULES, "stockade demo").await?;
+
+    let listener = TcpListener::bind(args.listen).await?;
+    let server = listener.local_addr()?;
+    let serve = axum::serve(listener, platform.router.clone()).with_graceful_shutdown(shutdown.wait());
+    let serving = tokio::spawn(serve.into_future());
+
+    let world = World::new(args.seed, SUPPLIERS, ATTACKERS, SKUS, Timestamp::from_ms(clock::now_ms()));
+    let keys = Keys::make(&keys, &world)?;
+    if !args.json {
+        println!("Stockade is at http://{server} with a fresh marketplace. While it runs, try, as a buyer:");
+        println!("  curl -s -H 'Authorization: Bearer {}' 'http://{server}/v1/availability?sku=SKU-00042'", keys.buyer);
+        println!("and, as an analyst:");
+        println!("  curl -s -H 'Authorization: Bearer {}' 'http://{server}/v1/decisions?limit=5'", keys.analyst);
+        println!();
+    }
+    let mut play = Play::new(server, world, keys, records, Duration::from_secs(args.duration), args.seed);
+    let outcome = play.run().await;
+    let summary = outcome.map(|live| summary::Summary::of(args.seed, args.duration, &play, &live))?;
+    summary.print(args.json);
+    let stopped = platform.stop().await;
+    // Connections of the play stay open on purpose; they end with the process.
+    serving.abort();
+    stopped
+}
+
+/// The keys of one run; they are gone with it.
+impl Keys {
+    fn make(ring: &KeyRing, world: &World) -> Result<Self> {
+        let mut suppliers = std::collections::HashMap::new();
+        let newcomers = stockade_simulator::special(world, 1).0;
+        let everyone = world.honest.iter().chain(world.attackers.iter().map(|(s, _)| s)).chain(&newcomers);
+        for supplier in everyone {
+            let id = stockade_model::SupplierId::new(&supplier.id)?;
+            suppliers.insert(supplier.id.clone(), ring.create(&supplier.id, Role::Supplier { supplier: id })?);
+        }
+        Ok(Self {
+            suppliers,
+            operator: ring.create("demo-operator", Role::Operator)?,
+            buyer: ring.create("demo-buyer", Role::Buyer)?,
+            analyst: ring.create("demo-analyst", Role::Analyst)?,
+            order_system: ring.create("demo-order-system", Role::OrderSystem)?,
+        })
+    }
+}

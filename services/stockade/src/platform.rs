@@ -1,0 +1,381 @@
+//! Every service in one process: folds, followers and the API, over one log.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result};
+use axum::{Extension, Router, extract::DefaultBodyLimit, middleware};
+use metrics_exporter_prometheus::PrometheusHandle;
+use parking_lot::RwLock;
+use rustc_hash::FxHashMap;
+use serde_json::json;
+use stockade_fold::{Board, Fold, Spec, Worker};
+use stockade_inventory::{app::App, domain::Inventory};
+use stockade_lockout::{
+    Arbiter, ArbiterEffect, Control, ControlEffect, Decisions, Evaluation, EvaluationEffect, RulesStatus, Verdicts,
+    http::{IdSource, LockoutApi, publish_rules},
+};
+use stockade_log::{Clock, SharedLog, TopicSpec};
+use stockade_model::{Level, Payload, ScoreRecord, SupplierId, Topic};
+use stockade_quarantine::QuarantineStore;
+use stockade_rules::{FeatureSchema, RuleSet};
+use stockade_runtime::{KeyRing, Limits, LimitsConfig, Problem, Shutdown, http, shutdown::BUDGET};
+use stockade_supplier_scoring::{Intake, IntakeEffect, Scored, Scoring, contributions, intake_spec, schema, scoring_spec};
+use tokio::task::JoinSet;
+
+/// How often retention is applied and quiet callers are forgotten.
+const HOUSEKEEPING: Duration = Duration::from_secs(30);
+/// How often the key file is looked at.
+const KEY_RELOAD: Duration = Duration::from_secs(2);
+
+/// What a platform is made of.
+pub struct Parts {
+    /// The log, with all topics.
+    pub log: SharedLog,
+    /// The time.
+    pub clock: Clock,
+    /// Partitions of supplier-keyed topics.
+    pub lanes: u32,
+    /// What is in force, for other systems.
+    pub quarantine: Arc<dyn QuarantineStore>,
+    /// Who may call.
+    pub keys: KeyRing,
+    /// How often.
+    pub limits: LimitsConfig,
+    /// Largest request body.
+    pub body_bytes_max: usize,
+    /// Differs from start to start.
+    pub instance: String,
+}
+
+/// A running platform.
+pub struct Platform {
+    /// The inventory service.
+    pub app: Arc<App>,
+    /// The lockout service.
+    pub lockout: LockoutApi,
+    /// The API, with keys and limits in place.
+    pub router: Router,
+    tasks: JoinSet<Result<()>>,
+    shutdown: Shutdown,
+    log: SharedLog,
+}
+
+type Scores = Arc<RwLock<FxHashMap<SupplierId, ScoreRecord>>>;
+
+/// Creates all topics, or checks the existing ones.
+pub fn ensure_topics(log: &SharedLog, lanes: u32) -> Result<()> {
+    for topic in Topic::ALL {
+        let spec =
+            TopicSpec { name: topic.name(), partitions: topic.partitions(lanes), retention_ms: topic.retention_ms() };
+        log.ensure_topic(&spec).with_context(|| format!("topic {}", topic.name()))?;
+    }
+    Ok(())
+}
+
+/// Runs the folds of one kind as a task.
+struct Runner<'a> {
+    tasks: &'a mut JoinSet<Result<()>>,
+    log: SharedLog,
+    clock: Clock,
+    board: Board,
+    shutdown: Shutdown,
+}
+
+impl Runner<'_> {
+    fn fold<F: Fold>(
+        &mut self,
+        spec: Spec,
+        make: impl Fn(u32) -> F + Send + 'static,
+        sink: impl FnMut(u32, Vec<F::Effect>) + Send + 'static,
+    ) -> Result<()> {
+        let worker = Worker::join(spec, self.log.clone(), make)?;
+        let run = stockade_fold::run(
+            worker,
+            self.log.clone(),
+            self.clock.clone(),
+            self.board.clone(),
+            sink,
+            self.shutdown.wait(),
+        );
+        self.tasks.spawn(async move { Ok(run.await?) });
+        Ok(())
+    }
+}
+
+impl Platform {
+    /// Starts everything; `witness` is told of each decision as it reaches the overlay.
+    pub async fn start(parts: Parts, shutdown: Shutdown, witness: stockade_inventory::app::Witness) -> Result<Self> {
+        let Parts { log, clock, lanes, quarantine, keys, limits, body_bytes_max, instance } = parts;
+        let schema = Arc::new(schema());
+        let limits = Limits::new(&limits);
+        let app = Arc::new(App::new(log.clone(), clock.clone(), limits.clone(), lanes, instance.clone())?);
+        let scores = Scores::default();
+        let lockout = lockout_api(&log, lanes, &schema, &limits, scores.clone(), &instance);
+        // The last overlay is in place before the first buyer asks: an unlocked fraudster after a restart is the one
+        // thing that must not happen.
+        let overlay_from = app.load_overlay(quarantine.as_ref()).await?;
+
+        let mut tasks = JoinSet::new();
+        let mut runner = Runner {
+            tasks: &mut tasks,
+            log: log.clone(),
+            clock: clock.clone(),
+            board: app.board.clone(),
+            shutdown: shutdown.clone(),
+        };
+        start_folds(&mut runner, &app, &lockout, &schema, scores)?;
+        let follow = {
+            let (app, shutdown) = (app.clone(), shutdown.wait());
+            async move { Ok(app.follow_decisions(overlay_from, witness, shutdown).await?) }
+        };
+        tasks.spawn(follow);
+        tasks.spawn({
+            let writer = stockade_lockout::write_quarantine(log.clone(), quarantine, shutdown.wait());
+            async move { Ok(writer.await?) }
+        });
+        tasks.spawn(follow_for_view(log.clone(), lockout.decisions.clone(), shutdown.clone()));
+        tasks.spawn(housekeeping(log.clone(), clock, limits, keys.clone(), shutdown.clone()));
+
+        let ready_app = app.clone();
+        let api = stockade_inventory::http::router(app.clone())
+            .merge(stockade_lockout::http::router(lockout.clone()))
+            .fallback(http::not_found)
+            .method_not_allowed_fallback(http::wrong_method)
+            .layer(Extension(keys))
+            .layer(DefaultBodyLimit::max(body_bytes_max))
+            .layer(middleware::from_fn(http::observe));
+        let router = api.merge(http::probes(Arc::new(move || ready_app.ready())));
+        Ok(Self { app, lockout, router, tasks, shutdown, log })
+    }
+
+    /// Publishes `source` unless it is in force already.
+    pub async fn ensure_rules(&self, source: &str, actor: &str) -> Result<()> {
+        if self.lockout.rules.current().0 == RuleSet::version_of(source) {
+            return Ok(());
+        }
+        publish_rules(&self.lockout, actor, source).await.map_err(|refused| problem(&refused))
+    }
+
+    /// Waits until index and overlay have reached the log ends seen at start.
+    pub async fn until_ready(&self) {
+        while self.app.ready().is_err() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Resolves when a task has failed; a healthy platform never resolves it before shutdown.
+    pub async fn until_failed(&mut self) -> Result<()> {
+        while let Some(ended) = self.tasks.join_next().await {
+            match ended {
+                Ok(Ok(())) if self.shutdown.begun() => {}
+                Ok(Ok(())) => anyhow::bail!("a task ended although nobody asked it to"),
+                Ok(Err(error)) => return Err(error),
+                Err(panic) => anyhow::bail!("a task panicked: {panic}"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends everything within the budget; folds flush on their way out.
+    pub async fn stop(mut self) -> Result<()> {
+        self.shutdown.begin();
+        let ended = tokio::time::timeout(BUDGET, self.until_failed()).await;
+        ended.with_context(|| format!("tasks were still running after {BUDGET:?}"))??;
+        let log = self.log.clone();
+        Ok(tokio::task::spawn_blocking(move || log.close()).await??)
+    }
+
+    /// `/metrics` with the figures that only show when asked for.
+    pub fn metrics_router(&self, handle: PrometheusHandle) -> Router {
+        let (app, log) = (self.app.clone(), self.log.clone());
+        http::metrics_route(handle, move || refresh_metrics(&app, &log))
+    }
+}
+
+/// A problem as an error of the command line.
+pub fn problem(problem: &Problem) -> anyhow::Error {
+    anyhow::anyhow!("{} ({})", problem.detail, problem.code)
+}
+
+fn lockout_api(
+    log: &SharedLog,
+    lanes: u32,
+    schema: &Arc<FeatureSchema>,
+    limits: &Limits,
+    scores: Scores,
+    instance: &str,
+) -> LockoutApi {
+    let risk = move |supplier: &SupplierId| {
+        let scores = scores.read();
+        let record = scores.get(supplier)?;
+        let value = |value: &f32| (!value.is_nan()).then_some(*value);
+        let features: serde_json::Map<String, serde_json::Value> = stockade_supplier_scoring::FEATURES
+            .iter()
+            .zip(&record.slots)
+            .map(|(feature, slot)| (feature.name.to_owned(), json!(value(slot))))
+            .collect();
+        let contributions: Vec<_> = contributions(&record.slots)
+            .into_iter()
+            .map(|c| json!({ "feature": c.feature, "value": value(&c.value), "points": c.points, "of": c.of }))
+            .collect();
+        Some(json!({
+            "supplier": supplier, "score": record.score, "contributions": contributions, "features": features,
+        }))
+    };
+    LockoutApi {
+        log: log.clone(),
+        lanes,
+        schema: schema.clone(),
+        rules: RulesStatus::default(),
+        verdicts: Verdicts::default(),
+        decisions: Decisions::default(),
+        limits: limits.clone(),
+        risk: Arc::new(risk),
+        ids: Arc::new(IdSource::new(format!("{instance}-c"))),
+    }
+}
+
+fn start_folds(
+    runner: &mut Runner<'_>,
+    app: &Arc<App>,
+    lockout: &LockoutApi,
+    schema: &Arc<FeatureSchema>,
+    scores: Scores,
+) -> Result<()> {
+    let lanes = app.lanes;
+    let (judge, evaluator, scorer) = (schema.clone(), schema.clone(), schema.clone());
+    runner.fold(stockade_lockout::control_spec(lanes), move |_| Control::new(judge.clone()), |_, effects| {
+        for ControlEffect::Rejected { id, detail } in effects {
+            tracing::warn!(id, detail, "a control record was turned down");
+        }
+    })?;
+    runner.fold(intake_spec(lanes), |_| Intake::default(), |_, effects: Vec<IntakeEffect>| {
+        metrics::counter!("stockade_scoring_duplicate_events_total").increment(effects.len() as u64);
+    })?;
+    runner.fold(
+        scoring_spec(lanes),
+        move |_| Scoring::new(&scorer),
+        move |_, effects: Vec<Scored>| {
+            let histogram = metrics::histogram!("stockade_scoring_score");
+            let mut scores = scores.write();
+            for Scored(record) in effects {
+                histogram.record(f64::from(record.score));
+                scores.insert(record.supplier.clone(), record);
+            }
+        },
+    )?;
+    let rules = lockout.rules.clone();
+    runner.fold(
+        stockade_lockout::evaluation_spec(lanes),
+        move |_| Evaluation::new(evaluator.clone()),
+        move |lane, effects| {
+            for effect in effects {
+                match effect {
+                    EvaluationEffect::RulesInForce { version, source } => rules.in_force(lane, version, source),
+                    // Rule ids are few and chosen by analysts, so they may be a label.
+                    EvaluationEffect::ShadowHit { rule } => {
+                        metrics::counter!("stockade_lockout_shadow_hits_total", "rule" => rule).increment(1);
+                    }
+                    EvaluationEffect::ForeignSchema => {
+                        metrics::counter!("stockade_lockout_foreign_vectors_total").increment(1);
+                    }
+                }
+            }
+        },
+    )?;
+    let verdicts = lockout.verdicts.clone();
+    runner.fold(stockade_lockout::arbiter_spec(lanes), |_| Arbiter::default(), move |_, effects| {
+        for effect in effects {
+            match effect {
+                ArbiterEffect::Disposed { id, refused } => verdicts.give(&id, refused),
+                ArbiterEffect::HeldOff => metrics::counter!("stockade_lockout_held_off_total").increment(1),
+            }
+        }
+    })?;
+    let app = app.clone();
+    runner.fold(stockade_inventory::inventory_spec(lanes), |_| Inventory::default(), move |_, effects| app.take(effects))
+}
+
+async fn follow_for_view(log: SharedLog, view: Decisions, shutdown: Shutdown) -> Result<()> {
+    let each = move |batch: Vec<stockade_fold::Tailed>| {
+        for tailed in batch {
+            if let Payload::Decision(decision) = tailed.payload {
+                view.add(tailed.offset, decision);
+            }
+        }
+        std::future::ready(())
+    };
+    Ok(stockade_fold::tail(log, "decision-view", Topic::LockoutDecisions, 0, each, shutdown.wait()).await?)
+}
+
+async fn housekeeping(log: SharedLog, clock: Clock, limits: Limits, keys: KeyRing, shutdown: Shutdown) -> Result<()> {
+    let (mut keys_at, mut rest_at) = (tokio::time::interval(KEY_RELOAD), tokio::time::interval(HOUSEKEEPING));
+    let end = shutdown.wait();
+    tokio::pin!(end);
+    loop {
+        tokio::select! {
+            () = &mut end => return Ok(()),
+            _ = keys_at.tick() => if let Err(error) = keys.reload() {
+                tracing::warn!(%error, "the key file cannot be read; the keys known so far stay valid");
+            },
+            _ = rest_at.tick() => {
+                limits.evict();
+                let (log, now_ms) = (log.clone(), clock());
+                let trimmed = tokio::task::spawn_blocking(move || log.trim(now_ms)).await?;
+                metrics::counter!("stockade_log_records_expired_total").increment(trimmed?);
+            }
+        }
+    }
+}
+
+/// Figures that are cheaper to take when asked for than to keep.
+fn refresh_metrics(app: &App, log: &SharedLog) {
+    let by_level = app.overlay.suppliers_by_level();
+    for level in Level::ALL {
+        let count = by_level.get(&level).copied().unwrap_or(0);
+        metrics::gauge!("stockade_lockout_suppliers", "level" => level.as_str()).set(count as f64);
+    }
+    let (listings, units) = app.index.withheld(&app.overlay);
+    metrics::gauge!("stockade_inventory_withheld_listings").set(listings as f64);
+    metrics::gauge!("stockade_inventory_withheld_units").set(units as f64);
+    metrics::gauge!("stockade_inventory_listings").set(app.index.listings() as f64);
+    metrics::gauge!("stockade_inventory_units").set(app.index.units() as f64);
+    metrics::gauge!("stockade_inventory_staleness_seconds").set(app.freshness().1 as f64 / 1_000.0);
+    let applied_ms = app.overlay.applied_ms();
+    if applied_ms > 0 {
+        let age_ms = (app.now().ms() - applied_ms).max(0);
+        metrics::gauge!("stockade_inventory_overlay_age_seconds").set(age_ms as f64 / 1_000.0);
+    }
+    let mut lag: FxHashMap<&'static str, u64> = FxHashMap::default();
+    for (fold, lane, progress) in app.board.all() {
+        let input = match fold {
+            "intake" => Topic::EventsInbox,
+            "control" => Topic::Control,
+            "evaluation" => Topic::SupplierScores,
+            "arbiter" => Topic::LockoutProposals,
+            stockade_inventory::app::OVERLAY => Topic::LockoutDecisions,
+            _ => Topic::SupplierEvents,
+        };
+        let end = log.bounds(input.name(), lane).map_or(0, |bounds| bounds.end);
+        *lag.entry(fold).or_insert(0) += end.saturating_sub(progress.next);
+    }
+    for (fold, records) in lag {
+        metrics::gauge!("stockade_fold_lag_records", "fold" => fold).set(records as f64);
+    }
+}
+
+/// A name for this start of the process, for record ids: the time in base 36.
+pub fn instance_name(now_ms: i64) -> String {
+    let mut number = now_ms.unsigned_abs();
+    let mut digits = Vec::new();
+    while number > 0 {
+        digits.push(char::from_digit((number % 36) as u32, 36).unwrap_or('0'));
+        number /= 36;
+    }
+    digits.iter().rev().collect()
+}
+
+/// The quarantine file of a data directory.
+pub fn quarantine_path(directory: &Path) -> std::path::PathBuf {
+    directory.join("quarantine.jsonl")
+}

@@ -1,0 +1,299 @@
+//! How the columns of an order history become suppliers, listings and events.
+//!
+//! Every value is used only from its own stamp on: an event at time `t` sees a column only if the column is known by
+//! `t` (see `known_at`); otherwise the value is treated as absent, and counted.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use stockade_model::{OrderEventKind, OutcomeCause, Timestamp};
+use stockade_rules::parse_duration_ms;
+
+/// A mapping as written.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mapping {
+    /// Name of the history, for messages and event sources.
+    pub(super) name: String,
+    /// Currency of all amounts.
+    pub(super) currency: String,
+    /// The stamp that rows are sorted by; other columns are known from here on unless `known_at` says otherwise.
+    pub(super) time: String,
+    /// When a column becomes known, where that is later than `time`.
+    #[serde(default)]
+    pub(super) known_at: BTreeMap<String, Stamp>,
+    /// Who supplies.
+    pub(super) supplier: SupplierColumns,
+    /// What is listed; absent when the history has no goods.
+    pub(super) listing: Option<ListingColumns>,
+    /// What happens, per row.
+    pub(super) events: Vec<EventColumns>,
+}
+
+/// A time taken from a column, possibly with a delay.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Stamp {
+    /// A column of RFC 3339 stamps; an empty cell means never.
+    pub(super) column: String,
+    /// Added to it, such as `7d`.
+    #[serde(default)]
+    pub(super) plus: Option<String>,
+}
+
+/// A text taken from a column or given.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub(super) enum Text {
+    /// The column of this name.
+    Column {
+        /// The column.
+        column: String,
+        /// Put before it.
+        #[serde(default)]
+        prefix: String,
+    },
+    /// This text.
+    Constant {
+        /// The text.
+        constant: String,
+    },
+}
+
+/// Who supplies.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SupplierColumns {
+    /// Its id.
+    pub(super) id: Text,
+    /// Its region.
+    pub(super) region: Text,
+}
+
+/// What is listed.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListingColumns {
+    /// The good.
+    pub(super) sku: Text,
+    /// Price of one unit, decimal.
+    pub(super) price: String,
+    /// Stock that is said to be on hand when it is first seen: histories rarely have it.
+    pub(super) on_hand: i64,
+}
+
+/// One kind of event.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EventColumns {
+    /// What happens.
+    pub(super) kind: OrderEventKind,
+    /// When.
+    pub(super) at: Stamp,
+    /// Only where this column has one of these values.
+    #[serde(default)]
+    pub(super) when: Option<When>,
+    /// The order.
+    pub(super) order: Text,
+    /// Distinguishes lines of one order.
+    #[serde(default)]
+    pub(super) line: Option<Text>,
+    /// The buyer.
+    #[serde(default)]
+    pub(super) buyer: Option<Text>,
+    /// Value of the line, decimal.
+    #[serde(default)]
+    pub(super) amount: Option<String>,
+    /// Whose doing.
+    #[serde(default)]
+    pub(super) cause: OutcomeCause,
+    /// Column of a rating.
+    #[serde(default)]
+    pub(super) rating: Option<String>,
+    /// Late when the event's own time is after this column's stamp.
+    #[serde(default)]
+    pub(super) late_after: Option<String>,
+}
+
+/// A condition on a column.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct When {
+    /// The column.
+    pub(super) column: String,
+    /// Its values.
+    #[serde(rename = "in")]
+    pub(super) among: Vec<String>,
+}
+
+impl Mapping {
+    /// Reads the YAML of a mapping.
+    pub(super) fn parse(source: &str) -> Result<Self> {
+        serde_saphyr::from_str(source).context("the mapping does not parse")
+    }
+}
+
+/// A mapping with its columns found.
+pub(super) struct Bound {
+    /// As written.
+    pub(super) mapping: Mapping,
+    columns: BTreeMap<String, usize>,
+}
+
+/// A row of the history.
+pub(super) struct Row<'a> {
+    bound: &'a Bound,
+    record: &'a csv::StringRecord,
+    /// Values that were asked for before they were known.
+    pub(super) withheld: u64,
+}
+
+impl Bound {
+    /// Finds every column the mapping names.
+    pub(super) fn new(mapping: Mapping, header: &csv::StringRecord) -> Result<Self> {
+        let columns: BTreeMap<String, usize> =
+            header.iter().enumerate().map(|(index, name)| (name.trim().to_owned(), index)).collect();
+        let bound = Self { mapping, columns };
+        for name in bound.named() {
+            anyhow::ensure!(
+                bound.columns.contains_key(&name),
+                "the mapping names column {name}, the file has {}",
+                header.iter().collect::<Vec<_>>().join(", ")
+            );
+        }
+        Ok(bound)
+    }
+
+    fn named(&self) -> Vec<String> {
+        let mapping = &self.mapping;
+        let mut names = vec![mapping.time.clone()];
+        let mut text = |text: &Text| {
+            if let Text::Column { column, .. } = text {
+                names.push(column.clone());
+            }
+        };
+        text(&mapping.supplier.id);
+        text(&mapping.supplier.region);
+        if let Some(listing) = &mapping.listing {
+            text(&listing.sku);
+        }
+        for event in &mapping.events {
+            text(&event.order);
+            event.line.iter().chain(&event.buyer).for_each(&mut text);
+        }
+        names.extend(mapping.listing.iter().map(|listing| listing.price.clone()));
+        for (column, stamp) in &mapping.known_at {
+            names.extend([column.clone(), stamp.column.clone()]);
+        }
+        for event in &mapping.events {
+            names.push(event.at.column.clone());
+            names.extend(event.when.iter().map(|when| when.column.clone()));
+            names.extend(event.amount.iter().chain(&event.rating).chain(&event.late_after).cloned());
+        }
+        names
+    }
+
+    /// A row with its columns.
+    pub(super) fn row<'a>(&'a self, record: &'a csv::StringRecord) -> Row<'a> {
+        Row { bound: self, record, withheld: 0 }
+    }
+}
+
+impl Row<'_> {
+    fn cell(&self, column: &str) -> Option<&str> {
+        let cell = self.record.get(*self.bound.columns.get(column)?)?.trim();
+        (!cell.is_empty()).then_some(cell)
+    }
+
+    /// The time of a stamp; `None` when its cell is empty.
+    pub(super) fn stamp(&self, stamp: &Stamp) -> Result<Option<Timestamp>> {
+        let Some(cell) = self.cell(&stamp.column) else { return Ok(None) };
+        let time = Timestamp::parse(cell).with_context(|| format!("column {}", stamp.column))?;
+        let plus_ms = match &stamp.plus {
+            None => 0,
+            Some(text) if text == "0d" => 0,
+            Some(text) => parse_duration_ms(text).with_context(|| format!("`plus: {text}` is not a duration such as 7d"))?,
+        };
+        Ok(Some(time.plus_ms(plus_ms)))
+    }
+
+    /// The stamp that rows are sorted by.
+    pub(super) fn time(&self) -> Result<Timestamp> {
+        let column = self.bound.mapping.time.clone();
+        self.stamp(&Stamp { column: column.clone(), plus: None })?.with_context(|| format!("column {column} is empty"))
+    }
+
+    /// The value of a column as of `now`: absent until it is known.
+    pub(super) fn value(&mut self, column: &str, now: Timestamp) -> Result<Option<String>> {
+        if let Some(stamp) = self.bound.mapping.known_at.get(column) {
+            let known = self.stamp(stamp)?;
+            if known.is_none_or(|known| known > now) {
+                self.withheld += u64::from(self.cell(column).is_some());
+                return Ok(None);
+            }
+        }
+        Ok(self.cell(column).map(str::to_owned))
+    }
+
+    /// A text as of `now`.
+    pub(super) fn text(&mut self, text: &Text, now: Timestamp) -> Result<Option<String>> {
+        match text {
+            Text::Constant { constant } => Ok(Some(constant.clone())),
+            Text::Column { column, prefix } => Ok(self.value(column, now)?.map(|value| format!("{prefix}{value}"))),
+        }
+    }
+}
+
+/// Minor units of a decimal with up to two places, such as `39.9` or `12`.
+pub(super) fn minor_units(text: &str) -> Option<i64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if fraction.len() > 2 && fraction[2..].bytes().any(|digit| digit != b'0') {
+        return None;
+    }
+    let cents: i64 = format!("{:0<2}", &fraction[..fraction.len().min(2)]).parse().ok()?;
+    let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    (whole >= 0).then_some(whole.checked_mul(100)?.checked_add(cents)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_become_minor_units_without_floating_point() {
+        for (text, minor) in [("39.99", 3_999), ("39.9", 3_990), ("39", 3_900), (".5", 50), ("0.10", 10), ("1.500", 150)] {
+            assert_eq!(minor_units(text), Some(minor), "{text}");
+        }
+        for bad in ["", "x", "1.005", "-1.00", "1.x"] {
+            assert_eq!(minor_units(bad).filter(|_| !bad.is_empty()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_absent_before_its_own_stamp_and_counted() {
+        let mapping = Mapping::parse(
+            "{name: t, currency: EUR, time: at, known_at: {status: {column: done, plus: 1d}},
+              supplier: {id: {column: who}, region: {constant: DE}}, events: []}",
+        )
+        .unwrap();
+        let header = csv::StringRecord::from(vec!["at", "who", "status", "done"]);
+        let bound = Bound::new(mapping, &header).unwrap();
+        let record =
+            csv::StringRecord::from(vec!["2020-01-01T00:00:00Z", "a", "canceled", "2020-01-05T00:00:00Z"]);
+        let mut row = bound.row(&record);
+        let day = |day: &str| Timestamp::parse(&format!("2020-01-{day}T00:00:00Z")).unwrap();
+        assert_eq!(row.value("status", day("05")).unwrap(), None);
+        assert_eq!(row.value("status", day("06")).unwrap().as_deref(), Some("canceled"));
+        assert_eq!((row.withheld, row.value("who", day("01")).unwrap().as_deref()), (1, Some("a")));
+    }
+
+    #[test]
+    fn a_column_that_is_not_there_is_refused() {
+        let mapping = Mapping::parse(
+            "{name: t, currency: EUR, time: nope, supplier: {id: {column: a}, region: {constant: DE}}, events: []}",
+        );
+        let header = csv::StringRecord::from(vec!["a", "b"]);
+        let error = Bound::new(mapping.unwrap(), &header).err().unwrap().to_string();
+        assert!(error.contains("nope") && error.contains("a, b"), "{error}");
+    }
+}

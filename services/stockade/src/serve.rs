@@ -1,0 +1,183 @@
+//! `stockade serve`.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::{Context as _, Result};
+use stockade_lockout::STARTER_RULES;
+use stockade_log::{Embedded, EmbeddedOptions, Fsync, ReadLimit, SharedLog, Writer};
+use stockade_model::{Payload, Topic};
+use stockade_quarantine::FileStore;
+use stockade_runtime::{KeyRing, Shutdown, clock, config, shutdown::BUDGET, telemetry};
+use tokio::net::TcpListener;
+
+use crate::{
+    config::Config,
+    keys,
+    platform::{Parts, Platform, ensure_topics, instance_name, quarantine_path},
+};
+
+/// Flags of `serve`; they win over environment and file.
+#[derive(clap::Args)]
+pub struct Args {
+    /// A YAML configuration file.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// The data directory.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Where the API listens.
+    #[arg(long)]
+    listen: Option<String>,
+    /// Where probes and metrics listen.
+    #[arg(long)]
+    admin_listen: Option<String>,
+    /// Partitions of supplier-keyed topics; fixed once the directory exists.
+    #[arg(long)]
+    partitions: Option<u32>,
+    /// A rule set to publish at start.
+    #[arg(long)]
+    rules: Option<PathBuf>,
+}
+
+/// Runs the server until a signal or a failure.
+pub fn run(args: Args) -> Result<()> {
+    let file = args.config.as_ref().map(std::fs::read_to_string).transpose().context("cannot read --config")?;
+    let path = |path: Option<PathBuf>| path.map(|path| path.display().to_string());
+    let flags = [
+        ("log.directory", path(args.data)),
+        ("http.listen", args.listen),
+        ("http.admin_listen", args.admin_listen),
+        ("log.partitions", args.partitions.map(|number| number.to_string())),
+        ("rules.file", path(args.rules)),
+    ];
+    let config: Config =
+        config::load(file.as_deref(), std::env::vars(), &flags).map_err(|e| anyhow::anyhow!("configuration: {e}"))?;
+    anyhow::ensure!((1..=1_024).contains(&config.log.partitions), "configuration: log.partitions must be 1 to 1024");
+    telemetry::logs(&config.telemetry.filter, config.telemetry.format);
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config))
+}
+
+fn open_log(directory: &std::path::Path, fsync: bool) -> Result<SharedLog> {
+    let fsync = if fsync { Fsync::Group } else { Fsync::Never };
+    let options = EmbeddedOptions { directory: directory.to_owned(), fsync, writer: Writer::Thread };
+    Ok(Arc::new(Embedded::open(&options, clock::system_clock())?))
+}
+
+async fn serve(config: Config) -> Result<()> {
+    let directory = config.log.directory.clone();
+    let metrics = telemetry::metrics()?;
+    let log = open_log(&directory, config.log.fsync)?;
+    ensure_topics(&log, config.log.partitions)?;
+    let keys = KeyRing::open(&keys::path(&directory))?;
+    if keys.is_empty() {
+        tracing::warn!("there are no API keys yet; make some with `stockade keys create --data {}`", directory.display());
+    }
+    let shutdown = Shutdown::default();
+    shutdown.on_signals()?;
+    let parts = Parts {
+        log,
+        clock: clock::system_clock(),
+        lanes: config.log.partitions,
+        quarantine: Arc::new(FileStore::open(&quarantine_path(&directory))?),
+        keys,
+        limits: config.limits.clone(),
+        body_bytes_max: config.http.body_bytes_max,
+        instance: instance_name(clock::now_ms()),
+    };
+    let mut platform = Platform::start(parts, shutdown.clone(), Arc::new(|_, _| {})).await?;
+
+    let api = TcpListener::bind(config.http.listen).await.with_context(|| format!("cannot listen on {}", config.http.listen))?;
+    let admin = config.http.admin_listen;
+    let admin = TcpListener::bind(admin).await.with_context(|| format!("cannot listen on {admin}"))?;
+    tracing::info!(api = %api.local_addr()?, admin = %admin.local_addr()?, data = %directory.display(), "serving");
+    let ready_app = platform.app.clone();
+    let admin_router =
+        stockade_runtime::http::probes(Arc::new(move || ready_app.ready())).merge(platform.metrics_router(metrics));
+    let serve_api = axum::serve(api, platform.router.clone()).with_graceful_shutdown(shutdown.wait());
+    let serve_admin = axum::serve(admin, admin_router).with_graceful_shutdown(shutdown.wait());
+    let mut servers = tokio::spawn(async move { tokio::try_join!(serve_api.into_future(), serve_admin.into_future()) });
+
+    let outcome = tokio::select! {
+        outcome = run_until_asked(&mut platform, &config, &shutdown) => outcome,
+        ended = &mut servers => match ended? {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.into()),
+        },
+    };
+    shutdown.begin();
+    // Requests under way get the budget; connections that stay open beyond it are cut.
+    let _ = tokio::time::timeout(BUDGET, servers).await;
+    outcome.and(platform.stop().await)
+}
+
+async fn run_until_asked(platform: &mut Platform, config: &Config, shutdown: &Shutdown) -> Result<()> {
+    let setup = async {
+        platform.until_ready().await;
+        // Evaluation tells which set is in force once it is restored; an old directory keeps what it has.
+        let source = match &config.rules.file {
+            Some(file) => Some(std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?),
+            None if has_rules(platform) => None,
+            None => Some(STARTER_RULES.to_owned()),
+        };
+        if let Some(source) = source {
+            platform.ensure_rules(&source, "stockade serve").await?;
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    tokio::select! {
+        done = setup => done?,
+        () = shutdown.wait() => return Ok(()),
+    }
+    tracing::info!(rules = platform.lockout.rules.current().0, "ready");
+    tokio::select! {
+        failed = platform.until_failed() => failed,
+        () = shutdown.wait() => Ok(()),
+    }
+}
+
+/// Whether `control` holds anything: then a rule set was published before.
+fn has_rules(platform: &Platform) -> bool {
+    let log = &platform.app.log;
+    let mut next = 0;
+    while let Ok(records) = log.read(Topic::Control.name(), 0, next, ReadLimit::default()) {
+        let Some(last) = records.last() else { return false };
+        next = last.offset + 1;
+        let is_rules = |value: &[u8]| {
+            matches!(
+                Payload::decode("stockade.control.change", value),
+                Ok(Payload::Control(record)) if matches!(record.change, stockade_model::Change::Rules { .. })
+            )
+        };
+        if records.iter().any(|record| is_rules(&record.value)) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Checks the hash chain over all decisions.
+pub fn verify_audit(directory: &std::path::Path) -> Result<()> {
+    let log = open_log(directory, true)?;
+    let spec = Topic::LockoutDecisions;
+    log.ensure_topic(&stockade_log::TopicSpec { name: spec.name(), partitions: 1, retention_ms: None })?;
+    let (mut next, mut link, mut last) = (0, String::new(), None);
+    let mut count = 0;
+    loop {
+        let records = log.read(spec.name(), 0, next, ReadLimit::default())?;
+        let Some(end) = records.last().map(|record| record.offset + 1) else { break };
+        for record in &records {
+            let Payload::Decision(decision) = Payload::decode("stockade.lockout.decision", &record.value)? else { continue };
+            // A repeat after a crash carries the version of the one before.
+            if last.as_ref().is_some_and(|last| decision.version.order() <= *last) {
+                continue;
+            }
+            anyhow::ensure!(decision.chain == decision.link(&link), "the chain breaks at offset {}: a decision was changed, removed or put in", record.offset);
+            last = Some(decision.version.order());
+            link = decision.chain;
+            count += 1;
+        }
+        next = end;
+    }
+    println!("{count} decisions, the chain holds");
+    Ok(())
+}
