@@ -89,7 +89,7 @@ async fn demo(args: &Args) -> Result<()> {
     let serving = tokio::spawn(serve.into_future());
 
     let world = World::new(args.seed, SUPPLIERS, ATTACKERS, SKUS, Timestamp::from_ms(clock::now_ms()));
-    let keys = Keys::make(&keys, &world)?;
+    let keys = Keys::make(&keys, &world, args.duration)?;
     if !args.json {
         println!("Stockade is at http://{server} with a fresh marketplace. While it runs, try, as a buyer:");
         println!("  curl -s -H 'Authorization: Bearer {}' 'http://{server}/v1/availability?sku=SKU-00042'", keys.buyer);
@@ -109,9 +109,9 @@ async fn demo(args: &Args) -> Result<()> {
 
 /// The keys of one run; they are gone with it.
 impl Keys {
-    fn make(ring: &KeyRing, world: &World) -> Result<Self> {
+    fn make(ring: &KeyRing, world: &World, duration_s: u64) -> Result<Self> {
         let mut suppliers = std::collections::HashMap::new();
-        let newcomers = stockade_simulator::special(world, 1).0;
+        let newcomers = stockade_simulator::special(world, duration_s as i64 * 1_000).0;
         let everyone = world.honest.iter().chain(world.attackers.iter().map(|(s, _)| s)).chain(&newcomers);
         for supplier in everyone {
             let id = stockade_model::SupplierId::new(&supplier.id)?;

@@ -130,7 +130,7 @@ impl Play {
         let chunks: Vec<Vec<Call>> = past.chunks(500).map(|chunk| vec![Call::Event(Value::from(chunk.to_vec()))]).collect();
         // The past is sent in order, as an order system would.
         self.set_up_in_order("60 days of orders", chunks).await?;
-        self.live(honest_actions, span_ms).await
+        self.live(honest_actions).await
     }
 
     async fn set_up(&self, what: &'static str, work: Vec<Vec<Call>>) -> Result<()> {
@@ -168,7 +168,7 @@ impl Play {
         Ok(())
     }
 
-    async fn live(&self, honest: Vec<Action>, span_ms: i64) -> Result<Live> {
+    async fn live(&self, honest: Vec<Action>) -> Result<Live> {
         let buyers = Arc::new(Buyers {
             before: Mutex::new(Histogram::new(3)?),
             during: Mutex::new(Histogram::new(3)?),
@@ -182,8 +182,7 @@ impl Play {
         tasks.spawn(act(self.client.clone(), self.keys.clone(), self.records.clone(), honest, begin, failed.clone()));
 
         let attack_at = begin + self.duration / 3;
-        let attacks = self.world.attacks(span_ms * 2 / 3 - 1_000);
-        for attack in attacks {
+        for attack in self.attacks() {
             tasks.spawn(act(
                 self.client.clone(),
                 self.keys.clone(),
@@ -202,6 +201,11 @@ impl Play {
         Ok(Live { buyers, visible_at_end, calls_failed: failed.load(Ordering::Relaxed) })
     }
 
+    /// The attacks fill the last two thirds, less a second in which the last decisions come into force.
+    fn attacks(&self) -> Vec<stockade_simulator::Attack> {
+        self.world.attacks(self.duration.as_millis() as i64 * 2 / 3 - 1_000)
+    }
+
     pub(super) fn attackers(&self) -> HashSet<String> {
         self.world.attackers.iter().map(|(supplier, _)| supplier.id.clone()).collect()
     }
@@ -213,7 +217,7 @@ impl Play {
             now.into_iter().filter(|(_, withheld)| *withheld).map(|(supplier, _)| supplier).collect()
         };
         let mut goods = HashSet::new();
-        for attack in self.world.attacks(1) {
+        for attack in self.attacks() {
             for action in attack.actions {
                 if let Call::Batch { body, .. } = action.call {
                     let rows = body["rows"].as_array().cloned().unwrap_or_default();
