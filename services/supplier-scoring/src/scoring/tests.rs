@@ -1,1 +1,224 @@
+use std::collections::BTreeMap;
 
+use proptest::prelude::*;
+use stockade_fold::Host;
+use stockade_log::Record;
+use stockade_model::{
+    BuyerId, ControlRecord, Currency, Envelope, EventId, LocationId, Money, OrderEvent, OrderId, Region, SupplierProfile,
+};
+
+use super::*;
+use crate::{Intake, schema};
+
+/// A scoring fold, fed by hand.
+struct Bench {
+    host: Host<Scoring>,
+    offset: u64,
+    now_ms: i64,
+}
+
+fn record(offset: u64, time_ms: i64, payload: &Payload) -> Record {
+    let headers = Envelope::new(payload.kind(), format!("r-{offset}"), "test").headers();
+    Record {
+        offset,
+        time_ms,
+        key: Default::default(),
+        headers: headers.into_iter().map(|(n, v)| (n.into(), v.into())).collect(),
+        value: payload.encode().into(),
+    }
+}
+
+fn acme() -> SupplierId {
+    SupplierId::new("acme").unwrap()
+}
+
+impl Bench {
+    fn new() -> Self {
+        let host = Host::new("scoring", Topic::SupplierEvents, 0, 1, 1, Scoring::new(&schema()));
+        let mut bench = Self { host, offset: 0, now_ms: 100 * DAY_MS };
+        let profile = SupplierProfile {
+            supplier: acme(),
+            name: "Acme".to_owned(),
+            region: Region::new("DE").unwrap(),
+            since: Timestamp::from_ms(0),
+            class: "standard".to_owned(),
+        };
+        bench.apply(&Payload::Control(ControlRecord { actor: "op".to_owned(), change: Change::Supplier { profile } }));
+        bench
+    }
+    fn apply(&mut self, payload: &Payload) -> Option<ScoreRecord> {
+        let mut effects = Vec::new();
+        self.host.apply(&record(self.offset, self.now_ms, payload), &mut effects);
+        self.offset += 1;
+        effects.pop().map(|Scored(score)| score)
+    }
+    fn event(&mut self, event: OrderEvent, history: Option<BuyerHistory>) -> BTreeMap<&'static str, f32> {
+        let score = self.apply(&Payload::Outcome(Outcome { event, history })).expect("outcomes are scored");
+        crate::FEATURES.iter().map(|f| f.name).zip(score.slots).collect()
+    }
+    fn order(&mut self, kind: OrderEventKind, number: usize, cause: OutcomeCause) -> BTreeMap<&'static str, f32> {
+        let known = BuyerHistory { orders: 3, ..BuyerHistory::default() };
+        self.event(event(kind, number, self.now_ms, cause), Some(known))
+    }
+    fn put(&mut self, name: &str, minor: i64, on_hand: i64, market: MarketSeen) -> ScoreRecord {
+        let put = ListingPut {
+            listing: ListingId::new(name).unwrap(),
+            sku: Sku::new("SKU").unwrap(),
+            gtin: None,
+            location: LocationId::new("main").unwrap(),
+            price: Money::new(minor, Currency::new("EUR").unwrap()).unwrap(),
+            regions: Vec::new(),
+            on_hand: Some(on_hand),
+            source_seq: None,
+            market: Some(market),
+        };
+        let command = Command {
+            supplier: acme(),
+            idempotency_key: None,
+            body_hash: String::new(),
+            rows: vec![Row::Put(put)],
+            places: Vec::new(),
+        };
+        self.apply(&Payload::Command(command)).expect("submissions are scored")
+    }
+}
+
+fn event(kind: OrderEventKind, number: usize, time_ms: i64, cause: OutcomeCause) -> OrderEvent {
+    OrderEvent {
+        id: EventId::new(&format!("e-{number}-{kind:?}")).unwrap(),
+        source: "test".to_owned(),
+        kind,
+        time: Timestamp::from_ms(time_ms),
+        supplier: acme(),
+        order: Some(OrderId::new(&format!("o-{number}")).unwrap()),
+        buyer: Some(BuyerId::new(&format!("b-{number}")).unwrap()),
+        listing: None,
+        sku: None,
+        quantity: Some(1),
+        amount: None,
+        cause,
+        rating: None,
+        late: false,
+        new_device: false,
+    }
+}
+
+const MARKET: MarketSeen = MarketSeen { median_minor: 1_000, offers: 5, median_units: 20 };
+
+#[test]
+fn cancellations_count_only_when_they_are_the_suppliers_own_doing() {
+    let mut bench = Bench::new();
+    for (number, cause) in
+        [OutcomeCause::Supplier, OutcomeCause::Platform, OutcomeCause::Carrier, OutcomeCause::Buyer, OutcomeCause::Unknown]
+            .into_iter()
+            .enumerate()
+    {
+        bench.order(OrderEventKind::Placed, number, cause);
+        bench.order(OrderEventKind::Cancelled, number, cause);
+    }
+    let features = bench.order(OrderEventKind::Placed, 9, OutcomeCause::Unknown);
+    assert_eq!((features["cancellations.count_7d"], features["cancellations.buyers_7d"]), (1.0, 1.0));
+    assert!((features["cancellations.rate_7d"] - 1.0 / 6.0).abs() < 1e-6);
+    assert!(features["cancellations.rate_7d_low"] < 1.0 / 6.0);
+}
+
+#[test]
+fn a_claim_counts_when_the_buyers_own_history_makes_it_credible() {
+    let mut bench = Bench::new();
+    let histories = [
+        (Some(BuyerHistory { orders: 1, ..BuyerHistory::default() }), true),
+        (Some(BuyerHistory { orders: 0, ..BuyerHistory::default() }), false),
+        (Some(BuyerHistory { orders: 5, claims: 5, ..BuyerHistory::default() }), false),
+        (Some(BuyerHistory { orders: 20, claims: 5, ..BuyerHistory::default() }), true),
+        (None, false),
+    ];
+    for (number, (history, _)) in histories.iter().enumerate() {
+        let claim = event(OrderEventKind::Disputed, number, bench.now_ms, OutcomeCause::Unknown);
+        bench.event(claim, *history);
+    }
+    let features = bench.order(OrderEventKind::Placed, 99, OutcomeCause::Unknown);
+    let credible = histories.iter().filter(|(_, credible)| *credible).count();
+    assert_eq!(features["claims.buyers_7d"], credible as f32);
+}
+
+#[test]
+fn prices_and_claims_are_judged_against_the_market_the_api_saw_and_unknown_without_one() {
+    let mut bench = Bench::new();
+    let slot = |score: &ScoreRecord, name| score.slots[schema().slot(name).unwrap()];
+    let low = bench.put("a", 300, 2_000, MARKET);
+    assert_eq!((slot(&low, "listing.price_ratio"), slot(&low, "prices.low_24h")), (0.3, 1.0));
+    assert_eq!((slot(&low, "listing.units_ratio"), slot(&low, "stock.implausible_24h")), (100.0, 1.0));
+    let thin = bench.put("b", 300, 2_000, MarketSeen { offers: 2, ..MARKET });
+    assert!(slot(&thin, "listing.price_ratio").is_nan(), "two other offers are no market");
+    assert_eq!(slot(&thin, "prices.low_24h"), 1.0);
+    assert_eq!(slot(&thin, "listings.new_1h"), 2.0);
+    assert_eq!(slot(&bench.put("a", 900, 10, MARKET), "listings.new_1h"), 2.0, "an update is not a new listing");
+}
+
+#[test]
+fn no_orders_are_an_unknown_rate_not_a_rate_of_zero() {
+    let mut bench = Bench::new();
+    let score = bench.put("a", 900, 10, MARKET);
+    for name in ["cancellations.rate_7d_low", "claims.rate_30d_low", "account.payout_changed_hours"] {
+        assert!(score.slots[schema().slot(name).unwrap()].is_nan(), "{name}");
+    }
+}
+
+#[test]
+fn waking_up_after_a_long_silence_is_seen_for_two_days() {
+    let mut bench = Bench::new();
+    let dormant = |score: ScoreRecord| score.slots[schema().slot("account.dormant_days").unwrap()];
+    let first = bench.put("a", 900, 10, MARKET);
+    assert_eq!(dormant(first), 100.0, "silent since it was registered");
+    bench.now_ms += 3 * DAY_MS;
+    let later = bench.put("b", 900, 10, MARKET);
+    assert_eq!(dormant(later), 0.0);
+}
+
+#[test]
+fn intake_drops_repeats_and_stamps_the_buyers_history_before_the_event() {
+    let mut host = Host::new("intake", Topic::EventsInbox, 0, 1, 1, Intake::default());
+    let mut seen = Vec::new();
+    let same_buyer = |kind, number| OrderEvent {
+        buyer: Some(BuyerId::new("b").unwrap()),
+        ..event(kind, number, 1_000, OutcomeCause::Unknown)
+    };
+    let events = [
+        same_buyer(OrderEventKind::Placed, 1),
+        same_buyer(OrderEventKind::Placed, 1),
+        same_buyer(OrderEventKind::Disputed, 1),
+        same_buyer(OrderEventKind::Placed, 2),
+        OrderEvent { source: "another".to_owned(), ..same_buyer(OrderEventKind::Placed, 1) },
+    ];
+    let mut effects = Vec::new();
+    for (offset, event) in events.into_iter().enumerate() {
+        for output in host.apply(&record(offset as u64, 1_000, &Payload::OrderEvent(event)), &mut effects) {
+            let Ok(Payload::Outcome(outcome)) = Payload::decode("stockade.order.outcome", &output.value) else { panic!() };
+            let history = outcome.history.unwrap();
+            seen.push((history.orders, history.claims, history.suppliers_claimed));
+        }
+    }
+    assert_eq!(seen, [(0, 0, 0), (1, 0, 0), (1, 1, 1), (2, 1, 1)]);
+    assert_eq!(effects.len(), 1, "one repeat");
+}
+
+proptest! {
+    #[test]
+    fn the_points_of_a_score_always_add_up_to_it(
+        steps in proptest::collection::vec((0usize..11, 0usize..12, 0i64..5_000_000, any::<bool>()), 1..60),
+    ) {
+        let mut bench = Bench::new();
+        for (kind, number, forward_ms, own) in steps {
+            bench.now_ms += forward_ms;
+            let cause = if own { OutcomeCause::Supplier } else { OutcomeCause::Carrier };
+            let mut outcome = event(OrderEventKind::ALL[kind], number, bench.now_ms, cause);
+            outcome.rating = Some(1 + (number % 5) as u8);
+            let history = Some(BuyerHistory { orders: 2, ..BuyerHistory::default() });
+            let score = bench.apply(&Payload::Outcome(Outcome { event: outcome, history })).unwrap();
+            let points: u16 = contributions(&score.slots).iter().map(|c| c.points).sum();
+            prop_assert_eq!(points, score.score);
+            prop_assert_eq!(score.slots[schema().slot("score.total").unwrap()], f32::from(score.score));
+            prop_assert_eq!(score.slots.len(), crate::FEATURES.len());
+        }
+    }
+}

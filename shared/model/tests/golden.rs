@@ -1,0 +1,215 @@
+//! Old records keep decoding: one file per kind of record, written once and never changed.
+//!
+//! A new field must be optional or have a default, so that these files still decode to the same values. To add a file for
+//! a new kind, run once with `STOCKADE_TEST_BLESS=1`; it never overwrites one that is there.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use stockade_model::*;
+
+fn id<T: std::str::FromStr<Err = Invalid>>(text: &str) -> T {
+    text.parse().unwrap()
+}
+
+fn time(text: &str) -> Timestamp {
+    Timestamp::parse(text).unwrap()
+}
+
+fn restriction() -> Restriction {
+    Restriction {
+        id: "d-1-42-1".to_owned(),
+        version: Position::parse("arbiter/0/1/42/1").unwrap(),
+        scope: Scope::Listing { listing: id("l-1") },
+        level: Level::Quarantine,
+        reasons: vec!["PRICE_OUTLIER".to_owned()],
+        rule: Some(RuleRef { id: id("price-bait"), version: "0123456789abcdef".to_owned() }),
+        actor: None,
+        values: BTreeMap::from([("listing.price_ratio".to_owned(), 0.25)]),
+        tree: vec!["true    listing.price_ratio [0.25] < 0.4".to_owned()],
+        since: time("2026-11-22T10:00:00Z"),
+        expires_at: time("2026-11-25T10:00:00Z"),
+        review_at: time("2026-11-23T10:00:00Z"),
+        cause: Some(Cause { id: "e-1".to_owned(), time: time("2026-11-22T10:00:00Z") }),
+        evidence: 5.0,
+    }
+}
+
+fn order_event() -> OrderEvent {
+    OrderEvent {
+        id: id("e-1"),
+        source: "shop".to_owned(),
+        kind: OrderEventKind::Cancelled,
+        time: time("2026-11-22T09:59:59.5Z"),
+        supplier: id("acme"),
+        order: Some(id("o-1")),
+        buyer: Some(id("b-1")),
+        listing: Some(id("l-1")),
+        sku: Some(id("SKU-1")),
+        quantity: Some(2),
+        amount: Some(Money::new(1_999, Currency::new("EUR").unwrap()).unwrap()),
+        cause: OutcomeCause::Supplier,
+        rating: None,
+        late: false,
+        new_device: false,
+    }
+}
+
+fn samples() -> Vec<(&'static str, Payload)> {
+    let market = Some(MarketSeen { median_minor: 1_000, offers: 4, median_units: 30 });
+    let rows = vec![
+        Row::Put(ListingPut {
+            listing: id("l-1"),
+            sku: id("SKU-1"),
+            gtin: Some(Gtin::new("4006381333931").unwrap()),
+            location: id("main"),
+            price: Money::new(1_999, Currency::new("EUR").unwrap()).unwrap(),
+            regions: vec![Region::new("DE").unwrap()],
+            on_hand: Some(10),
+            source_seq: Some(7),
+            market,
+        }),
+        Row::Stock(StockChange { listing: id("l-1"), mode: StockMode::Adjust, quantity: -1, source_seq: Some(8), market: None }),
+        Row::Withdraw { listing: id("l-1"), source_seq: None },
+        Row::Location(LocationPut {
+            location: id("main"),
+            gln: Some(Gln::new("4000001000005").unwrap()),
+            latitude: 52.5,
+            longitude: 13.4,
+            region: Region::new("DE").unwrap(),
+            handling_days: 2,
+        }),
+        Row::Hold { reservation: id("acme::r1"), listing: id("l-1"), quantity: 1, expires_at: time("2026-11-22T11:00:00Z") },
+        Row::Confirm { reservation: id("acme::r1") },
+        Row::ReleaseHold { reservation: id("acme::r2") },
+    ];
+    let command = Command {
+        supplier: id("acme"),
+        idempotency_key: Some("k-1".to_owned()),
+        body_hash: "00112233445566778899aabbccddeeff".to_owned(),
+        rows,
+        places: vec![0, 1, 2, 4, 5, 6, 7],
+    };
+    let profile = SupplierProfile {
+        supplier: id("acme"),
+        name: "Acme".to_owned(),
+        region: Region::new("BR-SP").unwrap(),
+        since: time("2020-01-01T00:00:00Z"),
+        class: "standard".to_owned(),
+    };
+    let control = |change| Payload::Control(ControlRecord { actor: "ops".to_owned(), change });
+    let rule = RuleProposal {
+        supplier: id("acme"),
+        scope: Scope::Supplier,
+        level: Level::Lockout,
+        rule: RuleRef { id: id("price-bait"), version: "0123456789abcdef".to_owned() },
+        reasons: vec!["PRICE_OUTLIER".to_owned()],
+        values: BTreeMap::from([("listing.price_ratio".to_owned(), 0.25)]),
+        tree: vec!["true    listing.price_ratio [0.25] < 0.4".to_owned()],
+        duration_ms: 259_200_000,
+        evidence: 5.0,
+    };
+    let decision = Decision {
+        version: Position::parse("arbiter/0/1/42/1").unwrap(),
+        at: time("2026-11-22T10:00:00Z"),
+        supplier: id("acme"),
+        action: Action::Imposed,
+        restriction: Some(restriction()),
+        actor: None,
+        note: None,
+        in_force: vec![restriction()],
+        chain: "ab".repeat(32),
+    };
+    let history =
+        BuyerHistory { orders: 3, claims: 1, frauds: 0, suppliers_claimed: 1, since: time("2026-01-01T00:00:00Z") };
+    vec![
+        ("command", Payload::Command(command)),
+        ("order_event", Payload::OrderEvent(order_event())),
+        ("outcome", Payload::Outcome(Outcome { event: order_event(), history: Some(history) })),
+        ("control_supplier", control(Change::Supplier { profile })),
+        ("control_rules", control(Change::Rules { version: "0123456789abcdef".to_owned(), source: "rules: []\n".to_owned() })),
+        ("proposal_rule", Payload::Proposal(Proposal::Rule(Box::new(rule)))),
+        (
+            "proposal_release",
+            Payload::Proposal(Proposal::Release {
+                supplier: id("acme"),
+                restriction: Some("d-1-42-1".to_owned()),
+                actor: "ann".to_owned(),
+                reason: "checked".to_owned(),
+            }),
+        ),
+        (
+            "proposal_override",
+            Payload::Proposal(Proposal::Override {
+                supplier: id("acme"),
+                deny: Some(Level::Dim),
+                scope: Scope::Region { region: Region::new("DE").unwrap() },
+                actor: "ann".to_owned(),
+                reason: "known".to_owned(),
+                expires_at: time("2026-12-01T00:00:00Z"),
+            }),
+        ),
+        ("decision", Payload::Decision(decision)),
+        ("tick", Payload::Tick(Tick { due: time("2026-11-22T10:00:00Z") })),
+        (
+            "dead_letter",
+            Payload::DeadLetter(DeadLetter {
+                topic: "supplier.events".to_owned(),
+                partition: 3,
+                offset: 17,
+                code: "undecodable".to_owned(),
+                detail: "not JSON".to_owned(),
+                kind: "stockade.inventory.command".to_owned(),
+                value: "{".to_owned(),
+            }),
+        ),
+        (
+            "score",
+            Payload::Score(ScoreRecord {
+                supplier: id("acme"),
+                listing: Some((id("l-1"), id("SKU-1"))),
+                score: 731,
+                schema: 7,
+                slots: vec![0.5, 12.0, 731.0],
+            }),
+        ),
+    ]
+}
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+#[test]
+fn records_written_by_earlier_builds_decode_to_what_they_said() {
+    for (name, sample) in samples() {
+        let path = path(name);
+        if std::env::var_os("STOCKADE_TEST_BLESS").is_some() && !path.exists() {
+            std::fs::write(&path, sample.encode()).unwrap();
+        }
+        let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let decoded = Payload::decode(sample.kind(), &bytes).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(decoded, sample, "{name}");
+    }
+}
+
+#[test]
+fn envelopes_come_back_from_their_headers() {
+    let mut envelope = Envelope::new("stockade.tick", "id-1", "here");
+    envelope.position = Some(Position::parse("scoring/3/1/99/2").unwrap());
+    envelope.cause = Some(Cause { id: "e-1".to_owned(), time: time("2026-11-22T10:00:00Z") });
+    envelope.traceparent = Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned());
+    let headers = envelope.headers();
+    let back = Envelope::from_headers(headers.iter().map(|(n, v)| (*n, v.as_bytes()))).unwrap();
+    assert_eq!(back, envelope);
+    let bad = [("stockade_position", &b"nonsense"[..])];
+    assert!(Envelope::from_headers(bad.into_iter()).is_err());
+}
+
+#[test]
+fn an_unknown_type_and_a_cut_value_are_errors_not_guesses() {
+    assert!(matches!(Payload::decode("stockade.new.thing", b"{}"), Err(DecodeError::UnknownType(_))));
+    for (_, sample) in samples() {
+        let bytes = sample.encode();
+        assert!(Payload::decode(sample.kind(), &bytes[..bytes.len() - 1]).is_err(), "{}", sample.kind());
+    }
+}
