@@ -14,8 +14,8 @@ use parking_lot::RwLock;
 use stockade_fold::{Board, Progress, TailError, Tailed, tail};
 use stockade_log::{Ack, Clock, LogError, NewRecord, Remedy, Route, SharedLog};
 use stockade_model::{
-    Action, Command, Decision, Envelope, ListingId, LocationId, LocationPut, Payload, Row, RowOutcome, StockMode, SupplierId,
-    SupplierProfile, Timestamp, Topic,
+    Action, Command, Decision, Envelope, ListingId, LocationId, LocationPut, Payload, Row, RowOutcome,
+    StockMode, SupplierId, SupplierProfile, Timestamp, Topic,
 };
 use stockade_quarantine::{Entry, Overlay, QuarantineStore, StoreError};
 use stockade_runtime::{Limits, Problem};
@@ -99,7 +99,13 @@ pub const OVERLAY: &str = "overlay";
 
 impl App {
     /// An app over `log` that has seen nothing yet.
-    pub fn new(log: SharedLog, clock: Clock, limits: Limits, lanes: u32, instance: String) -> Result<Self, LogError> {
+    pub fn new(
+        log: SharedLog,
+        clock: Clock,
+        limits: Limits,
+        lanes: u32,
+        instance: String,
+    ) -> Result<Self, LogError> {
         let mut ends = Vec::new();
         for lane in 0..lanes {
             ends.push(("inventory", lane, log.bounds(Topic::SupplierEvents.name(), lane)?.end));
@@ -180,7 +186,9 @@ impl App {
         let mut envelope = Envelope::new("stockade.inventory.command", id.as_str(), "stockade/inventory");
         envelope.traceparent = traceparent;
         let supplier = command.supplier.clone();
-        let appended = self.append(Topic::SupplierEvents, supplier.as_str(), &envelope, &Payload::Command(command)).await;
+        let appended = self
+            .append(Topic::SupplierEvents, supplier.as_str(), &envelope, &Payload::Command(command))
+            .await;
         let at = appended.inspect_err(|_| drop(self.waiting.remove(&id)))?;
         match tokio::time::timeout(self.deadline, receiver).await {
             Ok(Ok(decided)) => Ok(Submitted::Decided { id, decided, at }),
@@ -204,10 +212,20 @@ impl App {
     }
 
     /// Appends one record durably; answers where it lies.
-    pub async fn append(&self, topic: Topic, key: &str, envelope: &Envelope, payload: &Payload) -> Result<(u32, u64), Problem> {
+    pub async fn append(
+        &self,
+        topic: Topic,
+        key: &str,
+        envelope: &Envelope,
+        payload: &Payload,
+    ) -> Result<(u32, u64), Problem> {
         let record = record(topic, key, envelope, payload);
-        let placed = self.log.append(vec![record], Ack::Durable).await.map_err(|error| log_problem(&error))?;
-        placed.first().map(|p| (p.partition, p.offset)).ok_or_else(|| Problem::unavailable("log_unavailable", "nothing was appended"))
+        let placed =
+            self.log.append(vec![record], Ack::Durable).await.map_err(|error| log_problem(&error))?;
+        placed
+            .first()
+            .map(|p| (p.partition, p.offset))
+            .ok_or_else(|| Problem::unavailable("log_unavailable", "nothing was appended"))
     }
 
     /// Takes what the inventory fold says.
@@ -281,16 +299,22 @@ impl App {
         let restriction = decision.restriction.as_ref();
         let imposed = matches!(decision.action, Action::Imposed | Action::Raised);
         let level = restriction.map_or("none", |r| r.level.as_str());
-        let action = serde_json::to_value(decision.action).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+        let action = serde_json::to_value(decision.action)
+            .ok()
+            .and_then(|v| v.as_str().map(str::to_owned))
+            .unwrap_or_default();
         for reason in restriction.map_or(&[][..], |r| &r.reasons) {
             metrics::counter!(
                 "stockade_lockout_decisions_total", "action" => action.clone(), "level" => level, "reason" => reason.clone()
             )
             .increment(1);
         }
-        if let Some(cause) = envelope.cause.as_ref().filter(|_| imposed && restriction.is_some_and(|r| r.level.withholds())) {
+        if let Some(cause) =
+            envelope.cause.as_ref().filter(|_| imposed && restriction.is_some_and(|r| r.level.withholds()))
+        {
             let elapsed_ms = ((self.clock)() - cause.time.ms()).max(0);
-            metrics::histogram!("stockade_inventory_event_to_invisible_seconds").record(elapsed_ms as f64 / 1_000.0);
+            metrics::histogram!("stockade_inventory_event_to_invisible_seconds")
+                .record(elapsed_ms as f64 / 1_000.0);
         }
         tracing::info!(supplier = %decision.supplier, action, level, "decision in force");
         witness(decision, envelope);
@@ -305,7 +329,9 @@ impl App {
                 }
                 Row::Stock(change) if change.mode == StockMode::Set => {
                     let own = self.own_listing(supplier, &change.listing);
-                    change.market = own.and_then(|own| self.index.market(&own.sku, own.price.currency, supplier, &self.overlay));
+                    change.market = own.and_then(|own| {
+                        self.index.market(&own.sku, own.price.currency, supplier, &self.overlay)
+                    });
                 }
                 _ => {}
             }
@@ -332,7 +358,9 @@ pub fn record(topic: Topic, key: &str, envelope: &Envelope, payload: &Payload) -
 /// What a caller is told when the log did not take something.
 pub fn log_problem(error: &LogError) -> Problem {
     match error.remedy() {
-        Remedy::Retry => Problem::unavailable("overloaded", "too much is waiting to be written; retry after a pause"),
+        Remedy::Retry => {
+            Problem::unavailable("overloaded", "too much is waiting to be written; retry after a pause")
+        }
         _ => Problem::unavailable("log_unavailable", error.to_string()),
     }
 }

@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
 use stockade_model::{
-    Action, Decision, Level, Payload, Position, Proposal, Restriction, RuleProposal, Scope, SupplierId, Timestamp, Topic,
-    time::DAY_MS,
+    Action, Decision, Level, Payload, Position, Proposal, Restriction, RuleProposal, Scope, SupplierId,
+    Timestamp, Topic, time::DAY_MS,
 };
 
 /// How long a release mutes its rule, if the evidence does not grow before.
@@ -88,7 +88,13 @@ struct Ruling<'a> {
 }
 
 impl Arbiter {
-    fn decide(&mut self, input: &Input<'_>, supplier: &SupplierId, ruling: Ruling<'_>, out: &mut Out<ArbiterEffect>) {
+    fn decide(
+        &mut self,
+        input: &Input<'_>,
+        supplier: &SupplierId,
+        ruling: Ruling<'_>,
+        out: &mut Out<ArbiterEffect>,
+    ) {
         let mut decision = Decision {
             version: Position { index: out.next_index(), ..input.position.clone() },
             at: input.time,
@@ -214,7 +220,12 @@ impl Arbiter {
         picked.len()
     }
 
-    fn manual(&mut self, input: &Input<'_>, proposal: &Proposal, out: &mut Out<ArbiterEffect>) -> Option<&'static str> {
+    fn manual(
+        &mut self,
+        input: &Input<'_>,
+        proposal: &Proposal,
+        out: &mut Out<ArbiterEffect>,
+    ) -> Option<&'static str> {
         match proposal {
             Proposal::Rule(_) => None,
             Proposal::Release { supplier, restriction, actor, reason } => {
@@ -234,7 +245,8 @@ impl Arbiter {
                 self.change(supplier, |standing| standing.allow = Some(allow));
                 let by = (Action::Allowed, Some(actor.as_str()), Some(reason.as_str()));
                 if self.lift(input, supplier, |r| r.actor.is_none(), by, out) == 0 {
-                    let ruling = Ruling { action: Action::Allowed, restriction: None, actor: by.1, note: by.2 };
+                    let ruling =
+                        Ruling { action: Action::Allowed, restriction: None, actor: by.1, note: by.2 };
                     self.decide(input, supplier, ruling, out);
                 }
                 None
@@ -245,7 +257,12 @@ impl Arbiter {
                 }
                 self.change(supplier, |standing| standing.allow = None);
                 let (actor, note) = (Some(actor.as_str()), Some(reason.as_str()));
-                self.decide(input, supplier, Ruling { action: Action::AllowEnded, restriction: None, actor, note }, out);
+                self.decide(
+                    input,
+                    supplier,
+                    Ruling { action: Action::AllowEnded, restriction: None, actor, note },
+                    out,
+                );
                 None
             }
         }
@@ -290,7 +307,8 @@ impl Arbiter {
             let allow_ended = |s: &Standing| s.allow.as_ref().is_some_and(|allow| allow.until <= input.time);
             if self.suppliers.get(&supplier).is_some_and(allow_ended) {
                 self.change(&supplier, |standing| standing.allow = None);
-                let ruling = Ruling { action: Action::AllowEnded, restriction: None, actor: None, note: None };
+                let ruling =
+                    Ruling { action: Action::AllowEnded, restriction: None, actor: None, note: None };
                 self.decide(input, &supplier, ruling, out);
             }
         }
@@ -325,7 +343,9 @@ impl Fold for Arbiter {
     }
 
     fn restored(&mut self, _: &mut Vec<ArbiterEffect>) {
-        let due = |(id, s): (&SupplierId, &Standing)| s.deadlines().map(|due| (due, id.clone())).collect::<Vec<_>>();
+        let due = |(id, s): (&SupplierId, &Standing)| {
+            s.deadlines().map(|due| (due, id.clone())).collect::<Vec<_>>()
+        };
         self.deadlines = self.suppliers.iter().flat_map(due).collect();
     }
 }

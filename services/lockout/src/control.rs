@@ -39,7 +39,11 @@ impl Fold for Control {
         let Payload::Control(record) = input.payload else { return };
         match &record.change {
             Change::Supplier { profile } => {
-                out.emit(Topic::SupplierEvents, Dest::Key(profile.supplier.to_string()), input.payload.clone());
+                out.emit(
+                    Topic::SupplierEvents,
+                    Dest::Key(profile.supplier.to_string()),
+                    input.payload.clone(),
+                );
             }
             Change::Rules { version, source } => {
                 // A set that does not compile never replaces one that works.
@@ -55,7 +59,9 @@ impl Fold for Control {
                         self.current.insert("rules".to_owned(), version.clone());
                         out.emit(Topic::SupplierEvents, Dest::All, input.payload.clone());
                     }
-                    Err(detail) => out.effect(ControlEffect::Rejected { id: input.envelope.id.clone(), detail }),
+                    Err(detail) => {
+                        out.effect(ControlEffect::Rejected { id: input.envelope.id.clone(), detail })
+                    }
                 }
             }
         }

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
 use stockade_model::{
-    Change, Payload, Proposal, RuleProposal, RuleRef, Scope, ScoreRecord, SupplierId, Timestamp, Topic, time::SECOND_MS,
+    Change, Payload, Proposal, RuleProposal, RuleRef, Scope, ScoreRecord, SupplierId, Timestamp, Topic,
+    time::SECOND_MS,
 };
 use stockade_rules::{FeatureSchema, Hit, Mode, RuleScope, RuleSet};
 
@@ -71,7 +72,11 @@ impl Evaluation {
             }
             self.proposed.edit_or(&score.supplier, BTreeMap::new).insert(rule.to_owned(), now);
             let proposal = Proposal::Rule(Box::new(proposal(&self.compiled, &hit, score)));
-            out.emit(Topic::LockoutProposals, Dest::Key(score.supplier.to_string()), Payload::Proposal(proposal));
+            out.emit(
+                Topic::LockoutProposals,
+                Dest::Key(score.supplier.to_string()),
+                Payload::Proposal(proposal),
+            );
         }
     }
 }
@@ -108,8 +113,14 @@ impl Fold for Evaluation {
                 // was accepted by another build, and the one in force stays.
                 let Ok(compiled) = RuleSet::compile(source, self.schema.clone()) else { return };
                 self.compiled = compiled;
-                self.rules.insert("rules".to_owned(), RulesRow { version: version.clone(), source: source.clone() });
-                out.effect(EvaluationEffect::RulesInForce { version: version.clone(), source: source.clone() });
+                self.rules.insert(
+                    "rules".to_owned(),
+                    RulesRow { version: version.clone(), source: source.clone() },
+                );
+                out.effect(EvaluationEffect::RulesInForce {
+                    version: version.clone(),
+                    source: source.clone(),
+                });
             }
             _ => {}
         }

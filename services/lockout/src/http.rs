@@ -19,7 +19,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use stockade_log::{Ack, NewRecord, Route, SharedLog};
 use stockade_model::{
-    Change, ControlRecord, Decision, Envelope, Level, Payload, Proposal, Restriction, Scope, SupplierId, Timestamp, Topic,
+    Change, ControlRecord, Decision, Envelope, Level, Payload, Proposal, Restriction, Scope, SupplierId,
+    Timestamp, Topic,
 };
 use stockade_rules::{FeatureSchema, RuleError, RuleSet};
 use stockade_runtime::{Caller, FieldError, Limits, Problem, Role, body};
@@ -114,13 +115,21 @@ impl LockoutApi {
         let Ok(verdict) = tokio::time::timeout(DEADLINE, verdict).await else {
             self.verdicts.forget(&id);
             let detail = "it is durable and will be decided; look at /v1/decisions";
-            return Ok((StatusCode::ACCEPTED, Json(json!({ "proposal": id, "detail": detail }))).into_response());
+            return Ok(
+                (StatusCode::ACCEPTED, Json(json!({ "proposal": id, "detail": detail }))).into_response()
+            );
         };
         match verdict.ok().flatten() {
-            Some(code @ "nothing_in_force") => {
-                Err(Problem::new(StatusCode::CONFLICT, code, "nothing of that kind is in force for this supplier"))
-            }
-            Some(code) => Err(Problem::new(StatusCode::CONFLICT, code, "it would have expired already; choose a later expires_at")),
+            Some(code @ "nothing_in_force") => Err(Problem::new(
+                StatusCode::CONFLICT,
+                code,
+                "nothing of that kind is in force for this supplier",
+            )),
+            Some(code) => Err(Problem::new(
+                StatusCode::CONFLICT,
+                code,
+                "it would have expired already; choose a later expires_at",
+            )),
             None => Ok(Json(json!({ "proposal": id, "supplier": supplier })).into_response()),
         }
     }
@@ -135,8 +144,9 @@ fn rule_problem(errors: &[RuleError]) -> Problem {
         Some(rule) => format!("/rules/{rule}:{}:{}", e.line, e.column),
         None => "/rules".to_owned(),
     };
-    let mut problem =
-        Problem::invalid(errors.iter().map(|e| FieldError::new(field(e), e.code, e.detail.clone())).collect());
+    let mut problem = Problem::invalid(
+        errors.iter().map(|e| FieldError::new(field(e), e.code, e.detail.clone())).collect(),
+    );
     problem.code = "invalid_rules";
     problem
 }
@@ -149,11 +159,16 @@ fn rules_body(source: &str, set: &RuleSet) -> Value {
 async fn get_rules(State(api): State<LockoutApi>, caller: Caller) -> Result<Response, Problem> {
     api.analyst(&caller)?;
     let (version, source) = api.rules.current();
-    let set = RuleSet::compile(&source, api.schema.clone()).unwrap_or_else(|_| RuleSet::empty(api.schema.clone()));
+    let set =
+        RuleSet::compile(&source, api.schema.clone()).unwrap_or_else(|_| RuleSet::empty(api.schema.clone()));
     Ok(([(header::ETAG, format!("\"{version}\""))], Json(rules_body(&source, &set))).into_response())
 }
 
-async fn check_rules(State(api): State<LockoutApi>, caller: Caller, body::Body(text): body::Body) -> Result<Response, Problem> {
+async fn check_rules(
+    State(api): State<LockoutApi>,
+    caller: Caller,
+    body::Body(text): body::Body,
+) -> Result<Response, Problem> {
     api.analyst(&caller)?;
     let source = utf8(&text)?;
     let set = RuleSet::compile(source, api.schema.clone()).map_err(|errors| rule_problem(&errors))?;
@@ -161,7 +176,8 @@ async fn check_rules(State(api): State<LockoutApi>, caller: Caller, body::Body(t
 }
 
 fn utf8(text: &[u8]) -> Result<&str, Problem> {
-    std::str::from_utf8(text).map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "not_utf8", "send the rule set as UTF-8 YAML"))
+    std::str::from_utf8(text)
+        .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "not_utf8", "send the rule set as UTF-8 YAML"))
 }
 
 async fn put_rules(
@@ -172,9 +188,11 @@ async fn put_rules(
 ) -> Result<Response, Problem> {
     api.analyst(&caller)?;
     let (current, _) = api.rules.current();
-    match headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()).map(|tag| tag.trim_matches('"')) {
+    match headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()).map(|tag| tag.trim_matches('"'))
+    {
         None => {
-            let detail = "send If-Match with the ETag of GET /v1/rules, so that nobody's change is overwritten";
+            let detail =
+                "send If-Match with the ETag of GET /v1/rules, so that nobody's change is overwritten";
             return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "if_match_required", detail));
         }
         Some(tag) if tag != current => {
@@ -196,7 +214,12 @@ pub async fn publish_rules(api: &LockoutApi, actor: &str, source: &str) -> Resul
     let payload = Payload::Control(ControlRecord { actor: actor.to_owned(), change });
     api.append(Topic::Control, &api.ids.next(), "", &payload).await?;
     let in_force = api.rules.wait(&version, api.lanes);
-    let late = |_| Problem::unavailable("rules_pending", "the set is durable and on its way; read /v1/rules until it shows");
+    let late = |_| {
+        Problem::unavailable(
+            "rules_pending",
+            "the set is durable and on its way; read /v1/rules until it shows",
+        )
+    };
     tokio::time::timeout(DEADLINE, in_force).await.map_err(late)
 }
 
@@ -219,7 +242,8 @@ async fn list_decisions(
     query: Result<Query<DecisionQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Problem> {
     api.analyst(&caller)?;
-    let Query(query) = query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_query", e.body_text()))?;
+    let Query(query) =
+        query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_query", e.body_text()))?;
     let limit = query.limit.unwrap_or(50).clamp(1, 500);
     let found = api.decisions.list(query.supplier.as_ref(), query.cursor, limit);
     let next = (found.len() == limit).then(|| found.last().map(|(offset, _)| *offset)).flatten();
@@ -241,13 +265,22 @@ async fn decision_verb(
 ) -> Result<Response, Problem> {
     api.analyst(&caller)?;
     let Some(id) = id.strip_suffix(":release") else {
-        return Err(Problem::new(StatusCode::NOT_FOUND, "no_such_verb", "the verb of a decision is :release"));
+        return Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "no_such_verb",
+            "the verb of a decision is :release",
+        ));
     };
     let Reason { reason } = body::parse(&text)?;
     let Some(supplier) = api.decisions.supplier_of(id) else {
-        return Err(Problem::new(StatusCode::NOT_FOUND, "nothing_in_force", "no restriction of that id is in force"));
+        return Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "nothing_in_force",
+            "no restriction of that id is in force",
+        ));
     };
-    let proposal = Proposal::Release { supplier, restriction: Some(id.to_owned()), actor: actor(&caller), reason };
+    let proposal =
+        Proposal::Release { supplier, restriction: Some(id.to_owned()), actor: actor(&caller), reason };
     api.propose(proposal).await
 }
 
@@ -266,7 +299,11 @@ fn whole_supplier() -> Scope {
     Scope::Supplier
 }
 
-async fn put_override(State(api): State<LockoutApi>, caller: Caller, body::Body(text): body::Body) -> Result<Response, Problem> {
+async fn put_override(
+    State(api): State<LockoutApi>,
+    caller: Caller,
+    body::Body(text): body::Body,
+) -> Result<Response, Problem> {
     api.analyst(&caller)?;
     let OverrideBody { supplier, deny, scope, reason, expires_at } = body::parse(&text)?;
     api.propose(Proposal::Override { supplier, deny, scope, actor: actor(&caller), reason, expires_at }).await
@@ -296,7 +333,11 @@ fn facts(restriction: &Restriction) -> Value {
     })
 }
 
-async fn standing(State(api): State<LockoutApi>, caller: Caller, Path(supplier): Path<SupplierId>) -> Result<Response, Problem> {
+async fn standing(
+    State(api): State<LockoutApi>,
+    caller: Caller,
+    Path(supplier): Path<SupplierId>,
+) -> Result<Response, Problem> {
     if !matches!(caller.0.role, Role::Analyst | Role::Operator) {
         caller.must_be_supplier(&supplier)?;
     }
@@ -307,7 +348,11 @@ async fn standing(State(api): State<LockoutApi>, caller: Caller, Path(supplier):
     Ok(Json(json!({ "supplier": supplier, "level": level, "in_force": in_force })).into_response())
 }
 
-async fn risk(State(api): State<LockoutApi>, caller: Caller, Path(supplier): Path<SupplierId>) -> Result<Response, Problem> {
+async fn risk(
+    State(api): State<LockoutApi>,
+    caller: Caller,
+    Path(supplier): Path<SupplierId>,
+) -> Result<Response, Problem> {
     api.analyst(&caller)?;
     match (api.risk)(&supplier) {
         Some(view) => Ok(Json(view).into_response()),

@@ -21,7 +21,14 @@ pub const STARTER_RULES: &str = include_str!("../rules/starter.yaml");
 
 /// The control fold: `control` into `supplier.events`.
 pub const fn control_spec(lanes: u32) -> Spec {
-    Spec { name: "control", input: Topic::Control, mode: Mode::Owned, ack: Ack::Ordered, lanes, flush_records: 1_000 }
+    Spec {
+        name: "control",
+        input: Topic::Control,
+        mode: Mode::Owned,
+        ack: Ack::Ordered,
+        lanes,
+        flush_records: 1_000,
+    }
 }
 
 /// The evaluation fold: `supplier.scores` into `lockout.proposals`.

@@ -72,7 +72,11 @@ impl RulesStatus {
     pub fn current(&self) -> (String, String) {
         let state = self.0.borrow();
         let version = stockade_rules::RuleSet::version_of(&state.source);
-        if state.by_lane.is_empty() { (String::new(), String::new()) } else { (version, state.source.clone()) }
+        if state.by_lane.is_empty() {
+            (String::new(), String::new())
+        } else {
+            (version, state.source.clone())
+        }
     }
     /// Waits until `version` is in force in all of `lanes` partitions.
     pub async fn wait(&self, version: &str, lanes: u32) {
@@ -116,7 +120,12 @@ impl Decisions {
         self.0.read().latest.get(supplier).cloned()
     }
     /// Up to `limit` decisions before offset `before`, newest first.
-    pub fn list(&self, supplier: Option<&SupplierId>, before: Option<u64>, limit: usize) -> Vec<(u64, Arc<Decision>)> {
+    pub fn list(
+        &self,
+        supplier: Option<&SupplierId>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Vec<(u64, Arc<Decision>)> {
         let kept = self.0.read();
         let wanted = kept.recent.iter().rev().filter(|(offset, decision)| {
             before.is_none_or(|before| *offset < before) && supplier.is_none_or(|id| *id == decision.supplier)

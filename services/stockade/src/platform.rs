@@ -11,7 +11,8 @@ use serde_json::json;
 use stockade_fold::{Board, Fold, Spec, Worker};
 use stockade_inventory::{app::App, domain::Inventory};
 use stockade_lockout::{
-    Arbiter, ArbiterEffect, Control, ControlEffect, Decisions, Evaluation, EvaluationEffect, RulesStatus, Verdicts,
+    Arbiter, ArbiterEffect, Control, ControlEffect, Decisions, Evaluation, EvaluationEffect, RulesStatus,
+    Verdicts,
     http::{IdSource, LockoutApi, publish_rules},
 };
 use stockade_log::{Clock, SharedLog, TopicSpec};
@@ -19,7 +20,9 @@ use stockade_model::{Level, Payload, ScoreRecord, SupplierId, Topic};
 use stockade_quarantine::QuarantineStore;
 use stockade_rules::{FeatureSchema, RuleSet};
 use stockade_runtime::{KeyRing, Limits, LimitsConfig, Problem, Shutdown, http, shutdown::BUDGET};
-use stockade_supplier_scoring::{Intake, IntakeEffect, Scored, Scoring, contributions, intake_spec, schema, scoring_spec};
+use stockade_supplier_scoring::{
+    Intake, IntakeEffect, Scored, Scoring, contributions, intake_spec, schema, scoring_spec,
+};
 use tokio::task::JoinSet;
 
 /// How often retention is applied and quiet callers are forgotten.
@@ -65,8 +68,11 @@ type Scores = Arc<RwLock<FxHashMap<SupplierId, ScoreRecord>>>;
 /// Creates all topics, or checks the existing ones.
 pub fn ensure_topics(log: &SharedLog, lanes: u32) -> Result<()> {
     for topic in Topic::ALL {
-        let spec =
-            TopicSpec { name: topic.name(), partitions: topic.partitions(lanes), retention_ms: topic.retention_ms() };
+        let spec = TopicSpec {
+            name: topic.name(),
+            partitions: topic.partitions(lanes),
+            retention_ms: topic.retention_ms(),
+        };
         log.ensure_topic(&spec).with_context(|| format!("topic {}", topic.name()))?;
     }
     Ok(())
@@ -104,7 +110,11 @@ impl Runner<'_> {
 
 impl Platform {
     /// Starts everything; `witness` is told of each decision as it reaches the overlay.
-    pub async fn start(parts: Parts, shutdown: Shutdown, witness: stockade_inventory::app::Witness) -> Result<Self> {
+    pub async fn start(
+        parts: Parts,
+        shutdown: Shutdown,
+        witness: stockade_inventory::app::Witness,
+    ) -> Result<Self> {
         let Parts { log, clock, lanes, quarantine, keys, limits, body_bytes_max, instance } = parts;
         let schema = Arc::new(schema());
         let limits = Limits::new(&limits);
@@ -216,7 +226,9 @@ fn lockout_api(
             .collect();
         let contributions: Vec<_> = contributions(&record.slots)
             .into_iter()
-            .map(|c| json!({ "feature": c.feature, "value": value(&c.value), "points": c.points, "of": c.of }))
+            .map(
+                |c| json!({ "feature": c.feature, "value": value(&c.value), "points": c.points, "of": c.of }),
+            )
             .collect();
         Some(json!({
             "supplier": supplier, "score": record.score, "contributions": contributions, "features": features,
@@ -244,14 +256,22 @@ fn start_folds(
 ) -> Result<()> {
     let lanes = app.lanes;
     let (judge, evaluator, scorer) = (schema.clone(), schema.clone(), schema.clone());
-    runner.fold(stockade_lockout::control_spec(lanes), move |_| Control::new(judge.clone()), |_, effects| {
-        for ControlEffect::Rejected { id, detail } in effects {
-            tracing::warn!(id, detail, "a control record was turned down");
-        }
-    })?;
-    runner.fold(intake_spec(lanes), |_| Intake::default(), |_, effects: Vec<IntakeEffect>| {
-        metrics::counter!("stockade_scoring_duplicate_events_total").increment(effects.len() as u64);
-    })?;
+    runner.fold(
+        stockade_lockout::control_spec(lanes),
+        move |_| Control::new(judge.clone()),
+        |_, effects| {
+            for ControlEffect::Rejected { id, detail } in effects {
+                tracing::warn!(id, detail, "a control record was turned down");
+            }
+        },
+    )?;
+    runner.fold(
+        intake_spec(lanes),
+        |_| Intake::default(),
+        |_, effects: Vec<IntakeEffect>| {
+            metrics::counter!("stockade_scoring_duplicate_events_total").increment(effects.len() as u64);
+        },
+    )?;
     runner.fold(
         scoring_spec(lanes),
         move |_| Scoring::new(&scorer),
@@ -271,7 +291,9 @@ fn start_folds(
         move |lane, effects| {
             for effect in effects {
                 match effect {
-                    EvaluationEffect::RulesInForce { version, source } => rules.in_force(lane, version, source),
+                    EvaluationEffect::RulesInForce { version, source } => {
+                        rules.in_force(lane, version, source)
+                    }
                     // Rule ids are few and chosen by analysts, so they may be a label.
                     EvaluationEffect::ShadowHit { rule } => {
                         metrics::counter!("stockade_lockout_shadow_hits_total", "rule" => rule).increment(1);
@@ -284,16 +306,26 @@ fn start_folds(
         },
     )?;
     let verdicts = lockout.verdicts.clone();
-    runner.fold(stockade_lockout::arbiter_spec(lanes), |_| Arbiter::default(), move |_, effects| {
-        for effect in effects {
-            match effect {
-                ArbiterEffect::Disposed { id, refused } => verdicts.give(&id, refused),
-                ArbiterEffect::HeldOff => metrics::counter!("stockade_lockout_held_off_total").increment(1),
+    runner.fold(
+        stockade_lockout::arbiter_spec(lanes),
+        |_| Arbiter::default(),
+        move |_, effects| {
+            for effect in effects {
+                match effect {
+                    ArbiterEffect::Disposed { id, refused } => verdicts.give(&id, refused),
+                    ArbiterEffect::HeldOff => {
+                        metrics::counter!("stockade_lockout_held_off_total").increment(1)
+                    }
+                }
             }
-        }
-    })?;
+        },
+    )?;
     let app = app.clone();
-    runner.fold(stockade_inventory::inventory_spec(lanes), |_| Inventory::default(), move |_, effects| app.take(effects))
+    runner.fold(
+        stockade_inventory::inventory_spec(lanes),
+        |_| Inventory::default(),
+        move |_, effects| app.take(effects),
+    )
 }
 
 async fn follow_for_view(log: SharedLog, view: Decisions, shutdown: Shutdown) -> Result<()> {
@@ -308,7 +340,13 @@ async fn follow_for_view(log: SharedLog, view: Decisions, shutdown: Shutdown) ->
     Ok(stockade_fold::tail(log, "decision-view", Topic::LockoutDecisions, 0, each, shutdown.wait()).await?)
 }
 
-async fn housekeeping(log: SharedLog, clock: Clock, limits: Limits, keys: KeyRing, shutdown: Shutdown) -> Result<()> {
+async fn housekeeping(
+    log: SharedLog,
+    clock: Clock,
+    limits: Limits,
+    keys: KeyRing,
+    shutdown: Shutdown,
+) -> Result<()> {
     let (mut keys_at, mut rest_at) = (tokio::time::interval(KEY_RELOAD), tokio::time::interval(HOUSEKEEPING));
     let end = shutdown.wait();
     tokio::pin!(end);

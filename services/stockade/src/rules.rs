@@ -25,9 +25,12 @@ pub enum Command {
 pub fn run(command: Command) -> Result<()> {
     match command {
         Command::Check { file } => {
-            let source = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let source =
+                std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
             match RuleSet::compile(&source, Arc::new(schema())) {
-                Ok(set) => println!("{}: {} rules, version {}", file.display(), set.rules().len(), set.version),
+                Ok(set) => {
+                    println!("{}: {} rules, version {}", file.display(), set.rules().len(), set.version)
+                }
                 Err(errors) => {
                     errors.iter().for_each(|error| eprintln!("{}: {error}", file.display()));
                     anyhow::bail!("{} problems; nothing of this set would be used", errors.len());

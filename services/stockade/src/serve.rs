@@ -41,7 +41,8 @@ pub struct Args {
 
 /// Runs the server until a signal or a failure.
 pub fn run(args: Args) -> Result<()> {
-    let file = args.config.as_ref().map(std::fs::read_to_string).transpose().context("cannot read --config")?;
+    let file =
+        args.config.as_ref().map(std::fs::read_to_string).transpose().context("cannot read --config")?;
     let path = |path: Option<PathBuf>| path.map(|path| path.display().to_string());
     let flags = [
         ("log.directory", path(args.data)),
@@ -50,9 +51,12 @@ pub fn run(args: Args) -> Result<()> {
         ("log.partitions", args.partitions.map(|number| number.to_string())),
         ("rules.file", path(args.rules)),
     ];
-    let config: Config =
-        config::load(file.as_deref(), std::env::vars(), &flags).map_err(|e| anyhow::anyhow!("configuration: {e}"))?;
-    anyhow::ensure!((1..=1_024).contains(&config.log.partitions), "configuration: log.partitions must be 1 to 1024");
+    let config: Config = config::load(file.as_deref(), std::env::vars(), &flags)
+        .map_err(|e| anyhow::anyhow!("configuration: {e}"))?;
+    anyhow::ensure!(
+        (1..=1_024).contains(&config.log.partitions),
+        "configuration: log.partitions must be 1 to 1024"
+    );
     telemetry::logs(&config.telemetry.filter, config.telemetry.format);
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config))
 }
@@ -70,7 +74,10 @@ async fn serve(config: Config) -> Result<()> {
     ensure_topics(&log, config.log.partitions)?;
     let keys = KeyRing::open(&keys::path(&directory))?;
     if keys.is_empty() {
-        tracing::warn!("there are no API keys yet; make some with `stockade keys create --data {}`", directory.display());
+        tracing::warn!(
+            "there are no API keys yet; make some with `stockade keys create --data {}`",
+            directory.display()
+        );
     }
     let shutdown = Shutdown::default();
     shutdown.on_signals()?;
@@ -86,16 +93,21 @@ async fn serve(config: Config) -> Result<()> {
     };
     let mut platform = Platform::start(parts, shutdown.clone(), Arc::new(|_, _| {})).await?;
 
-    let api = TcpListener::bind(config.http.listen).await.with_context(|| format!("cannot listen on {}", config.http.listen))?;
+    let api = TcpListener::bind(config.http.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.http.listen))?;
     let admin = config.http.admin_listen;
     let admin = TcpListener::bind(admin).await.with_context(|| format!("cannot listen on {admin}"))?;
     tracing::info!(api = %api.local_addr()?, admin = %admin.local_addr()?, data = %directory.display(), "serving");
+    // For scripts that let the system choose the ports: the first line of standard output.
+    println!("api http://{} admin http://{}", api.local_addr()?, admin.local_addr()?);
     let ready_app = platform.app.clone();
-    let admin_router =
-        stockade_runtime::http::probes(Arc::new(move || ready_app.ready())).merge(platform.metrics_router(metrics));
+    let admin_router = stockade_runtime::http::probes(Arc::new(move || ready_app.ready()))
+        .merge(platform.metrics_router(metrics));
     let serve_api = axum::serve(api, platform.router.clone()).with_graceful_shutdown(shutdown.wait());
     let serve_admin = axum::serve(admin, admin_router).with_graceful_shutdown(shutdown.wait());
-    let mut servers = tokio::spawn(async move { tokio::try_join!(serve_api.into_future(), serve_admin.into_future()) });
+    let mut servers =
+        tokio::spawn(async move { tokio::try_join!(serve_api.into_future(), serve_admin.into_future()) });
 
     let outcome = tokio::select! {
         outcome = run_until_asked(&mut platform, &config, &shutdown) => outcome,
@@ -115,7 +127,9 @@ async fn run_until_asked(platform: &mut Platform, config: &Config, shutdown: &Sh
         platform.until_ready().await;
         // Evaluation tells which set is in force once it is restored; an old directory keeps what it has.
         let source = match &config.rules.file {
-            Some(file) => Some(std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?),
+            Some(file) => Some(
+                std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?,
+            ),
             None if has_rules(platform) => None,
             None => Some(STARTER_RULES.to_owned()),
         };
@@ -166,12 +180,19 @@ pub fn verify_audit(directory: &std::path::Path) -> Result<()> {
         let records = log.read(spec.name(), 0, next, ReadLimit::default())?;
         let Some(end) = records.last().map(|record| record.offset + 1) else { break };
         for record in &records {
-            let Payload::Decision(decision) = Payload::decode("stockade.lockout.decision", &record.value)? else { continue };
+            let Payload::Decision(decision) = Payload::decode("stockade.lockout.decision", &record.value)?
+            else {
+                continue;
+            };
             // A repeat after a crash carries the version of the one before.
             if last.as_ref().is_some_and(|last| decision.version.order() <= *last) {
                 continue;
             }
-            anyhow::ensure!(decision.chain == decision.link(&link), "the chain breaks at offset {}: a decision was changed, removed or put in", record.offset);
+            anyhow::ensure!(
+                decision.chain == decision.link(&link),
+                "the chain breaks at offset {}: a decision was changed, removed or put in",
+                record.offset
+            );
             last = Some(decision.version.order());
             link = decision.chain;
             count += 1;

@@ -76,7 +76,10 @@ pub(crate) enum Span {
 }
 
 static PLAN: LazyLock<Arc<Plan>> = LazyLock::new(|| {
-    let measure = |kinds: &[Kind], flags| Measure { kinds: kinds.iter().fold(0, |bits, kind| bits | 1 << *kind as u32), flags };
+    let measure = |kinds: &[Kind], flags| Measure {
+        kinds: kinds.iter().fold(0, |bits, kind| bits | 1 << *kind as u32),
+        flags,
+    };
     Arc::new(Plan {
         windows_ms: vec![HOUR_MS, DAY_MS, 7 * DAY_MS, 30 * DAY_MS],
         measures: vec![

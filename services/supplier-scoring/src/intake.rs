@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
 use stockade_model::{
-    BuyerHistory, BuyerId, Cause, OrderEvent, OrderEventKind, Outcome, Payload, Timestamp, Topic, hash, time::DAY_MS,
+    BuyerHistory, BuyerId, Cause, OrderEvent, OrderEventKind, Outcome, Payload, Timestamp, Topic, hash,
+    time::DAY_MS,
 };
 
 /// How long an event's identity is remembered: as long as `events.inbox` keeps the event.

@@ -50,7 +50,11 @@ pub fn contributions(slots: &[f32]) -> Vec<Contribution> {
         .map(|ramp| {
             let slot = FEATURES.iter().position(|feature| feature.name == ramp.feature);
             let value = slot.and_then(|slot| slots.get(slot)).copied().unwrap_or(f32::NAN);
-            let share = if value.is_nan() { 0.0 } else { ((value - ramp.none) / (ramp.all - ramp.none)).clamp(0.0, 1.0) };
+            let share = if value.is_nan() {
+                0.0
+            } else {
+                ((value - ramp.none) / (ramp.all - ramp.none)).clamp(0.0, 1.0)
+            };
             let points = (share * f32::from(ramp.points)).round() as u16;
             Contribution { feature: ramp.feature, value, points, of: ramp.points }
         })

@@ -2,8 +2,8 @@
 
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
 use stockade_model::{
-    BuyerHistory, Change, Command, ListingId, ListingPut, MarketSeen, OrderEventKind, Outcome, OutcomeCause, Payload, Row,
-    ScoreRecord, Sku, StockChange, StockMode, SupplierId, Timestamp, Topic, hash,
+    BuyerHistory, Change, Command, ListingId, ListingPut, MarketSeen, OrderEventKind, Outcome, OutcomeCause,
+    Payload, Row, ScoreRecord, Sku, StockChange, StockMode, SupplierId, Timestamp, Topic, hash,
     time::{DAY_MS, HOUR_MS},
 };
 use stockade_rules::FeatureSchema;
@@ -123,11 +123,18 @@ impl Scoring {
         }
         let subject = Subject {
             listing: Some((put.listing.clone(), put.sku.clone())),
-            price_ratio: known(put.market).map(|market| put.price.minor as f64 / market.median_minor.max(1) as f64),
+            price_ratio: known(put.market)
+                .map(|market| put.price.minor as f64 / market.median_minor.max(1) as f64),
             units_ratio: units_ratio(put.market, put.on_hand),
         };
         let units = put.on_hand.unwrap_or(0);
-        supplier.history.add(kind, market_flags(&subject), now.ms(), hash::stable64(put.listing.as_str()), units);
+        supplier.history.add(
+            kind,
+            market_flags(&subject),
+            now.ms(),
+            hash::stable64(put.listing.as_str()),
+            units,
+        );
         subject
     }
 
@@ -193,7 +200,13 @@ impl Scoring {
         let mut slots = features::slots(&View { supplier, subject: &subject, now });
         let score: u16 = contributions(&slots).iter().map(|contribution| contribution.points).sum();
         slots.push(f32::from(score));
-        Some(ScoreRecord { supplier: id.clone(), listing: subject.listing, score, schema: self.schema_id, slots })
+        Some(ScoreRecord {
+            supplier: id.clone(),
+            listing: subject.listing,
+            score,
+            schema: self.schema_id,
+            slots,
+        })
     }
 }
 
@@ -225,12 +238,17 @@ impl Fold for Scoring {
     fn apply(&mut self, input: &Input<'_>, out: &mut Out<Scored>) {
         let now = input.time;
         let scored = match input.payload {
-            Payload::Command(command) => self.command(command, now).map(|subject| (&command.supplier, subject)),
-            Payload::Outcome(outcome) => self.outcome(outcome, now).map(|subject| (&outcome.event.supplier, subject)),
+            Payload::Command(command) => {
+                self.command(command, now).map(|subject| (&command.supplier, subject))
+            }
+            Payload::Outcome(outcome) => {
+                self.outcome(outcome, now).map(|subject| (&outcome.event.supplier, subject))
+            }
             Payload::Control(record) => {
                 match &record.change {
                     Change::Supplier { profile } => {
-                        self.suppliers.edit_or(&profile.supplier, Supplier::default).since = Some(profile.since);
+                        self.suppliers.edit_or(&profile.supplier, Supplier::default).since =
+                            Some(profile.since);
                     }
                     // Where a rule set begins to count is a position: evaluation meets it in its own partition.
                     Change::Rules { .. } => {

@@ -29,7 +29,10 @@ impl Board {
             return;
         }
         let mut entries = self.0.write();
-        entries.entry((fold, partition)).or_insert_with(|| watch::Sender::new(progress)).send_replace(progress);
+        entries
+            .entry((fold, partition))
+            .or_insert_with(|| watch::Sender::new(progress))
+            .send_replace(progress);
     }
 
     /// How far `fold` is in `partition`; the beginning when it has not begun.
@@ -41,7 +44,10 @@ impl Board {
     pub async fn wait(&self, fold: &'static str, partition: u32, next: u64) {
         let mut receiver = {
             let mut entries = self.0.write();
-            entries.entry((fold, partition)).or_insert_with(|| watch::Sender::new(Progress::default())).subscribe()
+            entries
+                .entry((fold, partition))
+                .or_insert_with(|| watch::Sender::new(Progress::default()))
+                .subscribe()
         };
         // The sender lives in the board that `self` keeps alive, so this cannot fail.
         let _ = receiver.wait_for(|seen| seen.next >= next).await;
@@ -49,6 +55,10 @@ impl Board {
 
     /// Every fold partition that has reported.
     pub fn all(&self) -> Vec<(&'static str, u32, Progress)> {
-        self.0.read().iter().map(|((fold, partition), sender)| (*fold, *partition, *sender.borrow())).collect()
+        self.0
+            .read()
+            .iter()
+            .map(|((fold, partition), sender)| (*fold, *partition, *sender.borrow()))
+            .collect()
     }
 }

@@ -90,7 +90,14 @@ pub struct Host<F: Fold> {
 
 impl<F: Fold> Host<F> {
     /// A host for `partition` of `input`; `lanes` is the number of partitions of supplier-keyed topics.
-    pub fn new(name: &'static str, input: Topic, partition: u32, generation: u32, lanes: u32, fold: F) -> Self {
+    pub fn new(
+        name: &'static str,
+        input: Topic,
+        partition: u32,
+        generation: u32,
+        lanes: u32,
+        fold: F,
+    ) -> Self {
         Self {
             fold,
             name,
@@ -180,8 +187,13 @@ impl<F: Fold> Host<F> {
             }
             Err(poison) => {
                 let Poison { envelope, code, detail } = *poison;
-                metrics::counter!("stockade_fold_dead_letters_total", "fold" => self.name, "reason" => code).increment(1);
-                out.emit(Topic::DeadLetters, Dest::Key(String::new()), self.dead_letter(record, &envelope, code, detail));
+                metrics::counter!("stockade_fold_dead_letters_total", "fold" => self.name, "reason" => code)
+                    .increment(1);
+                out.emit(
+                    Topic::DeadLetters,
+                    Dest::Key(String::new()),
+                    self.dead_letter(record, &envelope, code, detail),
+                );
                 envelope
             }
         };
@@ -215,9 +227,7 @@ impl<F: Fold> Host<F> {
         }
         match Payload::decode(&envelope.kind, &record.value) {
             Ok(payload) => Ok(Some((envelope, payload))),
-            Err(error) => {
-                Err(Box::new(Poison { envelope, code: "undecodable", detail: error.to_string() }))
-            }
+            Err(error) => Err(Box::new(Poison { envelope, code: "undecodable", detail: error.to_string() })),
         }
     }
 
@@ -258,7 +268,8 @@ impl<F: Fold> Host<F> {
                 Dest::Key(key) => records.push(record(Route::Key, key.into())),
                 Dest::Partition(lane) => records.push(record(Route::Partition(lane), Bytes::new())),
                 Dest::All => records.extend(
-                    (0..topic.partitions(self.lanes)).map(|lane| record(Route::Partition(lane), Bytes::new())),
+                    (0..topic.partitions(self.lanes))
+                        .map(|lane| record(Route::Partition(lane), Bytes::new())),
                 ),
             }
         }

@@ -15,15 +15,15 @@ mod board;
 mod host;
 mod row;
 mod runner;
-mod tail;
 mod table;
+mod tail;
 mod worker;
 
 pub use board::{Board, Progress};
 pub use host::{Dest, Host, Input, Out};
 pub use runner::{Effects, RunError, run};
-pub use tail::{TailError, Tailed, tail};
 pub use table::{AnyTable, RowKey, Table};
+pub use tail::{TailError, Tailed, tail};
 pub use worker::{Spec, Step, Worker};
 
 use stockade_model::Timestamp;

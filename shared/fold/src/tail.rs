@@ -12,7 +12,9 @@ pub enum TailError {
     #[error(transparent)]
     Log(#[from] LogError),
     /// A record of a topic that only this platform writes does not decode.
-    #[error("{topic} holds a record at offset {offset} that this build cannot read: {detail}; run a build that can")]
+    #[error(
+        "{topic} holds a record at offset {offset} that this build cannot read: {detail}; run a build that can"
+    )]
     Unreadable {
         /// The topic.
         topic: &'static str,

@@ -65,7 +65,11 @@ pub struct Worker<F: Fold> {
 
 impl<F: Fold> Worker<F> {
     /// Joins the fold's group; `make` builds the empty fold of a partition.
-    pub fn join(spec: Spec, log: SharedLog, make: impl Fn(u32) -> F + Send + 'static) -> Result<Self, LogError> {
+    pub fn join(
+        spec: Spec,
+        log: SharedLog,
+        make: impl Fn(u32) -> F + Send + 'static,
+    ) -> Result<Self, LogError> {
         let consumer = log.join(spec.name, spec.input.name(), spec.mode)?;
         Ok(Self { spec, log, consumer, make: Box::new(make), lanes: BTreeMap::new() })
     }
@@ -152,7 +156,9 @@ impl<F: Fold> Worker<F> {
             }
         })?;
         if let Some(error) = wrong {
-            return Err(LogError::Stopped(format!("the changelog of {name}/{partition} cannot be restored: {error}")));
+            return Err(LogError::Stopped(format!(
+                "the changelog of {name}/{partition} cannot be restored: {error}"
+            )));
         }
         let mut effects = Vec::new();
         host.fold.restored(&mut effects);

@@ -7,10 +7,12 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use stockade_fold::{AnyTable, Dest, Fold, Host, Input, Out, Spec, Table, Worker};
 use stockade_log::{
-    Ack, Log as _, Memory, MemoryDisk, Mode, NewRecord, ReadLimit, Route, SharedLog, TopicSpec, conformance::ManualClock,
+    Ack, Log as _, Memory, MemoryDisk, Mode, NewRecord, ReadLimit, Route, SharedLog, TopicSpec,
+    conformance::ManualClock,
 };
 use stockade_model::{
-    Change, ControlRecord, Envelope, EventId, OrderEvent, OrderEventKind, Payload, Position, SupplierId, Timestamp, Topic,
+    Change, ControlRecord, Envelope, EventId, OrderEvent, OrderEventKind, Payload, Position, SupplierId,
+    Timestamp, Topic,
     outcome::{BuyerHistory, Cause, Outcome},
 };
 
@@ -90,8 +92,14 @@ fn event(supplier: &str, time: i64) -> OrderEvent {
     }
 }
 
-const SPEC: Spec =
-    Spec { name: "counter", input: Topic::EventsInbox, mode: Mode::All, ack: Ack::Ordered, lanes: 1, flush_records: 1 };
+const SPEC: Spec = Spec {
+    name: "counter",
+    input: Topic::EventsInbox,
+    mode: Mode::All,
+    ack: Ack::Ordered,
+    lanes: 1,
+    flush_records: 1,
+};
 
 struct World {
     log: Arc<Memory>,
@@ -176,7 +184,10 @@ impl World {
             4 => {
                 self.upstream += 1;
                 let change = Change::Rules { version: (1 + arg % 4).to_string(), source: String::new() };
-                self.input(self.upstream, &Payload::Control(ControlRecord { actor: "test".to_owned(), change }));
+                self.input(
+                    self.upstream,
+                    &Payload::Control(ControlRecord { actor: "test".to_owned(), change }),
+                );
             }
             5 => {
                 self.now += 700;

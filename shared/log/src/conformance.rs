@@ -10,8 +10,8 @@ use std::sync::{
 use bytes::Bytes;
 
 use crate::{
-    Ack, Bounds, Clock, Commit, Consumer, Event, LogError, Mode, NewRecord, ReadLimit, Record, Remedy, Role, Route,
-    SharedLog, TopicSpec,
+    Ack, Bounds, Clock, Commit, Consumer, Event, LogError, Mode, NewRecord, ReadLimit, Record, Remedy, Role,
+    Route, SharedLog, TopicSpec,
 };
 
 /// How the suite opens and restarts an adapter.
@@ -200,7 +200,8 @@ fn monotone_time(bench: &mut Bench<'_>) {
     let log = bench.restart();
     bench.topic("t", 1);
     fill(&log, "t", 0, 2..3);
-    let times: Vec<i64> = check(log.read("t", 0, 0, ReadLimit::default())).iter().map(|r| r.time_ms).collect();
+    let times: Vec<i64> =
+        check(log.read("t", 0, 0, ReadLimit::default())).iter().map(|r| r.time_ms).collect();
     assert_eq!(times, [1_000_000; 3]);
 }
 
@@ -374,7 +375,8 @@ fn unknown(bench: &mut Bench<'_>) {
     bench.topic("t", 1);
     let log = bench.log();
     for (topic, partition) in [("nowhere", 0), ("t", 1)] {
-        let refused = log.append(vec![record(topic, Route::Partition(partition), "k", "v")], Ack::Durable).wait();
+        let refused =
+            log.append(vec![record(topic, Route::Partition(partition), "k", "v")], Ack::Durable).wait();
         assert_eq!(refused.map_err(|e| e.kind()).err(), Some("unknown_partition"));
     }
 }

@@ -41,7 +41,9 @@ pub enum LogError {
         partition: u32,
     },
     /// An existing topic differs from what was asked for.
-    #[error("topic {topic} has {found} partitions, the configuration asks for {asked}; set `partitions` back or use a new data directory")]
+    #[error(
+        "topic {topic} has {found} partitions, the configuration asks for {asked}; set `partitions` back or use a new data directory"
+    )]
     Mismatch {
         /// The topic.
         topic: String,
@@ -90,7 +92,9 @@ pub enum LogError {
     #[error("data directory {0} is in use by another process; stop that process or choose another --data")]
     Locked(String),
     /// The data directory is damaged.
-    #[error("data directory {path} is damaged: {detail}. Nothing was changed. Restore it from a backup, or start with an empty --data directory and load again")]
+    #[error(
+        "data directory {path} is damaged: {detail}. Nothing was changed. Restore it from a backup, or start with an empty --data directory and load again"
+    )]
     Corrupt {
         /// The directory.
         path: String,
@@ -107,9 +111,10 @@ impl LogError {
     pub fn remedy(&self) -> Remedy {
         match self {
             LogError::Full { .. } => Remedy::Retry,
-            LogError::TooLarge { .. } | LogError::Unknown { .. } | LogError::Mismatch { .. } | LogError::OutOfRange { .. } => {
-                Remedy::Reject
-            }
+            LogError::TooLarge { .. }
+            | LogError::Unknown { .. }
+            | LogError::Mismatch { .. }
+            | LogError::OutOfRange { .. } => Remedy::Reject,
             LogError::Fenced { .. } | LogError::Backwards { .. } => Remedy::Fenced,
             LogError::Locked(_) | LogError::Corrupt { .. } | LogError::Stopped(_) => Remedy::Fatal,
         }

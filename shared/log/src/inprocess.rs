@@ -11,8 +11,8 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{oneshot, watch};
 
 use crate::{
-    Ack, Bounds, Clock, Commit, Committed, Consumer, Log, LogError, Mode, NewRecord, Placed, ReadLimit, Record, Route,
-    Ticket, TopicSpec,
+    Ack, Bounds, Clock, Commit, Committed, Consumer, Log, LogError, Mode, NewRecord, Placed, ReadLimit,
+    Record, Route, Ticket, TopicSpec,
     consumer::InProcessConsumer,
     group::Group,
     partition_of,
@@ -238,7 +238,11 @@ impl TopicState {
             offset,
             time_ms: part.last_time_ms,
             key: record.key,
-            headers: record.headers.into_iter().map(|(name, value)| (name.into(), Bytes::from(value))).collect(),
+            headers: record
+                .headers
+                .into_iter()
+                .map(|(name, value)| (name.into(), Bytes::from(value)))
+                .collect(),
             value: record.value,
         }
     }
@@ -264,7 +268,12 @@ impl TopicState {
     }
 
     /// Records of the in-memory tail, or `None` when `from` lies before it.
-    fn read_tail(&self, partition: u32, from: u64, limit: ReadLimit) -> Result<Option<Vec<Record>>, LogError> {
+    fn read_tail(
+        &self,
+        partition: u32,
+        from: u64,
+        limit: ReadLimit,
+    ) -> Result<Option<Vec<Record>>, LogError> {
         let part = self.part(partition)?.lock();
         if from >= part.end {
             return Ok(Some(Vec::new()));
@@ -281,11 +290,12 @@ impl TopicState {
             return Ok(None);
         };
         let mut bytes = 0;
-        let records = part.tail.range((from - start) as usize..).take(limit.records.max(1)).take_while(|record| {
-            let first = bytes == 0;
-            bytes += record.size();
-            first || bytes <= limit.bytes
-        });
+        let records =
+            part.tail.range((from - start) as usize..).take(limit.records.max(1)).take_while(|record| {
+                let first = bytes == 0;
+                bytes += record.size();
+                first || bytes <= limit.bytes
+            });
         Ok(Some(records.cloned().collect()))
     }
 }
@@ -388,7 +398,13 @@ impl<S: Store> Log for InProcess<S> {
         self.shared.topic(topic)?.bounds(partition)
     }
 
-    fn read(&self, topic: &str, partition: u32, from: u64, limit: ReadLimit) -> Result<Vec<Record>, LogError> {
+    fn read(
+        &self,
+        topic: &str,
+        partition: u32,
+        from: u64,
+        limit: ReadLimit,
+    ) -> Result<Vec<Record>, LogError> {
         let topic = self.shared.topic(topic)?;
         self.shared.read(&topic, partition, from, limit)
     }
@@ -460,7 +476,8 @@ impl<S: Store> Log for InProcess<S> {
             let Some(retention_ms) = topic.retention_ms else { continue };
             for partition in 0..topic.row.partitions {
                 let _write = self.shared.write.lock();
-                let Some(first) = self.shared.store.trim(topic.row.id, partition, now_ms - retention_ms)? else {
+                let Some(first) = self.shared.store.trim(topic.row.id, partition, now_ms - retention_ms)?
+                else {
                     continue;
                 };
                 let mut part = topic.partitions[partition as usize].lock();
@@ -563,7 +580,12 @@ macro_rules! delegate_log {
             ) -> Result<Vec<Record>, LogError> {
                 self.0.read(topic, partition, from, limit)
             }
-            fn join(&self, group: &'static str, topic: &str, mode: Mode) -> Result<Box<dyn Consumer>, LogError> {
+            fn join(
+                &self,
+                group: &'static str,
+                topic: &str,
+                mode: Mode,
+            ) -> Result<Box<dyn Consumer>, LogError> {
                 self.0.join(group, topic, mode)
             }
             fn commit(&self, commit: Commit) -> Result<(), LogError> {

@@ -40,8 +40,8 @@ pub use memory::{Memory, MemoryDisk};
 pub use partitioner::partition_of;
 pub use ticket::Ticket;
 pub use types::{
-    Ack, Bounds, Clock, Commit, Committed, Epoch, Event, Mode, NewRecord, Placed, ReadLimit, Record, Role, Route,
-    TopicSpec,
+    Ack, Bounds, Clock, Commit, Committed, Epoch, Event, Mode, NewRecord, Placed, ReadLimit, Record, Role,
+    Route, TopicSpec,
 };
 
 use std::{future::Future, pin::Pin, sync::Arc};
@@ -59,7 +59,8 @@ pub trait Log: Send + Sync + 'static {
     /// First offset kept and next offset to be written, as visible to consumers.
     fn bounds(&self, topic: &str, partition: u32) -> Result<Bounds, LogError>;
     /// Reads visible records from `from` on; empty at the end.
-    fn read(&self, topic: &str, partition: u32, from: u64, limit: ReadLimit) -> Result<Vec<Record>, LogError>;
+    fn read(&self, topic: &str, partition: u32, from: u64, limit: ReadLimit)
+    -> Result<Vec<Record>, LogError>;
     /// Joins `group` on `topic`.
     fn join(&self, group: &'static str, topic: &str, mode: Mode) -> Result<Box<dyn Consumer>, LogError>;
     /// Commits changelog rows, the partition row and the next input offset of a group together.
@@ -67,7 +68,12 @@ pub trait Log: Send + Sync + 'static {
     /// The last commit of `group` for `partition`.
     fn committed(&self, group: &'static str, partition: u32) -> Result<Option<Committed>, LogError>;
     /// Hands every row of the group's changelog for `partition` to `each`, in key order.
-    fn changelog(&self, group: &'static str, partition: u32, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), LogError>;
+    fn changelog(
+        &self,
+        group: &'static str,
+        partition: u32,
+        each: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), LogError>;
     /// Applies retention as of `now_ms`; returns how many records went.
     fn trim(&self, now_ms: i64) -> Result<u64, LogError>;
     /// Makes everything acknowledged so far durable and refuses what comes after.

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::{
-    Ack, Bounds, Clock, Commit, Committed, Consumer, Log, LogError, Mode, NewRecord, ReadLimit, Record, Ticket, TopicSpec,
+    Ack, Bounds, Clock, Commit, Committed, Consumer, Log, LogError, Mode, NewRecord, ReadLimit, Record,
+    Ticket, TopicSpec,
     inprocess::InProcess,
     store::{Extent, Store, TopicRow, Write},
 };
@@ -36,10 +37,12 @@ impl Store for MemoryDisk {
     }
     fn extent(&self, topic: u16, partition: u32) -> Result<Extent, LogError> {
         let contents = self.0.lock();
-        Ok(contents.records.get(&(topic, partition)).map_or_else(Extent::default, |(first, records)| Extent {
-            first: *first,
-            end: first + records.len() as u64,
-            last_time_ms: records.last().map_or(0, |record| record.time_ms),
+        Ok(contents.records.get(&(topic, partition)).map_or_else(Extent::default, |(first, records)| {
+            Extent {
+                first: *first,
+                end: first + records.len() as u64,
+                last_time_ms: records.last().map_or(0, |record| record.time_ms),
+            }
         }))
     }
     fn write(&self, write: Write) -> Result<(), LogError> {
@@ -80,7 +83,12 @@ impl Store for MemoryDisk {
     fn committed(&self, group: &str, partition: u32) -> Result<Option<Committed>, LogError> {
         Ok(self.0.lock().committed.get(&(group.to_owned(), partition)).cloned())
     }
-    fn changelog(&self, group: &str, partition: u32, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), LogError> {
+    fn changelog(
+        &self,
+        group: &str,
+        partition: u32,
+        each: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), LogError> {
         let rows = self.0.lock().rows.get(&(group.to_owned(), partition)).cloned().unwrap_or_default();
         rows.iter().for_each(|(key, value)| each(key, value));
         Ok(())

@@ -52,11 +52,22 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn write(&self, write: Write) -> Result<(), LogError>;
     /// Makes every write so far survive the loss of power.
     fn sync(&self) -> Result<(), LogError>;
-    fn read(&self, topic: u16, partition: u32, from: u64, limit: crate::ReadLimit) -> Result<Vec<Record>, LogError>;
+    fn read(
+        &self,
+        topic: u16,
+        partition: u32,
+        from: u64,
+        limit: crate::ReadLimit,
+    ) -> Result<Vec<Record>, LogError>;
     /// Removes whole blocks whose last record is older than `before_ms`; returns the new first offset.
     fn trim(&self, topic: u16, partition: u32, before_ms: i64) -> Result<Option<u64>, LogError>;
     fn committed(&self, group: &str, partition: u32) -> Result<Option<Committed>, LogError>;
-    fn changelog(&self, group: &str, partition: u32, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), LogError>;
+    fn changelog(
+        &self,
+        group: &str,
+        partition: u32,
+        each: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), LogError>;
     /// Called once, after the last write.
     fn close(&self) -> Result<(), LogError>;
 }

@@ -4,8 +4,8 @@ use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 use stockade_log::{
-    Ack, Clock, Embedded, EmbeddedOptions, Fsync, Log as _, LogError, Memory, MemoryDisk, NewRecord, ReadLimit, Route,
-    SharedLog, TopicSpec, Writer,
+    Ack, Clock, Embedded, EmbeddedOptions, Fsync, Log as _, LogError, Memory, MemoryDisk, NewRecord,
+    ReadLimit, Route, SharedLog, TopicSpec, Writer,
     conformance::{self, Fixture},
 };
 

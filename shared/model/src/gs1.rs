@@ -24,8 +24,12 @@ fn parse(kind: &'static str, code: &'static str, text: &str, lengths: &[usize]) 
 
 /// The GS1 check digit for `body`, which must hold ASCII digits only.
 pub fn check_digit(body: &str) -> u8 {
-    let sum: u32 =
-        body.bytes().rev().enumerate().map(|(i, b)| u32::from(b - b'0') * if i % 2 == 0 { 3 } else { 1 }).sum();
+    let sum: u32 = body
+        .bytes()
+        .rev()
+        .enumerate()
+        .map(|(i, b)| u32::from(b - b'0') * if i % 2 == 0 { 3 } else { 1 })
+        .sum();
     ((10 - sum % 10) % 10) as u8
 }
 

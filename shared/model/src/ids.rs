@@ -15,7 +15,8 @@ fn check(kind: &'static str, text: &str) -> Result<(), Invalid> {
         ));
     }
     // '/' and '?' would change the meaning of a path, control characters the meaning of a log line.
-    match text.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '_' | '-' | ':' | '@' | '+')) {
+    match text.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '_' | '-' | ':' | '@' | '+'))
+    {
         Some(bad) => Err(Invalid::new(
             "id_character",
             format!("{kind} may hold letters, digits and . _ - : @ + only, found {bad:?}"),

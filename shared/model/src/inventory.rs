@@ -163,7 +163,9 @@ pub struct MarketSeen {
 }
 
 /// What became of one row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum RowStatus {
     /// Done.
@@ -208,7 +210,13 @@ impl RowOutcome {
         Self { row, subject: subject.to_owned(), status, code: None, detail: None, field: None, available }
     }
     /// A row that was turned down.
-    pub fn refused(row: usize, subject: &str, status: RowStatus, code: &str, detail: impl Into<String>) -> Self {
+    pub fn refused(
+        row: usize,
+        subject: &str,
+        status: RowStatus,
+        code: &str,
+        detail: impl Into<String>,
+    ) -> Self {
         Self {
             row,
             subject: subject.to_owned(),

@@ -9,8 +9,8 @@ pub mod envelope;
 pub mod gs1;
 pub mod hash;
 pub mod ids;
-pub mod inventory;
 pub mod invalid;
+pub mod inventory;
 pub mod money;
 pub mod outcome;
 pub mod position;
@@ -26,8 +26,10 @@ pub use decision::{Action, Decision, Level, Proposal, Restriction, RuleProposal,
 pub use envelope::{Cause, Envelope};
 pub use gs1::{Gln, Gtin};
 pub use ids::{BuyerId, EventId, ListingId, LocationId, OrderId, RuleId, Sku, SupplierId};
-pub use inventory::{Command, ListingPut, LocationPut, MarketSeen, Row, RowOutcome, RowStatus, StockChange, StockMode};
 pub use invalid::Invalid;
+pub use inventory::{
+    Command, ListingPut, LocationPut, MarketSeen, Row, RowOutcome, RowStatus, StockChange, StockMode,
+};
 pub use money::{Currency, Money};
 pub use outcome::{BuyerHistory, Cause as OutcomeCause, OrderEvent, OrderEventKind, Outcome};
 pub use position::Position;

@@ -8,7 +8,18 @@ use crate::Invalid;
 pub const MINOR_MAX: i64 = 1_000_000_000_000;
 
 /// An ISO 4217 alphabetic code such as `EUR`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct Currency([u8; 3]);
@@ -47,7 +58,9 @@ impl fmt::Debug for Currency {
 }
 
 /// An amount in minor units (cents for EUR, whole yen for JPY).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 pub struct Money {
     /// Minor units, 0 to 10^12.
     pub minor: i64,
@@ -61,7 +74,10 @@ impl Money {
         if (0..=MINOR_MAX).contains(&minor) {
             Ok(Self { minor, currency })
         } else {
-            Err(Invalid::new("amount_range", format!("amount must be 0 to {MINOR_MAX} minor units, got {minor}")))
+            Err(Invalid::new(
+                "amount_range",
+                format!("amount must be 0 to {MINOR_MAX} minor units, got {minor}"),
+            ))
         }
     }
 }

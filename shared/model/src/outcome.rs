@@ -3,7 +3,19 @@
 use crate::{BuyerId, EventId, ListingId, Money, OrderId, Sku, SupplierId, Timestamp};
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderEventKind {
     /// A buyer ordered.
@@ -72,7 +84,18 @@ impl OrderEventKind {
 }
 
 /// Whose doing a cancellation, lateness or refund is. Only the supplier's counts against the supplier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// The supplier's: out of stock, refused, never shipped.
@@ -148,7 +171,9 @@ impl OrderEvent {
 }
 
 /// What the intake fold knows of the buyer at the moment it forwards one of their events.
-#[derive(Clone, Copy, Debug, PartialEq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 pub struct BuyerHistory {
     /// Orders placed before this event.
     pub orders: u32,

@@ -8,7 +8,9 @@ use crate::Invalid;
 ///
 /// Ordered within one `(fold, partition)`; a receiver keeps the last one per `(fold, partition)` and skips what is
 /// not after it.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct Position {
@@ -31,7 +33,9 @@ impl Position {
     }
     /// Parses `fold/partition/generation/offset/index`.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let bad = || Invalid::new("position_format", format!("{text:?} is not fold/partition/generation/offset/index"));
+        let bad = || {
+            Invalid::new("position_format", format!("{text:?} is not fold/partition/generation/offset/index"))
+        };
         let mut parts = text.split('/');
         let mut next = || parts.next().ok_or_else(bad);
         let (fold, partition, generation, offset, index) = (next()?, next()?, next()?, next()?, next()?);

@@ -68,7 +68,13 @@ fn samples() -> Vec<(&'static str, Payload)> {
             source_seq: Some(7),
             market,
         }),
-        Row::Stock(StockChange { listing: id("l-1"), mode: StockMode::Adjust, quantity: -1, source_seq: Some(8), market: None }),
+        Row::Stock(StockChange {
+            listing: id("l-1"),
+            mode: StockMode::Adjust,
+            quantity: -1,
+            source_seq: Some(8),
+            market: None,
+        }),
         Row::Withdraw { listing: id("l-1"), source_seq: None },
         Row::Location(LocationPut {
             location: id("main"),
@@ -78,7 +84,12 @@ fn samples() -> Vec<(&'static str, Payload)> {
             region: Region::new("DE").unwrap(),
             handling_days: 2,
         }),
-        Row::Hold { reservation: id("acme::r1"), listing: id("l-1"), quantity: 1, expires_at: time("2026-11-22T11:00:00Z") },
+        Row::Hold {
+            reservation: id("acme::r1"),
+            listing: id("l-1"),
+            quantity: 1,
+            expires_at: time("2026-11-22T11:00:00Z"),
+        },
         Row::Confirm { reservation: id("acme::r1") },
         Row::ReleaseHold { reservation: id("acme::r2") },
     ];
@@ -119,14 +130,25 @@ fn samples() -> Vec<(&'static str, Payload)> {
         in_force: vec![restriction()],
         chain: "ab".repeat(32),
     };
-    let history =
-        BuyerHistory { orders: 3, claims: 1, frauds: 0, suppliers_claimed: 1, since: time("2026-01-01T00:00:00Z") };
+    let history = BuyerHistory {
+        orders: 3,
+        claims: 1,
+        frauds: 0,
+        suppliers_claimed: 1,
+        since: time("2026-01-01T00:00:00Z"),
+    };
     vec![
         ("command", Payload::Command(command)),
         ("order_event", Payload::OrderEvent(order_event())),
         ("outcome", Payload::Outcome(Outcome { event: order_event(), history: Some(history) })),
         ("control_supplier", control(Change::Supplier { profile })),
-        ("control_rules", control(Change::Rules { version: "0123456789abcdef".to_owned(), source: "rules: []\n".to_owned() })),
+        (
+            "control_rules",
+            control(Change::Rules {
+                version: "0123456789abcdef".to_owned(),
+                source: "rules: []\n".to_owned(),
+            }),
+        ),
         ("proposal_rule", Payload::Proposal(Proposal::Rule(Box::new(rule)))),
         (
             "proposal_release",

@@ -69,7 +69,11 @@ pub fn run<S: QuarantineStore>(mut open: impl FnMut() -> S, survives: bool) {
     assert_eq!(now(store.put(entry("a", 4, Vec::new()))), Put::Stale, "an older version does nothing");
     assert_eq!(now(store.get(&id("a"))), Some(entry("a", 5, locked())));
     assert_eq!(now(store.put(entry("b", 6, locked()))), Put::Applied);
-    assert_eq!(now(store.put(entry("a", 7, Vec::new()))), Put::Applied, "a release is a write like any other");
+    assert_eq!(
+        now(store.put(entry("a", 7, Vec::new()))),
+        Put::Applied,
+        "a release is a write like any other"
+    );
     let versions = |entries: Vec<Entry>| entries.iter().map(|e| e.version.offset).collect::<Vec<_>>();
     assert_eq!(versions(now(store.since(None))), [6, 7], "all, oldest first");
     assert_eq!(versions(now(store.since(Some(version(6))))), [7], "after a version, released ones included");

@@ -133,7 +133,9 @@ impl Overlay {
         let narrow = self.narrow.get(&subject.supplier).map(|entry| entry.value().clone());
         let covering = narrow.iter().flat_map(|narrow| narrow.iter()).filter(|(scope, _)| match scope {
             Scope::Supplier => true,
-            Scope::Region { region } => subject.region.is_some_and(|asked| region.serves(asked) || asked.serves(*region)),
+            Scope::Region { region } => {
+                subject.region.is_some_and(|asked| region.serves(asked) || asked.serves(*region))
+            }
             Scope::Sku { sku } => sku == subject.sku,
             Scope::Listing { listing } => listing == subject.listing,
         });

@@ -64,7 +64,10 @@ pub(crate) fn type_of(node: &IdedExpr, schema: &FeatureSchema, depth: usize) -> 
         Expr::Literal(LiteralValue::Boolean(_)) => Ok(Type::Bool),
         Expr::Literal(LiteralValue::Int(_) | LiteralValue::UInt(_)) => Ok(Type::Int),
         Expr::Literal(LiteralValue::Double(_)) => Ok(Type::Double),
-        Expr::Literal(_) => Err(flaw("type", "only numbers and truth values are compared; all features are numbers".to_owned())),
+        Expr::Literal(_) => Err(flaw(
+            "type",
+            "only numbers and truth values are compared; all features are numbers".to_owned(),
+        )),
         Expr::Ident(name) if schema.slot(name).is_some() => Ok(Type::Double),
         Expr::Ident(name) => {
             let hint = match schema.suggest(name) {
@@ -83,10 +86,14 @@ pub(crate) fn type_of(node: &IdedExpr, schema: &FeatureSchema, depth: usize) -> 
             }
             call_type(&call.func_name, &types).map_err(|(code, detail)| flaw(code, detail))
         }
-        Expr::Select(select) => {
-            Err(flaw("unknown_name", format!("features are written group.name; .{} goes one too deep", select.field)))
-        }
-        _ => Err(flaw("unsupported", "lists, maps, macros and messages have no place in a condition over numbers".to_owned())),
+        Expr::Select(select) => Err(flaw(
+            "unknown_name",
+            format!("features are written group.name; .{} goes one too deep", select.field),
+        )),
+        _ => Err(flaw(
+            "unsupported",
+            "lists, maps, macros and messages have no place in a condition over numbers".to_owned(),
+        )),
     }
 }
 
@@ -100,8 +107,12 @@ fn call_type(name: &str, args: &[Type]) -> Result<Type, (&'static str, String)> 
             Err(("type", format!("needs truth values on both sides, found {}", culprit.name())))
         }
         (
-            operators::LESS | operators::LESS_EQUALS | operators::GREATER | operators::GREATER_EQUALS
-            | operators::EQUALS | operators::NOT_EQUALS,
+            operators::LESS
+            | operators::LESS_EQUALS
+            | operators::GREATER
+            | operators::GREATER_EQUALS
+            | operators::EQUALS
+            | operators::NOT_EQUALS,
             [left, right],
         ) => {
             if numeric(left) && numeric(right) {
@@ -110,10 +121,7 @@ fn call_type(name: &str, args: &[Type]) -> Result<Type, (&'static str, String)> 
                 Err(("type", format!("compares numbers, found {} and {}", left.name(), right.name())))
             }
         }
-        (
-            operators::ADD | operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE,
-            [left, right],
-        ) => {
+        (operators::ADD | operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE, [left, right]) => {
             if !numeric(left) || !numeric(right) {
                 return Err(("type", "calculates with numbers, found a truth value".to_owned()));
             }
@@ -143,7 +151,10 @@ pub(crate) fn place(info: &SourceInfo, source: &str, id: u64) -> (usize, usize) 
 /// Whether brackets alone nest too deep, or the text is too long, to be parsed.
 pub(crate) fn too_large(source: &str) -> Option<String> {
     if source.len() > SOURCE_BYTES_MAX {
-        return Some(format!("the condition is {} bytes long, at most {SOURCE_BYTES_MAX} are allowed", source.len()));
+        return Some(format!(
+            "the condition is {} bytes long, at most {SOURCE_BYTES_MAX} are allowed",
+            source.len()
+        ));
     }
     let (mut depth, mut deepest) = (0usize, 0usize);
     let mut prefix = 0usize;
@@ -154,8 +165,15 @@ pub(crate) fn too_large(source: &str) -> Option<String> {
             _ => {}
         }
         // Runs of prefix operators nest just as brackets do.
-        prefix = if matches!(c, '!' | '-') { prefix + 1 } else if c.is_whitespace() { prefix } else { 0 };
+        prefix = if matches!(c, '!' | '-') {
+            prefix + 1
+        } else if c.is_whitespace() {
+            prefix
+        } else {
+            0
+        };
         deepest = deepest.max(depth).max(prefix);
     }
-    (deepest > DEPTH_MAX).then(|| format!("nested {deepest} deep, at most {DEPTH_MAX} are allowed; split the rule"))
+    (deepest > DEPTH_MAX)
+        .then(|| format!("nested {deepest} deep, at most {DEPTH_MAX} are allowed; split the rule"))
 }

@@ -92,7 +92,10 @@ impl Condition {
     /// The values it read, unknown ones left out.
     pub fn values(&self, slots: &[f32]) -> BTreeMap<String, f64> {
         let known = self.reads.iter().filter_map(|(name, slot)| Some((*name, *slots.get(*slot)?)));
-        known.filter(|(_, value)| !value.is_nan()).map(|(name, value)| (name.to_owned(), f64::from(value))).collect()
+        known
+            .filter(|(_, value)| !value.is_nan())
+            .map(|(name, value)| (name.to_owned(), f64::from(value)))
+            .collect()
     }
 
     /// The condition as a tree of lines, each branch with its truth and each feature with the value seen.
@@ -129,7 +132,13 @@ fn collect_reads(node: &IdedExpr, schema: &FeatureSchema, reads: &mut Vec<(&'sta
     }
 }
 
-fn explain(node: &IdedExpr, context: &Context<'_, '_>, slots: &Slots<'_>, depth: usize, lines: &mut Vec<String>) {
+fn explain(
+    node: &IdedExpr,
+    context: &Context<'_, '_>,
+    slots: &Slots<'_>,
+    depth: usize,
+    lines: &mut Vec<String>,
+) {
     let said = match truth(node, context) {
         Truth::True => "true   ",
         Truth::False => "false  ",
@@ -159,7 +168,11 @@ fn same_operator<'a>(node: &'a IdedExpr, operator: &str, branches: &mut Vec<&'a 
     match &node.expr {
         Expr::Call(call) if call.func_name == operator => {
             call.args.iter().for_each(|arg| {
-                if operator == operators::LOGICAL_NOT { branches.push(arg) } else { same_operator(arg, operator, branches) }
+                if operator == operators::LOGICAL_NOT {
+                    branches.push(arg)
+                } else {
+                    same_operator(arg, operator, branches)
+                }
             });
         }
         _ => branches.push(node),
@@ -177,7 +190,9 @@ fn text(node: &IdedExpr, slots: &Slots<'_>) -> String {
             _ => format!("{name} [unknown]"),
         },
         Expr::Call(call) => match (call.func_name.as_str(), call.args.as_slice()) {
-            (operators::CONDITIONAL, [a, b, c]) => format!("({} ? {} : {})", text(a, slots), text(b, slots), text(c, slots)),
+            (operators::CONDITIONAL, [a, b, c]) => {
+                format!("({} ? {} : {})", text(a, slots), text(b, slots), text(c, slots))
+            }
             (name, [a, b]) => format!("{} {} {}", text(a, slots), name.trim_matches('_'), text(b, slots)),
             (name, [a]) => format!("{}{}", name.trim_matches('_'), text(a, slots)),
             (name, _) => name.to_owned(),

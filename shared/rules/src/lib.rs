@@ -34,5 +34,10 @@ pub struct RuleError {
     pub detail: String,
 }
 
+/// JSON Schema of one rule as written.
+pub fn rule_schema() -> schemars::Schema {
+    schemars::schema_for!(RuleSpec)
+}
+
 #[cfg(test)]
 mod tests;

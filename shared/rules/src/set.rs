@@ -117,11 +117,13 @@ fn compile_rule(spec: RuleSpec, schema: &FeatureSchema) -> Result<Rule, Vec<Rule
     let condition = Condition::compile(&spec.when, schema).map_err(|error| errors.push(named(error))).ok();
     let duration_ms = parse_duration_ms(&spec.duration);
     if duration_ms.is_none() {
-        errors.push(plain("bad_set", format!("`for: {}` is not a duration such as 12h or 7d", spec.duration)));
+        errors
+            .push(plain("bad_set", format!("`for: {}` is not a duration such as 12h or 7d", spec.duration)));
     }
     let evidence_slot = schema.slot(&spec.evidence);
     if evidence_slot.is_none() {
-        let hint = schema.suggest(&spec.evidence).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        let hint =
+            schema.suggest(&spec.evidence).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
         errors.push(plain("unknown_name", format!("`evidence: {}` is not a feature{hint}", spec.evidence)));
     }
     if spec.reasons.is_empty() {

@@ -5,7 +5,9 @@ use stockade_model::{Level, RuleId};
 use crate::RuleError;
 
 /// Whether a rule acts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Not evaluated.
@@ -18,7 +20,9 @@ pub enum Mode {
 }
 
 /// What a hit covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleScope {
     /// The supplier.
@@ -72,7 +76,8 @@ struct File {
 /// Reads the YAML of a rule set.
 pub(crate) fn parse(source: &str) -> Result<Vec<RuleSpec>, RuleError> {
     let bad = |detail: String| RuleError { code: "bad_set", rule: None, line: 0, column: 0, detail };
-    let file: File = serde_saphyr::from_str(source).map_err(|e| bad(format!("the rule set does not parse: {e}")))?;
+    let file: File =
+        serde_saphyr::from_str(source).map_err(|e| bad(format!("the rule set does not parse: {e}")))?;
     let mut seen = std::collections::BTreeSet::new();
     for rule in &file.rules {
         if !seen.insert(rule.id.as_str()) {

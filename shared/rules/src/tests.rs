@@ -29,9 +29,15 @@ const NAN: f32 = f32::NAN;
 #[test]
 fn conditions_compare_features_with_whole_and_broken_numbers() {
     assert_eq!(truth("cancellations.count_7d >= 5", &[5.0, 0.1, 3.0]), Truth::True);
-    assert_eq!(truth("cancellations.count_7d >= 5 && cancellations.rate_7d_low > 0.2", &[5.0, 0.1, 3.0]), Truth::False);
+    assert_eq!(
+        truth("cancellations.count_7d >= 5 && cancellations.rate_7d_low > 0.2", &[5.0, 0.1, 3.0]),
+        Truth::False
+    );
     assert_eq!(truth("cancellations.count_7d * 2.0 > supplier.age_days", &[2.0, 0.0, 3.0]), Truth::True);
-    assert_eq!(truth("!(supplier.age_days < 7) || cancellations.count_7d == 5.0", &[5.0, 0.0, 3.0]), Truth::True);
+    assert_eq!(
+        truth("!(supplier.age_days < 7) || cancellations.count_7d == 5.0", &[5.0, 0.0, 3.0]),
+        Truth::True
+    );
     assert_eq!(truth("(supplier.age_days < 7 ? 1.0 : 2.0) > 1.5", &[5.0, 0.0, 3.0]), Truth::False);
 }
 
@@ -39,7 +45,10 @@ fn conditions_compare_features_with_whole_and_broken_numbers() {
 fn what_is_missing_is_unknown_and_unknown_is_not_true() {
     assert_eq!(truth("cancellations.count_7d >= 5", &[NAN, 0.1, 3.0]), Truth::Unknown);
     assert_eq!(truth("!(cancellations.count_7d >= 5)", &[NAN, 0.1, 3.0]), Truth::Unknown);
-    assert_eq!(truth("cancellations.count_7d < 5 || cancellations.count_7d >= 5", &[NAN, 0.1, 3.0]), Truth::Unknown);
+    assert_eq!(
+        truth("cancellations.count_7d < 5 || cancellations.count_7d >= 5", &[NAN, 0.1, 3.0]),
+        Truth::Unknown
+    );
     assert_eq!(truth("cancellations.count_7d >= 5 && supplier.age_days > 9", &[NAN, 0.1, 3.0]), Truth::False);
     assert_eq!(truth("supplier.age_days > 9 && cancellations.count_7d >= 5", &[NAN, 0.1, 3.0]), Truth::False);
     assert_eq!(truth("cancellations.count_7d >= 5 || supplier.age_days < 9", &[NAN, 0.1, 3.0]), Truth::True);

@@ -168,7 +168,8 @@ impl Caller {
         if allowed(&self.0.role) { Ok(()) } else { Err(self.wrong(needed)) }
     }
     fn wrong(&self, needed: &str) -> Problem {
-        let detail = format!("this call needs a key with the role {needed}; `stockade keys create` makes one");
+        let detail =
+            format!("this call needs a key with the role {needed}; `stockade keys create` makes one");
         Problem::new(StatusCode::FORBIDDEN, "wrong_role", detail)
     }
 }
@@ -177,11 +178,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let refuse = |code, detail: &str| {
-            Problem::new(StatusCode::UNAUTHORIZED, code, detail).with_header(header::WWW_AUTHENTICATE, "Bearer")
+            Problem::new(StatusCode::UNAUTHORIZED, code, detail)
+                .with_header(header::WWW_AUTHENTICATE, "Bearer")
         };
         let given = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let Some(key) = given.and_then(|value| value.strip_prefix("Bearer ")) else {
-            return Err(refuse("missing_key", "send `Authorization: Bearer KEY`; `stockade keys create` makes one"));
+            return Err(refuse(
+                "missing_key",
+                "send `Authorization: Bearer KEY`; `stockade keys create` makes one",
+            ));
         };
         let ring = parts.extensions.get::<KeyRing>();
         let principal = ring.and_then(|ring| ring.find(key.trim()));

@@ -16,12 +16,18 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Problem;
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         Bytes::from_request(request, state).await.map(Self).map_err(|rejection| match &rejection {
-            BytesRejection::FailedToBufferBody(_) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
-                "the body is over the limit; split the batch",
+            BytesRejection::FailedToBufferBody(_) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                Problem::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "body_too_large",
+                    "the body is over the limit; split the batch",
+                )
+            }
+            _ => Problem::new(
+                StatusCode::BAD_REQUEST,
+                "body_unreadable",
+                "the body ended before it was complete; send it again",
             ),
-            _ => Problem::new(StatusCode::BAD_REQUEST, "body_unreadable", "the body ended before it was complete; send it again"),
         })
     }
 }

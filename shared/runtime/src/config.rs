@@ -31,7 +31,8 @@ pub fn load<T: DeserializeOwned>(
     for (path, text) in flags {
         let Some(text) = text else { continue };
         let path: Vec<String> = path.split('.').map(str::to_owned).collect();
-        put(&mut root, &path, scalar(text)).unwrap_or_else(|e| problems.push(format!("{}: {e}", path.join("."))));
+        put(&mut root, &path, scalar(text))
+            .unwrap_or_else(|e| problems.push(format!("{}: {e}", path.join("."))));
     }
     match serde_path_to_error::deserialize(root) {
         Ok(config) if problems.is_empty() => Ok(config),
@@ -94,7 +95,8 @@ mod tests {
     fn flags_win_over_environment_over_file_over_defaults() {
         let file = "http:\n  listen: file:1\n  workers: 3\n";
         let env = vars(&[("STOCKADE_HTTP__LISTEN", "env:2"), ("HOME", "/x"), ("STOCKADE_TEST_KAFKA", "y")]);
-        let config: Config = load(Some(file), env, &[("http.workers", Some("5".to_owned())), ("http.listen", None)]).unwrap();
+        let config: Config =
+            load(Some(file), env, &[("http.workers", Some("5".to_owned())), ("http.listen", None)]).unwrap();
         assert_eq!(config.http, Http { listen: "env:2".to_owned(), workers: 5 });
     }
 

@@ -16,7 +16,8 @@ use crate::Problem;
 
 /// Times the request and logs it at debug level; keys and bodies never reach the log.
 pub async fn observe(request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", |path| path.as_str()).to_owned();
+    let route =
+        request.extensions().get::<MatchedPath>().map_or("unmatched", |path| path.as_str()).to_owned();
     let method = request.method().clone();
     let begun = Instant::now();
     let response = next.run(request).await;
@@ -57,7 +58,10 @@ pub fn probes(readiness: Readiness) -> Router {
             }
         }
     };
-    Router::new().route("/livez", get(|| async { "live\n" })).route("/readyz", get(ready.clone())).route("/startupz", get(ready))
+    Router::new()
+        .route("/livez", get(|| async { "live\n" }))
+        .route("/readyz", get(ready.clone()))
+        .route("/startupz", get(ready))
 }
 
 /// `/metrics` in Prometheus text.

@@ -103,7 +103,9 @@ impl Limits {
 
     /// Takes `units` from the allowance of `caller`, an authenticated id. An unknown class is `standard`.
     pub fn take(&self, class: &str, caller: &str, units: usize) -> Result<Option<Allowance>, Problem> {
-        let Some(limiter) = self.classes.get(class).or_else(|| self.classes.get("standard")) else { return Ok(None) };
+        let Some(limiter) = self.classes.get(class).or_else(|| self.classes.get("standard")) else {
+            return Ok(None);
+        };
         let units = NonZeroU32::new(u32::try_from(units).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
         let refused = |wait_s: u64, detail: String| {
             metrics::counter!("stockade_http_rate_limited_total").increment(1);
@@ -120,7 +122,13 @@ impl Limits {
             }
             Ok(Err(not_until)) => {
                 let wait_s = not_until.wait_time_from(self.clock.now()).as_secs_f64().ceil().max(1.0) as u64;
-                Err(refused(wait_s, format!("more than {} a second; wait {wait_s} s and send it again", limiter.class.per_second)))
+                Err(refused(
+                    wait_s,
+                    format!(
+                        "more than {} a second; wait {wait_s} s and send it again",
+                        limiter.class.per_second
+                    ),
+                ))
             }
             Err(_) => Err(refused(
                 1,

@@ -3,16 +3,21 @@
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Buckets of HTTP durations, in seconds: OpenTelemetry's semantic conventions for `http.server.request.duration`.
-const HTTP_SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+const HTTP_SECONDS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 /// Buckets from event to invisible: milliseconds are the point.
-const ISOLATION_SECONDS: [f64; 12] = [0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0];
+const ISOLATION_SECONDS: [f64; 12] =
+    [0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0];
 /// Buckets of scores.
 const SCORES: [f64; 10] = [50.0, 100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 700.0, 800.0, 900.0];
 
 /// Installs the metrics recorder of this process; the handle renders it. Fails when there is one already.
 pub fn metrics() -> Result<PrometheusHandle, BuildError> {
     PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Full("http_server_request_duration_seconds".to_owned()), &HTTP_SECONDS)?
+        .set_buckets_for_metric(
+            Matcher::Full("http_server_request_duration_seconds".to_owned()),
+            &HTTP_SECONDS,
+        )?
         .set_buckets_for_metric(Matcher::Suffix("event_to_invisible_seconds".to_owned()), &ISOLATION_SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("scoring_score".to_owned()), &SCORES)?
         .install_recorder()

@@ -91,7 +91,13 @@ impl Script<'_> {
         self.add(share, Call::Event(event));
     }
     /// Goods that many others offer, so that there is a market to stand out from.
-    fn popular(&self, rng: &mut fastrand::Rng, count: usize, price_share: (f64, f64), on_hand: (i64, i64)) -> Vec<Listing> {
+    fn popular(
+        &self,
+        rng: &mut fastrand::Rng,
+        count: usize,
+        price_share: (f64, f64),
+        on_hand: (i64, i64),
+    ) -> Vec<Listing> {
         let hot = self.world.sku_prices.len() / 20;
         let mut numbers: Vec<usize> = (0..hot.max(count)).collect();
         rng.shuffle(&mut numbers);

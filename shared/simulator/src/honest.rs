@@ -35,7 +35,15 @@ impl Play<'_> {
         self.actions.push(Action { at_ms: at_ms.min(self.span_ms), call });
     }
 
-    fn event(&mut self, at_ms: i64, kind: &str, order: &str, supplier: &str, buyer: &str, more: serde_json::Value) {
+    fn event(
+        &mut self,
+        at_ms: i64,
+        kind: &str,
+        order: &str,
+        supplier: &str,
+        buyer: &str,
+        more: serde_json::Value,
+    ) {
         let event = event(kind, order, self.world.start, supplier, buyer, more);
         self.at(at_ms, Call::Event(event));
     }
@@ -44,7 +52,11 @@ impl Play<'_> {
     fn sale(&mut self, rng: &mut fastrand::Rng, supplier: &Supplier) {
         let begin = rng.i64(0..self.span_ms / 2);
         let off = 0.2 + 0.3 * rng.f64();
-        let reduced = |l: &Listing| Listing { price: ((l.price as f64 * (1.0 - off)) as i64).max(1), on_hand: l.on_hand + 100, ..*l };
+        let reduced = |l: &Listing| Listing {
+            price: ((l.price as f64 * (1.0 - off)) as i64).max(1),
+            on_hand: l.on_hand + 100,
+            ..*l
+        };
         let listings: Vec<Listing> = supplier.listings.iter().map(reduced).collect();
         self.at(begin, batch(&supplier.id, &listings));
         for order in 0..25 {
@@ -58,10 +70,16 @@ impl Play<'_> {
 
     /// A new account that lists hundreds of goods at once, at ordinary prices.
     fn newcomer(&mut self, rng: &mut fastrand::Rng, number: usize) -> Supplier {
-        let listings: Vec<Listing> = (0..rng.usize(120..300)).map(|_| self.world.ordinary_listing(rng)).collect();
+        let listings: Vec<Listing> =
+            (0..rng.usize(120..300)).map(|_| self.world.ordinary_listing(rng)).collect();
         let template = &self.world.honest[rng.usize(..self.world.honest.len())];
-        let supplier =
-            Supplier { id: format!("s-8{number:04}"), age_days: 0, past_orders: 0, listings: Vec::new(), ..template.clone() };
+        let supplier = Supplier {
+            id: format!("s-8{number:04}"),
+            age_days: 0,
+            past_orders: 0,
+            listings: Vec::new(),
+            ..template.clone()
+        };
         let begin = rng.i64(0..self.span_ms / 2);
         for (step, chunk) in listings.chunks(100).enumerate() {
             self.at(begin + 50 * step as i64, batch(&supplier.id, chunk));
@@ -89,7 +107,14 @@ impl Play<'_> {
             } else {
                 let late = wave && luck < 0.4;
                 let cause = if late { "carrier" } else { "unknown" };
-                self.event(at + 300, "order.shipped", &name, &id, &buyer, json!({ "quantity": 1, "late": late, "cause": cause }));
+                self.event(
+                    at + 300,
+                    "order.shipped",
+                    &name,
+                    &id,
+                    &buyer,
+                    json!({ "quantity": 1, "late": late, "cause": cause }),
+                );
                 if late && luck < 0.2 {
                     self.event(at + 600, "order.complaint", &name, &id, &buyer, json!({}));
                 }

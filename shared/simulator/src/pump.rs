@@ -89,7 +89,9 @@ impl Pump {
     }
     /// Moves time to `to`; every deadline on the way gets its tick at its own time, drained before the next.
     pub fn advance(&mut self, to: Timestamp, log: &SharedLog) -> Result<(), PumpError> {
-        while let Some(due) = self.stages.iter().filter_map(|stage| stage.deadline()).min().filter(|due| *due <= to) {
+        while let Some(due) =
+            self.stages.iter().filter_map(|stage| stage.deadline()).min().filter(|due| *due <= to)
+        {
             let now = due.max(self.now());
             self.clock.0.store(now.ms(), Ordering::Relaxed);
             for stage in &mut self.stages {

@@ -107,8 +107,14 @@ impl World {
     pub fn new(seed: u64, suppliers: usize, attackers: usize, skus: usize, start: Timestamp) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let sku_prices: Vec<i64> = (0..skus).map(|_| (300.0 * (rng.f64() * 5.0).exp()) as i64).collect();
-        let mut world =
-            Self { sku_prices, honest: Vec::new(), attackers: Vec::new(), start, seed, buyers: suppliers * 10 };
+        let mut world = Self {
+            sku_prices,
+            honest: Vec::new(),
+            attackers: Vec::new(),
+            start,
+            seed,
+            buyers: suppliers * 10,
+        };
         for number in 0..suppliers.saturating_sub(attackers) {
             let supplier = world.honest_supplier(&mut rng, number);
             world.honest.push(supplier);
@@ -149,7 +155,10 @@ impl World {
         let (region, latitude, longitude) = REGIONS[supplier.region];
         let id = || supplier.id.clone();
         let mut calls = vec![
-            Call::Register { supplier: id(), body: json!({ "name": id(), "region": region, "since": since }) },
+            Call::Register {
+                supplier: id(),
+                body: json!({ "name": id(), "region": region, "since": since }),
+            },
             Call::Location {
                 supplier: id(),
                 body: json!({
@@ -214,7 +223,14 @@ pub(crate) fn batch(supplier: &str, listings: &[Listing]) -> Call {
 }
 
 /// A CloudEvent about an order; `kind` is the type without its prefix, `more` goes into its data.
-pub(crate) fn event(kind: &str, order: &str, at: Timestamp, supplier: &str, buyer: &str, more: Value) -> Value {
+pub(crate) fn event(
+    kind: &str,
+    order: &str,
+    at: Timestamp,
+    supplier: &str,
+    buyer: &str,
+    more: Value,
+) -> Value {
     let mut data = json!({ "supplier": supplier, "order": order, "buyer": buyer });
     if let (Some(data), Value::Object(more)) = (data.as_object_mut(), more) {
         data.extend(more);

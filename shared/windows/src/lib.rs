@@ -174,7 +174,9 @@ impl Windows {
         for window in 0..self.tails.len() {
             let begin_ms = now_ms - self.plan.windows_ms[window];
             while self.tails[window] < self.head {
-                let Some(entry) = self.entries.get(self.tails[window]).filter(|e| e.time_ms <= begin_ms).copied() else {
+                let Some(entry) =
+                    self.entries.get(self.tails[window]).filter(|e| e.time_ms <= begin_ms).copied()
+                else {
                     break;
                 };
                 self.each_tally(&entry, Some(window), Tally::evict);

@@ -21,11 +21,16 @@ fn oracle(plan: &Plan, accepted: &[Entry], now_ms: i64, measure: usize, window: 
         .iter()
         .filter(|e| e.time_ms > begin && e.time_ms <= now_ms && plan.measures[measure].counts(e))
         .collect();
-    let parties: std::collections::BTreeSet<u64> = inside.iter().map(|e| e.party).filter(|p| *p != 0).collect();
+    let parties: std::collections::BTreeSet<u64> =
+        inside.iter().map(|e| e.party).filter(|p| *p != 0).collect();
     (inside.len() as u64, inside.iter().map(|e| e.value).sum(), parties.len() as u64)
 }
 
-fn agree(plan: &Arc<Plan>, steps: &[(i64, i64, u8, u8, u64, i64)], restore_every: usize) -> Result<(), TestCaseError> {
+fn agree(
+    plan: &Arc<Plan>,
+    steps: &[(i64, i64, u8, u8, u64, i64)],
+    restore_every: usize,
+) -> Result<(), TestCaseError> {
     let mut windows = Windows::new(plan.clone());
     let (mut accepted, mut now_ms) = (Vec::new(), 10_000);
     for (index, (forward, offset, kind, flags, party, value)) in steps.iter().enumerate() {

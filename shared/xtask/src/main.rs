@@ -1,1 +1,144 @@
-fn main() {}
+//! `cargo xtask`: what contributors and CI run.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Everything CI checks: format, lints, schemas, dependencies, tests.
+    Test {
+        /// Leave out the tests that start and kill the real binary.
+        #[arg(long)]
+        fast: bool,
+    },
+    /// Write `schemas/` from the code.
+    Schemas {
+        /// Only say whether they differ.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().task {
+        Task::Test { fast } => test(fast),
+        Task::Schemas { check } => schemas(check),
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args).current_dir(root());
+    command
+}
+
+fn step(name: &str, mut command: Command) -> Result<()> {
+    println!("== {name}");
+    let status = command.status().with_context(|| format!("{name} could not be started"))?;
+    anyhow::ensure!(status.success(), "{name} failed");
+    Ok(())
+}
+
+fn test(fast: bool) -> Result<()> {
+    step("format", cargo(&["fmt", "--all", "--check"]))?;
+    step("lints", cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
+    println!("== schemas");
+    schemas(true)?;
+    let has_deny = cargo(&["deny", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if has_deny.is_ok_and(|status| status.success()) {
+        step("dependencies", cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"]))?;
+    } else {
+        println!("== dependencies: left out, cargo-deny is not installed (cargo install cargo-deny)");
+    }
+    let mut args = vec!["test", "--workspace", "--locked"];
+    if fast {
+        println!("== tests, without those that start and kill the real binary");
+        args.extend(["--", "--skip", "slow::"]);
+    } else {
+        println!("== tests");
+    }
+    run_tests(cargo(&args))
+}
+
+/// Runs cargo test, shows its output, and closes with the sum of its closing lines.
+fn run_tests(mut command: Command) -> Result<()> {
+    use std::io::BufRead as _;
+    let mut child = command.stdout(Stdio::piped()).spawn().context("cargo test could not be started")?;
+    let stdout = child.stdout.take().context("cargo test has no output")?;
+    let (mut passed, mut failed, mut ignored) = (0u64, 0u64, 0u64);
+    for line in std::io::BufReader::new(stdout).lines() {
+        let line = line?;
+        println!("{line}");
+        if let Some(counts) = line.strip_prefix("test result: ") {
+            let count = |what: &str| {
+                let words: Vec<&str> =
+                    counts.split([' ', ';', '.']).filter(|word| !word.is_empty()).collect();
+                let at = words.iter().position(|word| *word == what);
+                at.and_then(|at| words.get(at.checked_sub(1)?)?.parse::<u64>().ok()).unwrap_or(0)
+            };
+            passed += count("passed");
+            failed += count("failed");
+            ignored += count("ignored");
+        }
+    }
+    let status = child.wait()?;
+    println!("\n{passed} passed, {failed} failed, {ignored} skipped");
+    anyhow::ensure!(status.success(), "tests failed");
+    Ok(())
+}
+
+/// Every file of `schemas/` with what the code says it should hold.
+fn schema_files() -> Result<Vec<(String, String)>> {
+    let mut files = stockade_model::schemas::files();
+    let rule = serde_json::to_string_pretty(&stockade_rules::rule_schema())?;
+    files.push(("rules/rule.schema.json".to_owned(), rule + "\n"));
+    Ok(files)
+}
+
+fn schemas(check: bool) -> Result<()> {
+    let folder = root().join("schemas");
+    let mut differing = Vec::new();
+    for (name, text) in schema_files()? {
+        let path = folder.join(&name);
+        if std::fs::read_to_string(&path).ok().as_deref() == Some(text.as_str()) {
+            continue;
+        }
+        if check {
+            differing.push(name);
+        } else {
+            std::fs::create_dir_all(path.parent().context("a schema without a folder")?)?;
+            std::fs::write(&path, text)?;
+            println!("wrote schemas/{name}");
+        }
+    }
+    anyhow::ensure!(
+        differing.is_empty(),
+        "schemas differ from the code: {}; run `cargo xtask schemas`",
+        differing.join(", ")
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_schemas_in_the_repository_are_those_of_the_code() {
+        super::schemas(true).unwrap();
+    }
+}

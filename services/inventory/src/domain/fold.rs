@@ -4,8 +4,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use stockade_fold::{AnyTable, Fold, Input, Out, Table};
 use stockade_model::{
-    Change, Command, Decision, Level, ListingId, ListingPut, LocationPut, OrderEventKind, OrderId, Outcome, Payload, Row,
-    RowOutcome, RowStatus, Scope, StockChange, StockMode, SupplierId, SupplierProfile, Timestamp,
+    Change, Command, Decision, Level, ListingId, ListingPut, LocationPut, OrderEventKind, OrderId, Outcome,
+    Payload, Row, RowOutcome, RowStatus, Scope, StockChange, StockMode, SupplierId, SupplierProfile,
+    Timestamp,
     inventory::QUANTITY_MAX,
     time::{DAY_MS, HOUR_MS},
 };
@@ -127,7 +128,13 @@ impl Inventory {
         let id = input.envelope.id.clone();
         let key = command.idempotency_key.clone().unwrap_or_else(|| id.clone());
         let remembered_at = path(&command.supplier, &key);
-        let decided = |rows, retry| Effect::Decided { id, supplier: command.supplier.clone(), key: key.clone(), rows, retry };
+        let decided = |rows, retry| Effect::Decided {
+            id,
+            supplier: command.supplier.clone(),
+            key: key.clone(),
+            rows,
+            retry,
+        };
         if let Some(remembered) = self.outcomes.get(&remembered_at) {
             let same = remembered.body_hash == command.body_hash;
             out.effect(decided(same.then(|| Arc::new(remembered.rows.clone())), true));
@@ -141,7 +148,9 @@ impl Inventory {
                 let place = command.places.get(index).copied().unwrap_or(index);
                 match self.row(input, &command.supplier, row, out) {
                     Ok((status, available)) => RowOutcome::ok(place, row.subject(), status, available),
-                    Err((status, code, detail)) => RowOutcome::refused(place, row.subject(), status, code, detail),
+                    Err((status, code, detail)) => {
+                        RowOutcome::refused(place, row.subject(), status, code, detail)
+                    }
                 }
             })
             .collect();
@@ -170,16 +179,23 @@ impl Inventory {
 
     fn row(&mut self, input: &Input<'_>, id: &SupplierId, row: &Row, out: &mut Out<Effect>) -> Applied {
         let Some(supplier) = self.suppliers.get(id).filter(|supplier| supplier.profile.is_some()) else {
-            return Err(invalid("unknown_supplier", "the supplier is not registered; an operator registers it first"));
+            return Err(invalid(
+                "unknown_supplier",
+                "the supplier is not registered; an operator registers it first",
+            ));
         };
         let locked_out = supplier.level == Some(Level::Lockout);
         if locked_out && self.adds_supply(id, row) {
-            let detail = "the supplier is locked out: only reductions and withdrawals are taken; see /standing";
+            let detail =
+                "the supplier is locked out: only reductions and withdrawals are taken; see /standing";
             return Err(conflict("supplier_locked_out", detail));
         }
         match row {
             Row::Location(put) => {
-                self.suppliers.edit_or(id, Supplier::default).locations.insert(put.location.clone(), put.clone());
+                self.suppliers
+                    .edit_or(id, Supplier::default)
+                    .locations
+                    .insert(put.location.clone(), put.clone());
                 out.effect(Effect::Located { supplier: id.clone(), location: put.clone() });
                 self.offer_all_at(id, put, out);
                 Ok((RowStatus::Applied, None))
@@ -208,7 +224,10 @@ impl Inventory {
         match row {
             Row::Put(_) | Row::Location(_) | Row::Hold { .. } => true,
             Row::Stock(change) => {
-                let on_hand = self.listings.get(&path(id, change.listing.as_str())).map_or(0, |listing| listing.on_hand);
+                let on_hand = self
+                    .listings
+                    .get(&path(id, change.listing.as_str()))
+                    .map_or(0, |listing| listing.on_hand);
                 match change.mode {
                     StockMode::Set => change.quantity > on_hand,
                     StockMode::Adjust => change.quantity > 0,
@@ -219,12 +238,19 @@ impl Inventory {
     }
 
     fn known(&mut self, id: &SupplierId, listing: &ListingId) -> Result<&mut Listing, Refusal> {
-        let unknown = || invalid("unknown_listing", format!("{listing} does not exist; create it with PUT first"));
+        let unknown =
+            || invalid("unknown_listing", format!("{listing} does not exist; create it with PUT first"));
         self.listings.edit(&path(id, listing.as_str())).ok_or_else(unknown)
     }
 
     /// Marks a listing changed by this record, and tells buyers.
-    fn touched(&mut self, input: &Input<'_>, id: &SupplierId, listing: &str, out: &mut Out<Effect>) -> Applied {
+    fn touched(
+        &mut self,
+        input: &Input<'_>,
+        id: &SupplierId,
+        listing: &str,
+        out: &mut Out<Effect>,
+    ) -> Applied {
         let at = path(id, listing);
         if let Some(listing) = self.listings.edit(&at) {
             listing.version = input.offset;
@@ -234,10 +260,19 @@ impl Inventory {
         Ok((RowStatus::Applied, self.listings.get(&at).map(Listing::available)))
     }
 
-    fn put(&mut self, input: &Input<'_>, id: &SupplierId, put: &ListingPut, out: &mut Out<Effect>) -> Applied {
+    fn put(
+        &mut self,
+        input: &Input<'_>,
+        id: &SupplierId,
+        put: &ListingPut,
+        out: &mut Out<Effect>,
+    ) -> Applied {
         let located = self.suppliers.get(id).is_some_and(|s| s.locations.contains_key(&put.location));
         if !located {
-            let detail = format!("location {} does not exist; create it with PUT /locations/{} first", put.location, put.location);
+            let detail = format!(
+                "location {} does not exist; create it with PUT /locations/{} first",
+                put.location, put.location
+            );
             return Err(invalid("unknown_location", detail));
         }
         let at = path(id, put.listing.as_str());
@@ -268,7 +303,10 @@ impl Inventory {
             return Ok((status, Some(listing.available())));
         }
         if listing.sku != put.sku {
-            let detail = format!("listing {} is of {}; withdraw it and create another for {}", put.listing, listing.sku, put.sku);
+            let detail = format!(
+                "listing {} is of {}; withdraw it and create another for {}",
+                put.listing, listing.sku, put.sku
+            );
             return Err(conflict("sku_changed", detail));
         }
         listing.gtin = put.gtin;
@@ -287,7 +325,13 @@ impl Inventory {
         self.touched(input, id, put.listing.as_str(), out)
     }
 
-    fn stock(&mut self, input: &Input<'_>, id: &SupplierId, change: &StockChange, out: &mut Out<Effect>) -> Applied {
+    fn stock(
+        &mut self,
+        input: &Input<'_>,
+        id: &SupplierId,
+        change: &StockChange,
+        out: &mut Out<Effect>,
+    ) -> Applied {
         let listing = self.known(id, &change.listing)?;
         if let Some(status) = sequence(listing.stock_seq, change.source_seq) {
             return Ok((status, Some(listing.available())));
@@ -297,7 +341,10 @@ impl Inventory {
             StockMode::Adjust => listing.on_hand + change.quantity,
         };
         if !(0..=QUANTITY_MAX).contains(&on_hand) {
-            let detail = format!("on_hand is {} and would become {on_hand}, allowed is 0 to {QUANTITY_MAX}", listing.on_hand);
+            let detail = format!(
+                "on_hand is {} and would become {on_hand}, allowed is 0 to {QUANTITY_MAX}",
+                listing.on_hand
+            );
             return Err(conflict("stock_out_of_range", detail));
         }
         listing.on_hand = on_hand;
@@ -324,18 +371,31 @@ impl Inventory {
         let row = self.known(id, listing)?;
         // A withheld supplier's stock is simply not there for a buyer; why is nobody's business.
         if withheld || row.available() < quantity {
-            return Err(conflict("not_available", format!("fewer than {quantity} units of {listing} are available")));
+            return Err(conflict(
+                "not_available",
+                format!("fewer than {quantity} units of {listing} are available"),
+            ));
         }
         row.held += quantity;
-        let hold = Hold { supplier: id.clone(), listing: listing.clone(), quantity, expires_at, confirmed: false };
+        let hold =
+            Hold { supplier: id.clone(), listing: listing.clone(), quantity, expires_at, confirmed: false };
         self.due.insert((expires_at, Due::Hold(at.clone())));
         self.holds.insert(at, hold);
         self.touched(input, id, listing.as_str(), out)
     }
 
-    fn confirm(&mut self, input: &Input<'_>, id: &SupplierId, reservation: &OrderId, out: &mut Out<Effect>) -> Applied {
+    fn confirm(
+        &mut self,
+        input: &Input<'_>,
+        id: &SupplierId,
+        reservation: &OrderId,
+        out: &mut Out<Effect>,
+    ) -> Applied {
         let Some(hold) = self.holds.edit(&path(id, reservation.as_str())) else {
-            return Err(conflict("no_reservation", format!("reservation {reservation} does not exist or has lapsed")));
+            return Err(conflict(
+                "no_reservation",
+                format!("reservation {reservation} does not exist or has lapsed"),
+            ));
         };
         if hold.confirmed {
             return Ok((RowStatus::Replayed, None));
@@ -343,7 +403,8 @@ impl Inventory {
         hold.confirmed = true;
         let hold = hold.clone();
         // The order system's `placed` for the same order and listing finds the line here and does not commit twice.
-        let line = OrderLine { quantity: hold.quantity, placed: true, touched: input.time, ..OrderLine::default() };
+        let line =
+            OrderLine { quantity: hold.quantity, placed: true, touched: input.time, ..OrderLine::default() };
         self.order_line(&path(id, &format!("{reservation}/{}", hold.listing)), line);
         if let Ok(listing) = self.known(id, &hold.listing) {
             listing.held -= hold.quantity;
@@ -352,12 +413,21 @@ impl Inventory {
         self.touched(input, id, hold.listing.as_str(), out)
     }
 
-    fn release(&mut self, input: &Input<'_>, id: &SupplierId, reservation: &OrderId, out: &mut Out<Effect>) -> Applied {
+    fn release(
+        &mut self,
+        input: &Input<'_>,
+        id: &SupplierId,
+        reservation: &OrderId,
+        out: &mut Out<Effect>,
+    ) -> Applied {
         let at = path(id, reservation.as_str());
         match self.holds.get(&at) {
             None => return Ok((RowStatus::Replayed, None)),
             Some(hold) if hold.confirmed => {
-                return Err(conflict("already_confirmed", "a confirmed reservation is cancelled by the order system"));
+                return Err(conflict(
+                    "already_confirmed",
+                    "a confirmed reservation is cancelled by the order system",
+                ));
             }
             Some(_) => {}
         }
@@ -378,9 +448,13 @@ impl Inventory {
     /// One order's outcomes are accepted in any sequence: the line's facts decide what it commits and has taken.
     fn outcome(&mut self, input: &Input<'_>, outcome: &Outcome, out: &mut Out<Effect>) {
         let event = &outcome.event;
-        let concerns_stock =
-            matches!(event.kind, OrderEventKind::Placed | OrderEventKind::Shipped | OrderEventKind::Cancelled);
-        let (Some(order), Some(listing), true) = (&event.order, &event.listing, concerns_stock) else { return };
+        let concerns_stock = matches!(
+            event.kind,
+            OrderEventKind::Placed | OrderEventKind::Shipped | OrderEventKind::Cancelled
+        );
+        let (Some(order), Some(listing), true) = (&event.order, &event.listing, concerns_stock) else {
+            return;
+        };
         let at = path(&event.supplier, &format!("{order}/{listing}"));
         let before = self.orders.get(&at).copied().unwrap_or_default();
         let mut after = OrderLine { touched: input.time, ..before };
@@ -416,7 +490,8 @@ impl Inventory {
     fn offer_of(&self, at: &str) -> Option<Offer> {
         let listing = self.listings.get(at)?;
         let location = self.suppliers.get(&listing.supplier)?.locations.get(&listing.location)?;
-        let regions = if listing.regions.is_empty() { vec![location.region] } else { listing.regions.clone() };
+        let regions =
+            if listing.regions.is_empty() { vec![location.region] } else { listing.regions.clone() };
         Some(Offer {
             supplier: listing.supplier.clone(),
             listing: listing.listing.clone(),
@@ -467,7 +542,8 @@ impl Inventory {
     }
 
     fn forget_expired(&mut self, id: &SupplierId, now: Timestamp, out: &mut Out<Effect>) {
-        let expired = |s: &Supplier| s.remembered.front().is_some_and(|(at, _)| at.plus_ms(REMEMBERED_MS) <= now);
+        let expired =
+            |s: &Supplier| s.remembered.front().is_some_and(|(at, _)| at.plus_ms(REMEMBERED_MS) <= now);
         while self.suppliers.get(id).is_some_and(expired) {
             self.forget_oldest(id, out);
         }
@@ -485,8 +561,10 @@ impl Fold for Inventory {
             Payload::Decision(decision) => self.decision(decision),
             Payload::Control(record) => {
                 if let Change::Supplier { profile } = &record.change {
-                    self.suppliers.edit_or(&profile.supplier, Supplier::default).profile = Some(profile.clone());
-                    let cause = input.envelope.cause.as_ref().map(|cause| cause.id.clone()).unwrap_or_default();
+                    self.suppliers.edit_or(&profile.supplier, Supplier::default).profile =
+                        Some(profile.clone());
+                    let cause =
+                        input.envelope.cause.as_ref().map(|cause| cause.id.clone()).unwrap_or_default();
                     out.effect(Effect::Registered { profile: profile.clone(), cause });
                 }
             }
@@ -523,7 +601,10 @@ impl Fold for Inventory {
         effects.extend(offers.map(|offer| Effect::Offered(Box::new(offer))));
         let holds = self.holds.iter().filter(|(_, hold)| !hold.confirmed);
         self.due.extend(holds.map(|(at, hold)| (hold.expires_at, Due::Hold(at.clone()))));
-        let orders = self.orders.iter().map(|(at, line)| (line.touched.plus_ms(ORDER_KEPT_MS), Due::Order(at.clone())));
+        let orders = self
+            .orders
+            .iter()
+            .map(|(at, line)| (line.touched.plus_ms(ORDER_KEPT_MS), Due::Order(at.clone())));
         self.due.extend(orders);
     }
 }

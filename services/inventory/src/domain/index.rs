@@ -118,7 +118,8 @@ impl Index {
             }
         }
         let mut offers = self.by_sku.entry(offer.sku.clone()).or_default();
-        let held = offers.iter_mut().find(|held| held.number == offer.number && held.listing == offer.listing);
+        let held =
+            offers.iter_mut().find(|held| held.number == offer.number && held.listing == offer.listing);
         match held {
             Some(held) if held.version > offer.version => {}
             Some(held) => {
@@ -156,7 +157,9 @@ impl Index {
         let mut found = Vec::new();
         for sku in skus {
             let Some(offers) = self.by_sku.get(sku) else { continue };
-            let wanted = offers.iter().filter(|offer| query.wants(offer) && gtin.is_none_or(|gtin| offer.gtin == Some(gtin)));
+            let wanted = offers
+                .iter()
+                .filter(|offer| query.wants(offer) && gtin.is_none_or(|gtin| offer.gtin == Some(gtin)));
             let seen = wanted.filter_map(|offer| Some((visible(overlay, offer, query.region)?, offer)));
             let keyed = seen.map(|(dimmed, offer)| (query.key(offer, dimmed), offer));
             let rest = keyed.filter(|(key, _)| query.after.as_ref().is_none_or(|after| key > after));
@@ -170,11 +173,20 @@ impl Index {
     }
 
     /// The market for `sku` as seen by `except`: offers of others that buyers can see.
-    pub fn market(&self, sku: &Sku, currency: Currency, except: &SupplierId, overlay: &Overlay) -> Option<MarketSeen> {
+    pub fn market(
+        &self,
+        sku: &Sku,
+        currency: Currency,
+        except: &SupplierId,
+        overlay: &Overlay,
+    ) -> Option<MarketSeen> {
         let (mut prices, mut units) = (Vec::new(), Vec::new());
         let offers = self.by_sku.get(sku)?;
         let others = offers.iter().filter(|offer| {
-            offer.supplier != *except && !offer.withdrawn && offer.price.currency == currency && offer.available > 0
+            offer.supplier != *except
+                && !offer.withdrawn
+                && offer.price.currency == currency
+                && offer.available > 0
         });
         for offer in others.filter(|offer| visible(overlay, offer, None).is_some()).take(MARKET_OFFERS_MAX) {
             prices.push(offer.price.minor);
@@ -182,7 +194,11 @@ impl Index {
         }
         drop(offers);
         let count = prices.len() as u32;
-        Some(MarketSeen { median_minor: median(&mut prices)?, offers: count, median_units: median(&mut units)? })
+        Some(MarketSeen {
+            median_minor: median(&mut prices)?,
+            offers: count,
+            median_units: median(&mut units)?,
+        })
     }
 
     /// Listings held.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use stockade_model::{
-    Gtin, Level, ListingId, LocationId, LocationPut, Money, Region, RowOutcome, Sku, SupplierId, SupplierProfile, Timestamp,
+    Gtin, Level, ListingId, LocationId, LocationPut, Money, Region, RowOutcome, Sku, SupplierId,
+    SupplierProfile, Timestamp,
 };
 
 /// A supplier and its locations.

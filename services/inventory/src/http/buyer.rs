@@ -10,7 +10,8 @@ use axum::{
 };
 use serde_json::{Value, json};
 use stockade_model::{
-    Command, Currency, Gtin, ListingId, OrderId, Region, Row, RowOutcome, RowStatus, Sku, SupplierId, time::SECOND_MS,
+    Command, Currency, Gtin, ListingId, OrderId, Region, Row, RowOutcome, RowStatus, Sku, SupplierId,
+    time::SECOND_MS,
 };
 use stockade_runtime::{Caller, FieldError, Problem, Role, body, limits::Allowance};
 
@@ -96,13 +97,25 @@ fn near(fields: &mut Fields, near: Option<&str>, radius_km: Option<f64>) -> Opti
         (None, None) => return None,
         (Some(text), Some(_)) => text,
         _ => {
-            fields.require(false, "near", "near_and_radius", "near (latitude,longitude) and radius_km go together");
+            fields.require(
+                false,
+                "near",
+                "near_and_radius",
+                "near (latitude,longitude) and radius_km go together",
+            );
             return None;
         }
     };
-    let parsed = text.split_once(',').and_then(|(lat, lon)| Some((lat.trim().parse().ok()?, lon.trim().parse().ok()?)));
+    let parsed = text
+        .split_once(',')
+        .and_then(|(lat, lon)| Some((lat.trim().parse().ok()?, lon.trim().parse().ok()?)));
     let ok = parsed.filter(|(lat, lon): &(f64, f64)| lat.abs() <= 90.0 && lon.abs() <= 180.0);
-    fields.require(ok.is_some(), "near", "coordinate_range", "near is latitude,longitude in degrees, such as 52.5,13.4");
+    fields.require(
+        ok.is_some(),
+        "near",
+        "coordinate_range",
+        "near is latitude,longitude in degrees, such as 52.5,13.4",
+    );
     let radius = radius_km.filter(|radius| radius.is_finite() && *radius > 0.0);
     fields.require(radius.is_some(), "radius_km", "radius_range", "radius_km must be above 0");
     ok.zip(radius).map(|((lat, lon), radius)| (lat, lon, radius))
@@ -116,14 +129,29 @@ fn min_qty(fields: &mut Fields, at: &str, given: Option<i64>) -> i64 {
 
 fn limit(fields: &mut Fields, at: &str, given: Option<usize>) -> usize {
     let limit = given.unwrap_or(50);
-    fields.require((1..=LIMIT_MAX).contains(&limit), at, "limit_range", format!("limit must be 1 to {LIMIT_MAX}"));
+    fields.require(
+        (1..=LIMIT_MAX).contains(&limit),
+        at,
+        "limit_range",
+        format!("limit must be 1 to {LIMIT_MAX}"),
+    );
     limit
 }
 
 fn max_price(fields: &mut Fields, at: &str, given: Option<i64>, currency: Option<Currency>) {
-    fields.require(given.is_none_or(|most| most >= 0), at, "amount_range", "max_price must be 0 or more minor units");
+    fields.require(
+        given.is_none_or(|most| most >= 0),
+        at,
+        "amount_range",
+        "max_price must be 0 or more minor units",
+    );
     let known = given.is_none() || currency.is_some();
-    fields.require(known, "currency", "currency_required", "max_price is in minor units of a currency: give it too");
+    fields.require(
+        known,
+        "currency",
+        "currency_required",
+        "max_price is in minor units of a currency: give it too",
+    );
 }
 
 pub(crate) async fn availability(
@@ -133,13 +161,19 @@ pub(crate) async fn availability(
     query: Result<UrlQuery<AvailabilityQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let allowance = admit(&app, &caller, 1)?;
-    let UrlQuery(query) = query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_query", e.body_text()))?;
+    let UrlQuery(query) =
+        query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_query", e.body_text()))?;
     let mut fields = Fields::default();
     let good = asked(&mut fields, "", query.sku.as_deref(), query.gtin.as_deref());
     let currency = fields.check_some("currency", query.currency.as_deref().map(Currency::new));
     max_price(&mut fields, "max_price", query.max_price, currency);
     let after = query.cursor.as_deref().map(read_cursor);
-    fields.require(after != Some(None), "cursor", "bad_cursor", "send the cursor exactly as an answer handed it out");
+    fields.require(
+        after != Some(None),
+        "cursor",
+        "bad_cursor",
+        "send the cursor exactly as an answer handed it out",
+    );
     let wanted = Query {
         region: fields.check_some("region", query.region.as_deref().map(Region::new)),
         min_qty: min_qty(&mut fields, "min_qty", query.min_qty),
@@ -152,7 +186,8 @@ pub(crate) async fn availability(
         limit: limit(&mut fields, "limit", query.limit),
     };
     fields.into_problem()?;
-    let position = query.after_position.as_deref().or_else(|| headers.get(POSITION).and_then(|v| v.to_str().ok()));
+    let position =
+        query.after_position.as_deref().or_else(|| headers.get(POSITION).and_then(|v| v.to_str().ok()));
     if let Some(position) = position {
         await_position(&app, position).await?;
     }
@@ -178,7 +213,9 @@ pub(crate) async fn availability(
 fn next_query(query: &AvailabilityQuery, cursor: &str) -> String {
     let escape = |text: &str| text.replace('+', "%2B").replace(' ', "%20");
     let mut parts = Vec::new();
-    let mut add = |name: &str, value: Option<String>| parts.extend(value.map(|value| format!("{name}={}", escape(&value))));
+    let mut add = |name: &str, value: Option<String>| {
+        parts.extend(value.map(|value| format!("{name}={}", escape(&value))))
+    };
     add("sku", query.sku.clone());
     add("gtin", query.gtin.clone());
     add("region", query.region.clone());
@@ -324,10 +361,21 @@ pub(crate) async fn reserve(
     fields.require(fine, "/seconds", "hold_range", format!("seconds must be 1 to {HOLD_SECONDS_MAX}"));
     fields.into_problem()?;
     let Some((supplier, listing)) = supplier.zip(listing) else { return Err(Problem::invalid(Vec::new())) };
-    let gone = || Problem::new(StatusCode::CONFLICT, "not_available", "these units are not available; ask for alternatives");
+    let gone = || {
+        Problem::new(
+            StatusCode::CONFLICT,
+            "not_available",
+            "these units are not available; ask for alternatives",
+        )
+    };
     // Withheld is unavailable; why is nobody's business here.
     let offer = app.own_listing(&supplier, &listing).filter(|offer| {
-        let subject = stockade_quarantine::Subject { supplier: offer.number, region: None, sku: &offer.sku, listing: &offer.listing };
+        let subject = stockade_quarantine::Subject {
+            supplier: offer.number,
+            region: None,
+            sku: &offer.sku,
+            listing: &offer.listing,
+        };
         !app.overlay.level(subject).is_some_and(|level| level.withholds())
     });
     if offer.is_none() {
@@ -339,8 +387,13 @@ pub(crate) async fn reserve(
         Some(key) => body_hash(&[b"reservation", caller.0.id.as_bytes(), key.as_bytes()])[..12].to_owned(),
         None => app.fresh_id(),
     };
-    let reservation = OrderId::new(&format!("{supplier}::{name}"))
-        .map_err(|_| Problem::invalid(vec![FieldError::new("/supplier", "id_length", "this supplier's id is too long to reserve from")]))?;
+    let reservation = OrderId::new(&format!("{supplier}::{name}")).map_err(|_| {
+        Problem::invalid(vec![FieldError::new(
+            "/supplier",
+            "id_length",
+            "this supplier's id is too long to reserve from",
+        )])
+    })?;
     let row = Row::Hold { reservation: reservation.clone(), listing, quantity, expires_at };
     let body = json!({ "reservation": reservation, "expires_at": expires_at, "quantity": quantity });
     let outcome = act(&app, &headers, supplier, row).await?;
@@ -354,9 +407,16 @@ pub(crate) async fn reserve(
 async fn act(app: &App, headers: &HeaderMap, supplier: SupplierId, row: Row) -> Result<RowOutcome, Problem> {
     let body_hash = body_hash(&[row.subject().as_bytes()]);
     let command = Command { supplier, idempotency_key: None, body_hash, rows: vec![row], places: Vec::new() };
-    let pending = || Problem::unavailable("pending", "it is durable and being decided; ask again with the same Idempotency-Key");
+    let pending = || {
+        Problem::unavailable(
+            "pending",
+            "it is durable and being decided; ask again with the same Idempotency-Key",
+        )
+    };
     match app.submit(command, traceparent(headers)).await? {
-        Submitted::Decided { decided, .. } => decided.rows.and_then(|rows| rows.first().cloned()).ok_or_else(pending),
+        Submitted::Decided { decided, .. } => {
+            decided.rows.and_then(|rows| rows.first().cloned()).ok_or_else(pending)
+        }
         Submitted::Pending { at, .. } => Err(pending().with_header(POSITION, token(at))),
     }
 }
@@ -372,7 +432,8 @@ pub(crate) async fn confirm(
     Path(reservation): Path<String>,
 ) -> Result<Response, Problem> {
     admit(&app, &caller, 1)?;
-    let (supplier, reservation) = reservation.strip_suffix(":confirm").and_then(split).ok_or_else(no_reservation)?;
+    let (supplier, reservation) =
+        reservation.strip_suffix(":confirm").and_then(split).ok_or_else(no_reservation)?;
     let body = json!({ "reservation": reservation, "state": "confirmed" });
     let outcome = act(&app, &headers, supplier, Row::Confirm { reservation }).await?;
     match outcome.status {
@@ -392,6 +453,10 @@ pub(crate) async fn release(
     let outcome = act(&app, &headers, supplier, Row::ReleaseHold { reservation }).await?;
     match outcome.status {
         RowStatus::Applied | RowStatus::Replayed => Ok(StatusCode::NO_CONTENT.into_response()),
-        _ => Err(Problem::new(StatusCode::CONFLICT, "already_confirmed", "a confirmed reservation is cancelled by the order system")),
+        _ => Err(Problem::new(
+            StatusCode::CONFLICT,
+            "already_confirmed",
+            "a confirmed reservation is cancelled by the order system",
+        )),
     }
 }

@@ -11,8 +11,8 @@ use axum::{
 use serde_json::{Value, json, value::RawValue};
 use stockade_log::Ack;
 use stockade_model::{
-    BuyerId, Currency, Envelope, EventId, Invalid, ListingId, Money, OrderEvent, OrderEventKind, OrderId, OutcomeCause, Payload, Sku,
-    SupplierId, Timestamp, Topic,
+    BuyerId, Currency, Envelope, EventId, Invalid, ListingId, Money, OrderEvent, OrderEventKind, OrderId,
+    OutcomeCause, Payload, Sku, SupplierId, Timestamp, Topic,
     inventory::QUANTITY_MAX,
     time::{DAY_MS, SECOND_MS},
 };
@@ -64,7 +64,11 @@ struct Data {
 /// Reads and checks one CloudEvent as of `now`.
 pub fn event_from_cloudevent(text: &[u8], now: Timestamp) -> Result<OrderEvent, EventError> {
     let problem = |problem: Problem| {
-        if problem.errors.is_empty() { vec![FieldError::new("", problem.code, problem.detail)] } else { problem.errors }
+        if problem.errors.is_empty() {
+            vec![FieldError::new("", problem.code, problem.detail)]
+        } else {
+            problem.errors
+        }
     };
     let event: CloudEvent = body::parse(text).map_err(problem)?;
     let data: Data = serde_json::to_vec(&event.data).map_err(|_| Vec::new()).and_then(|text| {
@@ -81,7 +85,12 @@ pub fn event_from_cloudevent(text: &[u8], now: Timestamp) -> Result<OrderEvent, 
     let kind = OrderEventKind::from_event_type(&event.kind);
     if kind.is_none() {
         let known: Vec<&str> = OrderEventKind::ALL.iter().map(|kind| kind.event_type()).collect();
-        fields.require(false, "/type", "unknown_event_type", format!("{} is none of {}", event.kind, known.join(", ")));
+        fields.require(
+            false,
+            "/type",
+            "unknown_event_type",
+            format!("{} is none of {}", event.kind, known.join(", ")),
+        );
     }
     let time = match event.time.as_deref() {
         None => Some(now),
@@ -90,17 +99,29 @@ pub fn event_from_cloudevent(text: &[u8], now: Timestamp) -> Result<OrderEvent, 
     let id = fields.check("/id", EventId::new(&event.id));
     let checked = data.check(&mut fields, kind);
     let built = id.zip(kind).zip(time).zip(checked);
-    let event = built.map(|(((id, kind), time), partial)| OrderEvent { id, source: event.source, kind, time, ..partial });
+    let event = built.map(|(((id, kind), time), partial)| OrderEvent {
+        id,
+        source: event.source,
+        kind,
+        time,
+        ..partial
+    });
     fields.finish(event)
 }
 
 fn within(time: Timestamp, now: Timestamp) -> Result<Timestamp, Invalid> {
     let ahead_ms = time.ms() - now.ms();
     if ahead_ms > FUTURE_MS {
-        return Err(Invalid::new("time_in_future", format!("{time} is more than 5 minutes ahead of {now}; check the clock")));
+        return Err(Invalid::new(
+            "time_in_future",
+            format!("{time} is more than 5 minutes ahead of {now}; check the clock"),
+        ));
     }
     if ahead_ms < -PAST_MS {
-        return Err(Invalid::new("time_too_old", format!("{time} is more than 90 days before {now}; use `stockade replay` for history")));
+        return Err(Invalid::new(
+            "time_too_old",
+            format!("{time} is more than 90 days before {now}; use `stockade replay` for history"),
+        ));
     }
     Ok(time)
 }
@@ -115,13 +136,21 @@ impl Data {
         let sku = fields.check_some("/data/sku", self.sku.as_deref().map(Sku::new));
         let amount = fields.check_some(
             "/data/amount",
-            self.amount.map(|price| Currency::new(&price.currency).and_then(|currency| Money::new(price.minor, currency))),
+            self.amount.map(|price| {
+                Currency::new(&price.currency).and_then(|currency| Money::new(price.minor, currency))
+            }),
         );
         let units = self.quantity.is_none_or(|units| (1..=QUANTITY_MAX).contains(&units));
-        fields.require(units, "/data/quantity", "quantity_range", format!("quantity must be 1 to {QUANTITY_MAX}"));
+        fields.require(
+            units,
+            "/data/quantity",
+            "quantity_range",
+            format!("quantity must be 1 to {QUANTITY_MAX}"),
+        );
         let of_order = kind.is_none_or(OrderEventKind::is_account) || self.order.is_some();
         fields.require(of_order, "/data/order", "missing_field", "an order outcome names its order");
-        let rated = kind != Some(OrderEventKind::Reviewed) || self.rating.is_some_and(|rating| (1..=5).contains(&rating));
+        let rated = kind != Some(OrderEventKind::Reviewed)
+            || self.rating.is_some_and(|rating| (1..=5).contains(&rating));
         fields.require(rated, "/data/rating", "rating_range", "a review has a rating from 1 to 5");
         let caused = kind != Some(OrderEventKind::Cancelled) || self.cause.is_some();
         let causes = "a cancellation says whose doing it is: supplier, buyer, carrier, platform or unknown";
@@ -155,7 +184,8 @@ pub(crate) async fn receive(
 ) -> Result<Response, Problem> {
     caller.must("order_system", |role| *role == Role::OrderSystem)?;
     let batch = text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-    let raw: Vec<&RawValue> = if batch { body::parse_borrowed(&text)? } else { vec![body::parse_borrowed(&text)?] };
+    let raw: Vec<&RawValue> =
+        if batch { body::parse_borrowed(&text)? } else { vec![body::parse_borrowed(&text)?] };
     if raw.is_empty() || raw.len() > EVENTS_MAX {
         let detail = format!("send 1 to {EVENTS_MAX} events, got {}; split the batch", raw.len());
         return Err(Problem::invalid(vec![FieldError::new("", "batch_size", detail)]));

@@ -24,7 +24,10 @@ use crate::app::App;
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/suppliers/{supplier}", get(supplier::get).put(supplier::register))
-        .route("/v1/suppliers/{supplier}/locations/{location}", get(supplier::get_location).put(supplier::put_location))
+        .route(
+            "/v1/suppliers/{supplier}/locations/{location}",
+            get(supplier::get_location).put(supplier::put_location),
+        )
         .route(
             "/v1/suppliers/{supplier}/listings/{listing}",
             get(supplier::get_listing).put(supplier::put_listing).delete(supplier::withdraw),

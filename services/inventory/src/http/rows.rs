@@ -1,8 +1,8 @@
 //! Rows as callers write them, and what they become when they are right.
 
 use stockade_model::{
-    Currency, Gln, Gtin, Invalid, ListingId, ListingPut, LocationId, LocationPut, Money, Region, Row, Sku, StockChange,
-    StockMode, inventory::QUANTITY_MAX,
+    Currency, Gln, Gtin, Invalid, ListingId, ListingPut, LocationId, LocationPut, Money, Region, Row, Sku,
+    StockChange, StockMode, inventory::QUANTITY_MAX,
 };
 use stockade_runtime::FieldError;
 
@@ -82,7 +82,9 @@ impl RowBody {
                 let body = PutBody { sku, gtin, location, price, regions, on_hand, source_seq };
                 body.row(&listing)
             }
-            RowBody::Stock { listing, set, adjust, source_seq } => StockBody { set, adjust, source_seq }.row(&listing),
+            RowBody::Stock { listing, set, adjust, source_seq } => {
+                StockBody { set, adjust, source_seq }.row(&listing)
+            }
             RowBody::Withdraw { listing, source_seq } => {
                 let mut fields = Fields::default();
                 let listing = fields.check("/listing", ListingId::new(&listing));
@@ -92,7 +94,9 @@ impl RowBody {
     }
     pub(crate) fn subject(&self) -> &str {
         match self {
-            RowBody::Put { listing, .. } | RowBody::Stock { listing, .. } | RowBody::Withdraw { listing, .. } => listing,
+            RowBody::Put { listing, .. }
+            | RowBody::Stock { listing, .. }
+            | RowBody::Withdraw { listing, .. } => listing,
         }
     }
 }
@@ -100,7 +104,8 @@ impl RowBody {
 impl PutBody {
     pub(crate) fn row(self, listing: &str) -> Result<Row, Vec<FieldError>> {
         let price = (self.price.minor, self.price.currency.as_str());
-        let mut put = listing_put(listing, &self.sku, self.gtin.as_deref(), &self.location, price, self.on_hand);
+        let mut put =
+            listing_put(listing, &self.sku, self.gtin.as_deref(), &self.location, price, self.on_hand);
         let mut fields = Fields::default();
         let regions: Vec<Option<Region>> = self
             .regions
@@ -141,17 +146,18 @@ pub fn listing_put(
     let currency = fields.check("/price/currency", Currency::new(currency));
     let price = currency.and_then(|currency| fields.check("/price/minor", Money::new(minor, currency)));
     fields.check_some("/on_hand", on_hand.map(quantity));
-    let put = listing.zip(sku).zip(location).zip(price).map(|(((listing, sku), location), price)| ListingPut {
-        listing,
-        sku,
-        gtin,
-        location,
-        price,
-        regions: Vec::new(),
-        on_hand,
-        source_seq: None,
-        market: None,
-    });
+    let put =
+        listing.zip(sku).zip(location).zip(price).map(|(((listing, sku), location), price)| ListingPut {
+            listing,
+            sku,
+            gtin,
+            location,
+            price,
+            regions: Vec::new(),
+            on_hand,
+            source_seq: None,
+            market: None,
+        });
     fields.finish(put)
 }
 
@@ -172,7 +178,11 @@ impl StockBody {
 }
 
 /// Checks a stock change.
-pub fn stock_change(listing: &str, set: Option<i64>, adjust: Option<i64>) -> Result<StockChange, Vec<FieldError>> {
+pub fn stock_change(
+    listing: &str,
+    set: Option<i64>,
+    adjust: Option<i64>,
+) -> Result<StockChange, Vec<FieldError>> {
     let mut fields = Fields::default();
     let listing = fields.check("/listing", ListingId::new(listing));
     let change = match (set, adjust) {
@@ -205,9 +215,24 @@ impl LocationBody {
         let gln = fields.check_some("/gln", self.gln.as_deref().map(Gln::new));
         let region = fields.check("/region", Region::new(&self.region));
         let within = |value: f64, most: f64| value.is_finite() && value.abs() <= most;
-        fields.require(within(self.latitude, 90.0), "/latitude", "coordinate_range", "latitude must be -90 to 90");
-        fields.require(within(self.longitude, 180.0), "/longitude", "coordinate_range", "longitude must be -180 to 180");
-        fields.require(self.handling_days <= 365, "/handling_days", "handling_range", "handling_days must be 0 to 365");
+        fields.require(
+            within(self.latitude, 90.0),
+            "/latitude",
+            "coordinate_range",
+            "latitude must be -90 to 90",
+        );
+        fields.require(
+            within(self.longitude, 180.0),
+            "/longitude",
+            "coordinate_range",
+            "longitude must be -180 to 180",
+        );
+        fields.require(
+            self.handling_days <= 365,
+            "/handling_days",
+            "handling_range",
+            "handling_days must be 0 to 365",
+        );
         let put = location.zip(region).map(|(location, region)| {
             let (latitude, longitude, handling_days) = (self.latitude, self.longitude, self.handling_days);
             Row::Location(LocationPut { location, gln, latitude, longitude, region, handling_days })

@@ -11,8 +11,8 @@ use axum::{
 use serde_json::{json, value::RawValue};
 use sha2::Digest as _;
 use stockade_model::{
-    Change, Command, ControlRecord, Invalid, Level, ListingId, LocationId, Payload, Region, Row, RowOutcome, RowStatus,
-    SupplierId, SupplierProfile, Timestamp, inventory::ROWS_MAX,
+    Change, Command, ControlRecord, Invalid, Level, ListingId, LocationId, Payload, Region, Row, RowOutcome,
+    RowStatus, SupplierId, SupplierProfile, Timestamp, inventory::ROWS_MAX,
 };
 use stockade_runtime::{Caller, FieldError, Problem, Role, body, limits::Allowance};
 
@@ -31,7 +31,8 @@ fn supplier_id(text: &str) -> Result<SupplierId, Problem> {
 }
 
 pub(crate) fn unknown_supplier(id: &SupplierId) -> Problem {
-    let detail = format!("supplier {id} is not registered; an operator registers it with PUT /v1/suppliers/{id}");
+    let detail =
+        format!("supplier {id} is not registered; an operator registers it with PUT /v1/suppliers/{id}");
     Problem::new(StatusCode::NOT_FOUND, "unknown_supplier", detail)
 }
 
@@ -46,7 +47,9 @@ fn admit(app: &App, caller: &Caller, id: &SupplierId, units: usize) -> Result<Op
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let bad = |detail: String| Problem::invalid(vec![FieldError::new("Idempotency-Key", "bad_idempotency_key", detail)]);
+    let bad = |detail: String| {
+        Problem::invalid(vec![FieldError::new("Idempotency-Key", "bad_idempotency_key", detail)])
+    };
     let text = value.to_str().map_err(|_| bad("it must be visible ASCII".to_owned()))?;
     if text.is_empty() || text.len() > KEY_BYTES_MAX || text.contains('/') {
         return Err(bad(format!("it must be 1 to {KEY_BYTES_MAX} characters without '/'")));
@@ -64,7 +67,11 @@ pub(crate) fn body_hash(parts: &[&[u8]]) -> String {
 }
 
 pub(crate) fn traceparent(headers: &HeaderMap) -> Option<String> {
-    headers.get("traceparent").and_then(|value| value.to_str().ok()).filter(|text| text.len() <= 128).map(str::to_owned)
+    headers
+        .get("traceparent")
+        .and_then(|value| value.to_str().ok())
+        .filter(|text| text.len() <= 128)
+        .map(str::to_owned)
 }
 
 /// A request whose rows have been checked.
@@ -96,7 +103,10 @@ impl Request<'_> {
             Submitted::Decided { id, decided, at } => {
                 let rows = rows_of(&decided)?;
                 let Some(outcome) = rows.first() else {
-                    return Err(Problem::unavailable("no_outcome", "the request left no outcome; look it up and retry"));
+                    return Err(Problem::unavailable(
+                        "no_outcome",
+                        "the request left no outcome; look it up and retry",
+                    ));
                 };
                 let mut response = match outcome.status {
                     RowStatus::Conflict | RowStatus::Invalid => refused(outcome).into_response(),
@@ -111,7 +121,9 @@ impl Request<'_> {
 
     fn pending(&self, key: &str, at: (u32, u64)) -> Response {
         let link = format!("/v1/suppliers/{}/operations/{key}", self.supplier);
-        let body = Json(json!({ "operation": link, "detail": "it is durable and will be decided; follow the link" }));
+        let body = Json(
+            json!({ "operation": link, "detail": "it is durable and will be decided; follow the link" }),
+        );
         let mut response = (StatusCode::ACCEPTED, body).into_response();
         if let Ok(value) = HeaderValue::from_str(&link) {
             response.headers_mut().insert(header::LOCATION, value);
@@ -195,17 +207,26 @@ pub(crate) async fn register(
     fields.into_problem()?;
     let Some(region) = region else { return Err(Problem::invalid(Vec::new())) };
     let profile = SupplierProfile { supplier: supplier.clone(), name, region, since, class };
-    let record = ControlRecord { actor: caller.0.id.clone(), change: Change::Supplier { profile: profile.clone() } };
+    let record =
+        ControlRecord { actor: caller.0.id.clone(), change: Change::Supplier { profile: profile.clone() } };
     let done = app.register(&app.fresh_id(), &Payload::Control(record)).await?;
     let status = if done { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(profile)).into_response())
 }
 
 fn own_or_staff(caller: &Caller, supplier: &SupplierId) -> Result<(), Problem> {
-    if matches!(caller.0.role, Role::Operator | Role::Analyst) { Ok(()) } else { caller.must_be_supplier(supplier) }
+    if matches!(caller.0.role, Role::Operator | Role::Analyst) {
+        Ok(())
+    } else {
+        caller.must_be_supplier(supplier)
+    }
 }
 
-pub(crate) async fn get(State(app): State<Arc<App>>, caller: Caller, Path(supplier): Path<String>) -> Result<Response, Problem> {
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(supplier): Path<String>,
+) -> Result<Response, Problem> {
     let supplier = supplier_id(&supplier)?;
     own_or_staff(&caller, &supplier)?;
     app.limits.take("staff", &caller.0.id, 1)?;
@@ -224,7 +245,9 @@ pub(crate) async fn get_location(
     app.limits.take("staff", &caller.0.id, 1)?;
     let view = app.supplier(&supplier).ok_or_else(|| unknown_supplier(&supplier))?;
     let found = LocationId::new(&location).ok().and_then(|id| view.locations.get(&id).cloned());
-    let missing = || Problem::new(StatusCode::NOT_FOUND, "unknown_location", format!("there is no location {location}"));
+    let missing = || {
+        Problem::new(StatusCode::NOT_FOUND, "unknown_location", format!("there is no location {location}"))
+    };
     found.map(|location| Json(location).into_response()).ok_or_else(missing)
 }
 
@@ -250,7 +273,8 @@ pub(crate) async fn get_listing(
     let supplier = supplier_id(&supplier)?;
     own_or_staff(&caller, &supplier)?;
     app.limits.take("staff", &caller.0.id, 1)?;
-    let missing = || Problem::new(StatusCode::NOT_FOUND, "unknown_listing", format!("there is no listing {listing}"));
+    let missing =
+        || Problem::new(StatusCode::NOT_FOUND, "unknown_listing", format!("there is no listing {listing}"));
     let id = ListingId::new(&listing).map_err(|_| missing())?;
     let offer = app.own_listing(&supplier, &id).ok_or_else(missing)?;
     let body = json!({
@@ -334,7 +358,8 @@ pub(crate) async fn batch(
                 places.push(index);
             }
             Err((subject, error)) => {
-                let mut outcome = RowOutcome::refused(index, &subject, RowStatus::Invalid, &error.code, error.detail);
+                let mut outcome =
+                    RowOutcome::refused(index, &subject, RowStatus::Invalid, &error.code, error.detail);
                 outcome.field = Some(error.field);
                 outcomes.push(outcome);
             }
@@ -395,7 +420,8 @@ pub(crate) async fn operation(
         Some(rows) => Ok(batch_answer(&rows)),
         None => {
             let detail = "there is no outcome under this key: it is still being decided, or older than 24 h";
-            Err(Problem::new(StatusCode::NOT_FOUND, "no_outcome_yet", detail).with_header(header::RETRY_AFTER, "1"))
+            Err(Problem::new(StatusCode::NOT_FOUND, "no_outcome_yet", detail)
+                .with_header(header::RETRY_AFTER, "1"))
         }
     }
 }

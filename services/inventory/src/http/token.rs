@@ -37,6 +37,11 @@ pub(crate) async fn await_position(app: &App, text: &str) -> Result<(), Problem>
             app.board.wait("inventory", lane, offset + 1).await;
         }
     };
-    let late = |_| Problem::unavailable("position_not_reached", "this replica has not caught up with that write yet; ask again");
+    let late = |_| {
+        Problem::unavailable(
+            "position_not_reached",
+            "this replica has not caught up with that write yet; ask again",
+        )
+    };
     tokio::time::timeout(app.deadline, passed).await.map_err(late)
 }

@@ -30,7 +30,9 @@ impl Court {
         let mut actions = Vec::new();
         for output in self.host.apply(&record, &mut self.effects) {
             if output.topic == Topic::LockoutDecisions.name() {
-                let Ok(Payload::Decision(decision)) = Payload::decode("stockade.lockout.decision", &output.value) else {
+                let Ok(Payload::Decision(decision)) =
+                    Payload::decode("stockade.lockout.decision", &output.value)
+                else {
                     panic!("the arbiter writes decisions");
                 };
                 let header = output.headers.iter().find(|(n, _)| *n == "stockade_position").unwrap();
@@ -59,8 +61,12 @@ impl Court {
         self.hear(at_ms, &Payload::Proposal(proposal))
     }
     fn release(&mut self, at_ms: i64) -> Vec<Action> {
-        let proposal =
-            Proposal::Release { supplier: acme(), restriction: None, actor: "ann".to_owned(), reason: "checked".to_owned() };
+        let proposal = Proposal::Release {
+            supplier: acme(),
+            restriction: None,
+            actor: "ann".to_owned(),
+            reason: "checked".to_owned(),
+        };
         self.hear(at_ms, &Payload::Proposal(proposal))
     }
     fn override_(&mut self, at_ms: i64, deny: Option<Level>, until_ms: i64) -> Vec<Action> {
@@ -124,7 +130,11 @@ fn a_release_restores_at_once_and_mutes_its_rule_until_the_evidence_grows() {
     court.release(50);
     assert_eq!(court.rule(60, "a", Quarantine, Scope::Supplier, 6.0), [Imposed], "the evidence has grown");
     court.release(70);
-    assert_eq!(court.rule(70 + MUTE_MS, "a", Quarantine, Scope::Supplier, 6.0), [Imposed], "seven days have passed");
+    assert_eq!(
+        court.rule(70 + MUTE_MS, "a", Quarantine, Scope::Supplier, 6.0),
+        [Imposed],
+        "seven days have passed"
+    );
     assert_eq!(court.release(80), [Released]);
     assert_eq!(court.release(90), []);
     let refused = ArbiterEffect::Disposed { id: "p-9".to_owned(), refused: Some("nothing_in_force") };

@@ -92,9 +92,15 @@ async fn demo(args: &Args) -> Result<()> {
     let keys = Keys::make(&keys, &world, args.duration)?;
     if !args.json {
         println!("Stockade is at http://{server} with a fresh marketplace. While it runs, try, as a buyer:");
-        println!("  curl -s -H 'Authorization: Bearer {}' 'http://{server}/v1/availability?sku=SKU-00042'", keys.buyer);
+        println!(
+            "  curl -s -H 'Authorization: Bearer {}' 'http://{server}/v1/availability?sku=SKU-00042'",
+            keys.buyer
+        );
         println!("and, as an analyst:");
-        println!("  curl -s -H 'Authorization: Bearer {}' 'http://{server}/v1/decisions?limit=5'", keys.analyst);
+        println!(
+            "  curl -s -H 'Authorization: Bearer {}' 'http://{server}/v1/decisions?limit=5'",
+            keys.analyst
+        );
         println!();
     }
     let mut play = Play::new(server, world, keys, records, Duration::from_secs(args.duration), args.seed);
@@ -115,7 +121,8 @@ impl Keys {
         let everyone = world.honest.iter().chain(world.attackers.iter().map(|(s, _)| s)).chain(&newcomers);
         for supplier in everyone {
             let id = stockade_model::SupplierId::new(&supplier.id)?;
-            suppliers.insert(supplier.id.clone(), ring.create(&supplier.id, Role::Supplier { supplier: id })?);
+            suppliers
+                .insert(supplier.id.clone(), ring.create(&supplier.id, Role::Supplier { supplier: id })?);
         }
         Ok(Self {
             suppliers,

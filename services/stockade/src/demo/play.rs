@@ -66,7 +66,10 @@ impl Records {
             cause: envelope.cause.as_ref().map(|cause| cause.id.clone()),
             at: Instant::now(),
             withheld: decision.in_force.iter().any(|r| r.level.withholds()),
-            rule: restriction.and_then(|r| r.rule.as_ref()).map(|rule| rule.id.to_string()).unwrap_or_default(),
+            rule: restriction
+                .and_then(|r| r.rule.as_ref())
+                .map(|rule| rule.id.to_string())
+                .unwrap_or_default(),
         });
     }
     fn sent(&self, id: &str, at: Instant) {
@@ -80,7 +83,9 @@ impl Records {
         let sent = self.sent.lock();
         let mut seen = HashSet::new();
         let decided = self.decided.lock();
-        let first = decided.iter().filter(|d| d.withheld && suppliers.contains(&d.supplier) && seen.insert(&d.supplier));
+        let first = decided
+            .iter()
+            .filter(|d| d.withheld && suppliers.contains(&d.supplier) && seen.insert(&d.supplier));
         first.filter_map(|d| Some(d.at - *sent.get(d.cause.as_ref()?)?)).collect()
     }
 }
@@ -113,7 +118,14 @@ pub(super) struct Play {
 }
 
 impl Play {
-    pub(super) fn new(server: SocketAddr, world: World, keys: Keys, records: Arc<Records>, duration: Duration, seed: u64) -> Self {
+    pub(super) fn new(
+        server: SocketAddr,
+        world: World,
+        keys: Keys,
+        records: Arc<Records>,
+        duration: Duration,
+        seed: u64,
+    ) -> Self {
         let client = Arc::new(Client::new(server));
         Self { client, world, keys: Arc::new(keys), records, duration, seed, newcomers: Vec::new() }
     }
@@ -123,11 +135,13 @@ impl Play {
         let (newcomers, honest_actions) = stockade_simulator::special(&self.world, span_ms);
         self.newcomers = newcomers.iter().map(|s| s.id.clone()).collect();
 
-        let everyone = self.world.honest.iter().chain(self.world.attackers.iter().map(|(s, _)| s)).chain(&newcomers);
+        let everyone =
+            self.world.honest.iter().chain(self.world.attackers.iter().map(|(s, _)| s)).chain(&newcomers);
         let entries: Vec<Vec<Call>> = everyone.map(|supplier| self.world.entry(supplier)).collect();
         self.set_up("suppliers enter", entries).await?;
         let past = self.world.past();
-        let chunks: Vec<Vec<Call>> = past.chunks(500).map(|chunk| vec![Call::Event(Value::from(chunk.to_vec()))]).collect();
+        let chunks: Vec<Vec<Call>> =
+            past.chunks(500).map(|chunk| vec![Call::Event(Value::from(chunk.to_vec()))]).collect();
         // The past is sent in order, as an order system would.
         self.set_up_in_order("60 days of orders", chunks).await?;
         self.live(honest_actions).await
@@ -178,8 +192,23 @@ impl Play {
         let begin = Instant::now();
         let failed = Arc::new(AtomicU64::new(0));
         let mut tasks = tokio::task::JoinSet::new();
-        tasks.spawn(ask(self.client.clone(), self.keys.clone(), self.world.clone(), buyers.clone(), begin, self.duration, self.seed));
-        tasks.spawn(act(self.client.clone(), self.keys.clone(), self.records.clone(), honest, begin, failed.clone()));
+        tasks.spawn(ask(
+            self.client.clone(),
+            self.keys.clone(),
+            self.world.clone(),
+            buyers.clone(),
+            begin,
+            self.duration,
+            self.seed,
+        ));
+        tasks.spawn(act(
+            self.client.clone(),
+            self.keys.clone(),
+            self.records.clone(),
+            honest,
+            begin,
+            failed.clone(),
+        ));
 
         let attack_at = begin + self.duration / 3;
         for attack in self.attacks() {
@@ -192,7 +221,14 @@ impl Play {
                 failed.clone(),
             ));
         }
-        let watch = tokio::spawn(watch(self.records.clone(), buyers.clone(), self.attackers(), begin, attack_at, self.duration));
+        let watch = tokio::spawn(watch(
+            self.records.clone(),
+            buyers.clone(),
+            self.attackers(),
+            begin,
+            attack_at,
+            self.duration,
+        ));
         while let Some(done) = tasks.join_next().await {
             done?;
         }
@@ -213,7 +249,8 @@ impl Play {
     /// Asks, as a buyer, for every good that withheld attackers list.
     async fn visible_offers_of_withheld(&self) -> Result<usize> {
         let withheld: HashSet<String> = {
-            let now: HashMap<String, bool> = self.records.all().into_iter().map(|d| (d.supplier, d.withheld)).collect();
+            let now: HashMap<String, bool> =
+                self.records.all().into_iter().map(|d| (d.supplier, d.withheld)).collect();
             now.into_iter().filter(|(_, withheld)| *withheld).map(|(supplier, _)| supplier).collect()
         };
         let mut goods = HashSet::new();
@@ -228,7 +265,8 @@ impl Play {
         let mut visible = 0;
         for good in goods {
             let path = format!("/v1/availability?sku={good}&limit=500");
-            let answer = self.client.send(Method::GET, &path, &self.keys.buyer, Bytes::new()).await?.json()?;
+            let answer =
+                self.client.send(Method::GET, &path, &self.keys.buyer, Bytes::new()).await?.json()?;
             let offers = answer["offers"].as_array().context("an answer without offers")?;
             let hidden = |offer: &&Value| offer["supplier"].as_str().is_some_and(|id| withheld.contains(id));
             visible += offers.iter().filter(hidden).count();
@@ -245,13 +283,21 @@ fn progress(what: &'static str, length: u64) -> Result<ProgressBar> {
 /// One call; told to come back later, it does.
 async fn perform(client: &Client, keys: &Keys, call: &Call) -> Result<Answer> {
     let (method, path, key, body) = match call {
-        Call::Register { supplier, body } => (Method::PUT, format!("/v1/suppliers/{supplier}"), Some(&keys.operator), body),
-        Call::Location { supplier, body } => {
-            (Method::PUT, format!("/v1/suppliers/{supplier}/locations/main"), keys.suppliers.get(supplier), body)
+        Call::Register { supplier, body } => {
+            (Method::PUT, format!("/v1/suppliers/{supplier}"), Some(&keys.operator), body)
         }
-        Call::Batch { supplier, body } => {
-            (Method::POST, format!("/v1/suppliers/{supplier}/inventory:batch"), keys.suppliers.get(supplier), body)
-        }
+        Call::Location { supplier, body } => (
+            Method::PUT,
+            format!("/v1/suppliers/{supplier}/locations/main"),
+            keys.suppliers.get(supplier),
+            body,
+        ),
+        Call::Batch { supplier, body } => (
+            Method::POST,
+            format!("/v1/suppliers/{supplier}/inventory:batch"),
+            keys.suppliers.get(supplier),
+            body,
+        ),
         Call::Event(body) => (Method::POST, "/v1/events".to_owned(), Some(&keys.order_system), body),
     };
     let key = key.context("a supplier without a key")?;
@@ -349,7 +395,8 @@ async fn watch(
         tokio::time::sleep(Duration::from_millis(100)).await;
         let attacked = Instant::now() >= attack_at;
         buyers.attacked.store(attacked, Ordering::Relaxed);
-        let locked: HashSet<String> = records.all().into_iter().filter(|d| d.withheld).map(|d| d.supplier).collect();
+        let locked: HashSet<String> =
+            records.all().into_iter().filter(|d| d.withheld).map(|d| d.supplier).collect();
         let guilty = locked.iter().filter(|id| attackers.contains(*id)).count();
         let histogram = if attacked { &buyers.during } else { &buyers.before };
         let p99 = histogram.lock().value_at_quantile(0.99) as f64 / 1_000.0;

@@ -37,7 +37,8 @@ impl Summary {
         let decided = play.records.all();
         let locked: HashSet<&String> = decided.iter().filter(|d| d.withheld).map(|d| &d.supplier).collect();
         let guilty = locked.iter().filter(|id| attackers.contains(**id)).count();
-        let touched: HashSet<&String> = decided.iter().map(|d| &d.supplier).filter(|id| !attackers.contains(*id)).collect();
+        let touched: HashSet<&String> =
+            decided.iter().map(|d| &d.supplier).filter(|id| !attackers.contains(*id)).collect();
         let mut times = play.records.times_to_invisible(&attackers);
         times.sort_unstable();
         let honest = play.world.honest.len() + play.newcomers.len();
@@ -80,12 +81,21 @@ impl Summary {
         let body = &self.body;
         println!("attackers locked     {} of {}", body["attackers_locked"], body["attackers"]);
         self.by_rule.iter().for_each(|(rule, count)| println!("                     {count:>3} by {rule}"));
-        println!("honest locked        {} of {} ({} watched)", body["honest_locked"], body["honest"], body["honest_watched"]);
+        println!(
+            "honest locked        {} of {} ({} watched)",
+            body["honest_locked"], body["honest"], body["honest_watched"]
+        );
         let times = &body["time_to_invisible_ms"];
-        println!("event to invisible   p50 {} ms, p99 {} ms, max {} ms", times["p50"], times["p99"], times["max"]);
+        println!(
+            "event to invisible   p50 {} ms, p99 {} ms, max {} ms",
+            times["p50"], times["p99"], times["max"]
+        );
         for phase in ["before", "during"] {
             let buyer = &body["buyer_ms"][phase];
-            println!("buyers {phase:<13} p50 {} ms, p99 {} ms over {} queries", buyer["p50"], buyer["p99"], buyer["queries"]);
+            println!(
+                "buyers {phase:<13} p50 {} ms, p99 {} ms over {} queries",
+                buyer["p50"], buyer["p99"], buyer["queries"]
+            );
         }
         println!("buyers refused       {}", body["buyers_refused"]);
         if !self.missed.is_empty() {

@@ -16,8 +16,8 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 use stockade_inventory::http::{event_from_cloudevent, listing_put};
 use stockade_model::{
-    Change, ControlRecord, LocationId, LocationPut, OrderEvent, Region, Row as InventoryRow, SupplierId, SupplierProfile,
-    Timestamp,
+    Change, ControlRecord, LocationId, LocationPut, OrderEvent, Region, Row as InventoryRow, SupplierId,
+    SupplierProfile, Timestamp,
 };
 
 use super::mapping::{Bound, EventColumns, Mapping, minor_units};
@@ -137,7 +137,10 @@ impl Inputs {
 
     fn read_row(&mut self) -> Result<()> {
         let mut record = csv::StringRecord::new();
-        let more = self.records.read_record(&mut record).with_context(|| format!("after row {}", self.row_number))?;
+        let more = self
+            .records
+            .read_record(&mut record)
+            .with_context(|| format!("after row {}", self.row_number))?;
         self.next_row = more.then_some(record);
         let Some(record) = &self.next_row else { return Ok(()) };
         self.row_number += 1;
@@ -167,26 +170,50 @@ impl Inputs {
         let id = row.text(&mapping.supplier.id, now)?;
         let region = row.text(&mapping.supplier.region, now)?;
         let sku = mapping.listing.as_ref().map(|listing| row.text(&listing.sku, now)).transpose()?.flatten();
-        let price = mapping.listing.as_ref().map(|listing| row.value(&listing.price, now)).transpose()?.flatten();
+        let price =
+            mapping.listing.as_ref().map(|listing| row.value(&listing.price, now)).transpose()?.flatten();
         let mut events = Vec::new();
         for event in &mapping.events {
             if let Some(at) = row.stamp(&event.at)? {
-                events.extend(describe(&mut row, &mapping, event, at, id.as_deref(), sku.as_deref())?.map(|body| (at, body)));
+                events.extend(
+                    describe(&mut row, &mapping, event, at, id.as_deref(), sku.as_deref())?
+                        .map(|body| (at, body)),
+                );
             }
         }
         let (withheld, number) = (row.withheld, self.row_number);
         self.withheld += withheld;
         let supplier = match id.as_deref().map(SupplierId::new) {
             Some(Ok(supplier)) => supplier,
-            Some(Err(error)) => return { self.refuse(format!("row {number}: {error}")); Ok(()) },
-            None => return { self.refuse(format!("row {number}: no supplier")); Ok(()) },
+            Some(Err(error)) => {
+                return {
+                    self.refuse(format!("row {number}: {error}"));
+                    Ok(())
+                };
+            }
+            None => {
+                return {
+                    self.refuse(format!("row {number}: no supplier"));
+                    Ok(())
+                };
+            }
         };
         let first_sight = !self.suppliers.contains(&supplier);
         match region.as_deref().map(Region::new) {
             Some(Ok(region)) if first_sight => self.register(&supplier, region, now)?,
             Some(Ok(_)) => {}
-            Some(Err(error)) => return { self.refuse(format!("row {number}: {error}")); Ok(()) },
-            None => return { self.refuse(format!("row {number}: no region")); Ok(()) },
+            Some(Err(error)) => {
+                return {
+                    self.refuse(format!("row {number}: {error}"));
+                    Ok(())
+                };
+            }
+            None => {
+                return {
+                    self.refuse(format!("row {number}: no region"));
+                    Ok(())
+                };
+            }
         }
         if let (Some(listing), Some(sku), Some(price)) = (&mapping.listing, sku, price) {
             self.list(&supplier, &sku, &price, listing.on_hand, &mapping.currency, now);
@@ -223,7 +250,15 @@ impl Inputs {
     }
 
     /// A listing is put when it is first seen and whenever its price has changed.
-    fn list(&mut self, supplier: &SupplierId, sku: &str, price: &str, on_hand: i64, currency: &str, now: Timestamp) {
+    fn list(
+        &mut self,
+        supplier: &SupplierId,
+        sku: &str,
+        price: &str,
+        on_hand: i64,
+        currency: &str,
+        now: Timestamp,
+    ) {
         let number = self.row_number;
         let Some(minor) = minor_units(price) else {
             return self.refuse(format!("row {number}: price {price:?} is not a decimal with two places"));
@@ -233,7 +268,9 @@ impl Inputs {
             known => known.is_none(),
         };
         match listing_put(sku, sku, None, "main", (minor, currency), first.then_some(on_hand)) {
-            Ok(put) => self.ready.push_back((now, Input::Rows(supplier.clone(), vec![InventoryRow::Put(put)]))),
+            Ok(put) => {
+                self.ready.push_back((now, Input::Rows(supplier.clone(), vec![InventoryRow::Put(put)])))
+            }
             Err(errors) => self.refuse(format!("row {number}: {errors:?}")),
         }
     }
@@ -295,7 +332,10 @@ fn describe(
     }
     let name = [order.as_deref(), line.as_deref(), Some(event.kind.event_type())].into_iter().flatten();
     let name = name.collect::<Vec<_>>().join(":");
-    let amount = minor.as_deref().and_then(minor_units).map(|minor| json!({ "minor": minor, "currency": mapping.currency }));
+    let amount = minor
+        .as_deref()
+        .and_then(minor_units)
+        .map(|minor| json!({ "minor": minor, "currency": mapping.currency }));
     let data = json!({
         "supplier": supplier, "order": order, "buyer": buyer, "listing": sku, "sku": sku, "quantity": 1, "amount": amount,
         "cause": event.cause, "rating": rating, "late": late,
@@ -308,5 +348,9 @@ fn describe(
 
 /// Event ids are at most 64 bytes; long ones are replaced by an identity hash of themselves.
 fn short_id(name: &str) -> String {
-    if name.len() <= 64 { name.to_owned() } else { format!("{:032x}", stockade_model::hash::identity128(&[name])) }
+    if name.len() <= 64 {
+        name.to_owned()
+    } else {
+        format!("{:032x}", stockade_model::hash::identity128(&[name]))
+    }
 }

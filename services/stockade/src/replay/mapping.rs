@@ -212,7 +212,8 @@ impl Row<'_> {
         let plus_ms = match &stamp.plus {
             None => 0,
             Some(text) if text == "0d" => 0,
-            Some(text) => parse_duration_ms(text).with_context(|| format!("`plus: {text}` is not a duration such as 7d"))?,
+            Some(text) => parse_duration_ms(text)
+                .with_context(|| format!("`plus: {text}` is not a duration such as 7d"))?,
         };
         Ok(Some(time.plus_ms(plus_ms)))
     }
@@ -220,7 +221,8 @@ impl Row<'_> {
     /// The stamp that rows are sorted by.
     pub(super) fn time(&self) -> Result<Timestamp> {
         let column = self.bound.mapping.time.clone();
-        self.stamp(&Stamp { column: column.clone(), plus: None })?.with_context(|| format!("column {column} is empty"))
+        self.stamp(&Stamp { column: column.clone(), plus: None })?
+            .with_context(|| format!("column {column} is empty"))
     }
 
     /// The value of a column as of `now`: absent until it is known.
@@ -239,7 +241,9 @@ impl Row<'_> {
     pub(super) fn text(&mut self, text: &Text, now: Timestamp) -> Result<Option<String>> {
         match text {
             Text::Constant { constant } => Ok(Some(constant.clone())),
-            Text::Column { column, prefix } => Ok(self.value(column, now)?.map(|value| format!("{prefix}{value}"))),
+            Text::Column { column, prefix } => {
+                Ok(self.value(column, now)?.map(|value| format!("{prefix}{value}")))
+            }
         }
     }
 }
@@ -261,7 +265,9 @@ mod tests {
 
     #[test]
     fn decimals_become_minor_units_without_floating_point() {
-        for (text, minor) in [("39.99", 3_999), ("39.9", 3_990), ("39", 3_900), (".5", 50), ("0.10", 10), ("1.500", 150)] {
+        for (text, minor) in
+            [("39.99", 3_999), ("39.9", 3_990), ("39", 3_900), (".5", 50), ("0.10", 10), ("1.500", 150)]
+        {
             assert_eq!(minor_units(text), Some(minor), "{text}");
         }
         for bad in ["", "x", "1.005", "-1.00", "1.x"] {

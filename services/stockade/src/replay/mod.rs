@@ -24,10 +24,12 @@ use stockade_inventory::{
 };
 use stockade_lockout::{Arbiter, Control, Evaluation, STARTER_RULES};
 use stockade_log::{
-    Ack, Commit, Consumer, Embedded, EmbeddedOptions, Event, Fsync, Mode, NewRecord, ReadLimit, Role, SharedLog, Writer,
+    Ack, Commit, Consumer, Embedded, EmbeddedOptions, Event, Fsync, Mode, NewRecord, ReadLimit, Role,
+    SharedLog, Writer,
 };
 use stockade_model::{
-    Change, Command, ControlRecord, Envelope, Payload, Position, Timestamp, Topic, hash::identity128, time::SECOND_MS,
+    Change, Command, ControlRecord, Envelope, Payload, Position, Timestamp, Topic, hash::identity128,
+    time::SECOND_MS,
 };
 use stockade_rules::{FeatureSchema, RuleSet};
 use stockade_runtime::{Limits, LimitsConfig, telemetry};
@@ -69,13 +71,18 @@ pub struct Args {
 /// Runs the replay.
 pub fn run(args: &Args) -> Result<()> {
     telemetry::logs("warn", telemetry::LogFormat::Text);
-    let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+    let read = |path: &Path| {
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    };
     let mapping_source = read(&args.mapping)?;
     let rules = args.rules.as_deref().map(read).transpose()?.unwrap_or_else(|| STARTER_RULES.to_owned());
     let schema = Arc::new(schema());
-    RuleSet::compile(&rules, schema.clone())
-        .map_err(|errors| anyhow::anyhow!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
-    let size = std::fs::metadata(&args.input).with_context(|| format!("cannot open {}", args.input.display()))?.len();
+    RuleSet::compile(&rules, schema.clone()).map_err(|errors| {
+        anyhow::anyhow!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })?;
+    let size = std::fs::metadata(&args.input)
+        .with_context(|| format!("cannot open {}", args.input.display()))?
+        .len();
     let inputs = Inputs::open(&args.input, Mapping::parse(&mapping_source)?)?;
     let fingerprint = identity128(&[&mapping_source, &rules, &size.to_string(), &schema.id().to_string()]);
 
@@ -156,7 +163,8 @@ impl Replay {
     }
 
     fn play(&mut self, mut inputs: Inputs, rules: &str, size: u64) -> Result<()> {
-        let style = ProgressStyle::with_template("{bar:40} {percent:>3}%  {msg}  {elapsed_precise} (left {eta})")?;
+        let style =
+            ProgressStyle::with_template("{bar:40} {percent:>3}%  {msg}  {elapsed_precise} (left {eta})")?;
         let bar = ProgressBar::new(size).with_style(style);
         // What a crash left half done is finished before anything new.
         self.pump.drain(&self.log)?;
@@ -238,13 +246,20 @@ impl Replay {
     fn enforce(&mut self) -> Result<()> {
         let witness: Witness = Arc::new(|_, _| {});
         loop {
-            let records = self.log.read(Topic::LockoutDecisions.name(), 0, self.decisions_seen, ReadLimit::default())?;
+            let records = self.log.read(
+                Topic::LockoutDecisions.name(),
+                0,
+                self.decisions_seen,
+                ReadLimit::default(),
+            )?;
             if records.is_empty() {
                 return Ok(());
             }
             for record in records {
                 self.decisions_seen = record.offset + 1;
-                if let Payload::Decision(decision) = Payload::decode("stockade.lockout.decision", &record.value)? {
+                if let Payload::Decision(decision) =
+                    Payload::decode("stockade.lockout.decision", &record.value)?
+                {
                     self.app.enforce(record.offset, &Envelope::default(), &decision, &witness);
                 }
             }
@@ -252,7 +267,13 @@ impl Replay {
     }
 
     fn locked_now(&self) -> u64 {
-        self.app.overlay.suppliers_by_level().iter().filter(|(level, _)| level.withholds()).map(|(_, count)| count).sum()
+        self.app
+            .overlay
+            .suppliers_by_level()
+            .iter()
+            .filter(|(level, _)| level.withholds())
+            .map(|(_, count)| count)
+            .sum()
     }
 
     /// Flushes every fold, then notes how many inputs need not be made again.
@@ -273,16 +294,27 @@ impl Replay {
 
     fn report(&self, elapsed: Duration) -> Result<report::Report> {
         let inputs = self.inputs.as_ref().context("the replay has not run")?;
-        report::Report::gather(&self.log, inputs, &self.tallies, &self.app, (self.made, self.resumed), elapsed)
+        report::Report::gather(
+            &self.log,
+            inputs,
+            &self.tallies,
+            &self.app,
+            (self.made, self.resumed),
+            elapsed,
+        )
     }
 }
 
 fn add_stages(pump: &mut Pump, log: &SharedLog, app: &Arc<App>, schema: &Arc<FeatureSchema>) -> Result<()> {
     let (judge, scorer, evaluator) = (schema.clone(), schema.clone(), schema.clone());
-    pump.add(Worker::join(stockade_lockout::control_spec(1), log.clone(), move |_| Control::new(judge.clone()))?, |_| {});
+    pump.add(
+        Worker::join(stockade_lockout::control_spec(1), log.clone(), move |_| Control::new(judge.clone()))?,
+        |_| {},
+    );
     pump.add(Worker::join(intake_spec(1), log.clone(), |_| Intake::default())?, |_| {});
     let sink = app.clone();
-    let inventory = Worker::join(stockade_inventory::inventory_spec(1), log.clone(), |_| Inventory::default())?;
+    let inventory =
+        Worker::join(stockade_inventory::inventory_spec(1), log.clone(), |_| Inventory::default())?;
     pump.add(inventory, move |effects| sink.take(effects));
     pump.add(Worker::join(scoring_spec(1), log.clone(), move |_| Scoring::new(&scorer))?, |_| {});
     let evaluation = stockade_lockout::evaluation_spec(1);

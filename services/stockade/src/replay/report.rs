@@ -30,7 +30,9 @@ impl Tallies {
     fn withheld(&self, lockouts: &[Lockout]) -> usize {
         let mut by_supplier: BTreeMap<&SupplierId, Vec<&Lockout>> = BTreeMap::new();
         lockouts.iter().for_each(|lockout| by_supplier.entry(&lockout.supplier).or_default().push(lockout));
-        let covers = |lockout: &&&Lockout, at: Timestamp| lockout.locked_at < at && lockout.released_at.is_none_or(|end| at < end);
+        let covers = |lockout: &&&Lockout, at: Timestamp| {
+            lockout.locked_at < at && lockout.released_at.is_none_or(|end| at < end)
+        };
         let withheld = |(supplier, at): &&(SupplierId, Timestamp)| {
             by_supplier.get(supplier).is_some_and(|found| found.iter().any(|lockout| covers(&lockout, *at)))
         };
@@ -65,7 +67,8 @@ impl Report {
         elapsed: Duration,
     ) -> Result<Self> {
         let lockouts = lockouts(&decisions(log)?);
-        let suppliers: std::collections::BTreeSet<&SupplierId> = lockouts.iter().map(|lockout| &lockout.supplier).collect();
+        let suppliers: std::collections::BTreeSet<&SupplierId> =
+            lockouts.iter().map(|lockout| &lockout.supplier).collect();
         let dead_letters = log.bounds(Topic::DeadLetters.name(), 0)?.end;
         let summary = json!({
             "rows": inputs.rows(),
@@ -90,11 +93,18 @@ impl Report {
 
     /// Writes `supplier,locked_at,released_at,level,reason`.
     pub(super) fn write_csv(&self, path: &Path) -> Result<()> {
-        let mut writer = csv::Writer::from_path(path).with_context(|| format!("cannot write {}", path.display()))?;
+        let mut writer =
+            csv::Writer::from_path(path).with_context(|| format!("cannot write {}", path.display()))?;
         writer.write_record(["supplier", "locked_at", "released_at", "level", "reason"])?;
         for lockout in &self.lockouts {
             let released = lockout.released_at.map(|at| at.to_string()).unwrap_or_default();
-            let row = [lockout.supplier.as_str(), &lockout.locked_at.to_string(), &released, lockout.level, &lockout.reason];
+            let row = [
+                lockout.supplier.as_str(),
+                &lockout.locked_at.to_string(),
+                &released,
+                lockout.level,
+                &lockout.reason,
+            ];
             writer.write_record(row)?;
         }
         Ok(writer.flush()?)
@@ -103,7 +113,8 @@ impl Report {
     /// Prints the lock-outs and the summary; with `json`, one object on the last line.
     pub(super) fn print(&self, as_json: bool) {
         for lockout in self.lockouts.iter().take(if as_json { 0 } else { 40 }) {
-            let until = lockout.released_at.map_or("in force at the end".to_owned(), |at| format!("until {at}"));
+            let until =
+                lockout.released_at.map_or("in force at the end".to_owned(), |at| format!("until {at}"));
             println!(
                 "{}  {:<32} {:<10} {} ({}), {until}",
                 lockout.locked_at, lockout.supplier, lockout.level, lockout.reason, lockout.rule
@@ -116,7 +127,10 @@ impl Report {
             println!("{}", self.summary);
         } else if let Some(summary) = self.summary.as_object() {
             println!();
-            summary.iter().filter(|(_, value)| !value.is_array()).for_each(|(name, value)| println!("{name:<30} {value}"));
+            summary
+                .iter()
+                .filter(|(_, value)| !value.is_array())
+                .for_each(|(name, value)| println!("{name:<30} {value}"));
         }
     }
 }
@@ -148,7 +162,9 @@ fn lockouts(decisions: &[Decision]) -> Vec<Lockout> {
         let in_force: Vec<&str> = decision.in_force.iter().map(|r| r.id.as_str()).collect();
         let ended: Vec<String> = open
             .iter()
-            .filter(|(id, index)| found[**index].supplier == decision.supplier && !in_force.contains(&id.as_str()))
+            .filter(|(id, index)| {
+                found[**index].supplier == decision.supplier && !in_force.contains(&id.as_str())
+            })
             .map(|(id, _)| id.clone())
             .collect();
         for id in ended {

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use stockade_fold::Host;
 use stockade_log::Record;
 use stockade_model::{
-    BuyerId, ControlRecord, Currency, Envelope, EventId, LocationId, Money, OrderEvent, OrderId, Region, SupplierProfile,
+    BuyerId, ControlRecord, Currency, Envelope, EventId, LocationId, Money, OrderEvent, OrderId, Region,
+    SupplierProfile,
 };
 
 use super::*;
@@ -43,7 +44,10 @@ impl Bench {
             since: Timestamp::from_ms(0),
             class: "standard".to_owned(),
         };
-        bench.apply(&Payload::Control(ControlRecord { actor: "op".to_owned(), change: Change::Supplier { profile } }));
+        bench.apply(&Payload::Control(ControlRecord {
+            actor: "op".to_owned(),
+            change: Change::Supplier { profile },
+        }));
         bench
     }
     fn apply(&mut self, payload: &Payload) -> Option<ScoreRecord> {
@@ -56,7 +60,12 @@ impl Bench {
         let score = self.apply(&Payload::Outcome(Outcome { event, history })).expect("outcomes are scored");
         crate::FEATURES.iter().map(|f| f.name).zip(score.slots).collect()
     }
-    fn order(&mut self, kind: OrderEventKind, number: usize, cause: OutcomeCause) -> BTreeMap<&'static str, f32> {
+    fn order(
+        &mut self,
+        kind: OrderEventKind,
+        number: usize,
+        cause: OutcomeCause,
+    ) -> BTreeMap<&'static str, f32> {
         let known = BuyerHistory { orders: 3, ..BuyerHistory::default() };
         self.event(event(kind, number, self.now_ms, cause), Some(known))
     }
@@ -108,10 +117,15 @@ const MARKET: MarketSeen = MarketSeen { median_minor: 1_000, offers: 5, median_u
 #[test]
 fn cancellations_count_only_when_they_are_the_suppliers_own_doing() {
     let mut bench = Bench::new();
-    for (number, cause) in
-        [OutcomeCause::Supplier, OutcomeCause::Platform, OutcomeCause::Carrier, OutcomeCause::Buyer, OutcomeCause::Unknown]
-            .into_iter()
-            .enumerate()
+    for (number, cause) in [
+        OutcomeCause::Supplier,
+        OutcomeCause::Platform,
+        OutcomeCause::Carrier,
+        OutcomeCause::Buyer,
+        OutcomeCause::Unknown,
+    ]
+    .into_iter()
+    .enumerate()
     {
         bench.order(OrderEventKind::Placed, number, cause);
         bench.order(OrderEventKind::Cancelled, number, cause);
@@ -152,7 +166,11 @@ fn prices_and_claims_are_judged_against_the_market_the_api_saw_and_unknown_witho
     assert!(slot(&thin, "listing.price_ratio").is_nan(), "two other offers are no market");
     assert_eq!(slot(&thin, "prices.low_24h"), 1.0);
     assert_eq!(slot(&thin, "listings.new_1h"), 2.0);
-    assert_eq!(slot(&bench.put("a", 900, 10, MARKET), "listings.new_1h"), 2.0, "an update is not a new listing");
+    assert_eq!(
+        slot(&bench.put("a", 900, 10, MARKET), "listings.new_1h"),
+        2.0,
+        "an update is not a new listing"
+    );
 }
 
 #[test]
@@ -193,7 +211,10 @@ fn intake_drops_repeats_and_stamps_the_buyers_history_before_the_event() {
     let mut effects = Vec::new();
     for (offset, event) in events.into_iter().enumerate() {
         for output in host.apply(&record(offset as u64, 1_000, &Payload::OrderEvent(event)), &mut effects) {
-            let Ok(Payload::Outcome(outcome)) = Payload::decode("stockade.order.outcome", &output.value) else { panic!() };
+            let Ok(Payload::Outcome(outcome)) = Payload::decode("stockade.order.outcome", &output.value)
+            else {
+                panic!()
+            };
             let history = outcome.history.unwrap();
             seen.push((history.orders, history.claims, history.suppliers_claimed));
         }

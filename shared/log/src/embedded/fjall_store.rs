@@ -182,7 +182,8 @@ impl Store for FjallStore {
             Some(guard) => self.block(guard)?,
             None => first.clone(),
         };
-        let (count, last_time_ms) = codec::head(&last.1).ok_or_else(|| self.damaged("a block is cut short"))?;
+        let (count, last_time_ms) =
+            codec::head(&last.1).ok_or_else(|| self.damaged("a block is cut short"))?;
         Ok(Extent { first: first.0, end: last.0 + u64::from(count), last_time_ms })
     }
 
@@ -236,7 +237,8 @@ impl Store for FjallStore {
         let (mut out, mut bytes) = (Vec::new(), 0);
         for guard in self.log.range(start..=block_key(topic, partition, u64::MAX)) {
             let (base, block) = self.block(guard)?;
-            let records = codec::decode(block, base).ok_or_else(|| self.damaged(format!("block {base} does not decode")))?;
+            let records = codec::decode(block, base)
+                .ok_or_else(|| self.damaged(format!("block {base} does not decode")))?;
             for record in records.into_iter().filter(|record| record.offset >= from) {
                 bytes += record.size();
                 if !out.is_empty() && (bytes > limit.bytes || out.len() >= limit.records) {
@@ -283,7 +285,12 @@ impl Store for FjallStore {
         }))
     }
 
-    fn changelog(&self, group: &str, partition: u32, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), LogError> {
+    fn changelog(
+        &self,
+        group: &str,
+        partition: u32,
+        each: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), LogError> {
         let prefix = group_prefix(group, partition);
         for guard in self.state.prefix(&prefix) {
             let (key, value) = guard.into_inner().map_err(|e| self.damaged(e))?;

@@ -25,7 +25,8 @@ impl Mark {
         // Eight bytes and their complement: a torn mark reads as zero, which promises nothing and refuses nobody.
         let number = match <[u8; 16]>::try_from(bytes.as_slice()) {
             Ok(both) => {
-                let (low, high) = (u128::from_le_bytes(both) as u64, (u128::from_le_bytes(both) >> 64) as u64);
+                let (low, high) =
+                    (u128::from_le_bytes(both) as u64, (u128::from_le_bytes(both) >> 64) as u64);
                 if low == !high { low } else { 0 }
             }
             Err(_) => 0,

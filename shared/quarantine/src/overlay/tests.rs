@@ -17,7 +17,10 @@ fn a_supplier_flips_and_flips_back_and_nobody_else_notices() {
     let overlay = Overlay::default();
     assert_eq!(see(&overlay, "a", None, "l"), None);
     assert!(overlay.apply(&entry("a", 1, vec![restriction(Scope::Supplier, Level::Quarantine)]), 5));
-    assert_eq!((see(&overlay, "a", None, "l"), see(&overlay, "b", None, "l")), (Some(Level::Quarantine), None));
+    assert_eq!(
+        (see(&overlay, "a", None, "l"), see(&overlay, "b", None, "l")),
+        (Some(Level::Quarantine), None)
+    );
     assert!(!overlay.apply(&entry("a", 1, vec![]), 6), "a repeat does nothing");
     assert!(overlay.apply(&entry("a", 2, vec![]), 7));
     assert_eq!(see(&overlay, "a", None, "l"), None);

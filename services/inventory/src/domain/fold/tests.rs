@@ -2,8 +2,8 @@ use proptest::prelude::*;
 use stockade_fold::Host;
 use stockade_log::Record;
 use stockade_model::{
-    Action, BuyerId, ControlRecord, Currency, Envelope, EventId, LocationId, Money, OrderEvent, OutcomeCause, Position, Region,
-    Restriction, Sku, Topic,
+    Action, BuyerId, ControlRecord, Currency, Envelope, EventId, LocationId, Money, OrderEvent, OutcomeCause,
+    Position, Region, Restriction, Sku, Topic,
 };
 
 use super::*;
@@ -34,7 +34,10 @@ impl Shop {
             since: Timestamp::from_ms(0),
             class: "standard".to_owned(),
         };
-        shop.apply(&Payload::Control(ControlRecord { actor: "op".to_owned(), change: Change::Supplier { profile } }));
+        shop.apply(&Payload::Control(ControlRecord {
+            actor: "op".to_owned(),
+            change: Change::Supplier { profile },
+        }));
         let location = LocationPut {
             location: LocationId::new("main").unwrap(),
             gln: None,
@@ -61,7 +64,12 @@ impl Shop {
         assert!(self.host.apply(&record, &mut self.effects).is_empty(), "inventory sends nothing yet");
         std::mem::take(&mut self.effects)
     }
-    fn request(&mut self, key: Option<&str>, body: &str, rows: Vec<Row>) -> (Option<Arc<Vec<RowOutcome>>>, bool) {
+    fn request(
+        &mut self,
+        key: Option<&str>,
+        body: &str,
+        rows: Vec<Row>,
+    ) -> (Option<Arc<Vec<RowOutcome>>>, bool) {
         let command = Command {
             supplier: acme(),
             idempotency_key: key.map(str::to_owned),
@@ -186,7 +194,10 @@ fn refusals_name_their_reason_and_change_nothing() {
     let codes = |outcome: RowOutcome| (outcome.status, outcome.code.unwrap());
     assert_eq!(codes(shop.stock("l", StockMode::Set, 1, None)), (Invalid, "unknown_listing".to_owned()));
     shop.put("l", Some(3), None);
-    assert_eq!(codes(shop.stock("l", StockMode::Adjust, -4, None)), (Conflict, "stock_out_of_range".to_owned()));
+    assert_eq!(
+        codes(shop.stock("l", StockMode::Adjust, -4, None)),
+        (Conflict, "stock_out_of_range".to_owned())
+    );
     assert_eq!(shop.available(), 3);
 }
 
@@ -194,9 +205,15 @@ fn refusals_name_their_reason_and_change_nothing() {
 fn a_retry_finds_its_outcome_and_the_same_key_with_another_body_is_told_so() {
     let mut shop = Shop::new();
     shop.put("l", Some(10), None);
-    let take = || vec![Row::Stock(StockChange {
-        listing: listing("l"), mode: StockMode::Adjust, quantity: -1, source_seq: None, market: None,
-    })];
+    let take = || {
+        vec![Row::Stock(StockChange {
+            listing: listing("l"),
+            mode: StockMode::Adjust,
+            quantity: -1,
+            source_seq: None,
+            market: None,
+        })]
+    };
     let (first, retry) = shop.request(Some("k"), "body", take());
     assert!(!retry);
     let (second, retry) = shop.request(Some("k"), "body", take());

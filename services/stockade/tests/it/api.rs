@@ -1,0 +1,405 @@
+//! Supply in, fraud out, buyers undisturbed: through the API, on the embedded log.
+
+use std::num::NonZeroU32;
+
+use axum::http::Method;
+use serde_json::{Value, json};
+use stockade_runtime::{LimitsConfig, limits::Class};
+
+use crate::support::Api;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_supplier_puts_a_buyer_finds_at_the_position_handed_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = Api::open(directory.path()).await;
+    let (a, b) = (api.supplier("a").await, api.supplier("b").await);
+    let put = api.list(&a, "a", "SKU-1", 500, 10).await;
+    assert_eq!((put.status, put.body["status"].as_str()), (200, Some("applied")));
+    let position = put.header("stockade-position");
+    assert!(put.header("ratelimit").contains("r="), "limits are visible");
+    api.list(&b, "b", "SKU-1", 400, 3).await;
+
+    assert_eq!(api.sees(&format!("sku=SKU-1&after_position={position}")).await, ["b", "a"], "cheapest first");
+    assert_eq!(api.sees("sku=SKU-1&min_qty=5").await, ["a"]);
+    assert_eq!(api.sees("sku=SKU-1&max_price=450&currency=EUR").await, ["b"]);
+    assert_eq!(api.sees("sku=SKU-1&region=DE-BY").await, ["b", "a"], "a country serves its parts");
+    assert!(api.sees("sku=SKU-1&region=FR").await.is_empty());
+    assert_eq!(api.sees("sku=SKU-1&near=52.4,13.1&radius_km=50").await, ["b", "a"]);
+    assert!(api.sees("sku=SKU-1&near=48.1,11.6&radius_km=50").await.is_empty());
+    assert!(api.sees("sku=SKU-1&currency=USD").await.is_empty());
+
+    let first = api.get(&api.buyer, "/v1/availability?sku=SKU-1&limit=1").await;
+    assert!(first.header("link").contains("rel=\"next\""));
+    for name in ["as_of", "staleness_ms", "completeness"] {
+        assert!(!first.body[name].is_null(), "{name}");
+    }
+    let cursor = first.body["next"].as_str().unwrap().to_owned();
+    assert_eq!(api.sees(&format!("sku=SKU-1&limit=1&cursor={cursor}")).await, ["a"]);
+
+    let query = json!({ "goods": [{ "sku": "SKU-1", "min_qty": 4 }, { "sku": "NONE" }] });
+    let many = api.call(&api.buyer, Method::POST, "/v1/availability:query", query).await;
+    assert_eq!(many.body["results"][0]["offers"].as_array().unwrap().len(), 1);
+    assert_eq!(many.body["results"][1]["offers"].as_array().unwrap().len(), 0);
+    api.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gtin_finds_offers_of_every_sku_that_carries_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = Api::open(directory.path()).await;
+    for (supplier, sku) in [("a", "SKU-A"), ("b", "SKU-B")] {
+        let key = api.supplier(supplier).await;
+        let body = json!({
+            "sku": sku, "gtin": "4006381333931", "location": "main", "on_hand": 5,
+            "price": { "minor": 100, "currency": "EUR" },
+        });
+        let path = format!("/v1/suppliers/{supplier}/listings/l");
+        assert_eq!(api.call(&key, Method::PUT, &path, body).await.status, 200);
+    }
+    assert_eq!(api.sees("gtin=04006381333931").await, ["a", "b"]);
+    api.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_batch_good_rows_apply_and_bad_rows_say_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = Api::open(directory.path()).await;
+    let key = api.supplier("a").await;
+    let price = json!({ "minor": 100, "currency": "EUR" });
+    let put = |listing: &str, more: Value| {
+        let mut row =
+            json!({ "op": "put", "listing": listing, "sku": "S", "location": "main", "price": price });
+        row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        row
+    };
+    let rows = json!({ "rows": [
+        put("l-0", json!({ "on_hand": 4 })),
+        put("l-1", json!({ "gtin": "4006381333932" })),
+        put("l-2", json!({ "on_hand": -1 })),
+        put("l-3", json!({ "colour": "red" })),
+        put("l-4", json!({ "location": "nowhere" })),
+        { "op": "stock", "listing": "l-0", "adjust": 2 },
+        { "op": "stock", "listing": "l-9", "set": 2 },
+        { "op": "sell" },
+        17,
+    ]});
+    let reply = api.call(&key, Method::POST, "/v1/suppliers/a/inventory:batch", rows).await;
+    assert_eq!((reply.status, &reply.body["succeeded"], &reply.body["failed"]), (200, &json!(2), &json!(7)));
+    let row = |n: usize| {
+        let row = &reply.body["rows"][n];
+        assert_eq!(row["row"], n);
+        (
+            row["status"].as_str().unwrap(),
+            row["code"].as_str().unwrap_or(""),
+            row["field"].as_str().unwrap_or(""),
+        )
+    };
+    assert_eq!(row(0), ("applied", "", ""));
+    assert_eq!(row(1), ("invalid", "gtin_check_digit", "/gtin"));
+    assert_eq!(row(2), ("invalid", "quantity_range", "/on_hand"));
+    assert_eq!(row(3).1, "unknown_field");
+    assert_eq!(row(4).1, "unknown_location");
+    assert_eq!(reply.body["rows"][5]["available"], 6);
+    assert_eq!(row(6).1, "unknown_listing");
+    assert_eq!((row(7).0, row(8).0), ("invalid", "invalid"));
+    api.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_is_recognised_and_a_reused_key_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = Api::open(directory.path()).await;
+    let key = api.supplier("a").await;
+    api.list(&key, "a", "S", 100, 10).await;
+    let bearer = format!("Bearer {key}");
+    let take = async |body: &str| {
+        let headers = [("authorization", bearer.as_str()), ("idempotency-key", "once")];
+        api.raw(Method::POST, "/v1/suppliers/a/listings/S/stock", &headers, body.as_bytes().to_vec()).await
+    };
+    assert_eq!(take(r#"{"adjust":-3}"#).await.body["available"], 7);
+    let again = take(r#"{"adjust":-3}"#).await;
+    assert_eq!((&again.body["available"], again.header("idempotent-replay").as_str()), (&json!(7), "true"));
+    assert_eq!(take(r#"{"adjust":-4}"#).await.code(), (409, "idempotency_key_reused"));
+    let operation = api.get(&key, "/v1/suppliers/a/operations/once").await;
+    assert_eq!(operation.body["rows"][0]["available"], 7);
+    api.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_input_is_a_problem_with_a_stable_code_and_the_offending_field() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = Api::open(directory.path()).await;
+    let key = api.supplier("a").await;
+    api.supplier("b").await;
+    let bearer = format!("Bearer {key}");
+    let put = async |body: &str| {
+        let path = "/v1/suppliers/a/listings/l";
+        api.raw(Method::PUT, path, &[("authorization", &bearer)], body.as_bytes().to_vec()).await
+    };
+    assert_eq!(put("{").await.code(), (400, "malformed_json"));
+    assert_eq!(put("{} x").await.status, 422);
+    let wrong =
+        put(r#"{"sku":"S","location":"main","price":{"minor":-5,"currency":"eur"},"gtin":"123"}"#).await;
+    assert_eq!(wrong.code(), (422, "invalid_request"));
+    assert_eq!(wrong.header("content-type"), "application/problem+json");
+    let fields: Vec<_> =
+        wrong.body["errors"].as_array().unwrap().iter().map(|e| e["field"].as_str().unwrap()).collect();
+    assert_eq!(fields, ["/gtin", "/price/currency"]);
+    let huge = format!(r#"{{"sku":"{}"}}"#, "x".repeat(2 << 20));
+    assert_eq!(put(&huge).await.code(), (413, "body_too_large"));
+    let absurd =
+        put(r#"{"sku":"S","location":"main","price":{"minor":5,"currency":"EUR"},"on_hand":99999999999}"#)
+            .await;
+    assert_eq!(absurd.body["errors"][0]["code"], "quantity_range");
+
+    let stranger = api.call(&key, Method::PUT, "/v1/suppliers/b/listings/l", json!({})).await;
+    assert_eq!(stranger.code(), (403, "not_your_supplier"));
+    assert_eq!(
+        api.raw(Method::GET, "/v1/availability?sku=S", &[], Vec::new()).await.code(),
+        (401, "missing_key")
+    );
+    let forged = api.get("sk_0", "/v1/availability?sku=S").await;
+    assert_eq!(forged.code(), (401, "unknown_key"));
+    assert_eq!(api.get(&key, "/v1/decisions").await.code(), (403, "wrong_role"));
+    assert_eq!(api.get(&api.buyer, "/v1/availability").await.body["errors"][0]["code"], "sku_or_gtin");
+    assert_eq!(api.get(&api.buyer, "/v1/availability?sku=S&colour=red").await.code(), (400, "bad_query"));
+    assert_eq!(
+        api.get(&api.buyer, "/v1/availability?sku=S&max_price=5").await.body["errors"][0]["code"],
+        "currency_required"
+    );
+    assert_eq!(
+        api.get(&api.buyer, "/v1/availability?sku=S&after_position=nonsense").await.code(),
+        (400, "bad_position")
+    );
+    assert_eq!(api.get(&api.buyer, "/v1/nowhere").await.code(), (404, "no_such_path"));
+    api.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_events_are_refused_with_their_fields_and_good_ones_in_the_same_batch_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = Api::open(directory.path()).await;
+    api.supplier("a").await;
+    let event = |more: Value| {
+        let mut event = json!({
+            "specversion": "1.0", "id": "e", "source": "t", "type": "stockade.order.placed",
+            "data": { "supplier": "a", "order": "o", "buyer": "b" },
+        });
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event
+    };
+    let wrong = [
+        (json!({ "specversion": "0.3" }), "specversion"),
+        (json!({ "type": "stockade.order.eaten" }), "unknown_event_type"),
+        (json!({ "time": "2999-01-01T00:00:00Z" }), "time_in_future"),
+        (json!({ "time": "2001-01-01T00:00:00Z" }), "time_too_old"),
+        (json!({ "time": "yesterday" }), "time_format"),
+        (json!({ "data": { "supplier": "a" } }), "missing_field"),
+        (json!({ "data": { "supplier": "a", "order": "o", "mood": "bad" } }), "unknown_field"),
+        (json!({ "type": "stockade.order.reviewed" }), "rating_range"),
+        (json!({ "type": "stockade.order.cancelled" }), "missing_field"),
+    ];
+    for (more, code) in &wrong {
+        let reply = api.call(&api.orders, Method::POST, "/v1/events", event(more.clone())).await;
+        assert_eq!((reply.status, reply.body["errors"][0]["code"].as_str()), (422, Some(*code)), "{more}");
+    }
+    let mut batch: Vec<Value> = wrong.iter().map(|(more, _)| event(more.clone())).collect();
+    batch.push(event(json!({ "id": "good" })));
+    let reply = api.call(&api.orders, Method::POST, "/v1/events", Value::from(batch)).await;
+    assert_eq!((reply.status, &reply.body["accepted"], &reply.body["refused"]), (202, &json!(1), &json!(9)));
+    assert_eq!(reply.body["rows"][9]["status"], "accepted");
+    assert_eq!(
+        api.call(&api.buyer, Method::POST, "/v1/events", event(json!({}))).await.code(),
+        (403, "wrong_role")
+    );
+    api.close().await;
+}
+
+/// Eight buyers are cancelled on by the supplier's own doing.
+async fn cancel_spree(api: &Api, supplier: &str, orders: usize) {
+    for order in 0..orders {
+        let data = |cause: Option<&str>| json!({ "supplier": supplier, "order": format!("o-{order}"), "buyer": format!("b-{order}"), "cause": cause });
+        let name = format!("{supplier}-{order}");
+        assert_eq!(api.event(&format!("{name}-p"), "order.placed", data(None)).await.status, 202);
+        assert_eq!(
+            api.event(&format!("{name}-c"), "order.cancelled", data(Some("supplier"))).await.status,
+            202
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_malicious_supplier_disappears_the_honest_one_stays_and_a_release_restores_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = Api::open(directory.path()).await.starter_rules().await;
+    let (bad, good) = (api.supplier("bad").await, api.supplier("good").await);
+    api.list(&bad, "bad", "SKU-1", 100, 10).await;
+    api.list(&good, "good", "SKU-1", 200, 10).await;
+    assert_eq!(api.sees("sku=SKU-1").await, ["bad", "good"]);
+
+    cancel_spree(&api, "bad", 12).await;
+    api.until("the offers of bad are withheld", async |api| api.sees("sku=SKU-1").await == ["good"]).await;
+
+    let standing = api.get(&bad, "/v1/suppliers/bad/standing").await.body;
+    assert_eq!(standing["level"], "quarantine");
+    assert_eq!(standing["in_force"][0]["reasons"], json!(["DEFECT_RATE"]));
+    assert!(standing["in_force"][0].get("values").is_none(), "thresholds and values are not for suppliers");
+    assert_eq!(api.get(&good, "/v1/suppliers/good/standing").await.body["level"], Value::Null);
+    assert_eq!(api.get(&good, "/v1/suppliers/bad/standing").await.code(), (403, "not_your_supplier"));
+    let risk = api.get(&api.analyst, "/v1/suppliers/bad/risk").await.body;
+    let points: u64 =
+        risk["contributions"].as_array().unwrap().iter().map(|c| c["points"].as_u64().unwrap()).sum();
+    assert_eq!(risk["score"].as_u64(), Some(points));
+
+    // Quarantined, it still writes, in the dark; nobody can reserve from it.
+    assert_eq!(api.list(&bad, "bad", "SKU-1", 90, 20).await.status, 200);
+    let reserve = json!({ "supplier": "bad", "listing": "SKU-1", "quantity": 1 });
+    assert_eq!(
+        api.call(&api.buyer, Method::POST, "/v1/reservations", reserve).await.code(),
+        (409, "not_available")
+    );
+    assert_eq!(api.sees("sku=SKU-1").await, ["good"]);
+
+    let decisions = api.get(&api.analyst, "/v1/decisions?supplier=bad").await.body;
+    let imposed = &decisions["decisions"][0];
+    assert_eq!(
+        (&imposed["action"], &imposed["restriction"]["rule"]["id"]),
+        (&json!("imposed"), &json!("cancel-rate"))
+    );
+    assert!(imposed["restriction"]["tree"][0].as_str().unwrap().starts_with("true"));
+    let id = imposed["restriction"]["id"].as_str().unwrap();
+    let release = format!("/v1/decisions/{id}:release");
+    let reply =
+        api.call(&api.analyst, Method::POST, &release, json!({ "reason": "warehouse fire, proven" })).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    api.until("bad is back", async |api| api.sees("sku=SKU-1").await == ["bad", "good"]).await;
+    // The same evidence does not lock it again; more does.
+    let data = json!({ "supplier": "bad", "order": "o-x", "buyer": "b-x" });
+    api.event("x-p", "order.placed", data).await;
+    assert_eq!(api.sees("sku=SKU-1").await, ["bad", "good"]);
+    cancel_spree(&api, "bad2", 0).await;
+    for order in 20..23 {
+        let data = |cause: Option<&str>| json!({ "supplier": "bad", "order": format!("o-{order}"), "buyer": format!("b-{order}"), "cause": cause });
+        api.event(&format!("p-{order}"), "order.placed", data(None)).await;
+        api.event(&format!("c-{order}"), "order.cancelled", data(Some("supplier"))).await;
+    }
+    api.until("bad is withheld again", async |api| api.sees("sku=SKU-1").await == ["good"]).await;
+    api.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_override_rules_and_narrow_scopes_touch_only_what_they_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = Api::open(directory.path()).await.starter_rules().await;
+    let key = api.supplier("a").await;
+    api.list(&key, "a", "SKU-1", 100, 10).await;
+    api.list(&key, "a", "SKU-2", 100, 10).await;
+    let impose = |scope: Value, level: &str| {
+        json!({
+            "supplier": "a", "deny": level, "scope": scope, "reason": "test", "expires_at": "2999-01-01T00:00:00Z",
+        })
+    };
+    let listing = json!({ "kind": "listing", "listing": "SKU-1" });
+    let reply = api.call(&api.analyst, Method::POST, "/v1/overrides", impose(listing, "quarantine")).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    api.until("one listing is withheld", async |api| api.sees("sku=SKU-1").await.is_empty()).await;
+    assert_eq!(api.sees("sku=SKU-2").await, ["a"]);
+    api.call(&api.analyst, Method::POST, "/v1/overrides", impose(json!({ "kind": "supplier" }), "lockout"))
+        .await;
+    api.until("everything is withheld", async |api| api.sees("sku=SKU-2").await.is_empty()).await;
+    api.until("writes are refused", async |api| {
+        api.list(&key, "a", "SKU-2", 100, 50).await.code() == (403, "supplier_locked_out")
+    })
+    .await;
+    let stock = "/v1/suppliers/a/listings/SKU-2/stock";
+    assert_eq!(
+        api.call(&key, Method::POST, stock, json!({ "set": 3 })).await.status,
+        200,
+        "reductions are taken"
+    );
+    let expired = json!({ "supplier": "a", "reason": "late", "expires_at": "2001-01-01T00:00:00Z" });
+    assert_eq!(
+        api.call(&api.analyst, Method::POST, "/v1/overrides", expired).await.code(),
+        (409, "already_expired")
+    );
+    api.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_are_published_with_if_match_and_a_bad_set_never_replaces_a_good_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = Api::open(directory.path()).await.starter_rules().await;
+    let current = api.get(&api.analyst, "/v1/rules").await;
+    let tag = current.header("etag");
+    let bearer = format!("Bearer {}", api.analyst);
+    let put = async |tag: Option<&str>, source: &str| {
+        let mut headers = vec![("authorization", bearer.as_str())];
+        headers.extend(tag.map(|tag| ("if-match", tag)));
+        api.raw(Method::PUT, "/v1/rules", &headers, source.as_bytes().to_vec()).await
+    };
+    let starter = stockade_lockout::STARTER_RULES;
+    assert_eq!(put(None, starter).await.code(), (428, "if_match_required"));
+    assert_eq!(put(Some("\"other\""), starter).await.code(), (412, "rules_changed"));
+    let misspelt = starter.replace("cancellations.buyers_7d", "cancelations.buyers_7d");
+    let refused = put(Some(&tag), &misspelt).await;
+    assert_eq!(refused.code(), (422, "invalid_rules"));
+    assert!(
+        refused.body["errors"][0]["detail"]
+            .as_str()
+            .unwrap()
+            .contains("did you mean cancellations.buyers_7d?")
+    );
+    assert_eq!(api.get(&api.analyst, "/v1/rules").await.header("etag"), tag);
+    let milder = starter.replace("buyers_7d >= 8", "buyers_7d >= 9");
+    let published = put(Some(&tag), &milder).await;
+    assert_eq!(published.status, 200, "{}", published.body);
+    assert_ne!(api.get(&api.analyst, "/v1/rules").await.header("etag"), tag);
+    assert_eq!(
+        put(Some(&tag), starter).await.code(),
+        (412, "rules_changed"),
+        "nobody's change is overwritten"
+    );
+    api.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_callers_burst_is_refused_at_the_edge_and_others_are_served() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut limits = LimitsConfig::default();
+    let tiny = Class { per_second: NonZeroU32::MIN, burst: NonZeroU32::new(4).unwrap() };
+    limits.0.insert("standard".to_owned(), tiny);
+    let api = Api::with_limits(directory.path(), limits).await;
+    let (loud, quiet) = (api.supplier("loud").await, api.supplier("quiet").await);
+    let mut refused = None;
+    for _ in 0..5 {
+        let reply = api.list(&loud, "loud", "S", 100, 1).await;
+        if reply.status == 429 {
+            refused = Some(reply);
+        }
+    }
+    let refused = refused.expect("a burst beyond the allowance is refused");
+    assert_eq!(refused.code(), (429, "rate_limited"));
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
+    assert!(refused.header("ratelimit").contains("r=0"));
+    assert_eq!(api.list(&quiet, "quiet", "S", 100, 1).await.status, 200);
+    api.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_forgets_nothing_that_was_acknowledged_and_no_lock_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = Api::open(directory.path()).await.starter_rules().await;
+    let (bad, good) = (api.supplier("bad").await, api.supplier("good").await);
+    api.list(&bad, "bad", "SKU-1", 100, 10).await;
+    api.list(&good, "good", "SKU-1", 200, 10).await;
+    cancel_spree(&api, "bad", 12).await;
+    api.until("bad is withheld", async |api| api.sees("sku=SKU-1").await == ["good"]).await;
+    api.close().await;
+
+    let api = Api::open(directory.path()).await;
+    assert_eq!(api.sees("sku=SKU-1").await, ["good"]);
+    api.until("rules are back", async |api| !api.platform.lockout.rules.current().0.is_empty()).await;
+    let listing = api.get(&api.operator, "/v1/suppliers/bad/listings/SKU-1").await;
+    assert_eq!(listing.body["on_hand"], 10);
+    api.close().await;
+}

@@ -1,0 +1,239 @@
+//! The real binary, killed and restarted. Left out by `cargo xtask test --fast`.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use crate::replay::{here, replay, report};
+
+/// A running server; killed when dropped.
+struct Server {
+    child: Child,
+    api: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Looks again until `holds`, for a minute at most.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
+        std::thread::yield_now();
+    }
+}
+
+fn binary() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_stockade"))
+}
+
+fn key(data: &Path, args: &[&str]) -> String {
+    let output = binary().args(["keys", "create", "--data"]).arg(data).args(args).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+impl Server {
+    fn start(data: &Path) -> Self {
+        let mut child = binary()
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--admin-listen",
+                "127.0.0.1:0",
+                "--partitions",
+                "4",
+                "--data",
+            ])
+            .arg(data)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let api = line.split_whitespace().nth(1).expect("the first line names the addresses");
+        let server = Self { api: api.trim_start_matches("http://").to_owned(), child };
+        until("it is ready", || server.call("GET", "/readyz", "", "").0 == 200);
+        server
+    }
+    /// One request on a connection of its own: status and body.
+    fn call(&self, method: &str, path: &str, key: &str, body: &str) -> (u16, Value) {
+        let mut stream = TcpStream::connect(&self.api).unwrap();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {key}\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let status = text.split_whitespace().nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+        let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        (status, serde_json::from_str(body).unwrap_or(Value::Null))
+    }
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+#[test]
+fn kill_nine_loses_nothing_acknowledged_and_forgets_no_lock_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    let operator = key(data, &["--role", "operator"]);
+    let buyer = key(data, &["--role", "buyer"]);
+    let orders = key(data, &["--role", "order-system"]);
+    let supplier = key(data, &["--role", "supplier", "--supplier", "bad"]);
+
+    let server = Server::start(data);
+    let body = json!({ "name": "Bad", "region": "DE" }).to_string();
+    assert_eq!(server.call("PUT", "/v1/suppliers/bad", &operator, &body).0, 200);
+    let place = json!({ "latitude": 1.0, "longitude": 1.0, "region": "DE", "handling_days": 1 }).to_string();
+    assert_eq!(server.call("PUT", "/v1/suppliers/bad/locations/main", &supplier, &place).0, 200);
+
+    let put = |server: &Server, number: usize| {
+        let body = json!({
+            "sku": format!("SKU-{number}"), "location": "main", "price": { "minor": 100, "currency": "EUR" }, "on_hand": number + 1,
+        });
+        server.call("PUT", &format!("/v1/suppliers/bad/listings/l-{number}"), &supplier, &body.to_string()).0
+    };
+    let seen = |server: &Server, number: usize| {
+        let path = format!("/v1/availability?sku=SKU-{number}");
+        let (status, answer) = server.call("GET", &path, &buyer, "");
+        assert_eq!(status, 200);
+        answer["offers"][0]["available"].as_i64()
+    };
+    for number in 0..60 {
+        assert_eq!(put(&server, number), 200);
+    }
+    // Killed while another request is under way.
+    let last = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut acknowledged = 60;
+            for number in 60..10_000 {
+                let sent = std::panic::catch_unwind(|| put(&server, number));
+                if !matches!(sent, Ok(200)) {
+                    break;
+                }
+                acknowledged = number + 1;
+            }
+            acknowledged
+        });
+        until("writes are under way", || seen(&server, 80).is_some());
+        let pid = server.child.id().to_string();
+        assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+        writer.join().unwrap()
+    });
+    drop(server);
+    let server = Server::start(data);
+    for number in 0..last {
+        assert_eq!(seen(&server, number), Some(number as i64 + 1), "listing {number} of {last} acknowledged");
+    }
+
+    for order in 0..12 {
+        for (kind, cause) in [("placed", Value::Null), ("cancelled", json!("supplier"))] {
+            let event = json!({
+                "specversion": "1.0", "id": format!("{order}-{kind}"), "source": "t", "type": format!("stockade.order.{kind}"),
+                "data": { "supplier": "bad", "order": format!("o-{order}"), "buyer": format!("b-{order}"), "cause": cause },
+            });
+            assert_eq!(server.call("POST", "/v1/events", &orders, &event.to_string()).0, 202);
+        }
+    }
+    until("the supplier is withheld", || seen(&server, 0).is_none());
+    server.kill();
+    let server = Server::start(data);
+    assert_eq!(seen(&server, 0), None, "a restarted server never shows an unlocked fraudster");
+    server.kill();
+
+    let audit = binary().args(["audit", "verify", "--data"]).arg(data).output().unwrap();
+    assert!(String::from_utf8_lossy(&audit.stdout).contains("the chain holds"), "{audit:?}");
+}
+
+#[test]
+fn a_replay_killed_in_the_middle_ends_in_the_same_report_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let input = here("samples/orders.csv");
+    let whole = directory.path().join("whole.csv");
+    let clean = report(replay(&input, "mappings/sample.yaml", &whole));
+
+    let data = directory.path().join("data");
+    let csv = directory.path().join("killed.csv");
+    let run = || {
+        let mut command = replay(&input, "mappings/sample.yaml", &csv);
+        command.arg("--data").arg(&data);
+        command
+    };
+    for _ in 0..3 {
+        let mut child = run().spawn().unwrap();
+        // Killed once it has written something more than before, wherever that is.
+        let before = size_of(&data);
+        until("it has written", || size_of(&data) > before + 4_096 || child.try_wait().unwrap().is_some());
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    assert_eq!(report(run()), clean);
+    assert_eq!(std::fs::read_to_string(&csv).unwrap(), std::fs::read_to_string(&whole).unwrap());
+}
+
+/// Blocks in use below a folder: journals are allocated ahead, so their length says nothing.
+fn size_of(folder: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let size = |entry: std::io::Result<std::fs::DirEntry>| {
+        let Ok(entry) = entry else { return 0 };
+        match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => size_of(&entry.path()),
+            Ok(metadata) => metadata.blocks() * 512,
+            Err(_) => 0,
+        }
+    };
+    entries.map(size).sum()
+}
+
+#[test]
+fn a_damaged_data_directory_is_refused_with_the_remedy() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    let operator = key(data, &["--role", "operator"]);
+    let server = Server::start(data);
+    let body = json!({ "name": "Acme", "region": "DE" }).to_string();
+    assert_eq!(server.call("PUT", "/v1/suppliers/acme", &operator, &body).0, 200);
+    server.kill();
+    std::fs::remove_dir_all(data.join("log")).unwrap();
+    let output = binary()
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data"])
+        .arg(data)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("Restore it from a backup"), "{said}");
+}
+
+#[test]
+fn the_demo_locks_the_attackers_and_no_honest_supplier() {
+    let output = binary().args(["demo", "--seed", "3", "--duration", "12", "--json"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let summary: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!(summary["honest_locked"], 0, "{summary}");
+    assert!(summary["attackers_locked"].as_u64() >= Some(38), "{summary}");
+    assert_eq!(
+        (&summary["withheld_offers_still_visible"], &summary["buyers_refused"]),
+        (&0.into(), &0.into()),
+        "{summary}"
+    );
+}
