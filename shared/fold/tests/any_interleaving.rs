@@ -1,6 +1,12 @@
 //! Any interleaving of crashes, redelivery, restart, takeover by a reader and a stalled former owner gives the same
 //! state and the same outputs as one clean pass.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on should stop where it is"
+)]
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
@@ -47,19 +53,17 @@ impl Fold for Counter {
                     self.settings.insert("due".to_owned(), (input.time.ms() + 2_500) as u64);
                 }
                 self.announce(&event.supplier, count, out);
-                if count % 3 == 0 {
+                if count.is_multiple_of(3) {
                     self.announce(&event.supplier, count, out);
                 }
             }
             Payload::Control(ControlRecord { change: Change::Rules { version, .. }, .. }) => {
                 self.settings.insert("weight".to_owned(), version.parse().unwrap());
             }
-            Payload::Tick(_) => {
-                if self.deadline().is_some_and(|due| due <= input.time) {
-                    self.settings.remove(&"due".to_owned());
-                    let all: BTreeMap<_, _> = self.counts.iter().map(|(k, v)| (k.clone(), *v)).collect();
-                    all.iter().for_each(|(supplier, count)| self.announce(supplier, *count, out));
-                }
+            Payload::Tick(_) if self.deadline().is_some_and(|due| due <= input.time) => {
+                self.settings.remove(&"due".to_owned());
+                let all: BTreeMap<_, _> = self.counts.iter().map(|(k, v)| (k.clone(), *v)).collect();
+                all.iter().for_each(|(supplier, count)| self.announce(supplier, *count, out));
             }
             _ => {}
         }
@@ -100,6 +104,8 @@ const SPEC: Spec = Spec {
     lanes: 1,
     flush_records: 1,
 };
+
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
 struct World {
     log: Arc<Memory>,
@@ -195,7 +201,7 @@ impl World {
                 self.tick(who);
             }
             6 | 7 => {
-                if self.step(who, 1 + arg, usize::MAX).is_some() && arg % 2 == 0 {
+                if self.step(who, 1 + arg, usize::MAX).is_some() && arg.is_multiple_of(2) {
                     self.flush(who);
                 }
             }
@@ -219,7 +225,7 @@ impl World {
                 self.log.evict_owner(SPEC.name, 0);
                 self.start(1 - who);
                 self.drain(1 - who);
-                if arg % 2 == 0 {
+                if arg.is_multiple_of(2) {
                     self.flush(1 - who);
                 }
                 self.append(step.map(|step| step.outputs).unwrap_or_default());
@@ -244,13 +250,13 @@ impl World {
         }
         kept
     }
-    fn rows(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    fn rows(&self) -> Rows {
         let mut rows = BTreeMap::new();
         self.log.changelog(SPEC.name, 0, &mut |k, v| drop(rows.insert(k.to_vec(), v.to_vec()))).unwrap();
         rows
     }
     /// State and outputs of one clean pass over the same input.
-    fn clean(&self) -> (BTreeMap<Vec<u8>, Vec<u8>>, Vec<(Position, Bytes)>) {
+    fn clean(&self) -> (Rows, Vec<(Position, Bytes)>) {
         let mut host = Host::new(SPEC.name, SPEC.input, 0, 1, 1, Counter::new());
         let mut outputs = Vec::new();
         for record in self.log.read(SPEC.input.name(), 0, 0, all()).unwrap() {

@@ -1,5 +1,11 @@
 //! The conformance suite on every adapter of this crate, and what only the embedded one promises.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on should stop where it is"
+)]
+
 use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;

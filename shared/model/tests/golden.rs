@@ -3,6 +3,12 @@
 //! A new field must be optional or have a default, so that these files still decode to the same values. To add a file for
 //! a new kind, run once with `STOCKADE_TEST_BLESS=1`; it never overwrites one that is there.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on should stop where it is"
+)]
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use stockade_model::*;

@@ -1,5 +1,11 @@
 //! The conformance suite on every store of this crate.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on should stop where it is"
+)]
+
 use stockade_model::{Level, Scope};
 use stockade_quarantine::{
     FileStore, MemoryStore, QuarantineStore as _,

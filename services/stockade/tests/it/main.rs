@@ -1,5 +1,11 @@
 //! The whole path: the API in process, the real binary killed and restarted, histories replayed.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on should stop where it is"
+)]
+
 mod api;
 mod replay;
 mod slow;
