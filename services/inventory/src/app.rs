@@ -132,6 +132,9 @@ impl App {
 
     /// Whether index and overlay have reached the log ends seen at start.
     pub fn ready(&self) -> Result<(), String> {
+        if self.start_ends.read().is_empty() {
+            return Ok(());
+        }
         let mut ends = self.start_ends.write();
         ends.retain(|(fold, lane, end)| self.board.progress(fold, *lane).next < *end);
         match ends.first() {

@@ -4,7 +4,8 @@
 //! * A restriction ends by expiry (decided on a tick), by release, or by a harder one. A rule turning false ends nothing.
 //! * Manual beats automatic: an allow override lifts what rules imposed and holds them off until it ends; it does not
 //!   lift what a person imposed.
-//! * A release mutes its rule on its scope until the evidence has grown beyond the released one, or for seven days.
+//! * A release mutes its rule on its scope until the evidence has grown beyond what was known when it was released, or for
+//!   seven days. Evidence that was on its way at that moment counts as known: a release is never undone by the past.
 
 use std::collections::BTreeSet;
 
@@ -40,6 +41,8 @@ struct Mute {
     rule: String,
     scope: Scope,
     evidence: f64,
+    /// When it was released.
+    at: Timestamp,
     until: Timestamp,
 }
 
@@ -129,18 +132,9 @@ impl Arbiter {
 
     fn rule(&mut self, input: &Input<'_>, proposal: &RuleProposal, out: &mut Out<ArbiterEffect>) {
         let (supplier, now) = (&proposal.supplier, input.time);
-        if let Some(standing) = self.suppliers.get(supplier) {
-            let allowed = standing.allow.as_ref().is_some_and(|allow| allow.until > now);
-            let muted = standing.mutes.iter().any(|mute| {
-                mute.rule == proposal.rule.id.as_str()
-                    && mute.scope == proposal.scope
-                    && mute.until > now
-                    && proposal.evidence <= mute.evidence
-            });
-            if allowed || muted {
-                out.effect(ArbiterEffect::HeldOff);
-                return;
-            }
+        if self.held_off(input, proposal) {
+            out.effect(ArbiterEffect::HeldOff);
+            return;
         }
         let restriction = Restriction {
             id: restriction_id(&input.position, out),
@@ -161,6 +155,26 @@ impl Arbiter {
         self.impose(input, supplier, restriction, None, out);
     }
 
+    /// Whether an allow override or a mute holds the proposal off.
+    fn held_off(&mut self, input: &Input<'_>, proposal: &RuleProposal) -> bool {
+        let now = input.time;
+        let Some(standing) = self.suppliers.get(&proposal.supplier) else { return false };
+        if standing.allow.as_ref().is_some_and(|allow| allow.until > now) {
+            return true;
+        }
+        let concerns = |mute: &Mute| {
+            mute.rule == proposal.rule.id.as_str() && mute.scope == proposal.scope && mute.until > now
+        };
+        let Some(place) = standing.mutes.iter().position(concerns) else { return false };
+        let mute = &standing.mutes[place];
+        let of_the_past = input.envelope.cause.as_ref().is_some_and(|cause| cause.time <= mute.at);
+        if of_the_past && proposal.evidence > mute.evidence {
+            self.change(&proposal.supplier, |standing| standing.mutes[place].evidence = proposal.evidence);
+        }
+        let mute_evidence = self.suppliers.get(&proposal.supplier).map_or(0.0, |s| s.mutes[place].evidence);
+        proposal.evidence <= mute_evidence
+    }
+
     /// Puts a restriction in force unless one as hard stands on the same scope; returns whether it did.
     fn impose(
         &mut self,
@@ -177,7 +191,17 @@ impl Arbiter {
         let action = match on_scope {
             None => Action::Imposed,
             Some(standing) if standing.level < restriction.level || manual => Action::Raised,
-            Some(_) => return false,
+            Some(standing) => {
+                // What a release would have to be measured against has grown.
+                let grown = standing.rule == restriction.rule && standing.evidence < restriction.evidence;
+                if grown {
+                    self.change(supplier, |standing| {
+                        let same = standing.in_force.iter_mut().filter(|r| r.scope == restriction.scope);
+                        same.for_each(|r| r.evidence = restriction.evidence);
+                    });
+                }
+                return false;
+            }
         };
         self.change(supplier, |standing| {
             standing.in_force.retain(|r| r.scope != restriction.scope);
@@ -206,10 +230,12 @@ impl Arbiter {
                 standing.in_force.retain(|r| r.id != restriction.id);
                 standing.mutes.retain(|mute| mute.until > now);
                 if let (Action::Released, Some(rule)) = (action, &restriction.rule) {
+                    standing.mutes.retain(|m| m.rule != rule.id.as_str() || m.scope != restriction.scope);
                     standing.mutes.push(Mute {
                         rule: rule.id.to_string(),
                         scope: restriction.scope.clone(),
                         evidence: restriction.evidence,
+                        at: now,
                         until: now.plus_ms(MUTE_MS),
                     });
                 }

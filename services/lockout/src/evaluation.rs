@@ -1,11 +1,14 @@
 //! Rule evaluation: feature vectors in, proposals out. It decides nothing.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
 use stockade_model::{
-    Change, Payload, Proposal, RuleProposal, RuleRef, Scope, ScoreRecord, SupplierId, Timestamp, Topic,
-    time::SECOND_MS,
+    Cause, Change, Payload, Proposal, RuleProposal, RuleRef, Scope, ScoreRecord, SupplierId, Timestamp,
+    Topic, time::SECOND_MS,
 };
 use stockade_rules::{FeatureSchema, Hit, Mode, RuleScope, RuleSet};
 
@@ -37,14 +40,25 @@ struct RulesRow {
     source: String,
 }
 
+/// What was proposed last for a rule and a supplier, and what waits for its second to pass.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Proposed {
+    last: Timestamp,
+    /// The newest hit since, with its cause: it is proposed late, never dropped.
+    #[serde(default)]
+    waiting: Option<(RuleProposal, Option<Cause>)>,
+}
+
 /// The fold.
 pub struct Evaluation {
     /// The set in force, under the key `rules`.
     rules: Table<String, RulesRow>,
     /// When each rule was last proposed for a supplier.
-    proposed: Table<SupplierId, BTreeMap<String, Timestamp>>,
+    proposed: Table<SupplierId, BTreeMap<String, Proposed>>,
     /// Derived from `rules`.
     compiled: RuleSet,
+    /// Derived: whose waiting hits may be proposed when.
+    due: BTreeSet<(Timestamp, SupplierId)>,
     schema: Arc<FeatureSchema>,
 }
 
@@ -52,33 +66,61 @@ impl Evaluation {
     /// A fold without rules that reads vectors of `schema`.
     pub fn new(schema: Arc<FeatureSchema>) -> Self {
         let compiled = RuleSet::empty(schema.clone());
-        Self { rules: Table::new(1), proposed: Table::new(2), compiled, schema }
+        Self { rules: Table::new(1), proposed: Table::new(2), compiled, due: BTreeSet::new(), schema }
     }
 
-    fn judge(&mut self, score: &ScoreRecord, now: Timestamp, out: &mut Out<EvaluationEffect>) {
+    fn judge(&mut self, score: &ScoreRecord, input: &Input<'_>, out: &mut Out<EvaluationEffect>) {
         if score.schema != self.schema.id() {
             out.effect(EvaluationEffect::ForeignSchema);
             return;
         }
+        let now = input.time;
         for hit in self.compiled.evaluate(&score.slots) {
             let rule = hit.rule.spec.id.as_str();
             if hit.rule.spec.mode == Mode::Shadow {
                 out.effect(EvaluationEffect::ShadowHit { rule: rule.to_owned() });
                 continue;
             }
-            let last = self.proposed.get(&score.supplier).and_then(|rules| rules.get(rule));
-            if last.is_some_and(|last| now.ms() - last.ms() < PROPOSE_EVERY_MS) {
-                continue;
+            let proposal = proposal(&self.compiled, &hit, score);
+            let rules = self.proposed.edit_or(&score.supplier, BTreeMap::new);
+            match rules.get_mut(rule) {
+                Some(proposed) if now.ms() - proposed.last.ms() < PROPOSE_EVERY_MS => {
+                    proposed.waiting = Some((proposal, input.envelope.cause.clone()));
+                    self.due.insert((proposed.last.plus_ms(PROPOSE_EVERY_MS), score.supplier.clone()));
+                }
+                _ => {
+                    rules.insert(rule.to_owned(), Proposed { last: now, waiting: None });
+                    propose(proposal, input.envelope.cause.clone(), out);
+                }
             }
-            self.proposed.edit_or(&score.supplier, BTreeMap::new).insert(rule.to_owned(), now);
-            let proposal = Proposal::Rule(Box::new(proposal(&self.compiled, &hit, score)));
-            out.emit(
-                Topic::LockoutProposals,
-                Dest::Key(score.supplier.to_string()),
-                Payload::Proposal(proposal),
-            );
         }
     }
+
+    /// Proposes what has waited for its second.
+    fn settle(&mut self, now: Timestamp, out: &mut Out<EvaluationEffect>) {
+        while let Some((due, supplier)) = self.due.first().filter(|(due, _)| *due <= now).cloned() {
+            self.due.remove(&(due, supplier.clone()));
+            let Some(rules) = self.proposed.edit(&supplier) else { continue };
+            for proposed in
+                rules.values_mut().filter(|proposed| proposed.last.plus_ms(PROPOSE_EVERY_MS) <= now)
+            {
+                if let Some((proposal, cause)) = proposed.waiting.take() {
+                    proposed.last = now;
+                    propose(proposal, cause, out);
+                }
+            }
+        }
+    }
+}
+
+fn propose(proposal: RuleProposal, cause: Option<Cause>, out: &mut Out<EvaluationEffect>) {
+    let key = Dest::Key(proposal.supplier.to_string());
+    out.emit_caused(
+        Topic::LockoutProposals,
+        key,
+        Payload::Proposal(Proposal::Rule(Box::new(proposal))),
+        cause,
+    );
 }
 
 fn proposal(set: &RuleSet, hit: &Hit<'_>, score: &ScoreRecord) -> RuleProposal {
@@ -105,8 +147,9 @@ impl Fold for Evaluation {
     type Effect = EvaluationEffect;
 
     fn apply(&mut self, input: &Input<'_>, out: &mut Out<EvaluationEffect>) {
+        self.settle(input.time, out);
         match input.payload {
-            Payload::Score(score) => self.judge(score, input.time, out),
+            Payload::Score(score) => self.judge(score, input, out),
             Payload::Control(record) => {
                 let Change::Rules { version, source } = &record.change else { return };
                 // The control fold let it pass, and judges by the same schema; a set that still does not compile here
@@ -126,11 +169,19 @@ impl Fold for Evaluation {
         }
     }
 
+    fn deadline(&self) -> Option<Timestamp> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
     fn tables(&mut self) -> Vec<&mut dyn AnyTable> {
         vec![&mut self.rules, &mut self.proposed]
     }
 
     fn restored(&mut self, effects: &mut Vec<EvaluationEffect>) {
+        for (supplier, rules) in self.proposed.iter() {
+            let waiting = rules.values().filter(|proposed| proposed.waiting.is_some());
+            self.due.extend(waiting.map(|p| (p.last.plus_ms(PROPOSE_EVERY_MS), supplier.clone())));
+        }
         let Some(row) = self.rules.get("rules") else { return };
         if let Ok(compiled) = RuleSet::compile(&row.source, self.schema.clone()) {
             self.compiled = compiled;
@@ -139,3 +190,6 @@ impl Fold for Evaluation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -135,6 +135,10 @@ impl LockoutApi {
     }
 }
 
+fn supplier_id(text: &str) -> Result<SupplierId, Problem> {
+    SupplierId::new(text).map_err(|e| Problem::invalid(vec![FieldError::new("supplier", e.code, e.detail)]))
+}
+
 fn actor(caller: &Caller) -> String {
     caller.0.id.clone()
 }
@@ -312,10 +316,11 @@ async fn put_override(
 async fn clear_override(
     State(api): State<LockoutApi>,
     caller: Caller,
-    Path(supplier): Path<SupplierId>,
+    Path(supplier): Path<String>,
     body::Body(text): body::Body,
 ) -> Result<Response, Problem> {
     api.analyst(&caller)?;
+    let supplier = supplier_id(&supplier)?;
     let Reason { reason } = body::parse(&text)?;
     api.propose(Proposal::ClearOverride { supplier, actor: actor(&caller), reason }).await
 }
@@ -336,8 +341,9 @@ fn facts(restriction: &Restriction) -> Value {
 async fn standing(
     State(api): State<LockoutApi>,
     caller: Caller,
-    Path(supplier): Path<SupplierId>,
+    Path(supplier): Path<String>,
 ) -> Result<Response, Problem> {
+    let supplier = supplier_id(&supplier)?;
     if !matches!(caller.0.role, Role::Analyst | Role::Operator) {
         caller.must_be_supplier(&supplier)?;
     }
@@ -351,8 +357,9 @@ async fn standing(
 async fn risk(
     State(api): State<LockoutApi>,
     caller: Caller,
-    Path(supplier): Path<SupplierId>,
+    Path(supplier): Path<String>,
 ) -> Result<Response, Problem> {
+    let supplier = supplier_id(&supplier)?;
     api.analyst(&caller)?;
     match (api.risk)(&supplier) {
         Some(view) => Ok(Json(view).into_response()),

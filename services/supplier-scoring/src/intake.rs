@@ -93,9 +93,9 @@ impl Fold for Intake {
         self.seen.insert(identity, input.time);
         self.by_age.insert((input.time, identity));
         let history = self.stamp(event, input.time);
-        out.caused_by(Cause { id: event.id.to_string(), time: input.time });
         let payload = Payload::Outcome(Outcome { event: event.clone(), history });
-        out.emit(Topic::SupplierEvents, Dest::Key(event.supplier.to_string()), payload);
+        let cause = Cause { id: event.id.to_string(), time: input.time };
+        out.emit_caused(Topic::SupplierEvents, Dest::Key(event.supplier.to_string()), payload, Some(cause));
     }
 
     fn deadline(&self) -> Option<Timestamp> {

@@ -36,19 +36,21 @@ pub enum Dest {
 
 /// What a fold gives back for a record.
 pub struct Out<E> {
-    outputs: Vec<(Topic, Dest, Payload)>,
+    outputs: Vec<(Topic, Dest, Payload, Option<Cause>)>,
     effects: Vec<E>,
-    /// Overrides the id of the cause that outputs carry on; by default the input's own cause, or the input itself.
-    cause: Option<Cause>,
 }
 
 impl<E> Out<E> {
     fn new() -> Self {
-        Self { outputs: Vec::new(), effects: Vec::new(), cause: None }
+        Self { outputs: Vec::new(), effects: Vec::new() }
     }
-    /// Sends `payload` to `topic`.
+    /// Sends `payload` to `topic`. Its cause is that of the input, or the input itself when it has none.
     pub fn emit(&mut self, topic: Topic, dest: Dest, payload: Payload) {
-        self.outputs.push((topic, dest, payload));
+        self.outputs.push((topic, dest, payload, None));
+    }
+    /// The same with a cause of its own.
+    pub fn emit_caused(&mut self, topic: Topic, dest: Dest, payload: Payload, cause: Option<Cause>) {
+        self.outputs.push((topic, dest, payload, cause));
     }
     /// Index that the next output's position will have: outputs are numbered from 1.
     pub fn next_index(&self) -> u32 {
@@ -57,10 +59,6 @@ impl<E> Out<E> {
     /// Tells this process something.
     pub fn effect(&mut self, effect: E) {
         self.effects.push(effect);
-    }
-    /// Sets the cause of all outputs of this record.
-    pub fn caused_by(&mut self, cause: Cause) {
-        self.cause = Some(cause);
     }
 }
 
@@ -245,16 +243,16 @@ impl<F: Fold> Host<F> {
 
     /// Numbers the outputs, from 1, and gives them their headers.
     fn seal(&self, out: Out<F::Effect>, input: &Envelope, mut position: Position) -> Vec<NewRecord> {
-        let cause = out.cause.or_else(|| input.cause.clone()).unwrap_or_else(|| Cause {
+        let of_input = input.cause.clone().unwrap_or_else(|| Cause {
             id: if input.id.is_empty() { position.to_string() } else { input.id.clone() },
             time: self.clock(),
         });
         let mut records = Vec::with_capacity(out.outputs.len());
-        for (topic, dest, payload) in out.outputs {
+        for (topic, dest, payload, cause) in out.outputs {
             position.index += 1;
             let mut envelope = Envelope::new(payload.kind(), position.to_string(), self.name);
             envelope.position = Some(position.clone());
-            envelope.cause = Some(cause.clone());
+            envelope.cause = Some(cause.unwrap_or_else(|| of_input.clone()));
             envelope.traceparent.clone_from(&input.traceparent);
             let value: Bytes = payload.encode().into();
             let record = |route, key: Bytes| NewRecord {

@@ -18,7 +18,14 @@ impl Court {
         Self { host, offset: 0, decisions: Vec::new(), effects: Vec::new() }
     }
     fn hear(&mut self, at_ms: i64, payload: &Payload) -> Vec<Action> {
-        let headers = Envelope::new(payload.kind(), format!("p-{}", self.offset), "test").headers();
+        self.hear_of(at_ms, at_ms, payload)
+    }
+    /// Hears at `at_ms` what goes back to an event at `cause_ms`.
+    fn hear_of(&mut self, at_ms: i64, cause_ms: i64, payload: &Payload) -> Vec<Action> {
+        let mut envelope = Envelope::new(payload.kind(), format!("p-{}", self.offset), "test");
+        envelope.cause =
+            Some(stockade_model::Cause { id: "e".to_owned(), time: Timestamp::from_ms(cause_ms) });
+        let headers = envelope.headers();
         let record = Record {
             offset: self.offset,
             time_ms: at_ms,
@@ -47,6 +54,10 @@ impl Court {
         actions
     }
     fn rule(&mut self, at_ms: i64, rule: &str, level: Level, scope: Scope, evidence: f64) -> Vec<Action> {
+        let proposal = Self::proposal(rule, level, scope, evidence);
+        self.hear(at_ms, &proposal)
+    }
+    fn proposal(rule: &str, level: Level, scope: Scope, evidence: f64) -> Payload {
         let proposal = Proposal::Rule(Box::new(RuleProposal {
             supplier: acme(),
             scope,
@@ -58,7 +69,7 @@ impl Court {
             duration_ms: 1_000,
             evidence,
         }));
-        self.hear(at_ms, &Payload::Proposal(proposal))
+        Payload::Proposal(proposal)
     }
     fn release(&mut self, at_ms: i64) -> Vec<Action> {
         let proposal = Proposal::Release {
@@ -139,6 +150,23 @@ fn a_release_restores_at_once_and_mutes_its_rule_until_the_evidence_grows() {
     assert_eq!(court.release(90), []);
     let refused = ArbiterEffect::Disposed { id: "p-9".to_owned(), refused: Some("nothing_in_force") };
     assert!(court.effects.contains(&refused), "{:?}", court.effects);
+}
+
+#[test]
+fn a_release_is_measured_against_all_that_was_known_and_never_undone_by_the_past() {
+    let mut court = Court::new();
+    court.rule(10, "a", Quarantine, Scope::Supplier, 5.0);
+    assert_eq!(
+        court.rule(20, "a", Quarantine, Scope::Supplier, 9.0),
+        [],
+        "it stands already, but this is known now"
+    );
+    assert_eq!(court.release(30), [Released]);
+    assert_eq!(court.rule(40, "a", Quarantine, Scope::Supplier, 9.0), []);
+    let on_its_way = Court::proposal("a", Quarantine, Scope::Supplier, 12.0);
+    assert_eq!(court.hear_of(50, 25, &on_its_way), [], "it goes back to before the release");
+    assert_eq!(court.rule(60, "a", Quarantine, Scope::Supplier, 12.0), []);
+    assert_eq!(court.rule(70, "a", Quarantine, Scope::Supplier, 13.0), [Imposed]);
 }
 
 #[test]
