@@ -259,8 +259,18 @@ impl World {
     fn clean(&self) -> (Rows, Vec<(Position, Bytes)>) {
         let mut host = Host::new(SPEC.name, SPEC.input, 0, 1, 1, Counter::new());
         let mut outputs = Vec::new();
+        let mut last = None;
         for record in self.log.read(SPEC.input.name(), 0, 0, all()).unwrap() {
-            for output in host.apply(&record, &mut Vec::new()) {
+            // Repeats are taken out here, so that the host cannot be its own judge.
+            let headers = record.headers.iter().map(|(n, v)| (n.as_ref(), v.as_ref()));
+            let position = Envelope::from_headers(headers).unwrap().position.map(|position| position.order());
+            if position.is_some() && position <= last {
+                continue;
+            }
+            last = position.or(last);
+            let applied = host.apply(&record, &mut Vec::new());
+            assert!(host.apply(&record, &mut Vec::new()).is_empty(), "a redelivery does nothing");
+            for output in applied {
                 let headers = output.headers.iter().map(|(n, v)| (*n, v.as_bytes()));
                 outputs.push((Envelope::from_headers(headers).unwrap().position.unwrap(), output.value));
             }
