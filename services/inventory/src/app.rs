@@ -146,6 +146,14 @@ impl App {
         }
     }
 
+    /// Whether the overlay has reached the last decision seen at start: before that, nobody may be shown an offer.
+    pub fn isolating(&self) -> bool {
+        let ends = self.start_ends.read();
+        ends.iter().all(|(follower, lane, end)| {
+            *follower != OVERLAY || self.board.progress(OVERLAY, *lane).next >= *end
+        })
+    }
+
     /// The time by the clock.
     pub fn now(&self) -> Timestamp {
         Timestamp::from_ms((self.clock)())

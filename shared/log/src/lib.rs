@@ -24,6 +24,7 @@
 
 pub mod conformance;
 mod consumer;
+mod delegate;
 pub mod embedded;
 mod error;
 mod group;

@@ -115,4 +115,4 @@ impl Memory {
     }
 }
 
-crate::inprocess::delegate_log!(Memory);
+crate::delegate::delegate_log!(Memory);

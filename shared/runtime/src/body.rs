@@ -63,6 +63,7 @@ fn field_code(error: &serde_json::Error) -> &'static str {
     match text.split('`').next() {
         Some("unknown field ") => "unknown_field",
         Some("missing field ") => "missing_field",
+        Some("duplicate field ") => "duplicate_field",
         Some("unknown variant ") => "unknown_value",
         _ => "wrong_type",
     }

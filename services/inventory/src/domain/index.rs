@@ -269,3 +269,6 @@ fn distance_km(from: (f64, f64), to: (f64, f64)) -> f64 {
     let a = (dlat / 2.0).sin().powi(2) + lat1.cos() * lat2.cos() * (dlon / 2.0).sin().powi(2);
     2.0 * 6_371.0 * a.sqrt().min(1.0).asin()
 }
+
+#[cfg(test)]
+mod tests;

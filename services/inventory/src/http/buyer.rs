@@ -77,6 +77,12 @@ enum Asked {
 
 fn admit(app: &App, caller: &Caller, units: usize) -> Result<Option<Allowance>, Problem> {
     caller.must("buyer", |role| matches!(role, Role::Buyer | Role::Analyst | Role::Operator))?;
+    if !app.isolating() {
+        return Err(Problem::unavailable(
+            "starting",
+            "this replica is still reading who is locked out; ask again",
+        ));
+    }
     app.limits.take("buyer", &caller.0.id, units)
 }
 

@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{json, value::RawValue};
 use stockade_log::Ack;
 use stockade_model::{
     BuyerId, Currency, Envelope, EventId, Invalid, ListingId, Money, OrderEvent, OrderEventKind, OrderId,
@@ -33,14 +33,16 @@ pub type EventError = Vec<FieldError>;
 
 /// CloudEvents 1.0, JSON format. Extension attributes are allowed by that specification and ignored here.
 #[derive(serde::Deserialize)]
-struct CloudEvent {
+struct CloudEvent<'a> {
     specversion: String,
     id: String,
     source: String,
     #[serde(rename = "type")]
     kind: String,
     time: Option<String>,
-    data: Value,
+    /// Kept as text, so that its own fields are checked as strictly as the rest.
+    #[serde(borrow)]
+    data: &'a RawValue,
 }
 
 #[derive(serde::Deserialize)]
@@ -70,13 +72,11 @@ pub fn event_from_cloudevent(text: &[u8], now: Timestamp) -> Result<OrderEvent, 
             problem.errors
         }
     };
-    let event: CloudEvent = body::parse(text).map_err(problem)?;
-    let data: Data = serde_json::to_vec(&event.data).map_err(|_| Vec::new()).and_then(|text| {
-        body::parse(&text).map_err(|wrong| {
-            let mut errors = problem(wrong);
-            errors.iter_mut().for_each(|error| error.field = format!("/data{}", error.field));
-            errors
-        })
+    let event: CloudEvent<'_> = body::parse_borrowed(text).map_err(problem)?;
+    let data: Data = body::parse(event.data.get().as_bytes()).map_err(|wrong| {
+        let mut errors = problem(wrong);
+        errors.iter_mut().for_each(|error| error.field = format!("/data{}", error.field));
+        errors
     })?;
     let mut fields = Fields::default();
     fields.require(event.specversion == "1.0", "/specversion", "specversion", "specversion must be 1.0");

@@ -145,6 +145,8 @@ async fn bad_input_is_a_problem_with_a_stable_code_and_the_offending_field() {
     let fields: Vec<_> =
         wrong.body["errors"].as_array().unwrap().iter().map(|e| e["field"].as_str().unwrap()).collect();
     assert_eq!(fields, ["/gtin", "/price/currency"]);
+    let twice = put(r#"{"sku":"S","sku":"T","location":"main","price":{"minor":5,"currency":"EUR"}}"#).await;
+    assert_eq!(twice.body["errors"][0]["code"], "duplicate_field");
     let huge = format!(r#"{{"sku":"{}"}}"#, "x".repeat(2 << 20));
     assert_eq!(put(&huge).await.code(), (413, "body_too_large"));
     let absurd =
@@ -203,6 +205,12 @@ async fn wrong_events_are_refused_with_their_fields_and_good_ones_in_the_same_ba
         let reply = api.call(&api.orders, Method::POST, "/v1/events", event(more.clone())).await;
         assert_eq!((reply.status, reply.body["errors"][0]["code"].as_str()), (422, Some(*code)), "{more}");
     }
+    let twice = r#"{"specversion":"1.0","id":"e","source":"t","type":"stockade.order.placed",
+        "data":{"supplier":"a","supplier":"b","order":"o"}}"#;
+    let bearer = format!("Bearer {}", api.orders);
+    let reply =
+        api.raw(Method::POST, "/v1/events", &[("authorization", &bearer)], twice.as_bytes().to_vec()).await;
+    assert_eq!(reply.body["errors"][0]["code"], "duplicate_field");
     let mut batch: Vec<Value> = wrong.iter().map(|(more, _)| event(more.clone())).collect();
     batch.push(event(json!({ "id": "good" })));
     let reply = api.call(&api.orders, Method::POST, "/v1/events", Value::from(batch)).await;

@@ -5,6 +5,7 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -304,13 +305,26 @@ impl Store for FjallStore {
     }
 }
 
+/// How long a directory may still be held by a process that is on its way out.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Refuses a directory that another live process has open, before anything in it is touched. Released on drop.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a lock of another process can only be polled; the deadline is named above"
+)]
 fn lock(directory: &Path) -> Result<File, LogError> {
     let path = directory.join("stockade.lock");
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(stopped)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(LogError::Locked(directory.display().to_string())),
-        Err(TryLockError::Error(error)) => Err(stopped(error)),
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(stopped(error)),
+            Err(TryLockError::WouldBlock) if begun.elapsed() > LOCK_PATIENCE => {
+                return Err(LogError::Locked(directory.display().to_string()));
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
+        }
     }
 }

@@ -56,4 +56,4 @@ impl Embedded {
     }
 }
 
-crate::inprocess::delegate_log!(Embedded);
+crate::delegate::delegate_log!(Embedded);

@@ -2,8 +2,8 @@ use proptest::prelude::*;
 use stockade_fold::Host;
 use stockade_log::Record;
 use stockade_model::{
-    Action, BuyerId, ControlRecord, Currency, Envelope, EventId, LocationId, Money, OrderEvent, OutcomeCause,
-    Position, Region, Restriction, Sku, Topic,
+    Action, BuyerId, ControlRecord, Currency, Envelope, EventId, LocationId, Money, OrderEvent,
+    OrderEventKind, OrderId, Outcome, OutcomeCause, Position, Region, Restriction, Sku, Topic,
 };
 
 use super::*;

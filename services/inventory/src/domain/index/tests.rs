@@ -1,0 +1,100 @@
+use proptest::prelude::*;
+use stockade_model::Scope;
+use stockade_quarantine::conformance::{entry, restriction};
+
+use super::*;
+
+fn sku() -> Sku {
+    Sku::new("SKU").unwrap()
+}
+
+fn offer(supplier: u8, listing: u8, minor: i64, lead_days: u16, available: i64, version: u64) -> Offer {
+    Offer {
+        supplier: SupplierId::new(&format!("s{supplier}")).unwrap(),
+        listing: ListingId::new(&format!("l{listing}")).unwrap(),
+        sku: sku(),
+        gtin: None,
+        price: Money::new(minor, Currency::new("EUR").unwrap()).unwrap(),
+        available,
+        on_hand: available,
+        withdrawn: false,
+        regions: [Region::new("DE").unwrap()].into(),
+        location: LocationId::new("main").unwrap(),
+        lead_days,
+        latitude: 0.0,
+        longitude: 0.0,
+        version,
+        updated: Timestamp::default(),
+        number: 0,
+    }
+}
+
+fn names(offers: &[Offer]) -> Vec<(String, String)> {
+    offers.iter().map(|o| (o.supplier.to_string(), o.listing.to_string())).collect()
+}
+
+proptest! {
+    /// Whatever the page size, the pages together are the whole answer, in order, each offer once.
+    #[test]
+    fn pages_by_cursor_are_the_whole_answer(
+        offers in proptest::collection::vec((0u8..6, 0u8..4, 1i64..6, 0u16..3, 0i64..4), 0..40),
+        limit in 1usize..7, by_lead in any::<bool>(), dimmed in proptest::option::of(0u8..6), withheld in proptest::option::of(0u8..6),
+    ) {
+        let (index, overlay) = (Index::default(), Overlay::default());
+        for (version, (supplier, listing, minor, lead, available)) in offers.iter().enumerate() {
+            index.put(offer(*supplier, *listing, *minor, *lead, *available, version as u64), &overlay);
+        }
+        for (supplier, level) in [(dimmed, Level::Dim), (withheld, Level::Quarantine)] {
+            if let Some(supplier) = supplier {
+                overlay.apply(&entry(&format!("s{supplier}"), level as u64 + 1, vec![restriction(Scope::Supplier, level)]), 0);
+            }
+        }
+        let sort = if by_lead { Sort::Lead } else { Sort::Price };
+        let all = index.query(&sku(), &Query { sort, limit: 1_000, ..Query::default() }, &overlay);
+        prop_assert!(all.next.is_none());
+        let name = |supplier: Option<u8>| supplier.map(|number| format!("s{number}"));
+        let seen = |o: &Offer| Some(o.supplier.to_string()) != name(withheld) && o.available > 0;
+        prop_assert!(all.offers.iter().all(seen));
+        let rank = |o: &Offer| match sort {
+            Sort::Price => (o.price.minor, i64::from(o.lead_days)),
+            Sort::Lead => (i64::from(o.lead_days), o.price.minor),
+        };
+        let is_dimmed = |o: &Offer| withheld != dimmed && Some(o.supplier.to_string()) == name(dimmed);
+        prop_assert!(all.offers.is_sorted_by_key(|o| (is_dimmed(o), rank(o))), "sorted, the dimmed last");
+
+        let (mut paged, mut after) = (Vec::new(), None);
+        loop {
+            let page = index.query(&sku(), &Query { sort, limit, after: after.take(), ..Query::default() }, &overlay);
+            paged.extend(page.offers);
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        prop_assert_eq!(names(&paged), names(&all.offers));
+    }
+}
+
+#[test]
+fn an_older_version_of_an_offer_does_not_come_back() {
+    let (index, overlay) = (Index::default(), Overlay::default());
+    index.put(offer(1, 1, 500, 0, 9, 7), &overlay);
+    index.put(offer(1, 1, 400, 0, 5, 6), &overlay);
+    assert_eq!((index.listings(), index.units()), (1, 9));
+}
+
+#[test]
+fn a_market_is_what_others_offer_and_buyers_can_see() {
+    let (index, overlay) = (Index::default(), Overlay::default());
+    for (supplier, minor) in [(1, 100), (2, 200), (3, 300), (4, 5)] {
+        index.put(offer(supplier, 1, minor, 0, 10 * i64::from(supplier), 1), &overlay);
+    }
+    overlay.apply(&entry("s4", 1, vec![restriction(Scope::Supplier, Level::Quarantine)]), 0);
+    let seen = |except: &str| {
+        index.market(&sku(), Currency::new("EUR").unwrap(), &SupplierId::new(except).unwrap(), &overlay)
+    };
+    let market = seen("s9").unwrap();
+    assert_eq!((market.median_minor, market.offers, market.median_units), (200, 3, 20));
+    assert_eq!(seen("s3").unwrap().offers, 2, "one's own offers say nothing about the market");
+    assert_eq!(index.withheld(&overlay), (1, 40));
+}
