@@ -81,7 +81,7 @@ pub struct App {
     pub limits: Limits,
     /// Partitions of supplier-keyed topics.
     pub lanes: u32,
-    /// How long a request waits for its outcome.
+    /// How long a request waits for its outcome; with zero it never waits.
     pub deadline: Duration,
     /// Makes record ids unique: a part that differs from start to start.
     pub instance: String,
@@ -105,6 +105,7 @@ impl App {
         limits: Limits,
         lanes: u32,
         instance: String,
+        deadline: Duration,
     ) -> Result<Self, LogError> {
         let mut ends = Vec::new();
         for lane in 0..lanes {
@@ -119,7 +120,7 @@ impl App {
             board: Board::default(),
             limits,
             lanes,
-            deadline: Duration::from_secs(2),
+            deadline,
             instance,
             next_id: AtomicU64::new(0),
             suppliers: DashMap::new(),
@@ -201,9 +202,16 @@ impl App {
             .append(Topic::SupplierEvents, supplier.as_str(), &envelope, &Payload::Command(command))
             .await;
         let at = appended.inspect_err(|_| drop(self.waiting.remove(&id)))?;
-        match tokio::time::timeout(self.deadline, receiver).await {
-            Ok(Ok(decided)) => Ok(Submitted::Decided { id, decided, at }),
-            _ => {
+        let decided = async {
+            if self.deadline.is_zero() {
+                None
+            } else {
+                tokio::time::timeout(self.deadline, receiver).await.ok()?.ok()
+            }
+        };
+        match decided.await {
+            Some(decided) => Ok(Submitted::Decided { id, decided, at }),
+            None => {
                 self.waiting.remove(&id);
                 Ok(Submitted::Pending { key, at })
             }

@@ -30,6 +30,9 @@ pub struct Http {
     pub admin_listen: SocketAddr,
     /// Largest request body, in bytes.
     pub body_bytes_max: usize,
+    /// How long a write waits for its outcome before it is answered with 202 and a link to it, in milliseconds;
+    /// with 0 every write is.
+    pub answer_deadline_ms: u64,
 }
 
 impl Default for Http {
@@ -38,6 +41,7 @@ impl Default for Http {
             listen: SocketAddr::from(([127, 0, 0, 1], 7400)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 7401)),
             body_bytes_max: 2 << 20,
+            answer_deadline_ms: 2_000,
         }
     }
 }

@@ -46,6 +46,8 @@ pub struct Parts {
     pub limits: LimitsConfig,
     /// Largest request body.
     pub body_bytes_max: usize,
+    /// How long a write waits for its outcome before it is answered with a link to it.
+    pub answer_deadline: Duration,
     /// Differs from start to start.
     pub instance: String,
 }
@@ -115,10 +117,18 @@ impl Platform {
         shutdown: Shutdown,
         witness: stockade_inventory::app::Witness,
     ) -> Result<Self> {
-        let Parts { log, clock, lanes, quarantine, keys, limits, body_bytes_max, instance } = parts;
+        let Parts { log, clock, lanes, quarantine, keys, limits, body_bytes_max, answer_deadline, instance } =
+            parts;
         let schema = Arc::new(schema());
         let limits = Limits::new(&limits);
-        let app = Arc::new(App::new(log.clone(), clock.clone(), limits.clone(), lanes, instance.clone())?);
+        let app = Arc::new(App::new(
+            log.clone(),
+            clock.clone(),
+            limits.clone(),
+            lanes,
+            instance.clone(),
+            answer_deadline,
+        )?);
         let scores = Scores::default();
         let lockout = lockout_api(&log, lanes, &schema, &limits, scores.clone(), &instance);
         // The last overlay is in place before the first buyer asks: an unlocked fraudster after a restart is the one

@@ -1,6 +1,6 @@
 //! `stockade serve`.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use stockade_lockout::STARTER_RULES;
@@ -89,6 +89,7 @@ async fn serve(config: Config) -> Result<()> {
         keys,
         limits: config.limits.clone(),
         body_bytes_max: config.http.body_bytes_max,
+        answer_deadline: Duration::from_millis(config.http.answer_deadline_ms),
         instance: instance_name(clock::now_ms()),
     };
     let mut platform = Platform::start(parts, shutdown.clone(), Arc::new(|_, _| {})).await?;
@@ -109,16 +110,22 @@ async fn serve(config: Config) -> Result<()> {
     let mut servers =
         tokio::spawn(async move { tokio::try_join!(serve_api.into_future(), serve_admin.into_future()) });
 
+    let mut serving = true;
     let outcome = tokio::select! {
         outcome = run_until_asked(&mut platform, &config, &shutdown) => outcome,
-        ended = &mut servers => match ended? {
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.into()),
-        },
+        ended = &mut servers => {
+            serving = false;
+            match ended? {
+                Ok(_) => Ok(()),
+                Err(error) => Err(error.into()),
+            }
+        }
     };
     shutdown.begin();
-    // Requests under way get the budget; connections that stay open beyond it are cut.
-    let _ = tokio::time::timeout(BUDGET, servers).await;
+    if serving {
+        // Requests under way get the budget; connections that stay open beyond it are cut.
+        let _ = tokio::time::timeout(BUDGET, servers).await;
+    }
     outcome.and(platform.stop().await)
 }
 

@@ -77,6 +77,7 @@ async fn demo(args: &Args) -> Result<()> {
         keys: keys.clone(),
         limits: LimitsConfig::default(),
         body_bytes_max: 2 << 20,
+        answer_deadline: Duration::from_secs(2),
         instance: instance_name(clock::now_ms()),
     };
     let platform = Platform::start(parts, shutdown.clone(), witness).await?;

@@ -127,7 +127,7 @@ impl Replay {
         let log: SharedLog = Arc::new(Embedded::open(&options, pump.clock())?);
         ensure_topics(&log, 1)?;
         let limits = Limits::new(&LimitsConfig::default());
-        let app = Arc::new(App::new(log.clone(), pump.clock(), limits, 1, NAME.to_owned())?);
+        let app = Arc::new(App::new(log.clone(), pump.clock(), limits, 1, NAME.to_owned(), Duration::ZERO)?);
         // Time goes on where it stood; nothing may be stamped before what is there.
         pump.advance(Timestamp::from_ms(last_record_ms(&log)?), &log)?;
         add_stages(&mut pump, &log, &app, schema)?;

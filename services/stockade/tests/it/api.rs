@@ -1,10 +1,10 @@
 //! Supply in, fraud out, buyers undisturbed: through the API, on the embedded log.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, time::Duration};
 
 use axum::http::Method;
 use serde_json::{Value, json};
-use stockade_runtime::{LimitsConfig, limits::Class};
+use stockade_runtime::{LimitsConfig, Role, limits::Class};
 
 use crate::support::Api;
 
@@ -122,6 +122,30 @@ async fn a_retry_is_recognised_and_a_reused_key_is_refused() {
     assert_eq!(take(r#"{"adjust":-4}"#).await.code(), (409, "idempotency_key_reused"));
     let operation = api.get(&key, "/v1/suppliers/a/operations/once").await;
     assert_eq!(operation.body["rows"][0]["available"], 7);
+    api.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn past_the_deadline_a_write_is_answered_with_a_link_to_its_outcome() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = Api::with(directory.path(), LimitsConfig::default(), Duration::ZERO).await;
+    let body = json!({ "name": "A", "region": "DE" });
+    let reply = api.call(&api.operator, Method::PUT, "/v1/suppliers/a", body).await;
+    assert!(matches!(reply.status, 200 | 202), "{}", reply.body);
+    let known = async |api: &Api| api.get(&api.operator, "/v1/suppliers/a").await.status == 200;
+    api.until("the supplier is known", known).await;
+    let key = api.keys.create("a", Role::Supplier { supplier: "a".parse().unwrap() }).unwrap();
+    let bearer = format!("Bearer {key}");
+    let headers = [("authorization", bearer.as_str()), ("idempotency-key", "later")];
+    let place = json!({ "latitude": 1.0, "longitude": 1.0, "region": "DE", "handling_days": 1 });
+    let path = "/v1/suppliers/a/locations/main";
+    let reply = api.raw(Method::PUT, path, &headers, place.to_string().into_bytes()).await;
+    assert_eq!(reply.status, 202, "{}", reply.body);
+    assert!(reply.header("stockade-position").starts_with("p1."));
+    let link = reply.header("location");
+    assert_eq!(link, "/v1/suppliers/a/operations/later");
+    let decided = async |api: &Api| api.get(&key, &link).await.body["rows"][0]["status"] == "applied";
+    api.until("the link shows the outcome", decided).await;
     api.close().await;
 }
 
@@ -376,7 +400,7 @@ async fn one_callers_burst_is_refused_at_the_edge_and_others_are_served() {
     let mut limits = LimitsConfig::default();
     let tiny = Class { per_second: NonZeroU32::MIN, burst: NonZeroU32::new(4).unwrap() };
     limits.0.insert("standard".to_owned(), tiny);
-    let api = Api::with_limits(directory.path(), limits).await;
+    let api = Api::with(directory.path(), limits, Duration::from_secs(20)).await;
     let (loud, quiet) = (api.supplier("loud").await, api.supplier("quiet").await);
     let mut refused = None;
     for _ in 0..5 {

@@ -164,6 +164,26 @@ fn kill_nine_loses_nothing_acknowledged_and_forgets_no_lock_out() {
 }
 
 #[test]
+fn asked_to_end_it_ends_cleanly_and_starts_again_where_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let operator = key(directory.path(), &["--role", "operator"]);
+    let mut server = Server::start(directory.path());
+    let body = json!({ "name": "Acme", "region": "DE" }).to_string();
+    assert_eq!(server.call("PUT", "/v1/suppliers/acme", &operator, &body).0, 200);
+    let pid = server.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let mut ended = None;
+    until("it ends", || {
+        ended = server.child.try_wait().unwrap();
+        ended.is_some()
+    });
+    assert!(ended.unwrap().success(), "{ended:?}");
+    drop(server);
+    let server = Server::start(directory.path());
+    assert_eq!(server.call("GET", "/v1/suppliers/acme", &operator, "").0, 200);
+}
+
+#[test]
 fn a_replay_killed_in_the_middle_ends_in_the_same_report_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let input = here("samples/orders.csv");

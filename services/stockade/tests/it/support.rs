@@ -1,6 +1,6 @@
 //! A platform in process, and calls to it.
 
-use std::{num::NonZeroU32, path::Path, sync::Arc};
+use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -48,7 +48,7 @@ impl Api {
         // Tests ask as fast as they can.
         let endless = Class { per_second: NonZeroU32::MAX, burst: NonZeroU32::MAX };
         limits.0.insert("buyer".to_owned(), endless);
-        Self::with_limits(directory, limits).await
+        Self::with(directory, limits, Duration::from_secs(20)).await
     }
 
     /// Ends it and lets go of its directory.
@@ -58,7 +58,7 @@ impl Api {
         platform.stop().await.unwrap();
     }
 
-    pub(crate) async fn with_limits(directory: &Path, limits: LimitsConfig) -> Self {
+    pub(crate) async fn with(directory: &Path, limits: LimitsConfig, answer_deadline: Duration) -> Self {
         let options =
             EmbeddedOptions { directory: directory.to_owned(), fsync: Fsync::Group, writer: Writer::Thread };
         let log: SharedLog = Arc::new(Embedded::open(&options, clock::system_clock()).unwrap());
@@ -72,6 +72,7 @@ impl Api {
             keys: keys.clone(),
             limits,
             body_bytes_max: 1 << 20,
+            answer_deadline,
             instance: format!("t{}", clock::now_ms()),
         };
         let platform = Platform::start(parts, Shutdown::default(), Arc::new(|_, _| {})).await.unwrap();
@@ -162,7 +163,7 @@ impl Api {
                 tokio::task::yield_now().await;
             }
         };
-        let waited = tokio::time::timeout(std::time::Duration::from_secs(20), patience).await;
+        let waited = tokio::time::timeout(Duration::from_secs(20), patience).await;
         assert!(waited.is_ok(), "waited in vain until {what}");
     }
 }
