@@ -398,7 +398,7 @@ fn parse_row(text: &str) -> Result<Row, (String, FieldError)> {
             .ok()
             .and_then(|value| value.get("listing").and_then(|listing| listing.as_str().map(str::to_owned)))
             .unwrap_or_default();
-        let first = problem.errors.into_iter().next();
+        let first = located(text).or_else(|| problem.errors.into_iter().next());
         (subject, first.unwrap_or_else(|| FieldError::new("", problem.code, problem.detail)))
     })?;
     let subject = body.subject().to_owned();
@@ -406,6 +406,21 @@ fn parse_row(text: &str) -> Result<Row, (String, FieldError)> {
         let first = errors.into_iter().next();
         (subject, first.unwrap_or_else(|| FieldError::new("", "invalid_row", "the row is not valid")))
     })
+}
+
+/// The same mistake with its field: choosing the kind of row by `op` loses the place, so a wrong row is read once more
+/// as the kind it says it is.
+fn located(text: &str) -> Option<FieldError> {
+    let serde_json::Value::Object(mut fields) = serde_json::from_str(text).ok()? else { return None };
+    let op = fields.remove("op")?;
+    fields.remove("listing");
+    let rest = serde_json::Value::Object(fields).to_string();
+    let problem = match op.as_str()? {
+        "put" => body::parse::<PutBody>(rest.as_bytes()).err()?,
+        "stock" => body::parse::<StockBody>(rest.as_bytes()).err()?,
+        _ => return None,
+    };
+    problem.errors.into_iter().next()
 }
 
 pub(crate) async fn operation(

@@ -102,6 +102,11 @@ async fn in_a_batch_good_rows_apply_and_bad_rows_say_why() {
     assert_eq!(reply.body["rows"][5]["available"], 6);
     assert_eq!(row(6).1, "unknown_listing");
     assert_eq!((row(7).0, row(8).0), ("invalid", "invalid"));
+    let typed = json!({ "rows": [put("l-0", json!({ "on_hand": "many" })), put("l-1", json!({ "price": { "minor": 1 } }))] });
+    let reply = api.call(&key, Method::POST, "/v1/suppliers/a/inventory:batch", typed).await;
+    let place = |n: usize| (reply.body["rows"][n]["field"].as_str(), reply.body["rows"][n]["code"].as_str());
+    assert_eq!(place(0), (Some("/on_hand"), Some("wrong_type")));
+    assert_eq!(place(1), (Some("/price"), Some("missing_field")));
     api.close().await;
 }
 
