@@ -23,7 +23,7 @@ use stockade_model::{
     Timestamp, Topic,
 };
 use stockade_rules::{FeatureSchema, RuleError, RuleSet};
-use stockade_runtime::{Caller, FieldError, Limits, Problem, Role, body};
+use stockade_runtime::{Caller, FieldError, Limits, Problem, Role, body, http::supplier_id};
 
 use crate::views::{Decisions, RulesStatus, Verdicts};
 
@@ -133,10 +133,6 @@ impl LockoutApi {
             None => Ok(Json(json!({ "proposal": id, "supplier": supplier })).into_response()),
         }
     }
-}
-
-fn supplier_id(text: &str) -> Result<SupplierId, Problem> {
-    SupplierId::new(text).map_err(|e| Problem::invalid(vec![FieldError::new("supplier", e.code, e.detail)]))
 }
 
 fn actor(caller: &Caller) -> String {

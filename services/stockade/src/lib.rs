@@ -2,6 +2,7 @@
 
 mod client;
 pub mod config;
+mod decisions;
 pub mod demo;
 pub mod keys;
 pub mod platform;

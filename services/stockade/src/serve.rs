@@ -181,31 +181,16 @@ pub fn verify_audit(directory: &std::path::Path) -> Result<()> {
     let log = open_log(directory, true)?;
     let spec = Topic::LockoutDecisions;
     log.ensure_topic(&stockade_log::TopicSpec { name: spec.name(), partitions: 1, retention_ms: None })?;
-    let (mut next, mut link, mut last) = (0, String::new(), None);
-    let mut count = 0;
-    loop {
-        let records = log.read(spec.name(), 0, next, ReadLimit::default())?;
-        let Some(end) = records.last().map(|record| record.offset + 1) else { break };
-        for record in &records {
-            let Payload::Decision(decision) = Payload::decode("stockade.lockout.decision", &record.value)?
-            else {
-                continue;
-            };
-            // A repeat after a crash carries the version of the one before.
-            if last.as_ref().is_some_and(|last| decision.version.order() <= *last) {
-                continue;
-            }
-            anyhow::ensure!(
-                decision.chain == decision.link(&link),
-                "the chain breaks at offset {}: a decision was changed, removed or put in",
-                record.offset
-            );
-            last = Some(decision.version.order());
-            link = decision.chain;
-            count += 1;
-        }
-        next = end;
-    }
+    let (mut link, mut count) = (String::new(), 0);
+    crate::decisions::read(&log, 0, |offset, decision| {
+        anyhow::ensure!(
+            decision.chain == decision.link(&link),
+            "the chain breaks at offset {offset}: a decision was changed, removed or put in"
+        );
+        link = decision.chain;
+        count += 1;
+        Ok(())
+    })?;
     println!("{count} decisions, the chain holds");
     Ok(())
 }

@@ -268,6 +268,6 @@ impl Decision {
         hash.update(previous.as_bytes());
         // Serialising our own plain structs to memory has no failing case; an empty body would still chain.
         hash.update(serde_json::to_vec(&unlinked).unwrap_or_default());
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        crate::hash::hex(&hash.finalize())
     }
 }

@@ -12,6 +12,11 @@ pub fn stable64(text: &str) -> u64 {
     hash.max(1)
 }
 
+/// Lower-case hexadecimal digits of `bytes`.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The first 16 bytes of SHA-256 of the parts, each ended by a zero byte: an identity, not a checksum.
 pub fn identity128(parts: &[&str]) -> u128 {
     use sha2::Digest as _;

@@ -55,7 +55,7 @@ impl RuleSet {
     /// The version that a source will have.
     pub fn version_of(source: &str) -> String {
         let digest = sha2::Sha256::digest(source.as_bytes());
-        digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        stockade_model::hash::hex(&digest[..8])
     }
 
     /// Compiles the YAML of a set. All problems are reported together; a set with any is not a set.

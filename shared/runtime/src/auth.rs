@@ -13,7 +13,7 @@ use axum::{
 };
 use dashmap::DashMap;
 use sha2::Digest as _;
-use stockade_model::SupplierId;
+use stockade_model::{SupplierId, hash::hex};
 
 use crate::Problem;
 
@@ -65,10 +65,6 @@ pub struct KeyRing {
 
 fn hash(key: &str) -> Hash {
     sha2::Sha256::digest(key.as_bytes()).into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(text: &str) -> Option<Hash> {

@@ -12,7 +12,9 @@ use axum::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::Problem;
+use stockade_model::SupplierId;
+
+use crate::{FieldError, Problem};
 
 /// Times the request and logs it at debug level; keys and bodies never reach the log.
 pub async fn observe(request: Request, next: Next) -> Response {
@@ -32,6 +34,11 @@ pub async fn observe(request: Request, next: Next) -> Response {
     .record(elapsed.as_secs_f64());
     tracing::debug!(%method, route, status, micros = elapsed.as_micros() as u64, "request");
     response
+}
+
+/// The supplier a path names.
+pub fn supplier_id(text: &str) -> Result<SupplierId, Problem> {
+    SupplierId::new(text).map_err(|e| Problem::invalid(vec![FieldError::new("supplier", e.code, e.detail)]))
 }
 
 /// What a path that leads nowhere answers.

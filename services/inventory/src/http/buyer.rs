@@ -11,7 +11,7 @@ use axum::{
 use serde_json::{Value, json};
 use stockade_model::{
     Command, Currency, Gtin, ListingId, OrderId, Region, Row, RowOutcome, RowStatus, Sku, SupplierId,
-    time::SECOND_MS,
+    hash::hex, time::SECOND_MS,
 };
 use stockade_runtime::{Caller, FieldError, Problem, Role, body, limits::Allowance};
 
@@ -191,13 +191,12 @@ pub(crate) async fn availability(
         after: after.flatten(),
         limit: limit(&mut fields, "limit", query.limit),
     };
-    fields.into_problem()?;
+    let good = fields.finish(good).map_err(Problem::invalid)?;
     let position =
         query.after_position.as_deref().or_else(|| headers.get(POSITION).and_then(|v| v.to_str().ok()));
     if let Some(position) = position {
         await_position(&app, position).await?;
     }
-    let Some(good) = good else { return Err(Problem::invalid(Vec::new())) };
     let (offers, next) = find(&app, &good, &wanted);
     let mut answer = answer(&app);
     answer["offers"] = offers.iter().map(offer_body).collect();
@@ -323,7 +322,7 @@ fn offer_body(offer: &Offer) -> Value {
 
 /// Opaque to callers: hex of the sort key.
 fn write_cursor(key: &SortKey) -> String {
-    serde_json::to_vec(key).unwrap_or_default().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&serde_json::to_vec(key).unwrap_or_default())
 }
 
 fn read_cursor(text: &str) -> Option<SortKey> {
@@ -365,8 +364,7 @@ pub(crate) async fn reserve(
     let seconds = seconds.unwrap_or(900);
     let fine = (1..=HOLD_SECONDS_MAX).contains(&seconds);
     fields.require(fine, "/seconds", "hold_range", format!("seconds must be 1 to {HOLD_SECONDS_MAX}"));
-    fields.into_problem()?;
-    let Some((supplier, listing)) = supplier.zip(listing) else { return Err(Problem::invalid(Vec::new())) };
+    let (supplier, listing) = fields.finish(supplier.zip(listing)).map_err(Problem::invalid)?;
     let gone = || {
         Problem::new(
             StatusCode::CONFLICT,

@@ -15,6 +15,14 @@ pub(crate) struct Price {
     pub(crate) currency: String,
 }
 
+/// A body that is one row about the subject its path names.
+pub(crate) trait OneRow: serde::de::DeserializeOwned {
+    /// What it is, so that equal bodies of different calls are different requests.
+    const KIND: &'static str;
+    /// The row, or everything that is wrong with it.
+    fn row(self, subject: &str) -> Result<Row, Vec<FieldError>>;
+}
+
 /// What a listing says, without its id.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,8 +109,10 @@ impl RowBody {
     }
 }
 
-impl PutBody {
-    pub(crate) fn row(self, listing: &str) -> Result<Row, Vec<FieldError>> {
+impl OneRow for PutBody {
+    const KIND: &'static str = "put";
+
+    fn row(self, listing: &str) -> Result<Row, Vec<FieldError>> {
         let price = (self.price.minor, self.price.currency.as_str());
         let mut put =
             listing_put(listing, &self.sku, self.gtin.as_deref(), &self.location, price, self.on_hand);
@@ -169,8 +179,10 @@ fn quantity(units: i64) -> Result<i64, Invalid> {
     }
 }
 
-impl StockBody {
-    pub(crate) fn row(self, listing: &str) -> Result<Row, Vec<FieldError>> {
+impl OneRow for StockBody {
+    const KIND: &'static str = "stock";
+
+    fn row(self, listing: &str) -> Result<Row, Vec<FieldError>> {
         let mut change = stock_change(listing, self.set, self.adjust)?;
         change.source_seq = self.source_seq;
         Ok(Row::Stock(change))
@@ -208,8 +220,10 @@ pub fn stock_change(
     fields.finish(change)
 }
 
-impl LocationBody {
-    pub(crate) fn row(self, location: &str) -> Result<Row, Vec<FieldError>> {
+impl OneRow for LocationBody {
+    const KIND: &'static str = "location";
+
+    fn row(self, location: &str) -> Result<Row, Vec<FieldError>> {
         let mut fields = Fields::default();
         let location = fields.check("/location", LocationId::new(location));
         let gln = fields.check_some("/gln", self.gln.as_deref().map(Gln::new));

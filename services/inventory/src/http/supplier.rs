@@ -14,21 +14,17 @@ use stockade_model::{
     Change, Command, ControlRecord, Invalid, Level, ListingId, LocationId, Payload, Region, Row, RowOutcome,
     RowStatus, SupplierId, SupplierProfile, Timestamp, inventory::ROWS_MAX,
 };
-use stockade_runtime::{Caller, FieldError, Problem, Role, body, limits::Allowance};
+use stockade_runtime::{Caller, FieldError, Problem, Role, body, http::supplier_id, limits::Allowance};
 
 use super::{
     fields::Fields,
-    rows::{LocationBody, PutBody, RowBody, StockBody},
+    rows::{LocationBody, OneRow, PutBody, RowBody, StockBody},
     token::{POSITION, token},
 };
 use crate::app::{App, Decided, Submitted};
 
 /// Longest `Idempotency-Key`.
 const KEY_BYTES_MAX: usize = 128;
-
-fn supplier_id(text: &str) -> Result<SupplierId, Problem> {
-    SupplierId::new(text).map_err(|e| Problem::invalid(vec![FieldError::new("supplier", e.code, e.detail)]))
-}
 
 pub(crate) fn unknown_supplier(id: &SupplierId) -> Problem {
     let detail =
@@ -63,7 +59,7 @@ pub(crate) fn body_hash(parts: &[&[u8]]) -> String {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    stockade_model::hash::hex(&hash.finalize()[..16])
 }
 
 pub(crate) fn traceparent(headers: &HeaderMap) -> Option<String> {
@@ -204,8 +200,7 @@ pub(crate) async fn register(
     fields.require((1..=200).contains(&name.len()), "/name", "name_length", "name must be 1 to 200 bytes");
     let class = class.unwrap_or_else(stockade_model::control::standard_class);
     fields.require((1..=32).contains(&class.len()), "/class", "class_length", "class must be 1 to 32 bytes");
-    fields.into_problem()?;
-    let Some(region) = region else { return Err(Problem::invalid(Vec::new())) };
+    let region = fields.finish(region).map_err(Problem::invalid)?;
     let profile = SupplierProfile { supplier: supplier.clone(), name, region, since, class };
     let record =
         ControlRecord { actor: caller.0.id.clone(), change: Change::Supplier { profile: profile.clone() } };
@@ -220,6 +215,21 @@ fn own_or_staff(caller: &Caller, supplier: &SupplierId) -> Result<(), Problem> {
     } else {
         caller.must_be_supplier(supplier)
     }
+}
+
+/// Takes one row about `subject` of `supplier`.
+async fn one_row<B: OneRow>(
+    app: &App,
+    caller: &Caller,
+    (supplier, subject): (&str, &str),
+    headers: &HeaderMap,
+    text: &[u8],
+) -> Result<Response, Problem> {
+    let supplier = supplier_id(supplier)?;
+    let allowance = admit(app, caller, &supplier, 1)?;
+    let row = body::parse::<B>(text)?.row(subject).map_err(Problem::invalid)?;
+    let hash = body_hash(&[B::KIND.as_bytes(), subject.as_bytes(), text]);
+    Request { app, supplier, headers, allowance, hash }.single(row).await
 }
 
 pub(crate) async fn get(
@@ -258,11 +268,7 @@ pub(crate) async fn put_location(
     headers: HeaderMap,
     body::Body(text): body::Body,
 ) -> Result<Response, Problem> {
-    let supplier = supplier_id(&supplier)?;
-    let allowance = admit(&app, &caller, &supplier, 1)?;
-    let row = body::parse::<LocationBody>(&text)?.row(&location).map_err(Problem::invalid)?;
-    let hash = body_hash(&[b"location", location.as_bytes(), &text]);
-    Request { app: &app, supplier, headers: &headers, allowance, hash }.single(row).await
+    one_row::<LocationBody>(&app, &caller, (&supplier, &location), &headers, &text).await
 }
 
 pub(crate) async fn get_listing(
@@ -292,11 +298,7 @@ pub(crate) async fn put_listing(
     headers: HeaderMap,
     body::Body(text): body::Body,
 ) -> Result<Response, Problem> {
-    let supplier = supplier_id(&supplier)?;
-    let allowance = admit(&app, &caller, &supplier, 1)?;
-    let row = body::parse::<PutBody>(&text)?.row(&listing).map_err(Problem::invalid)?;
-    let hash = body_hash(&[b"put", listing.as_bytes(), &text]);
-    Request { app: &app, supplier, headers: &headers, allowance, hash }.single(row).await
+    one_row::<PutBody>(&app, &caller, (&supplier, &listing), &headers, &text).await
 }
 
 pub(crate) async fn withdraw(
@@ -320,11 +322,7 @@ pub(crate) async fn stock(
     headers: HeaderMap,
     body::Body(text): body::Body,
 ) -> Result<Response, Problem> {
-    let supplier = supplier_id(&supplier)?;
-    let allowance = admit(&app, &caller, &supplier, 1)?;
-    let row = body::parse::<StockBody>(&text)?.row(&listing).map_err(Problem::invalid)?;
-    let hash = body_hash(&[b"stock", listing.as_bytes(), &text]);
-    Request { app: &app, supplier, headers: &headers, allowance, hash }.single(row).await
+    one_row::<StockBody>(&app, &caller, (&supplier, &listing), &headers, &text).await
 }
 
 #[derive(serde::Deserialize)]

@@ -108,7 +108,8 @@ struct Replay {
     log: SharedLog,
     pump: Pump,
     app: Arc<App>,
-    checkpoint: Box<dyn Consumer>,
+    /// Held, not read: the membership that `epoch` belongs to.
+    _membership: Box<dyn Consumer>,
     epoch: u64,
     fingerprint: u128,
     /// Inputs that are known to be in the log and flushed.
@@ -151,7 +152,7 @@ impl Replay {
             log,
             pump,
             app,
-            checkpoint,
+            _membership: checkpoint,
             epoch,
             fingerprint,
             resumed,
@@ -245,25 +246,11 @@ impl Replay {
     /// Brings the overlay to the last decision.
     fn enforce(&mut self) -> Result<()> {
         let witness: Witness = Arc::new(|_, _| {});
-        loop {
-            let records = self.log.read(
-                Topic::LockoutDecisions.name(),
-                0,
-                self.decisions_seen,
-                ReadLimit::default(),
-            )?;
-            if records.is_empty() {
-                return Ok(());
-            }
-            for record in records {
-                self.decisions_seen = record.offset + 1;
-                if let Payload::Decision(decision) =
-                    Payload::decode("stockade.lockout.decision", &record.value)?
-                {
-                    self.app.enforce(record.offset, &Envelope::default(), &decision, &witness);
-                }
-            }
-        }
+        self.decisions_seen = crate::decisions::read(&self.log, self.decisions_seen, |offset, decision| {
+            self.app.enforce(offset, &Envelope::default(), &decision, &witness);
+            Ok(())
+        })?;
+        Ok(())
     }
 
     fn locked_now(&self) -> u64 {
@@ -287,8 +274,6 @@ impl Replay {
             row: Bytes::copy_from_slice(&self.fingerprint.to_be_bytes()),
             rows: Vec::new(),
         })?;
-        // Keeps the membership that the epoch belongs to.
-        let _ = &self.checkpoint;
         Ok(())
     }
 

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use stockade_inventory::app::App;
-use stockade_log::{ReadLimit, SharedLog};
-use stockade_model::{Action, Decision, OrderEvent, OrderEventKind, Payload, SupplierId, Timestamp, Topic};
+use stockade_log::SharedLog;
+use stockade_model::{Action, Decision, OrderEvent, OrderEventKind, SupplierId, Timestamp, Topic};
 
 use super::inputs::Inputs;
 
@@ -66,7 +66,12 @@ impl Report {
         (made, resumed): (u64, u64),
         elapsed: Duration,
     ) -> Result<Self> {
-        let lockouts = lockouts(&decisions(log)?);
+        let mut decisions = Vec::new();
+        crate::decisions::read(log, 0, |_, decision| {
+            decisions.push(decision);
+            Ok(())
+        })?;
+        let lockouts = lockouts(&decisions);
         let suppliers: std::collections::BTreeSet<&SupplierId> =
             lockouts.iter().map(|lockout| &lockout.supplier).collect();
         let dead_letters = log.bounds(Topic::DeadLetters.name(), 0)?.end;
@@ -131,24 +136,6 @@ impl Report {
                 .iter()
                 .filter(|(_, value)| !value.is_array())
                 .for_each(|(name, value)| println!("{name:<30} {value}"));
-        }
-    }
-}
-
-/// All decisions, repeats after a crash left out.
-fn decisions(log: &SharedLog) -> Result<Vec<Decision>> {
-    let (mut decisions, mut next, mut last) = (Vec::new(), 0, None);
-    loop {
-        let records = log.read(Topic::LockoutDecisions.name(), 0, next, ReadLimit::default())?;
-        let Some(end) = records.last().map(|record| record.offset + 1) else { return Ok(decisions) };
-        next = end;
-        for record in records {
-            if let Payload::Decision(decision) = Payload::decode("stockade.lockout.decision", &record.value)?
-                && last.as_ref().is_none_or(|last| decision.version.order() > *last)
-            {
-                last = Some(decision.version.order());
-                decisions.push(decision);
-            }
         }
     }
 }
