@@ -14,7 +14,8 @@ use crate::{
 pub(crate) struct InProcessConsumer<S: Store> {
     shared: Arc<Shared<S>>,
     group: &'static str,
-    member: MemberId,
+    /// `None` for a follower, which is no member.
+    member: Option<MemberId>,
     topic: Arc<TopicState>,
     mode: Mode,
     news: watch::Receiver<u64>,
@@ -30,7 +31,7 @@ impl<S: Store> InProcessConsumer<S> {
     pub(crate) fn new(
         shared: Arc<Shared<S>>,
         group: &'static str,
-        member: MemberId,
+        member: Option<MemberId>,
         topic: Arc<TopicState>,
         mode: Mode,
     ) -> Self {
@@ -52,7 +53,9 @@ impl<S: Store> InProcessConsumer<S> {
 
     /// Notices changes of ownership.
     fn refresh(&mut self) -> Result<(), LogError> {
-        let next: Vec<Role> = {
+        let next: Vec<Role> = if self.member.is_none() {
+            vec![Role::Reader; self.roles.len()]
+        } else {
             let groups = self.shared.groups.lock();
             let Some(entry) = groups.get(self.group) else { return Ok(()) };
             if self.revision_seen == Some(entry.group.revision) {
@@ -62,8 +65,8 @@ impl<S: Store> InProcessConsumer<S> {
             let owners = entry.group.owners.iter().zip(&entry.group.epochs);
             owners
                 .map(|(owner, epoch)| match self.mode {
-                    _ if *owner == Some(self.member) => Role::Owner(*epoch),
-                    Mode::All => Role::Reader,
+                    _ if owner.is_some() && *owner == self.member => Role::Owner(*epoch),
+                    Mode::All | Mode::Follow => Role::Reader,
                     Mode::Owned => Role::None,
                 })
                 .collect()
@@ -123,8 +126,9 @@ impl<S: Store> Consumer for InProcessConsumer<S> {
 
 impl<S: Store> Drop for InProcessConsumer<S> {
     fn drop(&mut self) {
+        let Some(member) = self.member else { return };
         if let Some(entry) = self.shared.groups.lock().get_mut(self.group) {
-            entry.group.leave(self.member);
+            entry.group.leave(member);
         }
         self.topic.news.send_modify(|n| *n += 1);
     }

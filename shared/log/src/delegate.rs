@@ -36,19 +36,22 @@ macro_rules! delegate_log {
             ) -> Result<Box<dyn Consumer>, LogError> {
                 self.0.join(group, topic, mode)
             }
-            fn commit(&self, commit: Commit) -> Result<(), LogError> {
+            fn horizon(&self, topic: &str, partition: u32) -> Horizon {
+                self.0.horizon(topic, partition)
+            }
+            fn commit(&self, commit: Commit) -> Ticket<()> {
                 self.0.commit(commit)
             }
-            fn committed(&self, group: &'static str, partition: u32) -> Result<Option<Committed>, LogError> {
-                self.0.committed(group, partition)
+            fn flushed(&self, group: &'static str, partition: u32) -> Result<u64, LogError> {
+                self.0.flushed(group, partition)
             }
-            fn changelog(
+            fn restore(
                 &self,
                 group: &'static str,
                 partition: u32,
                 each: &mut dyn FnMut(&[u8], &[u8]),
-            ) -> Result<(), LogError> {
-                self.0.changelog(group, partition, each)
+            ) -> Result<Option<Committed>, LogError> {
+                self.0.restore(group, partition, each)
             }
             fn trim(&self, now_ms: i64) -> Result<u64, LogError> {
                 self.0.trim(now_ms)

@@ -42,7 +42,7 @@ pub enum LogError {
     },
     /// An existing topic differs from what was asked for.
     #[error(
-        "topic {topic} has {found} partitions, the configuration asks for {asked}; set `partitions` back or use a new data directory"
+        "topic {topic} has {found} partitions, the configuration asks for {asked}; set `log.partitions` back, or use a new data directory or another `kafka.prefix`"
     )]
     Mismatch {
         /// The topic.
@@ -101,6 +101,12 @@ pub enum LogError {
         /// What was found.
         detail: String,
     },
+    /// A broker that cannot be used as it is; nothing was changed.
+    #[error("{0}")]
+    Config(String),
+    /// The broker does not answer for now.
+    #[error("{0}; nothing is lost, it is tried again")]
+    Unavailable(String),
     /// The log failed and can no longer be trusted, or was closed.
     #[error("the log stopped: {0}; restart the process to recover")]
     Stopped(String),
@@ -110,13 +116,15 @@ impl LogError {
     /// What to do.
     pub fn remedy(&self) -> Remedy {
         match self {
-            LogError::Full { .. } => Remedy::Retry,
+            LogError::Full { .. } | LogError::Unavailable(_) => Remedy::Retry,
             LogError::TooLarge { .. }
             | LogError::Unknown { .. }
             | LogError::Mismatch { .. }
             | LogError::OutOfRange { .. } => Remedy::Reject,
             LogError::Fenced { .. } | LogError::Backwards { .. } => Remedy::Fenced,
-            LogError::Locked(_) | LogError::Corrupt { .. } | LogError::Stopped(_) => Remedy::Fatal,
+            LogError::Locked(_) | LogError::Corrupt { .. } | LogError::Config(_) | LogError::Stopped(_) => {
+                Remedy::Fatal
+            }
         }
     }
     /// Stable name for metrics.
@@ -131,6 +139,8 @@ impl LogError {
             LogError::Backwards { .. } => "backwards",
             LogError::Locked(_) => "locked",
             LogError::Corrupt { .. } => "corrupt",
+            LogError::Config(_) => "config",
+            LogError::Unavailable(_) => "unavailable",
             LogError::Stopped(_) => "stopped",
         }
     }

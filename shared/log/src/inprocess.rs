@@ -11,8 +11,8 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{oneshot, watch};
 
 use crate::{
-    Ack, Bounds, Clock, Commit, Committed, Consumer, Log, LogError, Mode, NewRecord, Placed, ReadLimit,
-    Record, Route, Ticket, TopicSpec,
+    Ack, Bounds, Clock, Commit, Committed, Consumer, Horizon, Log, LogError, Mode, NewRecord, Placed,
+    ReadLimit, Record, Route, Ticket, TopicSpec,
     consumer::InProcessConsumer,
     group::Group,
     partition_of,
@@ -38,6 +38,8 @@ struct Pending {
 #[derive(Default)]
 struct Queue {
     waiting: Vec<Pending>,
+    /// The writer has taken a group that is not written yet.
+    busy: bool,
     records: usize,
     bytes: usize,
     closed: bool,
@@ -142,12 +144,14 @@ impl<S: Store> Shared<S> {
                     self.queue_filled.wait(&mut queue);
                 }
                 (queue.records, queue.bytes) = (0, 0);
+                queue.busy = !queue.waiting.is_empty();
                 (std::mem::take(&mut queue.waiting), queue.closed)
             };
             if group.is_empty() && closed {
                 return;
             }
             self.write_group(group);
+            self.queue.lock().busy = false;
         }
     }
 
@@ -411,6 +415,9 @@ impl<S: Store> Log for InProcess<S> {
 
     fn join(&self, group: &'static str, topic: &str, mode: Mode) -> Result<Box<dyn Consumer>, LogError> {
         let topic = self.shared.topic(topic)?;
+        if mode == Mode::Follow {
+            return Ok(Box::new(InProcessConsumer::new(self.shared.clone(), group, None, topic, mode)));
+        }
         let mut groups = self.shared.groups.lock();
         if !groups.contains_key(group) {
             let mut epochs = Vec::with_capacity(topic.row.partitions as usize);
@@ -419,54 +426,35 @@ impl<S: Store> Log for InProcess<S> {
             }
             groups.insert(group, GroupEntry { topic: topic.name, group: Group::new(epochs) });
         }
-        let member = match groups.get_mut(group) {
-            Some(entry) => entry.group.join(),
-            None => 0,
-        };
+        let member = groups.get_mut(group).map(|entry| entry.group.join());
         drop(groups);
         topic.news.send_modify(|n| *n += 1);
         Ok(Box::new(InProcessConsumer::new(self.shared.clone(), group, member, topic, mode)))
     }
 
-    fn commit(&self, commit: Commit) -> Result<(), LogError> {
-        let _write = self.shared.write.lock();
-        self.shared.healthy()?;
-        let Commit { group, partition, epoch, next_offset, row, rows } = commit;
-        // The fence is checked under the lock that the write happens under, so nobody can slip in between.
-        let groups = self.shared.groups.lock();
-        let entry = groups.get(group).ok_or(LogError::Fenced { group, partition, epoch, current: 0 })?;
-        let current = entry.group.epochs.get(partition as usize).copied();
-        let owned = entry.group.owners.get(partition as usize).is_some_and(Option::is_some);
-        match current {
-            None => return Err(LogError::Unknown { topic: entry.topic.to_owned(), partition }),
-            Some(current) if current != epoch || !owned => {
-                return Err(LogError::Fenced { group, partition, epoch, current });
-            }
-            Some(_) => {}
-        }
-        if let Some(committed) = self.shared.store.committed(group, partition)?
-            && next_offset < committed.next_offset
-        {
-            let committed = committed.next_offset;
-            return Err(LogError::Backwards { group, partition, offset: next_offset, committed });
-        }
-        let commit = CommitWrite { group, partition, committed: Committed { epoch, next_offset, row }, rows };
-        let written = self.shared.store.write(Write { blocks: Vec::new(), commit: Some(commit) });
-        drop(groups);
-        written.inspect_err(|error| self.shared.poison(error))
+    fn horizon(&self, topic: &str, partition: u32) -> Horizon {
+        let end = self.bounds(topic, partition).map_or(0, |bounds| bounds.end);
+        Horizon { end, heard_ms: (self.shared.clock)() }
     }
 
-    fn committed(&self, group: &'static str, partition: u32) -> Result<Option<Committed>, LogError> {
-        self.shared.committed(group, partition)
+    fn commit(&self, commit: Commit) -> Ticket<()> {
+        Ticket::ready(self.commit_now(commit))
     }
 
-    fn changelog(
+    fn flushed(&self, group: &'static str, partition: u32) -> Result<u64, LogError> {
+        Ok(self.shared.committed(group, partition)?.map_or(0, |committed| committed.next_offset))
+    }
+
+    fn restore(
         &self,
         group: &'static str,
         partition: u32,
         each: &mut dyn FnMut(&[u8], &[u8]),
-    ) -> Result<(), LogError> {
-        self.shared.store.changelog(group, partition, each)
+    ) -> Result<Option<Committed>, LogError> {
+        // No commit may come between the partition row and the rows.
+        let _write = self.shared.write.lock();
+        self.shared.store.changelog(group, partition, each)?;
+        self.shared.store.committed(group, partition)
     }
 
     fn trim(&self, now_ms: i64) -> Result<u64, LogError> {
@@ -511,6 +499,34 @@ impl<S: Store> Log for InProcess<S> {
 }
 
 impl<S: Store> InProcess<S> {
+    fn commit_now(&self, commit: Commit) -> Result<(), LogError> {
+        let _write = self.shared.write.lock();
+        self.shared.healthy()?;
+        let Commit { group, partition, epoch, next_offset, row, rows } = commit;
+        // The fence is checked under the lock that the write happens under, so nobody can slip in between.
+        let groups = self.shared.groups.lock();
+        let entry = groups.get(group).ok_or(LogError::Fenced { group, partition, epoch, current: 0 })?;
+        let current = entry.group.epochs.get(partition as usize).copied();
+        let owned = entry.group.owners.get(partition as usize).is_some_and(Option::is_some);
+        match current {
+            None => return Err(LogError::Unknown { topic: entry.topic.to_owned(), partition }),
+            Some(current) if current != epoch || !owned => {
+                return Err(LogError::Fenced { group, partition, epoch, current });
+            }
+            Some(_) => {}
+        }
+        if let Some(committed) = self.shared.store.committed(group, partition)?
+            && next_offset < committed.next_offset
+        {
+            let committed = committed.next_offset;
+            return Err(LogError::Backwards { group, partition, offset: next_offset, committed });
+        }
+        let commit = CommitWrite { group, partition, committed: Committed { epoch, next_offset, row }, rows };
+        let written = self.shared.store.write(Write { blocks: Vec::new(), commit: Some(commit) });
+        drop(groups);
+        written.inspect_err(|error| self.shared.poison(error))
+    }
+
     /// Checks that every record has somewhere to go and that the batch can ever fit; returns its size in bytes.
     fn admit(&self, batch: &[NewRecord]) -> Result<usize, LogError> {
         self.shared.healthy()?;
@@ -530,6 +546,13 @@ impl<S: Store> InProcess<S> {
         let mut queue = self.shared.queue.lock();
         if queue.closed {
             return Ticket::ready(Err(LogError::Stopped("it is closing".to_owned())));
+        }
+        if ack == Ack::Ordered && queue.waiting.is_empty() && !queue.busy {
+            // Nothing is before it and it needs no fsync: written here, it costs no change of thread. The lock on the
+            // queue keeps everyone else behind it.
+            let mut group = [Pending { batch, ack, answer: None }];
+            let written = self.shared.try_write_group(&mut group).map(|mut placed| placed.remove(0));
+            return Ticket::ready(written.inspect_err(|error| self.shared.poison(error)));
         }
         if queue.records + batch.len() > QUEUE_RECORDS_MAX || queue.bytes + bytes > QUEUE_BYTES_MAX {
             return Ticket::ready(Err(LogError::Full { records: queue.records, bytes: queue.bytes }));

@@ -4,29 +4,33 @@
 //!
 //! Every adapter keeps these promises; [`conformance`] holds each of them by name.
 //!
-//! * **Order.** Records of one `append` call that go to one partition lie there contiguously and in call order.
-//!   Offsets grow by one; record times never go back within a partition, whatever the clock does.
+//! * **Order.** Records of one `append` call that go to one partition lie there in call order, and none of them is
+//!   acknowledged unless all before it are. Offsets grow; record times never go back within a partition, whatever the
+//!   clock does.
 //! * **Visibility.** A consumer sees a record once its append was acknowledged, never before.
 //! * **Durability.** [`Ack::Durable`]: when the ticket resolves, the records survive the loss of power (as far as the
 //!   adapter's `fsync` setting says). [`Ack::Ordered`]: no record acknowledged later as durable survives a crash
 //!   without them. That is enough for anything that can be derived again, and it costs no fsync.
-//! * **Groups.** Each partition of a topic has at most one owner per group. Every change of owner raises the
-//!   partition's epoch. A [`Commit`] with an epoch that is not the current one is `Fenced` and changes nothing.
+//! * **Groups.** Each partition of a topic has at most one owner per group that can commit. Every change of owner raises
+//!   the partition's epoch. A [`Commit`] with an epoch that is not the current one is `Fenced` and changes nothing.
 //! * **Commit is atomic.** Changed rows of the group's changelog, the partition row and the next input offset become
 //!   durable together or not at all, after everything acknowledged before. It never moves an offset back.
-//! * **Changelog is compacted.** Reading it gives the last value of each key, deleted keys left out.
+//! * **Restore is one cut.** It gives the last commit and the rows of exactly that commit: the last value of each key,
+//!   deleted keys left out. For an owner it waits until nothing of a former owner can still arrive.
 //! * **Retention.** Records older than the topic's retention may go, oldest first; reading below what is kept is
 //!   `OutOfRange` and names the first offset left.
 //! * **Bounds.** The append queue is bounded by records and bytes; past it `append` answers `Full`, which means
 //!   retry. A batch that could never fit is `TooLarge`, which means do not.
 //! * **Failure.** A write or fsync that failed poisons the log: what is on disk is no longer known, so every later call
-//!   is `Fatal`, and the process should stop and recover by restarting.
+//!   is `Fatal`, and the process should stop and recover by restarting. A broker that is away is no failure: appends
+//!   wait for it, within the queue's bounds.
 
 pub mod conformance;
 mod consumer;
 mod delegate;
 pub mod embedded;
 mod error;
+pub mod failpoint;
 mod group;
 mod inprocess;
 mod memory;
@@ -41,8 +45,8 @@ pub use memory::{Memory, MemoryDisk};
 pub use partitioner::partition_of;
 pub use ticket::Ticket;
 pub use types::{
-    Ack, Bounds, Clock, Commit, Committed, Epoch, Event, Mode, NewRecord, Placed, ReadLimit, Record, Role,
-    Route, TopicSpec,
+    Ack, Bounds, Clock, Commit, Committed, Epoch, Event, Horizon, Mode, NewRecord, Placed, ReadLimit, Record,
+    Role, Route, TopicSpec,
 };
 
 use std::{future::Future, pin::Pin, sync::Arc};
@@ -64,17 +68,19 @@ pub trait Log: Send + Sync + 'static {
     -> Result<Vec<Record>, LogError>;
     /// Joins `group` on `topic`.
     fn join(&self, group: &'static str, topic: &str, mode: Mode) -> Result<Box<dyn Consumer>, LogError>;
+    /// The end of a partition as this process last learnt it, and when that was. Never waits.
+    fn horizon(&self, topic: &str, partition: u32) -> Horizon;
     /// Commits changelog rows, the partition row and the next input offset of a group together.
-    fn commit(&self, commit: Commit) -> Result<(), LogError>;
-    /// The last commit of `group` for `partition`.
-    fn committed(&self, group: &'static str, partition: u32) -> Result<Option<Committed>, LogError>;
-    /// Hands every row of the group's changelog for `partition` to `each`, in key order.
-    fn changelog(
+    fn commit(&self, commit: Commit) -> Ticket<()>;
+    /// Next input offset of the group's last commit for `partition`, 0 before the first; may be a moment old.
+    fn flushed(&self, group: &'static str, partition: u32) -> Result<u64, LogError>;
+    /// Gives the last commit of `group` for `partition` and hands every changelog row as of then to `each`, in key order.
+    fn restore(
         &self,
         group: &'static str,
         partition: u32,
         each: &mut dyn FnMut(&[u8], &[u8]),
-    ) -> Result<(), LogError>;
+    ) -> Result<Option<Committed>, LogError>;
     /// Applies retention as of `now_ms`; returns how many records went.
     fn trim(&self, now_ms: i64) -> Result<u64, LogError>;
     /// Makes everything acknowledged so far durable and refuses what comes after.

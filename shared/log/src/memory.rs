@@ -6,8 +6,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::{
-    Ack, Bounds, Clock, Commit, Committed, Consumer, Log, LogError, Mode, NewRecord, ReadLimit, Record,
-    Ticket, TopicSpec,
+    Ack, Bounds, Clock, Commit, Committed, Consumer, Horizon, Log, LogError, Mode, NewRecord, ReadLimit,
+    Record, Ticket, TopicSpec,
     inprocess::InProcess,
     store::{Extent, Store, TopicRow, Write},
 };
@@ -26,6 +26,24 @@ struct Contents {
 /// What survives when a [`Memory`] log is dropped.
 #[derive(Clone, Default)]
 pub struct MemoryDisk(Arc<Mutex<Contents>>);
+
+impl MemoryDisk {
+    /// Writes changelog rows past every fence and without the position: what no log may do, for simulations that show
+    /// that it would be noticed.
+    pub fn force_rows(&self, group: &str, partition: u32, rows: &[(Bytes, Option<Bytes>)]) {
+        let mut contents = self.0.lock();
+        put_rows(contents.rows.entry((group.to_owned(), partition)).or_default(), rows.iter().cloned());
+    }
+}
+
+fn put_rows(held: &mut BTreeMap<Bytes, Bytes>, rows: impl Iterator<Item = (Bytes, Option<Bytes>)>) {
+    for (key, value) in rows {
+        match value {
+            Some(value) => held.insert(key, value),
+            None => held.remove(&key),
+        };
+    }
+}
 
 impl Store for MemoryDisk {
     fn topics(&self) -> Result<BTreeMap<String, TopicRow>, LogError> {
@@ -54,12 +72,7 @@ impl Store for MemoryDisk {
             let slot = (commit.group.to_owned(), commit.partition);
             contents.committed.insert(slot.clone(), commit.committed);
             let rows = contents.rows.entry(slot).or_default();
-            for (key, value) in commit.rows {
-                match value {
-                    Some(value) => rows.insert(key, value),
-                    None => rows.remove(&key),
-                };
-            }
+            put_rows(rows, commit.rows.into_iter());
         }
         Ok(())
     }

@@ -105,6 +105,16 @@ pub struct Bounds {
     pub end: u64,
 }
 
+/// What this process knows of a partition's end without asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Horizon {
+    /// Next offset to be written, as last learnt.
+    pub end: u64,
+    /// When that was, in milliseconds by the clock of this process. An adapter that asks at intervals answers the present
+    /// as long as its answers come in time; when this falls behind, the log is out of reach.
+    pub heard_ms: i64,
+}
+
 /// How much one read returns at most; at least one record is always returned if there is one.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadLimit {
@@ -127,6 +137,8 @@ pub enum Mode {
     Owned,
     /// All of them: as owner where assigned, as reader elsewhere.
     All,
+    /// All of them as reader, without being a member of the group.
+    Follow,
 }
 
 /// What a member is to a partition.

@@ -41,10 +41,17 @@ pub struct DeadLetter {
     pub code: String,
     /// What was wrong, for people.
     pub detail: String,
+    /// How often it was tried. Folds are deterministic, so what fails once fails always: 1, unless someone replays it.
+    #[serde(default = "once")]
+    pub attempts: u32,
     /// The record type it claimed.
     pub kind: String,
     /// The value as it was; lossy where it was not UTF-8.
     pub value: String,
+}
+
+fn once() -> u32 {
+    1
 }
 
 macro_rules! payloads {

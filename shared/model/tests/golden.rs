@@ -186,6 +186,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
                 offset: 17,
                 code: "undecodable".to_owned(),
                 detail: "not JSON".to_owned(),
+                attempts: 1,
                 kind: "stockade.inventory.command".to_owned(),
                 value: "{".to_owned(),
             }),

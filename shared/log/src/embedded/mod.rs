@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use fjall_store::FjallStore;
 
 use crate::{
-    Ack, Bounds, Clock, Commit, Committed, Consumer, Log, LogError, Mode, NewRecord, ReadLimit, Record,
-    Ticket, TopicSpec, inprocess::InProcess,
+    Ack, Bounds, Clock, Commit, Committed, Consumer, Horizon, Log, LogError, Mode, NewRecord, ReadLimit,
+    Record, Ticket, TopicSpec, inprocess::InProcess,
 };
 
 /// When a durable acknowledgement is given.
