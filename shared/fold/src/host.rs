@@ -62,6 +62,27 @@ impl<E> Out<E> {
     }
 }
 
+/// What is kept of a record that cannot be processed.
+pub(crate) fn dead_letter(
+    topic: Topic,
+    partition: u32,
+    record: &Record,
+    envelope: &Envelope,
+    code: &str,
+    detail: String,
+) -> DeadLetter {
+    DeadLetter {
+        topic: topic.name().to_owned(),
+        partition,
+        offset: record.offset,
+        code: code.to_owned(),
+        detail,
+        attempts: 1,
+        kind: envelope.kind.clone(),
+        value: String::from_utf8_lossy(&record.value).into_owned(),
+    }
+}
+
 /// A record that cannot be processed.
 struct Poison {
     envelope: Envelope,
@@ -135,8 +156,8 @@ impl<F: Fold> Host<F> {
     pub(crate) fn partition_row(&self) -> Bytes {
         self.row.encode().into()
     }
-    /// The rows changed at or after `from`, as they are now.
-    pub(crate) fn changed_rows(&mut self, from: u64) -> Vec<(Bytes, Option<Bytes>)> {
+    /// The rows changed at or after `from`, as they are now; those that are gone have no value.
+    pub fn changed_rows(&mut self, from: u64) -> Vec<(Bytes, Option<Bytes>)> {
         let mut rows = Vec::new();
         let tables = self.fold.tables();
         for ((name, key), _) in self.dirty.iter().filter(|(_, offset)| **offset >= from) {
@@ -230,15 +251,7 @@ impl<F: Fold> Host<F> {
     }
 
     fn dead_letter(&self, record: &Record, envelope: &Envelope, code: &str, detail: String) -> Payload {
-        Payload::DeadLetter(DeadLetter {
-            topic: self.input.name().to_owned(),
-            partition: self.partition,
-            offset: record.offset,
-            code: code.to_owned(),
-            detail,
-            kind: envelope.kind.clone(),
-            value: String::from_utf8_lossy(&record.value).into_owned(),
-        })
+        Payload::DeadLetter(dead_letter(self.input, self.partition, record, envelope, code, detail))
     }
 
     /// Numbers the outputs, from 1, and gives them their headers.

@@ -12,6 +12,7 @@
 //! records, and sends outputs with the same positions, which receivers have seen and skip.
 
 mod board;
+mod gate;
 mod host;
 mod row;
 mod runner;
@@ -20,10 +21,11 @@ mod tail;
 mod worker;
 
 pub use board::{Board, Progress};
+pub use gate::Gate;
 pub use host::{Dest, Host, Input, Out};
 pub use runner::{Effects, RunError, run};
 pub use table::{AnyTable, RowKey, Table};
-pub use tail::{TailError, Tailed, tail};
+pub use tail::{Tailed, tail};
 pub use worker::{Spec, Step, Worker};
 
 use stockade_model::Timestamp;

@@ -1,11 +1,11 @@
 //! Drives a worker on a runtime.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, pin::Pin, task::Poll, time::Duration};
 
-use stockade_log::{Ack, Clock, LogError, NewRecord, ReadLimit, Remedy, SharedLog};
+use stockade_log::{Ack, Clock, LogError, NewRecord, ReadLimit, Remedy, SharedLog, Ticket, failpoint};
 use stockade_model::Timestamp;
 
-use crate::{Board, Fold, Worker};
+use crate::{Board, Fold, Worker, worker::Flush};
 
 /// How long a quiet worker lets changes wait for their flush.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(500);
@@ -35,8 +35,38 @@ impl<E, T: FnMut(u32, Vec<E>) + Send + 'static> Effects<E> for T {
     }
 }
 
+/// Flushes under way.
+#[derive(Default)]
+struct Flight(Vec<(Flush, Ticket<()>)>);
+
+/// How flushes ended.
+type Landed = Vec<(Flush, Result<(), LogError>)>;
+
+impl Flight {
+    /// Resolves when at least one has ended; never, when none is under way.
+    fn landed(&mut self) -> impl Future<Output = Landed> {
+        std::future::poll_fn(|context| {
+            let mut landed = Vec::new();
+            let mut flying = Vec::with_capacity(self.0.len());
+            for (flush, mut ticket) in self.0.drain(..) {
+                match Pin::new(&mut ticket).poll(context) {
+                    Poll::Ready(result) => landed.push((flush, result)),
+                    Poll::Pending => flying.push((flush, ticket)),
+                }
+            }
+            self.0 = flying;
+            if landed.is_empty() { Poll::Pending } else { Poll::Ready(landed) }
+        })
+    }
+}
+
+fn note<F: Fold>(worker: &mut Worker<F>, landed: Landed) -> Result<(), LogError> {
+    landed.into_iter().try_for_each(|(flush, result)| worker.finish_flush(flush, result))
+}
+
 /// Runs `worker` until `shutdown` resolves, then flushes once more. One task owns everything by value; a failed
-/// append stops the fold, because sends must be gapless.
+/// append stops the fold, because sends must be gapless. Records are applied while a flush is under way. Give it a
+/// thread of its own: restoring a partition blocks.
 pub async fn run<F: Fold>(
     mut worker: Worker<F>,
     log: SharedLog,
@@ -49,18 +79,28 @@ pub async fn run<F: Fold>(
     let failed = |source| RunError { fold: name, source };
     tokio::pin!(shutdown);
     let mut flush_at = tokio::time::Instant::now() + FLUSH_INTERVAL;
+    let mut flight = Flight::default();
     loop {
         if let Some(step) = worker.step(ReadLimit::default()).map_err(failed)? {
             for (partition, batch) in step.effects {
                 effects.take(partition, batch);
             }
-            send(&log, step.outputs, ack).await.map_err(failed)?;
+            if !step.outputs.is_empty() {
+                failpoint::hit("before-produce", name);
+                send(&log, step.outputs, ack).await.map_err(failed)?;
+                failpoint::hit("after-produce", name);
+            }
             for (partition, progress) in step.moved {
                 board.report(name, partition, progress);
             }
-            worker.flush(false).map_err(failed)?;
             // A busy fold must still let others run and see the shutdown.
             tokio::task::consume_budget().await;
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                landed = flight.landed() => note(&mut worker, landed).map_err(failed)?,
+                () = std::future::ready(()) => {}
+            }
         } else {
             let now = Timestamp::from_ms(clock());
             send(&log, worker.ticks(now), Ack::Ordered).await.map_err(failed)?;
@@ -70,18 +110,29 @@ pub async fn run<F: Fold>(
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
+                landed = flight.landed() => note(&mut worker, landed).map_err(failed)?,
                 () = worker.wait() => {}
                 () = tokio::time::sleep_until(flush_at) => {}
                 () = tokio::time::sleep(deadline) => {}
             }
         }
-        if tokio::time::Instant::now() >= flush_at {
-            worker.flush(true).map_err(failed)?;
+        let due = tokio::time::Instant::now() >= flush_at;
+        flight.0.extend(worker.begin_flush(due));
+        if due {
             worker.prune().map_err(failed)?;
             flush_at = tokio::time::Instant::now() + FLUSH_INTERVAL;
         }
     }
-    worker.flush(true).map_err(failed)
+    for last in [false, true] {
+        if last {
+            flight.0.extend(worker.begin_flush(true));
+        }
+        while !flight.0.is_empty() {
+            let landed = flight.landed().await;
+            note(&mut worker, landed).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 async fn send(log: &SharedLog, outputs: Vec<NewRecord>, ack: Ack) -> Result<(), LogError> {

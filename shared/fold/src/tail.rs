@@ -3,27 +3,9 @@
 use std::future::Future;
 
 use stockade_log::{Event, LogError, Mode, ReadLimit, Record, SharedLog};
-use stockade_model::{Envelope, Payload, Topic};
+use stockade_model::{DeadLetter, Envelope, Payload, Topic};
 
-/// Why following stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum TailError {
-    /// The log failed.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// A record of a topic that only this platform writes does not decode.
-    #[error(
-        "{topic} holds a record at offset {offset} that this build cannot read: {detail}; run a build that can"
-    )]
-    Unreadable {
-        /// The topic.
-        topic: &'static str,
-        /// Its offset.
-        offset: u64,
-        /// What is wrong.
-        detail: String,
-    },
-}
+use crate::host::dead_letter;
 
 /// A record with what it says.
 #[derive(Debug)]
@@ -32,8 +14,31 @@ pub struct Tailed {
     pub offset: u64,
     /// Its headers.
     pub envelope: Envelope,
-    /// What it says.
-    pub payload: Payload,
+    /// What it says; for poison, what is kept of it. Whoever is in charge of the topic buries it, the others go on.
+    pub payload: Result<Payload, Box<DeadLetter>>,
+}
+
+impl Tailed {
+    /// Reads a record of `topic`.
+    pub fn open(topic: Topic, partition: u32, record: &Record) -> Self {
+        let headers = record.headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+        let letter = |envelope: &Envelope, code, detail| {
+            Box::new(dead_letter(topic, partition, record, envelope, code, detail))
+        };
+        let (envelope, payload) = match Envelope::from_headers(headers) {
+            Err(detail) => {
+                let envelope = Envelope::default();
+                let letter = letter(&envelope, "bad_header", detail);
+                (envelope, Err(letter))
+            }
+            Ok(envelope) => {
+                let payload = Payload::decode(&envelope.kind, &record.value)
+                    .map_err(|error| letter(&envelope, "undecodable", error.to_string()));
+                (envelope, payload)
+            }
+        };
+        Self { offset: record.offset, envelope, payload }
+    }
 }
 
 /// Hands the records of `topic`, which must have one partition, from `from` on to `each`, batch by batch, until
@@ -45,15 +50,14 @@ pub async fn tail<F: Future<Output = ()> + Send>(
     from: u64,
     mut each: impl FnMut(Vec<Tailed>) -> F + Send,
     shutdown: impl Future<Output = ()> + Send,
-) -> Result<(), TailError> {
-    let mut consumer = log.join(name, topic.name(), Mode::All)?;
+) -> Result<(), LogError> {
+    let mut consumer = log.join(name, topic.name(), Mode::Follow)?;
     tokio::pin!(shutdown);
     loop {
         match consumer.try_next(ReadLimit::default())? {
             Some(Event::Assigned { partition, .. }) => consumer.seek(partition, from),
-            Some(Event::Batch { records, .. }) => {
-                let batch = records.iter().map(|record| open(topic, record)).collect::<Result<_, _>>()?;
-                each(batch).await;
+            Some(Event::Batch { partition, records }) => {
+                each(records.iter().map(|record| Tailed::open(topic, partition, record)).collect()).await;
             }
             None => tokio::select! {
                 biased;
@@ -62,12 +66,4 @@ pub async fn tail<F: Future<Output = ()> + Send>(
             },
         }
     }
-}
-
-fn open(topic: Topic, record: &Record) -> Result<Tailed, TailError> {
-    let unreadable = |detail| TailError::Unreadable { topic: topic.name(), offset: record.offset, detail };
-    let headers = record.headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
-    let envelope = Envelope::from_headers(headers).map_err(unreadable)?;
-    let payload = Payload::decode(&envelope.kind, &record.value).map_err(|e| unreadable(e.to_string()))?;
-    Ok(Tailed { offset: record.offset, envelope, payload })
 }

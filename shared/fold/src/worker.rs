@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use stockade_log::{
-    Ack, Commit, Consumer, Event, LogError, Mode, NewRecord, ReadLimit, Remedy, Role, Route, SharedLog,
+    Ack, Commit, Consumer, Epoch, Event, LogError, Mode, NewRecord, ReadLimit, Remedy, Role, Route,
+    SharedLog, Ticket,
 };
 use stockade_model::{Envelope, Payload, Tick, Timestamp, Topic, time::SECOND_MS};
 
@@ -40,6 +41,8 @@ struct Lane<F: Fold> {
     overflowed: bool,
     /// Next offset of the last commit known, by whoever.
     flushed: u64,
+    /// A commit of this lane is under way.
+    flushing: bool,
     /// Deadline of the last tick appended, and when.
     ticked: Option<(Timestamp, Timestamp)>,
 }
@@ -52,6 +55,14 @@ pub struct Step<E> {
     pub effects: Vec<(u32, Vec<E>)>,
     /// Progress of every partition that moved.
     pub moved: Vec<(u32, Progress)>,
+}
+
+/// A flush under way.
+#[derive(Clone, Copy, Debug)]
+pub struct Flush {
+    partition: u32,
+    epoch: Epoch,
+    next_offset: u64,
 }
 
 /// Owns all hosts of one fold in this process.
@@ -126,10 +137,11 @@ impl<F: Fold> Worker<F> {
             step.moved.push((partition, lane.host.progress()));
             self.lanes.insert(partition, lane);
         }
-        let committed = self.log.committed(self.spec.name, partition)?;
+        let flushed = self.log.flushed(self.spec.name, partition)?;
         if let Some(lane) = self.lanes.get_mut(&partition) {
             lane.role = role;
-            lane.flushed_up_to(committed.map_or(0, |c| c.next_offset));
+            lane.flushing = false;
+            lane.flushed_up_to(flushed);
             if promoted {
                 // What the former owner may not have sent. Receivers skip what they have seen.
                 step.outputs.extend(lane.retained.drain(..).map(|(_, record)| record));
@@ -146,15 +158,16 @@ impl<F: Fold> Worker<F> {
         let mut host =
             Host::new(name, self.spec.input, partition, generation, self.spec.lanes, (self.make)(partition));
         let mut wrong = None;
-        let committed = self.log.committed(name, partition)?;
-        if let Some(committed) = &committed {
-            wrong = host.load_partition_row(&committed.row).err();
-        }
-        self.log.changelog(name, partition, &mut |key, value| {
+        let committed = self.log.restore(name, partition, &mut |key, value| {
             if let Err(error) = host.load_row(key, value) {
                 wrong.get_or_insert(error);
             }
         })?;
+        if let Some(committed) = &committed
+            && let Err(error) = host.load_partition_row(&committed.row)
+        {
+            wrong.get_or_insert(error);
+        }
         if let Some(error) = wrong {
             return Err(LogError::Stopped(format!(
                 "the changelog of {name}/{partition} cannot be restored: {error}"
@@ -164,6 +177,7 @@ impl<F: Fold> Worker<F> {
         host.fold.restored(&mut effects);
         let lane = Lane {
             flushed: host.next(),
+            flushing: false,
             host,
             role: Role::Reader,
             retained: VecDeque::new(),
@@ -174,32 +188,63 @@ impl<F: Fold> Worker<F> {
         Ok((lane, effects))
     }
 
-    /// Flushes the owned partitions that have moved by `flush_records`, or all that moved when `force`. Call it only
-    /// when every output so far is acknowledged.
-    pub fn flush(&mut self, force: bool) -> Result<(), LogError> {
+    /// Begins to flush the owned partitions that have moved by `flush_records`, or all that moved when `force`, each
+    /// unless a flush of it is under way. Call it only when every output so far is acknowledged, and hand what becomes of
+    /// each ticket to [`Worker::finish_flush`]; records may be applied meanwhile.
+    pub fn begin_flush(&mut self, force: bool) -> Vec<(Flush, Ticket<()>)> {
+        let mut begun = Vec::new();
         for (partition, lane) in &mut self.lanes {
             let Role::Owner(epoch) = lane.role else { continue };
-            let moved = lane.host.next().saturating_sub(lane.flushed);
-            if moved == 0 || (!force && moved < self.spec.flush_records) {
+            let next_offset = lane.host.next();
+            let moved = next_offset.saturating_sub(lane.flushed);
+            if lane.flushing || moved == 0 || (!force && moved < self.spec.flush_records) {
                 continue;
             }
-            let commit = Commit {
+            lane.flushing = true;
+            let ticket = self.log.commit(Commit {
                 group: self.spec.name,
                 partition: *partition,
                 epoch,
-                next_offset: lane.host.next(),
+                next_offset,
                 row: lane.host.partition_row(),
                 rows: lane.host.changed_rows(lane.flushed),
-            };
-            match self.log.commit(commit) {
-                Ok(()) => lane.flushed_up_to(lane.host.next()),
+            });
+            begun.push((Flush { partition: *partition, epoch, next_offset }, ticket));
+        }
+        begun
+    }
+
+    /// Takes note of how a flush ended.
+    pub fn finish_flush(&mut self, flush: Flush, result: Result<(), LogError>) -> Result<(), LogError> {
+        let Flush { partition, epoch, next_offset } = flush;
+        // The partition may have been given away and even come back meanwhile; then this says nothing about the lane.
+        let lane = self.lanes.get_mut(&partition).filter(|lane| lane.role == Role::Owner(epoch));
+        if let Some(lane) = lane {
+            lane.flushing = false;
+            match &result {
+                Ok(()) => lane.flushed_up_to(next_offset),
                 // Someone else took over; the consumer will say so. Until then, follow along as a reader.
                 Err(error) if error.remedy() == Remedy::Fenced => {
                     tracing::warn!(fold = self.spec.name, partition, %error, "flush refused");
                     lane.role = Role::Reader;
                 }
-                Err(error) => return Err(error),
+                // Nothing was flushed, and nothing is lost: the next flush carries the same changes and more.
+                Err(error) if error.remedy() == Remedy::Retry => {
+                    tracing::warn!(fold = self.spec.name, partition, %error, "flush put off");
+                }
+                Err(_) => {}
             }
+        }
+        match result {
+            Err(error) if error.remedy() == Remedy::Fatal => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Flushes and waits; not to be called on a runtime's worker.
+    pub fn flush(&mut self, force: bool) -> Result<(), LogError> {
+        for (flush, ticket) in self.begin_flush(force) {
+            self.finish_flush(flush, ticket.wait())?;
         }
         Ok(())
     }
@@ -207,9 +252,7 @@ impl<F: Fold> Worker<F> {
     /// Learns what owners elsewhere have flushed, so that readers can forget it.
     pub fn prune(&mut self) -> Result<(), LogError> {
         for (partition, lane) in self.lanes.iter_mut().filter(|(_, lane)| lane.role == Role::Reader) {
-            if let Some(committed) = self.log.committed(self.spec.name, *partition)? {
-                lane.flushed_up_to(committed.next_offset);
-            }
+            lane.flushed_up_to(self.log.flushed(self.spec.name, *partition)?);
         }
         Ok(())
     }

@@ -254,7 +254,7 @@ impl World {
     }
     fn rows(&self) -> Rows {
         let mut rows = BTreeMap::new();
-        self.log.changelog(SPEC.name, 0, &mut |k, v| drop(rows.insert(k.to_vec(), v.to_vec()))).unwrap();
+        self.log.restore(SPEC.name, 0, &mut |k, v| drop(rows.insert(k.to_vec(), v.to_vec()))).unwrap();
         rows
     }
     /// State and outputs of one clean pass over the same input.
