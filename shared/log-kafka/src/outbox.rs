@@ -1,0 +1,190 @@
+//! Appends. Each topic has a producer of its own, because a producer's connections and queue are shared by everything
+//! sent through it: a flood into one topic must not hold up another. Within a topic, what waits is bounded per partition
+//! for the same reason.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use parking_lot::Mutex;
+use rdkafka::{
+    ClientContext, Message as _,
+    config::RDKafkaLogLevel,
+    error::KafkaError,
+    message::{Header, OwnedHeaders},
+    producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer},
+};
+use stockade_log::{LogError, NewRecord, Placed};
+use tokio::sync::oneshot;
+
+use crate::{context::Watch, group::ASK, options::KafkaOptions, topic::Topic};
+
+/// Records that may wait per partition.
+const LANE_RECORDS_MAX: usize = 100_000;
+/// Bytes that may wait per partition.
+const LANE_BYTES_MAX: usize = 32 << 20;
+
+/// What waits for its acknowledgement in one partition.
+#[derive(Default)]
+pub(crate) struct Lane(Mutex<(usize, usize)>);
+
+impl Lane {
+    /// Makes room, unless there is too much already. An empty lane takes any batch that can be appended at all.
+    pub(crate) fn admit(&self, records: usize, bytes: usize) -> Result<(), LogError> {
+        let mut waiting = self.0.lock();
+        let full = waiting.0 + records > LANE_RECORDS_MAX || waiting.1 + bytes > LANE_BYTES_MAX;
+        if full && waiting.0 > 0 {
+            return Err(LogError::Full { records: waiting.0, bytes: waiting.1 });
+        }
+        *waiting = (waiting.0 + records, waiting.1 + bytes);
+        Ok(())
+    }
+    pub(crate) fn leave(&self, records: usize, bytes: usize) {
+        let mut waiting = self.0.lock();
+        *waiting = (waiting.0.saturating_sub(records), waiting.1.saturating_sub(bytes));
+    }
+}
+
+/// Who waits for an append.
+type Answer = oneshot::Sender<Result<Vec<Placed>, LogError>>;
+
+/// One append call until all of it is acknowledged.
+pub(crate) struct Batch {
+    left: AtomicUsize,
+    placed: Mutex<Vec<Placed>>,
+    failed: Mutex<Option<LogError>>,
+    answer: Mutex<Option<Answer>>,
+}
+
+impl Batch {
+    pub(crate) fn new(count: usize, answer: Answer) -> Arc<Self> {
+        Arc::new(Self {
+            left: AtomicUsize::new(count),
+            placed: Mutex::new(vec![Placed { partition: 0, offset: 0 }; count]),
+            failed: Mutex::new(None),
+            answer: Mutex::new(Some(answer)),
+        })
+    }
+    pub(crate) fn settle(&self, slot: usize, result: Result<Placed, LogError>) {
+        match result {
+            Ok(placed) => self.placed.lock()[slot] = placed,
+            Err(error) => drop(self.failed.lock().get_or_insert(error)),
+        }
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 1
+            && let Some(answer) = self.answer.lock().take()
+        {
+            let result = match self.failed.lock().take() {
+                Some(error) => Err(error),
+                None => Ok(std::mem::take(&mut *self.placed.lock())),
+            };
+            // The caller may have given up waiting; the records stay.
+            let _ = answer.send(result);
+        }
+    }
+}
+
+/// One record under way.
+pub(crate) struct Delivery {
+    batch: Arc<Batch>,
+    slot: usize,
+    topic: Arc<Topic>,
+    bytes: usize,
+}
+
+/// Told by librdkafka what became of each record.
+pub(crate) struct Deliveries {
+    watch: Watch,
+    failed: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.watch.log(level, facility, message);
+    }
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.watch.error(error.clone(), reason);
+        if matches!(error.rdkafka_error_code(), Some(rdkafka::error::RDKafkaErrorCode::Fatal)) {
+            (self.failed)(reason);
+        }
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Box<Delivery>;
+    fn delivery(&self, result: &DeliveryResult<'_>, delivery: Box<Delivery>) {
+        let Delivery { batch, slot, topic, bytes } = *delivery;
+        let outcome = match result {
+            Ok(message) => {
+                let (partition, offset) = (message.partition() as u32, message.offset() as u64);
+                topic.reached(partition, offset + 1);
+                topic.lanes[partition as usize].leave(1, bytes);
+                Ok(Placed { partition, offset })
+            }
+            Err((error, message)) => {
+                if let Some(lane) = topic.lanes.get(message.partition() as usize) {
+                    lane.leave(1, bytes);
+                }
+                // A record that failed for good leaves a gap that what follows must not close.
+                let why = format!("a record for {} was not taken: {error}", topic.full);
+                (self.failed)(&why);
+                Err(LogError::Stopped(why))
+            }
+        };
+        batch.settle(slot, outcome);
+    }
+}
+
+/// The producer of one topic.
+pub(crate) struct Outbox(ThreadedProducer<Deliveries>);
+
+impl Outbox {
+    pub(crate) fn open(
+        options: &KafkaOptions,
+        watch: Watch,
+        failed: Arc<dyn Fn(&str) + Send + Sync>,
+    ) -> Result<Self, LogError> {
+        let producer = options.producer().create_with_context(Deliveries { watch, failed });
+        Ok(Self(producer.map_err(|error| LogError::Config(format!("no producer could be made: {error}")))?))
+    }
+
+    /// Hands one admitted record to librdkafka.
+    pub(crate) fn send(
+        &self,
+        topic: &Arc<Topic>,
+        partition: u32,
+        record: &NewRecord,
+        batch: &Arc<Batch>,
+        slot: usize,
+    ) -> Result<(), KafkaError> {
+        let headers = record
+            .headers
+            .iter()
+            .fold(OwnedHeaders::new_with_capacity(record.headers.len()), |headers, (key, value)| {
+                headers.insert(Header { key, value: Some(value) })
+            });
+        let delivery =
+            Box::new(Delivery { batch: batch.clone(), slot, topic: topic.clone(), bytes: record.size() });
+        let new = BaseRecord::<[u8], [u8], _>::with_opaque_to(&topic.full, delivery)
+            .partition(partition as i32)
+            .payload(&record.value)
+            .headers(headers);
+        let new = if record.key.is_empty() { new } else { new.key(&record.key) };
+        self.0.send(new).map_err(|(error, back)| {
+            back.delivery_opaque.batch.settle(slot, Err(LogError::Stopped(error.to_string())));
+            error
+        })
+    }
+
+    /// Connects and learns where the topic's partitions are.
+    pub(crate) fn warm_up(&self, topic: &Topic) {
+        if let Err(error) = self.0.client().fetch_metadata(Some(&topic.full), ASK) {
+            tracing::debug!(topic = topic.full, %error, "it is connected when first used");
+        }
+    }
+
+    /// Waits until everything sent is acknowledged.
+    pub(crate) fn flush(&self, timeout: std::time::Duration) -> Result<(), KafkaError> {
+        self.0.flush(timeout)
+    }
+}
