@@ -7,7 +7,7 @@ use std::{
 
 use stockade_model::{Level, Position, Restriction, Scope, SupplierId, Timestamp};
 
-use crate::{Answer, Entry, Put, QuarantineStore};
+use crate::{Answer, Entry, Put, QuarantineStore, Summary};
 
 /// An entry of `supplier` at version `offset`.
 pub fn entry(supplier: &str, offset: u64, in_force: Vec<Restriction>) -> Entry {
@@ -34,18 +34,20 @@ pub fn restriction(scope: Scope, level: Level) -> Restriction {
     }
 }
 
-fn id(supplier: &str) -> SupplierId {
+/// A supplier id.
+pub fn id(supplier: &str) -> SupplierId {
     match SupplierId::new(supplier) {
         Ok(id) => id,
         Err(error) => panic!("{error}"),
     }
 }
 
-fn version(offset: u64) -> Position {
+/// The version of the decision at `offset`.
+pub fn version(offset: u64) -> Position {
     Position { fold: "arbiter".to_owned(), partition: 0, generation: 1, offset, index: 1 }
 }
 
-/// Drives a future that a test store resolves without ever waiting for I/O of its own runtime.
+/// Drives a future to its end. A store that needs a runtime is polled inside one by its test.
 pub fn now<T>(answer: Answer<'_, T>) -> T {
     let mut answer = answer;
     let mut context = Context::from_waker(Waker::noop());
@@ -77,6 +79,27 @@ pub fn run<S: QuarantineStore>(mut open: impl FnMut() -> S, survives: bool) {
     let versions = |entries: Vec<Entry>| entries.iter().map(|e| e.version.offset).collect::<Vec<_>>();
     assert_eq!(versions(now(store.since(None))), [6, 7], "all, oldest first");
     assert_eq!(versions(now(store.since(Some(version(6))))), [7], "after a version, released ones included");
+    assert_eq!(now(store.summary()), Summary { entries: 2, last: Some(version(7)) });
+    now(store.put(entry("ghost", 8, locked())));
+    now(store.forget(&id("ghost"), &version(7)));
+    assert_eq!(now(store.summary()).entries, 3, "another version is left alone");
+    now(store.forget(&id("ghost"), &version(8)));
+    assert_eq!(
+        (now(store.get(&id("ghost"))), now(store.summary()).entries),
+        (None, 2),
+        "a ghost can be taken out"
+    );
+    for number in 0..1_200 {
+        now(store.put(entry(&format!("m{number}"), 100 + number, Vec::new())));
+    }
+    assert_eq!(
+        versions(now(store.since(Some(version(7))))),
+        (100..1_300).collect::<Vec<_>>(),
+        "however many"
+    );
+    for number in 0..1_200 {
+        now(store.forget(&id(&format!("m{number}")), &version(100 + number)));
+    }
     drop(store);
     if survives {
         let store = open();

@@ -10,7 +10,7 @@ use std::{
 use parking_lot::Mutex;
 use stockade_model::{Position, SupplierId};
 
-use crate::{Answer, Entry, MemoryStore, Put, QuarantineStore, StoreError};
+use crate::{Answer, Entry, MemoryStore, Put, QuarantineStore, StoreError, Summary};
 
 /// Lines per entry before the file is rewritten.
 const LINES_PER_ENTRY_MAX: usize = 4;
@@ -93,5 +93,19 @@ impl QuarantineStore for FileStore {
     }
     fn since(&self, version: Option<Position>) -> Answer<'_, Vec<Entry>> {
         self.entries.since(version)
+    }
+    fn summary(&self) -> Answer<'_, Summary> {
+        self.entries.summary()
+    }
+    fn forget<'a>(&'a self, supplier: &'a SupplierId, version: &'a Position) -> Answer<'a, ()> {
+        Box::pin(async move {
+            if self.entries.forget_now(supplier, version) {
+                // Lines only ever add; to take one away the file is written anew.
+                let mut lines = self.file.lock();
+                let file = Self::rewrite(&self.path, &self.entries).map_err(|e| failed(&self.path, e))?;
+                *lines = Lines { file, count: self.entries.len() };
+            }
+            Ok(())
+        })
     }
 }

@@ -5,7 +5,8 @@
 //!   otherwise it is `Stale` and nothing changes. So writes may be repeated and reordered.
 //! * **Whole set.** An entry carries everything in force for its supplier; an empty set means nothing is.
 //! * **Catch-up.** `since(v)` gives every entry with a version after `v`, oldest first, released suppliers included.
-//! * **A view.** Losing it loses nothing: it is rebuilt from `lockout.decisions`.
+//! * **A view.** Losing it loses nothing: it is rebuilt from `lockout.decisions`. `summary` shows that it was lost or
+//!   set back, `forget` removes what no decision made.
 
 pub mod conformance;
 mod file;
@@ -50,6 +51,15 @@ pub enum Put {
     Stale,
 }
 
+/// How much a store holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Suppliers with an entry.
+    pub entries: usize,
+    /// The latest version among them.
+    pub last: Option<Position>,
+}
+
 /// The store failed; what was asked may or may not have happened, and may be asked again.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("quarantine store: {0}; the next write tries again, buyers are answered from the overlay meanwhile")]
@@ -66,4 +76,8 @@ pub trait QuarantineStore: Send + Sync + 'static {
     fn get<'a>(&'a self, supplier: &'a SupplierId) -> Answer<'a, Option<Entry>>;
     /// Every entry with a version after `version`, oldest first; all of them for `None`.
     fn since(&self, version: Option<Position>) -> Answer<'_, Vec<Entry>>;
+    /// How much there is: what a writer compares with what it knows, to see that the store was lost or set back.
+    fn summary(&self) -> Answer<'_, Summary>;
+    /// Removes an entry that no decision made, if it still has this version.
+    fn forget<'a>(&'a self, supplier: &'a SupplierId, version: &'a Position) -> Answer<'a, ()>;
 }

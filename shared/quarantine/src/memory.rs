@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use parking_lot::RwLock;
 use stockade_model::{Position, SupplierId};
 
-use crate::{Answer, Entry, Put, QuarantineStore};
+use crate::{Answer, Entry, Put, QuarantineStore, Summary};
 
 /// A store that forgets when dropped.
 #[derive(Default)]
@@ -32,6 +32,12 @@ impl MemoryStore {
         found.sort_by_key(|entry| entry.version.order());
         found
     }
+    /// Whether it was there in this version.
+    pub(crate) fn forget_now(&self, supplier: &SupplierId, version: &Position) -> bool {
+        let mut entries = self.0.write();
+        let same = entries.get(supplier).is_some_and(|entry| entry.version.order() == version.order());
+        same && entries.remove(supplier).is_some()
+    }
     pub(crate) fn len(&self) -> usize {
         self.0.read().len()
     }
@@ -46,5 +52,17 @@ impl QuarantineStore for MemoryStore {
     }
     fn since(&self, version: Option<Position>) -> Answer<'_, Vec<Entry>> {
         Box::pin(async move { Ok(self.since_now(version.as_ref())) })
+    }
+    fn summary(&self) -> Answer<'_, Summary> {
+        Box::pin(async move {
+            let last = self.since_now(None).pop().map(|entry| entry.version);
+            Ok(Summary { entries: self.len(), last })
+        })
+    }
+    fn forget<'a>(&'a self, supplier: &'a SupplierId, version: &'a Position) -> Answer<'a, ()> {
+        Box::pin(async move {
+            self.forget_now(supplier, version);
+            Ok(())
+        })
     }
 }
