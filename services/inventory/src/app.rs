@@ -10,14 +10,13 @@ use std::{
 
 use bytes::Bytes;
 use dashmap::DashMap;
-use parking_lot::RwLock;
-use stockade_fold::{Board, Progress, TailError, Tailed, tail};
-use stockade_log::{Ack, Clock, LogError, NewRecord, Remedy, Route, SharedLog};
+use stockade_fold::{Board, Gate, Progress, Tailed, tail};
+use stockade_log::{Ack, Clock, LogError, NewRecord, Placed, Remedy, Route, SharedLog};
 use stockade_model::{
     Action, Command, Decision, Envelope, ListingId, LocationId, LocationPut, Payload, Row, RowOutcome,
     StockMode, SupplierId, SupplierProfile, Timestamp, Topic,
 };
-use stockade_quarantine::{Entry, Overlay, QuarantineStore, StoreError};
+use stockade_quarantine::{Entry, Overlay};
 use stockade_runtime::{Limits, Problem};
 use tokio::sync::oneshot;
 
@@ -90,34 +89,46 @@ pub struct App {
     waiting: DashMap<String, oneshot::Sender<Decided>>,
     registering: DashMap<String, oneshot::Sender<()>>,
     outcomes: DashMap<(SupplierId, String), Arc<Vec<RowOutcome>>>,
+    /// End of the decisions seen at start.
+    decisions_at_start: u64,
     /// Log ends seen at start: ready once all are passed.
-    start_ends: RwLock<Vec<(&'static str, u32, u64)>>,
+    gate: Gate,
+}
+
+/// How long a request waits until the log has confirmed it; a log that is away must not hold up its callers.
+const APPEND_DEADLINE: Duration = Duration::from_secs(5);
+
+fn unconfirmed() -> Problem {
+    Problem::unavailable(
+        "log_unconfirmed",
+        "the log did not confirm the request in time; it may still be written. Repeat it with the same Idempotency-Key (events: with the same id)",
+    )
 }
 
 /// Name under which the overlay reports its progress.
 pub const OVERLAY: &str = "overlay";
 
 impl App {
-    /// An app over `log` that has seen nothing yet.
+    /// An app over `log` that has seen nothing yet; `board` is where the folds of this process report.
     pub fn new(
         log: SharedLog,
         clock: Clock,
+        board: Board,
         limits: Limits,
         lanes: u32,
         instance: String,
         deadline: Duration,
     ) -> Result<Self, LogError> {
-        let mut ends = Vec::new();
-        for lane in 0..lanes {
-            ends.push(("inventory", lane, log.bounds(Topic::SupplierEvents.name(), lane)?.end));
-        }
-        ends.push((OVERLAY, 0, log.bounds(Topic::LockoutDecisions.name(), 0)?.end));
+        let mut gate = Gate::new(board.clone());
+        gate.add(&log, "inventory", Topic::SupplierEvents, lanes)?;
+        let decisions_at_start = log.bounds(Topic::LockoutDecisions.name(), 0)?.end;
+        gate.add(&log, OVERLAY, Topic::LockoutDecisions, lanes)?;
         Ok(Self {
             log,
             clock,
             index: Arc::default(),
             overlay: Arc::default(),
-            board: Board::default(),
+            board,
             limits,
             lanes,
             deadline,
@@ -127,32 +138,19 @@ impl App {
             waiting: DashMap::new(),
             registering: DashMap::new(),
             outcomes: DashMap::new(),
-            start_ends: RwLock::new(ends),
+            decisions_at_start,
+            gate,
         })
     }
 
     /// Whether index and overlay have reached the log ends seen at start.
     pub fn ready(&self) -> Result<(), String> {
-        if self.start_ends.read().is_empty() {
-            return Ok(());
-        }
-        let mut ends = self.start_ends.write();
-        ends.retain(|(fold, lane, end)| self.board.progress(fold, *lane).next < *end);
-        match ends.first() {
-            None => Ok(()),
-            Some((fold, lane, end)) => {
-                let next = self.board.progress(fold, *lane).next;
-                Err(format!("{fold}/{lane} is at {next} of {end}"))
-            }
-        }
+        self.gate.open()
     }
 
     /// Whether the overlay has reached the last decision seen at start: before that, nobody may be shown an offer.
     pub fn isolating(&self) -> bool {
-        let ends = self.start_ends.read();
-        ends.iter().all(|(follower, lane, end)| {
-            *follower != OVERLAY || self.board.progress(OVERLAY, *lane).next >= *end
-        })
+        self.gate.passed(OVERLAY)
     }
 
     /// The time by the clock.
@@ -181,10 +179,9 @@ impl App {
         let mut as_of = now;
         for lane in 0..self.lanes {
             let progress: Progress = self.board.progress("inventory", lane);
-            let end = self.log.bounds(Topic::SupplierEvents.name(), lane).map_or(0, |bounds| bounds.end);
-            if progress.next < end {
-                as_of = as_of.min(progress.clock);
-            }
+            let horizon = self.log.horizon(Topic::SupplierEvents.name(), lane);
+            let seen = if progress.next < horizon.end { progress.clock.ms() } else { horizon.heard_ms };
+            as_of = as_of.min(Timestamp::from_ms(seen));
         }
         (as_of, (now.ms() - as_of.ms()).max(0))
     }
@@ -239,12 +236,17 @@ impl App {
         payload: &Payload,
     ) -> Result<(u32, u64), Problem> {
         let record = record(topic, key, envelope, payload);
-        let placed =
-            self.log.append(vec![record], Ack::Durable).await.map_err(|error| log_problem(&error))?;
+        let placed = self.append_all(vec![record]).await?;
         placed
             .first()
             .map(|p| (p.partition, p.offset))
             .ok_or_else(|| Problem::unavailable("log_unavailable", "nothing was appended"))
+    }
+
+    /// Appends records durably, within a deadline; answers where they lie.
+    pub async fn append_all(&self, records: Vec<NewRecord>) -> Result<Vec<Placed>, Problem> {
+        let appended = tokio::time::timeout(APPEND_DEADLINE, self.log.append(records, Ack::Durable));
+        appended.await.map_err(|_| unconfirmed())?.map_err(|error| log_problem(&error))
     }
 
     /// Takes what the inventory fold says.
@@ -280,39 +282,32 @@ impl App {
         }
     }
 
-    /// Brings the overlay to what the store knows; returns the offset of the first decision that may be missing.
-    pub async fn load_overlay(&self, store: &dyn QuarantineStore) -> Result<u64, StoreError> {
-        let entries = store.since(None).await?;
-        let now_ms = (self.clock)();
-        for entry in &entries {
-            self.overlay.apply(entry, now_ms);
-        }
-        Ok(entries.iter().map(|entry| entry.offset + 1).max().unwrap_or(0))
-    }
-
-    /// Follows the decisions from `from` on; the overlay is fed by nothing else.
+    /// Follows the decisions from the first on; the overlay is fed by nothing else. A store that was set back or edited
+    /// can therefore neither free nor lock anyone here.
     pub async fn follow_decisions(
         &self,
-        from: u64,
         witness: Witness,
         shutdown: impl Future<Output = ()> + Send,
-    ) -> Result<(), TailError> {
-        self.board.report(OVERLAY, 0, Progress { next: from, clock: self.now() });
+    ) -> Result<(), LogError> {
+        self.board.report(OVERLAY, 0, Progress { next: 0, clock: self.now() });
         let each = |batch: Vec<Tailed>| {
             for Tailed { offset, envelope, payload } in batch {
-                let Payload::Decision(decision) = payload else { continue };
-                self.enforce(offset, &envelope, &decision, &witness);
+                // What is no decision is passed over; the quarantine writer buries it.
+                if let Ok(Payload::Decision(decision)) = payload {
+                    self.enforce(offset, &envelope, &decision, &witness);
+                }
                 self.board.report(OVERLAY, 0, Progress { next: offset + 1, clock: self.now() });
             }
             std::future::ready(())
         };
-        tail(self.log.clone(), OVERLAY, Topic::LockoutDecisions, from, each, shutdown).await
+        tail(self.log.clone(), OVERLAY, Topic::LockoutDecisions, 0, each, shutdown).await
     }
 
     /// Applies one decision to the overlay.
     pub fn enforce(&self, offset: u64, envelope: &Envelope, decision: &Decision, witness: &Witness) {
         let entry = Entry::of(decision.clone(), offset);
-        if !self.overlay.apply(&entry, (self.clock)()) {
+        if !self.overlay.apply(&entry, (self.clock)()) || offset < self.decisions_at_start {
+            // Known before, or history: in force again, but neither news nor to be counted again.
             return;
         }
         let restriction = decision.restriction.as_ref();

@@ -102,8 +102,17 @@ impl LockoutApi {
             headers: Envelope::new(payload.kind(), id, "stockade/api").headers(),
             value: payload.encode().into(),
         };
-        let appended = self.log.append(vec![record], Ack::Durable).await;
-        appended.map(|_| ()).map_err(|error| Problem::unavailable("log_unavailable", error.to_string()))
+        let appended = tokio::time::timeout(DEADLINE, self.log.append(vec![record], Ack::Durable)).await;
+        let unconfirmed = |_| {
+            Problem::unavailable(
+                "log_unconfirmed",
+                "the log did not confirm it in time; it may still be written: look before repeating it",
+            )
+        };
+        appended
+            .map_err(unconfirmed)?
+            .map(|_| ())
+            .map_err(|error| Problem::unavailable("log_unavailable", error.to_string()))
     }
 
     /// Puts a proposal before the arbiter and waits for its verdict.

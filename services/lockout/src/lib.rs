@@ -6,11 +6,13 @@ mod control;
 mod evaluation;
 pub mod http;
 mod views;
+mod writer;
 
 pub use arbiter::{Arbiter, ArbiterEffect};
 pub use control::{Control, ControlEffect};
 pub use evaluation::{Evaluation, EvaluationEffect};
-pub use views::{Decisions, RulesStatus, Verdicts, write_quarantine};
+pub use views::{Decisions, RulesStatus, Verdicts};
+pub use writer::{Writer, write_quarantine};
 
 use stockade_fold::Spec;
 use stockade_log::{Ack, Mode};
@@ -31,24 +33,26 @@ pub const fn control_spec(lanes: u32) -> Spec {
     }
 }
 
-/// The evaluation fold: `supplier.scores` into `lockout.proposals`.
+/// The evaluation fold: `supplier.scores` into `lockout.proposals`. Every lockout replica follows all partitions, so that
+/// each can say which rules are in force everywhere.
 pub const fn evaluation_spec(lanes: u32) -> Spec {
     Spec {
         name: "evaluation",
         input: Topic::SupplierScores,
-        mode: Mode::Owned,
+        mode: Mode::All,
         ack: Ack::Ordered,
         lanes,
         flush_records: 20_000,
     }
 }
 
-/// The arbiter: `lockout.proposals` into `lockout.decisions`. Nothing acts on a decision before it is durable.
+/// The arbiter: `lockout.proposals` into `lockout.decisions`. Nothing acts on a decision before it is durable. Every
+/// lockout replica follows it, so that each can answer its own callers and any can take over at once.
 pub const fn arbiter_spec(lanes: u32) -> Spec {
     Spec {
         name: "arbiter",
         input: Topic::LockoutProposals,
-        mode: Mode::Owned,
+        mode: Mode::All,
         ack: Ack::Durable,
         lanes,
         flush_records: 1_000,

@@ -3,22 +3,16 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 
 use dashmap::DashMap;
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
-use stockade_fold::{TailError, tail};
-use stockade_log::SharedLog;
-use stockade_model::{Decision, Payload, SupplierId, Topic};
-use stockade_quarantine::{Entry, QuarantineStore};
+use stockade_model::{Decision, SupplierId};
 use tokio::sync::{oneshot, watch};
 
 /// Decisions kept for listing; older ones are in the log for ever.
 const DECISIONS_KEPT: usize = 20_000;
-/// Pause before a failed write to the quarantine store is tried again.
-const STORE_RETRY: Duration = Duration::from_millis(200);
 
 /// People's proposals whose verdict is being waited for, by record id.
 #[derive(Clone, Default)]
@@ -142,37 +136,4 @@ impl Decisions {
     pub fn in_force(&self) -> Vec<Arc<Decision>> {
         self.0.read().latest.values().filter(|decision| !decision.in_force.is_empty()).cloned().collect()
     }
-}
-
-/// Follows the decisions from where `store` left off and writes them to it, for ever trying again what fails.
-pub async fn write_quarantine(
-    log: SharedLog,
-    store: Arc<dyn QuarantineStore>,
-    shutdown: impl Future<Output = ()> + Send,
-) -> Result<(), TailError> {
-    let stored = loop {
-        match store.since(None).await {
-            Ok(entries) => break entries,
-            Err(error) => {
-                tracing::warn!(%error, "the quarantine store cannot be read; trying again");
-                tokio::time::sleep(STORE_RETRY).await;
-            }
-        }
-    };
-    let from = stored.iter().map(|entry| entry.offset + 1).max().unwrap_or(0);
-    let write = |batch: Vec<stockade_fold::Tailed>| {
-        let store = store.clone();
-        async move {
-            for tailed in batch {
-                let Payload::Decision(decision) = tailed.payload else { continue };
-                let entry = Entry::of(decision, tailed.offset);
-                while let Err(error) = store.put(entry.clone()).await {
-                    metrics::counter!("stockade_lockout_quarantine_write_failures_total").increment(1);
-                    tracing::warn!(%error, "the quarantine store did not take a decision; trying again");
-                    tokio::time::sleep(STORE_RETRY).await;
-                }
-            }
-        }
-    };
-    tail(log, "quarantine", Topic::LockoutDecisions, from, write, shutdown).await
 }

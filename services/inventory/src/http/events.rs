@@ -9,7 +9,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{json, value::RawValue};
-use stockade_log::Ack;
 use stockade_model::{
     BuyerId, Currency, Envelope, EventId, Invalid, ListingId, Money, OrderEvent, OrderEventKind, OrderId,
     OutcomeCause, Payload, Sku, SupplierId, Timestamp, Topic,
@@ -19,7 +18,7 @@ use stockade_model::{
 use stockade_runtime::{Caller, FieldError, Problem, Role, body};
 
 use super::{fields::Fields, rows::Price, supplier::traceparent};
-use crate::app::{App, log_problem, record};
+use crate::app::{App, record};
 
 /// Events in one request.
 const EVENTS_MAX: usize = 1_000;
@@ -207,7 +206,7 @@ pub(crate) async fn receive(
         }
     }
     let accepted = records.len();
-    app.log.append(records, Ack::Durable).await.map_err(|error| log_problem(&error))?;
+    app.append_all(records).await?;
     metrics::counter!("stockade_inventory_events_accepted_total").increment(accepted as u64);
     let body = Json(json!({ "accepted": accepted, "refused": rows.len() - accepted, "rows": rows }));
     let mut response = (StatusCode::ACCEPTED, body).into_response();
