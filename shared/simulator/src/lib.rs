@@ -1,14 +1,19 @@
 //! A seeded marketplace with honest and malicious suppliers, and the scheduler that drives real folds by hand.
 //!
 //! [`World`] says what there is and what happens when, as plain data: the demo plays it over HTTP. [`Pump`] runs real
-//! workers over a real log in one thread, in event time, everything derived drained before the next input.
+//! workers over a real log in one thread, in event time, everything derived drained before the next input. [`Actor`] and
+//! [`FaultyLog`] are for simulations that let processes die, stall and break promises wherever a seed says.
 
+mod actor;
 mod attacks;
+mod faulty;
 mod honest;
 mod pump;
 mod world;
 
+pub use actor::{Actor, Fate, Stepped};
 pub use attacks::{Attack, Pattern};
+pub use faulty::{FaultyLog, Plant};
 pub use honest::special;
 pub use pump::{Pump, PumpError};
 pub use world::{Action, Call, Listing, Supplier, World};
