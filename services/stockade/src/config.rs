@@ -1,17 +1,32 @@
-//! Configuration of `stockade serve`.
+//! Configuration of `stockade serve` and `stockade doctor`.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
-use stockade_runtime::{LimitsConfig, telemetry::LogFormat};
+use stockade_log_kafka::{KafkaOptions, Secret};
+use stockade_runtime::{LimitsConfig, config, telemetry::LogFormat};
+
+use crate::platform::Roles;
 
 /// Everything, by component.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// Which services run here: `all`, or several of `inventory`, `scoring` and `lockout` with commas between.
+    pub role: RoleNames,
     /// The HTTP servers.
     pub http: Http,
-    /// The embedded log.
+    /// The log.
     pub log: Log,
+    /// Kafka instead of the embedded log, when `kafka.brokers` is set.
+    pub kafka: Kafka,
+    /// Redis instead of a file for what is in force, when `redis.url` is set.
+    pub redis: Redis,
+    /// API keys.
+    pub keys: Keys,
     /// Rate limits by class.
     pub limits: LimitsConfig,
     /// Rules.
@@ -46,15 +61,254 @@ impl Default for Http {
     }
 }
 
-/// The embedded log.
+/// Names of roles.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct RoleNames(pub String);
+
+impl Default for RoleNames {
+    fn default() -> Self {
+        Self("all".to_owned())
+    }
+}
+
+impl RoleNames {
+    /// The roles named.
+    pub fn roles(&self) -> Result<Roles, String> {
+        let mut roles = Roles { inventory: false, scoring: false, lockout: false };
+        for name in self.0.split(',').map(str::trim) {
+            match name {
+                "all" => roles = Roles::ALL,
+                "inventory" => roles.inventory = true,
+                "scoring" => roles.scoring = true,
+                "lockout" => roles.lockout = true,
+                other => {
+                    return Err(format!("role {other:?} is none of inventory, scoring, lockout, all"));
+                }
+            }
+        }
+        Ok(roles)
+    }
+}
+
+/// How to reach Kafka and how to use it.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kafka {
+    /// `host:port`, comma-separated; the embedded log is used when empty.
+    pub brokers: String,
+    /// Put before the name of every topic, group and transaction.
+    pub prefix: String,
+    /// Names this process; best one that stays the same when it restarts, as a pod of a StatefulSet has.
+    pub instance: String,
+    /// Copies of each partition of topics made here; as many as there are brokers, at most 3, when absent.
+    pub replication: Option<i32>,
+    /// Whether the settings of existing topics are checked at start.
+    pub check_settings: bool,
+    /// Raise it after making topics anew, so that positions keep growing.
+    pub generation: u32,
+    /// After this long without a sign of life a process loses its partitions.
+    pub session_timeout_ms: u32,
+    /// After this long the broker ends an open transaction of a process that died.
+    pub transaction_timeout_ms: u32,
+    /// Records fetched ahead per partition.
+    pub prefetch_records: u32,
+    /// Bytes fetched ahead per consumer.
+    pub prefetch_bytes: u32,
+    /// TLS and SASL.
+    pub security: Security,
+    /// Further settings of librdkafka.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl Default for Kafka {
+    fn default() -> Self {
+        let usual = KafkaOptions::new("", "");
+        Self {
+            brokers: String::new(),
+            prefix: String::new(),
+            instance: String::new(),
+            replication: None,
+            check_settings: usual.check_settings,
+            generation: usual.generation,
+            session_timeout_ms: usual.session_timeout_ms,
+            transaction_timeout_ms: usual.transaction_timeout_ms,
+            prefetch_records: usual.prefetch_records,
+            prefetch_bytes: usual.prefetch_bytes,
+            security: Security::default(),
+            settings: BTreeMap::new(),
+        }
+    }
+}
+
+/// TLS and SASL towards Kafka.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Security {
+    /// TLS on or off.
+    pub tls: bool,
+    /// A PEM file of the authorities to trust; the system's when empty.
+    pub ca_file: String,
+    /// A PEM file of our certificate, for mutual TLS.
+    pub certificate_file: String,
+    /// A PEM file of its key.
+    pub key_file: String,
+    /// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
+    pub sasl_mechanism: String,
+    /// User name.
+    pub username: String,
+    /// Password; best given as the variable `STOCKADE_KAFKA__SECURITY__PASSWORD`.
+    pub password: Hidden,
+}
+
+/// A text that is never printed.
+#[derive(Clone, Default, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(pub String);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("***")
+    }
+}
+
+impl serde::Serialize for Hidden {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("***")
+    }
+}
+
+impl Kafka {
+    /// Whether Kafka is to be used.
+    pub fn used(&self) -> bool {
+        !self.brokers.is_empty()
+    }
+    /// As the adapter wants it; `fallback` names the process when nothing else does.
+    pub fn options(&self, fallback: &str) -> KafkaOptions {
+        let Security { tls, ca_file, certificate_file, key_file, sasl_mechanism, username, password } =
+            self.security.clone();
+        KafkaOptions {
+            brokers: self.brokers.clone(),
+            prefix: self.prefix.clone(),
+            instance: if self.instance.is_empty() { fallback.to_owned() } else { self.instance.clone() },
+            replication: self.replication,
+            check_settings: self.check_settings,
+            generation: self.generation,
+            session_timeout_ms: self.session_timeout_ms,
+            transaction_timeout_ms: self.transaction_timeout_ms,
+            prefetch_records: self.prefetch_records,
+            prefetch_bytes: self.prefetch_bytes,
+            security: stockade_log_kafka::Security {
+                tls,
+                ca_file,
+                certificate_file,
+                key_file,
+                sasl_mechanism,
+                username,
+                password: Secret(password.0),
+            },
+            settings: self.settings.clone(),
+        }
+    }
+}
+
+/// How to reach Redis.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Redis {
+    /// `redis://…`, `redis+sentinel://…/master` or `redis+cluster://…`, `rediss` for TLS; a file is used when empty. May
+    /// hold a password, so it is never printed.
+    pub url: Hidden,
+    /// Begins every key.
+    pub prefix: String,
+    /// Limit of every call.
+    pub timeout_ms: u64,
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        Self { url: Hidden::default(), prefix: "stockade".to_owned(), timeout_ms: 1_000 }
+    }
+}
+
+/// API keys.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keys {
+    /// The key file; `keys.json` in the data directory when absent. All processes of an installation need the same.
+    pub file: Option<PathBuf>,
+}
+
+/// Flags of commands that need to know the installation; they win over environment and file.
+#[derive(clap::Args, Clone, Default)]
+pub struct Place {
+    /// A YAML configuration file.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// The data directory.
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// Partitions of supplier-keyed topics; fixed once they exist.
+    #[arg(long)]
+    pub partitions: Option<u32>,
+    /// Which services run here: all, or several of inventory, scoring and lockout with commas between.
+    #[arg(long)]
+    pub role: Option<String>,
+    /// Kafka's brokers (host:port, comma-separated) instead of the embedded log.
+    #[arg(long)]
+    pub kafka: Option<String>,
+    /// Redis (redis://host:port) instead of a file for what is in force.
+    #[arg(long)]
+    pub redis: Option<String>,
+}
+
+impl Config {
+    /// File, then environment, then flags, and what must hold between them.
+    pub fn read(place: &Place, more: &[(&str, Option<String>)]) -> Result<Self, String> {
+        let read = |path: &PathBuf| {
+            std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+        };
+        let file = place.config.as_ref().map(read).transpose()?;
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let mut flags = vec![
+            ("log.directory", path(&place.data)),
+            ("log.partitions", place.partitions.map(|number| number.to_string())),
+            ("role", place.role.clone()),
+            ("kafka.brokers", place.kafka.clone()),
+            ("redis.url", place.redis.clone()),
+        ];
+        flags.extend_from_slice(more);
+        let config: Self = config::load(file.as_deref(), std::env::vars(), &flags)?;
+        let mut wrong = Vec::new();
+        if !(1..=1_024).contains(&config.log.partitions) {
+            wrong.push("log.partitions must be 1 to 1024".to_owned());
+        }
+        match config.role.roles() {
+            Err(error) => wrong.push(error),
+            Ok(roles) if roles != Roles::ALL && !config.kafka.used() => wrong.push(
+                "the embedded log is for one process with all roles; give --kafka to run roles apart"
+                    .to_owned(),
+            ),
+            Ok(_) => {}
+        }
+        if wrong.is_empty() { Ok(config) } else { Err(wrong.join("; ")) }
+    }
+
+    /// Where the keys are.
+    pub fn keys_file(&self) -> PathBuf {
+        self.keys.file.clone().unwrap_or_else(|| crate::keys::path(Path::new(&self.log.directory)))
+    }
+}
+
+/// The log.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
-    /// The data directory.
+    /// The data directory: the embedded log, the key file, the file of what is in force.
     pub directory: PathBuf,
-    /// Partitions of supplier-keyed topics. Fixed once the directory exists.
+    /// Partitions of supplier-keyed topics. Fixed once they exist.
     pub partitions: u32,
-    /// Whether an acknowledgement waits for fsync. Without it, a loss of power may lose acknowledged writes.
+    /// Embedded log: whether an acknowledgement waits for fsync. Without it, a loss of power may lose acknowledged writes.
     pub fsync: bool,
 }
 
@@ -86,5 +340,30 @@ pub struct Telemetry {
 impl Default for Telemetry {
     fn default() -> Self {
         Self { filter: "info,fjall=warn,lsm_tree=warn".to_owned(), format: LogFormat::Text }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_for_kubernetes_is_one_that_the_server_takes() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../k8s/base/stockade.yaml");
+        let place = Place { config: Some(file), role: Some("scoring".to_owned()), ..Place::default() };
+        let config = Config::read(&place, &[]).unwrap();
+        assert!(config.kafka.used() && config.role.roles().unwrap().scoring);
+        assert_eq!(config.keys_file(), Path::new("/etc/stockade-keys/keys.jsonl"));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said_together_and_no_secret_with_it() {
+        let place = Place { role: Some("everything".to_owned()), partitions: Some(0), ..Place::default() };
+        let more = [("redis.url", Some("redis://:hunter2@r:1".to_owned()))];
+        let error = Config::read(&place, &more).unwrap_err();
+        assert!(error.contains("everything") && error.contains("log.partitions"), "{error}");
+        let config = Config::read(&Place::default(), &more).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+        assert!(!serde_json::to_string(&config).unwrap().contains("hunter2"));
     }
 }

@@ -2,10 +2,13 @@
 
 mod client;
 pub mod config;
+pub mod connect;
 mod decisions;
 pub mod demo;
+pub mod doctor;
 pub mod keys;
 pub mod platform;
 pub mod replay;
 pub mod rules;
 pub mod serve;
+pub mod simulate;

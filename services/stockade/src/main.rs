@@ -1,9 +1,9 @@
-//! `stockade`: serve, demo, replay, keys, rules.
+//! `stockade`: serve, demo, replay, keys, rules, audit, doctor.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use stockade::{demo, keys, replay, rules, serve};
+use stockade::{config::Place, demo, doctor, keys, replay, rules, serve, simulate};
 
 #[derive(Parser)]
 #[command(name = "stockade", version, about = "Virtual inventory that isolates fraud in real time")]
@@ -26,6 +26,10 @@ enum Command {
     /// Rule sets.
     #[command(subcommand)]
     Rules(rules::Command),
+    /// Look at everything a server needs, and say what to do about what is found.
+    Doctor(doctor::Args),
+    /// Run the real folds and API under a seeded scheduler with crashes, and check what must hold.
+    Simulate(simulate::Args),
     /// The audit log.
     #[command(subcommand)]
     Audit(Audit),
@@ -33,12 +37,8 @@ enum Command {
 
 #[derive(Subcommand)]
 enum Audit {
-    /// Check the hash chain over all decisions of a data directory.
-    Verify {
-        /// The data directory; no server may have it open.
-        #[arg(long, default_value = "./stockade-data")]
-        data: PathBuf,
-    },
+    /// Check the hash chain over all decisions, of a data directory that no server has open, or on Kafka.
+    Verify(Place),
 }
 
 fn main() -> ExitCode {
@@ -48,7 +48,9 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Keys(command) => keys::run(command),
         Command::Rules(command) => rules::run(command),
-        Command::Audit(Audit::Verify { data }) => serve::verify_audit(&data),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
+        Command::Audit(Audit::Verify(place)) => serve::verify_audit(&place),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

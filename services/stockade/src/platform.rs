@@ -8,14 +8,14 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 use serde_json::json;
-use stockade_fold::{Board, Fold, Spec, Worker};
+use stockade_fold::{Board, Fold, Gate, Spec, Worker};
 use stockade_inventory::{app::App, domain::Inventory};
 use stockade_lockout::{
     Arbiter, ArbiterEffect, Control, ControlEffect, Decisions, Evaluation, EvaluationEffect, RulesStatus,
     Verdicts,
     http::{IdSource, LockoutApi, publish_rules},
 };
-use stockade_log::{Clock, SharedLog, TopicSpec};
+use stockade_log::{Clock, Event, Mode, ReadLimit, SharedLog, TopicSpec};
 use stockade_model::{Level, Payload, ScoreRecord, SupplierId, Topic};
 use stockade_quarantine::QuarantineStore;
 use stockade_rules::{FeatureSchema, RuleSet};
@@ -23,15 +23,35 @@ use stockade_runtime::{KeyRing, Limits, LimitsConfig, Problem, Shutdown, http, s
 use stockade_supplier_scoring::{
     Intake, IntakeEffect, Scored, Scoring, contributions, intake_spec, schema, scoring_spec,
 };
-use tokio::task::JoinSet;
+use tokio::{sync::oneshot, task::JoinSet};
 
 /// How often retention is applied and quiet callers are forgotten.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
 /// How often the key file is looked at.
 const KEY_RELOAD: Duration = Duration::from_secs(2);
 
+/// Which services this process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roles {
+    /// The supplier and buyer API, the index and the overlay.
+    pub inventory: bool,
+    /// Intake, windows and scores.
+    pub scoring: bool,
+    /// Control, rules, the arbiter, the quarantine writer and the analysts' API.
+    pub lockout: bool,
+}
+
+impl Roles {
+    /// All of them.
+    pub const ALL: Roles = Roles { inventory: true, scoring: true, lockout: true };
+}
+
 /// What a platform is made of.
 pub struct Parts {
+    /// Which services run here.
+    pub roles: Roles,
+    /// Whether other processes may run the same services over the same log.
+    pub shared_log: bool,
     /// The log, with all topics.
     pub log: SharedLog,
     /// The time.
@@ -54,12 +74,14 @@ pub struct Parts {
 
 /// A running platform.
 pub struct Platform {
-    /// The inventory service.
-    pub app: Arc<App>,
-    /// The lockout service.
-    pub lockout: LockoutApi,
+    /// The inventory service, if it runs here.
+    pub app: Option<Arc<App>>,
+    /// The lockout service, if it runs here.
+    pub lockout: Option<LockoutApi>,
     /// The API, with keys and limits in place.
     pub router: Router,
+    readiness: http::Readiness,
+    board: Board,
     tasks: JoinSet<Result<()>>,
     shutdown: Shutdown,
     log: SharedLog,
@@ -67,15 +89,15 @@ pub struct Platform {
 
 type Scores = Arc<RwLock<FxHashMap<SupplierId, ScoreRecord>>>;
 
+/// What a topic should be, when the supplier-keyed ones have `lanes` partitions.
+pub fn topic_spec(topic: Topic, lanes: u32) -> TopicSpec {
+    TopicSpec { name: topic.name(), partitions: topic.partitions(lanes), retention_ms: topic.retention_ms() }
+}
+
 /// Creates all topics, or checks the existing ones.
 pub fn ensure_topics(log: &SharedLog, lanes: u32) -> Result<()> {
     for topic in Topic::ALL {
-        let spec = TopicSpec {
-            name: topic.name(),
-            partitions: topic.partitions(lanes),
-            retention_ms: topic.retention_ms(),
-        };
-        log.ensure_topic(&spec).with_context(|| format!("topic {}", topic.name()))?;
+        log.ensure_topic(&topic_spec(topic, lanes)).with_context(|| format!("topic {}", topic.name()))?;
     }
     Ok(())
 }
@@ -105,80 +127,123 @@ impl Runner<'_> {
             sink,
             self.shutdown.wait(),
         );
-        self.tasks.spawn(async move { Ok(run.await?) });
+        // A thread of its own: what blocks a fold, restoring above all, must not hold up the API.
+        let (ended, end) = oneshot::channel();
+        let runtime = tokio::runtime::Handle::current();
+        let work = move || drop(ended.send(runtime.block_on(run)));
+        std::thread::Builder::new().name(format!("fold-{}", spec.name)).spawn(work)?;
+        self.tasks.spawn(async move { Ok(end.await.context("a fold panicked")??) });
         Ok(())
     }
 }
 
 impl Platform {
-    /// Starts everything; `witness` is told of each decision as it reaches the overlay.
+    /// Starts what the roles ask for; `witness` is told of each decision as it reaches the overlay.
     pub async fn start(
         parts: Parts,
         shutdown: Shutdown,
         witness: stockade_inventory::app::Witness,
     ) -> Result<Self> {
-        let Parts { log, clock, lanes, quarantine, keys, limits, body_bytes_max, answer_deadline, instance } =
-            parts;
+        let roles = parts.roles;
+        let Parts { log, clock, lanes, quarantine, keys, instance, .. } = parts;
         let schema = Arc::new(schema());
-        let limits = Limits::new(&limits);
-        let app = Arc::new(App::new(
-            log.clone(),
-            clock.clone(),
-            limits.clone(),
-            lanes,
-            instance.clone(),
-            answer_deadline,
-        )?);
-        let scores = Scores::default();
-        let lockout = lockout_api(&log, lanes, &schema, &limits, scores.clone(), &instance);
-        // The last overlay is in place before the first buyer asks: an unlocked fraudster after a restart is the one
-        // thing that must not happen.
-        let overlay_from = app.load_overlay(quarantine.as_ref()).await?;
-
+        let limits = Limits::new(&parts.limits);
+        let board = Board::default();
         let mut tasks = JoinSet::new();
         let mut runner = Runner {
             tasks: &mut tasks,
             log: log.clone(),
             clock: clock.clone(),
-            board: app.board.clone(),
+            board: board.clone(),
             shutdown: shutdown.clone(),
         };
-        start_folds(&mut runner, &app, &lockout, &schema, scores)?;
-        let follow = {
-            let (app, shutdown) = (app.clone(), shutdown.wait());
-            async move { Ok(app.follow_decisions(overlay_from, witness, shutdown).await?) }
-        };
-        tasks.spawn(follow);
-        tasks.spawn({
+        let mut router = Router::new();
+        let scores = Scores::default();
+
+        if roles.scoring {
+            start_scoring(&mut runner, lanes, &schema, (!parts.shared_log).then(|| scores.clone()))?;
+        }
+        let mut gate = Gate::new(board.clone());
+        let mut lockout = None;
+        if roles.lockout {
+            let api = lockout_api(&log, lanes, &schema, &limits, scores.clone(), &instance);
+            gate.add(&log, "evaluation", Topic::SupplierScores, lanes)?;
+            gate.add(&log, "arbiter", Topic::LockoutProposals, lanes)?;
+            start_lockout(&mut runner, lanes, &schema, &api)?;
             let writer = stockade_lockout::write_quarantine(log.clone(), quarantine, shutdown.wait());
-            async move { Ok(writer.await?) }
-        });
-        tasks.spawn(follow_for_view(log.clone(), lockout.decisions.clone(), shutdown.clone()));
+            runner.tasks.spawn(async move { Ok(writer.await?) });
+            runner.tasks.spawn(follow_for_view(log.clone(), api.decisions.clone(), shutdown.clone()));
+            if parts.shared_log || !roles.scoring {
+                runner.tasks.spawn(follow_scores(log.clone(), lanes, scores, shutdown.clone()));
+            }
+            router = router.merge(stockade_lockout::http::router(api.clone()));
+            lockout = Some(api);
+        }
+        let mut app = None;
+        if roles.inventory {
+            let service = Arc::new(App::new(
+                log.clone(),
+                clock.clone(),
+                board.clone(),
+                limits.clone(),
+                lanes,
+                instance,
+                parts.answer_deadline,
+            )?);
+            let taker = service.clone();
+            let spec = stockade_inventory::inventory_spec(lanes);
+            runner.fold(spec, |_| Inventory::default(), move |_, effects| taker.take(effects))?;
+            let follow = {
+                let (service, end) = (service.clone(), shutdown.wait());
+                async move { Ok(service.follow_decisions(witness, end).await?) }
+            };
+            runner.tasks.spawn(follow);
+            router = router.merge(stockade_inventory::http::router(service.clone()));
+            app = Some(service);
+        }
         tasks.spawn(housekeeping(log.clone(), clock, limits, keys.clone(), shutdown.clone()));
 
-        let ready_app = app.clone();
-        let api = stockade_inventory::http::router(app.clone())
-            .merge(stockade_lockout::http::router(lockout.clone()))
+        let readiness: http::Readiness = {
+            let (app, gate) = (app.clone(), Arc::new(gate));
+            Arc::new(move || {
+                gate.open()?;
+                app.as_ref().map_or(Ok(()), |app| app.ready())
+            })
+        };
+        let api = router
             .fallback(http::not_found)
             .method_not_allowed_fallback(http::wrong_method)
             .layer(Extension(keys))
-            .layer(DefaultBodyLimit::max(body_bytes_max))
+            .layer(DefaultBodyLimit::max(parts.body_bytes_max))
             .layer(middleware::from_fn(http::observe));
-        let router = api.merge(http::probes(Arc::new(move || ready_app.ready())));
-        Ok(Self { app, lockout, router, tasks, shutdown, log })
+        let router = api.merge(http::probes(readiness.clone()));
+        Ok(Self { app, lockout, router, readiness, board, tasks, shutdown, log })
+    }
+
+    /// Whether this process is ready, and if not, why.
+    pub fn readiness(&self) -> http::Readiness {
+        self.readiness.clone()
     }
 
     /// Publishes `source` unless it is in force already.
     pub async fn ensure_rules(&self, source: &str, actor: &str) -> Result<()> {
-        if self.lockout.rules.current().0 == RuleSet::version_of(source) {
+        let lockout = self.lockout.as_ref().context("rules are published where the lockout service runs")?;
+        if lockout.rules.current().0 == RuleSet::version_of(source) {
             return Ok(());
         }
-        publish_rules(&self.lockout, actor, source).await.map_err(|refused| problem(&refused))
+        match publish_rules(lockout, actor, source).await {
+            // It passes through scoring, which may not run yet; nothing is lost by that and nobody is waiting here.
+            Err(pending) if pending.code == "rules_pending" => {
+                tracing::warn!("the rule set is durable and comes into force when the scoring service runs");
+                Ok(())
+            }
+            other => other.map_err(|refused| problem(&refused)),
+        }
     }
 
-    /// Waits until index and overlay have reached the log ends seen at start.
+    /// Waits until everything here has reached the log ends seen at start.
     pub async fn until_ready(&self) {
-        while self.app.ready().is_err() {
+        while (self.readiness)().is_err() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -207,8 +272,13 @@ impl Platform {
 
     /// `/metrics` with the figures that only show when asked for.
     pub fn metrics_router(&self, handle: PrometheusHandle) -> Router {
-        let (app, log) = (self.app.clone(), self.log.clone());
-        http::metrics_route(handle, move || refresh_metrics(&app, &log))
+        let (app, board, log) = (self.app.clone(), self.board.clone(), self.log.clone());
+        http::metrics_route(handle, move || {
+            if let Some(app) = &app {
+                refresh_inventory_metrics(app);
+            }
+            refresh_lag(&board, &log);
+        })
     }
 }
 
@@ -257,24 +327,12 @@ fn lockout_api(
     }
 }
 
-fn start_folds(
+fn start_scoring(
     runner: &mut Runner<'_>,
-    app: &Arc<App>,
-    lockout: &LockoutApi,
+    lanes: u32,
     schema: &Arc<FeatureSchema>,
-    scores: Scores,
+    scores: Option<Scores>,
 ) -> Result<()> {
-    let lanes = app.lanes;
-    let (judge, evaluator, scorer) = (schema.clone(), schema.clone(), schema.clone());
-    runner.fold(
-        stockade_lockout::control_spec(lanes),
-        move |_| Control::new(judge.clone()),
-        |_, effects| {
-            for ControlEffect::Rejected { id, detail } in effects {
-                tracing::warn!(id, detail, "a control record was turned down");
-            }
-        },
-    )?;
     runner.fold(
         intake_spec(lanes),
         |_| Intake::default(),
@@ -282,15 +340,34 @@ fn start_folds(
             metrics::counter!("stockade_scoring_duplicate_events_total").increment(effects.len() as u64);
         },
     )?;
+    let schema = schema.clone();
     runner.fold(
         scoring_spec(lanes),
-        move |_| Scoring::new(&scorer),
+        move |_| Scoring::new(&schema),
         move |_, effects: Vec<Scored>| {
             let histogram = metrics::histogram!("stockade_scoring_score");
-            let mut scores = scores.write();
-            for Scored(record) in effects {
-                histogram.record(f64::from(record.score));
-                scores.insert(record.supplier.clone(), record);
+            effects.iter().for_each(|Scored(record)| histogram.record(f64::from(record.score)));
+            if let Some(scores) = &scores {
+                let mut scores = scores.write();
+                scores.extend(effects.into_iter().map(|Scored(record)| (record.supplier.clone(), record)));
+            }
+        },
+    )
+}
+
+fn start_lockout(
+    runner: &mut Runner<'_>,
+    lanes: u32,
+    schema: &Arc<FeatureSchema>,
+    lockout: &LockoutApi,
+) -> Result<()> {
+    let (judge, evaluator) = (schema.clone(), schema.clone());
+    runner.fold(
+        stockade_lockout::control_spec(lanes),
+        move |_| Control::new(judge.clone()),
+        |_, effects| {
+            for ControlEffect::Rejected { id, detail } in effects {
+                tracing::warn!(id, detail, "a control record was turned down");
             }
         },
     )?;
@@ -329,19 +406,51 @@ fn start_folds(
                 }
             }
         },
-    )?;
-    let app = app.clone();
-    runner.fold(
-        stockade_inventory::inventory_spec(lanes),
-        |_| Inventory::default(),
-        move |_, effects| app.take(effects),
     )
+}
+
+/// Records of each partition of `supplier.scores` that a lockout replica looks back on for its view of scores.
+const SCORES_BACK: u64 = 20_000;
+
+/// Keeps the last score of each supplier for the analysts' view, where the scoring fold runs elsewhere.
+async fn follow_scores(log: SharedLog, lanes: u32, scores: Scores, shutdown: Shutdown) -> Result<()> {
+    let topic = Topic::SupplierScores.name();
+    let mut consumer = log.join("score-view", topic, Mode::Follow)?;
+    let starts: Vec<u64> = (0..lanes)
+        .map(|lane| {
+            let bounds = log.bounds(topic, lane)?;
+            Ok(bounds.end.saturating_sub(SCORES_BACK).max(bounds.first))
+        })
+        .collect::<Result<_>>()?;
+    let end = shutdown.wait();
+    tokio::pin!(end);
+    loop {
+        match consumer.try_next(ReadLimit::default())? {
+            Some(Event::Assigned { partition, .. }) => consumer.seek(partition, starts[partition as usize]),
+            Some(Event::Batch { records, .. }) => {
+                let mut scores = scores.write();
+                for record in records {
+                    let kind = record.headers.iter().find(|(name, _)| name.as_ref() == "ce_type");
+                    let kind = kind.and_then(|(_, kind)| std::str::from_utf8(kind).ok()).unwrap_or("");
+                    // What does not decode is dead-lettered by the fold that reads it.
+                    if let Ok(Payload::Score(score)) = Payload::decode(kind, &record.value) {
+                        scores.insert(score.supplier.clone(), score);
+                    }
+                }
+            }
+            None => tokio::select! {
+                biased;
+                () = &mut end => return Ok(()),
+                () = consumer.wait() => {}
+            },
+        }
+    }
 }
 
 async fn follow_for_view(log: SharedLog, view: Decisions, shutdown: Shutdown) -> Result<()> {
     let each = move |batch: Vec<stockade_fold::Tailed>| {
         for tailed in batch {
-            if let Payload::Decision(decision) = tailed.payload {
+            if let Ok(Payload::Decision(decision)) = tailed.payload {
                 view.add(tailed.offset, decision);
             }
         }
@@ -377,7 +486,7 @@ async fn housekeeping(
 }
 
 /// Figures that are cheaper to take when asked for than to keep.
-fn refresh_metrics(app: &App, log: &SharedLog) {
+fn refresh_inventory_metrics(app: &App) {
     let by_level = app.overlay.suppliers_by_level();
     for level in Level::ALL {
         let count = by_level.get(&level).copied().unwrap_or(0);
@@ -394,8 +503,11 @@ fn refresh_metrics(app: &App, log: &SharedLog) {
         let age_ms = (app.now().ms() - applied_ms).max(0);
         metrics::gauge!("stockade_inventory_overlay_age_seconds").set(age_ms as f64 / 1_000.0);
     }
+}
+
+fn refresh_lag(board: &Board, log: &SharedLog) {
     let mut lag: FxHashMap<&'static str, u64> = FxHashMap::default();
-    for (fold, lane, progress) in app.board.all() {
+    for (fold, lane, progress) in board.all() {
         let input = match fold {
             "intake" => Topic::EventsInbox,
             "control" => Topic::Control,
@@ -404,7 +516,7 @@ fn refresh_metrics(app: &App, log: &SharedLog) {
             stockade_inventory::app::OVERLAY => Topic::LockoutDecisions,
             _ => Topic::SupplierEvents,
         };
-        let end = log.bounds(input.name(), lane).map_or(0, |bounds| bounds.end);
+        let end = log.horizon(input.name(), lane).end;
         *lag.entry(fold).or_insert(0) += end.saturating_sub(progress.next);
     }
     for (fold, records) in lag {
@@ -412,9 +524,12 @@ fn refresh_metrics(app: &App, log: &SharedLog) {
     }
 }
 
-/// A name for this start of the process, for record ids: the time in base 36.
+/// A name for this start of this process, for record ids: time and process in base 36.
 pub fn instance_name(now_ms: i64) -> String {
-    let mut number = now_ms.unsigned_abs();
+    format!("{}{}", base36(now_ms.unsigned_abs()), base36(u64::from(std::process::id())))
+}
+
+fn base36(mut number: u64) -> String {
     let mut digits = Vec::new();
     while number > 0 {
         digits.push(char::from_digit((number % 36) as u32, 36).unwrap_or('0'));

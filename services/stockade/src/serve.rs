@@ -4,36 +4,28 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use stockade_lockout::STARTER_RULES;
-use stockade_log::{Embedded, EmbeddedOptions, Fsync, ReadLimit, SharedLog, Writer};
+use stockade_log::{ReadLimit, SharedLog};
 use stockade_model::{Payload, Topic};
-use stockade_quarantine::FileStore;
-use stockade_runtime::{KeyRing, Shutdown, clock, config, shutdown::BUDGET, telemetry};
+use stockade_runtime::{KeyRing, Shutdown, clock, shutdown::BUDGET, telemetry};
 use tokio::net::TcpListener;
 
 use crate::{
-    config::Config,
-    keys,
-    platform::{Parts, Platform, ensure_topics, instance_name, quarantine_path},
+    config::{Config, Place},
+    connect,
+    platform::{Parts, Platform, ensure_topics, instance_name},
 };
 
 /// Flags of `serve`; they win over environment and file.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A YAML configuration file.
-    #[arg(long)]
-    config: Option<PathBuf>,
-    /// The data directory.
-    #[arg(long)]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
     /// Where the API listens.
     #[arg(long)]
     listen: Option<String>,
     /// Where probes and metrics listen.
     #[arg(long)]
     admin_listen: Option<String>,
-    /// Partitions of supplier-keyed topics; fixed once the directory exists.
-    #[arg(long)]
-    partitions: Option<u32>,
     /// A rule set to publish at start.
     #[arg(long)]
     rules: Option<PathBuf>,
@@ -41,51 +33,38 @@ pub struct Args {
 
 /// Runs the server until a signal or a failure.
 pub fn run(args: Args) -> Result<()> {
-    let file =
-        args.config.as_ref().map(std::fs::read_to_string).transpose().context("cannot read --config")?;
-    let path = |path: Option<PathBuf>| path.map(|path| path.display().to_string());
-    let flags = [
-        ("log.directory", path(args.data)),
+    let more = [
         ("http.listen", args.listen),
         ("http.admin_listen", args.admin_listen),
-        ("log.partitions", args.partitions.map(|number| number.to_string())),
-        ("rules.file", path(args.rules)),
+        ("rules.file", args.rules.map(|path| path.display().to_string())),
     ];
-    let config: Config = config::load(file.as_deref(), std::env::vars(), &flags)
-        .map_err(|e| anyhow::anyhow!("configuration: {e}"))?;
-    anyhow::ensure!(
-        (1..=1_024).contains(&config.log.partitions),
-        "configuration: log.partitions must be 1 to 1024"
-    );
+    let config = Config::read(&args.place, &more).map_err(|e| anyhow::anyhow!("configuration: {e}"))?;
     telemetry::logs(&config.telemetry.filter, config.telemetry.format);
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config))
 }
 
-fn open_log(directory: &std::path::Path, fsync: bool) -> Result<SharedLog> {
-    let fsync = if fsync { Fsync::Group } else { Fsync::Never };
-    let options = EmbeddedOptions { directory: directory.to_owned(), fsync, writer: Writer::Thread };
-    Ok(Arc::new(Embedded::open(&options, clock::system_clock())?))
-}
-
 async fn serve(config: Config) -> Result<()> {
     let directory = config.log.directory.clone();
+    let roles = config.role.roles().map_err(anyhow::Error::msg)?;
     let metrics = telemetry::metrics()?;
-    let log = open_log(&directory, config.log.fsync)?;
+    let log = connect::log(&config)?;
     ensure_topics(&log, config.log.partitions)?;
-    let keys = KeyRing::open(&keys::path(&directory))?;
+    let keys = KeyRing::open(&config.keys_file())?;
     if keys.is_empty() {
         tracing::warn!(
-            "there are no API keys yet; make some with `stockade keys create --data {}`",
-            directory.display()
+            "there are no API keys in {} yet; make some with `stockade keys create`",
+            config.keys_file().display()
         );
     }
     let shutdown = Shutdown::default();
     shutdown.on_signals()?;
     let parts = Parts {
+        roles,
+        shared_log: config.kafka.used(),
         log,
         clock: clock::system_clock(),
         lanes: config.log.partitions,
-        quarantine: Arc::new(FileStore::open(&quarantine_path(&directory))?),
+        quarantine: connect::quarantine(&config)?,
         keys,
         limits: config.limits.clone(),
         body_bytes_max: config.http.body_bytes_max,
@@ -99,12 +78,11 @@ async fn serve(config: Config) -> Result<()> {
         .with_context(|| format!("cannot listen on {}", config.http.listen))?;
     let admin = config.http.admin_listen;
     let admin = TcpListener::bind(admin).await.with_context(|| format!("cannot listen on {admin}"))?;
-    tracing::info!(api = %api.local_addr()?, admin = %admin.local_addr()?, data = %directory.display(), "serving");
+    tracing::info!(api = %api.local_addr()?, admin = %admin.local_addr()?, role = config.role.0, data = %directory.display(), "serving");
     // For scripts that let the system choose the ports: the first line of standard output.
     println!("api http://{} admin http://{}", api.local_addr()?, admin.local_addr()?);
-    let ready_app = platform.app.clone();
-    let admin_router = stockade_runtime::http::probes(Arc::new(move || ready_app.ready()))
-        .merge(platform.metrics_router(metrics));
+    let admin_router =
+        stockade_runtime::http::probes(platform.readiness()).merge(platform.metrics_router(metrics));
     let serve_api = axum::serve(api, platform.router.clone()).with_graceful_shutdown(shutdown.wait());
     let serve_admin = axum::serve(admin, admin_router).with_graceful_shutdown(shutdown.wait());
     let mut servers =
@@ -132,12 +110,13 @@ async fn serve(config: Config) -> Result<()> {
 async fn run_until_asked(platform: &mut Platform, config: &Config, shutdown: &Shutdown) -> Result<()> {
     let setup = async {
         platform.until_ready().await;
+        let Some(lockout) = &platform.lockout else { return Ok(()) };
         // Evaluation tells which set is in force once it is restored; an old directory keeps what it has.
         let source = match &config.rules.file {
             Some(file) => Some(
                 std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?,
             ),
-            None if has_rules(platform) => None,
+            None if !lockout.rules.current().0.is_empty() || has_rules(&lockout.log) => None,
             None => Some(STARTER_RULES.to_owned()),
         };
         if let Some(source) = source {
@@ -149,16 +128,15 @@ async fn run_until_asked(platform: &mut Platform, config: &Config, shutdown: &Sh
         done = setup => done?,
         () = shutdown.wait() => return Ok(()),
     }
-    tracing::info!(rules = platform.lockout.rules.current().0, "ready");
+    tracing::info!("ready");
     tokio::select! {
         failed = platform.until_failed() => failed,
         () = shutdown.wait() => Ok(()),
     }
 }
 
-/// Whether `control` holds anything: then a rule set was published before.
-fn has_rules(platform: &Platform) -> bool {
-    let log = &platform.app.log;
+/// Whether `control` holds a rule set, which may be on its way to the evaluation fold.
+fn has_rules(log: &SharedLog) -> bool {
     let mut next = 0;
     while let Ok(records) = log.read(Topic::Control.name(), 0, next, ReadLimit::default()) {
         let Some(last) = records.last() else { return false };
@@ -177,8 +155,9 @@ fn has_rules(platform: &Platform) -> bool {
 }
 
 /// Checks the hash chain over all decisions.
-pub fn verify_audit(directory: &std::path::Path) -> Result<()> {
-    let log = open_log(directory, true)?;
+pub fn verify_audit(place: &Place) -> Result<()> {
+    let config = Config::read(place, &[]).map_err(|e| anyhow::anyhow!("configuration: {e}"))?;
+    let log = connect::log(&config)?;
     let spec = Topic::LockoutDecisions;
     log.ensure_topic(&stockade_log::TopicSpec { name: spec.name(), partitions: 1, retention_ms: None })?;
     let (mut link, mut count) = (String::new(), 0);

@@ -8,14 +8,19 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use stockade_lockout::STARTER_RULES;
-use stockade_log::{Embedded, EmbeddedOptions, Fsync, SharedLog, Writer};
+use stockade_log::SharedLog;
+use stockade_log_kafka::{KafkaLog, KafkaOptions};
 use stockade_model::Timestamp;
-use stockade_quarantine::FileStore;
+use stockade_quarantine::{FileStore, QuarantineStore};
+use stockade_quarantine_redis::RedisStore;
 use stockade_runtime::{KeyRing, LimitsConfig, Role, Shutdown, clock, telemetry};
 use stockade_simulator::World;
 use tokio::net::TcpListener;
 
-use crate::platform::{Parts, Platform, ensure_topics, instance_name, quarantine_path};
+use crate::{
+    connect,
+    platform::{Parts, Platform, Roles, ensure_topics, instance_name, quarantine_path},
+};
 use play::{Keys, Play, Records};
 
 /// Suppliers of the demo, attackers included.
@@ -39,6 +44,12 @@ pub struct Args {
     /// Where the API listens; a free port by default.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+    /// Kafka's brokers (host:port) instead of the embedded log; topics of its own are made and deleted again.
+    #[arg(long)]
+    kafka: Option<String>,
+    /// Redis (redis://host:port) instead of a file for what is in force; entries of its own are made and deleted again.
+    #[arg(long)]
+    redis: Option<String>,
     /// Print one JSON object on the last line.
     #[arg(long)]
     json: bool,
@@ -53,12 +64,25 @@ pub fn run(args: &Args) -> Result<()> {
 
 async fn demo(args: &Args) -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let options = EmbeddedOptions {
-        directory: directory.path().to_owned(),
-        fsync: Fsync::Group,
-        writer: Writer::Thread,
+    let instance = instance_name(clock::now_ms());
+    let kafka = args.kafka.as_ref().map(|brokers| {
+        let mut options = KafkaOptions::new(brokers, "demo");
+        options.prefix = format!("demo-{instance}.");
+        options
+    });
+    let log: SharedLog = match &kafka {
+        Some(options) => Arc::new(KafkaLog::open(options.clone(), clock::system_clock())?),
+        None => connect::embedded(directory.path(), true)?,
     };
-    let log: SharedLog = Arc::new(Embedded::open(&options, clock::system_clock())?);
+    let redis = args
+        .redis
+        .as_ref()
+        .map(|url| RedisStore::new(url, &format!("demo-{instance}"), Duration::from_secs(1)).map(Arc::new));
+    let redis = redis.transpose()?;
+    let quarantine: Arc<dyn QuarantineStore> = match &redis {
+        Some(store) => store.clone(),
+        None => Arc::new(FileStore::open(&quarantine_path(directory.path()))?),
+    };
     ensure_topics(&log, LANES)?;
     let keys = KeyRing::default();
     let records = Arc::new(Records::default());
@@ -70,15 +94,17 @@ async fn demo(args: &Args) -> Result<()> {
     };
     let shutdown = Shutdown::default();
     let parts = Parts {
+        roles: Roles::ALL,
+        shared_log: false,
         log,
         clock: clock::system_clock(),
         lanes: LANES,
-        quarantine: Arc::new(FileStore::open(&quarantine_path(directory.path()))?),
+        quarantine,
         keys: keys.clone(),
         limits: LimitsConfig::default(),
         body_bytes_max: 2 << 20,
         answer_deadline: Duration::from_secs(2),
-        instance: instance_name(clock::now_ms()),
+        instance,
     };
     let platform = Platform::start(parts, shutdown.clone(), witness).await?;
     platform.until_ready().await;
@@ -111,6 +137,14 @@ async fn demo(args: &Args) -> Result<()> {
     let stopped = platform.stop().await;
     // Connections of the play stay open on purpose; they end with the process.
     serving.abort();
+    if let Some(options) = kafka {
+        tokio::task::spawn_blocking(move || KafkaLog::delete_topics(options)).await??;
+    }
+    if let Some(store) = redis {
+        for entry in store.since(None).await? {
+            store.forget(&entry.supplier, &entry.version).await?;
+        }
+    }
     stopped
 }
 

@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressStyle};
-use stockade_fold::Worker;
+use stockade_fold::{Board, Worker};
 use stockade_inventory::{
     app::{App, Witness, record},
     domain::Inventory,
@@ -128,7 +128,15 @@ impl Replay {
         let log: SharedLog = Arc::new(Embedded::open(&options, pump.clock())?);
         ensure_topics(&log, 1)?;
         let limits = Limits::new(&LimitsConfig::default());
-        let app = Arc::new(App::new(log.clone(), pump.clock(), limits, 1, NAME.to_owned(), Duration::ZERO)?);
+        let app = Arc::new(App::new(
+            log.clone(),
+            pump.clock(),
+            Board::default(),
+            limits,
+            1,
+            NAME.to_owned(),
+            Duration::ZERO,
+        )?);
         // Time goes on where it stood; nothing may be stamped before what is there.
         pump.advance(Timestamp::from_ms(last_record_ms(&log)?), &log)?;
         add_stages(&mut pump, &log, &app, schema)?;
@@ -139,7 +147,7 @@ impl Replay {
             other => anyhow::bail!("the replay did not get its checkpoint: {other:?}"),
         };
         let mut resumed = 0;
-        if let Some(committed) = log.committed(NAME, 0)? {
+        if let Some(committed) = log.restore(NAME, 0, &mut |_, _| {})? {
             let stored = <[u8; 16]>::try_from(committed.row.as_ref()).map(u128::from_be_bytes);
             anyhow::ensure!(
                 stored.ok() == Some(fingerprint),
@@ -266,15 +274,15 @@ impl Replay {
     /// Flushes every fold, then notes how many inputs need not be made again.
     fn save(&mut self) -> Result<()> {
         self.pump.flush()?;
-        self.log.commit(Commit {
+        let commit = Commit {
             group: NAME,
             partition: 0,
             epoch: self.epoch,
             next_offset: self.made,
             row: Bytes::copy_from_slice(&self.fingerprint.to_be_bytes()),
             rows: Vec::new(),
-        })?;
-        Ok(())
+        };
+        Ok(self.log.commit(commit).wait()?)
     }
 
     fn report(&self, elapsed: Duration) -> Result<report::Report> {

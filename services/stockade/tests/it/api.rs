@@ -435,7 +435,10 @@ async fn a_restart_forgets_nothing_that_was_acknowledged_and_no_lock_out() {
 
     let api = Api::open(directory.path()).await;
     assert_eq!(api.sees("sku=SKU-1").await, ["good"]);
-    api.until("rules are back", async |api| !api.platform.lockout.rules.current().0.is_empty()).await;
+    api.until("rules are back", async |api| {
+        !api.platform.lockout.as_ref().unwrap().rules.current().0.is_empty()
+    })
+    .await;
     let listing = api.get(&api.operator, "/v1/suppliers/bad/listings/SKU-1").await;
     assert_eq!(listing.body["on_hand"], 10);
     api.close().await;

@@ -7,6 +7,8 @@
 )]
 
 mod api;
+mod real;
 mod replay;
+mod simulate;
 mod slow;
 mod support;

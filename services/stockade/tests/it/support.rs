@@ -9,7 +9,7 @@ use axum::{
 };
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use stockade::platform::{Parts, Platform, ensure_topics, quarantine_path};
+use stockade::platform::{Parts, Platform, Roles, ensure_topics, quarantine_path};
 use stockade_log::{Embedded, EmbeddedOptions, Fsync, SharedLog, Writer};
 use stockade_model::SupplierId;
 use stockade_quarantine::FileStore;
@@ -65,6 +65,8 @@ impl Api {
         ensure_topics(&log, 4).unwrap();
         let keys = KeyRing::default();
         let parts = Parts {
+            roles: Roles::ALL,
+            shared_log: false,
             log,
             clock: clock::system_clock(),
             lanes: 4,

@@ -1,0 +1,294 @@
+//! `stockade doctor`: looks at everything a server needs, changes nothing, and says what to do about what it finds.
+
+use std::{path::Path, process::Command};
+
+use anyhow::Result;
+use serde_json::json;
+use stockade_log_kafka::KafkaLog;
+use stockade_model::Topic;
+use stockade_quarantine::QuarantineStore as _;
+use stockade_runtime::{KeyRing, clock};
+
+use crate::{
+    config::{Config, Place},
+    connect,
+    platform::topic_spec,
+};
+
+/// Free space below which it warns, in bytes.
+const DISK_BYTES_MIN: u64 = 2 << 30;
+/// How far clocks may be apart, in milliseconds.
+const CLOCK_SKEW_MS_MAX: i64 = 1_000;
+
+/// Flags of `doctor`.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    place: Place,
+    /// Print one JSON object instead.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Good,
+    Warning,
+    Bad,
+}
+
+#[derive(Default)]
+struct Findings(Vec<(Health, &'static str, String, String)>);
+
+impl Findings {
+    fn good(&mut self, what: &'static str, detail: impl Into<String>) {
+        self.0.push((Health::Good, what, detail.into(), String::new()));
+    }
+    fn warn(&mut self, what: &'static str, detail: impl Into<String>, remedy: &str) {
+        self.0.push((Health::Warning, what, detail.into(), remedy.to_owned()));
+    }
+    fn bad(&mut self, what: &'static str, detail: impl Into<String>, remedy: &str) {
+        self.0.push((Health::Bad, what, detail.into(), remedy.to_owned()));
+    }
+    fn count(&self, health: Health) -> usize {
+        self.0.iter().filter(|(of, ..)| *of == health).count()
+    }
+    fn print(&self, as_json: bool) {
+        let word = |health| match health {
+            Health::Good => "ok",
+            Health::Warning => "warning",
+            Health::Bad => "problem",
+        };
+        if as_json {
+            let list: Vec<_> = self
+                .0
+                .iter()
+                .map(|(health, what, detail, remedy)| {
+                    json!({ "health": word(*health), "what": what, "detail": detail, "remedy": remedy })
+                })
+                .collect();
+            println!(
+                "{}",
+                json!({ "problems": self.count(Health::Bad), "warnings": self.count(Health::Warning), "findings": list })
+            );
+            return;
+        }
+        for (health, what, detail, remedy) in &self.0 {
+            println!("{:8} {what}: {detail}", word(*health));
+            if !remedy.is_empty() {
+                println!("         -> {remedy}");
+            }
+        }
+    }
+}
+
+/// Looks, prints, and fails if anything is bad.
+pub fn run(args: &Args) -> Result<()> {
+    let mut findings = Findings::default();
+    match Config::read(&args.place, &[]) {
+        Err(error) => {
+            findings.bad("configuration", error, "correct the file, the variable or the flag it names")
+        }
+        Ok(config) => {
+            findings.good(
+                "configuration",
+                format!("role {}, {} partitions", config.role.0, config.log.partitions),
+            );
+            look(&config, &mut findings)?;
+        }
+    }
+    findings.print(args.json);
+    let bad = findings.count(Health::Bad);
+    anyhow::ensure!(bad == 0, "{bad} problem(s) found");
+    Ok(())
+}
+
+fn look(config: &Config, findings: &mut Findings) -> Result<()> {
+    look_at_clock(findings);
+    look_at_disk(config, findings);
+    look_at_keys(config, findings);
+    if config.kafka.used() {
+        look_at_kafka(config, findings);
+    } else {
+        look_at_embedded(config, findings);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(look_at_redis(config, findings));
+    Ok(())
+}
+
+fn look_at_clock(findings: &mut Findings) {
+    // The day this was written: a clock before it is wrong for certain.
+    const WRITTEN_MS: i64 = 1_795_305_600_000;
+    let now_ms = clock::now_ms();
+    if now_ms < WRITTEN_MS {
+        findings.bad(
+            "clock",
+            "it shows a time before this program was written",
+            "set the clock, best by NTP",
+        );
+    } else {
+        findings.good("clock", stockade_model::Timestamp::from_ms(now_ms).to_string());
+    }
+}
+
+fn look_at_disk(config: &Config, findings: &mut Findings) {
+    let directory = &config.log.directory;
+    let probe = directory.join(".doctor");
+    if !directory.exists() {
+        findings.warn(
+            "data directory",
+            format!("{} does not exist yet", directory.display()),
+            "it is made at the first start",
+        );
+    } else if let Err(error) = std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)) {
+        findings.bad(
+            "data directory",
+            format!("{}: {error}", directory.display()),
+            "let the user that runs stockade write there",
+        );
+    } else {
+        findings.good("data directory", directory.display().to_string());
+    }
+    match free_bytes(directory) {
+        Some(free) if free < DISK_BYTES_MIN => findings.warn(
+            "disk",
+            format!("{} MiB free", free >> 20),
+            "make room: a log that cannot write stops the process",
+        ),
+        Some(free) => findings.good("disk", format!("{} GiB free", free >> 30)),
+        None => findings.warn("disk", "free space cannot be told", "look with df"),
+    }
+}
+
+/// Free bytes where `path` is or will be, by the system's df.
+fn free_bytes(path: &Path) -> Option<u64> {
+    let absolute = std::path::absolute(path).ok()?;
+    let existing = absolute.ancestors().find(|path| path.exists())?;
+    let output = Command::new("df").args(["-Pk"]).arg(existing).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let kib: u64 = text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
+    Some(kib << 10)
+}
+
+fn look_at_keys(config: &Config, findings: &mut Findings) {
+    let file = config.keys_file();
+    match KeyRing::open(&file) {
+        Err(error) => findings.bad("API keys", error.to_string(), "correct or restore the key file"),
+        Ok(keys) if keys.is_empty() => {
+            findings.warn(
+                "API keys",
+                format!("none in {}", file.display()),
+                "make some with `stockade keys create`",
+            );
+        }
+        Ok(_) => findings.good("API keys", file.display().to_string()),
+    }
+}
+
+fn look_at_embedded(config: &Config, findings: &mut Findings) {
+    if !config.log.fsync {
+        findings.warn(
+            "embedded log",
+            "fsync is off",
+            "a loss of power may lose acknowledged writes; set log.fsync",
+        );
+    }
+    if !config.log.directory.join("log").exists() {
+        findings.good("embedded log", "none there yet");
+        return;
+    }
+    match connect::embedded(&config.log.directory, config.log.fsync) {
+        Ok(log) => {
+            let mut wrong = Vec::new();
+            for topic in Topic::ALL {
+                let spec = topic_spec(topic, config.log.partitions);
+                wrong.extend(log.ensure_topic(&spec).err().map(|error| error.to_string()));
+            }
+            if wrong.is_empty() {
+                findings.good("embedded log", "it opens, and its topics fit");
+            } else {
+                findings.bad(
+                    "embedded log",
+                    wrong.join("; "),
+                    "set log.partitions as it was when the directory was made",
+                );
+            }
+        }
+        Err(error) => findings.bad(
+            "embedded log",
+            error.to_string(),
+            "stop the process that uses it, or follow what it says",
+        ),
+    }
+}
+
+fn look_at_kafka(config: &Config, findings: &mut Findings) {
+    let log = match KafkaLog::open(connect::kafka_options(config), clock::system_clock()) {
+        Ok(log) => log,
+        Err(error) => {
+            return findings.bad("kafka", error.to_string(), "the sentence above says what to check");
+        }
+    };
+    let brokers = log.brokers();
+    findings.good("kafka", format!("{} answers, {brokers} broker(s)", config.kafka.brokers));
+    if brokers < 3 {
+        findings.warn(
+            "kafka",
+            "fewer than 3 brokers",
+            "topics made here have fewer copies; a lost broker stops writes or loses them",
+        );
+    }
+    for topic in Topic::ALL {
+        match log.check_topic(&topic_spec(topic, config.log.partitions)) {
+            Ok(true) => findings.good("topic", format!("{} fits", topic.name())),
+            Ok(false) => findings.warn(
+                "topic",
+                format!("{} is missing", topic.name()),
+                "it is made at the first start, if this user may",
+            ),
+            Err(error) => findings.bad("topic", error.to_string(), "until then `serve` refuses to start"),
+        }
+    }
+}
+
+async fn look_at_redis(config: &Config, findings: &mut Findings) {
+    let store = match connect::redis(config) {
+        Ok(None) if config.kafka.used() => {
+            return findings.warn(
+                "redis",
+                "not configured",
+                "what is in force is kept in a file that only this machine sees; give --redis",
+            );
+        }
+        Ok(None) => return findings.good("redis", "not configured; a file is used"),
+        Err(error) => return findings.bad("redis", error.to_string(), "correct redis.url"),
+        Ok(Some(store)) => store,
+    };
+    match store.summary().await {
+        Ok(summary) => findings.good("redis", format!("it answers and holds {} suppliers", summary.entries)),
+        Err(error) => {
+            return findings.bad("redis", error.to_string(), "check that it runs and can be reached; isolation goes on without it, other systems do not see it");
+        }
+    }
+    match store.durability().await {
+        Ok(None) => {}
+        Ok(Some(policy)) => findings.warn(
+            "redis",
+            format!("maxmemory-policy is {policy}"),
+            "use noeviction: entries that are evicted are put back only at the next audit",
+        ),
+        Err(_) => {
+            findings.warn("redis", "its settings cannot be read", "make sure maxmemory-policy is noeviction")
+        }
+    }
+    match store.time_ms().await {
+        Ok(theirs) if (theirs - clock::now_ms()).abs() > CLOCK_SKEW_MS_MAX => findings.warn(
+            "clock",
+            format!("{} ms apart from that of Redis", (theirs - clock::now_ms()).abs()),
+            "keep the clocks together by NTP; record times are the broker's, but limits and keys use this one",
+        ),
+        Ok(_) => findings.good("clock", "less than a second apart from that of Redis"),
+        Err(error) => findings.warn("clock", error.to_string(), "compare the clocks by hand"),
+    }
+}

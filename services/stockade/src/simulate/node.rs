@@ -1,0 +1,204 @@
+//! One process: all folds, the API, the overlay, the quarantine writer.
+
+use std::{
+    num::NonZeroU32,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use axum::{Extension, Router};
+use stockade_fold::{Board, Tailed};
+use stockade_inventory::{
+    app::{App, Witness},
+    domain::Inventory,
+};
+use stockade_lockout::{Arbiter, Control, Evaluation, Writer};
+use stockade_log::{Clock, Consumer, Event, LogError, Memory, MemoryDisk, Mode, ReadLimit, SharedLog};
+use stockade_model::{Payload, Restriction, SupplierId, Timestamp, Topic};
+use stockade_quarantine::Entry;
+use stockade_rules::FeatureSchema;
+use stockade_runtime::{KeyRing, Limits, LimitsConfig, limits::Class};
+use stockade_simulator::{Actor, FaultyLog, Plant};
+use stockade_supplier_scoring::{Intake, Scoring, intake_spec, scoring_spec};
+
+use super::store::SimStore;
+
+/// Partitions of supplier-keyed topics.
+pub(super) const LANES: u32 = 2;
+
+/// Runs a future that waits for nothing but other parts of this thread.
+pub(super) fn now<T>(future: impl Future<Output = T>) -> Result<T, String> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Ok(value),
+        Poll::Pending => Err("something waits in a simulation where nothing may".to_owned()),
+    }
+}
+
+/// What outlives a process.
+pub(super) struct Ground {
+    pub(super) memory: Arc<Memory>,
+    pub(super) disk: MemoryDisk,
+    pub(super) store: SimStore,
+    pub(super) keys: KeyRing,
+    pub(super) schema: Arc<FeatureSchema>,
+    pub(super) time_ms: Arc<AtomicI64>,
+    pub(super) plant: Option<Plant>,
+}
+
+/// A process that is up.
+pub(super) struct Node {
+    pub(super) app: Arc<App>,
+    pub(super) router: Router,
+    pub(super) actors: Vec<Actor>,
+    pub(super) log: Arc<FaultyLog>,
+    shared: SharedLog,
+    overlay: Box<dyn Consumer>,
+    decisions: Box<dyn Consumer>,
+    writer: Writer,
+    witness: Witness,
+    skew_ms: i64,
+    time_ms: Arc<AtomicI64>,
+    /// What is in force as this overlay learnt it, for the plant that lifts by its own clock.
+    learnt: std::collections::BTreeMap<SupplierId, Entry>,
+}
+
+fn follow(log: &SharedLog, name: &'static str) -> Result<Box<dyn Consumer>, LogError> {
+    let mut consumer = log.join(name, Topic::LockoutDecisions.name(), Mode::Follow)?;
+    if let Some(Event::Assigned { partition, .. }) = consumer.try_next(ReadLimit::default())? {
+        consumer.seek(partition, 0);
+    }
+    Ok(consumer)
+}
+
+fn next(consumer: &mut dyn Consumer, records: usize) -> Result<Vec<Tailed>, String> {
+    let limit = ReadLimit { records, bytes: 1 << 20 };
+    let event = consumer.try_next(limit).map_err(|error| error.to_string())?;
+    let Some(Event::Batch { records, .. }) = event else { return Ok(Vec::new()) };
+    Ok(records.iter().map(|record| Tailed::open(Topic::LockoutDecisions, 0, record)).collect())
+}
+
+impl Node {
+    /// Starts a process whose clock is off by `skew_ms`; `chosen` is the one that plants about one process concern.
+    pub(super) fn start(ground: &Ground, name: &str, chosen: bool, skew_ms: i64) -> Result<Self, LogError> {
+        let log = Arc::new(FaultyLog::new(ground.memory.clone(), ground.disk.clone(), ground.plant, chosen));
+        let shared: SharedLog = log.clone();
+        let time = ground.time_ms.clone();
+        let clock: Clock = Arc::new(move || time.load(Ordering::SeqCst) + skew_ms);
+        let endless = Class { per_second: NonZeroU32::MAX, burst: NonZeroU32::MAX };
+        let mut limits = LimitsConfig::default();
+        limits.0.values_mut().for_each(|class| *class = endless);
+        let limits = Limits::new(&limits);
+        let app = Arc::new(App::new(
+            shared.clone(),
+            clock,
+            Board::default(),
+            limits,
+            LANES,
+            name.to_owned(),
+            // Answers are looked up later: nothing here may wait.
+            Duration::ZERO,
+        )?);
+        let router = stockade_inventory::http::router(app.clone()).layer(Extension(ground.keys.clone()));
+        let (judge, scorer, evaluator) =
+            (ground.schema.clone(), ground.schema.clone(), ground.schema.clone());
+        let sink = app.clone();
+        let board = app.board.clone();
+        let mut actors = vec![
+            Actor::new(
+                stockade_lockout::control_spec(LANES),
+                move |_| Control::new(judge.clone()),
+                |_, _| {},
+            ),
+            Actor::new(intake_spec(LANES), |_| Intake::default(), |_, _| {}),
+            Actor::new(
+                stockade_inventory::inventory_spec(LANES),
+                |_| Inventory::default(),
+                move |_, effects| {
+                    sink.take(effects);
+                },
+            ),
+            Actor::new(scoring_spec(LANES), move |_| Scoring::new(&scorer), |_, _| {}),
+            Actor::new(
+                stockade_lockout::evaluation_spec(LANES),
+                move |_| Evaluation::new(evaluator.clone()),
+                |_, _| {},
+            ),
+            Actor::new(stockade_lockout::arbiter_spec(LANES), |_| Arbiter::default(), |_, _| {}),
+        ];
+        drop(board);
+        for actor in &mut actors {
+            actor.join(&shared)?;
+        }
+        let start_end = shared.bounds(Topic::LockoutDecisions.name(), 0)?.end;
+        Ok(Self {
+            overlay: follow(&shared, "overlay")?,
+            decisions: follow(&shared, "quarantine")?,
+            writer: Writer::new(Arc::new(ground.store.clone()), start_end),
+            witness: Arc::new(|_, _| {}),
+            time_ms: ground.time_ms.clone(),
+            learnt: Default::default(),
+            app,
+            router,
+            actors,
+            log,
+            shared,
+            skew_ms,
+        })
+    }
+
+    pub(super) fn shared(&self) -> SharedLog {
+        self.shared.clone()
+    }
+    /// What its clock shows.
+    pub(super) fn clock(&self) -> Timestamp {
+        Timestamp::from_ms(self.time_ms.load(Ordering::SeqCst) + self.skew_ms)
+    }
+
+    /// The overlay takes up to so many decisions; returns how many.
+    pub(super) fn enforce(&mut self, records: usize) -> Result<usize, String> {
+        let batch = next(self.overlay.as_mut(), records)?;
+        for Tailed { offset, envelope, payload } in &batch {
+            if let Ok(Payload::Decision(decision)) = payload {
+                self.app.enforce(*offset, envelope, decision, &self.witness);
+                let entry = Entry::of(decision.clone(), *offset);
+                self.learnt.insert(entry.supplier.clone(), entry);
+            }
+        }
+        Ok(batch.len())
+    }
+
+    /// The writer takes up to so many decisions; returns how many.
+    pub(super) fn write(&mut self, records: usize) -> Result<usize, String> {
+        let batch = next(self.decisions.as_mut(), records)?;
+        let count = batch.len();
+        match now(self.writer.take(batch))?.is_empty() {
+            true => Ok(count),
+            false => Err("poison among the decisions".to_owned()),
+        }
+    }
+
+    /// The writer compares; the store may be away.
+    pub(super) fn compare(&mut self, thorough: bool) -> Result<(), String> {
+        let end = self.shared.bounds(Topic::LockoutDecisions.name(), 0).map_err(|e| e.to_string())?.end;
+        // A store that is away is compared later.
+        now(self.writer.look(thorough, async || end)).map(drop)
+    }
+
+    /// Lifts what has expired by its own clock: what no replica may do.
+    pub(super) fn lift_by_own_clock(&self) {
+        let clock = self.clock();
+        for entry in self.learnt.values() {
+            let mut lifted = entry.clone();
+            lifted.in_force.retain(|restriction: &Restriction| restriction.expires_at > clock);
+            if lifted.in_force.len() < entry.in_force.len() {
+                lifted.version.index += 1;
+                self.app.overlay.apply(&lifted, clock.ms());
+            }
+        }
+    }
+}

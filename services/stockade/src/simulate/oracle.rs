@@ -1,0 +1,296 @@
+//! What must hold when everything has come to rest. Nothing here shares code with the folds' own judgement, but for the
+//! clean pass, which runs the same folds without any of the accidents.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use stockade_fold::{Fold, Host, Spec};
+use stockade_inventory::domain::Inventory;
+use stockade_lockout::{Arbiter, Control, Evaluation};
+use stockade_log::{Log as _, Memory, ReadLimit, Record, Route, partition_of};
+use stockade_model::{
+    Action, Decision, Envelope, Level, ListingId, Payload, Position, RowStatus, SupplierId, Topic,
+};
+use stockade_supplier_scoring::{Intake, Scoring, intake_spec, scoring_spec};
+
+use super::{
+    node::LANES,
+    world::{FIRST_UNITS, World},
+};
+
+fn read(memory: &Memory, topic: &str, partition: u32) -> Result<Vec<Record>, String> {
+    let all = ReadLimit { records: usize::MAX, bytes: usize::MAX };
+    memory.read(topic, partition, 0, all).map_err(|error| error.to_string())
+}
+
+fn envelope(headers: &[(Box<str>, Bytes)]) -> Result<Envelope, String> {
+    Envelope::from_headers(headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref())))
+}
+
+/// All decisions as they lie in the log, repeats included.
+pub(super) fn decisions(memory: &Memory) -> Result<Vec<Decision>, String> {
+    let mut decisions = Vec::new();
+    for record in read(memory, Topic::LockoutDecisions.name(), 0)? {
+        if let Ok(Payload::Decision(decision)) = Payload::decode("stockade.lockout.decision", &record.value) {
+            decisions.push(decision);
+        }
+    }
+    Ok(decisions)
+}
+
+/// The last decision of each supplier.
+pub(super) fn fold_of_decisions(decisions: &[Decision]) -> Result<BTreeMap<SupplierId, Decision>, String> {
+    let mut fold: BTreeMap<SupplierId, Decision> = BTreeMap::new();
+    for decision in decisions {
+        let known = fold.get(&decision.supplier);
+        if known.is_none_or(|known| known.version.order() < decision.version.order()) {
+            fold.insert(decision.supplier.clone(), decision.clone());
+        }
+    }
+    Ok(fold)
+}
+
+/// Checks everything.
+pub(super) fn check(world: &mut World) -> Result<(), String> {
+    let all = decisions(&world.ground.memory)?;
+    check_decisions(world, &all)?;
+    let fold = fold_of_decisions(&all)?;
+    check_views(world, &fold)?;
+    check_stock(world)?;
+    check_scores(world)?;
+    check_dead_letters(world)?;
+    let schema = world.ground.schema.clone();
+    let (judge, scorer, evaluator) = (schema.clone(), schema.clone(), schema);
+    clean_pass(world, stockade_lockout::control_spec(LANES), |_| Control::new(judge.clone()))?;
+    clean_pass(world, intake_spec(LANES), |_| Intake::default())?;
+    clean_pass(world, stockade_inventory::inventory_spec(LANES), |_| Inventory::default())?;
+    clean_pass(world, scoring_spec(LANES), |_| Scoring::new(&scorer))?;
+    clean_pass(world, stockade_lockout::evaluation_spec(LANES), |_| Evaluation::new(evaluator.clone()))?;
+    clean_pass(world, stockade_lockout::arbiter_spec(LANES), |_| Arbiter::default())
+}
+
+/// Versions are unique, the chain holds, and each decision follows from the one before it and from what was asked.
+fn check_decisions(world: &mut World, all: &[Decision]) -> Result<(), String> {
+    let mut by_version: BTreeMap<(u32, u64, u32), &Decision> = BTreeMap::new();
+    for decision in all {
+        if let Some(other) = by_version.insert(decision.version.order(), decision)
+            && other != decision
+        {
+            return Err(format!(
+                "two decisions share the version {}: {other:?} and {decision:?}",
+                decision.version
+            ));
+        }
+    }
+    let (mut link, mut in_force) = (String::new(), BTreeMap::<&SupplierId, Vec<_>>::new());
+    for decision in by_version.into_values() {
+        world.tally.decisions += 1;
+        if decision.chain != decision.link(&link) {
+            return Err(format!("the chain breaks at {}", decision.version));
+        }
+        link.clone_from(&decision.chain);
+        let before = in_force.entry(&decision.supplier).or_default();
+        let mut expected = before.clone();
+        if let Some(restriction) = &decision.restriction {
+            match decision.action {
+                Action::Imposed | Action::Raised => {
+                    expected.retain(|held: &stockade_model::Restriction| held.scope != restriction.scope);
+                    expected.push(restriction.clone());
+                }
+                Action::Released | Action::Expired | Action::Allowed => {
+                    expected.retain(|held| held.id != restriction.id);
+                }
+                Action::AllowEnded => {}
+            }
+            if decision.action == Action::Expired {
+                world.tally.expiries += 1;
+                if decision.at < restriction.expires_at {
+                    return Err(format!("{} expired before its time", restriction.id));
+                }
+            }
+            let asked = decision.actor.as_ref().and_then(|actor| world.promises.releases.get(actor));
+            if let (Action::Released, Some(asked)) = (decision.action, asked) {
+                world.tally.releases += 1;
+                if *asked != restriction.id {
+                    return Err(format!("{asked} was to be released, {} was", restriction.id));
+                }
+            }
+        }
+        // Evidence may grow without a decision; what is in force may not change without one.
+        let ids = |set: &[stockade_model::Restriction]| {
+            set.iter().map(|r| (r.id.clone(), r.level)).collect::<Vec<_>>()
+        };
+        if ids(&expected) != ids(&decision.in_force) {
+            return Err(format!(
+                "{}: {:?} does not follow from {:?}",
+                decision.version,
+                ids(&decision.in_force),
+                ids(before)
+            ));
+        }
+        before.clone_from(&decision.in_force);
+    }
+    Ok(())
+}
+
+/// Redis and the overlay of each process are the fold of the decisions, and nothing else.
+fn check_views(world: &World, fold: &BTreeMap<SupplierId, Decision>) -> Result<(), String> {
+    let stored = world.ground.store.entries();
+    for (supplier, entry) in &stored {
+        let decided = fold
+            .get(supplier)
+            .ok_or_else(|| format!("the store holds {supplier}, whom no decision names"))?;
+        if entry.version.order() != decided.version.order() || entry.in_force != decided.in_force {
+            return Err(format!(
+                "the store has {supplier} at {}, decided is {}",
+                entry.version, decided.version
+            ));
+        }
+    }
+    if stored.len() != fold.len() {
+        return Err(format!("the store holds {} suppliers, {} were decided on", stored.len(), fold.len()));
+    }
+    for (index, node) in world.nodes.iter().flatten().enumerate() {
+        for (supplier, decision) in fold {
+            let of_supplier = decision.in_force.iter().filter(|r| r.scope == stockade_model::Scope::Supplier);
+            let expected: Option<Level> = of_supplier.map(|restriction| restriction.level).max();
+            let seen = node.app.overlay.supplier_level(node.app.overlay.number(supplier));
+            if seen != expected {
+                return Err(format!("process {index} has {supplier} at {seen:?}, decided is {expected:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every accepted adjustment has one outcome, the same at each process, and was done once if it was done, however often it
+/// was sent.
+fn check_stock(world: &World) -> Result<(), String> {
+    let mut units: BTreeMap<&SupplierId, i64> =
+        world.suppliers.iter().map(|(id, _)| (id, FIRST_UNITS)).collect();
+    for (key, (supplier, delta)) in &world.promises.adjustments {
+        let outcomes: Vec<_> =
+            world.nodes.iter().flatten().map(|node| node.app.outcome(supplier, key)).collect();
+        let Some(Some(outcome)) = outcomes.first() else {
+            return Err(format!("{key} was accepted and has no outcome"));
+        };
+        if outcomes.iter().any(|other| other.as_ref() != Some(outcome)) {
+            return Err(format!("{key} was judged differently: {outcomes:?}"));
+        }
+        if outcome.iter().all(|row| row.status == RowStatus::Applied)
+            && let Some(units) = units.get_mut(supplier)
+        {
+            *units += delta;
+        }
+    }
+    let listing = ListingId::new("l").map_err(|error| error.detail)?;
+    for (supplier, units) in units {
+        for (index, node) in world.nodes.iter().flatten().enumerate() {
+            let seen = node.app.own_listing(supplier, &listing).map(|offer| offer.on_hand);
+            if seen != Some(units) {
+                return Err(format!(
+                    "process {index} has {seen:?} units of {supplier}, promised were {units}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every acknowledged event is scored exactly once.
+fn check_scores(world: &World) -> Result<(), String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut last: BTreeMap<(u32, u32), (u32, u64, u32)> = BTreeMap::new();
+    for lane in 0..LANES {
+        for record in read(&world.ground.memory, Topic::SupplierScores.name(), lane)? {
+            let envelope = envelope(&record.headers)?;
+            let Some(position) = envelope.position else { continue };
+            let slot = (lane, position.partition);
+            if last.get(&slot).is_none_or(|last| position.order() > *last) {
+                last.insert(slot, position.order());
+                *counts.entry(envelope.cause.map(|cause| cause.id).unwrap_or_default()).or_insert(0) += 1;
+            }
+        }
+    }
+    for id in &world.promises.events {
+        let count = counts.get(id).copied().unwrap_or(0);
+        if count != 1 {
+            return Err(format!("event {id} was acknowledged and scored {count} times"));
+        }
+    }
+    Ok(())
+}
+
+fn check_dead_letters(world: &World) -> Result<(), String> {
+    match read(&world.ground.memory, Topic::DeadLetters.name(), 0)?.first() {
+        None => Ok(()),
+        Some(record) => Err(format!("a dead letter: {}", String::from_utf8_lossy(&record.value))),
+    }
+}
+
+type Outputs = BTreeMap<(String, u32), Vec<(Position, Bytes)>>;
+
+/// State and outputs of a fold equal those of one pass over its input without any accident.
+fn clean_pass<F: Fold>(world: &World, spec: Spec, make: impl Fn(u32) -> F) -> Result<(), String> {
+    let memory = &world.ground.memory;
+    for partition in 0..spec.input.partitions(LANES) {
+        let mut host = Host::new(spec.name, spec.input, partition, 1, LANES, make(partition));
+        let mut outputs = Outputs::new();
+        for record in read(memory, spec.input.name(), partition)? {
+            for output in host.apply(&record, &mut Vec::new()) {
+                let lane = match output.route {
+                    Route::Partition(lane) => lane,
+                    Route::Key => partition_of(&output.key, memory.partitions(output.topic).unwrap_or(1)),
+                };
+                let headers = output.headers.iter().map(|(name, value)| (*name, value.as_bytes()));
+                let position =
+                    Envelope::from_headers(headers)?.position.ok_or("an output without a position")?;
+                outputs.entry((output.topic.to_owned(), lane)).or_default().push((position, output.value));
+            }
+        }
+        let mut rows = BTreeMap::new();
+        let kept = memory.restore(spec.name, partition, &mut |key, value| {
+            rows.insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+        });
+        let kept = kept.map_err(|error| error.to_string())?;
+        if kept.map_or(0, |committed| committed.next_offset) != host.next() {
+            return Err(format!("{}/{partition} is not flushed to its end", spec.name));
+        }
+        let clean: BTreeMap<Bytes, Bytes> =
+            host.changed_rows(0).into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+        if let Some(key) = clean.keys().chain(rows.keys()).find(|key| clean.get(*key) != rows.get(*key)) {
+            return Err(format!(
+                "{}/{partition}: the row {:?} differs from a clean pass",
+                spec.name,
+                String::from_utf8_lossy(key)
+            ));
+        }
+        let received = received(world, spec.name, partition)?;
+        if received != outputs {
+            let place =
+                outputs.keys().chain(received.keys()).find(|key| outputs.get(*key) != received.get(*key));
+            return Err(format!("{}/{partition}: outputs to {place:?} differ from a clean pass", spec.name));
+        }
+    }
+    Ok(())
+}
+
+/// Outputs of one partition of a fold as receivers keep them: what is not after the last position is a repeat.
+fn received(world: &World, fold: &str, partition: u32) -> Result<Outputs, String> {
+    let mut kept = Outputs::new();
+    for topic in Topic::ALL {
+        for lane in 0..topic.partitions(LANES) {
+            for record in read(&world.ground.memory, topic.name(), lane)? {
+                let Some(position) = envelope(&record.headers)?.position else { continue };
+                if position.fold != fold || position.partition != partition {
+                    continue;
+                }
+                let list = kept.entry((topic.name().to_owned(), lane)).or_default();
+                if list.last().is_none_or(|(last, _)| position.order() > last.order()) {
+                    list.push((position, record.value));
+                }
+            }
+        }
+    }
+    Ok(kept)
+}
