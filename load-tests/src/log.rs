@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use bytes::Bytes;
 use stockade_log::{Ack, Embedded, EmbeddedOptions, Fsync, Log, NewRecord, Route, TopicSpec, Writer};
 
@@ -62,11 +62,6 @@ fn arm(fsync: Fsync) -> Result<f64> {
     Ok(RECORDS as f64 / begun.elapsed().as_secs_f64())
 }
 
-fn median(values: &mut [f64]) -> Result<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().context("no values")
-}
-
 /// One durable append at a time.
 fn single() -> Result<(f64, f64)> {
     let directory = tempfile::tempdir()?;
@@ -98,44 +93,17 @@ pub(crate) fn run() -> Result<Vec<Figure>> {
             durable.push(arm(Fsync::Group)?);
         }
     }
-    let rate = median(&mut durable)?;
-    let ratio = rate / median(&mut quick)?;
+    let rate = crate::median(&mut durable)?;
+    let ratio = rate / crate::median(&mut quick)?;
     let (p50, p99) = single()?;
     let shape = format!(
         "{WRITERS} writers, batches of {BATCH}, 200 B values, {LANES} partitions, median of {ROUNDS} rounds"
     );
     Ok(vec![
-        Figure {
-            name: "durable appends",
-            value: rate,
-            unit: "records/s",
-            target: ">= 100000",
-            met: Some(rate >= 100_000.0),
-            note: shape,
-        },
-        Figure {
-            name: "durable / not synced",
-            value: ratio,
-            unit: "ratio",
-            target: "report",
-            met: None,
-            note: "same run, ABBA".to_owned(),
-        },
-        Figure {
-            name: "one durable append, p50",
-            value: p50,
-            unit: "us",
-            target: "report",
-            met: None,
-            note: format!("{SINGLE} in a row, one writer"),
-        },
-        Figure {
-            name: "one durable append, p99",
-            value: p99,
-            unit: "us",
-            target: "report",
-            met: None,
-            note: String::new(),
-        },
+        Figure::new("durable appends", rate, "records/s", ">= 100000").met(rate >= 100_000.0).note(shape),
+        Figure::new("durable / not synced", ratio, "ratio", "report").note("same run, ABBA".to_owned()),
+        Figure::new("one durable append, p50", p50, "us", "report")
+            .note(format!("{SINGLE} in a row, one writer")),
+        Figure::new("one durable append, p99", p99, "us", "report"),
     ])
 }

@@ -3,30 +3,62 @@
 //! The last line is one JSON object. Ratios are taken inside one run with interleaved arms; absolute figures name the
 //! machine they were seen on.
 
+mod cluster;
+mod generator;
+mod ingest;
 mod log;
+mod quarantine;
+mod recovery;
+mod report;
+mod selftest;
 
-use anyhow::Result;
-use clap::{Parser, ValueEnum};
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 
 #[derive(Parser)]
 #[command(name = "load-tests")]
 struct Cli {
+    #[command(subcommand)]
     scenario: Scenario,
     /// Print one JSON object on the last line.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Subcommand)]
 enum Scenario {
+    /// Whether the generator sees a delay and a stop that are put there on purpose.
+    SelfTest,
     /// Appended records a second in batches with durability on, and the cost of one durable append.
     Log,
+    /// Listings a second through batch HTTP on Kafka, against a bare handler.
+    Ingest,
+    /// From the offending event to the first query without the offer, against an echo through the same broker.
+    Quarantine,
+    /// Kill -9 under load: what is lost, and how long until it serves again.
+    Recovery {
+        /// Listings before the kill.
+        #[arg(long, default_value_t = 100_000)]
+        listings: usize,
+    },
+    /// An arm of `ingest`.
+    #[command(hide = true)]
+    BareIngest {
+        #[arg(long)]
+        kafka: String,
+    },
+    /// An arm of `quarantine`.
+    #[command(hide = true)]
+    BareEcho {
+        #[arg(long)]
+        kafka: String,
+    },
 }
 
 /// One figure with what it should be.
 struct Figure {
-    name: &'static str,
+    name: String,
     value: f64,
     unit: &'static str,
     target: &'static str,
@@ -34,18 +66,52 @@ struct Figure {
     note: String,
 }
 
+impl Figure {
+    fn new(name: impl Into<String>, value: f64, unit: &'static str, target: &'static str) -> Self {
+        Self { name: name.into(), value, unit, target, met: None, note: String::new() }
+    }
+    fn met(self, met: bool) -> Self {
+        Self { met: Some(met), ..self }
+    }
+    fn note(self, note: String) -> Self {
+        Self { note, ..self }
+    }
+}
+
+fn median(values: &mut [f64]) -> Result<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().context("no values")
+}
+
+/// Serves an arm on a free port, told on the first line, until killed.
+fn serve(router: axum::Router) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
+        println!("api http://{}", listener.local_addr()?);
+        Ok(axum::serve(listener, router).await?)
+    })
+}
+
 fn main() -> Result<()> {
     let cli = Cli::parse();
-    let (name, figures) = match cli.scenario {
-        Scenario::Log => ("log", log::run()?),
+    let (name, (figures, curves)) = match cli.scenario {
+        Scenario::SelfTest => ("self-test", selftest::run()?),
+        Scenario::Log => ("log", (log::run()?, Vec::new())),
+        Scenario::Ingest => ("ingest", ingest::run()?),
+        Scenario::Quarantine => ("quarantine", quarantine::run()?),
+        Scenario::Recovery { listings } => ("recovery", recovery::run(listings)?),
+        Scenario::BareIngest { kafka } => return ingest::bare(&kafka),
+        Scenario::BareEcho { kafka } => return quarantine::echo(&kafka),
     };
     for figure in &figures {
         let met = figure.met.map_or("", |met| if met { "met" } else { "NOT MET" });
         println!(
-            "{:<40} {:>14.1} {:<10} {:<12} {met}  {}",
+            "{:<52} {:>12.3} {:<10} {:<9} {met}  {}",
             figure.name, figure.value, figure.unit, figure.target, figure.note
         );
     }
+    println!("page: {}", report::write(name, &figures, &curves)?.canonicalize()?.display());
     if cli.json {
         let figures: Vec<Value> = figures
             .iter()

@@ -1,0 +1,140 @@
+//! Servers that scenarios measure: Kafka, Redis, `stockade serve` beside us, and arms that this program plays itself.
+
+use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use stockade_testkit::{Kafka, KafkaOptions, Process, wait_until};
+
+use crate::generator::Connection;
+
+pub(crate) const LANES: u32 = 12;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running server; ends with this.
+pub(crate) struct Server {
+    pub(crate) process: Process,
+    pub(crate) api: SocketAddr,
+}
+
+/// Kafka of a scenario: the one `STOCKADE_TEST_KAFKA` names, or one of its own.
+pub(crate) enum Brokers {
+    Given(String),
+    Own(Kafka),
+}
+
+impl Brokers {
+    pub(crate) fn start(directory: &Path) -> Result<Self> {
+        match std::env::var("STOCKADE_TEST_KAFKA") {
+            Ok(given) => Ok(Self::Given(given)),
+            Err(_) => Ok(Self::Own(Kafka::start(&directory.join("kafka"), KafkaOptions::default())?)),
+        }
+    }
+    pub(crate) fn addresses(&self) -> String {
+        match self {
+            Self::Given(addresses) => addresses.clone(),
+            Self::Own(kafka) => kafka.addresses(),
+        }
+    }
+}
+
+/// The release build of the product, beside this program.
+fn stockade() -> Result<std::path::PathBuf> {
+    let path = std::env::current_exe()?.with_file_name("stockade");
+    anyhow::ensure!(path.exists(), "build the product first: cargo build --release");
+    Ok(path)
+}
+
+fn launch(name: &str, command: Command, directory: &Path) -> Result<Server> {
+    let log = directory.join(format!("{name}.log"));
+    let _ = std::fs::remove_file(&log);
+    let mut process = Process::start(name, command, &log)?;
+    let mut api = None;
+    let up = wait_until(PATIENCE, || {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("api http://"));
+        api = line.and_then(|line| line.split(' ').next()?.parse::<SocketAddr>().ok());
+        api.is_some() || !process.runs()
+    });
+    let api = api.filter(|_| up).with_context(|| format!("{name} did not start, see {}", log.display()))?;
+    let ready = wait_until(PATIENCE, || {
+        Connection::open(api).and_then(|mut c| c.call("GET", "/readyz", "", b"")).is_ok_and(|(s, _)| s == 200)
+    });
+    anyhow::ensure!(ready, "{name} is not ready, see {}", log.display());
+    Ok(Server { process, api })
+}
+
+impl Server {
+    /// `stockade serve` with these further arguments.
+    pub(crate) fn stockade(name: &str, directory: &Path, arguments: &[&str]) -> Result<Self> {
+        let mut command = Command::new(stockade()?);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data"])
+            .arg(directory.join(name))
+            .args(arguments)
+            .env("STOCKADE_KEYS__FILE", directory.join("keys.jsonl"))
+            .env("STOCKADE_LIMITS__STANDARD__PER_SECOND", "4000000000")
+            .env("STOCKADE_LIMITS__STANDARD__BURST", "4000000000")
+            .env("STOCKADE_LIMITS__BUYER__PER_SECOND", "4000000000")
+            .env("STOCKADE_LIMITS__BUYER__BURST", "4000000000")
+            .env("STOCKADE_KAFKA__INSTANCE", name)
+            .env("RUST_LOG", "warn");
+        launch(name, command, directory)
+    }
+    /// An arm of this program itself.
+    pub(crate) fn arm(name: &str, directory: &Path, arguments: &[&str]) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(arguments);
+        launch(name, command, directory)
+    }
+    pub(crate) fn connect(&self) -> Result<Connection> {
+        Connection::open(self.api)
+    }
+}
+
+/// A key of a role.
+pub(crate) fn key(directory: &Path, role: &[&str]) -> Result<String> {
+    let mut command = Command::new(stockade()?);
+    command.args(["keys", "create", "--data"]).arg(directory).arg("--role").args(role);
+    let output = command.output()?;
+    anyhow::ensure!(output.status.success(), "no key: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+/// Repeats a call until it is answered with success.
+pub(crate) fn insist(
+    connection: &mut Connection,
+    method: &str,
+    path: &str,
+    key: &str,
+    body: &Value,
+) -> Result<Vec<u8>> {
+    let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+    let mut last = (0, Vec::new());
+    let done = wait_until(PATIENCE, || {
+        last = connection.call(method, path, key, &body).unwrap_or_default();
+        (200..300).contains(&last.0)
+    });
+    anyhow::ensure!(done, "{method} {path}: {} {}", last.0, String::from_utf8_lossy(&last.1));
+    Ok(last.1)
+}
+
+/// A supplier with one location; gives its key, which is made if it is not given. A server knows a key that is made
+/// while it runs only after a while.
+pub(crate) fn supplier(
+    directory: &Path,
+    connection: &mut Connection,
+    operator: &str,
+    id: &str,
+    known: Option<String>,
+) -> Result<String> {
+    let profile = json!({ "name": id, "region": "DE", "since": "2020-01-01T00:00:00Z" });
+    insist(connection, "PUT", &format!("/v1/suppliers/{id}"), operator, &profile)?;
+    let key = match known {
+        Some(key) => key,
+        None => key(directory, &["supplier", "--supplier", id])?,
+    };
+    let place = json!({ "latitude": 1.0, "longitude": 1.0, "region": "DE", "handling_days": 1 });
+    insist(connection, "PUT", &format!("/v1/suppliers/{id}/locations/main"), &key, &place)?;
+    Ok(key)
+}
