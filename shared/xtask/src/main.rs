@@ -1,5 +1,8 @@
 //! `cargo xtask`: what contributors and CI run.
 
+mod cluster;
+mod kubernetes;
+
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -19,9 +22,26 @@ struct Cli {
 enum Task {
     /// Everything CI checks: format, lints, schemas, dependencies, tests.
     Test {
-        /// Leave out the tests that start and kill the real binary.
+        /// Leave out the tests on real brokers and those that start and kill the real binary.
         #[arg(long)]
         fast: bool,
+    },
+    /// Start a real Kafka and a real Redis on free loopback ports, and print where they are.
+    Up {
+        /// How many Kafka brokers.
+        #[arg(long, default_value_t = 1)]
+        brokers: usize,
+    },
+    /// Stop what `up` started.
+    Down,
+    /// Run the simulation with crashes over many seeds, optimised.
+    Simulate {
+        /// How many seeds.
+        #[arg(long, default_value_t = 1_000)]
+        seeds: u64,
+        /// The first.
+        #[arg(long, default_value_t = 1)]
+        first: u64,
     },
     /// Write `schemas/` from the code.
     Schemas {
@@ -34,6 +54,13 @@ enum Task {
 fn main() -> Result<()> {
     match Cli::parse().task {
         Task::Test { fast } => test(fast),
+        Task::Up { brokers } => cluster::up(brokers),
+        Task::Down => cluster::down(),
+        Task::Simulate { seeds, first } => {
+            let (seeds, first) = (seeds.to_string(), first.to_string());
+            let run = ["run", "--release", "--quiet", "--package", "stockade", "--", "simulate"];
+            step("simulation", cargo(&[&run[..], &["--seeds", &seeds, "--first", &first]].concat()))
+        }
         Task::Schemas { check } => schemas(check),
     }
 }
@@ -66,14 +93,19 @@ fn test(fast: bool) -> Result<()> {
     } else {
         println!("== dependencies: left out, cargo-deny is not installed (cargo install cargo-deny)");
     }
+    println!("== kubernetes");
+    kubernetes::check()?;
     let mut args = vec!["test", "--workspace", "--locked"];
     if fast {
-        println!("== tests, without those that start and kill the real binary");
-        args.extend(["--", "--skip", "slow::"]);
-    } else {
-        println!("== tests");
+        println!("== tests, without those on real brokers (real::) and those that kill the binary (slow::)");
+        args.extend(["--", "--skip", "slow::", "--skip", "real::"]);
+        return run_tests(cargo(&args));
     }
-    run_tests(cargo(&args))
+    println!("== tests");
+    let servers = cluster::Servers::for_tests()?;
+    let mut command = cargo(&args);
+    command.env("STOCKADE_TEST_KAFKA", &servers.kafka).env("STOCKADE_TEST_REDIS", &servers.redis);
+    run_tests(command)
 }
 
 /// Runs cargo test, shows its output, and closes with the sum of its closing lines.
