@@ -19,12 +19,12 @@ use stockade_inventory::{
 };
 use stockade_lockout::{Arbiter, Control, Evaluation, Writer};
 use stockade_log::{Clock, Consumer, Event, LogError, Memory, MemoryDisk, Mode, ReadLimit, SharedLog};
-use stockade_model::{Payload, Restriction, SupplierId, Timestamp, Topic};
+use stockade_model::{Payload, Restriction, Scope, SupplierId, Timestamp, Topic};
 use stockade_quarantine::Entry;
-use stockade_rules::FeatureSchema;
+use stockade_rules::Vocabulary;
 use stockade_runtime::{KeyRing, Limits, LimitsConfig, limits::Class};
 use stockade_simulator::{Actor, FaultyLog, Plant};
-use stockade_supplier_scoring::{Intake, Scoring, intake_spec, scoring_spec};
+use stockade_supplier_scoring::{FeatureSet, Intake, Peers, Scoring, intake_spec, peers_spec, scoring_spec};
 
 use super::store::SimStore;
 
@@ -45,7 +45,7 @@ pub(super) struct Ground {
     pub(super) disk: MemoryDisk,
     pub(super) store: SimStore,
     pub(super) keys: KeyRing,
-    pub(super) schema: Arc<FeatureSchema>,
+    pub(super) vocabulary: Vocabulary,
     pub(super) time_ms: Arc<AtomicI64>,
     pub(super) plant: Option<Plant>,
 }
@@ -63,7 +63,7 @@ pub(super) struct Node {
     witness: Witness,
     skew_ms: i64,
     time_ms: Arc<AtomicI64>,
-    /// What is in force as this overlay learnt it, for the plant that lifts by its own clock.
+    /// What is in force as this overlay learnt it.
     learnt: std::collections::BTreeMap<SupplierId, Entry>,
 }
 
@@ -104,8 +104,8 @@ impl Node {
             Duration::ZERO,
         )?);
         let router = stockade_inventory::http::router(app.clone()).layer(Extension(ground.keys.clone()));
-        let (judge, scorer, evaluator) =
-            (ground.schema.clone(), ground.schema.clone(), ground.schema.clone());
+        let (judge, evaluator) = (ground.vocabulary.clone(), ground.vocabulary.clone());
+        let features = FeatureSet::default_set();
         let sink = app.clone();
         let board = app.board.clone();
         let mut actors = vec![
@@ -122,7 +122,8 @@ impl Node {
                     sink.take(effects);
                 },
             ),
-            Actor::new(scoring_spec(LANES), move |_| Scoring::new(&scorer), |_, _| {}),
+            Actor::new(scoring_spec(LANES), move |_| Scoring::new(&features), |_, _| {}),
+            Actor::new(peers_spec(LANES), |_| Peers::default(), |_, _| {}),
             Actor::new(
                 stockade_lockout::evaluation_spec(LANES),
                 move |_| Evaluation::new(evaluator.clone()),
@@ -166,7 +167,11 @@ impl Node {
             if let Ok(Payload::Decision(decision)) = payload {
                 self.app.enforce(*offset, envelope, decision, &self.witness);
                 let entry = Entry::of(decision.clone(), *offset);
-                self.learnt.insert(entry.supplier.clone(), entry);
+                // A repeat after a crash brings back an older one.
+                let known = self.learnt.get(&entry.supplier).map(|known| known.version.order());
+                if known.is_none_or(|known| known <= entry.version.order()) {
+                    self.learnt.insert(entry.supplier.clone(), entry);
+                }
             }
         }
         Ok(batch.len())
@@ -187,6 +192,19 @@ impl Node {
         let end = self.shared.bounds(Topic::LockoutDecisions.name(), 0).map_err(|e| e.to_string())?.end;
         // A store that is away is compared later.
         now(self.writer.look(thorough, async || end)).map(drop)
+    }
+
+    /// Whether the overlay shows what the decisions it has taken say, and nothing else.
+    pub(super) fn overlay_follows(&self) -> Result<(), String> {
+        for (supplier, entry) in &self.learnt {
+            let of_supplier = entry.in_force.iter().filter(|r| r.scope == Scope::Supplier);
+            let decided = of_supplier.map(|restriction| restriction.level).max();
+            let shown = self.app.overlay.supplier_level(self.app.overlay.number(supplier));
+            if shown != decided {
+                return Err(format!("an overlay shows {supplier} at {shown:?}, it was told {decided:?}"));
+            }
+        }
+        Ok(())
     }
 
     /// Lifts what has expired by its own clock: what no replica may do.

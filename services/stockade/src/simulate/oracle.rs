@@ -11,7 +11,7 @@ use stockade_log::{Log as _, Memory, ReadLimit, Record, Route, partition_of};
 use stockade_model::{
     Action, Decision, Envelope, Level, ListingId, Payload, Position, RowStatus, SupplierId, Topic,
 };
-use stockade_supplier_scoring::{Intake, Scoring, intake_spec, scoring_spec};
+use stockade_supplier_scoring::{FeatureSet, Intake, Peers, Scoring, intake_spec, peers_spec, scoring_spec};
 
 use super::{
     node::LANES,
@@ -59,12 +59,13 @@ pub(super) fn check(world: &mut World) -> Result<(), String> {
     check_stock(world)?;
     check_scores(world)?;
     check_dead_letters(world)?;
-    let schema = world.ground.schema.clone();
-    let (judge, scorer, evaluator) = (schema.clone(), schema.clone(), schema);
+    let (judge, evaluator) = (world.ground.vocabulary.clone(), world.ground.vocabulary.clone());
+    let features = FeatureSet::default_set();
     clean_pass(world, stockade_lockout::control_spec(LANES), |_| Control::new(judge.clone()))?;
     clean_pass(world, intake_spec(LANES), |_| Intake::default())?;
     clean_pass(world, stockade_inventory::inventory_spec(LANES), |_| Inventory::default())?;
-    clean_pass(world, scoring_spec(LANES), |_| Scoring::new(&scorer))?;
+    clean_pass(world, scoring_spec(LANES), |_| Scoring::new(&features))?;
+    clean_pass(world, peers_spec(LANES), |_| Peers::default())?;
     clean_pass(world, stockade_lockout::evaluation_spec(LANES), |_| Evaluation::new(evaluator.clone()))?;
     clean_pass(world, stockade_lockout::arbiter_spec(LANES), |_| Arbiter::default())
 }
@@ -99,6 +100,10 @@ fn check_decisions(world: &mut World, all: &[Decision]) -> Result<(), String> {
                 }
                 Action::Released | Action::Expired | Action::Allowed => {
                     expected.retain(|held| held.id != restriction.id);
+                }
+                Action::Extended => {
+                    let held = expected.iter_mut().filter(|held| held.id == restriction.id);
+                    held.for_each(|held| *held = restriction.clone());
                 }
                 Action::AllowEnded => {}
             }

@@ -20,7 +20,7 @@ use stockade_quarantine::Entry;
 use stockade_rules::RuleSet;
 use stockade_runtime::{KeyRing, Role};
 use stockade_simulator::{Fate, Plant, Stepped};
-use stockade_supplier_scoring::schema;
+use stockade_supplier_scoring::vocabulary;
 use tower::ServiceExt as _;
 
 use crate::platform::topic_spec;
@@ -97,7 +97,7 @@ impl World {
             disk,
             store: SimStore::default(),
             keys: keys.clone(),
-            schema: Arc::new(schema()),
+            vocabulary: vocabulary(),
             time_ms,
             plant,
         };
@@ -351,6 +351,7 @@ impl World {
             if self.ground.plant == Some(Plant::SkewedExpiry) {
                 node.lift_by_own_clock();
             }
+            node.overlay_follows()?;
         }
         Ok(())
     }
