@@ -1,13 +1,14 @@
 //! The arbiter: one fold over one partition disposes what rules and people propose.
 //!
 //! * On one scope the harder restriction stands; an equal or milder proposal changes nothing.
-//! * A restriction ends by expiry (decided on a tick), by release, or by a harder one. A rule turning false ends nothing.
+//! * A restriction ends by expiry (decided on a tick), by release, or by a harder one. A rule turning false ends nothing;
+//!   while it holds the end moves away: a rule's restriction runs out its whole time after the rule last held.
 //! * Manual beats automatic: an allow override lifts what rules imposed and holds them off until it ends; it does not
 //!   lift what a person imposed.
 //! * A release mutes its rule on its scope until the evidence has grown beyond what was known when it was released, or for
 //!   seven days. Evidence that was on its way at that moment counts as known: a release is never undone by the past.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
 use stockade_model::{
@@ -58,6 +59,9 @@ struct Standing {
     mutes: Vec<Mute>,
     #[serde(default)]
     allow: Option<Allow>,
+    /// Until when each restriction of a rule would run if its end were set anew, by id.
+    #[serde(default)]
+    renewed: BTreeMap<String, Timestamp>,
 }
 
 impl Standing {
@@ -192,18 +196,25 @@ impl Arbiter {
             None => Action::Imposed,
             Some(standing) if standing.level < restriction.level || manual => Action::Raised,
             Some(standing) => {
-                // What a release would have to be measured against has grown.
-                let grown = standing.rule == restriction.rule && standing.evidence < restriction.evidence;
-                if grown {
+                let same_rule = standing.rule.as_ref().map(|rule| &rule.id)
+                    == restriction.rule.as_ref().map(|rule| &rule.id);
+                if same_rule {
+                    let id = standing.id.clone();
                     self.change(supplier, |standing| {
+                        standing.renewed.insert(id, restriction.expires_at);
+                        // What a release would have to be measured against has grown.
                         let same = standing.in_force.iter_mut().filter(|r| r.scope == restriction.scope);
-                        same.for_each(|r| r.evidence = restriction.evidence);
+                        same.for_each(|r| r.evidence = r.evidence.max(restriction.evidence));
                     });
                 }
                 return false;
             }
         };
         self.change(supplier, |standing| {
+            let replaced = standing.in_force.iter().filter(|r| r.scope == restriction.scope);
+            for id in replaced.map(|r| r.id.clone()).collect::<Vec<_>>() {
+                standing.renewed.remove(&id);
+            }
             standing.in_force.retain(|r| r.scope != restriction.scope);
             standing.in_force.push(restriction.clone());
         });
@@ -228,6 +239,7 @@ impl Arbiter {
             let now = input.time;
             self.change(supplier, |standing| {
                 standing.in_force.retain(|r| r.id != restriction.id);
+                standing.renewed.remove(&restriction.id);
                 standing.mutes.retain(|mute| mute.until > now);
                 if let (Action::Released, Some(rule)) = (action, &restriction.rule) {
                     standing.mutes.retain(|m| m.rule != rule.id.as_str() || m.scope != restriction.scope);
@@ -321,6 +333,25 @@ impl Arbiter {
         }
     }
 
+    /// Moves the end of what would run out although its rule has held since it began.
+    fn extend(&mut self, input: &Input<'_>, supplier: &SupplierId, out: &mut Out<ArbiterEffect>) {
+        let Some(standing) = self.suppliers.get(supplier) else { return };
+        let ends = standing.in_force.iter().filter(|r| r.expires_at <= input.time);
+        let later: Vec<(String, Timestamp)> = ends
+            .filter_map(|r| Some((r.id.clone(), *standing.renewed.get(&r.id)?)))
+            .filter(|(_, until)| *until > input.time)
+            .collect();
+        for (id, until) in later {
+            let extended = self.change(supplier, |standing| {
+                let restriction = standing.in_force.iter_mut().find(|r| r.id == id)?;
+                restriction.expires_at = until;
+                Some(restriction.clone())
+            });
+            let ruling = Ruling { action: Action::Extended, restriction: extended, actor: None, note: None };
+            self.decide(input, supplier, ruling, out);
+        }
+    }
+
     /// Everything that has ended by now, in order of time.
     fn expire(&mut self, input: &Input<'_>, out: &mut Out<ArbiterEffect>) {
         while let Some((due, supplier)) = self.deadlines.first().cloned() {
@@ -329,6 +360,7 @@ impl Arbiter {
             }
             // Removed first, so that nothing can make this loop turn on the spot.
             self.deadlines.remove(&(due, supplier.clone()));
+            self.extend(input, &supplier, out);
             self.lift(input, &supplier, |r| r.expires_at <= input.time, (Action::Expired, None, None), out);
             let allow_ended = |s: &Standing| s.allow.as_ref().is_some_and(|allow| allow.until <= input.time);
             if self.suppliers.get(&supplier).is_some_and(allow_ended) {

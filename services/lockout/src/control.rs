@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
 use stockade_model::{Change, Payload, Topic};
-use stockade_rules::{FeatureSchema, RuleSet};
+use stockade_rules::{FeatureSchema, RuleSet, Vocabulary};
 
 /// What the control fold tells its process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,18 +18,61 @@ pub enum ControlEffect {
     },
 }
 
+/// What is in force.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct InForce {
+    version: String,
+    source: String,
+}
+
 /// The fold.
 pub struct Control {
-    /// Version of the rule set in force, under the key `rules`.
-    current: Table<String, String>,
+    /// The rule set and the declaration of features in force, under the keys `rules` and `features`.
+    current: Table<String, InForce>,
+    vocabulary: Vocabulary,
+    /// Derived: the features rules are judged by.
     schema: Arc<FeatureSchema>,
 }
 
 impl Control {
-    /// An empty fold that judges rules by `schema`.
-    pub fn new(schema: Arc<FeatureSchema>) -> Self {
-        Self { current: Table::new(1), schema }
+    /// An empty fold that judges by `vocabulary`.
+    pub fn new(vocabulary: Vocabulary) -> Self {
+        Self { current: Table::new(1), schema: vocabulary.initial.clone(), vocabulary }
     }
+
+    /// Whether a change may come into force. A set that does not compile never replaces one that works.
+    fn judge(&mut self, change: &Change) -> Result<(), String> {
+        match change {
+            Change::Supplier { .. } => Ok(()),
+            Change::Rules { version, source } => {
+                if *version != RuleSet::version_of(source) {
+                    return Err("its version is not the hash of its source".to_owned());
+                }
+                compile(source, &self.schema)?;
+                let in_force = InForce { version: version.clone(), source: source.clone() };
+                self.current.insert("rules".to_owned(), in_force);
+                Ok(())
+            }
+            Change::Features { version, source } => {
+                let schema = (self.vocabulary.read)(source)?;
+                if let Some(rules) = self.current.get("rules") {
+                    compile(&rules.source, &schema).map_err(|why| {
+                        format!("the rules in force need features it does not declare: {why}")
+                    })?;
+                }
+                self.schema = schema;
+                let in_force = InForce { version: version.clone(), source: source.clone() };
+                self.current.insert("features".to_owned(), in_force);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn compile(source: &str, schema: &Arc<FeatureSchema>) -> Result<(), String> {
+    RuleSet::compile(source, schema.clone())
+        .map(drop)
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
 }
 
 impl Fold for Control {
@@ -37,37 +80,26 @@ impl Fold for Control {
 
     fn apply(&mut self, input: &Input<'_>, out: &mut Out<ControlEffect>) {
         let Payload::Control(record) = input.payload else { return };
-        match &record.change {
-            Change::Supplier { profile } => {
-                out.emit(
-                    Topic::SupplierEvents,
-                    Dest::Key(profile.supplier.to_string()),
-                    input.payload.clone(),
-                );
-            }
-            Change::Rules { version, source } => {
-                // A set that does not compile never replaces one that works.
-                let verdict = if *version == RuleSet::version_of(source) {
-                    RuleSet::compile(source, self.schema.clone()).map(|_| ()).map_err(|errors| {
-                        errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-                    })
-                } else {
-                    Err("its version is not the hash of its source".to_owned())
-                };
-                match verdict {
-                    Ok(()) => {
-                        self.current.insert("rules".to_owned(), version.clone());
-                        out.emit(Topic::SupplierEvents, Dest::All, input.payload.clone());
-                    }
-                    Err(detail) => {
-                        out.effect(ControlEffect::Rejected { id: input.envelope.id.clone(), detail })
-                    }
-                }
-            }
+        if let Err(detail) = self.judge(&record.change) {
+            out.effect(ControlEffect::Rejected { id: input.envelope.id.clone(), detail });
+            return;
         }
+        let dest = match &record.change {
+            Change::Supplier { profile } => Dest::Key(profile.supplier.to_string()),
+            Change::Rules { .. } | Change::Features { .. } => Dest::All,
+        };
+        out.emit(Topic::SupplierEvents, dest, input.payload.clone());
     }
 
     fn tables(&mut self) -> Vec<&mut dyn AnyTable> {
         vec![&mut self.current]
+    }
+
+    fn restored(&mut self, _: &mut Vec<ControlEffect>) {
+        if let Some(features) = self.current.get("features")
+            && let Ok(schema) = (self.vocabulary.read)(&features.source)
+        {
+            self.schema = schema;
+        }
     }
 }

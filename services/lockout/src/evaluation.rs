@@ -10,7 +10,7 @@ use stockade_model::{
     Cause, Change, Payload, Proposal, RuleProposal, RuleRef, Scope, ScoreRecord, SupplierId, Timestamp,
     Topic, time::SECOND_MS,
 };
-use stockade_rules::{FeatureSchema, Hit, Mode, RuleScope, RuleSet};
+use stockade_rules::{FeatureSchema, Hit, Mode, RuleScope, RuleSet, Vocabulary};
 
 /// While a rule is true for a supplier it is proposed at most this often.
 const PROPOSE_EVERY_MS: i64 = SECOND_MS;
@@ -20,6 +20,13 @@ const PROPOSE_EVERY_MS: i64 = SECOND_MS;
 pub enum EvaluationEffect {
     /// A rule set came into force in a partition.
     RulesInForce {
+        /// Its version.
+        version: String,
+        /// Its source.
+        source: String,
+    },
+    /// A declaration of features came into force in a partition.
+    FeaturesInForce {
         /// Its version.
         version: String,
         /// Its source.
@@ -51,7 +58,7 @@ struct Proposed {
 
 /// The fold.
 pub struct Evaluation {
-    /// The set in force, under the key `rules`.
+    /// The set and the declaration of features in force, under the keys `rules` and `features`.
     rules: Table<String, RulesRow>,
     /// When each rule was last proposed for a supplier.
     proposed: Table<SupplierId, BTreeMap<String, Proposed>>,
@@ -59,14 +66,44 @@ pub struct Evaluation {
     compiled: RuleSet,
     /// Derived: whose waiting hits may be proposed when.
     due: BTreeSet<(Timestamp, SupplierId)>,
+    vocabulary: Vocabulary,
+    /// Derived: the features of the vectors it reads.
     schema: Arc<FeatureSchema>,
 }
 
 impl Evaluation {
-    /// A fold without rules that reads vectors of `schema`.
-    pub fn new(schema: Arc<FeatureSchema>) -> Self {
+    /// A fold without rules.
+    pub fn new(vocabulary: Vocabulary) -> Self {
+        let schema = vocabulary.initial.clone();
         let compiled = RuleSet::empty(schema.clone());
-        Self { rules: Table::new(1), proposed: Table::new(2), compiled, due: BTreeSet::new(), schema }
+        let (rules, proposed) = (Table::new(1), Table::new(2));
+        Self { rules, proposed, compiled, due: BTreeSet::new(), vocabulary, schema }
+    }
+
+    /// A change that the control fold let pass, and judged as this build does; what still does not compile here was
+    /// accepted by another build, and what is in force stays.
+    fn change(&mut self, change: &Change) -> Option<EvaluationEffect> {
+        match change {
+            Change::Supplier { .. } => None,
+            Change::Rules { version, source } => {
+                self.compiled = RuleSet::compile(source, self.schema.clone()).ok()?;
+                let (version, source) = (version.clone(), source.clone());
+                let row = RulesRow { version: version.clone(), source: source.clone() };
+                self.rules.insert("rules".to_owned(), row);
+                Some(EvaluationEffect::RulesInForce { version, source })
+            }
+            Change::Features { version, source } => {
+                let schema = (self.vocabulary.read)(source).ok()?;
+                if let Some(rules) = self.rules.get("rules") {
+                    self.compiled = RuleSet::compile(&rules.source, schema.clone()).ok()?;
+                }
+                self.schema = schema;
+                let (version, source) = (version.clone(), source.clone());
+                let row = RulesRow { version: version.clone(), source: source.clone() };
+                self.rules.insert("features".to_owned(), row);
+                Some(EvaluationEffect::FeaturesInForce { version, source })
+            }
+        }
     }
 
     fn judge(&mut self, score: &ScoreRecord, input: &Input<'_>, out: &mut Out<EvaluationEffect>) {
@@ -151,19 +188,9 @@ impl Fold for Evaluation {
         match input.payload {
             Payload::Score(score) => self.judge(score, input, out),
             Payload::Control(record) => {
-                let Change::Rules { version, source } = &record.change else { return };
-                // The control fold let it pass, and judges by the same schema; a set that still does not compile here
-                // was accepted by another build, and the one in force stays.
-                let Ok(compiled) = RuleSet::compile(source, self.schema.clone()) else { return };
-                self.compiled = compiled;
-                self.rules.insert(
-                    "rules".to_owned(),
-                    RulesRow { version: version.clone(), source: source.clone() },
-                );
-                out.effect(EvaluationEffect::RulesInForce {
-                    version: version.clone(),
-                    source: source.clone(),
-                });
+                if let Some(effect) = self.change(&record.change) {
+                    out.effect(effect);
+                }
             }
             _ => {}
         }
@@ -181,6 +208,13 @@ impl Fold for Evaluation {
         for (supplier, rules) in self.proposed.iter() {
             let waiting = rules.values().filter(|proposed| proposed.waiting.is_some());
             self.due.extend(waiting.map(|p| (p.last.plus_ms(PROPOSE_EVERY_MS), supplier.clone())));
+        }
+        if let Some(row) = self.rules.get("features")
+            && let Ok(schema) = (self.vocabulary.read)(&row.source)
+        {
+            self.schema = schema;
+            let RulesRow { version, source } = row.clone();
+            effects.push(EvaluationEffect::FeaturesInForce { version, source });
         }
         let Some(row) = self.rules.get("rules") else { return };
         if let Ok(compiled) = RuleSet::compile(&row.source, self.schema.clone()) {

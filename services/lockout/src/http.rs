@@ -22,10 +22,10 @@ use stockade_model::{
     Change, ControlRecord, Decision, Envelope, Level, Payload, Proposal, Restriction, Scope, SupplierId,
     Timestamp, Topic,
 };
-use stockade_rules::{FeatureSchema, RuleError, RuleSet};
+use stockade_rules::{FeatureSchema, RuleError, RuleSet, Vocabulary};
 use stockade_runtime::{Caller, FieldError, Limits, Problem, Role, body, http::supplier_id};
 
-use crate::views::{Decisions, RulesStatus, Verdicts};
+use crate::views::{Decisions, InForceStatus, Verdicts};
 
 /// How long an answer waits for the folds.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -40,10 +40,14 @@ pub struct LockoutApi {
     pub log: SharedLog,
     /// Partitions of supplier-keyed topics.
     pub lanes: u32,
-    /// The features rules may read.
-    pub schema: Arc<FeatureSchema>,
+    /// How declarations of features are read.
+    pub vocabulary: Vocabulary,
+    /// The declaration of features that a new installation starts with.
+    pub default_features: &'static str,
+    /// Declarations of features in force; none until one is published.
+    pub features: InForceStatus,
     /// Rule sets in force.
-    pub rules: RulesStatus,
+    pub rules: InForceStatus,
     /// Verdicts being waited for.
     pub verdicts: Verdicts,
     /// Recent decisions.
@@ -78,7 +82,8 @@ pub fn router(api: LockoutApi) -> Router {
     Router::new()
         .route("/v1/rules", get(get_rules).put(put_rules))
         .route("/v1/rules:check", post(check_rules))
-        .route("/v1/features", get(features))
+        .route("/v1/features", get(get_features).put(put_features))
+        .route("/v1/features:check", post(check_features))
         .route("/v1/decisions", get(list_decisions))
         .route("/v1/decisions/{id}", post(decision_verb))
         .route("/v1/overrides", post(put_override))
@@ -89,6 +94,13 @@ pub fn router(api: LockoutApi) -> Router {
 }
 
 impl LockoutApi {
+    /// The features rules may read now.
+    pub fn schema(&self) -> Arc<FeatureSchema> {
+        let (_, source) = self.features.current();
+        // What is in force was read before; until anything is, the initial ones are.
+        (self.vocabulary.read)(&source).unwrap_or_else(|_| self.vocabulary.initial.clone())
+    }
+
     fn analyst(&self, caller: &Caller) -> Result<(), Problem> {
         caller.must("analyst", |role| matches!(role, Role::Analyst | Role::Operator))?;
         self.limits.take("staff", &caller.0.id, 1).map(|_| ())
@@ -168,8 +180,7 @@ fn rules_body(source: &str, set: &RuleSet) -> Value {
 async fn get_rules(State(api): State<LockoutApi>, caller: Caller) -> Result<Response, Problem> {
     api.analyst(&caller)?;
     let (version, source) = api.rules.current();
-    let set =
-        RuleSet::compile(&source, api.schema.clone()).unwrap_or_else(|_| RuleSet::empty(api.schema.clone()));
+    let set = RuleSet::compile(&source, api.schema()).unwrap_or_else(|_| RuleSet::empty(api.schema()));
     Ok(([(header::ETAG, format!("\"{version}\""))], Json(rules_body(&source, &set))).into_response())
 }
 
@@ -180,13 +191,31 @@ async fn check_rules(
 ) -> Result<Response, Problem> {
     api.analyst(&caller)?;
     let source = utf8(&text)?;
-    let set = RuleSet::compile(source, api.schema.clone()).map_err(|errors| rule_problem(&errors))?;
+    let set = RuleSet::compile(source, api.schema()).map_err(|errors| rule_problem(&errors))?;
     Ok(Json(rules_body(source, &set)).into_response())
 }
 
 fn utf8(text: &[u8]) -> Result<&str, Problem> {
     std::str::from_utf8(text)
-        .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "not_utf8", "send the rule set as UTF-8 YAML"))
+        .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "not_utf8", "send it as UTF-8 YAML"))
+}
+
+/// Whether the caller has seen what is in force.
+fn unchanged(headers: &HeaderMap, current: &str, path: &str) -> Result<(), Problem> {
+    let tag = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok());
+    match tag.map(|tag| tag.trim_matches('"')) {
+        None => {
+            let detail =
+                format!("send If-Match with the ETag of GET {path}, so that nobody's change is overwritten");
+            Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "if_match_required", detail))
+        }
+        Some(tag) if tag != current => {
+            let code = if path == "/v1/rules" { "rules_changed" } else { "features_changed" };
+            let detail = format!("the one in force is {current}; read it, merge, and send its tag");
+            Err(Problem::new(StatusCode::PRECONDITION_FAILED, code, detail))
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 async fn put_rules(
@@ -197,21 +226,9 @@ async fn put_rules(
 ) -> Result<Response, Problem> {
     api.analyst(&caller)?;
     let (current, _) = api.rules.current();
-    match headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()).map(|tag| tag.trim_matches('"'))
-    {
-        None => {
-            let detail =
-                "send If-Match with the ETag of GET /v1/rules, so that nobody's change is overwritten";
-            return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "if_match_required", detail));
-        }
-        Some(tag) if tag != current => {
-            let detail = format!("the set in force is {current}; read it, merge, and send its tag");
-            return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "rules_changed", detail));
-        }
-        Some(_) => {}
-    }
+    unchanged(&headers, &current, "/v1/rules")?;
     let source = utf8(&text)?;
-    let set = RuleSet::compile(source, api.schema.clone()).map_err(|errors| rule_problem(&errors))?;
+    let set = RuleSet::compile(source, api.schema()).map_err(|errors| rule_problem(&errors))?;
     publish_rules(&api, &actor(&caller), source).await?;
     Ok(([(header::ETAG, format!("\"{}\"", set.version))], Json(rules_body(source, &set))).into_response())
 }
@@ -220,21 +237,89 @@ async fn put_rules(
 pub async fn publish_rules(api: &LockoutApi, actor: &str, source: &str) -> Result<(), Problem> {
     let version = RuleSet::version_of(source);
     let change = Change::Rules { version: version.clone(), source: source.to_owned() };
-    let payload = Payload::Control(ControlRecord { actor: actor.to_owned(), change });
-    api.append(Topic::Control, &api.ids.next(), "", &payload).await?;
-    let in_force = api.rules.wait(&version, api.lanes);
-    let late = |_| {
-        Problem::unavailable(
-            "rules_pending",
-            "the set is durable and on its way; read /v1/rules until it shows",
-        )
-    };
-    tokio::time::timeout(DEADLINE, in_force).await.map_err(late)
+    publish(api, actor, change, (&api.rules, &version), "rules_pending").await
 }
 
-async fn features(State(api): State<LockoutApi>, caller: Caller) -> Result<Response, Problem> {
+async fn publish(
+    api: &LockoutApi,
+    actor: &str,
+    change: Change,
+    (status, version): (&InForceStatus, &str),
+    pending: &'static str,
+) -> Result<(), Problem> {
+    let payload = Payload::Control(ControlRecord { actor: actor.to_owned(), change });
+    api.append(Topic::Control, &api.ids.next(), "", &payload).await?;
+    let late = |_| Problem::unavailable(pending, "it is durable and on its way; read it until it shows");
+    tokio::time::timeout(DEADLINE, status.wait(version, api.lanes)).await.map_err(late)
+}
+
+/// Version and source of the features in force.
+fn features_in_force(api: &LockoutApi) -> (String, String) {
+    match api.features.current() {
+        (version, _) if version.is_empty() => {
+            let source = api.default_features.to_owned();
+            (RuleSet::version_of(&source), source)
+        }
+        current => current,
+    }
+}
+
+fn features_answer(version: &str, source: &str, schema: &FeatureSchema) -> Response {
+    let body = json!({
+        "version": version, "schema": schema.id(), "features": schema.features(), "source": source,
+    });
+    ([(header::ETAG, format!("\"{version}\""))], Json(body)).into_response()
+}
+
+async fn get_features(State(api): State<LockoutApi>, caller: Caller) -> Result<Response, Problem> {
     api.analyst(&caller)?;
-    Ok(Json(json!({ "schema": api.schema.id(), "features": api.schema.features() })).into_response())
+    let (version, source) = features_in_force(&api);
+    Ok(features_answer(&version, &source, &api.schema()))
+}
+
+/// A declaration that compiles and that the rules in force can live with.
+fn read_features(api: &LockoutApi, source: &str) -> Result<Arc<FeatureSchema>, Problem> {
+    let refused = |code, field: &str, detail| {
+        let mut problem = Problem::invalid(vec![FieldError::new(field.to_owned(), code, detail)]);
+        problem.code = "invalid_features";
+        problem
+    };
+    let schema = (api.vocabulary.read)(source).map_err(|why| refused("bad_features", "", why))?;
+    let (_, rules) = api.rules.current();
+    if !rules.is_empty() {
+        RuleSet::compile(&rules, schema.clone()).map_err(|errors| {
+            let needs = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            refused("needed_by_rules", "/features", format!("the rules in force read what it lacks: {needs}"))
+        })?;
+    }
+    Ok(schema)
+}
+
+async fn check_features(
+    State(api): State<LockoutApi>,
+    caller: Caller,
+    body::Body(text): body::Body,
+) -> Result<Response, Problem> {
+    api.analyst(&caller)?;
+    let source = utf8(&text)?;
+    let schema = read_features(&api, source)?;
+    Ok(features_answer(&RuleSet::version_of(source), source, &schema))
+}
+
+async fn put_features(
+    State(api): State<LockoutApi>,
+    caller: Caller,
+    headers: HeaderMap,
+    body::Body(text): body::Body,
+) -> Result<Response, Problem> {
+    api.analyst(&caller)?;
+    unchanged(&headers, &features_in_force(&api).0, "/v1/features")?;
+    let source = utf8(&text)?;
+    let schema = read_features(&api, source)?;
+    let version = RuleSet::version_of(source);
+    let change = Change::Features { version: version.clone(), source: source.to_owned() };
+    publish(&api, &actor(&caller), change, (&api.features, &version), "features_pending").await?;
+    Ok(features_answer(&version, source, &schema))
 }
 
 #[derive(serde::Deserialize)]

@@ -11,7 +11,7 @@ mod writer;
 pub use arbiter::{Arbiter, ArbiterEffect};
 pub use control::{Control, ControlEffect};
 pub use evaluation::{Evaluation, EvaluationEffect};
-pub use views::{Decisions, RulesStatus, Verdicts};
+pub use views::{Decisions, InForceStatus, Verdicts};
 pub use writer::{Writer, write_quarantine};
 
 use stockade_fold::Spec;

@@ -37,40 +37,36 @@ impl Verdicts {
     }
 }
 
-/// Which rule set is in force in which partition.
+/// What is in force in which partition.
 #[derive(Clone, Debug, Default)]
 struct InForce {
     by_lane: BTreeMap<u32, String>,
+    version: String,
     source: String,
 }
 
-/// Rule sets in force, by partition.
+/// Rule sets, or declarations of features, in force by partition.
 #[derive(Clone)]
-pub struct RulesStatus(watch::Sender<InForce>);
+pub struct InForceStatus(watch::Sender<InForce>);
 
-impl Default for RulesStatus {
+impl Default for InForceStatus {
     fn default() -> Self {
         Self(watch::Sender::new(InForce::default()))
     }
 }
 
-impl RulesStatus {
-    /// A set came into force in a partition.
+impl InForceStatus {
+    /// It came into force in a partition.
     pub fn in_force(&self, lane: u32, version: String, source: String) {
         self.0.send_modify(|state| {
-            state.by_lane.insert(lane, version);
-            state.source = source;
+            state.by_lane.insert(lane, version.clone());
+            (state.version, state.source) = (version, source);
         });
     }
-    /// Version and source that came into force last.
+    /// Version and source that came into force last; empty if none has.
     pub fn current(&self) -> (String, String) {
         let state = self.0.borrow();
-        let version = stockade_rules::RuleSet::version_of(&state.source);
-        if state.by_lane.is_empty() {
-            (String::new(), String::new())
-        } else {
-            (version, state.source.clone())
-        }
+        (state.version.clone(), state.source.clone())
     }
     /// Waits until `version` is in force in all of `lanes` partitions.
     pub async fn wait(&self, version: &str, lanes: u32) {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use stockade::{config::Place, demo, doctor, keys, replay, rules, serve, simulate};
+use stockade::{config::Place, demo, doctor, evaluate, keys, replay, rules, serve, simulate};
 
 #[derive(Parser)]
 #[command(name = "stockade", version, about = "Virtual inventory that isolates fraud in real time")]
@@ -20,6 +20,8 @@ enum Command {
     Demo(demo::Args),
     /// Run an order history through the platform in event time, and report who is locked out.
     Replay(replay::Args),
+    /// Run a labelled history through scoring and lockout in event time, and measure how well they did.
+    Evaluate(evaluate::Args),
     /// API keys.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
         Command::Keys(command) => keys::run(command),
         Command::Rules(command) => rules::run(command),
         Command::Doctor(args) => doctor::run(&args),

@@ -11,17 +11,18 @@ use serde_json::json;
 use stockade_fold::{Board, Fold, Gate, Spec, Worker};
 use stockade_inventory::{app::App, domain::Inventory};
 use stockade_lockout::{
-    Arbiter, ArbiterEffect, Control, ControlEffect, Decisions, Evaluation, EvaluationEffect, RulesStatus,
+    Arbiter, ArbiterEffect, Control, ControlEffect, Decisions, Evaluation, EvaluationEffect, InForceStatus,
     Verdicts,
     http::{IdSource, LockoutApi, publish_rules},
 };
 use stockade_log::{Clock, Event, Mode, ReadLimit, SharedLog, TopicSpec};
 use stockade_model::{Level, Payload, ScoreRecord, SupplierId, Topic};
 use stockade_quarantine::QuarantineStore;
-use stockade_rules::{FeatureSchema, RuleSet};
+use stockade_rules::{RuleSet, Vocabulary};
 use stockade_runtime::{KeyRing, Limits, LimitsConfig, Problem, Shutdown, http, shutdown::BUDGET};
 use stockade_supplier_scoring::{
-    Intake, IntakeEffect, Scored, Scoring, contributions, intake_spec, schema, scoring_spec,
+    DEFAULT_FEATURES, FeatureSet, Intake, IntakeEffect, Peers, Scoring, ScoringEffect, contributions,
+    intake_spec, peers_spec, scoring_spec, vocabulary,
 };
 use tokio::{sync::oneshot, task::JoinSet};
 
@@ -146,7 +147,7 @@ impl Platform {
     ) -> Result<Self> {
         let roles = parts.roles;
         let Parts { log, clock, lanes, quarantine, keys, instance, .. } = parts;
-        let schema = Arc::new(schema());
+        let vocabulary = vocabulary();
         let limits = Limits::new(&parts.limits);
         let board = Board::default();
         let mut tasks = JoinSet::new();
@@ -161,15 +162,15 @@ impl Platform {
         let scores = Scores::default();
 
         if roles.scoring {
-            start_scoring(&mut runner, lanes, &schema, (!parts.shared_log).then(|| scores.clone()))?;
+            start_scoring(&mut runner, lanes, (!parts.shared_log).then(|| scores.clone()))?;
         }
         let mut gate = Gate::new(board.clone());
         let mut lockout = None;
         if roles.lockout {
-            let api = lockout_api(&log, lanes, &schema, &limits, scores.clone(), &instance);
+            let api = lockout_api(&log, lanes, &vocabulary, &limits, scores.clone(), &instance);
             gate.add(&log, "evaluation", Topic::SupplierScores, lanes)?;
             gate.add(&log, "arbiter", Topic::LockoutProposals, lanes)?;
-            start_lockout(&mut runner, lanes, &schema, &api)?;
+            start_lockout(&mut runner, lanes, &api)?;
             let writer = stockade_lockout::write_quarantine(log.clone(), quarantine, shutdown.wait());
             runner.tasks.spawn(async move { Ok(writer.await?) });
             runner.tasks.spawn(follow_for_view(log.clone(), api.decisions.clone(), shutdown.clone()));
@@ -290,21 +291,27 @@ pub fn problem(problem: &Problem) -> anyhow::Error {
 fn lockout_api(
     log: &SharedLog,
     lanes: u32,
-    schema: &Arc<FeatureSchema>,
+    vocabulary: &Vocabulary,
     limits: &Limits,
     scores: Scores,
     instance: &str,
 ) -> LockoutApi {
+    let features = InForceStatus::default();
+    let (words, declared) = (vocabulary.clone(), features.clone());
     let risk = move |supplier: &SupplierId| {
         let scores = scores.read();
         let record = scores.get(supplier)?;
+        let in_force = (words.read)(&declared.current().1).unwrap_or_else(|_| words.initial.clone());
+        // Right after a change of features the last vector may still follow the former ones.
+        let schema = if record.schema == in_force.id() { &in_force } else { &words.initial };
         let value = |value: &f32| (!value.is_nan()).then_some(*value);
-        let features: serde_json::Map<String, serde_json::Value> = stockade_supplier_scoring::FEATURES
+        let features: serde_json::Map<String, serde_json::Value> = schema
+            .features()
             .iter()
             .zip(&record.slots)
-            .map(|(feature, slot)| (feature.name.to_owned(), json!(value(slot))))
+            .map(|(feature, slot)| (feature.name.clone(), json!(value(slot))))
             .collect();
-        let contributions: Vec<_> = contributions(&record.slots)
+        let contributions: Vec<_> = contributions(schema, &record.slots)
             .into_iter()
             .map(
                 |c| json!({ "feature": c.feature, "value": value(&c.value), "points": c.points, "of": c.of }),
@@ -317,8 +324,10 @@ fn lockout_api(
     LockoutApi {
         log: log.clone(),
         lanes,
-        schema: schema.clone(),
-        rules: RulesStatus::default(),
+        vocabulary: vocabulary.clone(),
+        default_features: DEFAULT_FEATURES,
+        features,
+        rules: InForceStatus::default(),
         verdicts: Verdicts::default(),
         decisions: Decisions::default(),
         limits: limits.clone(),
@@ -327,12 +336,7 @@ fn lockout_api(
     }
 }
 
-fn start_scoring(
-    runner: &mut Runner<'_>,
-    lanes: u32,
-    schema: &Arc<FeatureSchema>,
-    scores: Option<Scores>,
-) -> Result<()> {
+fn start_scoring(runner: &mut Runner<'_>, lanes: u32, scores: Option<Scores>) -> Result<()> {
     runner.fold(
         intake_spec(lanes),
         |_| Intake::default(),
@@ -340,28 +344,34 @@ fn start_scoring(
             metrics::counter!("stockade_scoring_duplicate_events_total").increment(effects.len() as u64);
         },
     )?;
-    let schema = schema.clone();
+    runner.fold(peers_spec(lanes), |_| Peers::default(), |_, _| {})?;
+    let features = FeatureSet::default_set();
     runner.fold(
         scoring_spec(lanes),
-        move |_| Scoring::new(&schema),
-        move |_, effects: Vec<Scored>| {
+        move |_| Scoring::new(&features),
+        move |_, effects: Vec<ScoringEffect>| {
             let histogram = metrics::histogram!("stockade_scoring_score");
-            effects.iter().for_each(|Scored(record)| histogram.record(f64::from(record.score)));
+            let mut made = Vec::with_capacity(effects.len());
+            for effect in effects {
+                match effect {
+                    ScoringEffect::Scored(record) => {
+                        histogram.record(f64::from(record.score));
+                        made.push((record.supplier.clone(), record));
+                    }
+                    ScoringEffect::FeaturesInForce(features) => {
+                        tracing::info!(version = features.version, "features in force in a partition");
+                    }
+                }
+            }
             if let Some(scores) = &scores {
-                let mut scores = scores.write();
-                scores.extend(effects.into_iter().map(|Scored(record)| (record.supplier.clone(), record)));
+                scores.write().extend(made);
             }
         },
     )
 }
 
-fn start_lockout(
-    runner: &mut Runner<'_>,
-    lanes: u32,
-    schema: &Arc<FeatureSchema>,
-    lockout: &LockoutApi,
-) -> Result<()> {
-    let (judge, evaluator) = (schema.clone(), schema.clone());
+fn start_lockout(runner: &mut Runner<'_>, lanes: u32, lockout: &LockoutApi) -> Result<()> {
+    let (judge, evaluator) = (lockout.vocabulary.clone(), lockout.vocabulary.clone());
     runner.fold(
         stockade_lockout::control_spec(lanes),
         move |_| Control::new(judge.clone()),
@@ -371,7 +381,7 @@ fn start_lockout(
             }
         },
     )?;
-    let rules = lockout.rules.clone();
+    let (rules, features) = (lockout.rules.clone(), lockout.features.clone());
     runner.fold(
         stockade_lockout::evaluation_spec(lanes),
         move |_| Evaluation::new(evaluator.clone()),
@@ -380,6 +390,9 @@ fn start_lockout(
                 match effect {
                     EvaluationEffect::RulesInForce { version, source } => {
                         rules.in_force(lane, version, source)
+                    }
+                    EvaluationEffect::FeaturesInForce { version, source } => {
+                        features.in_force(lane, version, source)
                     }
                     // Rule ids are few and chosen by analysts, so they may be a label.
                     EvaluationEffect::ShadowHit { rule } => {
@@ -510,6 +523,7 @@ fn refresh_lag(board: &Board, log: &SharedLog) {
     for (fold, lane, progress) in board.all() {
         let input = match fold {
             "intake" => Topic::EventsInbox,
+            "peers" => Topic::ScoringRekeyed,
             "control" => Topic::Control,
             "evaluation" => Topic::SupplierScores,
             "arbiter" => Topic::LockoutProposals,

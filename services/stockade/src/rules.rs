@@ -1,11 +1,11 @@
 //! `stockade rules`.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
 use stockade_rules::RuleSet;
-use stockade_supplier_scoring::schema;
+use stockade_supplier_scoring::FeatureSet;
 
 /// What to do with rules.
 #[derive(Subcommand)]
@@ -27,7 +27,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Check { file } => {
             let source =
                 std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            match RuleSet::compile(&source, Arc::new(schema())) {
+            match RuleSet::compile(&source, FeatureSet::default_set().schema().clone()) {
                 Ok(set) => {
                     println!("{}: {} rules, version {}", file.display(), set.rules().len(), set.version)
                 }
@@ -38,7 +38,7 @@ pub fn run(command: Command) -> Result<()> {
             }
         }
         Command::Features => {
-            for feature in schema().features() {
+            for feature in FeatureSet::default_set().schema().features() {
                 println!("{:<32} {:<8} {}", feature.name, feature.unit, feature.meaning);
             }
         }

@@ -1,157 +1,231 @@
-//! What is remembered of a supplier: one event log with all windows over it.
+//! What is remembered of suppliers: one event log each with all windows over it, stored in chunks.
 
-use std::sync::{Arc, LazyLock};
+use std::{collections::BTreeMap, sync::Arc};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use stockade_model::time::{DAY_MS, HOUR_MS};
-use stockade_windows::{Entry, Measure, Plan, Reading, Snapshot, Windows, wilson_lower};
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Deserialize, Serialize};
+use stockade_fold::AnyTable;
+use stockade_model::SupplierId;
+use stockade_windows::{Entry, Head, Placement, Plan, Windows};
 
-/// Standard deviations of the Wilson bound: 97.5 % one-sided.
-const Z: f64 = 1.96;
-/// Events remembered per supplier.
-const ENTRIES_MAX: usize = 4_096;
+/// Events remembered in one partition, all suppliers together: about half a gigabyte.
+const ENTRIES_TOTAL_MAX: usize = 4_000_000;
+/// Events that a supplier keeps whatever the others hold.
+const ENTRIES_SHARE_MIN: usize = 256;
+/// Number of the head among the pieces of a history; chunks have larger ones.
+const HEAD: u64 = 0;
 
 /// Kinds of event in the log. Stored: never renumber.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
     Placed = 0,
     Shipped = 1,
     Delivered = 2,
     Cancelled = 3,
     Disputed = 4,
-    Fraud = 5,
+    FraudConfirmed = 5,
     Refunded = 6,
     Reviewed = 7,
     Complaint = 8,
+    Login = 9,
+    PayoutChanged = 10,
     NewListing = 11,
     ListingUpdate = 12,
     Stock = 13,
+    /// The first that was heard of an order after it was placed.
+    Settled = 14,
+    /// The first that went wrong with an order.
+    Spoiled = 15,
 }
 
 /// Properties of an event. Stored: never renumber.
 pub(crate) mod flag {
     /// The supplier's own doing.
-    pub(crate) const OWN: u8 = 1 << 0;
+    pub(crate) const OWN: u16 = 1 << 0;
     /// Priced at two fifths of the market's median or less, with enough other offers to know.
-    pub(crate) const LOW_PRICE: u8 = 1 << 1;
+    pub(crate) const LOW_PRICE: u16 = 1 << 1;
     /// Claims far more units than the market's median, with enough other offers to know.
-    pub(crate) const IMPLAUSIBLE: u8 = 1 << 2;
+    pub(crate) const IMPLAUSIBLE: u16 = 1 << 2;
     /// A claim by a buyer whose own history makes it credible.
-    pub(crate) const CREDIBLE: u8 = 1 << 3;
+    pub(crate) const CREDIBLE: u16 = 1 << 3;
     /// Missed its promise.
-    pub(crate) const LATE: u8 = 1 << 4;
+    pub(crate) const LATE: u16 = 1 << 4;
     /// A rating of 1 or 2.
-    pub(crate) const LOW_RATING: u8 = 1 << 5;
+    pub(crate) const LOW_RATING: u16 = 1 << 5;
     /// The market for it was known.
-    pub(crate) const MARKET: u8 = 1 << 6;
+    pub(crate) const MARKET: u16 = 1 << 6;
+    /// A fraud that the buyer's own history explains.
+    pub(crate) const EXPLAINED: u16 = 1 << 7;
+    /// A listing of a good that the supplier offers already.
+    pub(crate) const DUPLICATE: u16 = 1 << 8;
+    /// A tracking number that was used before.
+    pub(crate) const REUSED_TRACKING: u16 = 1 << 9;
+    /// The buyer's doing.
+    pub(crate) const BUYERS: u16 = 1 << 10;
+    /// The carrier's doing.
+    pub(crate) const CARRIERS: u16 = 1 << 11;
+    /// The platform's doing.
+    pub(crate) const PLATFORMS: u16 = 1 << 12;
 }
 
-/// What is counted. The order is that of the plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Count {
-    Orders,
-    Shipped,
-    Delivered,
-    Cancellations,
-    Claims,
-    Frauds,
-    Reviews,
-    LowReviews,
-    Late,
-    NewListings,
-    Submissions,
-    LowPrices,
-    Priced,
-    Implausible,
-    Claimed,
-}
-
-/// Over how long. The order is that of the plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Span {
-    Hour,
-    Day,
-    Week,
-    Month,
-}
-
-static PLAN: LazyLock<Arc<Plan>> = LazyLock::new(|| {
-    let measure = |kinds: &[Kind], flags| Measure {
-        kinds: kinds.iter().fold(0, |bits, kind| bits | 1 << *kind as u32),
-        flags,
-    };
-    Arc::new(Plan {
-        windows_ms: vec![HOUR_MS, DAY_MS, 7 * DAY_MS, 30 * DAY_MS],
-        measures: vec![
-            measure(&[Kind::Placed], 0),
-            measure(&[Kind::Shipped], 0),
-            measure(&[Kind::Delivered], 0),
-            measure(&[Kind::Cancelled], flag::OWN),
-            measure(&[Kind::Disputed, Kind::Complaint], flag::CREDIBLE),
-            measure(&[Kind::Fraud], 0),
-            measure(&[Kind::Reviewed], 0),
-            measure(&[Kind::Reviewed], flag::LOW_RATING),
-            measure(&[Kind::Shipped], flag::LATE),
-            measure(&[Kind::NewListing], 0),
-            measure(&[Kind::NewListing, Kind::ListingUpdate, Kind::Stock], 0),
-            measure(&[Kind::NewListing, Kind::ListingUpdate], flag::LOW_PRICE),
-            measure(&[Kind::NewListing, Kind::ListingUpdate], flag::MARKET),
-            measure(&[Kind::NewListing, Kind::ListingUpdate, Kind::Stock], flag::IMPLAUSIBLE),
-            measure(&[Kind::NewListing, Kind::ListingUpdate, Kind::Stock], 0),
-        ],
-        entries_max: ENTRIES_MAX,
-    })
-});
-
-/// Event log and windows of one supplier; stored as its events.
 #[derive(Clone, Debug)]
-pub(crate) struct History(Windows);
+struct History {
+    windows: Windows,
+    plan: u32,
+}
 
-impl Default for History {
-    fn default() -> Self {
-        Self(Windows::new(PLAN.clone()))
+/// What is stored of a history beside its chunks.
+#[derive(Serialize, Deserialize)]
+struct HeadRow {
+    /// Feature schema whose plan the head was stored under.
+    plan: u32,
+    head: Head,
+}
+
+/// The histories of a partition's suppliers. As a table its rows are the pieces of histories, of which only changed ones
+/// are written: the key is the supplier, a zero byte and the number of the piece.
+pub(crate) struct Histories {
+    name: u8,
+    plan: Arc<Plan>,
+    plan_id: u32,
+    rows: FxHashMap<SupplierId, History>,
+    dirty: FxHashSet<SupplierId>,
+    /// Pieces that were loaded and wait for [`Histories::assemble`].
+    pieces: FxHashMap<SupplierId, BTreeMap<u64, Vec<u8>>>,
+    entries: usize,
+}
+
+impl Histories {
+    pub(crate) fn new(name: u8, plan: Arc<Plan>, plan_id: u32) -> Self {
+        Self {
+            name,
+            plan,
+            plan_id,
+            rows: FxHashMap::default(),
+            dirty: FxHashSet::default(),
+            pieces: FxHashMap::default(),
+            entries: 0,
+        }
+    }
+
+    /// The plan from here on. Each history follows when it is next touched: its measures are counted from the events held.
+    pub(crate) fn replan(&mut self, plan: Arc<Plan>, plan_id: u32) {
+        (self.plan, self.plan_id) = (plan, plan_id);
+    }
+
+    /// The windows of a supplier, if anything was ever added.
+    pub(crate) fn get(&self, id: &SupplierId) -> Option<&Windows> {
+        self.rows.get(id).map(|history| &history.windows)
+    }
+
+    /// The windows of a supplier, moved to `now_ms`.
+    pub(crate) fn touch(&mut self, id: &SupplierId, now_ms: i64) -> &mut Windows {
+        let (plan, plan_id) = (&self.plan, self.plan_id);
+        let make = || History { windows: Windows::new(plan.clone()), plan: plan_id };
+        if !self.rows.contains_key(id) {
+            self.rows.insert(id.clone(), make());
+        }
+        self.dirty.insert(id.clone());
+        let history = self.rows.entry(id.clone()).or_insert_with(make);
+        if history.plan != plan_id {
+            history.windows.replan(plan.clone());
+            history.plan = plan_id;
+        }
+        let before = history.windows.len();
+        history.windows.advance(now_ms);
+        self.entries -= before - history.windows.len();
+        &mut history.windows
+    }
+
+    /// Adds an event; past the bound of all histories together the supplier's own oldest events make room, never another's.
+    pub(crate) fn add(&mut self, id: &SupplierId, now_ms: i64, entry: Entry) -> Placement {
+        let windows = self.touch(id, now_ms);
+        let before = windows.len();
+        let placement = windows.insert(entry);
+        let after = windows.len();
+        self.entries = self.entries + after - before;
+        if self.entries > ENTRIES_TOTAL_MAX {
+            let share = (ENTRIES_TOTAL_MAX / self.rows.len().max(1)).max(ENTRIES_SHARE_MIN);
+            if let Some(history) = self.rows.get_mut(id) {
+                history.windows.shrink_to(share);
+                self.entries -= after - history.windows.len();
+            }
+        }
+        placement
+    }
+
+    /// Puts together what was loaded.
+    pub(crate) fn assemble(&mut self) {
+        for (id, mut pieces) in std::mem::take(&mut self.pieces) {
+            let head = pieces.remove(&HEAD).and_then(|bytes| rmp_serde::from_slice::<HeadRow>(&bytes).ok());
+            // Both were checked when they were loaded.
+            let Some(HeadRow { plan, head }) = head else { continue };
+            let head = if plan == self.plan_id { head } else { head.for_another_plan() };
+            let Ok(windows) = Windows::restore(self.plan.clone(), &head, &pieces) else { continue };
+            self.entries += windows.len();
+            self.rows.insert(id, History { windows, plan: self.plan_id });
+        }
     }
 }
 
-impl Serialize for History {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.snapshot().serialize(serializer)
+fn key(id: &SupplierId, piece: u64) -> Vec<u8> {
+    let mut key = id.as_str().as_bytes().to_vec();
+    key.push(0);
+    key.extend(piece.to_be_bytes());
+    key
+}
+
+fn parse_key(key: &[u8]) -> Option<(SupplierId, u64)> {
+    let (rest, piece) = key.split_last_chunk::<8>()?;
+    let id = std::str::from_utf8(rest.strip_suffix(&[0])?).ok()?;
+    Some((SupplierId::new(id).ok()?, u64::from_be_bytes(*piece)))
+}
+
+impl AnyTable for Histories {
+    fn name(&self) -> u8 {
+        self.name
+    }
+    fn take_dirty(&mut self) -> Vec<Vec<u8>> {
+        let mut keys = Vec::new();
+        for id in self.dirty.drain() {
+            keys.push(key(&id, HEAD));
+            if let Some(history) = self.rows.get_mut(&id) {
+                keys.extend(history.windows.take_changed_chunks().into_iter().map(|chunk| key(&id, chunk)));
+            }
+        }
+        keys
+    }
+    fn encode(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let (id, piece) = parse_key(bytes)?;
+        let history = self.rows.get(&id)?;
+        if piece != HEAD {
+            return history.windows.chunk(piece);
+        }
+        let row = HeadRow { plan: history.plan, head: history.windows.head() };
+        // Serialising our own plain structs to memory has no failing case.
+        Some(rmp_serde::to_vec_named(&row).unwrap_or_default())
+    }
+    fn load(&mut self, bytes: &[u8], value: &[u8]) -> Result<(), String> {
+        let (id, piece) = parse_key(bytes).ok_or("the key of a history does not decode")?;
+        if piece == HEAD {
+            rmp_serde::from_slice::<HeadRow>(value).map_err(|e| format!("a history does not decode: {e}"))?;
+        } else {
+            Windows::check_chunk(value).map_err(|e| e.to_string())?;
+        }
+        self.pieces.entry(id).or_default().insert(piece, value.to_vec());
+        Ok(())
     }
 }
 
-impl<'de> Deserialize<'de> for History {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Snapshot::deserialize(deserializer).map(|snapshot| Self(Windows::restore(PLAN.clone(), snapshot)))
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl History {
-    pub(crate) fn advance(&mut self, now_ms: i64) {
-        self.0.advance(now_ms);
-    }
-    /// Adds an event; what is too old for every window is left out.
-    pub(crate) fn add(&mut self, kind: Kind, flags: u8, time_ms: i64, party: u64, value: i64) {
-        self.0.insert(Entry { time_ms, kind: kind as u8, flags, party, value });
-    }
-    fn read(&self, count: Count, span: Span) -> Option<Reading> {
-        Some(self.0.read(count as usize, span as usize)).filter(|reading| reading.exact)
-    }
-    pub(crate) fn count(&self, count: Count, span: Span) -> Option<f64> {
-        self.read(count, span).map(|reading| reading.count as f64)
-    }
-    pub(crate) fn parties(&self, count: Count, span: Span) -> Option<f64> {
-        self.read(count, span).map(|reading| reading.parties as f64)
-    }
-    pub(crate) fn sum(&self, count: Count, span: Span) -> Option<f64> {
-        self.read(count, span).map(|reading| reading.sum as f64)
-    }
-    /// `hits` per `trials`, plain.
-    pub(crate) fn rate(&self, hits: Count, trials: Count, span: Span) -> Option<f64> {
-        let (hits, trials) = (self.read(hits, span)?, self.read(trials, span)?);
-        (trials.count > 0).then(|| hits.count as f64 / trials.count as f64)
-    }
-    /// Lower bound of the rate of `hits` per `trials`; unknown without trials.
-    pub(crate) fn rate_low(&self, hits: Count, trials: Count, span: Span) -> Option<f64> {
-        wilson_lower(self.read(hits, span)?.count, self.read(trials, span)?.count, Z)
+    #[test]
+    fn keys_come_back_as_they_were() {
+        let id = SupplierId::new("s-1").unwrap();
+        assert_eq!(parse_key(&key(&id, 1 << 40)), Some((id, 1 << 40)));
+        assert_eq!(parse_key(b"short"), None);
     }
 }

@@ -1,16 +1,19 @@
-//! Supplier scoring: the intake fold stamps buyers' histories, the scoring fold turns a supplier's events into exact
-//! windows, features and a score whose every point has a name.
+//! Supplier scoring: the intake fold stamps buyers' and orders' histories, the scoring fold turns a supplier's events into
+//! exact windows, features and a score whose every point has a name, the peers fold says what was to be expected.
 
-mod features;
+mod declare;
+mod facts;
 mod history;
 mod intake;
+mod peers;
 mod scorecard;
 mod scoring;
 
-pub use features::{FEATURES, schema};
+pub use declare::{DEFAULT_FEATURES, FeatureError, FeatureSet, vocabulary};
 pub use intake::{Intake, IntakeEffect};
+pub use peers::Peers;
 pub use scorecard::{Contribution, contributions};
-pub use scoring::{Scored, Scoring};
+pub use scoring::{Scoring, ScoringEffect};
 
 use stockade_fold::Spec;
 use stockade_log::{Ack, Mode};
@@ -33,6 +36,18 @@ pub const fn scoring_spec(lanes: u32) -> Spec {
     Spec {
         name: "scoring",
         input: Topic::SupplierEvents,
+        mode: Mode::Owned,
+        ack: Ack::Ordered,
+        lanes,
+        flush_records: 20_000,
+    }
+}
+
+/// The peers fold: `scoring.rekeyed` by cohort, facts into `supplier.events`.
+pub const fn peers_spec(lanes: u32) -> Spec {
+    Spec {
+        name: "peers",
+        input: Topic::ScoringRekeyed,
         mode: Mode::Owned,
         ack: Ack::Ordered,
         lanes,

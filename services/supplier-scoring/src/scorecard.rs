@@ -3,7 +3,7 @@
 //! Weights add up to 1000, so the score needs no clipping. Unknown adds nothing. Points are judgement, written down:
 //! they are what the default rules and the simulated marketplace were tuned with, and a fitted model goes beside them.
 
-use crate::features::FEATURES;
+use stockade_rules::FeatureSchema;
 
 struct Ramp {
     feature: &'static str,
@@ -44,11 +44,12 @@ pub struct Contribution {
     pub of: u16,
 }
 
-/// What each feature of the card adds for `slots`; the points add up to the score.
-pub fn contributions(slots: &[f32]) -> Vec<Contribution> {
+/// What each feature of the card adds for `slots` of `schema`; the points add up to the score. A feature of the card that
+/// the declaration in force leaves out adds nothing.
+pub fn contributions(schema: &FeatureSchema, slots: &[f32]) -> Vec<Contribution> {
     CARD.iter()
         .map(|ramp| {
-            let slot = FEATURES.iter().position(|feature| feature.name == ramp.feature);
+            let slot = schema.slot(ramp.feature);
             let value = slot.and_then(|slot| slots.get(slot)).copied().unwrap_or(f32::NAN);
             let share = if value.is_nan() {
                 0.0
@@ -64,18 +65,22 @@ pub fn contributions(slots: &[f32]) -> Vec<Contribution> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::FeatureSet;
 
     #[test]
     fn the_card_names_known_features_and_its_points_add_up_to_a_thousand() {
+        let features = FeatureSet::default_set();
         for ramp in &CARD {
-            assert!(FEATURES.iter().any(|feature| feature.name == ramp.feature), "{}", ramp.feature);
+            assert!(features.schema().slot(ramp.feature).is_some(), "{}", ramp.feature);
         }
         assert_eq!(CARD.iter().map(|ramp| ramp.points).sum::<u16>(), 1_000);
     }
 
     #[test]
     fn nothing_known_is_no_points() {
-        assert!(contributions(&[]).iter().all(|c| c.points == 0));
-        assert!(contributions(&vec![f32::NAN; FEATURES.len()]).iter().all(|c| c.points == 0));
+        let features = FeatureSet::default_set();
+        let unknown = vec![f32::NAN; features.schema().features().len()];
+        assert!(contributions(features.schema(), &[]).iter().all(|c| c.points == 0));
+        assert!(contributions(features.schema(), &unknown).iter().all(|c| c.points == 0));
     }
 }

@@ -1,16 +1,22 @@
 //! The scoring fold: a supplier's events in, feature vectors out.
 
+use std::collections::BTreeSet;
+
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
 use stockade_model::{
-    BuyerHistory, Change, Command, ListingId, ListingPut, MarketSeen, OrderEventKind, Outcome, OutcomeCause,
-    Payload, Row, ScoreRecord, Sku, StockChange, StockMode, SupplierId, Timestamp, Topic, hash,
+    BuyerHistory, Change, Command, ListingId, ListingPut, MarketSeen, OrderEventKind, OrderSeen, Outcome,
+    OutcomeCause, Payload, Region, Row, ScoreRecord, Sku, StockChange, StockMode, SupplierId, Timestamp,
+    Topic, hash,
     time::{DAY_MS, HOUR_MS},
 };
-use stockade_rules::FeatureSchema;
+use stockade_windows::Entry;
 
 use crate::{
-    features::{self, View},
-    history::{History, Kind, flag},
+    declare::FeatureSet,
+    facts::View,
+    history::{Histories, Kind, flag},
+    intake::UNUSUAL_Z,
+    peers::{EXPECTED_SCALE, PeerView},
     scorecard::contributions,
 };
 
@@ -24,18 +30,28 @@ const MARKET_OFFERS_MIN: u32 = 3;
 const DORMANT_MS: i64 = 14 * DAY_MS;
 /// How long after waking up dormancy still counts.
 const AWAKE_MS: i64 = 48 * HOUR_MS;
+/// How long a tracking number is remembered.
+const TRACKING_MS: i64 = 90 * DAY_MS;
+/// A median absolute deviation of a normal distribution is this part of its standard deviation.
+const MAD_SHARE: f64 = 0.6745;
 /// A buyer with more claims than this, and more than one in two orders, is not credible by itself.
 const CLAIMS_CREDIBLE_MAX: u32 = 2;
 
-/// A vector the fold has made, for this process's own figures.
+/// What the fold tells its process.
 #[derive(Clone, Debug)]
-pub struct Scored(pub ScoreRecord);
+pub enum ScoringEffect {
+    /// A vector it has made, for this process's own figures.
+    Scored(ScoreRecord),
+    /// A declaration of features came into force in a partition.
+    FeaturesInForce(FeatureSet),
+}
 
-/// What is known of a supplier.
+/// What is known of a supplier beside its history.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Supplier {
     pub(crate) since: Option<Timestamp>,
-    pub(crate) history: History,
+    #[serde(default)]
+    region: Option<Region>,
     pub(crate) orders_ever: u64,
     pub(crate) shipped_units_ever: u64,
     pub(crate) payout_changed: Option<Timestamp>,
@@ -63,7 +79,18 @@ impl Supplier {
 pub(crate) struct Subject {
     listing: Option<(ListingId, Sku)>,
     pub(crate) price_ratio: Option<f64>,
+    pub(crate) price_z: Option<f64>,
     pub(crate) units_ratio: Option<f64>,
+    /// Hash of the SKU.
+    pub(crate) sku: Option<u64>,
+    /// Hash of the region.
+    pub(crate) place: Option<u32>,
+}
+
+/// A declaration as it is stored.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct FeaturesRow {
+    source: String,
 }
 
 /// The fold.
@@ -71,91 +98,128 @@ pub struct Scoring {
     suppliers: Table<SupplierId, Supplier>,
     /// SKU of every listing ever seen, by identity of supplier and listing.
     listings: Table<u128, Sku>,
-    schema_id: u32,
+    /// The declaration in force, under the key `features`.
+    settings: Table<String, FeaturesRow>,
+    /// Goods a supplier offers, by identity of supplier and SKU.
+    goods: Table<u128, ()>,
+    /// Order and time of each tracking number, by identity of supplier and number.
+    tracking: Table<u128, (u64, Timestamp)>,
+    histories: Histories,
+    peers: PeerView,
+    /// Derived: tracking numbers by age.
+    tracking_by_age: BTreeSet<(Timestamp, u128)>,
+    features: FeatureSet,
 }
 
 impl Scoring {
-    /// An empty fold for `schema`, which must be this crate's.
-    pub fn new(schema: &FeatureSchema) -> Self {
-        Self { suppliers: Table::new(1), listings: Table::new(2), schema_id: schema.id() }
+    /// An empty fold that begins with `features`.
+    pub fn new(features: &FeatureSet) -> Self {
+        Self {
+            suppliers: Table::new(1),
+            listings: Table::new(2),
+            settings: Table::new(4),
+            goods: Table::new(5),
+            tracking: Table::new(6),
+            histories: Histories::new(3, features.plan.clone(), features.plan_id),
+            peers: PeerView::new(7, 8),
+            tracking_by_age: BTreeSet::new(),
+            features: features.clone(),
+        }
     }
 
     fn command(&mut self, command: &Command, now: Timestamp) -> Option<Subject> {
         let mut worst: Option<Subject> = None;
-        let supplier = self.suppliers.edit_or(&command.supplier, Supplier::default);
-        supplier.history.advance(now.ms());
-        let mut submitted = false;
         for row in &command.rows {
             let subject = match row {
-                Row::Put(put) => Self::put(supplier, &mut self.listings, &command.supplier, put, now),
+                Row::Put(put) => self.put(&command.supplier, put, now),
                 Row::Stock(change) => {
                     let identity = hash::identity128(&[command.supplier.as_str(), change.listing.as_str()]);
                     // Stock of a listing that was never put is refused by inventory; it says nothing here either.
                     let Some(sku) = self.listings.get(&identity).cloned() else { continue };
-                    Self::stock(supplier, change, sku, now)
+                    self.stock(&command.supplier, change, sku, now)
                 }
                 _ => continue,
             };
-            submitted = true;
             // One vector per command: about the row that undercuts its market most.
             let rank = |subject: &Subject| subject.price_ratio.unwrap_or(f64::INFINITY);
             if worst.as_ref().is_none_or(|worst| rank(&subject) < rank(worst)) {
                 worst = Some(subject);
             }
         }
-        if submitted {
-            supplier.submitted(now);
+        if worst.is_some() {
+            self.suppliers.edit_or(&command.supplier, Supplier::default).submitted(now);
         }
         worst
     }
 
-    fn put(
-        supplier: &mut Supplier,
-        listings: &mut Table<u128, Sku>,
-        id: &SupplierId,
-        put: &ListingPut,
-        now: Timestamp,
-    ) -> Subject {
+    fn put(&mut self, id: &SupplierId, put: &ListingPut, now: Timestamp) -> Subject {
         let identity = hash::identity128(&[id.as_str(), put.listing.as_str()]);
-        let kind = if listings.get(&identity).is_some() { Kind::ListingUpdate } else { Kind::NewListing };
+        let kind =
+            if self.listings.get(&identity).is_some() { Kind::ListingUpdate } else { Kind::NewListing };
+        let mut flags = 0;
         if kind == Kind::NewListing {
-            listings.insert(identity, put.sku.clone());
+            self.listings.insert(identity, put.sku.clone());
+            let good = hash::identity128(&[id.as_str(), put.sku.as_str()]);
+            let known = self.goods.insert(good, ()).is_some();
+            flags |= if known { flag::DUPLICATE } else { 0 };
         }
+        let market = known(put.market);
+        let away = |market: &MarketSeen| (put.price.minor - market.median_minor) as f64;
         let subject = Subject {
             listing: Some((put.listing.clone(), put.sku.clone())),
-            price_ratio: known(put.market)
-                .map(|market| put.price.minor as f64 / market.median_minor.max(1) as f64),
+            price_ratio: market.map(|m| put.price.minor as f64 / m.median_minor.max(1) as f64),
+            price_z: market.and_then(|m| Some(MAD_SHARE * away(&m) / (m.spread_minor? as f64).max(1.0))),
             units_ratio: units_ratio(put.market, put.on_hand),
+            sku: Some(hash::stable64(put.sku.as_str())),
+            place: None,
         };
+        flags |= market_flags(&subject);
         let units = put.on_hand.unwrap_or(0);
-        supplier.history.add(
-            kind,
-            market_flags(&subject),
-            now.ms(),
-            hash::stable64(put.listing.as_str()),
-            units,
-        );
+        self.remember(id, now, kind, flags, now, &subject, (hash::stable64(put.listing.as_str()), units));
         subject
     }
 
-    fn stock(supplier: &mut Supplier, change: &StockChange, sku: Sku, now: Timestamp) -> Subject {
+    fn stock(&mut self, id: &SupplierId, change: &StockChange, sku: Sku, now: Timestamp) -> Subject {
         let claimed = (change.mode == StockMode::Set).then_some(change.quantity);
         let subject = Subject {
+            sku: Some(hash::stable64(sku.as_str())),
             listing: Some((change.listing.clone(), sku)),
-            price_ratio: None,
             units_ratio: units_ratio(change.market, claimed),
+            ..Subject::default()
         };
-        let party = hash::stable64(change.listing.as_str());
-        supplier.history.add(Kind::Stock, market_flags(&subject), now.ms(), party, change.quantity.max(0));
+        let (party, flags) = (hash::stable64(change.listing.as_str()), market_flags(&subject));
+        self.remember(id, now, Kind::Stock, flags, now, &subject, (party, change.quantity.max(0)));
         subject
     }
 
-    fn outcome(&mut self, outcome: &Outcome, now: Timestamp) -> Option<Subject> {
+    #[allow(clippy::too_many_arguments, reason = "one event, spelled out")]
+    fn remember(
+        &mut self,
+        id: &SupplierId,
+        now: Timestamp,
+        kind: Kind,
+        flags: u16,
+        at: Timestamp,
+        subject: &Subject,
+        (party, value): (u64, i64),
+    ) {
+        let entry = Entry {
+            time_ms: at.ms(),
+            kind: kind as u8,
+            flags,
+            party,
+            subject: subject.sku.unwrap_or(0),
+            place: subject.place.unwrap_or(0),
+            value,
+        };
+        self.histories.add(id, now.ms(), entry);
+    }
+
+    fn outcome(&mut self, outcome: &Outcome, now: Timestamp, out: &mut Out<ScoringEffect>) -> Subject {
         let event = &outcome.event;
-        let supplier = self.suppliers.edit_or(&event.supplier, Supplier::default);
-        supplier.history.advance(now.ms());
+        let id = &event.supplier;
+        let supplier = self.suppliers.edit_or(id, Supplier::default);
         let units = event.quantity.unwrap_or(1).max(0);
-        let mut flags = 0;
         let kind = match event.kind {
             OrderEventKind::Placed => {
                 supplier.orders_ever += 1;
@@ -168,7 +232,7 @@ impl Scoring {
             OrderEventKind::Delivered => Kind::Delivered,
             OrderEventKind::Cancelled => Kind::Cancelled,
             OrderEventKind::Disputed => Kind::Disputed,
-            OrderEventKind::FraudConfirmed => Kind::Fraud,
+            OrderEventKind::FraudConfirmed => Kind::FraudConfirmed,
             OrderEventKind::Refunded => Kind::Refunded,
             OrderEventKind::Reviewed => Kind::Reviewed,
             OrderEventKind::Complaint => Kind::Complaint,
@@ -176,38 +240,138 @@ impl Scoring {
                 if event.new_device {
                     supplier.new_device = supplier.new_device.max(Some(event.time));
                 }
-                return Some(Subject::default());
+                Kind::Login
             }
             OrderEventKind::PayoutChanged => {
                 supplier.payout_changed = supplier.payout_changed.max(Some(event.time));
-                return Some(Subject::default());
+                Kind::PayoutChanged
             }
         };
-        // Causes that are the platform's, the carrier's or the buyer's do not count against the supplier.
-        let own = event.cause == OutcomeCause::Supplier;
-        flags |= if own { flag::OWN } else { 0 };
-        flags |= if event.late && own { flag::LATE } else { 0 };
-        flags |= if outcome.history.is_some_and(credible) { flag::CREDIBLE } else { 0 };
-        flags |= if event.rating.is_some_and(|rating| rating <= 2) { flag::LOW_RATING } else { 0 };
+        let region = supplier.region;
+        let mut flags = match event.cause {
+            OutcomeCause::Supplier => flag::OWN,
+            OutcomeCause::Buyer => flag::BUYERS,
+            OutcomeCause::Carrier => flag::CARRIERS,
+            OutcomeCause::Platform => flag::PLATFORMS,
+            OutcomeCause::Unknown => 0,
+        };
+        let explained = event.kind == OrderEventKind::FraudConfirmed && explained(outcome);
+        for (set, flag) in [
+            (event.late, flag::LATE),
+            (outcome.history.is_some_and(credible), flag::CREDIBLE),
+            (event.rating.is_some_and(|rating| rating <= 2), flag::LOW_RATING),
+            (explained, flag::EXPLAINED),
+            (self.reuses_tracking(outcome, now), flag::REUSED_TRACKING),
+        ] {
+            flags |= if set { flag } else { 0 };
+        }
+        let subject = Subject {
+            listing: event.listing.clone().zip(event.sku.clone()),
+            sku: event.sku.as_ref().map(|sku| hash::stable64(sku.as_str())),
+            place: event.region.map(|region| hash::stable64(region.as_str()) as u32),
+            ..Subject::default()
+        };
         let party = event.buyer.as_ref().map_or(0, |buyer| hash::stable64(buyer.as_str()));
-        supplier.history.add(kind, flags, event.time.ms(), party, units);
-        let listing = event.listing.clone().zip(event.sku.clone());
-        Some(Subject { listing, ..Subject::default() })
+        let value = event.amount.map_or(0, |amount| amount.minor);
+        self.remember(id, now, kind, flags, event.time, &subject, (party, value));
+        if let Some(order) = &outcome.order {
+            self.cohort(id, region, order, (flags, party), &subject, now, out);
+        }
+        subject
+    }
+
+    /// What an outcome says of its order counts at the time of the order, so that a burst of old bad news is no burst of
+    /// bad orders; and it counts for the order's peers.
+    #[allow(clippy::too_many_arguments, reason = "one outcome, spelled out")]
+    fn cohort(
+        &mut self,
+        id: &SupplierId,
+        region: Option<Region>,
+        order: &OrderSeen,
+        (flags, party): (u16, u64),
+        subject: &Subject,
+        now: Timestamp,
+        out: &mut Out<ScoringEffect>,
+    ) {
+        if !order.settles && !order.spoils {
+            return;
+        }
+        let cohort = (region.as_ref().map(Region::as_str), order.category.as_deref());
+        if order.settles {
+            let expected = (self.peers.expected(cohort.0, cohort.1) * EXPECTED_SCALE) as i64;
+            self.remember(id, now, Kind::Settled, 0, order.placed_at, subject, (party, expected));
+        }
+        if order.spoils {
+            self.remember(id, now, Kind::Spoiled, flags, order.placed_at, subject, (party, 1));
+        }
+        self.peers.gather(cohort, (order.settles, order.spoils), now, out);
+    }
+
+    fn reuses_tracking(&mut self, outcome: &Outcome, now: Timestamp) -> bool {
+        let before = now.plus_ms(-TRACKING_MS);
+        while let Some(oldest) = self.tracking_by_age.first().filter(|(seen, _)| *seen <= before).copied() {
+            self.tracking_by_age.remove(&oldest);
+            self.tracking.remove(&oldest.1);
+        }
+        let (Some(number), Some(order)) = (&outcome.event.tracking, &outcome.event.order) else {
+            return false;
+        };
+        if outcome.event.kind != OrderEventKind::Shipped {
+            return false;
+        }
+        let identity = hash::identity128(&[outcome.event.supplier.as_str(), number]);
+        let order = hash::stable64(order.as_str());
+        match self.tracking.get(&identity) {
+            Some((used_for, _)) => *used_for != order,
+            None => {
+                self.tracking.insert(identity, (order, now));
+                self.tracking_by_age.insert((now, identity));
+                false
+            }
+        }
     }
 
     fn score(&self, id: &SupplierId, subject: Subject, now: Timestamp) -> Option<ScoreRecord> {
         let supplier = self.suppliers.get(id)?;
-        let mut slots = features::slots(&View { supplier, subject: &subject, now });
-        let score: u16 = contributions(&slots).iter().map(|contribution| contribution.points).sum();
-        slots.push(f32::from(score));
-        Some(ScoreRecord {
-            supplier: id.clone(),
-            listing: subject.listing,
-            score,
-            schema: self.schema_id,
-            slots,
-        })
+        let windows = self.histories.get(id)?;
+        let mut slots = self.features.slots(&View { supplier, windows, subject: &subject, now });
+        let schema = self.features.schema();
+        let score: u16 = contributions(schema, &slots).iter().map(|contribution| contribution.points).sum();
+        if let Some(last) = slots.last_mut() {
+            *last = f32::from(score);
+        }
+        let listing = subject.listing;
+        Some(ScoreRecord { supplier: id.clone(), listing, score, schema: schema.id(), slots })
     }
+
+    fn change(&mut self, change: &Change, input: &Input<'_>, out: &mut Out<ScoringEffect>) {
+        match change {
+            Change::Supplier { profile } => {
+                let supplier = self.suppliers.edit_or(&profile.supplier, Supplier::default);
+                supplier.since = Some(profile.since);
+                supplier.region = Some(profile.region);
+                return;
+            }
+            Change::Features { source, .. } => {
+                // The control fold let it pass; what does not compile here was accepted by another build.
+                let Ok(features) = FeatureSet::compile(source) else { return };
+                self.histories.replan(features.plan.clone(), features.plan_id);
+                self.features = features.clone();
+                self.settings.insert("features".to_owned(), FeaturesRow { source: source.clone() });
+                out.effect(ScoringEffect::FeaturesInForce(features));
+            }
+            Change::Rules { .. } => {}
+        }
+        // Where rules and features begin to count is a position: evaluation meets it in its own partition.
+        out.emit(Topic::SupplierScores, Dest::Partition(input.partition), input.payload.clone());
+    }
+}
+
+/// Whether the buyer's own history explains a fraud: a value far out of their pattern, or a card that was misused so
+/// elsewhere in the same days.
+fn explained(outcome: &Outcome) -> bool {
+    let unusual = outcome.order.as_ref().and_then(|order| order.amount_z).is_some_and(|z| z >= UNUSUAL_Z);
+    unusual || outcome.history.is_some_and(|history| history.unusual_frauds_elsewhere > 0)
 }
 
 fn known(market: Option<MarketSeen>) -> Option<MarketSeen> {
@@ -218,10 +382,10 @@ fn units_ratio(market: Option<MarketSeen>, units: Option<i64>) -> Option<f64> {
     Some(units? as f64 / known(market)?.median_units.max(1) as f64)
 }
 
-fn market_flags(subject: &Subject) -> u8 {
+fn market_flags(subject: &Subject) -> u16 {
     let low = subject.price_ratio.is_some_and(|ratio| ratio <= LOW_PRICE_RATIO);
     let implausible = subject.units_ratio.is_some_and(|ratio| ratio > IMPLAUSIBLE_UNITS_RATIO);
-    let pick = |set: bool, flag: u8| if set { flag } else { 0 };
+    let pick = |set: bool, flag: u16| if set { flag } else { 0 };
     pick(low, flag::LOW_PRICE)
         | pick(implausible, flag::IMPLAUSIBLE)
         | pick(subject.price_ratio.is_some(), flag::MARKET)
@@ -233,48 +397,65 @@ fn credible(history: BuyerHistory) -> bool {
 }
 
 impl Fold for Scoring {
-    type Effect = Scored;
+    type Effect = ScoringEffect;
 
-    fn apply(&mut self, input: &Input<'_>, out: &mut Out<Scored>) {
+    fn apply(&mut self, input: &Input<'_>, out: &mut Out<ScoringEffect>) {
         let now = input.time;
+        self.peers.settle(now, out);
         let scored = match input.payload {
             Payload::Command(command) => {
                 self.command(command, now).map(|subject| (&command.supplier, subject))
             }
-            Payload::Outcome(outcome) => {
-                self.outcome(outcome, now).map(|subject| (&outcome.event.supplier, subject))
-            }
+            Payload::Outcome(outcome) => Some((&outcome.event.supplier, self.outcome(outcome, now, out))),
             Payload::Control(record) => {
-                match &record.change {
-                    Change::Supplier { profile } => {
-                        self.suppliers.edit_or(&profile.supplier, Supplier::default).since =
-                            Some(profile.since);
-                    }
-                    // Where a rule set begins to count is a position: evaluation meets it in its own partition.
-                    Change::Rules { .. } => {
-                        let lane = Dest::Partition(input.partition);
-                        out.emit(Topic::SupplierScores, lane, input.payload.clone());
-                    }
-                }
+                self.change(&record.change, input, out);
+                None
+            }
+            Payload::Peers(fact) => {
+                self.peers.learn(fact);
                 None
             }
             _ => None,
         };
         let Some((supplier, subject)) = scored else { return };
         if let Some(record) = self.score(supplier, subject, now) {
-            out.effect(Scored(record.clone()));
+            out.effect(ScoringEffect::Scored(record.clone()));
             out.emit(Topic::SupplierScores, Dest::Key(supplier.to_string()), Payload::Score(record));
         }
     }
 
-    fn tables(&mut self) -> Vec<&mut dyn AnyTable> {
-        vec![&mut self.suppliers, &mut self.listings]
+    fn deadline(&self) -> Option<Timestamp> {
+        self.peers.deadline()
     }
 
-    fn restored(&mut self, effects: &mut Vec<Scored>) {
+    fn tables(&mut self) -> Vec<&mut dyn AnyTable> {
+        let [known, gathered] = self.peers.tables();
+        vec![
+            &mut self.suppliers,
+            &mut self.listings,
+            &mut self.settings,
+            &mut self.goods,
+            &mut self.tracking,
+            &mut self.histories,
+            known,
+            gathered,
+        ]
+    }
+
+    fn restored(&mut self, effects: &mut Vec<ScoringEffect>) {
+        if let Some(row) = self.settings.get("features")
+            && let Ok(features) = FeatureSet::compile(&row.source)
+        {
+            self.histories.replan(features.plan.clone(), features.plan_id);
+            self.features = features.clone();
+            effects.push(ScoringEffect::FeaturesInForce(features));
+        }
+        self.histories.assemble();
+        self.peers.restored();
+        self.tracking_by_age = self.tracking.iter().map(|(identity, (_, seen))| (*seen, *identity)).collect();
         for (id, supplier) in self.suppliers.iter() {
             let now = supplier.last_submission.unwrap_or_default();
-            effects.extend(self.score(id, Subject::default(), now).map(Scored));
+            effects.extend(self.score(id, Subject::default(), now).map(ScoringEffect::Scored));
         }
     }
 }

@@ -27,6 +27,13 @@ pub enum Change {
         /// The rule set as YAML, exactly as it was given.
         source: String,
     },
+    /// Put measures and features in force, in every partition.
+    Features {
+        /// Content hash of `source`, hex.
+        version: String,
+        /// The declaration as YAML, exactly as it was given.
+        source: String,
+    },
 }
 
 /// A registered supplier.

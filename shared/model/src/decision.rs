@@ -227,6 +227,8 @@ pub enum Action {
     Released,
     /// It ran out.
     Expired,
+    /// It would have run out, but its rule held lately: it ends later.
+    Extended,
     /// An allow override began and lifted what rules had imposed.
     Allowed,
     /// An allow override ended.

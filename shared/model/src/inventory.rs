@@ -160,6 +160,9 @@ pub struct MarketSeen {
     pub offers: u32,
     /// Median available units of these offers.
     pub median_units: i64,
+    /// Median distance of their prices from the median price, minor units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread_minor: Option<i64>,
 }
 
 /// What became of one row.

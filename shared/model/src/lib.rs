@@ -6,6 +6,7 @@
 pub mod control;
 pub mod decision;
 pub mod envelope;
+pub mod fact;
 pub mod gs1;
 pub mod hash;
 pub mod ids;
@@ -24,6 +25,7 @@ pub mod topic;
 pub use control::{Change, ControlRecord, SupplierProfile};
 pub use decision::{Action, Decision, Level, Proposal, Restriction, RuleProposal, RuleRef, Scope};
 pub use envelope::{Cause, Envelope};
+pub use fact::{CohortCounts, PeerFact};
 pub use gs1::{Gln, Gtin};
 pub use ids::{BuyerId, EventId, ListingId, LocationId, OrderId, RuleId, Sku, SupplierId};
 pub use invalid::Invalid;
@@ -31,7 +33,7 @@ pub use inventory::{
     Command, ListingPut, LocationPut, MarketSeen, Row, RowOutcome, RowStatus, StockChange, StockMode,
 };
 pub use money::{Currency, Money};
-pub use outcome::{BuyerHistory, Cause as OutcomeCause, OrderEvent, OrderEventKind, Outcome};
+pub use outcome::{BuyerHistory, Cause as OutcomeCause, OrderEvent, OrderEventKind, OrderSeen, Outcome};
 pub use position::Position;
 pub use record::{DeadLetter, DecodeError, Payload, Tick};
 pub use region::Region;

@@ -1,6 +1,6 @@
 //! Order outcomes and account events: what happened to suppliers' promises.
 
-use crate::{BuyerId, EventId, ListingId, Money, OrderId, Sku, SupplierId, Timestamp};
+use crate::{BuyerId, EventId, ListingId, Money, OrderId, Region, Sku, SupplierId, Timestamp};
 
 /// What happened.
 #[derive(
@@ -154,6 +154,15 @@ pub struct OrderEvent {
     /// Whether a login came from a device not seen before.
     #[serde(default)]
     pub new_device: bool,
+    /// Kind of good, such as `health_beauty`, for comparing with peers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// Tracking number of a shipment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracking: Option<String>,
+    /// Where it was ordered to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
 }
 
 impl OrderEvent {
@@ -185,6 +194,29 @@ pub struct BuyerHistory {
     pub suppliers_claimed: u32,
     /// Record time of the buyer's first event.
     pub since: Timestamp,
+    /// Confirmed frauds far out of the buyer's own pattern at other suppliers, on orders of the seven days before this
+    /// one: the sign of a stolen card rather than of a bad supplier.
+    #[serde(default)]
+    pub unusual_frauds_elsewhere: u32,
+}
+
+/// What the intake fold remembers of the order that an outcome belongs to.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct OrderSeen {
+    /// When it was placed.
+    pub placed_at: Timestamp,
+    /// Standard deviations of its value above the mean of the buyer's earlier orders; absent with fewer than five.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount_z: Option<f64>,
+    /// Kind of good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// Whether this is the first that was heard of it after it was placed.
+    #[serde(default)]
+    pub settles: bool,
+    /// Whether this is the first that went wrong with it.
+    #[serde(default)]
+    pub spoils: bool,
 }
 
 /// An outcome as the intake fold forwards it into `supplier.events`.
@@ -195,4 +227,7 @@ pub struct Outcome {
     /// The buyer's own history, absent for guests and account events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<BuyerHistory>,
+    /// The order, if it was seen to be placed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderSeen>,
 }

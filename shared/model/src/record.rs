@@ -1,7 +1,7 @@
 //! What a record's value holds, by CloudEvents type.
 
 use crate::{
-    Command, ControlRecord, Decision, Proposal, ScoreRecord, Timestamp,
+    CohortCounts, Command, ControlRecord, Decision, PeerFact, Proposal, ScoreRecord, Timestamp,
     outcome::{OrderEvent, Outcome},
 };
 
@@ -114,6 +114,10 @@ payloads! {
     Proposal(Proposal) = "stockade.lockout.proposal",
     /// A decision, in `lockout.decisions` and as a fact in `supplier.events`.
     Decision(Decision) = "stockade.lockout.decision",
+    /// Counts for a cohort, in `scoring.rekeyed`.
+    Cohort(CohortCounts) = "stockade.scoring.cohort",
+    /// How peers have fared, a fact in `supplier.events`.
+    Peers(PeerFact) = "stockade.scoring.peers",
     /// Time has passed.
     Tick(Tick) = "stockade.tick",
     /// Poison.

@@ -9,6 +9,8 @@ pub enum Topic {
     EventsInbox,
     /// Commands, enriched outcomes, facts, control and ticks: one order per supplier.
     SupplierEvents,
+    /// What the peers fold reads: counts by cohort.
+    ScoringRekeyed,
     /// One feature vector per record that changed it, keyed by supplier.
     SupplierScores,
     /// Level changes asked for by rules and people. One partition.
@@ -23,9 +25,10 @@ pub enum Topic {
 
 impl Topic {
     /// All topics, in the order of the flow.
-    pub const ALL: [Topic; 7] = [
+    pub const ALL: [Topic; 8] = [
         Topic::EventsInbox,
         Topic::SupplierEvents,
+        Topic::ScoringRekeyed,
         Topic::SupplierScores,
         Topic::LockoutProposals,
         Topic::LockoutDecisions,
@@ -37,6 +40,7 @@ impl Topic {
         match self {
             Topic::EventsInbox => "events.inbox",
             Topic::SupplierEvents => "supplier.events",
+            Topic::ScoringRekeyed => "scoring.rekeyed",
             Topic::SupplierScores => "supplier.scores",
             Topic::LockoutProposals => "lockout.proposals",
             Topic::LockoutDecisions => "lockout.decisions",
@@ -47,14 +51,16 @@ impl Topic {
     /// How many partitions, when the supplier-keyed topics have `lanes`.
     pub const fn partitions(self, lanes: u32) -> u32 {
         match self {
-            Topic::EventsInbox | Topic::SupplierEvents | Topic::SupplierScores => lanes,
+            Topic::EventsInbox | Topic::SupplierEvents | Topic::ScoringRekeyed | Topic::SupplierScores => {
+                lanes
+            }
             _ => 1,
         }
     }
     /// How long records are kept, in milliseconds; `None` is for ever.
     pub const fn retention_ms(self) -> Option<i64> {
         match self {
-            Topic::EventsInbox | Topic::DeadLetters => Some(30 * DAY_MS),
+            Topic::EventsInbox | Topic::ScoringRekeyed | Topic::DeadLetters => Some(30 * DAY_MS),
             Topic::SupplierEvents => Some(90 * DAY_MS),
             Topic::SupplierScores | Topic::LockoutProposals => Some(120 * DAY_MS),
             Topic::LockoutDecisions | Topic::Control => None,

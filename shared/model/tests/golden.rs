@@ -57,11 +57,14 @@ fn order_event() -> OrderEvent {
         rating: None,
         late: false,
         new_device: false,
+        category: None,
+        tracking: None,
+        region: None,
     }
 }
 
 fn samples() -> Vec<(&'static str, Payload)> {
-    let market = Some(MarketSeen { median_minor: 1_000, offers: 4, median_units: 30 });
+    let market = Some(MarketSeen { median_minor: 1_000, offers: 4, median_units: 30, spread_minor: None });
     let rows = vec![
         Row::Put(ListingPut {
             listing: id("l-1"),
@@ -142,11 +145,12 @@ fn samples() -> Vec<(&'static str, Payload)> {
         frauds: 0,
         suppliers_claimed: 1,
         since: time("2026-01-01T00:00:00Z"),
+        unusual_frauds_elsewhere: 0,
     };
     vec![
         ("command", Payload::Command(command)),
         ("order_event", Payload::OrderEvent(order_event())),
-        ("outcome", Payload::Outcome(Outcome { event: order_event(), history: Some(history) })),
+        ("outcome", Payload::Outcome(Outcome { event: order_event(), history: Some(history), order: None })),
         ("control_supplier", control(Change::Supplier { profile })),
         (
             "control_rules",

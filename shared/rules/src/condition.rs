@@ -33,7 +33,7 @@ pub enum Truth {
 pub struct Condition {
     expr: IdedExpr,
     /// Slots it reads, with names.
-    reads: Vec<(&'static str, usize)>,
+    reads: Vec<(String, usize)>,
 }
 
 /// A feature vector as the evaluator asks for it.
@@ -91,7 +91,7 @@ impl Condition {
 
     /// The values it read, unknown ones left out.
     pub fn values(&self, slots: &[f32]) -> BTreeMap<String, f64> {
-        let known = self.reads.iter().filter_map(|(name, slot)| Some((*name, *slots.get(*slot)?)));
+        let known = self.reads.iter().filter_map(|(name, slot)| Some((name.as_str(), *slots.get(*slot)?)));
         known
             .filter(|(_, value)| !value.is_nan())
             .map(|(name, value)| (name.to_owned(), f64::from(value)))
@@ -117,11 +117,11 @@ fn truth(expr: &IdedExpr, context: &Context<'_, '_>) -> Truth {
     }
 }
 
-fn collect_reads(node: &IdedExpr, schema: &FeatureSchema, reads: &mut Vec<(&'static str, usize)>) {
+fn collect_reads(node: &IdedExpr, schema: &FeatureSchema, reads: &mut Vec<(String, usize)>) {
     match &node.expr {
         Expr::Ident(name) => {
             if let Some(slot) = schema.slot(name) {
-                let read = (schema.features()[slot].name, slot);
+                let read = (schema.features()[slot].name.clone(), slot);
                 if !reads.contains(&read) {
                     reads.push(read);
                 }

@@ -14,7 +14,7 @@ mod set;
 mod spec;
 
 pub use condition::{Condition, Truth};
-pub use schema::{Feature, FeatureSchema};
+pub use schema::{Feature, FeatureSchema, Vocabulary};
 pub use set::{Hit, Rule, RuleSet};
 pub use spec::{Mode, RuleScope, RuleSpec, parse_duration_ms};
 

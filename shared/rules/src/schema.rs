@@ -3,37 +3,37 @@
 use rustc_hash::FxHashMap;
 
 /// One feature: a number with a name, a unit and a meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Feature {
     /// `group.name`, as rules write it.
-    pub name: &'static str,
+    pub name: String,
     /// Unit, such as `count`, `ratio`, `hours`.
-    pub unit: &'static str,
+    pub unit: String,
     /// What it measures.
-    pub meaning: &'static str,
+    pub meaning: String,
 }
 
 /// Features in the order of their slots in a score record.
 #[derive(Clone, Debug)]
 pub struct FeatureSchema {
     features: Vec<Feature>,
-    slots: FxHashMap<&'static str, usize>,
+    slots: FxHashMap<String, usize>,
     id: u32,
 }
 
 impl FeatureSchema {
     /// A schema of these features, in slot order.
-    pub fn new(features: &[Feature]) -> Self {
+    pub fn new(features: Vec<Feature>) -> Self {
         use sha2::Digest as _;
         let mut hash = sha2::Sha256::new();
-        for feature in features {
+        for feature in &features {
             hash.update(feature.name.as_bytes());
             hash.update([0]);
         }
         let [a, b, c, d, ..] = <[u8; 32]>::from(hash.finalize());
         Self {
-            features: features.to_vec(),
-            slots: features.iter().enumerate().map(|(slot, feature)| (feature.name, slot)).collect(),
+            slots: features.iter().enumerate().map(|(slot, feature)| (feature.name.clone(), slot)).collect(),
+            features,
             id: u32::from_le_bytes([a, b, c, d]),
         }
     }
@@ -50,8 +50,9 @@ impl FeatureSchema {
         self.slots.get(name).copied()
     }
     /// The known name nearest to `name`, if any is near enough to be meant.
-    pub fn suggest(&self, name: &str) -> Option<&'static str> {
-        let near = self.features.iter().map(|feature| (distance(name, feature.name), feature.name)).min();
+    pub fn suggest(&self, name: &str) -> Option<&str> {
+        let near =
+            self.features.iter().map(|feature| (distance(name, &feature.name), feature.name.as_str())).min();
         near.filter(|(steps, _)| *steps <= 2 + name.len() / 6).map(|(_, name)| name)
     }
 }
@@ -70,4 +71,22 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
+}
+
+/// The features at the start, and how a later declaration becomes a schema. Rules are judged against what is in force
+/// without knowing how features are made.
+#[derive(Clone, Debug)]
+pub struct Vocabulary {
+    /// What is in force until a declaration is published.
+    pub initial: std::sync::Arc<FeatureSchema>,
+    /// Reads a declaration; the error says what is wrong.
+    pub read: fn(&str) -> Result<std::sync::Arc<FeatureSchema>, String>,
+}
+
+impl Vocabulary {
+    /// One that never changes.
+    pub fn fixed(schema: FeatureSchema) -> Self {
+        let read = |_: &str| Err("this vocabulary is fixed".to_owned());
+        Self { initial: std::sync::Arc::new(schema), read }
+    }
 }

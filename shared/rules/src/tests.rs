@@ -4,14 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-const FEATURES: [Feature; 3] = [
-    Feature { name: "cancellations.count_7d", unit: "count", meaning: "" },
-    Feature { name: "cancellations.rate_7d_low", unit: "ratio", meaning: "" },
-    Feature { name: "supplier.age_days", unit: "days", meaning: "" },
-];
-
 fn schema() -> Arc<FeatureSchema> {
-    Arc::new(FeatureSchema::new(&FEATURES))
+    let feature = |name: &str| Feature { name: name.to_owned(), unit: String::new(), meaning: String::new() };
+    let names = ["cancellations.count_7d", "cancellations.rate_7d_low", "supplier.age_days"];
+    Arc::new(FeatureSchema::new(names.map(feature).to_vec()))
 }
 
 fn truth(when: &str, slots: &[f32]) -> Truth {

@@ -194,10 +194,13 @@ impl Index {
         }
         drop(offers);
         let count = prices.len() as u32;
+        let median_minor = median(&mut prices)?;
+        let mut distances: Vec<i64> = prices.iter().map(|price| (price - median_minor).abs()).collect();
         Some(MarketSeen {
-            median_minor: median(&mut prices)?,
+            median_minor,
             offers: count,
             median_units: median(&mut units)?,
+            spread_minor: median(&mut distances),
         })
     }
 

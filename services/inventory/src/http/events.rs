@@ -11,7 +11,7 @@ use axum::{
 use serde_json::{json, value::RawValue};
 use stockade_model::{
     BuyerId, Currency, Envelope, EventId, Invalid, ListingId, Money, OrderEvent, OrderEventKind, OrderId,
-    OutcomeCause, Payload, Sku, SupplierId, Timestamp, Topic,
+    OutcomeCause, Payload, Region, Sku, SupplierId, Timestamp, Topic,
     inventory::QUANTITY_MAX,
     time::{DAY_MS, SECOND_MS},
 };
@@ -20,6 +20,8 @@ use stockade_runtime::{Caller, FieldError, Problem, Role, body};
 use super::{fields::Fields, rows::Price, supplier::traceparent};
 use crate::app::{App, record};
 
+/// Longest category or tracking number.
+const TEXT_BYTES_MAX: usize = 64;
 /// Events in one request.
 const EVENTS_MAX: usize = 1_000;
 /// How far in the future an event may lie: clocks differ.
@@ -60,6 +62,9 @@ struct Data {
     late: bool,
     #[serde(default)]
     new_device: bool,
+    category: Option<String>,
+    tracking: Option<String>,
+    region: Option<String>,
 }
 
 /// Reads and checks one CloudEvent as of `now`.
@@ -154,6 +159,11 @@ impl Data {
         let caused = kind != Some(OrderEventKind::Cancelled) || self.cause.is_some();
         let causes = "a cancellation says whose doing it is: supplier, buyer, carrier, platform or unknown";
         fields.require(caused, "/data/cause", "missing_field", causes);
+        let region = fields.check_some("/data/region", self.region.as_deref().map(Region::new));
+        for (field, text) in [("/data/category", &self.category), ("/data/tracking", &self.tracking)] {
+            let fits = text.as_ref().is_none_or(|text| (1..=TEXT_BYTES_MAX).contains(&text.len()));
+            fields.require(fits, field, "text_length", format!("must be 1 to {TEXT_BYTES_MAX} bytes"));
+        }
         Some(OrderEvent {
             id: EventId::new("pending").ok()?,
             source: String::new(),
@@ -170,6 +180,9 @@ impl Data {
             rating: self.rating,
             late: self.late,
             new_device: self.new_device,
+            category: self.category,
+            tracking: self.tracking,
+            region,
         })
     }
 }

@@ -103,7 +103,7 @@ fn acme() -> SupplierId {
     SupplierId::new("acme").unwrap()
 }
 
-use Action::{AllowEnded, Allowed, Expired, Imposed, Raised, Released};
+use Action::{AllowEnded, Allowed, Expired, Extended, Imposed, Raised, Released};
 use Level::{Dim, Lockout, Quarantine};
 
 #[test]
@@ -208,4 +208,20 @@ fn two_that_end_together_are_two_decisions_with_two_versions_and_every_link_of_t
         assert_eq!(decision.chain, decision.link(&link));
         link.clone_from(&decision.chain);
     }
+}
+
+#[test]
+fn a_restriction_runs_out_its_whole_time_after_its_rule_last_held() {
+    let mut court = Court::new();
+    court.rule(10, "a", Quarantine, Scope::Supplier, 1.0);
+    assert_eq!(court.rule(600, "a", Quarantine, Scope::Supplier, 2.0), [], "it stands already");
+    assert_eq!(court.rule(700, "b", Quarantine, Scope::Supplier, 2.0), [], "another rule moves nothing");
+    assert_eq!(court.tick(1_010), [Extended]);
+    assert_eq!(court.levels(), [Quarantine]);
+    assert_eq!(court.tick(1_600), [Expired]);
+    assert!(court.levels().is_empty());
+    court.rule(2_000, "a", Quarantine, Scope::Supplier, 5.0);
+    court.rule(2_100, "a", Lockout, Scope::Supplier, 5.0);
+    assert_eq!(court.tick(3_050), [], "what was replaced took its renewals with it");
+    assert_eq!(court.tick(3_100), [Expired]);
 }

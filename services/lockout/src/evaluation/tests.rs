@@ -5,7 +5,10 @@ use stockade_rules::Feature;
 
 use super::*;
 
-const FEATURES: [Feature; 1] = [Feature { name: "x.count", unit: "count", meaning: "" }];
+fn schema() -> FeatureSchema {
+    let feature = Feature { name: "x.count".to_owned(), unit: "count".to_owned(), meaning: String::new() };
+    FeatureSchema::new(vec![feature])
+}
 
 const RULES: &str = "
 rules:
@@ -21,8 +24,14 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let schema = Arc::new(FeatureSchema::new(&FEATURES));
-        let host = Host::new("evaluation", Topic::SupplierScores, 0, 1, 1, Evaluation::new(schema));
+        let host = Host::new(
+            "evaluation",
+            Topic::SupplierScores,
+            0,
+            1,
+            1,
+            Evaluation::new(Vocabulary::fixed(schema())),
+        );
         let mut bench = Self { host, offset: 0, effects: Vec::new() };
         let change = Change::Rules { version: RuleSet::version_of(RULES), source: RULES.to_owned() };
         bench.apply(0, &Payload::Control(ControlRecord { actor: "a".to_owned(), change }));
@@ -53,7 +62,7 @@ impl Bench {
     }
     fn score(&mut self, at_ms: i64, count: f32) -> Vec<(f64, String)> {
         let listing = Some((ListingId::new("l").unwrap(), Sku::new("s").unwrap()));
-        let schema = FeatureSchema::new(&FEATURES).id();
+        let schema = schema().id();
         let supplier = SupplierId::new("acme").unwrap();
         self.apply(
             at_ms,

@@ -16,15 +16,15 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 use stockade_inventory::http::{event_from_cloudevent, listing_put};
 use stockade_model::{
-    Change, ControlRecord, LocationId, LocationPut, OrderEvent, Region, Row as InventoryRow, SupplierId,
-    SupplierProfile, Timestamp,
+    Change, ControlRecord, LocationId, LocationPut, OrderEvent, OrderEventKind, Region, Row as InventoryRow,
+    SupplierId, SupplierProfile, Timestamp,
 };
 
 use super::mapping::{Bound, EventColumns, Mapping, minor_units};
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
-pub(super) enum Input {
+pub(crate) enum Input {
     /// A supplier begins to trade.
     Register(ControlRecord),
     /// A supplier says something about its inventory.
@@ -58,7 +58,7 @@ impl Ord for Waiting {
 }
 
 /// The stream.
-pub(super) struct Inputs {
+pub(crate) struct Inputs {
     bound: Bound,
     records: csv::Reader<Box<dyn Read + Send>>,
     read_bytes: Arc<AtomicU64>,
@@ -70,12 +70,14 @@ pub(super) struct Inputs {
     ready: std::collections::VecDeque<(Timestamp, Input)>,
     suppliers: HashSet<SupplierId>,
     prices: HashMap<(SupplierId, String), i64>,
+    /// Orders that finally turned out to be frauds, with their suppliers: for measuring, never an input.
+    pub(crate) frauds: HashSet<(SupplierId, String)>,
     /// Rows or events that the API's validation refused.
-    pub(super) refused: u64,
+    pub(crate) refused: u64,
     /// Why, for the first few.
-    pub(super) refusals: Vec<String>,
+    pub(crate) refusals: Vec<String>,
     /// Values asked for before they were known.
-    pub(super) withheld: u64,
+    pub(crate) withheld: u64,
 }
 
 /// Counts what passes through.
@@ -91,7 +93,7 @@ impl<R: Read> Read for Counting<R> {
 
 impl Inputs {
     /// Opens a CSV file, gzipped or not.
-    pub(super) fn open(path: &Path, mapping: Mapping) -> Result<Self> {
+    pub(crate) fn open(path: &Path, mapping: Mapping) -> Result<Self> {
         let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
         let read_bytes = Arc::new(AtomicU64::new(0));
         let counted = Counting(BufReader::with_capacity(1 << 16, file), read_bytes.clone());
@@ -114,6 +116,7 @@ impl Inputs {
             ready: Default::default(),
             suppliers: HashSet::new(),
             prices: HashMap::new(),
+            frauds: HashSet::new(),
             refused: 0,
             refusals: Vec::new(),
             withheld: 0,
@@ -123,15 +126,15 @@ impl Inputs {
     }
 
     /// Bytes of the file read so far.
-    pub(super) fn bytes_read(&self) -> u64 {
+    pub(crate) fn bytes_read(&self) -> u64 {
         self.read_bytes.load(Ordering::Relaxed)
     }
     /// Rows read so far.
-    pub(super) fn rows(&self) -> u64 {
+    pub(crate) fn rows(&self) -> u64 {
         self.row_number
     }
     /// Suppliers seen so far.
-    pub(super) fn suppliers(&self) -> usize {
+    pub(crate) fn suppliers(&self) -> usize {
         self.suppliers.len()
     }
 
@@ -181,6 +184,9 @@ impl Inputs {
                 );
             }
         }
+        let fraud = mapping.fraud.as_ref().is_some_and(|fraud| row.finally(fraud));
+        let placed = mapping.events.iter().find(|event| event.kind == OrderEventKind::Placed);
+        let order = placed.map(|placed| row.text(&placed.order, now)).transpose()?.flatten();
         let (withheld, number) = (row.withheld, self.row_number);
         self.withheld += withheld;
         let supplier = match id.as_deref().map(SupplierId::new) {
@@ -198,6 +204,7 @@ impl Inputs {
                 };
             }
         };
+        self.frauds.extend(order.filter(|_| fraud).map(|order| (supplier.clone(), order)));
         let first_sight = !self.suppliers.contains(&supplier);
         match region.as_deref().map(Region::new) {
             Some(Ok(region)) if first_sight => self.register(&supplier, region, now)?,
@@ -276,7 +283,7 @@ impl Inputs {
     }
 
     /// The next input with its time, in order of time.
-    pub(super) fn next(&mut self) -> Result<Option<(Timestamp, Input)>> {
+    pub(crate) fn next(&mut self) -> Result<Option<(Timestamp, Input)>> {
         loop {
             if let Some(ready) = self.ready.pop_front() {
                 return Ok(Some(ready));
@@ -326,6 +333,7 @@ fn describe(
             None => false,
         },
     };
+    let category = event.category.as_ref().map(|column| row.value(column, at)).transpose()?.flatten();
     let rating = rating.and_then(|text| text.parse::<f64>().ok()).map(|rating| rating as u8);
     if event.rating.is_some() && rating.is_none() {
         return Ok(None);
@@ -338,7 +346,7 @@ fn describe(
         .map(|minor| json!({ "minor": minor, "currency": mapping.currency }));
     let data = json!({
         "supplier": supplier, "order": order, "buyer": buyer, "listing": sku, "sku": sku, "quantity": 1, "amount": amount,
-        "cause": event.cause, "rating": rating, "late": late,
+        "cause": event.cause, "rating": rating, "late": late, "category": category,
     });
     Ok(Some(json!({
         "specversion": "1.0", "id": short_id(&name), "source": format!("replay/{}", mapping.name),

@@ -12,39 +12,60 @@ use stockade_rules::parse_duration_ms;
 /// A mapping as written.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Mapping {
+pub(crate) struct Mapping {
     /// Name of the history, for messages and event sources.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Currency of all amounts.
-    pub(super) currency: String,
+    pub(crate) currency: String,
     /// The stamp that rows are sorted by; other columns are known from here on unless `known_at` says otherwise.
-    pub(super) time: String,
+    pub(crate) time: String,
     /// When a column becomes known, where that is later than `time`.
     #[serde(default)]
-    pub(super) known_at: BTreeMap<String, Stamp>,
+    pub(crate) known_at: BTreeMap<String, Stamp>,
     /// Who supplies.
-    pub(super) supplier: SupplierColumns,
+    pub(crate) supplier: SupplierColumns,
     /// What is listed; absent when the history has no goods.
-    pub(super) listing: Option<ListingColumns>,
+    pub(crate) listing: Option<ListingColumns>,
     /// What happens, per row.
-    pub(super) events: Vec<EventColumns>,
+    pub(crate) events: Vec<EventColumns>,
+    /// Which rows are frauds, as finally known: for measuring, never an input.
+    #[serde(default)]
+    pub(crate) fraud: Option<When>,
+    /// How a file of true compromises reads: for measuring, never an input.
+    #[serde(default)]
+    pub(crate) truth: Option<TruthColumns>,
+}
+
+/// Columns of a file that says who was compromised when.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TruthColumns {
+    /// Who.
+    pub(crate) supplier: Text,
+    /// Column of the first moment.
+    pub(crate) from: String,
+    /// Column of the moment after the last.
+    pub(crate) until: String,
 }
 
 /// A time taken from a column, possibly with a delay.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     /// A column of RFC 3339 stamps; an empty cell means never.
-    pub(super) column: String,
+    pub(crate) column: String,
     /// Added to it, such as `7d`.
     #[serde(default)]
-    pub(super) plus: Option<String>,
+    pub(crate) plus: Option<String>,
+    /// Whether it is when a label becomes known, which `--label-delay` may set instead of `plus`.
+    #[serde(default)]
+    pub(crate) label: bool,
 }
 
 /// A text taken from a column or given.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
-pub(super) enum Text {
+pub(crate) enum Text {
     /// The column of this name.
     Column {
         /// The column.
@@ -63,94 +84,103 @@ pub(super) enum Text {
 /// Who supplies.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct SupplierColumns {
+pub(crate) struct SupplierColumns {
     /// Its id.
-    pub(super) id: Text,
+    pub(crate) id: Text,
     /// Its region.
-    pub(super) region: Text,
+    pub(crate) region: Text,
 }
 
 /// What is listed.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ListingColumns {
+pub(crate) struct ListingColumns {
     /// The good.
-    pub(super) sku: Text,
+    pub(crate) sku: Text,
     /// Price of one unit, decimal.
-    pub(super) price: String,
+    pub(crate) price: String,
     /// Stock that is said to be on hand when it is first seen: histories rarely have it.
-    pub(super) on_hand: i64,
+    pub(crate) on_hand: i64,
 }
 
 /// One kind of event.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct EventColumns {
+pub(crate) struct EventColumns {
     /// What happens.
-    pub(super) kind: OrderEventKind,
+    pub(crate) kind: OrderEventKind,
     /// When.
-    pub(super) at: Stamp,
+    pub(crate) at: Stamp,
     /// Only where this column has one of these values.
     #[serde(default)]
-    pub(super) when: Option<When>,
+    pub(crate) when: Option<When>,
     /// The order.
-    pub(super) order: Text,
+    pub(crate) order: Text,
     /// Distinguishes lines of one order.
     #[serde(default)]
-    pub(super) line: Option<Text>,
+    pub(crate) line: Option<Text>,
     /// The buyer.
     #[serde(default)]
-    pub(super) buyer: Option<Text>,
+    pub(crate) buyer: Option<Text>,
     /// Value of the line, decimal.
     #[serde(default)]
-    pub(super) amount: Option<String>,
+    pub(crate) amount: Option<String>,
     /// Whose doing.
     #[serde(default)]
-    pub(super) cause: OutcomeCause,
+    pub(crate) cause: OutcomeCause,
     /// Column of a rating.
     #[serde(default)]
-    pub(super) rating: Option<String>,
+    pub(crate) rating: Option<String>,
+    /// Column of the kind of good.
+    #[serde(default)]
+    pub(crate) category: Option<String>,
     /// Late when the event's own time is after this column's stamp.
     #[serde(default)]
-    pub(super) late_after: Option<String>,
+    pub(crate) late_after: Option<String>,
 }
 
 /// A condition on a column.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct When {
+pub(crate) struct When {
     /// The column.
-    pub(super) column: String,
+    pub(crate) column: String,
     /// Its values.
     #[serde(rename = "in")]
-    pub(super) among: Vec<String>,
+    pub(crate) among: Vec<String>,
 }
 
 impl Mapping {
     /// Reads the YAML of a mapping.
-    pub(super) fn parse(source: &str) -> Result<Self> {
+    pub(crate) fn parse(source: &str) -> Result<Self> {
         serde_saphyr::from_str(source).context("the mapping does not parse")
+    }
+
+    /// Lets labels become known so long after their column's stamp.
+    pub(crate) fn delay_labels(&mut self, delay: &str) {
+        let stamps = self.known_at.values_mut().chain(self.events.iter_mut().map(|event| &mut event.at));
+        stamps.filter(|stamp| stamp.label).for_each(|stamp| stamp.plus = Some(delay.to_owned()));
     }
 }
 
 /// A mapping with its columns found.
-pub(super) struct Bound {
+pub(crate) struct Bound {
     /// As written.
-    pub(super) mapping: Mapping,
+    pub(crate) mapping: Mapping,
     columns: BTreeMap<String, usize>,
 }
 
 /// A row of the history.
-pub(super) struct Row<'a> {
+pub(crate) struct Row<'a> {
     bound: &'a Bound,
     record: &'a csv::StringRecord,
     /// Values that were asked for before they were known.
-    pub(super) withheld: u64,
+    pub(crate) withheld: u64,
 }
 
 impl Bound {
     /// Finds every column the mapping names.
-    pub(super) fn new(mapping: Mapping, header: &csv::StringRecord) -> Result<Self> {
+    pub(crate) fn new(mapping: Mapping, header: &csv::StringRecord) -> Result<Self> {
         let columns: BTreeMap<String, usize> =
             header.iter().enumerate().map(|(index, name)| (name.trim().to_owned(), index)).collect();
         let bound = Self { mapping, columns };
@@ -182,31 +212,45 @@ impl Bound {
             event.line.iter().chain(&event.buyer).for_each(&mut text);
         }
         names.extend(mapping.listing.iter().map(|listing| listing.price.clone()));
+        names.extend(mapping.fraud.iter().map(|fraud| fraud.column.clone()));
         for (column, stamp) in &mapping.known_at {
             names.extend([column.clone(), stamp.column.clone()]);
         }
         for event in &mapping.events {
             names.push(event.at.column.clone());
             names.extend(event.when.iter().map(|when| when.column.clone()));
-            names.extend(event.amount.iter().chain(&event.rating).chain(&event.late_after).cloned());
+            names.extend(
+                event
+                    .amount
+                    .iter()
+                    .chain(&event.rating)
+                    .chain(&event.late_after)
+                    .chain(&event.category)
+                    .cloned(),
+            );
         }
         names
     }
 
     /// A row with its columns.
-    pub(super) fn row<'a>(&'a self, record: &'a csv::StringRecord) -> Row<'a> {
+    pub(crate) fn row<'a>(&'a self, record: &'a csv::StringRecord) -> Row<'a> {
         Row { bound: self, record, withheld: 0 }
     }
 }
 
 impl Row<'_> {
+    /// What a column finally says, whenever that became known: for measuring only.
+    pub(crate) fn finally(&self, when: &When) -> bool {
+        self.cell(&when.column).is_some_and(|cell| when.among.iter().any(|value| value == cell))
+    }
+
     fn cell(&self, column: &str) -> Option<&str> {
         let cell = self.record.get(*self.bound.columns.get(column)?)?.trim();
         (!cell.is_empty()).then_some(cell)
     }
 
     /// The time of a stamp; `None` when its cell is empty.
-    pub(super) fn stamp(&self, stamp: &Stamp) -> Result<Option<Timestamp>> {
+    pub(crate) fn stamp(&self, stamp: &Stamp) -> Result<Option<Timestamp>> {
         let Some(cell) = self.cell(&stamp.column) else { return Ok(None) };
         let time = Timestamp::parse(cell).with_context(|| format!("column {}", stamp.column))?;
         let plus_ms = match &stamp.plus {
@@ -219,14 +263,14 @@ impl Row<'_> {
     }
 
     /// The stamp that rows are sorted by.
-    pub(super) fn time(&self) -> Result<Timestamp> {
+    pub(crate) fn time(&self) -> Result<Timestamp> {
         let column = self.bound.mapping.time.clone();
-        self.stamp(&Stamp { column: column.clone(), plus: None })?
+        self.stamp(&Stamp { column: column.clone(), plus: None, label: false })?
             .with_context(|| format!("column {column} is empty"))
     }
 
     /// The value of a column as of `now`: absent until it is known.
-    pub(super) fn value(&mut self, column: &str, now: Timestamp) -> Result<Option<String>> {
+    pub(crate) fn value(&mut self, column: &str, now: Timestamp) -> Result<Option<String>> {
         if let Some(stamp) = self.bound.mapping.known_at.get(column) {
             let known = self.stamp(stamp)?;
             if known.is_none_or(|known| known > now) {
@@ -238,7 +282,7 @@ impl Row<'_> {
     }
 
     /// A text as of `now`.
-    pub(super) fn text(&mut self, text: &Text, now: Timestamp) -> Result<Option<String>> {
+    pub(crate) fn text(&mut self, text: &Text, now: Timestamp) -> Result<Option<String>> {
         match text {
             Text::Constant { constant } => Ok(Some(constant.clone())),
             Text::Column { column, prefix } => {
@@ -249,7 +293,7 @@ impl Row<'_> {
 }
 
 /// Minor units of a decimal with up to two places, such as `39.9` or `12`.
-pub(super) fn minor_units(text: &str) -> Option<i64> {
+pub(crate) fn minor_units(text: &str) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if fraction.len() > 2 && fraction[2..].bytes().any(|digit| digit != b'0') {
         return None;

@@ -4,8 +4,8 @@
 //! positions of their own, so after a crash the replay goes on from its last checkpoint and repeats are skipped like any
 //! other: the report is that of an undisturbed run.
 
-mod inputs;
-mod mapping;
+pub(crate) mod inputs;
+pub(crate) mod mapping;
 mod report;
 
 use std::{
@@ -31,12 +31,14 @@ use stockade_model::{
     Change, Command, ControlRecord, Envelope, Payload, Position, Timestamp, Topic, hash::identity128,
     time::SECOND_MS,
 };
-use stockade_rules::{FeatureSchema, RuleSet};
+use stockade_rules::RuleSet;
 use stockade_runtime::{Limits, LimitsConfig, telemetry};
 use stockade_simulator::Pump;
-use stockade_supplier_scoring::{Intake, Scoring, intake_spec, schema, scoring_spec};
+use stockade_supplier_scoring::{
+    FeatureSet, Intake, Peers, Scoring, intake_spec, peers_spec, scoring_spec, vocabulary,
+};
 
-use crate::platform::ensure_topics;
+use crate::{lockouts, platform::ensure_topics};
 use inputs::{Input, Inputs};
 use mapping::Mapping;
 
@@ -76,15 +78,15 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let mapping_source = read(&args.mapping)?;
     let rules = args.rules.as_deref().map(read).transpose()?.unwrap_or_else(|| STARTER_RULES.to_owned());
-    let schema = Arc::new(schema());
-    RuleSet::compile(&rules, schema.clone()).map_err(|errors| {
+    let features = FeatureSet::default_set();
+    RuleSet::compile(&rules, features.schema().clone()).map_err(|errors| {
         anyhow::anyhow!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     })?;
     let size = std::fs::metadata(&args.input)
         .with_context(|| format!("cannot open {}", args.input.display()))?
         .len();
     let inputs = Inputs::open(&args.input, Mapping::parse(&mapping_source)?)?;
-    let fingerprint = identity128(&[&mapping_source, &rules, &size.to_string(), &schema.id().to_string()]);
+    let fingerprint = identity128(&[&mapping_source, &rules, &size.to_string(), &features.version]);
 
     let temporary = if args.data.is_none() { Some(tempfile::tempdir()?) } else { None };
     let directory = match (&args.data, &temporary) {
@@ -93,11 +95,11 @@ pub fn run(args: &Args) -> Result<()> {
         (None, None) => anyhow::bail!("no data directory"),
     };
     let begun = Instant::now();
-    let mut replay = Replay::open(&directory, &schema, fingerprint)?;
+    let mut replay = Replay::open(&directory, &features, fingerprint)?;
     replay.play(inputs, &rules, size)?;
     let report = replay.report(begun.elapsed())?;
     if let Some(path) = &args.lockouts {
-        report.write_csv(path)?;
+        lockouts::write_csv(&report.lockouts, path)?;
     }
     report.print(args.json);
     replay.log.close()?;
@@ -121,7 +123,7 @@ struct Replay {
 }
 
 impl Replay {
-    fn open(directory: &Path, schema: &Arc<FeatureSchema>, fingerprint: u128) -> Result<Self> {
+    fn open(directory: &Path, features: &FeatureSet, fingerprint: u128) -> Result<Self> {
         let mut pump = Pump::default();
         let options =
             EmbeddedOptions { directory: directory.to_owned(), fsync: Fsync::Group, writer: Writer::Caller };
@@ -139,7 +141,7 @@ impl Replay {
         )?);
         // Time goes on where it stood; nothing may be stamped before what is there.
         pump.advance(Timestamp::from_ms(last_record_ms(&log)?), &log)?;
-        add_stages(&mut pump, &log, &app, schema)?;
+        add_stages(&mut pump, &log, &app, features)?;
 
         let mut checkpoint = log.join(NAME, Topic::DeadLetters.name(), Mode::Owned)?;
         let epoch = match checkpoint.try_next(ReadLimit::default())? {
@@ -298,8 +300,8 @@ impl Replay {
     }
 }
 
-fn add_stages(pump: &mut Pump, log: &SharedLog, app: &Arc<App>, schema: &Arc<FeatureSchema>) -> Result<()> {
-    let (judge, scorer, evaluator) = (schema.clone(), schema.clone(), schema.clone());
+fn add_stages(pump: &mut Pump, log: &SharedLog, app: &Arc<App>, features: &FeatureSet) -> Result<()> {
+    let (judge, evaluator, features) = (vocabulary(), vocabulary(), features.clone());
     pump.add(
         Worker::join(stockade_lockout::control_spec(1), log.clone(), move |_| Control::new(judge.clone()))?,
         |_| {},
@@ -309,7 +311,8 @@ fn add_stages(pump: &mut Pump, log: &SharedLog, app: &Arc<App>, schema: &Arc<Fea
     let inventory =
         Worker::join(stockade_inventory::inventory_spec(1), log.clone(), |_| Inventory::default())?;
     pump.add(inventory, move |effects| sink.take(effects));
-    pump.add(Worker::join(scoring_spec(1), log.clone(), move |_| Scoring::new(&scorer))?, |_| {});
+    pump.add(Worker::join(scoring_spec(1), log.clone(), move |_| Scoring::new(&features))?, |_| {});
+    pump.add(Worker::join(peers_spec(1), log.clone(), |_| Peers::default())?, |_| {});
     let evaluation = stockade_lockout::evaluation_spec(1);
     pump.add(Worker::join(evaluation, log.clone(), move |_| Evaluation::new(evaluator.clone()))?, |_| {});
     pump.add(Worker::join(stockade_lockout::arbiter_spec(1), log.clone(), |_| Arbiter::default())?, |_| {});

@@ -1,14 +1,15 @@
 //! What a replay found.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::json;
 use stockade_inventory::app::App;
 use stockade_log::SharedLog;
-use stockade_model::{Action, Decision, OrderEvent, OrderEventKind, SupplierId, Timestamp, Topic};
+use stockade_model::{OrderEvent, OrderEventKind, SupplierId, Timestamp, Topic};
 
 use super::inputs::Inputs;
+use crate::lockouts::{self, Lockout};
 
 /// Counted while playing, inputs that a resumed run skips included.
 #[derive(Default)]
@@ -40,19 +41,9 @@ impl Tallies {
     }
 }
 
-/// One lock-out.
-struct Lockout {
-    supplier: SupplierId,
-    locked_at: Timestamp,
-    released_at: Option<Timestamp>,
-    level: &'static str,
-    reason: String,
-    rule: String,
-}
-
 /// The report.
 pub(super) struct Report {
-    lockouts: Vec<Lockout>,
+    pub(super) lockouts: Vec<Lockout>,
     summary: serde_json::Value,
 }
 
@@ -71,7 +62,7 @@ impl Report {
             decisions.push(decision);
             Ok(())
         })?;
-        let lockouts = lockouts(&decisions);
+        let lockouts = lockouts::of(&decisions);
         let suppliers: std::collections::BTreeSet<&SupplierId> =
             lockouts.iter().map(|lockout| &lockout.supplier).collect();
         let dead_letters = log.bounds(Topic::DeadLetters.name(), 0)?.end;
@@ -94,25 +85,6 @@ impl Report {
             "inputs_per_second": ((made - resumed) as f64 / elapsed.as_secs_f64()).round(),
         });
         Ok(Self { lockouts, summary })
-    }
-
-    /// Writes `supplier,locked_at,released_at,level,reason`.
-    pub(super) fn write_csv(&self, path: &Path) -> Result<()> {
-        let mut writer =
-            csv::Writer::from_path(path).with_context(|| format!("cannot write {}", path.display()))?;
-        writer.write_record(["supplier", "locked_at", "released_at", "level", "reason"])?;
-        for lockout in &self.lockouts {
-            let released = lockout.released_at.map(|at| at.to_string()).unwrap_or_default();
-            let row = [
-                lockout.supplier.as_str(),
-                &lockout.locked_at.to_string(),
-                &released,
-                lockout.level,
-                &lockout.reason,
-            ];
-            writer.write_record(row)?;
-        }
-        Ok(writer.flush()?)
     }
 
     /// Prints the lock-outs and the summary; with `json`, one object on the last line.
@@ -138,39 +110,4 @@ impl Report {
                 .for_each(|(name, value)| println!("{name:<30} {value}"));
         }
     }
-}
-
-/// Restrictions that withheld offers, from begin to end.
-fn lockouts(decisions: &[Decision]) -> Vec<Lockout> {
-    let mut found: Vec<Lockout> = Vec::new();
-    let mut open: BTreeMap<String, usize> = BTreeMap::new();
-    for decision in decisions {
-        // Whatever was open for this supplier and is no longer in force has ended.
-        let in_force: Vec<&str> = decision.in_force.iter().map(|r| r.id.as_str()).collect();
-        let ended: Vec<String> = open
-            .iter()
-            .filter(|(id, index)| {
-                found[**index].supplier == decision.supplier && !in_force.contains(&id.as_str())
-            })
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in ended {
-            if let Some(index) = open.remove(&id) {
-                found[index].released_at = Some(decision.at);
-            }
-        }
-        let Some(restriction) = &decision.restriction else { continue };
-        if matches!(decision.action, Action::Imposed | Action::Raised) && restriction.level.withholds() {
-            open.insert(restriction.id.clone(), found.len());
-            found.push(Lockout {
-                supplier: decision.supplier.clone(),
-                locked_at: decision.at,
-                released_at: None,
-                level: restriction.level.as_str(),
-                reason: restriction.reasons.join("+"),
-                rule: restriction.rule.as_ref().map(|rule| rule.id.to_string()).unwrap_or_default(),
-            });
-        }
-    }
-    found
 }

@@ -9,7 +9,7 @@ use stockade_model::{
 };
 
 use super::*;
-use crate::{Intake, schema};
+use crate::{Intake, ScoringEffect};
 
 /// A scoring fold, fed by hand.
 struct Bench {
@@ -35,7 +35,8 @@ fn acme() -> SupplierId {
 
 impl Bench {
     fn new() -> Self {
-        let host = Host::new("scoring", Topic::SupplierEvents, 0, 1, 1, Scoring::new(&schema()));
+        let host =
+            Host::new("scoring", Topic::SupplierEvents, 0, 1, 1, Scoring::new(&FeatureSet::default_set()));
         let mut bench = Self { host, offset: 0, now_ms: 100 * DAY_MS };
         let profile = SupplierProfile {
             supplier: acme(),
@@ -54,18 +55,19 @@ impl Bench {
         let mut effects = Vec::new();
         self.host.apply(&record(self.offset, self.now_ms, payload), &mut effects);
         self.offset += 1;
-        effects.pop().map(|Scored(score)| score)
+        match effects.pop() {
+            Some(ScoringEffect::Scored(score)) => Some(score),
+            _ => None,
+        }
     }
-    fn event(&mut self, event: OrderEvent, history: Option<BuyerHistory>) -> BTreeMap<&'static str, f32> {
-        let score = self.apply(&Payload::Outcome(Outcome { event, history })).expect("outcomes are scored");
-        crate::FEATURES.iter().map(|f| f.name).zip(score.slots).collect()
+    fn event(&mut self, event: OrderEvent, history: Option<BuyerHistory>) -> BTreeMap<String, f32> {
+        let score = self
+            .apply(&Payload::Outcome(Outcome { event, history, order: None }))
+            .expect("outcomes are scored");
+        let features = FeatureSet::default_set();
+        features.schema().features().iter().map(|f| f.name.clone()).zip(score.slots).collect()
     }
-    fn order(
-        &mut self,
-        kind: OrderEventKind,
-        number: usize,
-        cause: OutcomeCause,
-    ) -> BTreeMap<&'static str, f32> {
+    fn order(&mut self, kind: OrderEventKind, number: usize, cause: OutcomeCause) -> BTreeMap<String, f32> {
         let known = BuyerHistory { orders: 3, ..BuyerHistory::default() };
         self.event(event(kind, number, self.now_ms, cause), Some(known))
     }
@@ -109,10 +111,14 @@ fn event(kind: OrderEventKind, number: usize, time_ms: i64, cause: OutcomeCause)
         rating: None,
         late: false,
         new_device: false,
+        category: None,
+        tracking: None,
+        region: None,
     }
 }
 
-const MARKET: MarketSeen = MarketSeen { median_minor: 1_000, offers: 5, median_units: 20 };
+const MARKET: MarketSeen =
+    MarketSeen { median_minor: 1_000, offers: 5, median_units: 20, spread_minor: None };
 
 #[test]
 fn cancellations_count_only_when_they_are_the_suppliers_own_doing() {
@@ -158,7 +164,8 @@ fn a_claim_counts_when_the_buyers_own_history_makes_it_credible() {
 #[test]
 fn prices_and_claims_are_judged_against_the_market_the_api_saw_and_unknown_without_one() {
     let mut bench = Bench::new();
-    let slot = |score: &ScoreRecord, name| score.slots[schema().slot(name).unwrap()];
+    let slot =
+        |score: &ScoreRecord, name| score.slots[FeatureSet::default_set().schema().slot(name).unwrap()];
     let low = bench.put("a", 300, 2_000, MARKET);
     assert_eq!((slot(&low, "listing.price_ratio"), slot(&low, "prices.low_24h")), (0.3, 1.0));
     assert_eq!((slot(&low, "listing.units_ratio"), slot(&low, "stock.implausible_24h")), (100.0, 1.0));
@@ -178,14 +185,16 @@ fn no_orders_are_an_unknown_rate_not_a_rate_of_zero() {
     let mut bench = Bench::new();
     let score = bench.put("a", 900, 10, MARKET);
     for name in ["cancellations.rate_7d_low", "claims.rate_30d_low", "account.payout_changed_hours"] {
-        assert!(score.slots[schema().slot(name).unwrap()].is_nan(), "{name}");
+        assert!(score.slots[FeatureSet::default_set().schema().slot(name).unwrap()].is_nan(), "{name}");
     }
 }
 
 #[test]
 fn waking_up_after_a_long_silence_is_seen_for_two_days() {
     let mut bench = Bench::new();
-    let dormant = |score: ScoreRecord| score.slots[schema().slot("account.dormant_days").unwrap()];
+    let dormant = |score: ScoreRecord| {
+        score.slots[FeatureSet::default_set().schema().slot("account.dormant_days").unwrap()]
+    };
     let first = bench.put("a", 900, 10, MARKET);
     assert_eq!(dormant(first), 100.0, "silent since it was registered");
     bench.now_ms += 3 * DAY_MS;
@@ -235,11 +244,11 @@ proptest! {
             let mut outcome = event(OrderEventKind::ALL[kind], number, bench.now_ms, cause);
             outcome.rating = Some(1 + (number % 5) as u8);
             let history = Some(BuyerHistory { orders: 2, ..BuyerHistory::default() });
-            let score = bench.apply(&Payload::Outcome(Outcome { event: outcome, history })).unwrap();
-            let points: u16 = contributions(&score.slots).iter().map(|c| c.points).sum();
+            let score = bench.apply(&Payload::Outcome(Outcome { event: outcome, history, order: None })).unwrap();
+            let points: u16 = contributions(FeatureSet::default_set().schema(), &score.slots).iter().map(|c| c.points).sum();
             prop_assert_eq!(points, score.score);
-            prop_assert_eq!(score.slots[schema().slot("score.total").unwrap()], f32::from(score.score));
-            prop_assert_eq!(score.slots.len(), crate::FEATURES.len());
+            prop_assert_eq!(score.slots[FeatureSet::default_set().schema().slot("score.total").unwrap()], f32::from(score.score));
+            prop_assert_eq!(score.slots.len(), FeatureSet::default_set().schema().features().len());
         }
     }
 }

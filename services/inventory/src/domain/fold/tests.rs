@@ -121,8 +121,11 @@ impl Shop {
             rating: None,
             late: false,
             new_device: false,
+            category: None,
+            tracking: None,
+            region: None,
         };
-        self.apply(&Payload::Outcome(Outcome { event, history: None }));
+        self.apply(&Payload::Outcome(Outcome { event, history: None, order: None }));
     }
     fn level(&mut self, level: Option<Level>) {
         let version = Position::parse(&format!("arbiter/0/1/{}/1", self.offset)).unwrap();
