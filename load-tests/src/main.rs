@@ -11,6 +11,7 @@ mod quarantine;
 mod recovery;
 mod report;
 mod selftest;
+mod windows;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
@@ -32,6 +33,8 @@ enum Scenario {
     SelfTest,
     /// Appended records a second in batches with durability on, and the cost of one durable append.
     Log,
+    /// Exact sliding windows in process.
+    Windows,
     /// Listings a second through batch HTTP on Kafka, against a bare handler.
     Ingest,
     /// From the offending event to the first query without the offer, against an echo through the same broker.
@@ -98,6 +101,7 @@ fn main() -> Result<()> {
     let (name, (figures, curves)) = match cli.scenario {
         Scenario::SelfTest => ("self-test", selftest::run()?),
         Scenario::Log => ("log", (log::run()?, Vec::new())),
+        Scenario::Windows => ("windows", (windows::run()?, Vec::new())),
         Scenario::Ingest => ("ingest", ingest::run()?),
         Scenario::Quarantine => ("quarantine", quarantine::run()?),
         Scenario::Recovery { listings } => ("recovery", recovery::run(listings)?),

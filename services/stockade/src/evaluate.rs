@@ -154,6 +154,7 @@ struct Run {
     pump: Pump,
     made: u64,
     first: Timestamp,
+    /// Time of the last row: what labels that come later lead to is not measured.
     last: Timestamp,
     orders: Orders,
     scored: Arc<Mutex<FxHashMap<SupplierId, u16>>>,
@@ -225,6 +226,7 @@ impl Run {
             }
         }
         anyhow::ensure!(self.made > 0, "the history has no rows");
+        self.last = inputs.last_row_time();
         bar.finish_and_clear();
         Ok(())
     }
@@ -232,7 +234,6 @@ impl Run {
     /// One input: time moves to it, it is appended, and everything that follows from it is drained.
     fn feed(&mut self, at: Timestamp, input: Input) -> Result<()> {
         self.made += 1;
-        self.last = at;
         self.pump.advance(at, &self.log)?;
         let number = self.made;
         let mut envelope = Envelope::new("", format!("{NAME}-{number}"), NAME);

@@ -133,6 +133,10 @@ impl Inputs {
     pub(crate) fn rows(&self) -> u64 {
         self.row_number
     }
+    /// Time of the last row read.
+    pub(crate) fn last_row_time(&self) -> Timestamp {
+        self.row_time
+    }
     /// Suppliers seen so far.
     pub(crate) fn suppliers(&self) -> usize {
         self.suppliers.len()
