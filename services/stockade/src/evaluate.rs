@@ -28,8 +28,8 @@ use stockade_rules::RuleSet;
 use stockade_runtime::telemetry;
 use stockade_simulator::Pump;
 use stockade_supplier_scoring::{
-    DEFAULT_FEATURES, FeatureSet, Intake, Peers, Scoring, ScoringEffect, intake_spec, peers_spec,
-    scoring_spec, vocabulary,
+    DEFAULT_FEATURES, FeatureSet, Intake, Links, Peers, Scoring, ScoringEffect, intake_spec, links_spec,
+    peers_spec, scoring_spec, vocabulary,
 };
 
 use crate::{
@@ -184,6 +184,7 @@ impl Run {
             },
         );
         pump.add(Worker::join(peers_spec(1), log.clone(), |_| Peers::default())?, |_| {});
+        pump.add(Worker::join(links_spec(1), log.clone(), |_| Links::default())?, |_| {});
         let evaluation = stockade_lockout::evaluation_spec(1);
         pump.add(Worker::join(evaluation, log.clone(), |_| Evaluation::new(vocabulary()))?, |_| {});
         let arbiter = stockade_lockout::arbiter_spec(1);

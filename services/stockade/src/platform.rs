@@ -21,8 +21,8 @@ use stockade_quarantine::QuarantineStore;
 use stockade_rules::{RuleSet, Vocabulary};
 use stockade_runtime::{KeyRing, Limits, LimitsConfig, Problem, Shutdown, http, shutdown::BUDGET};
 use stockade_supplier_scoring::{
-    DEFAULT_FEATURES, FeatureSet, Intake, IntakeEffect, Peers, Scoring, ScoringEffect, contributions,
-    intake_spec, peers_spec, scoring_spec, vocabulary,
+    DEFAULT_FEATURES, Edge, FeatureSet, Intake, IntakeEffect, Links, Peers, Scoring, ScoringEffect,
+    contributions, intake_spec, links_spec, peers_spec, scoring_spec, vocabulary,
 };
 use tokio::{sync::oneshot, task::JoinSet};
 
@@ -88,7 +88,15 @@ pub struct Platform {
     log: SharedLog,
 }
 
-type Scores = Arc<RwLock<FxHashMap<SupplierId, ScoreRecord>>>;
+/// What the analysts' view of a supplier is made of.
+#[derive(Default)]
+struct RiskData {
+    scores: FxHashMap<SupplierId, ScoreRecord>,
+    /// Known where the scoring service runs in this process.
+    links: FxHashMap<SupplierId, Vec<Edge>>,
+}
+
+type Scores = Arc<RwLock<RiskData>>;
 
 /// What a topic should be, when the supplier-keyed ones have `lanes` partitions.
 pub fn topic_spec(topic: Topic, lanes: u32) -> TopicSpec {
@@ -162,7 +170,7 @@ impl Platform {
         let scores = Scores::default();
 
         if roles.scoring {
-            start_scoring(&mut runner, lanes, (!parts.shared_log).then(|| scores.clone()))?;
+            start_scoring(&mut runner, lanes, scores.clone(), !parts.shared_log)?;
         }
         let mut gate = Gate::new(board.clone());
         let mut lockout = None;
@@ -299,8 +307,8 @@ fn lockout_api(
     let features = InForceStatus::default();
     let (words, declared) = (vocabulary.clone(), features.clone());
     let risk = move |supplier: &SupplierId| {
-        let scores = scores.read();
-        let record = scores.get(supplier)?;
+        let data = scores.read();
+        let record = data.scores.get(supplier)?;
         let in_force = (words.read)(&declared.current().1).unwrap_or_else(|_| words.initial.clone());
         // Right after a change of features the last vector may still follow the former ones.
         let schema = if record.schema == in_force.id() { &in_force } else { &words.initial };
@@ -319,6 +327,7 @@ fn lockout_api(
             .collect();
         Some(json!({
             "supplier": supplier, "score": record.score, "contributions": contributions, "features": features,
+            "links": data.links.get(supplier),
         }))
     };
     LockoutApi {
@@ -336,7 +345,8 @@ fn lockout_api(
     }
 }
 
-fn start_scoring(runner: &mut Runner<'_>, lanes: u32, scores: Option<Scores>) -> Result<()> {
+/// `keep` says whether scores are kept here, or followed from the log by whoever needs them.
+fn start_scoring(runner: &mut Runner<'_>, lanes: u32, scores: Scores, keep: bool) -> Result<()> {
     runner.fold(
         intake_spec(lanes),
         |_| Intake::default(),
@@ -345,6 +355,7 @@ fn start_scoring(runner: &mut Runner<'_>, lanes: u32, scores: Option<Scores>) ->
         },
     )?;
     runner.fold(peers_spec(lanes), |_| Peers::default(), |_, _| {})?;
+    runner.fold(links_spec(lanes), |_| Links::default(), |_, _| {})?;
     let features = FeatureSet::default_set();
     runner.fold(
         scoring_spec(lanes),
@@ -358,13 +369,16 @@ fn start_scoring(runner: &mut Runner<'_>, lanes: u32, scores: Option<Scores>) ->
                         histogram.record(f64::from(record.score));
                         made.push((record.supplier.clone(), record));
                     }
+                    ScoringEffect::Linked(supplier, edges) => {
+                        scores.write().links.insert(supplier, edges);
+                    }
                     ScoringEffect::FeaturesInForce(features) => {
                         tracing::info!(version = features.version, "features in force in a partition");
                     }
                 }
             }
-            if let Some(scores) = &scores {
-                scores.write().extend(made);
+            if keep {
+                scores.write().scores.extend(made);
             }
         },
     )
@@ -447,7 +461,7 @@ async fn follow_scores(log: SharedLog, lanes: u32, scores: Scores, shutdown: Shu
                     let kind = kind.and_then(|(_, kind)| std::str::from_utf8(kind).ok()).unwrap_or("");
                     // What does not decode is dead-lettered by the fold that reads it.
                     if let Ok(Payload::Score(score)) = Payload::decode(kind, &record.value) {
-                        scores.insert(score.supplier.clone(), score);
+                        scores.scores.insert(score.supplier.clone(), score);
                     }
                 }
             }
@@ -523,7 +537,7 @@ fn refresh_lag(board: &Board, log: &SharedLog) {
     for (fold, lane, progress) in board.all() {
         let input = match fold {
             "intake" => Topic::EventsInbox,
-            "peers" => Topic::ScoringRekeyed,
+            "peers" | "links" => Topic::ScoringRekeyed,
             "control" => Topic::Control,
             "evaluation" => Topic::SupplierScores,
             "arbiter" => Topic::LockoutProposals,

@@ -90,6 +90,7 @@ enum Property {
     LowRating,
     Market,
     Explained,
+    PatternKnown,
     Duplicate,
     ReusedTracking,
 }
@@ -104,6 +105,7 @@ impl Property {
             Self::LowRating => flag::LOW_RATING,
             Self::Market => flag::MARKET,
             Self::Explained => flag::EXPLAINED,
+            Self::PatternKnown => flag::PATTERN,
             Self::Duplicate => flag::DUPLICATE,
             Self::ReusedTracking => flag::REUSED_TRACKING,
         }

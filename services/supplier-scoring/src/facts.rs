@@ -7,7 +7,10 @@ use stockade_model::{
 };
 use stockade_windows::Windows;
 
-use crate::scoring::{Subject, Supplier};
+use crate::{
+    links::Linked,
+    scoring::{Subject, Supplier},
+};
 
 /// State a feature is taken from.
 pub(crate) struct View<'a> {
@@ -15,6 +18,7 @@ pub(crate) struct View<'a> {
     pub(crate) windows: &'a Windows,
     pub(crate) subject: &'a Subject,
     pub(crate) now: Timestamp,
+    pub(crate) linked: Option<&'a Linked>,
 }
 
 /// A fact that a feature may be declared as.
@@ -43,6 +47,10 @@ pub(crate) enum Fact {
     HistoryLostDays,
     /// Events that came too late to be placed.
     HistoryLateEvents,
+    /// Worth of the links to withheld suppliers; 1 is one shared payout account, seen today, nobody else's.
+    LinksStrength,
+    /// Links known, to anybody.
+    LinksKnown,
 }
 
 fn hours_since(then: Option<Timestamp>, now: Timestamp) -> Option<f64> {
@@ -65,6 +73,8 @@ impl Fact {
             Self::HistoryLostDays => {
                 view.windows.lost_until_ms().map(|lost| (now.ms() - lost).max(0) as f64 / DAY_MS as f64)
             }
+            Self::LinksStrength => Some(view.linked.map_or(0.0, |linked| linked.strength(now))),
+            Self::LinksKnown => Some(view.linked.map_or(0.0, |linked| linked.edges().len() as f64)),
             Self::HistoryLateEvents => Some(view.windows.late() as f64),
         }
     }

@@ -65,6 +65,8 @@ pub(crate) mod flag {
     pub(crate) const BUYERS: u16 = 1 << 10;
     /// The carrier's doing.
     pub(crate) const CARRIERS: u16 = 1 << 11;
+    /// The buyer's own history is long enough to judge by.
+    pub(crate) const PATTERN: u16 = 1 << 13;
     /// The platform's doing.
     pub(crate) const PLATFORMS: u16 = 1 << 12;
 }

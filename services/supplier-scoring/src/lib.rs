@@ -5,12 +5,14 @@ mod declare;
 mod facts;
 mod history;
 mod intake;
+mod links;
 mod peers;
 mod scorecard;
 mod scoring;
 
 pub use declare::{DEFAULT_FEATURES, FeatureError, FeatureSet, vocabulary};
 pub use intake::{Intake, IntakeEffect};
+pub use links::{Edge, Links};
 pub use peers::Peers;
 pub use scorecard::{Contribution, contributions};
 pub use scoring::{Scoring, ScoringEffect};
@@ -54,3 +56,18 @@ pub const fn peers_spec(lanes: u32) -> Spec {
         flush_records: 20_000,
     }
 }
+
+/// The links fold: `scoring.rekeyed` by attribute, facts into `supplier.events`.
+pub const fn links_spec(lanes: u32) -> Spec {
+    Spec {
+        name: "links",
+        input: Topic::ScoringRekeyed,
+        mode: Mode::Owned,
+        ack: Ack::Ordered,
+        lanes,
+        flush_records: 20_000,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -18,10 +18,10 @@ const fn ramp(feature: &'static str, none: f32, all: f32, points: u16) -> Ramp {
     Ramp { feature, none, all, points }
 }
 
-const CARD: [Ramp; 10] = [
-    ramp("frauds.rate_30d_low", 0.01, 0.2, 200),
-    ramp("cancellations.rate_7d_low", 0.03, 0.3, 200),
-    ramp("claims.rate_30d_low", 0.03, 0.25, 150),
+const CARD: [Ramp; 11] = [
+    ramp("frauds.rate_30d_low", 0.01, 0.2, 180),
+    ramp("cancellations.rate_7d_low", 0.03, 0.3, 180),
+    ramp("claims.rate_30d_low", 0.03, 0.25, 130),
     ramp("prices.low_rate_24h_low", 0.05, 0.5, 120),
     ramp("stock.implausible_24h", 0.0, 8.0, 100),
     ramp("account.payout_changed_hours", 72.0, 0.0, 60),
@@ -29,6 +29,7 @@ const CARD: [Ramp; 10] = [
     ramp("supplier.age_days", 30.0, 0.0, 50),
     ramp("account.new_device_hours", 72.0, 0.0, 40),
     ramp("account.dormant_days", 14.0, 90.0, 30),
+    ramp("links.strength", 0.0, 1.5, 60),
 ];
 
 /// What one feature adds to a score.

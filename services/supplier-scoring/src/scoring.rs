@@ -16,6 +16,7 @@ use crate::{
     facts::View,
     history::{Histories, Kind, flag},
     intake::UNUSUAL_Z,
+    links::{Edge, LinkView},
     peers::{EXPECTED_SCALE, PeerView},
     scorecard::contributions,
 };
@@ -42,6 +43,8 @@ const CLAIMS_CREDIBLE_MAX: u32 = 2;
 pub enum ScoringEffect {
     /// A vector it has made, for this process's own figures.
     Scored(ScoreRecord),
+    /// The links of a supplier are other ones than before.
+    Linked(SupplierId, Vec<Edge>),
     /// A declaration of features came into force in a partition.
     FeaturesInForce(FeatureSet),
 }
@@ -106,6 +109,7 @@ pub struct Scoring {
     tracking: Table<u128, (u64, Timestamp)>,
     histories: Histories,
     peers: PeerView,
+    links: LinkView,
     /// Derived: tracking numbers by age.
     tracking_by_age: BTreeSet<(Timestamp, u128)>,
     features: FeatureSet,
@@ -122,6 +126,7 @@ impl Scoring {
             tracking: Table::new(6),
             histories: Histories::new(3, features.plan.clone(), features.plan_id),
             peers: PeerView::new(7, 8),
+            links: LinkView::new(9),
             tracking_by_age: BTreeSet::new(),
             features: features.clone(),
         }
@@ -248,6 +253,7 @@ impl Scoring {
             }
         };
         let region = supplier.region;
+        self.links.see(id, &event.attributes, now, out);
         let mut flags = match event.cause {
             OutcomeCause::Supplier => flag::OWN,
             OutcomeCause::Buyer => flag::BUYERS,
@@ -261,6 +267,7 @@ impl Scoring {
             (outcome.history.is_some_and(credible), flag::CREDIBLE),
             (event.rating.is_some_and(|rating| rating <= 2), flag::LOW_RATING),
             (explained, flag::EXPLAINED),
+            (outcome.order.as_ref().is_some_and(|order| order.amount_z.is_some()), flag::PATTERN),
             (self.reuses_tracking(outcome, now), flag::REUSED_TRACKING),
         ] {
             flags |= if set { flag } else { 0 };
@@ -334,7 +341,13 @@ impl Scoring {
     fn score(&self, id: &SupplierId, subject: Subject, now: Timestamp) -> Option<ScoreRecord> {
         let supplier = self.suppliers.get(id)?;
         let windows = self.histories.get(id)?;
-        let mut slots = self.features.slots(&View { supplier, windows, subject: &subject, now });
+        let mut slots = self.features.slots(&View {
+            supplier,
+            windows,
+            subject: &subject,
+            now,
+            linked: self.links.get(id),
+        });
         let schema = self.features.schema();
         let score: u16 = contributions(schema, &slots).iter().map(|contribution| contribution.points).sum();
         if let Some(last) = slots.last_mut() {
@@ -415,6 +428,18 @@ impl Fold for Scoring {
                 self.peers.learn(fact);
                 None
             }
+            Payload::Link(fact) => {
+                self.links.learn(fact, now);
+                let edges =
+                    self.links.get(&fact.supplier).map_or(Vec::new(), |linked| linked.edges().to_vec());
+                out.effect(ScoringEffect::Linked(fact.supplier.clone(), edges));
+                self.histories.touch(&fact.supplier, now.ms());
+                Some((&fact.supplier, Subject::default()))
+            }
+            Payload::Decision(decision) => {
+                self.links.decided(decision, now, out);
+                None
+            }
             _ => None,
         };
         let Some((supplier, subject)) = scored else { return };
@@ -439,6 +464,7 @@ impl Fold for Scoring {
             &mut self.histories,
             known,
             gathered,
+            self.links.table(),
         ]
     }
 
@@ -456,6 +482,9 @@ impl Fold for Scoring {
         for (id, supplier) in self.suppliers.iter() {
             let now = supplier.last_submission.unwrap_or_default();
             effects.extend(self.score(id, Subject::default(), now).map(ScoringEffect::Scored));
+            if let Some(linked) = self.links.get(id).filter(|linked| !linked.edges().is_empty()) {
+                effects.push(ScoringEffect::Linked(id.clone(), linked.edges().to_vec()));
+            }
         }
     }
 }

@@ -96,6 +96,7 @@ fn event(supplier: &str, time: i64) -> OrderEvent {
         category: None,
         tracking: None,
         region: None,
+        attributes: Vec::new(),
     }
 }
 

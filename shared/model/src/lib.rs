@@ -25,7 +25,7 @@ pub mod topic;
 pub use control::{Change, ControlRecord, SupplierProfile};
 pub use decision::{Action, Decision, Level, Proposal, Restriction, RuleProposal, RuleRef, Scope};
 pub use envelope::{Cause, Envelope};
-pub use fact::{CohortCounts, PeerFact};
+pub use fact::{Attribute, AttributeKind, CohortCounts, LinkFact, LinkSeen, PeerFact};
 pub use gs1::{Gln, Gtin};
 pub use ids::{BuyerId, EventId, ListingId, LocationId, OrderId, RuleId, Sku, SupplierId};
 pub use invalid::Invalid;

@@ -1,6 +1,6 @@
 //! Order outcomes and account events: what happened to suppliers' promises.
 
-use crate::{BuyerId, EventId, ListingId, Money, OrderId, Region, Sku, SupplierId, Timestamp};
+use crate::{Attribute, BuyerId, EventId, ListingId, Money, OrderId, Region, Sku, SupplierId, Timestamp};
 
 /// What happened.
 #[derive(
@@ -163,6 +163,9 @@ pub struct OrderEvent {
     /// Where it was ordered to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Region>,
+    /// What the account event shows of the supplier, as salted hashes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<Attribute>,
 }
 
 impl OrderEvent {

@@ -1,7 +1,8 @@
 //! What a record's value holds, by CloudEvents type.
 
 use crate::{
-    CohortCounts, Command, ControlRecord, Decision, PeerFact, Proposal, ScoreRecord, Timestamp,
+    CohortCounts, Command, ControlRecord, Decision, LinkFact, LinkSeen, PeerFact, Proposal, ScoreRecord,
+    Timestamp,
     outcome::{OrderEvent, Outcome},
 };
 
@@ -118,6 +119,10 @@ payloads! {
     Cohort(CohortCounts) = "stockade.scoring.cohort",
     /// How peers have fared, a fact in `supplier.events`.
     Peers(PeerFact) = "stockade.scoring.peers",
+    /// A supplier was seen with an attribute, in `scoring.rekeyed`.
+    LinkSeen(LinkSeen) = "stockade.scoring.link_seen",
+    /// Another supplier shares an attribute, a fact in `supplier.events`.
+    Link(LinkFact) = "stockade.scoring.link",
     /// Time has passed.
     Tick(Tick) = "stockade.tick",
     /// Poison.

@@ -60,6 +60,7 @@ fn order_event() -> OrderEvent {
         category: None,
         tracking: None,
         region: None,
+        attributes: Vec::new(),
     }
 }
 

@@ -89,6 +89,11 @@ impl Condition {
         truth(&self.expr, &context)
     }
 
+    /// The features it reads.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = &str> {
+        self.reads.iter().map(|(name, _)| name.as_str())
+    }
+
     /// The values it read, unknown ones left out.
     pub fn values(&self, slots: &[f32]) -> BTreeMap<String, f64> {
         let known = self.reads.iter().filter_map(|(name, slot)| Some((name.as_str(), *slots.get(*slot)?)));

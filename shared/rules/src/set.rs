@@ -10,6 +10,9 @@ use crate::{
     spec::{self, parse_duration_ms},
 };
 
+/// Features of this group say with whom a supplier is associated.
+const ASSOCIATION: &str = "links.";
+
 /// A compiled rule.
 #[derive(Clone, Debug)]
 pub struct Rule {
@@ -89,11 +92,27 @@ impl RuleSet {
     pub fn evaluate<'a>(&'a self, slots: &[f32]) -> Vec<Hit<'a>> {
         let on = self.rules.iter().filter(|rule| rule.spec.mode != Mode::Off);
         on.filter(|rule| rule.condition.truth(&self.schema, &self.env, slots) == Truth::True)
+            .filter(|rule| !self.by_association_alone(rule, slots))
             .map(|rule| {
                 let evidence = slots.get(rule.evidence_slot).copied().filter(|value| !value.is_nan());
                 Hit { rule, evidence: evidence.map_or(0.0, f64::from) }
             })
             .collect()
+    }
+
+    /// Whether a rule that withholds offers would do so by links to others alone: whether it still holds when nothing is
+    /// known but these. Association never locks anybody.
+    fn by_association_alone(&self, rule: &Rule, slots: &[f32]) -> bool {
+        if !rule.spec.level.withholds() || !rule.condition.reads().any(|name| name.starts_with(ASSOCIATION)) {
+            return false;
+        }
+        let mut links = vec![f32::NAN; slots.len()];
+        for (slot, feature) in self.schema.features().iter().enumerate().take(slots.len()) {
+            if feature.name.starts_with(ASSOCIATION) {
+                links[slot] = slots[slot];
+            }
+        }
+        rule.condition.truth(&self.schema, &self.env, &links) == Truth::True
     }
 
     /// What `rule` says about `slots`.

@@ -178,3 +178,21 @@ proptest! {
         let _ = Condition::compile(&parts.join(" "), &schema());
     }
 }
+
+#[test]
+fn association_alone_never_locks_whatever_a_rule_says() {
+    let feature = |name: &str| Feature { name: name.to_owned(), unit: String::new(), meaning: String::new() };
+    let schema = Arc::new(FeatureSchema::new(["links.strength", "frauds.count_7d"].map(feature).to_vec()));
+    let rules = |level: &str, when: &str| {
+        let source = format!(
+            "rules: [{{id: r, title: t, when: '{when}', level: {level}, for: 1h, reasons: [R], evidence: frauds.count_7d, mode: live}}]"
+        );
+        RuleSet::compile(&source, schema.clone()).unwrap()
+    };
+    let holds = |level, when, slots: &[f32]| !rules(level, when).evaluate(slots).is_empty();
+    assert!(!holds("lockout", "links.strength > 0.5", &[1.0, 9.0]));
+    assert!(holds("watch", "links.strength > 0.5", &[1.0, 9.0]), "a person may look");
+    assert!(!holds("lockout", "links.strength > 0.5 || frauds.count_7d > 20.0", &[1.0, 9.0]));
+    assert!(holds("lockout", "links.strength > 0.5 && frauds.count_7d > 2.0", &[1.0, 9.0]));
+    assert!(holds("lockout", "links.strength > 0.5 || frauds.count_7d > 2.0", &[0.1, 9.0]));
+}

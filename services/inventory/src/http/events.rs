@@ -10,8 +10,8 @@ use axum::{
 };
 use serde_json::{json, value::RawValue};
 use stockade_model::{
-    BuyerId, Currency, Envelope, EventId, Invalid, ListingId, Money, OrderEvent, OrderEventKind, OrderId,
-    OutcomeCause, Payload, Region, Sku, SupplierId, Timestamp, Topic,
+    Attribute, BuyerId, Currency, Envelope, EventId, Invalid, ListingId, Money, OrderEvent, OrderEventKind,
+    OrderId, OutcomeCause, Payload, Region, Sku, SupplierId, Timestamp, Topic,
     inventory::QUANTITY_MAX,
     time::{DAY_MS, SECOND_MS},
 };
@@ -20,6 +20,8 @@ use stockade_runtime::{Caller, FieldError, Problem, Role, body};
 use super::{fields::Fields, rows::Price, supplier::traceparent};
 use crate::app::{App, record};
 
+/// Attributes one event may show.
+const ATTRIBUTES_MAX: usize = 16;
 /// Longest category or tracking number.
 const TEXT_BYTES_MAX: usize = 64;
 /// Events in one request.
@@ -65,6 +67,8 @@ struct Data {
     category: Option<String>,
     tracking: Option<String>,
     region: Option<String>,
+    #[serde(default)]
+    attributes: Vec<Attribute>,
 }
 
 /// Reads and checks one CloudEvent as of `now`.
@@ -159,6 +163,11 @@ impl Data {
         let caused = kind != Some(OrderEventKind::Cancelled) || self.cause.is_some();
         let causes = "a cancellation says whose doing it is: supplier, buyer, carrier, platform or unknown";
         fields.require(caused, "/data/cause", "missing_field", causes);
+        let few = self.attributes.len() <= ATTRIBUTES_MAX;
+        fields.require(few, "/data/attributes", "too_many", format!("at most {ATTRIBUTES_MAX} attributes"));
+        for (index, attribute) in self.attributes.iter().enumerate().take(ATTRIBUTES_MAX) {
+            fields.check(&format!("/data/attributes/{index}/hash"), attribute.check());
+        }
         let region = fields.check_some("/data/region", self.region.as_deref().map(Region::new));
         for (field, text) in [("/data/category", &self.category), ("/data/tracking", &self.tracking)] {
             let fits = text.as_ref().is_none_or(|text| (1..=TEXT_BYTES_MAX).contains(&text.len()));
@@ -183,6 +192,7 @@ impl Data {
             category: self.category,
             tracking: self.tracking,
             region,
+            attributes: self.attributes,
         })
     }
 }

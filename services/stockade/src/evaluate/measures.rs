@@ -100,6 +100,7 @@ fn against_truth(
         let covers = |l: &&Lockout| {
             l.supplier == *supplier
                 && l.locked_at < window.1
+                && l.locked_at <= span.until
                 && l.released_at.is_none_or(|end| end > window.0)
         };
         let of_window: Vec<&Lockout> = lockouts.iter().filter(covers).collect();

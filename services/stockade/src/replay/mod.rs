@@ -35,7 +35,7 @@ use stockade_rules::RuleSet;
 use stockade_runtime::{Limits, LimitsConfig, telemetry};
 use stockade_simulator::Pump;
 use stockade_supplier_scoring::{
-    FeatureSet, Intake, Peers, Scoring, intake_spec, peers_spec, scoring_spec, vocabulary,
+    FeatureSet, Intake, Links, Peers, Scoring, intake_spec, links_spec, peers_spec, scoring_spec, vocabulary,
 };
 
 use crate::{lockouts, platform::ensure_topics};
@@ -313,6 +313,7 @@ fn add_stages(pump: &mut Pump, log: &SharedLog, app: &Arc<App>, features: &Featu
     pump.add(inventory, move |effects| sink.take(effects));
     pump.add(Worker::join(scoring_spec(1), log.clone(), move |_| Scoring::new(&features))?, |_| {});
     pump.add(Worker::join(peers_spec(1), log.clone(), |_| Peers::default())?, |_| {});
+    pump.add(Worker::join(links_spec(1), log.clone(), |_| Links::default())?, |_| {});
     let evaluation = stockade_lockout::evaluation_spec(1);
     pump.add(Worker::join(evaluation, log.clone(), move |_| Evaluation::new(evaluator.clone()))?, |_| {});
     pump.add(Worker::join(stockade_lockout::arbiter_spec(1), log.clone(), |_| Arbiter::default())?, |_| {});

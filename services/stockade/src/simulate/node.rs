@@ -24,7 +24,9 @@ use stockade_quarantine::Entry;
 use stockade_rules::Vocabulary;
 use stockade_runtime::{KeyRing, Limits, LimitsConfig, limits::Class};
 use stockade_simulator::{Actor, FaultyLog, Plant};
-use stockade_supplier_scoring::{FeatureSet, Intake, Peers, Scoring, intake_spec, peers_spec, scoring_spec};
+use stockade_supplier_scoring::{
+    FeatureSet, Intake, Links, Peers, Scoring, intake_spec, links_spec, peers_spec, scoring_spec,
+};
 
 use super::store::SimStore;
 
@@ -124,6 +126,7 @@ impl Node {
             ),
             Actor::new(scoring_spec(LANES), move |_| Scoring::new(&features), |_, _| {}),
             Actor::new(peers_spec(LANES), |_| Peers::default(), |_, _| {}),
+            Actor::new(links_spec(LANES), |_| Links::default(), |_, _| {}),
             Actor::new(
                 stockade_lockout::evaluation_spec(LANES),
                 move |_| Evaluation::new(evaluator.clone()),

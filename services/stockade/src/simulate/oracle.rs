@@ -11,7 +11,9 @@ use stockade_log::{Log as _, Memory, ReadLimit, Record, Route, partition_of};
 use stockade_model::{
     Action, Decision, Envelope, Level, ListingId, Payload, Position, RowStatus, SupplierId, Topic,
 };
-use stockade_supplier_scoring::{FeatureSet, Intake, Peers, Scoring, intake_spec, peers_spec, scoring_spec};
+use stockade_supplier_scoring::{
+    FeatureSet, Intake, Links, Peers, Scoring, intake_spec, links_spec, peers_spec, scoring_spec,
+};
 
 use super::{
     node::LANES,
@@ -66,6 +68,7 @@ pub(super) fn check(world: &mut World) -> Result<(), String> {
     clean_pass(world, stockade_inventory::inventory_spec(LANES), |_| Inventory::default())?;
     clean_pass(world, scoring_spec(LANES), |_| Scoring::new(&features))?;
     clean_pass(world, peers_spec(LANES), |_| Peers::default())?;
+    clean_pass(world, links_spec(LANES), |_| Links::default())?;
     clean_pass(world, stockade_lockout::evaluation_spec(LANES), |_| Evaluation::new(evaluator.clone()))?;
     clean_pass(world, stockade_lockout::arbiter_spec(LANES), |_| Arbiter::default())
 }

@@ -400,6 +400,56 @@ async fn rules_are_published_with_if_match_and_a_bad_set_never_replaces_a_good_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn features_are_published_like_rules_and_what_rules_need_cannot_be_taken_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = Api::open(directory.path()).await.starter_rules().await;
+    let bearer = format!("Bearer {}", api.analyst);
+    let send = async |method: Method, path: &str, tag: Option<&str>, source: &str| {
+        let mut headers = vec![("authorization", bearer.as_str())];
+        headers.extend(tag.map(|tag| ("if-match", tag)));
+        api.raw(method, path, &headers, source.as_bytes().to_vec()).await
+    };
+    let current = api.get(&api.analyst, "/v1/features").await;
+    let (tag, source) = (current.header("etag"), current.body["source"].as_str().unwrap().to_owned());
+    assert_eq!(send(Method::PUT, "/v1/features", None, &source).await.code(), (428, "if_match_required"));
+    let circle = source.clone() + "  - { name: f.x, unit: u, meaning: m, ratio: [f.x, f.x] }\n";
+    let refused = send(Method::POST, "/v1/features:check", None, &circle).await;
+    assert_eq!(refused.code(), (422, "invalid_features"));
+    assert!(
+        refused.body["errors"][0]["detail"].as_str().unwrap().contains("f.x: divides"),
+        "{}",
+        refused.body
+    );
+    let without: String = source
+        .lines()
+        .filter(|line| !line.contains("claims.buyers_7d"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let refused = send(Method::PUT, "/v1/features", Some(&tag), &without).await;
+    assert_eq!(refused.body["errors"][0]["code"], "needed_by_rules", "{}", refused.body);
+    let more = source
+        + "  - { name: orders.value_7d, unit: minor, meaning: value of orders, sum: orders, in: 7d }\n";
+    let published = send(Method::PUT, "/v1/features", Some(&tag), &more).await;
+    assert_eq!(published.status, 200, "{}", published.body);
+    assert_ne!(published.header("etag"), tag);
+    // A rule may read it at once, and a supplier's risk shows it.
+    let starter = stockade_lockout::STARTER_RULES;
+    let rules =
+        starter.replace("score.total >= 450.0", "score.total >= 450.0 || orders.value_7d > 1000000.0");
+    let rules_tag = api.get(&api.analyst, "/v1/rules").await.header("etag");
+    let published = send(Method::PUT, "/v1/rules", Some(&rules_tag), &rules).await;
+    assert_eq!(published.status, 200, "{}", published.body);
+    api.supplier("acme").await;
+    cancel_spree(&api, "acme", 2).await;
+    api.until("the new feature is in the view", async |api| {
+        let risk = api.get(&api.analyst, "/v1/suppliers/acme/risk").await;
+        risk.body["features"]["orders.value_7d"].is_number()
+    })
+    .await;
+    api.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_callers_burst_is_refused_at_the_edge_and_others_are_served() {
     let directory = tempfile::tempdir().unwrap();
     let mut limits = LimitsConfig::default();

@@ -7,6 +7,7 @@
 )]
 
 mod api;
+mod evaluate;
 mod real;
 mod replay;
 mod simulate;

@@ -114,6 +114,7 @@ fn event(kind: OrderEventKind, number: usize, time_ms: i64, cause: OutcomeCause)
         category: None,
         tracking: None,
         region: None,
+        attributes: Vec::new(),
     }
 }
 

@@ -124,6 +124,7 @@ impl Shop {
             category: None,
             tracking: None,
             region: None,
+            attributes: Vec::new(),
         };
         self.apply(&Payload::Outcome(Outcome { event, history: None, order: None }));
     }
