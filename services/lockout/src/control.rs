@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
-use stockade_model::{Change, Payload, Topic};
+use stockade_model::{Change, Models, Payload, Topic};
 use stockade_rules::{FeatureSchema, RuleSet, Vocabulary};
 
 /// What the control fold tells its process.
@@ -27,7 +27,7 @@ struct InForce {
 
 /// The fold.
 pub struct Control {
-    /// The rule set and the declaration of features in force, under the keys `rules` and `features`.
+    /// The rule set, the declaration of features and the models in force, under the keys `rules`, `features`, `models`.
     current: Table<String, InForce>,
     vocabulary: Vocabulary,
     /// Derived: the features rules are judged by.
@@ -38,6 +38,10 @@ impl Control {
     /// An empty fold that judges by `vocabulary`.
     pub fn new(vocabulary: Vocabulary) -> Self {
         Self { current: Table::new(1), schema: vocabulary.initial.clone(), vocabulary }
+    }
+
+    fn models(&self) -> Models {
+        self.current.get("models").map(|models| Models::from_text(&models.source)).unwrap_or_default()
     }
 
     /// Whether a change may come into force. A set that does not compile never replaces one that works.
@@ -53,8 +57,21 @@ impl Control {
                 self.current.insert("rules".to_owned(), in_force);
                 Ok(())
             }
+            Change::Model { .. } | Change::ModelSwitch { .. } => {
+                let next = self.models().after(change)?;
+                if let Change::Model { source, .. } = change {
+                    (self.vocabulary.check_model)(source, &self.schema)?;
+                }
+                let in_force = InForce { version: String::new(), source: next.to_text() };
+                self.current.insert("models".to_owned(), in_force);
+                Ok(())
+            }
             Change::Features { version, source } => {
                 let schema = (self.vocabulary.read)(source)?;
+                for model in self.models().sources() {
+                    (self.vocabulary.check_model)(model, &schema)
+                        .map_err(|why| format!("a model in force would not fit: {why}"))?;
+                }
                 if let Some(rules) = self.current.get("rules") {
                     compile(&rules.source, &schema).map_err(|why| {
                         format!("the rules in force need features it does not declare: {why}")
@@ -86,7 +103,7 @@ impl Fold for Control {
         }
         let dest = match &record.change {
             Change::Supplier { profile } => Dest::Key(profile.supplier.to_string()),
-            Change::Rules { .. } | Change::Features { .. } => Dest::All,
+            _ => Dest::All,
         };
         out.emit(Topic::SupplierEvents, dest, input.payload.clone());
     }

@@ -7,8 +7,8 @@ use std::{
 
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
 use stockade_model::{
-    Cause, Change, Payload, Proposal, RuleProposal, RuleRef, Scope, ScoreRecord, SupplierId, Timestamp,
-    Topic, time::SECOND_MS,
+    Cause, Change, Models, Payload, Proposal, RuleProposal, RuleRef, Scope, ScoreRecord, SupplierId,
+    Timestamp, Topic, time::SECOND_MS,
 };
 use stockade_rules::{FeatureSchema, Hit, Mode, RuleScope, RuleSet, Vocabulary};
 
@@ -30,6 +30,13 @@ pub enum EvaluationEffect {
         /// Its version.
         version: String,
         /// Its source.
+        source: String,
+    },
+    /// Models changed places in a partition.
+    ModelsInForce {
+        /// Id of the change.
+        version: String,
+        /// The models, as stored.
         source: String,
     },
     /// A rule in shadow is true.
@@ -58,7 +65,7 @@ struct Proposed {
 
 /// The fold.
 pub struct Evaluation {
-    /// The set and the declaration of features in force, under the keys `rules` and `features`.
+    /// The set, the declaration of features and the models in force, under the keys `rules`, `features`, `models`.
     rules: Table<String, RulesRow>,
     /// When each rule was last proposed for a supplier.
     proposed: Table<SupplierId, BTreeMap<String, Proposed>>,
@@ -91,6 +98,15 @@ impl Evaluation {
                 let row = RulesRow { version: version.clone(), source: source.clone() };
                 self.rules.insert("rules".to_owned(), row);
                 Some(EvaluationEffect::RulesInForce { version, source })
+            }
+            // Vectors carry the scores already; followed here so that the API knows what is in force everywhere.
+            Change::Model { id, .. } | Change::ModelSwitch { id, .. } => {
+                let held =
+                    self.rules.get("models").map(|row| Models::from_text(&row.source)).unwrap_or_default();
+                let (version, source) = (id.clone(), held.after(change).ok()?.to_text());
+                let row = RulesRow { version: version.clone(), source: source.clone() };
+                self.rules.insert("models".to_owned(), row);
+                Some(EvaluationEffect::ModelsInForce { version, source })
             }
             Change::Features { version, source } => {
                 let schema = (self.vocabulary.read)(source).ok()?;
@@ -215,6 +231,9 @@ impl Fold for Evaluation {
             self.schema = schema;
             let RulesRow { version, source } = row.clone();
             effects.push(EvaluationEffect::FeaturesInForce { version, source });
+        }
+        if let Some(RulesRow { version, source }) = self.rules.get("models").cloned() {
+            effects.push(EvaluationEffect::ModelsInForce { version, source });
         }
         let Some(row) = self.rules.get("rules") else { return };
         if let Ok(compiled) = RuleSet::compile(&row.source, self.schema.clone()) {

@@ -19,8 +19,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use stockade_log::{Ack, NewRecord, Route, SharedLog};
 use stockade_model::{
-    Change, ControlRecord, Decision, Envelope, Level, Payload, Proposal, Restriction, Scope, SupplierId,
-    Timestamp, Topic,
+    Change, ControlRecord, Decision, Envelope, Level, ModelSwitch, Models, Payload, Proposal, Restriction,
+    Scope, SupplierId, Timestamp, Topic,
 };
 use stockade_rules::{FeatureSchema, RuleError, RuleSet, Vocabulary};
 use stockade_runtime::{Caller, FieldError, Limits, Problem, Role, body, http::supplier_id};
@@ -48,6 +48,8 @@ pub struct LockoutApi {
     pub features: InForceStatus,
     /// Rule sets in force.
     pub rules: InForceStatus,
+    /// Models in force.
+    pub models: InForceStatus,
     /// Verdicts being waited for.
     pub verdicts: Verdicts,
     /// Recent decisions.
@@ -84,6 +86,9 @@ pub fn router(api: LockoutApi) -> Router {
         .route("/v1/rules:check", post(check_rules))
         .route("/v1/features", get(get_features).put(put_features))
         .route("/v1/features:check", post(check_features))
+        .route("/v1/models", get(get_models).post(post_model))
+        .route("/v1/models:promote", post(promote_model))
+        .route("/v1/models:rollback", post(roll_back_model))
         .route("/v1/decisions", get(list_decisions))
         .route("/v1/decisions/{id}", post(decision_verb))
         .route("/v1/overrides", post(put_override))
@@ -285,6 +290,11 @@ fn read_features(api: &LockoutApi, source: &str) -> Result<Arc<FeatureSchema>, P
         problem
     };
     let schema = (api.vocabulary.read)(source).map_err(|why| refused("bad_features", "", why))?;
+    for model in models_in_force(api).sources() {
+        (api.vocabulary.check_model)(model, &schema).map_err(|why| {
+            refused("needed_by_models", "/features", format!("a model in force reads what it lacks: {why}"))
+        })?;
+    }
     let (_, rules) = api.rules.current();
     if !rules.is_empty() {
         RuleSet::compile(&rules, schema.clone()).map_err(|errors| {
@@ -320,6 +330,71 @@ async fn put_features(
     let change = Change::Features { version: version.clone(), source: source.to_owned() };
     publish(&api, &actor(&caller), change, (&api.features, &version), "features_pending").await?;
     Ok(features_answer(&version, source, &schema))
+}
+
+fn models_in_force(api: &LockoutApi) -> Models {
+    Models::from_text(&api.models.current().1)
+}
+
+/// Which model is which, with where each comes from and how it did.
+fn models_answer(models: &Models) -> Response {
+    let about = |source: &Option<String>| {
+        let source = source.as_ref()?;
+        let file: Value = serde_json::from_str(source).ok()?;
+        Some(json!({
+            "version": RuleSet::version_of(source), "origin": file["origin"], "held_out": file["held_out"],
+        }))
+    };
+    Json(json!({
+        "champion": about(&models.champion), "challenger": about(&models.challenger), "former": about(&models.former),
+    }))
+    .into_response()
+}
+
+async fn get_models(State(api): State<LockoutApi>, caller: Caller) -> Result<Response, Problem> {
+    api.analyst(&caller)?;
+    Ok(models_answer(&models_in_force(&api)))
+}
+
+/// Publishes a change of models that would be accepted now.
+async fn change_models(api: &LockoutApi, caller: &Caller, change: Change) -> Result<Response, Problem> {
+    let (Change::Model { id, .. } | Change::ModelSwitch { id, .. }) = &change else {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "bad_change", "this is no change of models"));
+    };
+    let next = models_in_force(api)
+        .after(&change)
+        .map_err(|why| Problem::new(StatusCode::CONFLICT, "no_such_model", why))?;
+    let id = id.clone();
+    publish(api, &actor(caller), change, (&api.models, &id), "models_pending").await?;
+    Ok(models_answer(&next))
+}
+
+async fn post_model(
+    State(api): State<LockoutApi>,
+    caller: Caller,
+    body::Body(text): body::Body,
+) -> Result<Response, Problem> {
+    api.analyst(&caller)?;
+    let source = utf8(&text)?;
+    (api.vocabulary.check_model)(source, &api.schema()).map_err(|why| {
+        let mut problem = Problem::invalid(vec![FieldError::new(String::new(), "bad_model", why)]);
+        problem.code = "invalid_model";
+        problem
+    })?;
+    let change = Change::Model { id: api.ids.next(), source: source.to_owned() };
+    change_models(&api, &caller, change).await
+}
+
+async fn promote_model(State(api): State<LockoutApi>, caller: Caller) -> Result<Response, Problem> {
+    api.analyst(&caller)?;
+    let change = Change::ModelSwitch { id: api.ids.next(), to: ModelSwitch::Promote };
+    change_models(&api, &caller, change).await
+}
+
+async fn roll_back_model(State(api): State<LockoutApi>, caller: Caller) -> Result<Response, Problem> {
+    api.analyst(&caller)?;
+    let change = Change::ModelSwitch { id: api.ids.next(), to: ModelSwitch::RollBack };
+    change_models(&api, &caller, change).await
 }
 
 #[derive(serde::Deserialize)]

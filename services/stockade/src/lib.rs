@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod evaluate;
 pub mod keys;
 mod lockouts;
+pub mod model;
 pub mod platform;
 pub mod replay;
 pub mod rules;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use stockade::{config::Place, demo, doctor, evaluate, keys, replay, rules, serve, simulate};
+use stockade::{config::Place, demo, doctor, evaluate, keys, model, replay, rules, serve, simulate};
 
 #[derive(Parser)]
 #[command(name = "stockade", version, about = "Virtual inventory that isolates fraud in real time")]
@@ -22,6 +22,11 @@ enum Command {
     Replay(replay::Args),
     /// Run a labelled history through scoring and lockout in event time, and measure how well they did.
     Evaluate(evaluate::Args),
+    /// Fit a model to a labelled history.
+    Train(model::TrainArgs),
+    /// Models of a running server: show, publish, promote, rollback.
+    #[command(subcommand)]
+    Model(model::Command),
     /// API keys.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -49,6 +54,8 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Train(args) => model::train(&args),
+        Command::Model(command) => model::run(command),
         Command::Keys(command) => keys::run(command),
         Command::Rules(command) => rules::run(command),
         Command::Doctor(args) => doctor::run(&args),

@@ -21,7 +21,7 @@ use stockade_quarantine::QuarantineStore;
 use stockade_rules::{RuleSet, Vocabulary};
 use stockade_runtime::{KeyRing, Limits, LimitsConfig, Problem, Shutdown, http, shutdown::BUDGET};
 use stockade_supplier_scoring::{
-    DEFAULT_FEATURES, Edge, FeatureSet, Intake, IntakeEffect, Links, Peers, Scoring, ScoringEffect,
+    DEFAULT_FEATURES, Drift, Edge, FeatureSet, Intake, IntakeEffect, Links, Peers, Scoring, ScoringEffect,
     contributions, intake_spec, links_spec, peers_spec, scoring_spec, vocabulary,
 };
 use tokio::{sync::oneshot, task::JoinSet};
@@ -337,6 +337,7 @@ fn lockout_api(
         default_features: DEFAULT_FEATURES,
         features,
         rules: InForceStatus::default(),
+        models: InForceStatus::default(),
         verdicts: Verdicts::default(),
         decisions: Decisions::default(),
         limits: limits.clone(),
@@ -357,6 +358,8 @@ fn start_scoring(runner: &mut Runner<'_>, lanes: u32, scores: Scores, keep: bool
     runner.fold(peers_spec(lanes), |_| Peers::default(), |_, _| {})?;
     runner.fold(links_spec(lanes), |_| Links::default(), |_, _| {})?;
     let features = FeatureSet::default_set();
+    let mut drift: Option<Drift> = None;
+    let mut schema = features.schema().clone();
     runner.fold(
         scoring_spec(lanes),
         move |_| Scoring::new(&features),
@@ -367,13 +370,39 @@ fn start_scoring(runner: &mut Runner<'_>, lanes: u32, scores: Scores, keep: bool
                 match effect {
                     ScoringEffect::Scored(record) => {
                         histogram.record(f64::from(record.score));
+                        for model in ["champion", "challenger"] {
+                            let slot = schema.slot(&format!("model.{model}"));
+                            let points = slot
+                                .and_then(|slot| record.slots.get(slot))
+                                .filter(|points| !points.is_nan());
+                            if let Some(points) = points {
+                                let points = f64::from(*points);
+                                metrics::histogram!("stockade_scoring_model_points", "model" => model)
+                                    .record(points);
+                            }
+                        }
+                        // Features are few and chosen by analysts, so they may be a label.
+                        for (feature, index) in
+                            drift.as_mut().and_then(|d| d.see(&record.slots)).unwrap_or_default()
+                        {
+                            metrics::gauge!("stockade_scoring_feature_drift", "feature" => feature)
+                                .set(index);
+                        }
                         made.push((record.supplier.clone(), record));
                     }
                     ScoringEffect::Linked(supplier, edges) => {
                         scores.write().links.insert(supplier, edges);
                     }
+                    // Every partition says so; the first counts.
+                    ScoringEffect::ChampionInForce(champion) => {
+                        let known = drift.as_ref().map(Drift::version);
+                        if champion.as_ref().map(|model| model.version.as_str()) != known {
+                            drift = champion.map(Drift::new);
+                        }
+                    }
                     ScoringEffect::FeaturesInForce(features) => {
                         tracing::info!(version = features.version, "features in force in a partition");
+                        schema = features.schema().clone();
                     }
                 }
             }
@@ -395,7 +424,7 @@ fn start_lockout(runner: &mut Runner<'_>, lanes: u32, lockout: &LockoutApi) -> R
             }
         },
     )?;
-    let (rules, features) = (lockout.rules.clone(), lockout.features.clone());
+    let (rules, features, models) = (lockout.rules.clone(), lockout.features.clone(), lockout.models.clone());
     runner.fold(
         stockade_lockout::evaluation_spec(lanes),
         move |_| Evaluation::new(evaluator.clone()),
@@ -407,6 +436,9 @@ fn start_lockout(runner: &mut Runner<'_>, lanes: u32, lockout: &LockoutApi) -> R
                     }
                     EvaluationEffect::FeaturesInForce { version, source } => {
                         features.in_force(lane, version, source)
+                    }
+                    EvaluationEffect::ModelsInForce { version, source } => {
+                        models.in_force(lane, version, source)
                     }
                     // Rule ids are few and chosen by analysts, so they may be a label.
                     EvaluationEffect::ShadowHit { rule } => {

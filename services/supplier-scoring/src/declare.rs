@@ -18,6 +18,7 @@ use stockade_windows::{Entity, Measure, Plan, Reading, Windows, poisson_lower, w
 use crate::{
     facts::{Fact, View},
     history::{Kind, flag},
+    model::Model,
 };
 
 /// Standard deviations of the bounds of rates: 97.5 % one-sided.
@@ -57,7 +58,8 @@ pub fn vocabulary() -> Vocabulary {
             .map(|features| features.schema)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     };
-    Vocabulary { initial: FeatureSet::default_set().schema, read }
+    let check_model = |source: &str, schema: &FeatureSchema| Model::read(source, schema).map(drop);
+    Vocabulary { initial: FeatureSet::default_set().schema, read, check_model }
 }
 
 /// What is wrong with a declaration.
@@ -183,6 +185,7 @@ struct FeatureSpec {
     cohort_rate_low: Option<Cohort>,
     excess_low: Option<[String; 2]>,
     fact: Option<Fact>,
+    model: Option<Standing>,
     ratio: Option<[String; 2]>,
 }
 
@@ -194,6 +197,14 @@ struct Cohort {
     orders: String,
     /// Age and the share of an order's defects that is known by then, the youngest first.
     known: Vec<(String, f64)>,
+}
+
+/// Whose score: what a model makes of the other features of the same vector, 0 to 1000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Standing {
+    Champion,
+    Challenger,
 }
 
 /// A measure over a window, by number.
@@ -219,6 +230,7 @@ enum Take {
     CohortRateLow(Over, Vec<(Over, f64)>),
     ExcessLow(Over, Over),
     Fact(Fact),
+    Model(Standing),
     /// Slots of two features before it.
     Ratio(usize, usize),
     Score,
@@ -333,6 +345,16 @@ impl FeatureSet {
             let value = self.take(&self.takes[*slot], view, &slots);
             slots[*slot] = value.filter(|value| value.is_finite()).map_or(f32::NAN, |value| value as f32);
         }
+        for (slot, take) in self.takes.iter().enumerate() {
+            let Take::Model(standing) = take else { continue };
+            let model = match standing {
+                Standing::Champion => &view.models.champion,
+                Standing::Challenger => &view.models.challenger,
+            };
+            if let Some(model) = model {
+                slots[slot] = (model.probability(&slots) * 1_000.0) as f32;
+            }
+        }
         slots
     }
 
@@ -371,7 +393,8 @@ impl FeatureSet {
                 let (over, under) = (f64::from(slots[*over]), f64::from(slots[*under]));
                 (under != 0.0).then_some(over / under)
             }
-            Take::Score => None,
+            // Taken last, see `slots`: a model reads the others.
+            Take::Model(_) | Take::Score => None,
         }
     }
 }
@@ -483,15 +506,19 @@ impl<'a> Compiler<'a> {
             spec.excess_low.is_some(),
             spec.fact.is_some(),
             spec.ratio.is_some(),
+            spec.model.is_some(),
         ];
         if kinds.iter().filter(|set| **set).count() != 1 {
             let detail = "needs exactly one of count, distinct, sum, mean, spread, min, max, rate, rate_low, \
-                          cohort_rate_low, excess_low, fact, ratio";
+                          cohort_rate_low, excess_low, fact, model, ratio";
             self.error("bad_feature", &spec.name, detail);
             return None;
         }
         if let Some(fact) = spec.fact {
             return Some(Take::Fact(fact));
+        }
+        if let Some(standing) = spec.model {
+            return Some(Take::Model(standing));
         }
         if let Some([over, under]) = &spec.ratio {
             let mut slot = |name: &String| {

@@ -1,5 +1,7 @@
 //! What a feature may say of a supplier beside its windows.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use stockade_model::{
     Timestamp,
@@ -9,6 +11,7 @@ use stockade_windows::Windows;
 
 use crate::{
     links::Linked,
+    model::Model,
     scoring::{Subject, Supplier},
 };
 
@@ -19,6 +22,14 @@ pub(crate) struct View<'a> {
     pub(crate) subject: &'a Subject,
     pub(crate) now: Timestamp,
     pub(crate) linked: Option<&'a Linked>,
+    pub(crate) models: &'a LiveModels,
+}
+
+/// The models in force, read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LiveModels {
+    pub(crate) champion: Option<Arc<Model>>,
+    pub(crate) challenger: Option<Arc<Model>>,
 }
 
 /// A fact that a feature may be declared as.

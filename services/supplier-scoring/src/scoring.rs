@@ -1,22 +1,23 @@
 //! The scoring fold: a supplier's events in, feature vectors out.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
 use stockade_model::{
-    BuyerHistory, Change, Command, ListingId, ListingPut, MarketSeen, OrderEventKind, OrderSeen, Outcome,
-    OutcomeCause, Payload, Region, Row, ScoreRecord, Sku, StockChange, StockMode, SupplierId, Timestamp,
-    Topic, hash,
+    BuyerHistory, Change, Command, ListingId, ListingPut, MarketSeen, Models, OrderEventKind, OrderSeen,
+    Outcome, OutcomeCause, Payload, Region, Row, ScoreRecord, Sku, StockChange, StockMode, SupplierId,
+    Timestamp, Topic, hash,
     time::{DAY_MS, HOUR_MS},
 };
 use stockade_windows::Entry;
 
 use crate::{
     declare::FeatureSet,
-    facts::View,
+    facts::{LiveModels, View},
     history::{Histories, Kind, flag},
     intake::UNUSUAL_Z,
     links::{Edge, LinkView},
+    model::Model,
     peers::{EXPECTED_SCALE, PeerView},
     scorecard::contributions,
 };
@@ -47,6 +48,8 @@ pub enum ScoringEffect {
     Linked(SupplierId, Vec<Edge>),
     /// A declaration of features came into force in a partition.
     FeaturesInForce(FeatureSet),
+    /// The champion changed in a partition.
+    ChampionInForce(Option<Arc<Model>>),
 }
 
 /// What is known of a supplier beside its history.
@@ -110,6 +113,8 @@ pub struct Scoring {
     histories: Histories,
     peers: PeerView,
     links: LinkView,
+    /// Derived: the models as they are stored under the key `models`, read.
+    models: LiveModels,
     /// Derived: tracking numbers by age.
     tracking_by_age: BTreeSet<(Timestamp, u128)>,
     features: FeatureSet,
@@ -127,6 +132,7 @@ impl Scoring {
             histories: Histories::new(3, features.plan.clone(), features.plan_id),
             peers: PeerView::new(7, 8),
             links: LinkView::new(9),
+            models: LiveModels::default(),
             tracking_by_age: BTreeSet::new(),
             features: features.clone(),
         }
@@ -347,6 +353,7 @@ impl Scoring {
             subject: &subject,
             now,
             linked: self.links.get(id),
+            models: &self.models,
         });
         let schema = self.features.schema();
         let score: u16 = contributions(schema, &slots).iter().map(|contribution| contribution.points).sum();
@@ -355,6 +362,20 @@ impl Scoring {
         }
         let listing = subject.listing;
         Some(ScoreRecord { supplier: id.clone(), listing, score, schema: schema.id(), slots })
+    }
+
+    fn stored_models(&self) -> Models {
+        self.settings.get("models").map(|row| Models::from_text(&row.source)).unwrap_or_default()
+    }
+
+    /// Reads the stored models for the features in force; what does not fit them scores nothing.
+    fn read_models(&mut self) {
+        let models = self.stored_models();
+        let read = |source: &Option<String>| {
+            let source = source.as_ref()?;
+            Model::read(source, self.features.schema()).ok().map(Arc::new)
+        };
+        self.models = LiveModels { champion: read(&models.champion), challenger: read(&models.challenger) };
     }
 
     fn change(&mut self, change: &Change, input: &Input<'_>, out: &mut Out<ScoringEffect>) {
@@ -372,6 +393,13 @@ impl Scoring {
                 self.features = features.clone();
                 self.settings.insert("features".to_owned(), FeaturesRow { source: source.clone() });
                 out.effect(ScoringEffect::FeaturesInForce(features));
+                self.read_models();
+            }
+            Change::Model { .. } | Change::ModelSwitch { .. } => {
+                let Ok(next) = self.stored_models().after(change) else { return };
+                self.settings.insert("models".to_owned(), FeaturesRow { source: next.to_text() });
+                self.read_models();
+                out.effect(ScoringEffect::ChampionInForce(self.models.champion.clone()));
             }
             Change::Rules { .. } => {}
         }
@@ -476,6 +504,8 @@ impl Fold for Scoring {
             self.features = features.clone();
             effects.push(ScoringEffect::FeaturesInForce(features));
         }
+        self.read_models();
+        effects.push(ScoringEffect::ChampionInForce(self.models.champion.clone()));
         self.histories.assemble();
         self.peers.restored();
         self.tracking_by_age = self.tracking.iter().map(|(identity, (_, seen))| (*seen, *identity)).collect();

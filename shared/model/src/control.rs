@@ -34,6 +34,80 @@ pub enum Change {
         /// The declaration as YAML, exactly as it was given.
         source: String,
     },
+    /// Let a trained model run beside the champion, as challenger, in every partition.
+    Model {
+        /// Unique for this change.
+        id: String,
+        /// The model file.
+        source: String,
+    },
+    /// Change which model is which.
+    ModelSwitch {
+        /// Unique for this change.
+        id: String,
+        /// How.
+        to: ModelSwitch,
+    },
+}
+
+/// How models change places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelSwitch {
+    /// The challenger becomes champion, and the champion can come back.
+    Promote,
+    /// The former champion comes back, and the champion becomes challenger.
+    RollBack,
+}
+
+/// The model files in force. Every fold that must know takes the same steps from the same changes.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Models {
+    /// Whose score counts.
+    #[serde(default)]
+    pub champion: Option<String>,
+    /// Who runs beside it on the same vectors.
+    #[serde(default)]
+    pub challenger: Option<String>,
+    /// Who was champion before.
+    #[serde(default)]
+    pub former: Option<String>,
+}
+
+impl Models {
+    /// The next state; an error says what is missing. Other changes change nothing.
+    pub fn after(&self, change: &Change) -> Result<Self, &'static str> {
+        let mut next = self.clone();
+        match change {
+            Change::Model { source, .. } => next.challenger = Some(source.clone()),
+            Change::ModelSwitch { to: ModelSwitch::Promote, .. } => {
+                let challenger = next.challenger.take().ok_or("there is no challenger to promote")?;
+                next.former = next.champion.replace(challenger);
+            }
+            Change::ModelSwitch { to: ModelSwitch::RollBack, .. } => {
+                let champion = next.champion.take().ok_or("there is no champion to roll back")?;
+                next.champion = next.former.take();
+                next.challenger = Some(champion);
+            }
+            _ => {}
+        }
+        Ok(next)
+    }
+
+    /// The files there are.
+    pub fn sources(&self) -> impl Iterator<Item = &String> {
+        self.champion.iter().chain(&self.challenger).chain(&self.former)
+    }
+
+    /// The stored form.
+    pub fn to_text(&self) -> String {
+        // Serialising our own plain struct to memory has no failing case.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+    /// Reads the stored form; nothing is no models.
+    pub fn from_text(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
 }
 
 /// A registered supplier.
@@ -55,4 +129,27 @@ pub struct SupplierProfile {
 /// The class of a supplier that names none.
 pub fn standard_class() -> String {
     "standard".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn promoting_and_rolling_back_lose_no_model() {
+        let publish = |source: &str| Change::Model { id: "a".to_owned(), source: source.to_owned() };
+        let switch = |to| Change::ModelSwitch { id: "b".to_owned(), to };
+        let none = Models::default();
+        assert!(
+            none.after(&switch(ModelSwitch::Promote)).is_err()
+                && none.after(&switch(ModelSwitch::RollBack)).is_err()
+        );
+        let first = none.after(&publish("one")).and_then(|m| m.after(&switch(ModelSwitch::Promote))).unwrap();
+        let second =
+            first.after(&publish("two")).and_then(|m| m.after(&switch(ModelSwitch::Promote))).unwrap();
+        assert_eq!((second.champion.as_deref(), second.former.as_deref()), (Some("two"), Some("one")));
+        let back = second.after(&switch(ModelSwitch::RollBack)).unwrap();
+        assert_eq!((back.champion.as_deref(), back.challenger.as_deref()), (Some("one"), Some("two")));
+        assert_eq!(Models::from_text(&back.to_text()), back);
+    }
 }

@@ -22,7 +22,7 @@ pub mod score;
 pub mod time;
 pub mod topic;
 
-pub use control::{Change, ControlRecord, SupplierProfile};
+pub use control::{Change, ControlRecord, ModelSwitch, Models, SupplierProfile};
 pub use decision::{Action, Decision, Level, Proposal, Restriction, RuleProposal, RuleRef, Scope};
 pub use envelope::{Cause, Envelope};
 pub use fact::{Attribute, AttributeKind, CohortCounts, LinkFact, LinkSeen, PeerFact};

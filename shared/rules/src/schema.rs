@@ -81,12 +81,15 @@ pub struct Vocabulary {
     pub initial: std::sync::Arc<FeatureSchema>,
     /// Reads a declaration; the error says what is wrong.
     pub read: fn(&str) -> Result<std::sync::Arc<FeatureSchema>, String>,
+    /// Whether a model file fits a schema; the error says what does not.
+    pub check_model: fn(&str, &FeatureSchema) -> Result<(), String>,
 }
 
 impl Vocabulary {
     /// One that never changes.
     pub fn fixed(schema: FeatureSchema) -> Self {
         let read = |_: &str| Err("this vocabulary is fixed".to_owned());
-        Self { initial: std::sync::Arc::new(schema), read }
+        let check_model = |_: &str, _: &FeatureSchema| Err("this vocabulary knows no models".to_owned());
+        Self { initial: std::sync::Arc::new(schema), read, check_model }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use rustc_hash::FxHashMap;
 use serde_json::{Value, json};
 use stockade_model::{SupplierId, Timestamp, time::HOUR_MS};
+use stockade_supplier_scoring::ranking;
 
 use super::truth::{Truth, Window};
 use crate::lockouts::Lockout;
@@ -13,7 +14,7 @@ use crate::lockouts::Lockout;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Order {
     pub(super) at: Timestamp,
-    pub(super) score: u16,
+    pub(super) score: f32,
 }
 
 /// What is measured.
@@ -46,14 +47,14 @@ pub(super) fn report(
         "lockouts": of_span.len(), "suppliers_locked": locked.len(), "lockouts_by_rule": by_rule,
         "share_of_suppliers_locked": share(locked.len(), suppliers.len()),
     });
-    let mut scored: Vec<(u16, bool)> = orders
+    let mut scored: Vec<(f64, bool, f64)> = orders
         .iter()
         .filter(|(_, order)| order.at >= span.from)
-        .map(|(key, order)| (order.score, frauds.contains(key)))
+        .map(|(key, order)| (f64::from(order.score), frauds.contains(key), 1.0))
         .collect();
-    let (precision, auc) = ranking(&mut scored);
+    let (precision, auc) = ranking(&mut scored).map(|(p, a)| (round(p, 4), round(a, 4))).unzip();
     report["transactions"] = json!({
-        "measured": scored.len(), "frauds": scored.iter().filter(|(_, fraud)| *fraud).count(),
+        "measured": scored.len(), "frauds": scored.iter().filter(|(_, fraud, _)| *fraud).count(),
         "average_precision": precision, "auc": auc,
     });
     if let Some(truth) = truth {
@@ -178,27 +179,6 @@ fn at_share(sorted: &[f64], share: f64) -> Option<f64> {
     Some(round(below + (above - below) * place.fract(), 1))
 }
 
-/// Average precision and area under the ROC curve of scores against labels; equal scores count as one step, as in
-/// scikit-learn's `average_precision_score` and `roc_auc_score`.
-fn ranking(scored: &mut [(u16, bool)]) -> (Option<f64>, Option<f64>) {
-    let positives = scored.iter().filter(|(_, fraud)| *fraud).count();
-    let negatives = scored.len() - positives;
-    if positives == 0 || negatives == 0 {
-        return (None, None);
-    }
-    scored.sort_unstable_by(|a, b| b.0.cmp(&a.0));
-    let (mut true_so_far, mut false_so_far, mut precision, mut area) = (0usize, 0usize, 0.0, 0.0);
-    for step in scored.chunk_by(|a, b| a.0 == b.0) {
-        let hits = step.iter().filter(|(_, fraud)| *fraud).count();
-        let misses = step.len() - hits;
-        area += misses as f64 * (true_so_far as f64 + hits as f64 / 2.0);
-        (true_so_far, false_so_far) = (true_so_far + hits, false_so_far + misses);
-        let precise = true_so_far as f64 / (true_so_far + false_so_far) as f64;
-        precision += hits as f64 / positives as f64 * precise;
-    }
-    (Some(round(precision, 4)), Some(round(area / (positives as f64 * negatives as f64), 4)))
-}
-
 /// Prints the report; with `json` as one object on the last line.
 pub(super) fn print(report: &Value, as_json: bool) {
     if as_json {
@@ -213,16 +193,6 @@ pub(super) fn print(report: &Value, as_json: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rankings_agree_with_the_textbook() {
-        // Values of scikit-learn for y = [0, 0, 1, 1], scores = [1, 4, 3.5, 8] scaled by ten.
-        let mut scored = vec![(10, false), (40, false), (35, true), (80, true)];
-        assert_eq!(ranking(&mut scored), (Some(0.8333), Some(0.75)));
-        let mut equal = vec![(1, true), (1, false), (1, false), (1, false)];
-        assert_eq!(ranking(&mut equal), (Some(0.25), Some(0.5)));
-        assert_eq!(ranking(&mut [(1, true)]), (None, None));
-    }
 
     #[test]
     fn shares_of_sorted_values_lie_between_them() {

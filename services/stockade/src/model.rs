@@ -1,0 +1,194 @@
+//! `stockade train`, and `stockade model` for what is done with a trained model.
+
+use std::{
+    io::Read as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use clap::Subcommand;
+use hyper::Method;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use stockade_model::{Timestamp, hash};
+use stockade_supplier_scoring::{DEFAULT_FEATURES, Example, FeatureSet, FitOptions, Model, Origin, fit};
+
+use crate::{
+    client::Client,
+    evaluate::{
+        run::{Run, opening},
+        set_delay,
+    },
+    replay::{inputs::Inputs, mapping::Mapping},
+};
+
+/// Of orders that ended well one in this many is learnt from, and stands for as many.
+const GOOD_ONE_IN: u64 = 16;
+
+/// Flags of `train`.
+#[derive(clap::Args)]
+pub struct TrainArgs {
+    /// The history: CSV with a header, gzipped when it ends in .gz, sorted by the mapping's time.
+    #[arg(long)]
+    input: PathBuf,
+    /// How its columns become suppliers and events, and which rows are frauds.
+    #[arg(long)]
+    mapping: PathBuf,
+    /// How long after their stamp labels become known; the mapping's own when absent.
+    #[arg(long)]
+    label_delay: Option<String>,
+    /// Learn from orders from this moment on; what is before only warms up.
+    #[arg(long, value_parser = |text: &str| Timestamp::parse(text))]
+    from: Option<Timestamp>,
+    /// Learn from orders whose label was known before this moment.
+    #[arg(long, value_parser = |text: &str| Timestamp::parse(text))]
+    until: Option<Timestamp>,
+    /// Features to learn from; the default ones when absent.
+    #[arg(long)]
+    features: Option<PathBuf>,
+    /// Where the model is written.
+    #[arg(long)]
+    out: PathBuf,
+    /// Print one JSON object on the last line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Fits a model to a labelled history.
+pub fn train(args: &TrainArgs) -> Result<()> {
+    let read = |path: &Path| {
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    let features =
+        args.features.as_deref().map(read).transpose()?.unwrap_or_else(|| DEFAULT_FEATURES.to_owned());
+    let set = FeatureSet::compile(&features).map_err(|errors| {
+        anyhow::anyhow!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })?;
+    let mut mapping = Mapping::parse(&read(&args.mapping)?)?;
+    anyhow::ensure!(mapping.fraud.is_some(), "the mapping has no `fraud`: say which rows are frauds");
+    let delay_ms = set_delay(&mut mapping, args.label_delay.as_deref())?;
+    let (data, size) = fingerprint(&args.input)?;
+    let mut inputs = Inputs::open(&args.input, mapping)?;
+    let mut run = Run::open(opening(&features, None, None))?;
+    let until = args.until;
+    let from = args.from;
+    let mut seen: Vec<(u64, Timestamp, (stockade_model::SupplierId, String), Vec<f32>)> = Vec::new();
+    run.play(&mut inputs, size, &mut |supplier, order, at, record| {
+        let known = until.is_none_or(|until| at.plus_ms(delay_ms) <= until);
+        if known && from.is_none_or(|from| at >= from) {
+            // Chosen by the order alone, so that the sample is the same every time.
+            let draw = hash::stable64(&order);
+            seen.push((draw, at, (supplier, order), record.slots.clone()));
+        }
+    })?;
+    let bad = |key: &(stockade_model::SupplierId, String)| inputs.frauds.contains(key);
+    let examples: Vec<Example> = seen
+        .iter()
+        .filter(|(draw, _, key, _)| bad(key) || draw % GOOD_ONE_IN == 0)
+        .map(|(_, _, key, slots)| {
+            let bad = bad(key);
+            Example { slots: slots.clone(), bad, weight: if bad { 1.0 } else { GOOD_ONE_IN as f64 } }
+        })
+        .collect();
+    let times = |pick: fn(&[Timestamp]) -> Option<&Timestamp>| {
+        let times: Vec<Timestamp> = seen.iter().map(|(_, at, _, _)| *at).collect();
+        pick(&times).map(ToString::to_string).unwrap_or_default()
+    };
+    let origin = Origin {
+        data,
+        features: set.version.clone(),
+        label_delay: args.label_delay.clone().unwrap_or_else(|| "as mapped".to_owned()),
+        from: times(|times| times.first()),
+        until: times(|times| times.last()),
+        orders: seen.len() as u64,
+        bad: examples.iter().filter(|example| example.bad).count() as u64,
+    };
+    let source = fit(set.schema(), &examples, origin, FitOptions::default())
+        .map_err(|why| anyhow::anyhow!("{why}"))?;
+    std::fs::write(&args.out, &source).with_context(|| format!("cannot write {}", args.out.display()))?;
+    let model = Model::read(&source, set.schema()).map_err(|why| anyhow::anyhow!("{why}"))?;
+    let begun = Instant::now();
+    let sum: f64 = examples.iter().map(|example| model.probability(&example.slots)).sum();
+    let inference_ns = begun.elapsed().as_nanos() as f64 / examples.len() as f64;
+    anyhow::ensure!(sum.is_finite(), "the model answers with no number");
+    let report = json!({
+        "model": args.out.display().to_string(), "version": model.version, "origin": model.origin(),
+        "held_out": model.held_out(), "inference_ns": inference_ns.round(),
+    });
+    if args.json {
+        println!("{report}");
+    } else {
+        report.as_object().into_iter().flatten().for_each(|(name, value)| println!("{name:<14} {value}"));
+    }
+    Ok(())
+}
+
+/// SHA-256 of a file, hex, and its size.
+fn fingerprint(path: &Path) -> Result<(String, u64)> {
+    let mut file = std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let (mut digest, mut buffer, mut size) = (Sha256::new(), vec![0; 1 << 16], 0);
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((hash::hex(&digest.finalize()), size));
+        }
+        digest.update(&buffer[..read]);
+        size += read as u64;
+    }
+}
+
+/// Where the server is and who asks.
+#[derive(clap::Args)]
+pub struct Server {
+    /// Address of the API.
+    #[arg(long, default_value = "127.0.0.1:7400")]
+    server: SocketAddr,
+    /// An analyst's key; better given by the environment than on the command line.
+    #[arg(long, env = "STOCKADE_KEY", hide_env_values = true)]
+    key: String,
+}
+
+/// What to do with models of a running server.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Which model is champion, challenger and former champion.
+    Show(Server),
+    /// Let a model file run beside the champion, as challenger.
+    Publish {
+        /// The model file.
+        file: PathBuf,
+        /// Where, and who.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Make the challenger champion.
+    Promote(Server),
+    /// Bring the former champion back; the champion becomes challenger.
+    Rollback(Server),
+}
+
+/// Runs the command.
+pub fn run(command: Command) -> Result<()> {
+    let (method, path, server, body) = match command {
+        Command::Show(server) => (Method::GET, "/v1/models", server, Vec::new()),
+        Command::Publish { file, server } => {
+            let body = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            (Method::POST, "/v1/models", server, body)
+        }
+        Command::Promote(server) => (Method::POST, "/v1/models:promote", server, Vec::new()),
+        Command::Rollback(server) => (Method::POST, "/v1/models:rollback", server, Vec::new()),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let answer = runtime
+        .block_on(async {
+            Client::new(server.server).send(method, path, &server.key, Bytes::from(body)).await
+        })
+        .with_context(|| format!("no answer from {}; is it serving?", server.server))?;
+    let body = answer.json()?;
+    anyhow::ensure!(answer.status.is_success(), "{} ({}): {}", body["title"], answer.status, body["detail"]);
+    println!("{}", serde_json::to_string_pretty(&body)?);
+    Ok(())
+}
