@@ -120,7 +120,8 @@ pub fn run(args: &Args) -> Result<()> {
         delay_ms,
         seen_ms: 10 * DAY_MS,
     };
-    let mut report = measures::report(&lockouts, truth.as_ref(), orders, &inputs.frauds, &span);
+    let mut report = measures::report(&lockouts, truth.as_ref(), &orders, &inputs.frauds, &span);
+    report["afterwards"] = measures::afterwards(&lockouts, &orders, &run.spoiled, &run.regions);
     report["rules"] = RuleSet::version_of(&rules).into();
     report["features"] = set.version.into();
     report["label_delay"] = args.label_delay.clone().unwrap_or_else(|| "as mapped".to_owned()).into();

@@ -204,7 +204,7 @@ fn next_hour(ms: i64) -> i64 {
 }
 
 /// Whether an outcome is one that the buyer did not order for. Whose doing it was is kept beside it.
-fn went_wrong(event: &OrderEvent) -> bool {
+pub fn went_wrong(event: &OrderEvent) -> bool {
     match event.kind {
         OrderEventKind::Cancelled | OrderEventKind::Refunded => event.cause != OutcomeCause::Buyer,
         OrderEventKind::Disputed | OrderEventKind::Complaint | OrderEventKind::FraudConfirmed => true,

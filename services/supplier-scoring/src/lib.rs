@@ -12,7 +12,7 @@ mod scorecard;
 mod scoring;
 
 pub use declare::{DEFAULT_FEATURES, FeatureError, FeatureSet, vocabulary};
-pub use intake::{Intake, IntakeEffect};
+pub use intake::{Intake, IntakeEffect, went_wrong};
 pub use links::{Edge, Links};
 pub use model::{Addition, Drift, Example, Figures, FitOptions, Model, Origin, fit, ranking};
 pub use peers::Peers;

@@ -1,6 +1,9 @@
 //! The real folds over one history, in event time, on a log in memory.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -10,14 +13,14 @@ use stockade_fold::Worker;
 use stockade_lockout::{Arbiter, Control, Evaluation};
 use stockade_log::{Ack, Memory, MemoryDisk, NewRecord, SharedLog};
 use stockade_model::{
-    Change, Command, ControlRecord, Envelope, ModelSwitch, OrderEventKind, Payload, Position, ScoreRecord,
-    SupplierId, Timestamp, Topic,
+    Change, Command, ControlRecord, Envelope, ModelSwitch, OrderEventKind, Payload, Position, Region,
+    ScoreRecord, SupplierId, Timestamp, Topic,
 };
 use stockade_rules::RuleSet;
 use stockade_simulator::Pump;
 use stockade_supplier_scoring::{
     FeatureSet, Intake, Links, Peers, Scoring, ScoringEffect, intake_spec, links_spec, peers_spec,
-    scoring_spec, vocabulary,
+    scoring_spec, vocabulary, went_wrong,
 };
 
 use crate::{
@@ -41,6 +44,10 @@ pub(crate) struct Run {
     pub(crate) last: Timestamp,
     scored: Arc<Mutex<FxHashMap<SupplierId, ScoreRecord>>>,
     opening: Vec<ControlRecord>,
+    /// Orders with which something went wrong, ever: for measuring what became of suppliers.
+    pub(crate) spoiled: HashSet<(SupplierId, String)>,
+    /// Home region of each supplier.
+    pub(crate) regions: HashMap<SupplierId, Region>,
 }
 
 impl Run {
@@ -82,6 +89,8 @@ impl Run {
             last: Timestamp::default(),
             scored,
             opening,
+            spoiled: HashSet::new(),
+            regions: HashMap::new(),
         })
     }
 
@@ -131,8 +140,16 @@ impl Run {
             Some(Position { fold: NAME.to_owned(), partition: 0, generation: 1, offset: number, index: 1 });
         let mut ordered = None;
         let (topic, key, payload) = match input {
-            Input::Register(record) => (Topic::Control, String::new(), Payload::Control(record)),
+            Input::Register(record) => {
+                if let Change::Supplier { profile } = &record.change {
+                    self.regions.insert(profile.supplier.clone(), profile.region);
+                }
+                (Topic::Control, String::new(), Payload::Control(record))
+            }
             Input::Event(event) => {
+                if let Some(order) = event.order.as_ref().filter(|_| went_wrong(&event)) {
+                    self.spoiled.insert((event.supplier.clone(), order.to_string()));
+                }
                 if event.kind == OrderEventKind::Placed {
                     ordered = event.order.as_ref().map(|order| (event.supplier.clone(), order.to_string()));
                 }

@@ -449,6 +449,70 @@ async fn features_are_published_like_rules_and_what_rules_need_cannot_be_taken_a
     api.close().await;
 }
 
+/// A model file that reads one feature; fitted on made-up orders.
+fn model_file(seed: u64) -> String {
+    use stockade_supplier_scoring::{Example, FeatureSet, FitOptions, Origin, fit};
+    let schema = FeatureSet::default_set().schema().clone();
+    let slot = schema.slot("cancellations.rate_7d_low").unwrap();
+    let mut random = fastrand::Rng::with_seed(seed);
+    let examples: Vec<Example> = (0..5_000)
+        .map(|_| {
+            let mut slots = vec![0.0; schema.features().len()];
+            slots[slot] = random.f32();
+            Example { bad: random.f32() < slots[slot] / 2.0, slots, weight: 1.0 }
+        })
+        .collect();
+    let text = || seed.to_string();
+    let origin = Origin {
+        data: text(),
+        features: text(),
+        label_delay: text(),
+        from: text(),
+        until: text(),
+        orders: 1,
+        bad: 1,
+    };
+    fit(&schema, &examples, origin, FitOptions { rounds: 20, ..FitOptions::default() }).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_runs_beside_the_champion_is_promoted_and_rolled_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = Api::open(directory.path()).await.starter_rules().await;
+    let bearer = format!("Bearer {}", api.analyst);
+    let post = async |path: &str, body: &str| {
+        let headers = [("authorization", bearer.as_str())];
+        api.raw(Method::POST, path, &headers, body.as_bytes().to_vec()).await
+    };
+    assert_eq!(post("/v1/models:promote", "").await.code(), (409, "no_such_model"));
+    let wrong = model_file(1).replace("cancellations.rate_7d_low", "cancellations.rate_9d_low");
+    assert_eq!(post("/v1/models", &wrong).await.code(), (422, "invalid_model"));
+    let (one, two) = (model_file(1), model_file(2));
+    let published = post("/v1/models", &one).await;
+    assert_eq!(published.status, 200, "{}", published.body);
+    let first = published.body["challenger"]["version"].clone();
+    api.supplier("acme").await;
+    let risk =
+        async |api: &Api| api.get(&api.analyst, "/v1/suppliers/acme/risk").await.body["features"].clone();
+    cancel_spree(&api, "acme", 3).await;
+    api.until("the challenger scores", async |api| risk(api).await["model.challenger"].is_number()).await;
+    assert!(risk(&api).await["model.champion"].is_null());
+    assert_eq!(post("/v1/models:promote", "").await.body["champion"]["version"], first);
+    assert_eq!(post("/v1/models", &two).await.status, 200);
+    let promoted = post("/v1/models:promote", "").await.body;
+    assert_eq!(promoted["former"]["version"], first);
+    let back = post("/v1/models:rollback", "").await.body;
+    assert_eq!((&back["champion"]["version"], &back["former"]), (&first, &Value::Null));
+    api.close().await;
+    // What was in force is in force after a restart.
+    let api = Api::open(directory.path()).await;
+    api.until("the models are back", async |api| {
+        api.get(&api.analyst, "/v1/models").await.body["champion"]["version"] == first
+    })
+    .await;
+    api.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_callers_burst_is_refused_at_the_edge_and_others_are_served() {
     let directory = tempfile::tempdir().unwrap();

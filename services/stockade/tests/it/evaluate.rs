@@ -52,6 +52,25 @@ fn a_truth_that_does_not_fit_is_refused_with_the_remedy() {
     }
 }
 
+#[test]
+fn training_says_what_is_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("model.json");
+    let mapping = directory.path().join("mapping.yaml");
+    let plain = std::fs::read_to_string(here("mappings/sample.yaml")).unwrap();
+    std::fs::write(&mapping, format!("{plain}\nfraud: {{ column: seller, in: [card-mill] }}\n")).unwrap();
+    for (mapping, expected) in
+        [(here("mappings/sample.yaml"), "has no `fraud`"), (mapping, "at least 50 are needed")]
+    {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stockade"));
+        command.args(["train", "--input"]).arg(here("samples/orders.csv")).arg("--mapping").arg(mapping);
+        let output = command.arg("--out").arg(&out).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(expected), "{said}");
+        assert!(!out.exists());
+    }
+}
+
 /// The data may not be redistributed: where it is not, the proof is left out and says so.
 fn data(path: &str) -> Option<std::path::PathBuf> {
     let found = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(path);
@@ -78,9 +97,12 @@ fn compromised_terminals_of_june_are_found_soon_and_no_honest_one_is_locked() {
 }
 
 #[test]
-fn on_a_real_marketplace_few_are_locked() {
+fn on_a_real_marketplace_few_are_locked_and_they_go_on_doing_worse() {
     let Some(input) = data("olist/order_items.csv.gz") else { return };
     let found = report(evaluate(&input, "mappings/olist.yaml", &[]));
     let share = found["share_of_suppliers_locked"].as_f64().unwrap();
     assert!((0.001..=0.02).contains(&share), "{found}");
+    let after = &found["afterwards"];
+    assert!(after["orders"].as_u64().unwrap() >= 150 && after["ratio"].as_f64().unwrap() >= 1.5, "{found}");
+    assert!(after["interval"][0].as_f64().unwrap() > 1.2, "{found}");
 }
