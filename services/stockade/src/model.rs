@@ -13,7 +13,7 @@ use clap::Subcommand;
 use hyper::Method;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use stockade_model::{Timestamp, hash};
+use stockade_model::{SupplierId, Timestamp, hash};
 use stockade_supplier_scoring::{DEFAULT_FEATURES, Example, FeatureSet, FitOptions, Model, Origin, fit};
 
 use crate::{
@@ -57,6 +57,13 @@ pub struct TrainArgs {
     json: bool,
 }
 
+/// An order with its supplier's vector right after it.
+struct Seen {
+    at: Timestamp,
+    key: (SupplierId, String),
+    slots: Vec<f32>,
+}
+
 /// Fits a model to a labelled history.
 pub fn train(args: &TrainArgs) -> Result<()> {
     let read = |path: &Path| {
@@ -75,26 +82,26 @@ pub fn train(args: &TrainArgs) -> Result<()> {
     let mut run = Run::open(opening(&features, None, None))?;
     let until = args.until;
     let from = args.from;
-    let mut seen: Vec<(u64, Timestamp, (stockade_model::SupplierId, String), Vec<f32>)> = Vec::new();
+    let mut seen: Vec<Seen> = Vec::new();
     run.play(&mut inputs, size, &mut |supplier, order, at, record| {
         let known = until.is_none_or(|until| at.plus_ms(delay_ms) <= until);
         if known && from.is_none_or(|from| at >= from) {
-            // Chosen by the order alone, so that the sample is the same every time.
-            let draw = hash::stable64(&order);
-            seen.push((draw, at, (supplier, order), record.slots.clone()));
+            seen.push(Seen { at, key: (supplier, order), slots: record.slots.clone() });
         }
     })?;
-    let bad = |key: &(stockade_model::SupplierId, String)| inputs.frauds.contains(key);
     let examples: Vec<Example> = seen
         .iter()
-        .filter(|(draw, _, key, _)| bad(key) || draw % GOOD_ONE_IN == 0)
-        .map(|(_, _, key, slots)| {
-            let bad = bad(key);
-            Example { slots: slots.clone(), bad, weight: if bad { 1.0 } else { GOOD_ONE_IN as f64 } }
+        .map(|seen| (seen, inputs.frauds.contains(&seen.key)))
+        // Chosen by the order alone, so that the sample is the same every time.
+        .filter(|(seen, bad)| *bad || hash::stable64(&seen.key.1).is_multiple_of(GOOD_ONE_IN))
+        .map(|(seen, bad)| Example {
+            slots: seen.slots.clone(),
+            bad,
+            weight: if bad { 1.0 } else { GOOD_ONE_IN as f64 },
         })
         .collect();
     let times = |pick: fn(&[Timestamp]) -> Option<&Timestamp>| {
-        let times: Vec<Timestamp> = seen.iter().map(|(_, at, _, _)| *at).collect();
+        let times: Vec<Timestamp> = seen.iter().map(|seen| seen.at).collect();
         pick(&times).map(ToString::to_string).unwrap_or_default()
     };
     let origin = Origin {

@@ -446,12 +446,12 @@ impl Windows {
                     distinct.level = 0;
                 }
             }
-            if let Some(entity) = of(spec.entity, entry) {
-                if let Some(tallies) = extra.each.get_mut(&entity) {
-                    tallies[window].evict(entry.value);
-                    if window == extra.longest && tallies[window].count == 0 {
-                        extra.each.remove(&entity);
-                    }
+            if let Some(entity) = of(spec.entity, entry)
+                && let Some(tallies) = extra.each.get_mut(&entity)
+            {
+                tallies[window].evict(entry.value);
+                if window == extra.longest && tallies[window].count == 0 {
+                    extra.each.remove(&entity);
                 }
             }
         }

@@ -71,8 +71,8 @@ fn what_costs_too_much_is_refused() {
         }
     }
     assert_eq!(wrong(&source), []);
-    let costly = source.replace("in: 4h}", "in: 4h}").replace("per: sku", "per: region");
-    assert_eq!(wrong(&costly), []);
+    let by_region = source.replace("per: sku", "per: region");
+    assert_eq!(wrong(&by_region), []);
     let mut many = "measures:\n".to_owned();
     (0..16).for_each(|n| many += &format!("  m{n}: {{events: [placed], per: sku}}\n"));
     many += "features:\n";
