@@ -22,7 +22,7 @@ use stockade_rules::{RuleSet, Vocabulary};
 use stockade_runtime::{KeyRing, Limits, LimitsConfig, Problem, Shutdown, http, shutdown::BUDGET};
 use stockade_supplier_scoring::{
     DEFAULT_FEATURES, Drift, Edge, FeatureSet, Intake, IntakeEffect, Links, Peers, Scoring, ScoringEffect,
-    contributions, intake_spec, links_spec, peers_spec, scoring_spec, vocabulary,
+    confidence, contributions, intake_spec, links_spec, peers_spec, scoring_spec, vocabulary,
 };
 use tokio::{sync::oneshot, task::JoinSet};
 
@@ -319,14 +319,16 @@ fn lockout_api(
             .zip(&record.slots)
             .map(|(feature, slot)| (feature.name.clone(), json!(value(slot))))
             .collect();
-        let contributions: Vec<_> = contributions(schema, &record.slots)
+        let of_card = contributions(schema, &record.slots);
+        let sure = confidence(&of_card);
+        let contributions: Vec<_> = of_card
             .into_iter()
             .map(
                 |c| json!({ "feature": c.feature, "value": value(&c.value), "points": c.points, "of": c.of }),
             )
             .collect();
         Some(json!({
-            "supplier": supplier, "score": record.score, "contributions": contributions, "features": features,
+            "supplier": supplier, "score": record.score, "confidence": sure, "contributions": contributions, "features": features,
             "links": data.links.get(supplier),
         }))
     };

@@ -96,6 +96,7 @@ pub(crate) struct Histories {
     /// Pieces that were loaded and wait for [`Histories::assemble`].
     pieces: FxHashMap<SupplierId, BTreeMap<u64, Vec<u8>>>,
     entries: usize,
+    entries_max: usize,
 }
 
 impl Histories {
@@ -108,6 +109,7 @@ impl Histories {
             dirty: FxHashSet::default(),
             pieces: FxHashMap::default(),
             entries: 0,
+            entries_max: ENTRIES_TOTAL_MAX,
         }
     }
 
@@ -125,9 +127,6 @@ impl Histories {
     pub(crate) fn touch(&mut self, id: &SupplierId, now_ms: i64) -> &mut Windows {
         let (plan, plan_id) = (&self.plan, self.plan_id);
         let make = || History { windows: Windows::new(plan.clone()), plan: plan_id };
-        if !self.rows.contains_key(id) {
-            self.rows.insert(id.clone(), make());
-        }
         self.dirty.insert(id.clone());
         let history = self.rows.entry(id.clone()).or_insert_with(make);
         if history.plan != plan_id {
@@ -147,8 +146,8 @@ impl Histories {
         let placement = windows.insert(entry);
         let after = windows.len();
         self.entries = self.entries + after - before;
-        if self.entries > ENTRIES_TOTAL_MAX {
-            let share = (ENTRIES_TOTAL_MAX / self.rows.len().max(1)).max(ENTRIES_SHARE_MIN);
+        if self.entries > self.entries_max {
+            let share = (self.entries_max / self.rows.len().max(1)).max(ENTRIES_SHARE_MIN);
             if let Some(history) = self.rows.get_mut(id) {
                 history.windows.shrink_to(share);
                 self.entries -= after - history.windows.len();
@@ -223,6 +222,39 @@ impl AnyTable for Histories {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn when_all_histories_are_full_the_one_that_grows_makes_room_and_no_other() {
+        let features = crate::FeatureSet::default_set();
+        let mut histories = Histories::new(3, features.plan.clone(), features.plan_id);
+        histories.entries_max = 1_000;
+        let id = |name: &str| SupplierId::new(name).unwrap();
+        let add = |histories: &mut Histories, name: &str, count: i64| {
+            for number in 0..count {
+                let entry = Entry { time_ms: number, ..Entry::default() };
+                histories.add(&id(name), count, entry);
+            }
+        };
+        add(&mut histories, "quiet", 300);
+        add(&mut histories, "flood", 5_000);
+        let held = |histories: &Histories, name: &str| histories.get(&id(name)).map_or(0, Windows::len);
+        assert_eq!(held(&histories, "quiet"), 300);
+        assert!(held(&histories, "flood") <= 700, "{}", held(&histories, "flood"));
+        assert!(histories.entries <= 1_000);
+        assert!(histories.get(&id("flood")).is_some_and(|windows| windows.lost_until_ms().is_some()));
+        // What is stored comes back as it was, and is counted again.
+        let mut again = Histories::new(3, features.plan.clone(), features.plan_id);
+        for key in histories.take_dirty() {
+            if let Some(value) = histories.encode(&key) {
+                again.load(&key, &value).unwrap();
+            }
+        }
+        again.assemble();
+        assert_eq!(again.entries, histories.entries);
+        for name in ["quiet", "flood"] {
+            assert_eq!(again.get(&id(name)).map(Windows::head), histories.get(&id(name)).map(Windows::head));
+        }
+    }
 
     #[test]
     fn keys_come_back_as_they_were() {

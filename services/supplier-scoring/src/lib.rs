@@ -16,7 +16,7 @@ pub use intake::{Intake, IntakeEffect, went_wrong};
 pub use links::{Edge, Links};
 pub use model::{Addition, Drift, Example, Figures, FitOptions, Model, Origin, fit, ranking};
 pub use peers::Peers;
-pub use scorecard::{Contribution, contributions};
+pub use scorecard::{Contribution, confidence, contributions};
 pub use scoring::{Scoring, ScoringEffect};
 
 use stockade_fold::Spec;

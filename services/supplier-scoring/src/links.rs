@@ -85,7 +85,8 @@ impl Linked {
     }
     /// Sum of the worth of links to withheld suppliers.
     pub(crate) fn strength(&self, now: Timestamp) -> f64 {
-        self.withheld(now).values().sum()
+        // Not `sum`: of nothing that is minus zero.
+        self.withheld(now).values().fold(0.0, |sum, worth| sum + worth)
     }
     pub(crate) fn edges(&self) -> &[Edge] {
         &self.edges

@@ -63,6 +63,15 @@ pub fn contributions(schema: &FeatureSchema, slots: &[f32]) -> Vec<Contribution>
         .collect()
 }
 
+/// How much of the card could be judged: the share of its points whose features are known, 0 to 1. A low score of low
+/// confidence is a supplier nobody knows, not a good one.
+pub fn confidence(contributions: &[Contribution]) -> f64 {
+    let points = |known: bool| -> f64 {
+        contributions.iter().filter(|c| !known || !c.value.is_nan()).map(|c| f64::from(c.of)).sum()
+    };
+    if contributions.is_empty() { 0.0 } else { points(true) / points(false) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +92,8 @@ mod tests {
         let unknown = vec![f32::NAN; features.schema().features().len()];
         assert!(contributions(features.schema(), &[]).iter().all(|c| c.points == 0));
         assert!(contributions(features.schema(), &unknown).iter().all(|c| c.points == 0));
+        assert_eq!(confidence(&contributions(features.schema(), &unknown)), 0.0);
+        let known = vec![0.0; unknown.len()];
+        assert_eq!(confidence(&contributions(features.schema(), &known)), 1.0);
     }
 }

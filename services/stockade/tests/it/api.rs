@@ -287,6 +287,8 @@ async fn a_malicious_supplier_disappears_the_honest_one_stays_and_a_release_rest
     let points: u64 =
         risk["contributions"].as_array().unwrap().iter().map(|c| c["points"].as_u64().unwrap()).sum();
     assert_eq!(risk["score"].as_u64(), Some(points));
+    let sure = risk["confidence"].as_f64().unwrap();
+    assert!(sure > 0.5 && sure < 1.0, "{sure}");
 
     // Quarantined, it still writes, in the dark; nobody can reserve from it.
     assert_eq!(api.list(&bad, "bad", "SKU-1", 90, 20).await.status, 200);

@@ -1,0 +1,247 @@
+//! From what was declared to what is taken, collecting everything that is wrong on the way.
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+use stockade_rules::parse_duration_ms;
+use stockade_windows::{Entity, Measure};
+
+use super::{Doing, FeatureError, FeatureSpec, MeasureSpec, Over, Per, Property, SCORE, Take};
+
+const WINDOWS_MAX: usize = 16;
+const MEASURES_MAX: usize = 64;
+/// Features, the score included: a score record then stays below 320 bytes for ids of ordinary length.
+const FEATURES_MAX: usize = 72;
+/// Work per event, in updates of a tally: what a declaration may cost. The default costs about half of it.
+const COST_MAX: usize = 400;
+
+/// Compiles the parts of one declaration, collecting what is wrong.
+pub(super) struct Compiler<'a> {
+    declared: &'a BTreeMap<String, MeasureSpec>,
+    pub(super) windows_ms: Vec<i64>,
+    pub(super) measures: Vec<Measure>,
+    numbers: FxHashMap<&'a str, usize>,
+    pub(super) errors: Vec<FeatureError>,
+}
+
+impl<'a> Compiler<'a> {
+    /// One for measures and the window lengths that features ask for, in rising order.
+    pub(super) fn new(declared: &'a BTreeMap<String, MeasureSpec>, windows_ms: Vec<i64>) -> Self {
+        let (measures, numbers, errors) = (Vec::new(), FxHashMap::default(), Vec::new());
+        Self { declared, windows_ms, measures, numbers, errors }
+    }
+
+    pub(super) fn error(&mut self, code: &'static str, name: &str, detail: impl Into<String>) {
+        self.errors.push(FeatureError { code, name: Some(name.to_owned()), detail: detail.into() });
+    }
+
+    pub(super) fn bounds(&mut self, features: usize) {
+        for (what, count, most) in [
+            ("window lengths", self.windows_ms.len(), WINDOWS_MAX),
+            ("measures", self.declared.len(), MEASURES_MAX),
+            ("features", features + 1, FEATURES_MAX),
+        ] {
+            if count > most {
+                let detail = format!("{count} {what}, at most {most} are allowed");
+                self.errors.push(FeatureError { code: "too_large", name: None, detail });
+            }
+        }
+        self.windows_ms.truncate(WINDOWS_MAX);
+    }
+
+    pub(super) fn measures(&mut self) {
+        let flags = |properties: &[Property]| properties.iter().fold(0, |bits, p| bits | p.flag());
+        for (name, spec) in self.declared.iter().take(MEASURES_MAX) {
+            self.numbers.insert(name, self.measures.len());
+            self.measures.push(Measure {
+                kinds: spec.events.iter().fold(0, |bits, kind| bits | 1 << *kind as u32),
+                all_of: flags(&spec.having) | spec.cause.map_or(0, Doing::flag),
+                none_of: flags(&spec.unless) | spec.not_cause.iter().fold(0, |bits, d| bits | d.flag()),
+                entity: match spec.per {
+                    Per::Supplier => Entity::Whole,
+                    Per::Sku => Entity::Subject,
+                    Per::Region => Entity::Place,
+                },
+                ..Measure::default()
+            });
+        }
+    }
+
+    /// Finds a measure and keeps it for a window.
+    fn over(&mut self, feature: &str, measure: &str, window: &str) -> Option<Over> {
+        let Some(number) = self.numbers.get(measure).copied() else {
+            self.error("unknown_name", feature, format!("no measure is called {measure}"));
+            return None;
+        };
+        let length_ms = parse_duration_ms(window);
+        let Some(index) = length_ms.and_then(|ms| self.windows_ms.iter().position(|known| *known == ms))
+        else {
+            let detail = format!("{window:?} is not a window: write 30s to 90d, such as 24h");
+            self.error("bad_window", feature, detail);
+            return None;
+        };
+        self.measures[number].windows |= 1 << index;
+        Some(Over { measure: number, window: index, entity: self.measures[number].entity })
+    }
+
+    pub(super) fn feature(&mut self, spec: &'a FeatureSpec, names: &FxHashMap<&str, usize>) -> Option<Take> {
+        let valid = |name: &str| {
+            let part = |part: &str| {
+                part.starts_with(|c: char| c.is_ascii_lowercase())
+                    && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            };
+            name.len() <= 64 && name.split_once('.').is_some_and(|(group, rest)| part(group) && part(rest))
+        };
+        if !valid(&spec.name) || spec.name == SCORE {
+            self.error(
+                "bad_feature",
+                &spec.name,
+                "a name is group.name in small letters, and score.total is taken",
+            );
+        }
+        let kinds = [
+            spec.count.is_some(),
+            spec.distinct.is_some(),
+            spec.sum.is_some(),
+            spec.mean.is_some(),
+            spec.spread.is_some(),
+            spec.min.is_some(),
+            spec.max.is_some(),
+            spec.rate.is_some(),
+            spec.rate_low.is_some(),
+            spec.cohort_rate_low.is_some(),
+            spec.excess_low.is_some(),
+            spec.fact.is_some(),
+            spec.ratio.is_some(),
+            spec.model.is_some(),
+        ];
+        if kinds.iter().filter(|set| **set).count() != 1 {
+            let detail = "needs exactly one of count, distinct, sum, mean, spread, min, max, rate, rate_low, \
+                          cohort_rate_low, excess_low, fact, model, ratio";
+            self.error("bad_feature", &spec.name, detail);
+            return None;
+        }
+        if let Some(fact) = spec.fact {
+            return Some(Take::Fact(fact));
+        }
+        if let Some(standing) = spec.model {
+            return Some(Take::Model(standing));
+        }
+        if let Some([over, under]) = &spec.ratio {
+            let mut slot = |name: &String| {
+                let slot = names.get(name.as_str()).copied();
+                if slot.is_none() {
+                    self.error("unknown_name", &spec.name, format!("no feature is called {name}"));
+                }
+                slot
+            };
+            return Some(Take::Ratio(slot(over)?, slot(under)?));
+        }
+        let Some(window) = spec.window.as_deref() else {
+            self.error("bad_window", &spec.name, "needs `in`, the length of its window, such as 24h");
+            return None;
+        };
+        let name = spec.name.as_str();
+        if let Some(measure) = &spec.distinct {
+            let over = self.whole(name, measure, window)?;
+            self.measures[over.measure].distinct = true;
+            return Some(Take::Distinct(over));
+        }
+        for (measure, take) in [(&spec.min, Take::Min as fn(Over) -> Take), (&spec.max, Take::Max)] {
+            if let Some(measure) = measure {
+                let over = self.whole(name, measure, window)?;
+                self.measures[over.measure].extremes = true;
+                return Some(take(over));
+            }
+        }
+        for (measure, take) in [
+            (&spec.count, Take::Count as fn(Over) -> Take),
+            (&spec.sum, Take::Sum),
+            (&spec.mean, Take::Mean),
+            (&spec.spread, Take::Spread),
+        ] {
+            if let Some(measure) = measure {
+                return self.over(name, measure, window).map(take);
+            }
+        }
+        for (pair, take) in [
+            (&spec.rate, Take::Rate as fn(Over, Over) -> Take),
+            (&spec.rate_low, Take::RateLow),
+            (&spec.excess_low, Take::ExcessLow),
+        ] {
+            if let Some([first, second]) = pair {
+                return Some(take(self.over(name, first, window)?, self.over(name, second, window)?));
+            }
+        }
+        let cohort = spec.cohort_rate_low.as_ref()?;
+        let hits = self.over(name, &cohort.hits, window)?;
+        let mut ages = Vec::new();
+        for (age, known) in &cohort.known {
+            if !(0.0..=1.0).contains(known) {
+                self.error("bad_feature", name, format!("{known} is not a share from 0 to 1"));
+            }
+            ages.push((self.over(name, &cohort.orders, age)?, *known));
+        }
+        if ages.last().is_none_or(|(over, _)| over.window != hits.window)
+            || !ages.is_sorted_by(|a, b| a.0.window < b.0.window)
+        {
+            self.error("bad_feature", name, "`known` lists ages in rising order, the last equal to `in`");
+        }
+        Some(Take::CohortRateLow(hits, ages))
+    }
+
+    /// A measure that is kept for the supplier as a whole.
+    fn whole(&mut self, feature: &str, measure: &str, window: &str) -> Option<Over> {
+        let over = self.over(feature, measure, window)?;
+        if over.entity != Entity::Whole {
+            self.error("bad_feature", feature, "measures per sku or region have counts, sums and rates only");
+            return None;
+        }
+        Some(over)
+    }
+
+    /// Slots in an order in which every ratio follows what it divides.
+    pub(super) fn order(&mut self, features: &[FeatureSpec], takes: &[Take]) -> Vec<usize> {
+        let mut order: Vec<usize> = Vec::new();
+        let mut placed = vec![false; takes.len()];
+        loop {
+            let before = order.len();
+            for (slot, take) in takes.iter().enumerate() {
+                let ready = match take {
+                    Take::Ratio(over, under) => placed[*over] && placed[*under],
+                    _ => true,
+                };
+                if !placed[slot] && ready {
+                    placed[slot] = true;
+                    order.push(slot);
+                }
+            }
+            if order.len() == before {
+                break;
+            }
+        }
+        for (slot, _) in placed.iter().enumerate().filter(|(_, placed)| !**placed) {
+            self.error(
+                "refers_to_itself",
+                &features[slot].name,
+                "divides, in the end, itself; break the circle",
+            );
+        }
+        order
+    }
+
+    pub(super) fn cost(&mut self) {
+        let of = |measure: &Measure| {
+            let windows = measure.windows.count_ones() as usize;
+            let each = if measure.entity == Entity::Whole { 1 } else { 3 };
+            windows * each + 4 * usize::from(measure.distinct) + 4 * usize::from(measure.extremes)
+        };
+        let cost: usize = self.measures.iter().map(of).sum();
+        if cost > COST_MAX {
+            let detail = format!(
+                "every event would touch up to {cost} tallies, at most {COST_MAX} are allowed; use fewer measures or windows"
+            );
+            self.errors.push(FeatureError { code: "too_costly", name: None, detail });
+        }
+    }
+}
