@@ -81,7 +81,8 @@ fn data(path: &str) -> Option<std::path::PathBuf> {
     Some(found)
 }
 
-/// Rules and thresholds were written down before June was looked at; April and May are what they were tried on.
+/// What this holds is the figure, not the foresight: the thresholds were chosen with a prototype that showed April, May and
+/// June together. History that nobody here has seen is what judges them.
 #[test]
 fn compromised_terminals_of_june_are_found_soon_and_no_honest_one_is_locked() {
     let (Some(input), Some(truth)) =

@@ -12,7 +12,7 @@ const WINDOWS_MAX: usize = 16;
 const MEASURES_MAX: usize = 64;
 /// Features, the score included: a score record then stays below 320 bytes for ids of ordinary length.
 const FEATURES_MAX: usize = 72;
-/// Work per event, in updates of a tally: what a declaration may cost. The default costs about half of it.
+/// Work per event, in updates of a tally, counted as if every measure counted every event; the default declaration is at 60.
 const COST_MAX: usize = 400;
 
 /// Compiles the parts of one declaration, collecting what is wrong.
