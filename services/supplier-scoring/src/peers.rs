@@ -111,8 +111,10 @@ impl PeerView {
 
     /// Sends what is due.
     pub(crate) fn settle<E>(&mut self, now: Timestamp, out: &mut Out<E>) {
-        while let Some((_, cohort)) = self.due.first().filter(|(due, _)| *due <= now).cloned() {
-            self.send(&cohort, out);
+        while let Some(first) = self.due.first().filter(|(due, _)| *due <= now).cloned() {
+            // Removed first, so that nothing can make this loop turn on the spot.
+            self.due.remove(&first);
+            self.send(&first.1, out);
         }
     }
 
