@@ -84,6 +84,8 @@ pub(crate) struct File {
     /// Log-odds before any addition.
     pub(crate) base: f64,
     pub(crate) tables: Vec<Table>,
+    /// Where the probability itself lay in training: additions are all zero, it is there to measure drift against.
+    pub(crate) score: Table,
     /// Calibrated log-odds are the first times the raw ones plus the second.
     pub(crate) calibration: [f64; 2],
 }
@@ -174,6 +176,9 @@ impl Model {
 
     pub(crate) fn tables(&self) -> impl Iterator<Item = (&Table, usize)> {
         self.file.tables.iter().zip(self.slots.iter().copied())
+    }
+    pub(crate) fn score_table(&self) -> &Table {
+        &self.file.score
     }
     /// Where it comes from.
     pub fn origin(&self) -> &Origin {

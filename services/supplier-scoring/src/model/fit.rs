@@ -174,7 +174,15 @@ pub fn fit(
         }
     }
     let kind = KIND.to_owned();
-    let mut file = File { kind, origin, held_out: Figures::default(), base, tables, calibration: [1.0, 0.0] };
+    let score = Table {
+        feature: "score".to_owned(),
+        cuts: Vec::new(),
+        adds: vec![0.0],
+        unknown: 0.0,
+        shares: vec![1.0, 0.0],
+    };
+    let mut file =
+        File { kind, origin, held_out: Figures::default(), base, tables, score, calibration: [1.0, 0.0] };
     let text = |file: &File| serde_json::to_string(file).map_err(|e| e.to_string());
     let raw = Model::read(&text(&file)?, schema)?;
     let scored: Vec<(f64, bool, f64)> = later
@@ -186,7 +194,34 @@ pub fn fit(
         .collect();
     file.calibration = calibrate(&scored);
     file.held_out = figures(&scored, file.calibration);
+    let model = Model::read(&text(&file)?, schema)?;
+    let scores: Vec<(f32, f64)> =
+        learn.iter().map(|e| (model.probability(&e.slots) as f32, e.weight)).collect();
+    file.score = tenths(scores);
     text(&file)
+}
+
+/// Where scores lie, cut so that about a tenth of the weight lies in each place.
+fn tenths(mut scores: Vec<(f32, f64)>) -> Table {
+    scores.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let all: f64 = scores.iter().map(|(_, weight)| weight).sum();
+    let (mut cuts, mut below): (Vec<f32>, f64) = (Vec::new(), 0.0);
+    for (score, weight) in &scores {
+        let rises = cuts.last().is_none_or(|last| score > last)
+            && scores.first().is_some_and(|first| *score > first.0);
+        if rises && below >= all * (cuts.len() + 1) as f64 / 10.0 {
+            cuts.push(*score);
+        }
+        below += weight;
+    }
+    let len = cuts.len();
+    let (adds, shares) = (vec![0.0; len + 1], vec![0.0; len + 2]);
+    let mut table = Table { feature: "score".to_owned(), cuts, adds, unknown: 0.0, shares };
+    for (score, weight) in scores {
+        let place = table.place(score);
+        table.shares[place] += weight / all;
+    }
+    table
 }
 
 /// The table and the place to split after, with the steps of both sides and of the unknown.

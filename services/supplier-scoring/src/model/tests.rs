@@ -90,9 +90,12 @@ fn drift_is_small_on_the_same_population_and_large_on_another() {
             let slots: Vec<f32> = example.slots.iter().map(|value| value + shift).collect();
             drift.see(&slots)
         });
-        found.unwrap().into_iter().map(|(_, index)| index).fold(0.0, f64::max)
+        let found = found.unwrap();
+        let score = found.iter().find(|(name, _)| name == "score").unwrap().1;
+        (found.iter().map(|(_, index)| *index).fold(0.0, f64::max), score)
     };
-    assert!(of(0.0) < 0.1 && of(0.3) > 0.25, "{} {}", of(0.0), of(0.3));
+    let (same, moved) = (of(0.0), of(0.3));
+    assert!(same.0 < 0.1 && moved.0 > 0.25 && moved.1 > 0.25, "{same:?} {moved:?}");
 }
 
 #[test]
