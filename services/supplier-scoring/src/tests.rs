@@ -379,3 +379,32 @@ fn a_link_to_a_withheld_supplier_is_evidence_that_fades_and_a_hub_says_nothing()
     assert_eq!(market.read("friend", "links.strength"), 0.0, "an account of thirty is a hub");
     assert!(!market.edges.contains_key("stranger"));
 }
+
+#[test]
+fn a_measure_per_sku_or_region_says_what_concerns_the_order_in_hand() {
+    let mut market = Market::new();
+    let source = "
+measures:
+  orders: { events: [placed] }
+  of_sku: { events: [placed], per: sku }
+  to_region: { events: [placed], per: region }
+features:
+  - { name: orders.all, unit: count, meaning: all, count: orders, in: 24h }
+  - { name: orders.of_sku, unit: count, meaning: of this good, count: of_sku, in: 24h }
+  - { name: orders.value_to_region, unit: minor, meaning: to this region, sum: to_region, in: 24h }
+";
+    let version = stockade_rules::RuleSet::version_of(source);
+    market.control(Change::Features { version, source: source.to_owned() });
+    for (order, sku, region) in [("a", "S1", "DE"), ("b", "S1", "FR"), ("c", "S2", "DE"), ("d", "S1", "DE")] {
+        market.event(OrderEventKind::Placed, "shop", order, |event| {
+            event.sku = stockade_model::Sku::new(sku).ok();
+            event.region = Region::new(region).ok();
+            event.amount = Money::new(100, Currency::new("EUR").unwrap()).ok();
+        });
+    }
+    assert_eq!(market.read("shop", "orders.all"), 4.0);
+    assert_eq!(market.read("shop", "orders.of_sku"), 3.0, "S1");
+    assert_eq!(market.read("shop", "orders.value_to_region"), 300.0, "DE");
+    market.order("shop", "e", "b", 100);
+    assert!(market.read("shop", "orders.of_sku").is_nan(), "an order of no good concerns none");
+}
