@@ -161,6 +161,19 @@ struct MeasureSpec {
     not_cause: Vec<Doing>,
     #[serde(default)]
     per: Per,
+    /// What `distinct` counts; buyers for order outcomes and listings for submissions when absent.
+    #[serde(default)]
+    counterparty: Who,
+}
+
+/// Counterparties.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Who {
+    #[default]
+    Party,
+    Sku,
+    Region,
 }
 
 #[derive(Default, Deserialize)]

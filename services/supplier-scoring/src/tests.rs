@@ -388,9 +388,11 @@ measures:
   orders: { events: [placed] }
   of_sku: { events: [placed], per: sku }
   to_region: { events: [placed], per: region }
+  goods: { events: [placed], counterparty: sku }
 features:
   - { name: orders.all, unit: count, meaning: all, count: orders, in: 24h }
   - { name: orders.of_sku, unit: count, meaning: of this good, count: of_sku, in: 24h }
+  - { name: orders.goods, unit: count, meaning: distinct goods, distinct: goods, in: 24h }
   - { name: orders.value_to_region, unit: minor, meaning: to this region, sum: to_region, in: 24h }
 ";
     let version = stockade_rules::RuleSet::version_of(source);
@@ -402,7 +404,7 @@ features:
             event.amount = Money::new(100, Currency::new("EUR").unwrap()).ok();
         });
     }
-    assert_eq!(market.read("shop", "orders.all"), 4.0);
+    assert_eq!((market.read("shop", "orders.all"), market.read("shop", "orders.goods")), (4.0, 2.0));
     assert_eq!(market.read("shop", "orders.of_sku"), 3.0, "S1");
     assert_eq!(market.read("shop", "orders.value_to_region"), 300.0, "DE");
     market.order("shop", "e", "b", 100);

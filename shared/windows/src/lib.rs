@@ -56,6 +56,28 @@ pub enum Entity {
     Place,
 }
 
+/// What a measure counts distinct ones of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Counterparty {
+    /// Parties.
+    #[default]
+    Party,
+    /// Subjects.
+    Subject,
+    /// Places.
+    Place,
+}
+
+impl Counterparty {
+    pub(crate) fn of(self, entry: &Entry) -> u64 {
+        match self {
+            Self::Party => entry.party,
+            Self::Subject => entry.subject,
+            Self::Place => u64::from(entry.place),
+        }
+    }
+}
+
 /// What is counted: events of some kinds that have all of some flags and none of others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Measure {
@@ -69,8 +91,10 @@ pub struct Measure {
     pub entity: Entity,
     /// Windows it is kept for, one bit each, in the order of the plan.
     pub windows: u32,
-    /// Whether distinct parties are counted.
+    /// Whether distinct counterparties are counted.
     pub distinct: bool,
+    /// Distinct what.
+    pub distinct_of: Counterparty,
     /// Whether smallest and largest values are kept.
     pub extremes: bool,
 }

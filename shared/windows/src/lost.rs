@@ -16,7 +16,7 @@ struct Bucket {
     from_ms: i64,
     until_ms: i64,
     events: u64,
-    /// Count and sum per measure.
+    /// Count and sum per measure; empty when the measures have changed since, for then nothing is known of the new ones.
     hits: Vec<(u64, i64)>,
 }
 
@@ -34,7 +34,8 @@ pub(crate) struct LostReading {
 
 impl Lost {
     pub(crate) fn add(&mut self, time_ms: i64, value: i64, hits: u64, measures: usize, size: u64) {
-        if self.0.back().is_none_or(|bucket| bucket.events >= size) {
+        let fits = |bucket: &Bucket| bucket.events < size && bucket.hits.len() == measures;
+        if !self.0.back().is_some_and(fits) {
             let hits = vec![(0, 0); measures];
             self.0.push_back(Bucket { from_ms: time_ms, until_ms: time_ms, events: 0, hits });
             self.merge(size);
@@ -60,6 +61,9 @@ impl Lost {
             let newer = &mut self.0[same[0]];
             newer.from_ms = older.from_ms;
             newer.events += older.events;
+            if newer.hits.len() != older.hits.len() {
+                newer.hits.clear();
+            }
             for (hit, more) in newer.hits.iter_mut().zip(older.hits) {
                 hit.0 += more.0;
                 hit.1 = hit.1.saturating_add(more.1);
@@ -83,7 +87,10 @@ impl Lost {
     pub(crate) fn read(&self, measure: usize, begin_ms: i64) -> LostReading {
         let mut reading = LostReading::default();
         for bucket in self.0.iter().rev().take_while(|bucket| bucket.until_ms > begin_ms) {
-            let (count, sum) = bucket.hits.get(measure).copied().unwrap_or_default();
+            let Some((count, sum)) = bucket.hits.get(measure).copied() else {
+                reading.error += bucket.events;
+                continue;
+            };
             if bucket.from_ms > begin_ms {
                 reading.count += count;
                 reading.sum += i128::from(sum);
@@ -96,8 +103,9 @@ impl Lost {
         reading
     }
 
-    /// A changed plan has other measures: what was counted for the old ones says nothing about them.
-    pub(crate) fn fit(&mut self, measures: usize) {
-        self.0.iter_mut().for_each(|bucket| bucket.hits.resize(measures, (0, 0)));
+    /// A changed plan has other measures: what was counted for the old ones says nothing about them, and any of the lost
+    /// events may be theirs.
+    pub(crate) fn forget_measures(&mut self) {
+        self.0.iter_mut().for_each(|bucket| bucket.hits.clear());
     }
 }

@@ -11,7 +11,8 @@ const LATE_MAX_MS: i64 = 1_500;
 
 fn measure(kinds: u32, all_of: u16, none_of: u16, entity: Entity) -> Measure {
     let whole = entity == Entity::Whole;
-    Measure { kinds, all_of, none_of, entity, windows: 0b111, distinct: whole, extremes: whole }
+    let distinct_of = Counterparty::Party;
+    Measure { kinds, all_of, none_of, entity, windows: 0b111, distinct: whole, distinct_of, extremes: whole }
 }
 
 fn plan(entries_max: usize) -> Arc<Plan> {
@@ -22,7 +23,7 @@ fn plan(entries_max: usize) -> Arc<Plan> {
             measure(0b11, 0, 0, Entity::Whole),
             measure(0b10, 1, 0, Entity::Whole),
             measure(0b11, 0, 1, Entity::Whole),
-            measure(0b11, 2, 1, Entity::Whole),
+            Measure { distinct_of: Counterparty::Subject, ..measure(0b11, 2, 1, Entity::Whole) },
             Measure { windows: 0b010, ..measure(0b11, 0, 0, Entity::Whole) },
             measure(0b11, 0, 0, Entity::Subject),
             measure(0b01, 0, 0, Entity::Place),
@@ -92,11 +93,10 @@ fn check(plan: &Plan, windows: &Windows, placed: &[Entry], measure: usize, windo
     let entries = inside(plan, placed, now_ms, measure, window);
     let entity: fn(&Entry) -> u64 = match plan.measures[measure].entity {
         Entity::Whole => {
-            assert_eq!(
-                windows.read(measure, window),
-                of_all(&entries),
-                "measure {measure} window {window} at {now_ms}"
-            );
+            let of = plan.measures[measure].distinct_of;
+            let distinct: BTreeSet<u64> = entries.iter().map(|e| of.of(e)).filter(|who| *who != 0).collect();
+            let truth = Reading { parties: distinct.len() as u64, ..of_all(&entries) };
+            assert_eq!(windows.read(measure, window), truth, "measure {measure} window {window} at {now_ms}");
             return;
         }
         Entity::Subject => |e| e.subject,
@@ -237,6 +237,38 @@ fn a_full_log_goes_on_counting_and_states_how_far_it_may_be_off() {
     }
     assert!(stored.chunks.values().map(Vec::len).sum::<usize>() < 20_000);
     assert!(rmp_size(&windows.head()) < 8_000);
+}
+
+#[test]
+fn a_new_measure_says_that_it_knows_nothing_of_what_was_lost_before_it() {
+    let short = Arc::new(Plan {
+        windows_ms: vec![1_000, 100_000, 1 << 40],
+        retain_ms: 1 << 40,
+        ..(*plan(64)).clone()
+    });
+    let mut windows = Windows::new(short.clone());
+    for time_ms in 0..1_000 {
+        windows.advance(time_ms);
+        windows.insert(Entry { time_ms, ..Entry::default() });
+    }
+    windows.replan(short.clone());
+    for restart in [false, true] {
+        let reading = windows.read(0, 2);
+        assert!(reading.count + reading.error >= 1_000 && reading.error > 500, "{restart} {reading:?}");
+        let mut stored = Stored { chunks: BTreeMap::new() };
+        windows = stored.cycle(&short, &mut windows);
+    }
+    for time_ms in 2_000..3_000 {
+        windows.advance(time_ms);
+        windows.insert(Entry { time_ms, ..Entry::default() });
+    }
+    let reading = windows.read(0, 0);
+    assert_eq!(
+        (reading.error < 500, reading.whole),
+        (true, false),
+        "what was lost since is counted: {reading:?}"
+    );
+    assert!(reading.count.abs_diff(1_000) <= reading.error, "{reading:?}");
 }
 
 fn rmp_size(head: &Head) -> usize {

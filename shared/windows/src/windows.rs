@@ -110,7 +110,7 @@ impl Head {
     /// The same for a log that is put back under another plan: what was counted per measure is left out.
     pub fn for_another_plan(mut self) -> Self {
         self.levels.clear();
-        self.lost.fit(0);
+        self.lost.forget_measures();
         self
     }
 }
@@ -173,7 +173,6 @@ impl Windows {
                 distinct.level = *level;
             }
         }
-        windows.lost.fit(windows.plan.measures.len());
         windows.recount(head.now_ms);
         Ok(windows)
     }
@@ -198,8 +197,8 @@ impl Windows {
         }
     }
 
-    /// The same log under another plan. Measures are counted from the events that are held; what was lost before is
-    /// counted by no new measure.
+    /// The same log under another plan. Measures are counted from the events that are held; of what was lost before nothing
+    /// is known, which readings state as their error until it has left their window.
     pub fn replan(&mut self, plan: Arc<Plan>) {
         let mut windows = Self::new(plan);
         for slot in std::mem::take(&mut self.log) {
@@ -210,8 +209,7 @@ impl Windows {
         windows.dirty = std::mem::take(&mut self.dirty);
         windows.late = self.late;
         windows.lost = std::mem::take(&mut self.lost);
-        windows.lost.fit(0);
-        windows.lost.fit(windows.plan.measures.len());
+        windows.lost.forget_measures();
         windows.recount(self.now_ms);
         *self = windows;
     }
@@ -414,7 +412,8 @@ impl Windows {
                 continue;
             }
             if let Some(distinct) = &mut extra.distinct {
-                distinct.add(entry.party, entry.time_ms, slot.seq, &self.begins_ms, self.plan.distinct_max);
+                let who = spec.distinct_of.of(entry);
+                distinct.add(who, entry.time_ms, slot.seq, &self.begins_ms, self.plan.distinct_max);
             }
             if let Some((largest, smallest)) = &mut extra.largest {
                 largest.add(entry.time_ms, slot.seq, entry.value);
@@ -441,7 +440,7 @@ impl Windows {
             let empty = tally.count == 0;
             let (extra, spec) = (&mut self.extras[measure], &self.plan.measures[measure]);
             if let Some(distinct) = &mut extra.distinct {
-                distinct.evict(entry.party, slot.seq, window, window == extra.longest);
+                distinct.evict(spec.distinct_of.of(entry), slot.seq, window, window == extra.longest);
                 if empty && window == extra.longest {
                     distinct.level = 0;
                 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 use stockade_rules::parse_duration_ms;
-use stockade_windows::{Entity, Measure};
+use stockade_windows::{Counterparty, Entity, Measure};
 
-use super::{Doing, FeatureError, FeatureSpec, MeasureSpec, Over, Per, Property, SCORE, Take};
+use super::{Doing, FeatureError, FeatureSpec, MeasureSpec, Over, Per, Property, SCORE, Take, Who};
 
 const WINDOWS_MAX: usize = 16;
 const MEASURES_MAX: usize = 64;
@@ -61,6 +61,11 @@ impl<'a> Compiler<'a> {
                     Per::Supplier => Entity::Whole,
                     Per::Sku => Entity::Subject,
                     Per::Region => Entity::Place,
+                },
+                distinct_of: match spec.counterparty {
+                    Who::Party => Counterparty::Party,
+                    Who::Sku => Counterparty::Subject,
+                    Who::Region => Counterparty::Place,
                 },
                 ..Measure::default()
             });
