@@ -26,7 +26,9 @@ pub(crate) const UNUSUAL_Z: f64 = 3.0;
 /// A stolen card is used elsewhere within this time.
 const CARD_MS: i64 = 7 * DAY_MS;
 /// Frauds remembered of one buyer.
-const UNUSUAL_FRAUDS_MAX: usize = 16;
+const FRAUDS_KEPT: usize = 16;
+/// Other suppliers defrauded in these days from which on the card explains a fraud whatever its value.
+pub(crate) const DEFRAUDED_MIN: u32 = 3;
 
 /// What the intake fold tells its process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,9 @@ struct Buyer {
     /// Frauds out of pattern: when the order was placed, and a hash of the supplier.
     #[serde(default)]
     unusual_frauds: VecDeque<(Timestamp, u64)>,
+    /// All frauds, likewise.
+    #[serde(default)]
+    recent_frauds: VecDeque<(Timestamp, u64)>,
 }
 
 impl Buyer {
@@ -137,6 +142,8 @@ impl Intake {
         let supplier = hash::stable64(event.supplier.as_str());
         let placed_at = order.map_or(event.time, |order| order.placed_at);
         let elsewhere = |(at, of): &&(Timestamp, u64)| *of != supplier && *at >= placed_at.plus_ms(-CARD_MS);
+        let defrauded: BTreeSet<u64> =
+            buyer.recent_frauds.iter().filter(elsewhere).map(|(_, supplier)| *supplier).collect();
         let before = BuyerHistory {
             orders: buyer.orders,
             claims: buyer.claims,
@@ -144,6 +151,7 @@ impl Intake {
             suppliers_claimed: buyer.suppliers_claimed.len() as u32,
             since: buyer.since,
             unusual_frauds_elsewhere: buyer.unusual_frauds.iter().filter(elsewhere).count() as u32,
+            suppliers_defrauded_elsewhere: defrauded.len() as u32,
         };
         match event.kind {
             OrderEventKind::Placed => {
@@ -161,11 +169,9 @@ impl Intake {
             }
             OrderEventKind::FraudConfirmed => {
                 buyer.frauds += 1;
+                remember(&mut buyer.recent_frauds, (placed_at, supplier));
                 if order.and_then(|order| order.amount_z).is_some_and(|z| z >= UNUSUAL_Z) {
-                    buyer.unusual_frauds.push_back((placed_at, supplier));
-                    if buyer.unusual_frauds.len() > UNUSUAL_FRAUDS_MAX {
-                        buyer.unusual_frauds.pop_front();
-                    }
+                    remember(&mut buyer.unusual_frauds, (placed_at, supplier));
                 }
             }
             _ => {}
@@ -196,6 +202,13 @@ impl Order {
             settles,
             spoils,
         }
+    }
+}
+
+fn remember(frauds: &mut VecDeque<(Timestamp, u64)>, fraud: (Timestamp, u64)) {
+    frauds.push_back(fraud);
+    if frauds.len() > FRAUDS_KEPT {
+        frauds.pop_front();
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     declare::FeatureSet,
     facts::{LiveModels, View},
     history::{Histories, Kind, flag},
-    intake::UNUSUAL_Z,
+    intake::{DEFRAUDED_MIN, UNUSUAL_Z},
     links::{Edge, LinkView},
     model::Model,
     peers::{EXPECTED_SCALE, PeerView},
@@ -408,11 +408,14 @@ impl Scoring {
     }
 }
 
-/// Whether the buyer's own history explains a fraud: a value far out of their pattern, or a card that was misused so
-/// elsewhere in the same days.
+/// Whether the buyer's own history explains a fraud: a value far out of their pattern, a card that was misused so elsewhere
+/// in the same days, or one that fraud follows from shop to shop.
 fn explained(outcome: &Outcome) -> bool {
     let unusual = outcome.order.as_ref().and_then(|order| order.amount_z).is_some_and(|z| z >= UNUSUAL_Z);
-    unusual || outcome.history.is_some_and(|history| history.unusual_frauds_elsewhere > 0)
+    let card = |history: BuyerHistory| {
+        history.unusual_frauds_elsewhere > 0 || history.suppliers_defrauded_elsewhere >= DEFRAUDED_MIN
+    };
+    unusual || outcome.history.is_some_and(card)
 }
 
 fn known(market: Option<MarketSeen>) -> Option<MarketSeen> {

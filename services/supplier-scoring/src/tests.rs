@@ -194,6 +194,18 @@ fn a_fraud_far_out_of_the_buyers_pattern_or_with_a_card_misused_elsewhere_is_exp
     assert_eq!(market.read("other", "frauds.unexplained_14d"), 1.0, "that is long ago");
     market.order("new", "n", "bob", 90_000);
     market.fraud("new", "n", "bob");
+    for number in 0..8 {
+        market.order("shop", &format!("c{number}"), "carl", 1_000 + number);
+    }
+    for (shop, seen) in [("s1", 1.0), ("s2", 1.0), ("s3", 1.0), ("s4", 0.0)] {
+        market.order(shop, &format!("{shop}-c"), "carl", 1_000);
+        market.fraud(shop, &format!("{shop}-c"), "carl");
+        assert_eq!(
+            market.read(shop, "frauds.unexplained_14d"),
+            seen,
+            "{shop}: after three shops it is the card"
+        );
+    }
     let both = (market.read("new", "frauds.count_7d"), market.read("new", "frauds.unexplained_14d"));
     assert_eq!(both, (1.0, 0.0), "a buyer without a past explains nothing and proves nothing");
 }

@@ -201,6 +201,10 @@ pub struct BuyerHistory {
     /// one: the sign of a stolen card rather than of a bad supplier.
     #[serde(default)]
     pub unusual_frauds_elsewhere: u32,
+    /// Distinct other suppliers with a confirmed fraud of any value on orders of those days: a card that fraud follows
+    /// from shop to shop.
+    #[serde(default)]
+    pub suppliers_defrauded_elsewhere: u32,
 }
 
 /// What the intake fold remembers of the order that an outcome belongs to.

@@ -147,6 +147,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
         suppliers_claimed: 1,
         since: time("2026-01-01T00:00:00Z"),
         unusual_frauds_elsewhere: 0,
+        suppliers_defrauded_elsewhere: 0,
     };
     vec![
         ("command", Payload::Command(command)),
