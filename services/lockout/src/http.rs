@@ -101,9 +101,7 @@ pub fn router(api: LockoutApi) -> Router {
 impl LockoutApi {
     /// The features rules may read now.
     pub fn schema(&self) -> Arc<FeatureSchema> {
-        let (_, source) = self.features.current();
-        // What is in force was read before; until anything is, the initial ones are.
-        (self.vocabulary.read)(&source).unwrap_or_else(|_| self.vocabulary.initial.clone())
+        self.vocabulary.in_force(&self.features.current().1)
     }
 
     fn analyst(&self, caller: &Caller) -> Result<(), Problem> {

@@ -8,10 +8,7 @@ mod measures;
 pub(crate) mod run;
 mod truth;
 
-use std::{
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{path::PathBuf, time::Instant};
 
 use anyhow::{Context as _, Result};
 use rustc_hash::FxHashMap;
@@ -22,6 +19,7 @@ use stockade_runtime::telemetry;
 use stockade_supplier_scoring::{DEFAULT_FEATURES, FeatureSet, Model};
 
 use crate::{
+    given::{read, refused},
     lockouts,
     replay::{inputs::Inputs, mapping::Mapping},
 };
@@ -67,18 +65,11 @@ pub struct Args {
 /// Runs the evaluation.
 pub fn run(args: &Args) -> Result<()> {
     telemetry::logs("warn", telemetry::LogFormat::Text);
-    let read = |path: &Path| {
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-    };
     let features = args.features.as_deref().map(read).transpose()?;
     let features = features.unwrap_or_else(|| DEFAULT_FEATURES.to_owned());
     let rules = args.rules.as_deref().map(read).transpose()?.unwrap_or_else(|| STARTER_RULES.to_owned());
-    let set = FeatureSet::compile(&features).map_err(|errors| {
-        anyhow::anyhow!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-    })?;
-    RuleSet::compile(&rules, set.schema().clone()).map_err(|errors| {
-        anyhow::anyhow!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-    })?;
+    let set = FeatureSet::compile(&features).map_err(refused)?;
+    RuleSet::compile(&rules, set.schema().clone()).map_err(refused)?;
     let mut mapping = Mapping::parse(&read(&args.mapping)?)?;
     let delay_ms = set_delay(&mut mapping, args.label_delay.as_deref())?;
     let model = args.model.as_deref().map(read).transpose()?;

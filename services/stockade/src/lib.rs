@@ -7,6 +7,8 @@ mod decisions;
 pub mod demo;
 pub mod doctor;
 pub mod evaluate;
+mod figures;
+mod given;
 pub mod keys;
 mod lockouts;
 pub mod model;

@@ -22,6 +22,7 @@ use crate::{
         run::{Run, opening},
         set_delay,
     },
+    given::{read, refused},
     replay::{inputs::Inputs, mapping::Mapping},
 };
 
@@ -66,14 +67,9 @@ struct Seen {
 
 /// Fits a model to a labelled history.
 pub fn train(args: &TrainArgs) -> Result<()> {
-    let read = |path: &Path| {
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-    };
     let features =
         args.features.as_deref().map(read).transpose()?.unwrap_or_else(|| DEFAULT_FEATURES.to_owned());
-    let set = FeatureSet::compile(&features).map_err(|errors| {
-        anyhow::anyhow!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-    })?;
+    let set = FeatureSet::compile(&features).map_err(refused)?;
     let mut mapping = Mapping::parse(&read(&args.mapping)?)?;
     anyhow::ensure!(mapping.fraud.is_some(), "the mapping has no `fraud`: say which rows are frauds");
     let delay_ms = set_delay(&mut mapping, args.label_delay.as_deref())?;

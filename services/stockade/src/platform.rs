@@ -21,10 +21,12 @@ use stockade_quarantine::QuarantineStore;
 use stockade_rules::{RuleSet, Vocabulary};
 use stockade_runtime::{KeyRing, Limits, LimitsConfig, Problem, Shutdown, http, shutdown::BUDGET};
 use stockade_supplier_scoring::{
-    DEFAULT_FEATURES, Drift, Edge, FeatureSet, Intake, IntakeEffect, Links, Peers, Scoring, ScoringEffect,
+    DEFAULT_FEATURES, Edge, FeatureSet, Intake, IntakeEffect, Links, Peers, Scoring, ScoringEffect,
     confidence, contributions, intake_spec, links_spec, peers_spec, scoring_spec, vocabulary,
 };
 use tokio::{sync::oneshot, task::JoinSet};
+
+use crate::figures::ScoringFigures;
 
 /// How often retention is applied and quiet callers are forgotten.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
@@ -309,7 +311,7 @@ fn lockout_api(
     let risk = move |supplier: &SupplierId| {
         let data = scores.read();
         let record = data.scores.get(supplier)?;
-        let in_force = (words.read)(&declared.current().1).unwrap_or_else(|_| words.initial.clone());
+        let in_force = words.in_force(&declared.current().1);
         // Right after a change of features the last vector may still follow the former ones.
         let schema = if record.schema == in_force.id() { &in_force } else { &words.initial };
         let value = |value: &f32| (!value.is_nan()).then_some(*value);
@@ -360,51 +362,22 @@ fn start_scoring(runner: &mut Runner<'_>, lanes: u32, scores: Scores, keep: bool
     runner.fold(peers_spec(lanes), |_| Peers::default(), |_, _| {})?;
     runner.fold(links_spec(lanes), |_| Links::default(), |_, _| {})?;
     let features = FeatureSet::default_set();
-    let mut drift: Option<Drift> = None;
-    let mut schema = features.schema().clone();
+    let mut figures = ScoringFigures::new(&features);
     runner.fold(
         scoring_spec(lanes),
         move |_| Scoring::new(&features),
         move |_, effects: Vec<ScoringEffect>| {
-            let histogram = metrics::histogram!("stockade_scoring_score");
             let mut made = Vec::with_capacity(effects.len());
             for effect in effects {
+                figures.see(&effect);
                 match effect {
-                    ScoringEffect::Scored(record) => {
-                        histogram.record(f64::from(record.score));
-                        for model in ["champion", "challenger"] {
-                            let slot = schema.slot(&format!("model.{model}"));
-                            let points = slot
-                                .and_then(|slot| record.slots.get(slot))
-                                .filter(|points| !points.is_nan());
-                            if let Some(points) = points {
-                                let points = f64::from(*points);
-                                metrics::histogram!("stockade_scoring_model_points", "model" => model)
-                                    .record(points);
-                            }
-                        }
-                        // Features are few and chosen by analysts, so they may be a label.
-                        for (feature, index) in
-                            drift.as_mut().and_then(|d| d.see(&record.slots)).unwrap_or_default()
-                        {
-                            metrics::gauge!("stockade_scoring_feature_drift", "feature" => feature)
-                                .set(index);
-                        }
-                        made.push((record.supplier.clone(), record));
-                    }
+                    ScoringEffect::Scored(record) => made.push((record.supplier.clone(), record)),
                     ScoringEffect::Linked(supplier, edges) => {
                         scores.write().links.insert(supplier, edges);
                     }
-                    // Every partition says so; the first counts.
-                    ScoringEffect::ChampionInForce(champion) => {
-                        let known = drift.as_ref().map(Drift::version);
-                        if champion.as_ref().map(|model| model.version.as_str()) != known {
-                            drift = champion.map(Drift::new);
-                        }
-                    }
+                    ScoringEffect::ChampionInForce(_) => {}
                     ScoringEffect::FeaturesInForce(features) => {
                         tracing::info!(version = features.version, "features in force in a partition");
-                        schema = features.schema().clone();
                     }
                 }
             }

@@ -86,6 +86,12 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
+    /// The features of the declaration in force; the initial ones until there is one.
+    pub fn in_force(&self, source: &str) -> std::sync::Arc<FeatureSchema> {
+        // What is in force was read before it came there.
+        (self.read)(source).unwrap_or_else(|_| self.initial.clone())
+    }
+
     /// One that never changes.
     pub fn fixed(schema: FeatureSchema) -> Self {
         let read = |_: &str| Err("this vocabulary is fixed".to_owned());

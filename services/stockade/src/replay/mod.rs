@@ -38,7 +38,11 @@ use stockade_supplier_scoring::{
     FeatureSet, Intake, Links, Peers, Scoring, intake_spec, links_spec, peers_spec, scoring_spec, vocabulary,
 };
 
-use crate::{lockouts, platform::ensure_topics};
+use crate::{
+    given::{read, refused},
+    lockouts,
+    platform::ensure_topics,
+};
 use inputs::{Input, Inputs};
 use mapping::Mapping;
 
@@ -73,15 +77,10 @@ pub struct Args {
 /// Runs the replay.
 pub fn run(args: &Args) -> Result<()> {
     telemetry::logs("warn", telemetry::LogFormat::Text);
-    let read = |path: &Path| {
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-    };
     let mapping_source = read(&args.mapping)?;
     let rules = args.rules.as_deref().map(read).transpose()?.unwrap_or_else(|| STARTER_RULES.to_owned());
     let features = FeatureSet::default_set();
-    RuleSet::compile(&rules, features.schema().clone()).map_err(|errors| {
-        anyhow::anyhow!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-    })?;
+    RuleSet::compile(&rules, features.schema().clone()).map_err(refused)?;
     let size = std::fs::metadata(&args.input)
         .with_context(|| format!("cannot open {}", args.input.display()))?
         .len();
