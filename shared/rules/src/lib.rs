@@ -9,9 +9,11 @@
 
 mod check;
 mod condition;
+pub mod lang;
 mod schema;
 mod set;
 mod spec;
+mod suggest;
 
 pub use condition::{Condition, Truth};
 pub use schema::{Feature, FeatureSchema, Vocabulary};
