@@ -1,207 +1,180 @@
-//! One compiled condition.
+//! One condition: read, bound, checked, and compiled with others into one program.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use cel::{
-    Context, Env, IdedExpr, Value,
-    common::{
-        ast::{Expr, LiteralValue, operators},
-        types::CelDouble,
-        value::CowVal,
-    },
-    context::VariableResolver,
-};
+use std::collections::BTreeMap;
 
 use crate::{
-    FeatureSchema, RuleError,
-    check::{self, Type},
+    Binding, FeatureSchema, RuleError, Scratch, Snapshot, Truth, bind,
+    compile::Compiler,
+    lang::{self, Arithmetic, Expr, Fault, Flaw, Instant, Kind, Outcome, Span, Ty, Value},
+    program::{Id, Program},
+    schema::{SCORE, TEXTS},
 };
 
-/// What a condition says about a feature vector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Truth {
-    /// It holds.
-    True,
-    /// It does not.
-    False,
-    /// Data it depends on is missing, or it divided by zero.
-    Unknown,
+/// Longest expression, in bytes.
+pub(crate) const SOURCE_BYTES_MAX: usize = 4_096;
+/// Most named expressions in a set.
+pub(crate) const LETS_MAX: usize = 256;
+
+/// Named expressions, by name, as read.
+pub(crate) type Lets = BTreeMap<String, Expr>;
+
+/// Reads an expression; windows are replaced by the names of their features.
+pub(crate) fn read(source: &str, schema: &FeatureSchema, windows: &mut Vec<Binding>) -> Result<Expr, Flaw> {
+    if source.len() > SOURCE_BYTES_MAX {
+        let detail =
+            format!("the condition is {} bytes long, at most {SOURCE_BYTES_MAX} are allowed", source.len());
+        return Err(Flaw::new("too_large", Span::default(), detail));
+    }
+    let mut expr = lang::parse(source)?;
+    bind::bind(&mut expr, schema, windows)?;
+    Ok(expr)
 }
 
-/// A condition that passed every check.
-#[derive(Clone, Debug)]
-pub struct Condition {
-    expr: IdedExpr,
-    /// Slots it reads, with names.
-    reads: Vec<(String, usize)>,
+/// The names of `lets` that an expression uses, directly or through each other, each after those it uses itself; an error
+/// names one that uses itself.
+fn used(expr: &Expr, lets: &Lets) -> Result<Vec<String>, String> {
+    fn visit(expr: &Expr, lets: &Lets, open: &mut Vec<String>, done: &mut Vec<String>) -> Result<(), String> {
+        if let Kind::Ident(name) = &expr.kind
+            && let Some(inner) = lets.get(name)
+        {
+            if open.contains(name) || open.len() > LETS_MAX {
+                return Err(name.clone());
+            }
+            if !done.contains(name) {
+                open.push(name.clone());
+                visit(inner, lets, open, done)?;
+                open.pop();
+                done.push(name.clone());
+            }
+        }
+        let mut result = Ok(());
+        expr.for_each_child(|child| {
+            if result.is_ok() {
+                result = visit(child, lets, open, done);
+            }
+        });
+        result
+    }
+    let mut done = Vec::new();
+    visit(expr, lets, &mut Vec::new(), &mut done)?;
+    Ok(done)
 }
 
-/// A feature vector as the evaluator asks for it.
-struct Slots<'a> {
+/// Puts the named expressions that `expr` uses around it, so that what follows sees one expression.
+pub(crate) fn with_lets(expr: Expr, lets: &Lets) -> Result<Expr, Flaw> {
+    let names = used(&expr, lets).map_err(|name| {
+        Flaw::new("refers_to_itself", expr.span, format!("{name} uses, in the end, itself; break the circle"))
+    })?;
+    let span = expr.span;
+    Ok(names.into_iter().rev().fold(expr, |body, name| {
+        let init = lets.get(&name).cloned().unwrap_or_else(|| body.clone());
+        Expr::new(Kind::Bind { name, init: Box::new(init), body: Box::new(body) }, span)
+    }))
+}
+
+/// Resolves and checks an expression that is to be a truth value.
+pub(crate) fn check(expr: &mut Expr, schema: &FeatureSchema) -> Result<(), Flaw> {
+    lang::resolve(expr, schema.env());
+    match lang::check(expr, schema.env())? {
+        Ty::Bool | Ty::Dyn => Ok(()),
+        other => {
+            let detail = format!("the condition yields a value of type {other}; compare it with something");
+            Err(Flaw::new("not_a_condition", expr.span, detail))
+        }
+    }
+}
+
+/// What global names stand for in a snapshot.
+pub(crate) fn globals<'a>(
     schema: &'a FeatureSchema,
-    slots: &'a [f32],
-}
-
-impl VariableResolver for Slots<'_> {
-    fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
-        let value = *self.slots.get(self.schema.slot(name)?)?;
-        (!value.is_nan()).then(|| CowVal::owned(CelDouble::from(f64::from(value))))
-    }
-}
-
-impl Condition {
-    /// Parses and checks `source`.
-    pub fn compile(source: &str, schema: &FeatureSchema) -> Result<Self, RuleError> {
-        let error = |code, (line, column), detail| RuleError { code, rule: None, line, column, detail };
-        if let Some(detail) = check::too_large(source) {
-            return Err(error("too_large", (1, 1), detail));
+    snapshot: &'a Snapshot<'a>,
+) -> impl Fn(&str) -> Option<Outcome> + 'a {
+    move |name| {
+        if name == "now" {
+            return Some(Instant::from_ms(snapshot.now_ms).map(Value::Timestamp).ok_or(Fault::Unknown));
         }
-        let program = cel::Program::compile(source).map_err(|errors| match errors.errors.first() {
-            Some(first) => {
-                let place = (first.pos.0.max(1) as usize, first.pos.1.max(1) as usize);
-                error("syntax", place, first.msg.clone())
-            }
-            None => error("syntax", (1, 1), "the condition does not parse".to_owned()),
-        })?;
-        let mut expr = program.expression().clone();
-        check::join_names(&mut expr);
-        match check::type_of(&expr, schema, 0) {
-            Ok(Type::Bool) => {}
-            Ok(_) => {
-                let detail = "the condition yields a number; compare it with something".to_owned();
-                return Err(error("not_a_condition", (1, 1), detail));
-            }
-            Err(flaw) => {
-                let place = check::place(program.source_info(), source, flaw.id);
-                return Err(error(flaw.code, place, flaw.detail));
-            }
+        if TEXTS.contains(&name) {
+            let text = match name {
+                "supplier.id" => Some(snapshot.supplier),
+                "listing.id" => snapshot.listing.map(|(listing, _)| listing),
+                _ => snapshot.listing.map(|(_, sku)| sku),
+            };
+            return Some(text.map(Value::from).ok_or(Fault::Unknown));
         }
-        let mut reads = Vec::new();
-        collect_reads(&expr, schema, &mut reads);
-        Ok(Self { expr, reads })
-    }
-
-    /// Whether it holds for `slots`.
-    pub fn truth(&self, schema: &FeatureSchema, env: &Arc<Env>, slots: &[f32]) -> Truth {
-        let resolver = Slots { schema, slots };
-        let mut context = Context::with_env(env.clone());
-        context.set_variable_resolver(&resolver);
-        truth(&self.expr, &context)
-    }
-
-    /// The features it reads.
-    pub(crate) fn reads(&self) -> impl Iterator<Item = &str> {
-        self.reads.iter().map(|(name, _)| name.as_str())
-    }
-
-    /// The values it read, unknown ones left out.
-    pub fn values(&self, slots: &[f32]) -> BTreeMap<String, f64> {
-        let known = self.reads.iter().filter_map(|(name, slot)| Some((name.as_str(), *slots.get(*slot)?)));
-        known
-            .filter(|(_, value)| !value.is_nan())
-            .map(|(name, value)| (name.to_owned(), f64::from(value)))
-            .collect()
-    }
-
-    /// The condition as a tree of lines, each branch with its truth and each feature with the value seen.
-    pub fn explain(&self, schema: &FeatureSchema, env: &Arc<Env>, slots: &[f32]) -> Vec<String> {
-        let resolver = Slots { schema, slots };
-        let mut context = Context::with_env(env.clone());
-        context.set_variable_resolver(&resolver);
-        let mut lines = Vec::new();
-        explain(&self.expr, &context, &resolver, 0, &mut lines);
-        lines
+        let slot = schema.slot(name)?;
+        Some(snapshot.feature(slot).map(Value::Double).ok_or(Fault::Unknown))
     }
 }
 
-fn truth(expr: &IdedExpr, context: &Context<'_, '_>) -> Truth {
-    match Value::resolve(expr, context) {
-        Ok(Value::Bool(true)) => Truth::True,
-        Ok(Value::Bool(false)) => Truth::False,
+/// What the general evaluator makes of a condition.
+pub(crate) fn general(expr: &Expr, schema: &FeatureSchema, snapshot: &Snapshot<'_>) -> Truth {
+    match lang::evaluate(expr, &globals(schema, snapshot), Arithmetic::FiniteOrUnknown) {
+        Ok(Value::Bool(value)) => value.into(),
         _ => Truth::Unknown,
     }
 }
 
-fn collect_reads(node: &IdedExpr, schema: &FeatureSchema, reads: &mut Vec<(String, usize)>) {
-    match &node.expr {
-        Expr::Ident(name) => {
-            if let Some(slot) = schema.slot(name) {
-                let read = (schema.features()[slot].name.clone(), slot);
-                if !reads.contains(&read) {
-                    reads.push(read);
-                }
-            }
+/// The slots that an expression reads, in the order of their first use.
+pub(crate) fn reads(expr: &Expr, schema: &FeatureSchema) -> Vec<usize> {
+    fn visit(expr: &Expr, schema: &FeatureSchema, slots: &mut Vec<usize>) {
+        if let Kind::Ident(name) = &expr.kind
+            && let Some(slot) = name.strip_prefix('.').and_then(|name| schema.slot(name))
+            && !slots.contains(&slot)
+        {
+            slots.push(slot);
         }
-        Expr::Call(call) => call.args.iter().for_each(|arg| collect_reads(arg, schema, reads)),
-        _ => {}
+        expr.for_each_child(|child| visit(child, schema, slots));
+    }
+    let mut slots = Vec::new();
+    visit(expr, schema, &mut slots);
+    slots
+}
+
+/// A condition alone, in both forms; rule sets compile theirs together.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    pub(crate) expr: Expr,
+    program: Program,
+    root: Id,
+}
+
+impl Condition {
+    /// Reads, checks and compiles `source`.
+    pub fn compile(source: &str, schema: &FeatureSchema) -> Result<Self, RuleError> {
+        let error = |flaw| RuleError::at("condition", source, flaw);
+        let mut expr = read(source, schema, &mut Vec::new()).map_err(error)?;
+        check(&mut expr, schema).map_err(error)?;
+        let mut compiler = Compiler::new(schema);
+        let root = compiler.condition(&expr).map_err(error)?;
+        Ok(Self { expr, program: compiler.finish(&[root]), root })
+    }
+
+    /// Whether it holds, by the compiled form.
+    pub fn truth(&self, snapshot: &Snapshot<'_>, scratch: &mut Scratch) -> Truth {
+        scratch.begin(&self.program);
+        self.program.truth(self.root, snapshot, scratch)
+    }
+
+    /// Whether it holds, by the general evaluator: the same, slower.
+    pub fn truth_in_general(&self, schema: &FeatureSchema, snapshot: &Snapshot<'_>) -> Truth {
+        general(&self.expr, schema, snapshot)
+    }
+
+    /// What a person should know about why.
+    pub fn explain(&self, schema: &FeatureSchema, snapshot: &Snapshot<'_>) -> crate::Explanation {
+        crate::explain::explain(&self.expr, schema, snapshot)
     }
 }
 
-fn explain(
-    node: &IdedExpr,
-    context: &Context<'_, '_>,
-    slots: &Slots<'_>,
-    depth: usize,
-    lines: &mut Vec<String>,
-) {
-    let said = match truth(node, context) {
-        Truth::True => "true   ",
-        Truth::False => "false  ",
-        Truth::Unknown => "unknown",
-    };
-    let indent = "  ".repeat(depth);
-    if let Expr::Call(call) = &node.expr {
-        let joint = match call.func_name.as_str() {
-            operators::LOGICAL_AND => Some("all of"),
-            operators::LOGICAL_OR => Some("any of"),
-            operators::LOGICAL_NOT => Some("not"),
-            _ => None,
-        };
-        if let Some(joint) = joint {
-            lines.push(format!("{indent}{said} {joint}"));
-            let mut branches = Vec::new();
-            same_operator(node, &call.func_name, &mut branches);
-            branches.into_iter().for_each(|branch| explain(branch, context, slots, depth + 1, lines));
-            return;
-        }
-    }
-    lines.push(format!("{indent}{said} {}", text(node, slots)));
-}
-
-/// `a && b && c` is parsed as a tree of pairs; people read it as one list.
-fn same_operator<'a>(node: &'a IdedExpr, operator: &str, branches: &mut Vec<&'a IdedExpr>) {
-    match &node.expr {
-        Expr::Call(call) if call.func_name == operator => {
-            call.args.iter().for_each(|arg| {
-                if operator == operators::LOGICAL_NOT {
-                    branches.push(arg)
-                } else {
-                    same_operator(arg, operator, branches)
-                }
-            });
-        }
-        _ => branches.push(node),
-    }
-}
-
-fn text(node: &IdedExpr, slots: &Slots<'_>) -> String {
-    match &node.expr {
-        Expr::Literal(LiteralValue::Boolean(value)) => value.inner().to_string(),
-        Expr::Literal(LiteralValue::Int(value)) => value.inner().to_string(),
-        Expr::Literal(LiteralValue::UInt(value)) => value.inner().to_string(),
-        Expr::Literal(LiteralValue::Double(value)) => value.inner().to_string(),
-        Expr::Ident(name) => match slots.schema.slot(name).and_then(|slot| slots.slots.get(slot)) {
-            Some(value) if !value.is_nan() => format!("{name} [{value}]"),
-            _ => format!("{name} [unknown]"),
-        },
-        Expr::Call(call) => match (call.func_name.as_str(), call.args.as_slice()) {
-            (operators::CONDITIONAL, [a, b, c]) => {
-                format!("({} ? {} : {})", text(a, slots), text(b, slots), text(c, slots))
-            }
-            (name, [a, b]) => format!("{} {} {}", text(a, slots), name.trim_matches('_'), text(b, slots)),
-            (name, [a]) => format!("{}{}", name.trim_matches('_'), text(a, slots)),
-            (name, _) => name.to_owned(),
-        },
-        _ => "?".to_owned(),
-    }
+/// Whether a name may be given to an expression: short, and none that means something else.
+pub(crate) fn is_free_name(name: &str, schema: &FeatureSchema) -> bool {
+    let plain = name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.len() <= 64
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    let group = |feature: &crate::Feature| feature.name.split('.').next() == Some(name);
+    plain
+        && name != SCORE.0
+        && !matches!(name, "now" | "supplier" | "listing" | "cel" | "math" | "optional" | "strings" | "base64" | "ip")
+        && !schema.measures().iter().any(|measure| measure == name)
+        && !schema.features().iter().any(group)
 }

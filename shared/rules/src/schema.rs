@@ -1,24 +1,46 @@
 //! The features that rules may read.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
+
 use rustc_hash::FxHashMap;
+
+use crate::{
+    Binding, RuleError, RuleSet,
+    lang::{Env, Ty},
+    suggest::nearest,
+};
 
 /// One feature: a number with a name, a unit and a meaning.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Feature {
-    /// `group.name`, as rules write it.
+    /// `group.name`, as rules write it; for a window that a rule binds, such as `cancellations.rate("7d")`, that text.
     pub name: String,
     /// Unit, such as `count`, `ratio`, `hours`.
     pub unit: String,
     /// What it measures.
     pub meaning: String,
+    /// The window it is, as rules may bind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Binding>,
 }
+
+/// Texts that rules may read beside features.
+pub const TEXTS: [&str; 3] = ["supplier.id", "listing.id", "listing.sku"];
+/// Another name of the feature `score.total`.
+pub(crate) const SCORE: (&str, &str) = ("score", "score.total");
 
 /// Features in the order of their slots in a score record.
 #[derive(Clone, Debug)]
 pub struct FeatureSchema {
     features: Vec<Feature>,
     slots: FxHashMap<String, usize>,
+    windows: BTreeMap<Binding, usize>,
+    measures: Vec<String>,
     id: u32,
+    env: OnceLock<Arc<Env>>,
 }
 
 impl FeatureSchema {
@@ -31,11 +53,21 @@ impl FeatureSchema {
             hash.update([0]);
         }
         let [a, b, c, d, ..] = <[u8; 32]>::from(hash.finalize());
+        let window = |(slot, feature): (usize, &Feature)| Some((feature.window.clone()?, slot));
         Self {
             slots: features.iter().enumerate().map(|(slot, feature)| (feature.name.clone(), slot)).collect(),
+            windows: features.iter().enumerate().filter_map(window).collect(),
             features,
+            measures: Vec::new(),
             id: u32::from_le_bytes([a, b, c, d]),
+            env: OnceLock::new(),
         }
+    }
+    /// The same with measures whose windows rules may bind.
+    #[must_use]
+    pub fn with_measures(mut self, measures: Vec<String>) -> Self {
+        self.measures = measures;
+        self
     }
     /// A number that changes when the slots do.
     pub fn id(&self) -> u32 {
@@ -45,32 +77,41 @@ impl FeatureSchema {
     pub fn features(&self) -> &[Feature] {
         &self.features
     }
-    /// The slot of a feature.
+    /// The measures whose windows rules may bind.
+    pub fn measures(&self) -> &[String] {
+        &self.measures
+    }
+    /// The slot of a feature, or of `score`.
     pub fn slot(&self, name: &str) -> Option<usize> {
-        self.slots.get(name).copied()
+        self.slots.get(if name == SCORE.0 { SCORE.1 } else { name }).copied()
+    }
+    /// The slot that a window has.
+    pub fn window_slot(&self, window: &Binding) -> Option<usize> {
+        self.windows.get(window).copied()
     }
     /// The known name nearest to `name`, if any is near enough to be meant.
     pub fn suggest(&self, name: &str) -> Option<&str> {
-        let near =
-            self.features.iter().map(|feature| (distance(name, &feature.name), feature.name.as_str())).min();
-        near.filter(|(steps, _)| *steps <= 2 + name.len() / 6).map(|(_, name)| name)
+        nearest(name, self.features.iter().map(|feature| feature.name.as_str()))
     }
-}
 
-/// Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, right) in b.iter().enumerate() {
-            let replace = diagonal + usize::from(left != *right);
-            diagonal = row[j + 1];
-            row[j + 1] = replace.min(row[j] + 1).min(diagonal + 1);
-        }
+    /// What expressions over these features may refer to.
+    pub(crate) fn env(&self) -> &Arc<Env> {
+        self.env.get_or_init(|| {
+            let mut env = Env::standard();
+            env.mixed_equality = true;
+            for feature in &self.features {
+                env.variable(&feature.name, Ty::Double);
+            }
+            if self.slots.contains_key(SCORE.1) {
+                env.variable(SCORE.0, Ty::Double);
+            }
+            for text in TEXTS {
+                env.variable(text, Ty::Text);
+            }
+            env.variable("now", Ty::Timestamp);
+            Arc::new(env)
+        })
     }
-    row[b.len()]
 }
 
 /// The features at the start, and how a later declaration becomes a schema. Rules are judged against what is in force
@@ -78,24 +119,39 @@ fn distance(a: &str, b: &str) -> usize {
 #[derive(Clone, Debug)]
 pub struct Vocabulary {
     /// What is in force until a declaration is published.
-    pub initial: std::sync::Arc<FeatureSchema>,
-    /// Reads a declaration; the error says what is wrong.
-    pub read: fn(&str) -> Result<std::sync::Arc<FeatureSchema>, String>,
+    pub initial: Arc<FeatureSchema>,
+    /// Reads a declaration, empty for the initial one, and adds the windows that rules bind; the error says what is wrong.
+    pub read: fn(&str, &[Binding]) -> Result<Arc<FeatureSchema>, String>,
     /// Whether a model file fits a schema; the error says what does not.
     pub check_model: fn(&str, &FeatureSchema) -> Result<(), String>,
 }
 
 impl Vocabulary {
-    /// The features of the declaration in force; the initial ones until there is one.
-    pub fn in_force(&self, source: &str) -> std::sync::Arc<FeatureSchema> {
+    /// The features of the declaration in force, empty until there is one.
+    pub fn in_force(&self, declaration: &str) -> Arc<FeatureSchema> {
         // What is in force was read before it came there.
-        (self.read)(source).unwrap_or_else(|_| self.initial.clone())
+        (self.read)(declaration, &[]).unwrap_or_else(|_| self.initial.clone())
+    }
+
+    /// Compiles a rule set against a declaration, empty for the initial one: the schema of the set has the windows that its
+    /// rules bind beside the declared features.
+    pub fn compile(&self, declaration: &str, rules: &str) -> Result<RuleSet, Vec<RuleError>> {
+        let base = self.in_force(declaration);
+        let windows = RuleSet::windows(rules, &base)?;
+        if windows.iter().all(|window| base.window_slot(window).is_some()) {
+            return RuleSet::compile(rules, base);
+        }
+        let extended = (self.read)(declaration, &windows).map_err(|why| {
+            let detail = format!("the windows that rules bind cannot be kept: {why}");
+            vec![RuleError::of_set("bad_window", detail)]
+        })?;
+        RuleSet::compile(rules, extended)
     }
 
     /// One that never changes.
     pub fn fixed(schema: FeatureSchema) -> Self {
-        let read = |_: &str| Err("this vocabulary is fixed".to_owned());
+        let read = |_: &str, _: &[Binding]| Err("this vocabulary is fixed".to_owned());
         let check_model = |_: &str, _: &FeatureSchema| Err("this vocabulary knows no models".to_owned());
-        Self { initial: std::sync::Arc::new(schema), read, check_model }
+        Self { initial: Arc::new(schema), read, check_model }
     }
 }

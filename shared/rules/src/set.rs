@@ -2,26 +2,81 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use cel::Env;
 use sha2::Digest as _;
 
 use crate::{
-    Condition, FeatureSchema, Mode, RuleError, RuleSpec, Truth,
-    spec::{self, parse_duration_ms},
+    Binding, Explanation, FeatureSchema, Mode, RuleError, RuleSpec, Scratch, SetSpec, Snapshot, Truth,
+    compile::Compiler,
+    condition::{self, Lets},
+    explain,
+    index::Index,
+    lang::{Expr, Flaw},
+    program::{Bits, Id, Node, Program, Test},
+    spec::{self, BudgetSpec, parse_duration_ms},
 };
 
 /// Features of this group say with whom a supplier is associated.
 const ASSOCIATION: &str = "links.";
+
+/// How much may be withheld in a window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Budget {
+    /// Suppliers newly withheld in the window.
+    pub suppliers: Option<u32>,
+    /// Share of all available units, 0 to 1.
+    pub stock_share: Option<f64>,
+    /// Length of the window in milliseconds.
+    pub per_ms: i64,
+}
 
 /// A compiled rule.
 #[derive(Clone, Debug)]
 pub struct Rule {
     /// As written.
     pub spec: RuleSpec,
+    /// Content hash of the rule, hex, 16 digits: the same in every set in which it is written the same.
+    pub content: String,
     /// How long a hit holds, in milliseconds.
     pub duration_ms: i64,
-    condition: Condition,
+    /// How much it may withhold.
+    pub budget: Option<Budget>,
+    expr: Expr,
+    root: Id,
+    /// What must hold beside the test that the index knows.
+    tests: Vec<Test>,
+    /// Parts of the conjunction that are no tests.
+    parts: Vec<Id>,
+    reads: Vec<usize>,
     evidence_slot: usize,
+}
+
+impl Rule {
+    /// Whether the mode and the date let it be evaluated.
+    pub fn is_on(&self, now_ms: i64) -> bool {
+        self.spec.mode != Mode::Off && self.spec.expires.is_none_or(|expires| now_ms < expires.ms())
+    }
+
+    /// Whether it acts on this supplier: live, or canary and one of its share.
+    pub fn acts_on(&self, supplier: &str) -> bool {
+        match self.spec.mode {
+            Mode::Live => true,
+            Mode::Canary => {
+                self.spec.canary_percent.is_some_and(|share| self.share(supplier, "canary") < share)
+            }
+            Mode::Off | Mode::Shadow => false,
+        }
+    }
+
+    /// Whether this supplier is of the share that is only dimmed.
+    pub fn holds_out(&self, supplier: &str) -> bool {
+        self.spec.holdout_percent.is_some_and(|share| self.share(supplier, "holdout") < share)
+    }
+
+    /// A number from 0 to 100 that is always the same for one supplier and rule.
+    fn share(&self, supplier: &str, what: &str) -> f64 {
+        let hash = stockade_model::hash::stable64(&format!("{what}/{}/{supplier}", self.spec.id));
+        (hash % 1_000_000) as f64 / 10_000.0
+    }
 }
 
 /// An immutable, content-hashed set of rules.
@@ -29,18 +84,12 @@ pub struct Rule {
 pub struct RuleSet {
     /// Content hash of the source, hex, 16 digits.
     pub version: String,
+    /// How much all rules together may withhold.
+    pub budget: Option<Budget>,
     rules: Vec<Rule>,
     schema: Arc<FeatureSchema>,
-    env: Arc<Env>,
-}
-
-/// A rule that is true for a feature vector.
-#[derive(Debug)]
-pub struct Hit<'a> {
-    /// The rule.
-    pub rule: &'a Rule,
-    /// Its evidence count.
-    pub evidence: f64,
+    program: Program,
+    index: Index,
 }
 
 impl fmt::Debug for RuleSet {
@@ -52,7 +101,8 @@ impl fmt::Debug for RuleSet {
 impl RuleSet {
     /// A set without rules.
     pub fn empty(schema: Arc<FeatureSchema>) -> Self {
-        Self { version: Self::version_of(""), rules: Vec::new(), schema, env: Arc::new(Env::stdlib()) }
+        let (program, index) = (Program::default(), Index::default());
+        Self { version: Self::version_of(""), budget: None, rules: Vec::new(), schema, program, index }
     }
 
     /// The version that a source will have.
@@ -61,22 +111,60 @@ impl RuleSet {
         stockade_model::hash::hex(&digest[..8])
     }
 
+    /// The windows that the rules of a set bind.
+    pub fn windows(source: &str, schema: &FeatureSchema) -> Result<Vec<Binding>, Vec<RuleError>> {
+        let set = spec::parse(source).map_err(|error| vec![error])?;
+        let mut windows = Vec::new();
+        let mut errors = Vec::new();
+        let lets = set.lets.iter().map(|(name, source)| (format!("let {name}"), source));
+        for (rule, source) in lets.chain(set.rules.iter().map(|rule| (rule.id.to_string(), &rule.when))) {
+            if let Err(flaw) = condition::read(source, schema, &mut windows) {
+                errors.push(RuleError::at(&rule, source, flaw));
+            }
+        }
+        windows.sort();
+        windows.dedup();
+        if errors.is_empty() { Ok(windows) } else { Err(errors) }
+    }
+
     /// Compiles the YAML of a set. All problems are reported together; a set with any is not a set.
     pub fn compile(source: &str, schema: Arc<FeatureSchema>) -> Result<Self, Vec<RuleError>> {
-        let specs = spec::parse(source).map_err(|error| vec![error])?;
+        let set = spec::parse(source).map_err(|error| vec![error])?;
+        Self::compile_spec(set, Self::version_of(source), schema)
+    }
+
+    /// Compiles a set that was read.
+    pub fn compile_spec(
+        set: SetSpec,
+        version: String,
+        schema: Arc<FeatureSchema>,
+    ) -> Result<Self, Vec<RuleError>> {
         let mut errors = Vec::new();
-        let mut rules = Vec::new();
-        for spec in specs {
-            match compile_rule(spec, &schema) {
+        let lets = read_lets(&set, &schema, &mut errors);
+        let global = set.budget.as_ref().map(|budget| read_budget(budget, "the set", &mut errors));
+        let mut compiler = Compiler::new(&schema);
+        let mut rules = Vec::with_capacity(set.rules.len());
+        for spec in set.rules {
+            match compile_rule(spec, &schema, &lets, &mut compiler) {
                 Ok(rule) => rules.push(rule),
                 Err(mut found) => errors.append(&mut found),
             }
         }
-        if errors.is_empty() {
-            Ok(Self { version: Self::version_of(source), rules, schema, env: Arc::new(Env::stdlib()) })
-        } else {
-            Err(errors)
+        if !errors.is_empty() {
+            return Err(errors);
         }
+        let tests: Vec<Vec<Test>> = rules.iter().map(|rule| rule.tests.clone()).collect();
+        let (index, entered) = Index::build(&tests);
+        for (rule, entered) in rules.iter_mut().zip(entered) {
+            if let Some(at) = entered {
+                rule.tests.remove(at);
+            }
+        }
+        let roots: Vec<Id> = rules.iter().map(|rule| rule.root).collect();
+        let program = compiler.finish(&roots);
+        let set = Self { version, budget: global.flatten(), rules, schema, program, index };
+        set.run_examples(&mut errors);
+        if errors.is_empty() { Ok(set) } else { Err(errors) }
     }
 
     /// The rules in the order written.
@@ -84,74 +172,238 @@ impl RuleSet {
         &self.rules
     }
     /// The features they read.
-    pub fn schema(&self) -> &FeatureSchema {
+    pub fn schema(&self) -> &Arc<FeatureSchema> {
         &self.schema
     }
 
-    /// The rules that are true for `slots`, off ones left out.
-    pub fn evaluate<'a>(&'a self, slots: &[f32]) -> Vec<Hit<'a>> {
-        let on = self.rules.iter().filter(|rule| rule.spec.mode != Mode::Off);
-        on.filter(|rule| rule.condition.truth(&self.schema, &self.env, slots) == Truth::True)
-            .filter(|rule| !self.by_association_alone(rule, slots))
-            .map(|rule| {
-                let evidence = slots.get(rule.evidence_slot).copied().filter(|value| !value.is_nan());
-                Hit { rule, evidence: evidence.map_or(0.0, f64::from) }
-            })
-            .collect()
+    /// Calls `hit` with the number of every rule that is on and true. Allocates nothing once `scratch` has been used.
+    #[inline]
+    pub fn evaluate(&self, snapshot: &Snapshot<'_>, scratch: &mut Scratch, mut hit: impl FnMut(usize, &Rule)) {
+        scratch.begin(&self.program);
+        self.index.candidates(snapshot, |number| {
+            let rule = &self.rules[number as usize];
+            if rule.tests.iter().all(|test| test.holds(snapshot))
+                && rule.parts.iter().all(|id| self.program.truth(*id, snapshot, scratch) == Truth::True)
+                && rule.is_on(snapshot.now_ms)
+                && !(rule.spec.level.withholds() && self.needs_association(rule) && self.by_association_alone(rule, snapshot))
+            {
+                hit(number as usize, rule);
+            }
+        });
     }
 
-    /// Whether a rule that withholds offers would do so by links to others alone: whether it still holds when nothing is
-    /// known but these. Association never locks anybody.
-    fn by_association_alone(&self, rule: &Rule, slots: &[f32]) -> bool {
-        if !rule.spec.level.withholds() || !rule.condition.reads().any(|name| name.starts_with(ASSOCIATION)) {
-            return false;
-        }
-        let mut links = vec![f32::NAN; slots.len()];
-        for (slot, feature) in self.schema.features().iter().enumerate().take(slots.len()) {
-            if feature.name.starts_with(ASSOCIATION) {
-                links[slot] = slots[slot];
+    /// The rules that are on and true, in the order written.
+    pub fn hits(&self, snapshot: &Snapshot<'_>) -> Vec<&Rule> {
+        let mut numbers = Vec::new();
+        self.evaluate(snapshot, &mut Scratch::default(), |number, _| numbers.push(number));
+        numbers.sort_unstable();
+        numbers.into_iter().map(|number| &self.rules[number]).collect()
+    }
+
+    fn is_association(&self, slot: usize) -> bool {
+        self.schema.features()[slot].name.starts_with(ASSOCIATION)
+    }
+    fn needs_association(&self, rule: &Rule) -> bool {
+        rule.reads.iter().any(|slot| self.is_association(*slot))
+    }
+
+    /// The truth of a rule when only the slots that `keep` picks are known.
+    fn truth_with(&self, rule: &Rule, snapshot: &Snapshot<'_>, keep: impl Fn(usize) -> bool) -> Truth {
+        let mask = |(slot, value): (usize, &f32)| if keep(slot) { *value } else { f32::NAN };
+        let slots: Vec<f32> =
+            snapshot.slots.iter().take(self.schema.features().len()).enumerate().map(mask).collect();
+        self.truth(rule, &Snapshot { slots: &slots, ..*snapshot })
+    }
+
+    /// Whether a rule would hold by links to others alone: whether it still does when nothing is known but these.
+    /// Association never locks anybody.
+    fn by_association_alone(&self, rule: &Rule, snapshot: &Snapshot<'_>) -> bool {
+        self.truth_with(rule, snapshot, |slot| self.is_association(slot)) == Truth::True
+    }
+
+    /// Whether a rule that holds would not without what is known of links to others.
+    pub fn by_association(&self, rule: &Rule, snapshot: &Snapshot<'_>) -> bool {
+        self.needs_association(rule)
+            && self.truth_with(rule, snapshot, |slot| !self.is_association(slot)) != Truth::True
+    }
+
+    /// What `rule` says about a snapshot.
+    pub fn truth(&self, rule: &Rule, snapshot: &Snapshot<'_>) -> Truth {
+        let mut scratch = Scratch::default();
+        scratch.begin(&self.program);
+        self.program.truth(rule.root, snapshot, &mut scratch)
+    }
+    /// The same by the general evaluator.
+    pub fn truth_in_general(&self, rule: &Rule, snapshot: &Snapshot<'_>) -> Truth {
+        condition::general(&rule.expr, &self.schema, snapshot)
+    }
+    /// Why `rule` holds or does not.
+    pub fn explain(&self, rule: &Rule, snapshot: &Snapshot<'_>) -> Explanation {
+        explain::explain(&rule.expr, &self.schema, snapshot)
+    }
+    /// The values `rule` read, unknown ones left out.
+    pub fn values(&self, rule: &Rule, snapshot: &Snapshot<'_>) -> BTreeMap<String, f64> {
+        let value = |slot: &usize| Some((self.schema.features()[*slot].name.clone(), snapshot.feature(*slot)?));
+        rule.reads.iter().filter_map(value).collect()
+    }
+    /// The evidence count of `rule`; 0 when it is unknown.
+    pub fn evidence(&self, rule: &Rule, snapshot: &Snapshot<'_>) -> f64 {
+        snapshot.feature(rule.evidence_slot).unwrap_or(0.0)
+    }
+
+    fn run_examples(&self, errors: &mut Vec<RuleError>) {
+        for rule in &self.rules {
+            let id = rule.spec.id.as_str();
+            for example in &rule.spec.examples {
+                let mut slots = vec![f32::NAN; self.schema.features().len()];
+                for (name, value) in &example.given {
+                    match self.slot_as_written(name) {
+                        Some(slot) => slots[slot] = *value as f32,
+                        None => errors.push(unknown_feature(id, &format!("example {:?}", example.name), name, &self.schema)),
+                    }
+                }
+                let now_ms = example.now.map_or(0, |now| now.ms());
+                let snapshot = Snapshot { now_ms, ..Snapshot::of(&slots) };
+                let truth = self.truth(rule, &snapshot);
+                if truth != example.expect {
+                    let tree = self.explain(rule, &snapshot).tree.join("\n");
+                    let detail = format!(
+                        "example {:?} expects {:?} but the rule says {truth:?}:\n{tree}",
+                        example.name, example.expect
+                    );
+                    errors.push(RuleError::of_rule(id, "example_failed", detail));
+                }
             }
         }
-        rule.condition.truth(&self.schema, &self.env, &links) == Truth::True
     }
 
-    /// What `rule` says about `slots`.
-    pub fn truth(&self, rule: &Rule, slots: &[f32]) -> Truth {
-        rule.condition.truth(&self.schema, &self.env, slots)
-    }
-    /// The condition tree of `rule` with the values seen.
-    pub fn explain(&self, rule: &Rule, slots: &[f32]) -> Vec<String> {
-        rule.condition.explain(&self.schema, &self.env, slots)
-    }
-    /// The values `rule` read.
-    pub fn values(&self, rule: &Rule, slots: &[f32]) -> BTreeMap<String, f64> {
-        rule.condition.values(slots)
+    /// The slot of a feature or of a window written as in a rule.
+    fn slot_as_written(&self, name: &str) -> Option<usize> {
+        self.schema.slot(name).or_else(|| {
+            let mut windows = Vec::new();
+            condition::read(name, &self.schema, &mut windows).ok()?;
+            windows.first().and_then(|window| self.schema.window_slot(window))
+        })
     }
 }
 
-fn compile_rule(spec: RuleSpec, schema: &FeatureSchema) -> Result<Rule, Vec<RuleError>> {
+fn read_lets(set: &SetSpec, schema: &FeatureSchema, errors: &mut Vec<RuleError>) -> Lets {
+    let mut lets = Lets::new();
+    if set.lets.len() > condition::LETS_MAX {
+        let detail = format!("at most {} named expressions are allowed", condition::LETS_MAX);
+        errors.push(RuleError::of_set("too_large", detail));
+        return lets;
+    }
+    for (name, source) in &set.lets {
+        let place = format!("let {name}");
+        if !condition::is_free_name(name, schema) {
+            let detail = "a name has small letters, digits and _, and means nothing else yet";
+            errors.push(RuleError::of_rule(&place, "bad_set", detail));
+        }
+        match condition::read(source, schema, &mut Vec::new()) {
+            Ok(expr) => drop(lets.insert(name.clone(), expr)),
+            Err(flaw) => errors.push(RuleError::at(&place, source, flaw)),
+        }
+    }
+    // Each is checked by itself, so that an error shows where it is and not where it is used.
+    for (name, source) in &set.lets {
+        let Some(expr) = lets.get(name) else { continue };
+        let checked = condition::with_lets(expr.clone(), &lets).and_then(|mut expr| {
+            crate::lang::resolve(&mut expr, schema.env());
+            crate::lang::check(&expr, schema.env())
+        });
+        if let Err(flaw) = checked {
+            errors.push(RuleError::at(&format!("let {name}"), source, flaw));
+        }
+    }
+    lets
+}
+
+fn read_budget(budget: &BudgetSpec, place: &str, errors: &mut Vec<RuleError>) -> Option<Budget> {
+    let mut refuse = |detail: &str| errors.push(RuleError::of_rule(place, "bad_set", detail));
+    if budget.stock_share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+        refuse("`stock_share` is a share from 0 to 1");
+    }
+    if budget.suppliers.is_none() && budget.stock_share.is_none() {
+        refuse("a budget bounds `suppliers`, `stock_share`, or both");
+    }
+    let per_ms = parse_duration_ms(&budget.per).filter(|ms| crate::WINDOW_MS.contains(ms));
+    if per_ms.is_none() {
+        refuse("`per` is a window from 30s to 90d, such as 1h");
+    }
+    Some(Budget { suppliers: budget.suppliers, stock_share: budget.stock_share, per_ms: per_ms? })
+}
+
+fn unknown_feature(rule: &str, field: &str, name: &str, schema: &FeatureSchema) -> RuleError {
+    let near = schema.suggest(name);
+    let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    RuleError {
+        suggestion: near.map(str::to_owned),
+        ..RuleError::of_rule(rule, "unknown_name", format!("`{field}`: {name} is not a feature{hint}"))
+    }
+}
+
+fn compile_rule(
+    spec: RuleSpec,
+    schema: &FeatureSchema,
+    lets: &Lets,
+    compiler: &mut Compiler<'_>,
+) -> Result<Rule, Vec<RuleError>> {
     let mut errors = Vec::new();
-    let named = |error: RuleError| RuleError { rule: Some(spec.id.to_string()), ..error };
-    let plain = |code, detail| named(RuleError { code, rule: None, line: 1, column: 1, detail });
-    let condition = Condition::compile(&spec.when, schema).map_err(|error| errors.push(named(error))).ok();
+    let id = spec.id.to_string();
+    let at = |flaw: Flaw| RuleError::at(&id, &spec.when, flaw);
+    let compiled = condition::read(&spec.when, schema, &mut Vec::new())
+        .and_then(|expr| condition::with_lets(expr, lets))
+        .and_then(|mut expr| condition::check(&mut expr, schema).map(|()| expr))
+        .and_then(|expr| compiler.condition(&expr).map(|root| (expr, root)))
+        .map_err(|flaw| errors.push(at(flaw)))
+        .ok();
+    let mut refuse = |detail: String| errors.push(RuleError::of_rule(&id, "bad_set", detail));
     let duration_ms = parse_duration_ms(&spec.duration);
     if duration_ms.is_none() {
-        errors
-            .push(plain("bad_set", format!("`for: {}` is not a duration such as 12h or 7d", spec.duration)));
-    }
-    let evidence_slot = schema.slot(&spec.evidence);
-    if evidence_slot.is_none() {
-        let hint =
-            schema.suggest(&spec.evidence).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        errors.push(plain("unknown_name", format!("`evidence: {}` is not a feature{hint}", spec.evidence)));
+        refuse(format!("`for: {}` is not a duration such as 12h or 7d", spec.duration));
     }
     if spec.reasons.is_empty() {
-        errors.push(plain("bad_set", "a rule needs at least one reason code for the supplier".to_owned()));
+        refuse("a rule needs at least one reason code for the supplier".to_owned());
     }
-    match (condition, duration_ms, evidence_slot, errors.is_empty()) {
-        (Some(condition), Some(duration_ms), Some(evidence_slot), true) => {
-            Ok(Rule { spec, duration_ms, condition, evidence_slot })
+    let between = |share: Option<f64>, most: f64| share.is_none_or(|share| share > 0.0 && share <= most);
+    if (spec.mode == Mode::Canary) != spec.canary_percent.is_some() || !between(spec.canary_percent, 99.99) {
+        refuse("`canary_percent`, above 0 and below 100, goes with `mode: canary` and only with it".to_owned());
+    }
+    if !between(spec.holdout_percent, 50.0) {
+        refuse("`holdout_percent` is above 0 and at most 50".to_owned());
+    }
+    let budget = spec.budget.as_ref().and_then(|budget| read_budget(budget, &id, &mut errors));
+    let evidence_slot = schema.slot(&spec.evidence).or_else(|| {
+        let mut windows = Vec::new();
+        condition::read(&spec.evidence, schema, &mut windows).ok()?;
+        windows.first().and_then(|window| schema.window_slot(window))
+    });
+    if evidence_slot.is_none() {
+        errors.push(unknown_feature(&id, "evidence", &spec.evidence, schema));
+    }
+    let (Some((expr, root)), Some(duration_ms), Some(evidence_slot), true) =
+        (compiled, duration_ms, evidence_slot, errors.is_empty())
+    else {
+        return Err(errors);
+    };
+    let reads = condition::reads(&expr, schema);
+    let association = |slot: &usize| schema.features()[*slot].name.starts_with(ASSOCIATION);
+    if spec.level.withholds() && !reads.is_empty() && reads.iter().all(association) {
+        let detail = "reads nothing but links to others; association alone may `watch`, `limit` or `dim`, \
+                      never withhold: join it with what the supplier itself did";
+        return Err(vec![RuleError::of_rule(&id, "association_alone", detail)]);
+    }
+    let (mut tests, mut parts) = (Vec::new(), Vec::new());
+    for part in compiler.conjuncts(root) {
+        match compiler.node(part) {
+            Node::Test { slot, compare, bound } => {
+                tests.push(Test { slot: *slot, compare: *compare, bound: Bits::get(*bound) });
+            }
+            _ => parts.push(part),
         }
-        _ => Err(errors),
     }
+    // Serialising our own plain struct to memory has no failing case.
+    let content = RuleSet::version_of(&serde_json::to_string(&spec).unwrap_or_default());
+    Ok(Rule { spec, content, duration_ms, budget, expr, root, tests, parts, reads, evidence_slot })
 }

@@ -4,7 +4,7 @@
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let name: String = name.chars().take(128).collect();
     let near = known.map(|known| (distance(&name, known), known)).min()?;
-    (near.0 <= 2 + name.len() / 6).then_some(near.1)
+    (near.0 <= (2 + name.len() / 6).min(name.len() / 2)).then_some(near.1)
 }
 
 /// Levenshtein distance.

@@ -28,6 +28,7 @@ impl Checker<'_> {
             Kind::Literal(value) => Ok(literal(value)),
             Kind::Ident(name) => self.name(name, expr.span),
             Kind::Select { operand, field, test, optional } => {
+                self.known_root(expr)?;
                 let of = self.expr(operand)?;
                 let ty = self.field(&of, field, expr.span)?;
                 Ok(match (test, optional) {
@@ -129,6 +130,20 @@ impl Checker<'_> {
             return Ok(ty.clone());
         }
         Err(self.unknown_name(global, span))
+    }
+
+    /// Of `group.name` whose group is not known, the whole is named: that is what was misspelt.
+    fn known_root(&self, expr: &Expr) -> Result<(), Flaw> {
+        let mut root = expr;
+        while let Kind::Select { operand, .. } = &root.kind {
+            root = operand;
+        }
+        match (&root.kind, expr.qualified_name()) {
+            (Kind::Ident(name), Some(whole)) if name.starts_with('.') => {
+                self.name(name, expr.span).map_or_else(|_| Err(self.unknown_name(&whole[1..], expr.span)), |_| Ok(()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn unknown_name(&self, name: &str, span: Span) -> Flaw {
@@ -252,8 +267,10 @@ impl Checker<'_> {
             return Ok(result);
         }
         let shown: Vec<Ty> = types.iter().map(|ty| self.shown(ty)).collect();
-        let numbers = shown.iter().all(|ty| matches!(ty, Ty::Int | Ty::Uint | Ty::Double));
-        if self.env.mixed_equality && matches!(name, "==" | "!=") && numbers {
+        let number = |ty: &Ty| matches!(ty, Ty::Int | Ty::Uint | Ty::Double);
+        let numbers = shown.iter().all(number);
+        let among = matches!((name, shown.as_slice()), ("in", [item, Ty::List(of)]) if number(item) && number(of));
+        if self.env.mixed_equality && (among || (matches!(name, "==" | "!=") && numbers)) {
             return Ok(Ty::Bool);
         }
         let listed: Vec<String> = shown.iter().map(ToString::to_string).collect();
@@ -289,7 +306,7 @@ impl Checker<'_> {
     fn unknown_function(&self, target: Option<&Expr>, name: &str, span: Span) -> Flaw {
         let group = target.and_then(Expr::qualified_name).map(|name| format!("{}.", name.trim_start_matches('.')));
         let full = format!("{}{name}", group.unwrap_or_default());
-        let near = nearest(name, self.env.functions()).or_else(|| nearest(&full, self.env.functions()));
+        let near = nearest(&full, self.env.functions()).or_else(|| nearest(name, self.env.functions()));
         let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
         let detail = format!("there is no function {full}{hint}");
         Flaw { suggestion: near.map(str::to_owned), ..Flaw::new("unknown_function", span, detail) }

@@ -95,7 +95,7 @@ matches (string, string) bool
 ";
 
 /// Fields of a timestamp, each with and without a time zone.
-pub(super) const TIMESTAMP_FIELDS: [&str; 10] = [
+pub(crate) const TIMESTAMP_FIELDS: [&str; 10] = [
     "getFullYear",
     "getMonth",
     "getDate",

@@ -14,6 +14,8 @@ pub enum Fault {
     Error(String),
     /// It depends on data that is missing.
     Unknown,
+    /// It took more work than an evaluation may.
+    Exhausted,
 }
 
 /// A value, or why there is none.
@@ -24,7 +26,7 @@ pub(super) fn error<T>(detail: impl Into<String>) -> Result<T, Fault> {
 }
 
 /// Steps an evaluation may take, where making a value counts by its length.
-pub const STEPS_MAX: usize = 2_000_000;
+const STEPS_MAX: usize = 2_000_000;
 
 /// What global names stand for; `None` for a name that is not declared.
 pub type Globals<'a> = &'a dyn Fn(&str) -> Option<Outcome>;
@@ -42,7 +44,18 @@ pub enum Arithmetic {
 
 /// Evaluates a resolved expression.
 pub fn evaluate(expr: &Expr, globals: Globals<'_>, arithmetic: Arithmetic) -> Outcome {
-    Evaluator { globals, arithmetic, steps: STEPS_MAX, locals: Vec::new() }.expr(expr)
+    evaluate_within(expr, globals, arithmetic, Vec::new(), STEPS_MAX)
+}
+
+/// The same inside of macros that gave `locals` their values, in at most `steps` steps.
+pub(crate) fn evaluate_within<'e>(
+    expr: &'e Expr,
+    globals: Globals<'_>,
+    arithmetic: Arithmetic,
+    locals: Vec<(&'e str, Outcome)>,
+    steps: usize,
+) -> Outcome {
+    Evaluator { globals, arithmetic, steps, locals }.expr(expr)
 }
 
 struct Evaluator<'a, 'e> {
@@ -66,7 +79,7 @@ impl<'e> Evaluator<'_, 'e> {
             }
             None => {
                 self.steps = 0;
-                error("too much work for one evaluation; use shorter lists and texts")
+                Err(Fault::Exhausted)
             }
         }
     }

@@ -19,15 +19,16 @@ mod value;
 
 pub use ast::{Expr, Kind, Loop, LoopKind, Span};
 pub use check::check;
+pub(crate) use declare::TIMESTAMP_FIELDS;
 pub use env::{Env, Overload};
 pub use eval::{Arithmetic, Fault, Globals, Outcome, evaluate};
+pub(crate) use eval::evaluate_within;
 pub(crate) use functions::regex;
 pub use parser::parse;
-pub(crate) use parser::DEPTH_MAX;
 pub use resolve::resolve;
 pub use time::{Instant, Span as Length};
 pub use types::Ty;
-pub use value::{Value, compare_numbers};
+pub use value::Value;
 
 /// What is wrong with an expression, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
