@@ -12,7 +12,7 @@ use std::{
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use stockade_model::hash;
-use stockade_rules::{Feature, FeatureSchema, RuleSet, Vocabulary, parse_duration_ms};
+use stockade_rules::{Binding, Feature, FeatureSchema, RuleSet, Take as Read, Vocabulary, parse_duration_ms};
 use stockade_windows::{Entity, Plan, Reading, Windows, poisson_lower, wilson_lower};
 
 mod compile;
@@ -51,8 +51,9 @@ static DEFAULT: LazyLock<FeatureSet> =
 
 /// The default features, and how rules learn of others.
 pub fn vocabulary() -> Vocabulary {
-    let read = |source: &str| {
-        FeatureSet::compile(source)
+    let read = |source: &str, windows: &[Binding]| {
+        let source = if source.is_empty() { DEFAULT_FEATURES } else { source };
+        FeatureSet::compile_with(source, windows)
             .map(|features| features.schema)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     };
@@ -161,6 +162,9 @@ struct MeasureSpec {
     not_cause: Vec<Doing>,
     #[serde(default)]
     per: Per,
+    /// The measure that these events are part of, for rates that rules bind; `orders` when absent.
+    #[serde(default)]
+    of: Option<String>,
     /// What `distinct` counts; buyers for order outcomes and listings for submissions when absent.
     #[serde(default)]
     counterparty: Who,
@@ -263,18 +267,32 @@ pub struct FeatureSet {
 impl FeatureSet {
     /// Compiles a declaration. All problems are reported together; a declaration with any is not one.
     pub fn compile(source: &str) -> Result<Self, Vec<FeatureError>> {
+        Self::compile_with(source, &[])
+    }
+
+    /// The same with windows that rules bind: those that no declared feature is get slots of their own, before the score.
+    pub fn compile_with(source: &str, bound: &[Binding]) -> Result<Self, Vec<FeatureError>> {
         let whole = |code, detail: String| vec![FeatureError { code, name: None, detail }];
         if source.len() > SOURCE_BYTES_MAX {
             let detail = format!("{} bytes, at most {SOURCE_BYTES_MAX} are allowed", source.len());
             return Err(whole("too_large", detail));
         }
-        let Declaration { measures, features } = serde_saphyr::from_str(source)
+        let Declaration { measures, mut features } = serde_saphyr::from_str(source)
             .map_err(|e| whole("syntax", format!("the declaration does not parse: {e}")))?;
+        let declared = features.len();
+        let mut windows: Vec<Option<Binding>> = features.iter().map(|spec| spec.binding(&measures)).collect();
+        for binding in bound {
+            if !windows.iter().flatten().any(|known| known == binding) {
+                features.push(FeatureSpec::of_binding(binding, &measures));
+                windows.push(Some(binding.clone()));
+            }
+        }
+        let measure_names = measures.keys().cloned().collect();
         let mut lengths: Vec<i64> = features.iter().flat_map(FeatureSpec::windows_ms).collect();
         lengths.sort_unstable();
         lengths.dedup();
         let mut compiler = Compiler::new(&measures, lengths);
-        compiler.bounds(features.len());
+        compiler.bounds(declared, features.len() - declared);
         compiler.measures();
         let names: FxHashMap<&str, usize> =
             features.iter().enumerate().map(|(slot, feature)| (feature.name.as_str(), slot)).collect();
@@ -287,7 +305,7 @@ impl FeatureSet {
                     "is declared twice; give each feature its own name",
                 );
             }
-            takes.push(compiler.feature(spec, &names).unwrap_or(Take::Score));
+            takes.push(compiler.feature(spec, &names, slot < declared).unwrap_or(Take::Score));
         }
         let order = compiler.order(&features, &takes);
         compiler.cost();
@@ -296,16 +314,19 @@ impl FeatureSet {
             return Err(errors);
         }
         takes.push(Take::Score);
+        let version = RuleSet::version_of(source);
+        let plan_name = features[declared..].iter().fold(version.clone(), |name, spec| name + &spec.name);
         let mut schema: Vec<Feature> = features
             .into_iter()
-            .map(|spec| Feature { name: spec.name, unit: spec.unit, meaning: spec.meaning })
+            .zip(windows)
+            .map(|(spec, window)| Feature { name: spec.name, unit: spec.unit, meaning: spec.meaning, window })
             .collect();
         schema.push(Feature {
+            window: None,
             name: SCORE.to_owned(),
             unit: "points".to_owned(),
             meaning: "the supplier's score, 0 (trusted) to 1000".to_owned(),
         });
-        let version = RuleSet::version_of(source);
         let plan = Plan {
             windows_ms,
             measures,
@@ -315,9 +336,9 @@ impl FeatureSet {
             distinct_max: DISTINCT_MAX,
         };
         Ok(Self {
-            plan_id: hash::stable64(&version) as u32,
+            plan_id: hash::stable64(&plan_name) as u32,
             version,
-            schema: Arc::new(FeatureSchema::new(schema)),
+            schema: Arc::new(FeatureSchema::new(schema).with_measures(measure_names)),
             plan: Arc::new(plan),
             takes,
             order,
@@ -411,7 +432,52 @@ fn read(view: &View<'_>, over: &Over) -> Option<Reading> {
     (sure && (over.entity == Entity::Whole || reading.whole)).then_some(reading)
 }
 
+/// What the events of a measure are part of.
+fn part_of<'a>(measure: &str, measures: &'a BTreeMap<String, MeasureSpec>) -> &'a str {
+    measures.get(measure).and_then(|spec| spec.of.as_deref()).unwrap_or("orders")
+}
+
 impl FeatureSpec {
+    /// The window that a declared feature is, as rules may bind it.
+    fn binding(&self, measures: &BTreeMap<String, MeasureSpec>) -> Option<Binding> {
+        let of_part = |pair: &'_ Option<[String; 2]>| {
+            pair.as_ref().filter(|[hits, of]| part_of(hits, measures) == of).map(|[hits, _]| hits.clone())
+        };
+        let (measure, take) = [
+            (self.count.clone(), Read::Count),
+            (self.distinct.clone(), Read::Buyers),
+            (self.sum.clone(), Read::Sum),
+            (self.mean.clone(), Read::Mean),
+            (of_part(&self.rate), Read::Rate),
+            (of_part(&self.rate_low), Read::RateLow),
+        ]
+        .into_iter()
+        .find_map(|(measure, take)| Some((measure?, take)))?;
+        Some(Binding { measure, take, window_ms: parse_duration_ms(self.window.as_deref()?)? })
+    }
+
+    /// The feature that a window would be if it were declared.
+    fn of_binding(binding: &Binding, measures: &BTreeMap<String, MeasureSpec>) -> Self {
+        let measure = binding.measure.clone();
+        let mut spec = FeatureSpec {
+            name: binding.to_string(),
+            unit: binding.take.unit().to_owned(),
+            meaning: "bound by a rule".to_owned(),
+            window: Some(format!("{}s", binding.window_ms / 1_000)),
+            ..FeatureSpec::default()
+        };
+        let pair = [measure.clone(), part_of(&measure, measures).to_owned()];
+        match binding.take {
+            Read::Count => spec.count = Some(measure),
+            Read::Buyers => spec.distinct = Some(measure),
+            Read::Sum => spec.sum = Some(measure),
+            Read::Mean => spec.mean = Some(measure),
+            Read::Rate => spec.rate = Some(pair),
+            Read::RateLow => spec.rate_low = Some(pair),
+        }
+        spec
+    }
+
     fn windows_ms(&self) -> Vec<i64> {
         let ages = self.cohort_rate_low.iter().flat_map(|cohort| cohort.known.iter().map(|(age, _)| age));
         let windows = self.window.iter().chain(ages);

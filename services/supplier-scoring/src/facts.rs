@@ -54,6 +54,10 @@ pub(crate) enum Fact {
     ListingPriceZ,
     /// Units of the submission per median of its market; unknown without one.
     ListingUnitsRatio,
+    /// Offers of the good by others when it was submitted; unknown without enough of them to be a market.
+    MarketOffers,
+    /// Their median units.
+    MarketMedianUnits,
     /// Days since the youngest event that its full history has lost; unknown if none was.
     HistoryLostDays,
     /// Events that came too late to be placed.
@@ -81,6 +85,8 @@ impl Fact {
             Self::ListingPriceRatio => subject.price_ratio,
             Self::ListingPriceZ => subject.price_z,
             Self::ListingUnitsRatio => subject.units_ratio,
+            Self::MarketOffers => subject.market.map(|market| f64::from(market.offers)),
+            Self::MarketMedianUnits => subject.market.map(|market| market.median_units as f64),
             Self::HistoryLostDays => {
                 view.windows.lost_until_ms().map(|lost| (now.ms() - lost).max(0) as f64 / DAY_MS as f64)
             }

@@ -9,10 +9,11 @@ use stockade_model::{
     Timestamp, Topic, hash,
     time::{DAY_MS, HOUR_MS},
 };
+use stockade_rules::{Binding, RuleSet};
 use stockade_windows::Entry;
 
 use crate::{
-    declare::FeatureSet,
+    declare::{DEFAULT_FEATURES, FeatureSet},
     facts::{LiveModels, View},
     history::{Histories, Kind, flag},
     intake::{DEFRAUDED_MIN, UNUSUAL_Z},
@@ -87,6 +88,8 @@ pub(crate) struct Subject {
     pub(crate) price_ratio: Option<f64>,
     pub(crate) price_z: Option<f64>,
     pub(crate) units_ratio: Option<f64>,
+    /// The market that the submission met, where there were enough offers to call it one.
+    pub(crate) market: Option<MarketSeen>,
     /// Hash of the SKU.
     pub(crate) sku: Option<u64>,
     /// Hash of the region.
@@ -181,6 +184,7 @@ impl Scoring {
             price_ratio: market.map(|m| put.price.minor as f64 / m.median_minor.max(1) as f64),
             price_z: market.and_then(|m| Some(MAD_SHARE * away(&m) / (m.spread_minor? as f64).max(1.0))),
             units_ratio: units_ratio(put.market, put.on_hand),
+            market,
             sku: Some(hash::stable64(put.sku.as_str())),
             place: None,
         };
@@ -196,6 +200,7 @@ impl Scoring {
             sku: Some(hash::stable64(sku.as_str())),
             listing: Some((change.listing.clone(), sku)),
             units_ratio: units_ratio(change.market, claimed),
+            market: known(change.market),
             ..Subject::default()
         };
         let (party, flags) = (hash::stable64(change.listing.as_str()), market_flags(&subject));
@@ -378,6 +383,25 @@ impl Scoring {
         self.models = LiveModels { champion: read(&models.champion), challenger: read(&models.challenger) };
     }
 
+    /// The declaration in force.
+    fn declaration(&self) -> String {
+        let declared = self.settings.get("features").map(|row| row.source.clone());
+        declared.unwrap_or_else(|| DEFAULT_FEATURES.to_owned())
+    }
+
+    /// The windows that the rules in force bind.
+    fn bound_windows(&self) -> Vec<Binding> {
+        let stored = self.settings.get("windows");
+        stored.and_then(|row| serde_json::from_str(&row.source).ok()).unwrap_or_default()
+    }
+
+    fn use_features(&mut self, features: FeatureSet, out: &mut Out<ScoringEffect>) {
+        self.histories.replan(features.plan.clone(), features.plan_id);
+        self.features = features.clone();
+        out.effect(ScoringEffect::FeaturesInForce(features));
+        self.read_models();
+    }
+
     fn change(&mut self, change: &Change, input: &Input<'_>, out: &mut Out<ScoringEffect>) {
         match change {
             Change::Supplier { profile } => {
@@ -388,12 +412,9 @@ impl Scoring {
             }
             Change::Features { source, .. } => {
                 // The control fold let it pass; what does not compile here was accepted by another build.
-                let Ok(features) = FeatureSet::compile(source) else { return };
-                self.histories.replan(features.plan.clone(), features.plan_id);
-                self.features = features.clone();
+                let Ok(features) = FeatureSet::compile_with(source, &self.bound_windows()) else { return };
                 self.settings.insert("features".to_owned(), FeaturesRow { source: source.clone() });
-                out.effect(ScoringEffect::FeaturesInForce(features));
-                self.read_models();
+                self.use_features(features, out);
             }
             Change::Model { .. } | Change::ModelSwitch { .. } => {
                 let Ok(next) = self.stored_models().after(change) else { return };
@@ -401,7 +422,19 @@ impl Scoring {
                 self.read_models();
                 out.effect(ScoringEffect::ChampionInForce(self.models.champion.clone()));
             }
-            Change::Rules { .. } => {}
+            Change::Rules { source, .. } => {
+                let source_of_features = self.declaration();
+                let Ok(windows) = RuleSet::windows(source, self.features.schema()) else { return };
+                if windows != self.bound_windows() {
+                    let Ok(features) = FeatureSet::compile_with(&source_of_features, &windows) else { return };
+                    // Serialising our own plain structs to memory has no failing case.
+                    let source = serde_json::to_string(&windows).unwrap_or_default();
+                    self.settings.insert("windows".to_owned(), FeaturesRow { source });
+                    if features.plan_id != self.features.plan_id {
+                        self.use_features(features, out);
+                    }
+                }
+            }
         }
         // Where rules and features begin to count is a position: evaluation meets it in its own partition.
         out.emit(Topic::SupplierScores, Dest::Partition(input.partition), input.payload.clone());
@@ -500,9 +533,8 @@ impl Fold for Scoring {
     }
 
     fn restored(&mut self, effects: &mut Vec<ScoringEffect>) {
-        if let Some(row) = self.settings.get("features")
-            && let Ok(features) = FeatureSet::compile(&row.source)
-        {
+        let changed = self.settings.get("features").is_some() || self.settings.get("windows").is_some();
+        if changed && let Ok(features) = FeatureSet::compile_with(&self.declaration(), &self.bound_windows()) {
             self.histories.replan(features.plan.clone(), features.plan_id);
             self.features = features.clone();
             effects.push(ScoringEffect::FeaturesInForce(features));

@@ -12,6 +12,8 @@ const WINDOWS_MAX: usize = 16;
 const MEASURES_MAX: usize = 64;
 /// Features, the score included: a score record then stays below 320 bytes for ids of ordinary length.
 const FEATURES_MAX: usize = 72;
+/// Windows that rules bind beside the declared features.
+const BOUND_MAX: usize = 32;
 /// Work per event, in updates of a tally, counted as if every measure counted every event; the default declaration is at 60.
 const COST_MAX: usize = 400;
 
@@ -35,11 +37,12 @@ impl<'a> Compiler<'a> {
         self.errors.push(FeatureError { code, name: Some(name.to_owned()), detail: detail.into() });
     }
 
-    pub(super) fn bounds(&mut self, features: usize) {
+    pub(super) fn bounds(&mut self, features: usize, bound: usize) {
         for (what, count, most) in [
             ("window lengths", self.windows_ms.len(), WINDOWS_MAX),
             ("measures", self.declared.len(), MEASURES_MAX),
             ("features", features + 1, FEATURES_MAX),
+            ("windows bound by rules", bound, BOUND_MAX),
         ] {
             if count > most {
                 let detail = format!("{count} {what}, at most {most} are allowed");
@@ -89,7 +92,13 @@ impl<'a> Compiler<'a> {
         Some(Over { measure: number, window: index, entity: self.measures[number].entity })
     }
 
-    pub(super) fn feature(&mut self, spec: &'a FeatureSpec, names: &FxHashMap<&str, usize>) -> Option<Take> {
+    /// What a feature is taken from; `declared` ones have a name that people gave.
+    pub(super) fn feature(
+        &mut self,
+        spec: &'a FeatureSpec,
+        names: &FxHashMap<&str, usize>,
+        declared: bool,
+    ) -> Option<Take> {
         let valid = |name: &str| {
             let part = |part: &str| {
                 part.starts_with(|c: char| c.is_ascii_lowercase())
@@ -97,7 +106,7 @@ impl<'a> Compiler<'a> {
             };
             name.len() <= 64 && name.split_once('.').is_some_and(|(group, rest)| part(group) && part(rest))
         };
-        if !valid(&spec.name) || spec.name == SCORE {
+        if declared && (!valid(&spec.name) || spec.name == SCORE) {
             self.error(
                 "bad_feature",
                 &spec.name,
