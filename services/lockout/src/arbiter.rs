@@ -5,6 +5,9 @@
 //!   while it holds the end moves away: a rule's restriction runs out its whole time after the rule last held.
 //! * Manual beats automatic: an allow override lifts what rules imposed and holds them off until it ends; it does not
 //!   lift what a person imposed.
+//! * What would exceed a budget is not imposed: its rule falls back to shadow and what it finds goes to review. The kill
+//!   switch puts all rules in shadow. Neither lifts anything.
+//! * A restriction that rests on links to others ends when these do.
 //! * A release mutes its rule on its scope until the evidence has grown beyond what was known when it was released, or for
 //!   seven days. Evidence that was on its way at that moment counts as known: a release is never undone by the past.
 
@@ -12,9 +15,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
 use stockade_model::{
-    Action, Decision, Level, Payload, Position, Proposal, Restriction, RuleProposal, Scope, SupplierId,
-    Timestamp, Topic, time::DAY_MS,
+    Action, Confirmed, Decision, Finding, Level, Payload, Position, Proposal, Restriction, RuleProposal,
+    Scope, SupplierId, Timestamp, Topic, time::DAY_MS,
 };
+
+mod days;
+mod guards;
+mod reviews;
+
+use days::Days;
+pub use days::RuleDay;
+use guards::Guards;
+pub use guards::{Exceeded, Kill};
+use reviews::{APPEAL_MS, EXCESS_MS, Reviews};
+pub use reviews::{Claim, Review, ReviewChange, ReviewKind};
 
 /// How long a release mutes its rule, if the evidence does not grow before.
 const MUTE_MS: i64 = 7 * DAY_MS;
@@ -24,17 +38,37 @@ const REVIEW_MS: i64 = DAY_MS;
 const MANUAL: &str = "MANUAL_REVIEW";
 
 /// What the arbiter tells its process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ArbiterEffect {
     /// What became of a person's proposal, by the id of its record.
     Disposed {
         /// Id of the proposal record.
         id: String,
-        /// The error code, when nothing came of it.
-        refused: Option<&'static str>,
+        /// The review that was claimed, or the error code when nothing came of it.
+        verdict: Result<Option<String>, &'static str>,
     },
-    /// A rule's proposal was held off by an allow override or a mute.
+    /// A rule's proposal was held off by an allow override, a mute, a snooze or the kill switch.
     HeldOff,
+    /// A review opened, changed or closed.
+    Review(ReviewChange),
+    /// What became of what a rule proposed on a day since 1970.
+    Day {
+        /// The rule.
+        rule: String,
+        /// The day.
+        day: i64,
+        /// The counts.
+        counts: RuleDay,
+    },
+    /// A rule exceeded a budget, or may act again.
+    Budget {
+        /// The rule.
+        rule: String,
+        /// The budget; absent when it may act again.
+        exceeded: Option<Exceeded>,
+    },
+    /// The kill switch was turned.
+    Kill(Kill),
 }
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -62,6 +96,9 @@ struct Standing {
     /// Until when each restriction of a rule would run if its end were set anew, by id.
     #[serde(default)]
     renewed: BTreeMap<String, Timestamp>,
+    /// Until when rules are muted whatever they find, by rule.
+    #[serde(default)]
+    snoozed: BTreeMap<String, Timestamp>,
 }
 
 impl Standing {
@@ -76,13 +113,23 @@ pub struct Arbiter {
     suppliers: Table<SupplierId, Standing>,
     /// Last link of the hash chain, under the key `chain`.
     chain: Table<String, String>,
+    reviews: Reviews,
+    guards: Guards,
+    days: Days,
     /// Derived: what ends when.
     deadlines: BTreeSet<(Timestamp, SupplierId)>,
 }
 
 impl Default for Arbiter {
     fn default() -> Self {
-        Self { suppliers: Table::new(1), chain: Table::new(2), deadlines: BTreeSet::new() }
+        Self {
+            suppliers: Table::new(1),
+            chain: Table::new(2),
+            reviews: Reviews::new(3),
+            guards: Guards::new(4, 5, 6),
+            days: Days::new(7),
+            deadlines: BTreeSet::new(),
+        }
     }
 }
 
@@ -135,12 +182,60 @@ impl Arbiter {
     }
 
     fn rule(&mut self, input: &Input<'_>, proposal: &RuleProposal, out: &mut Out<ArbiterEffect>) {
-        let (supplier, now) = (&proposal.supplier, input.time);
-        if self.held_off(input, proposal) {
+        if self.guards.killed() || self.held_off(input, proposal) {
             out.effect(ArbiterEffect::HeldOff);
             return;
         }
-        let restriction = Restriction {
+        let now = input.time;
+        let standing = self.suppliers.get(&proposal.supplier);
+        let newly = !standing.is_some_and(|s| s.in_force.iter().any(|r| r.level.withholds()));
+        if proposal.level.withholds() && newly {
+            let held_back = match self.guards.exceeded(proposal) {
+                Some(exceeded) => Some(exceeded.detail.clone()),
+                None => self.guards.over_budget(proposal, now).inspect(|detail| {
+                    let exceeded = self.guards.exceed(proposal, detail.clone(), now);
+                    let rule = proposal.rule.id.to_string();
+                    out.effect(ArbiterEffect::Budget { rule, exceeded: Some(exceeded) });
+                }),
+            };
+            if let Some(detail) = held_back {
+                self.hold_back(input, proposal, detail, out);
+                return;
+            }
+        }
+        let restriction = self.restriction_of(input, proposal, out);
+        let review = Review {
+            id: format!("v{}", restriction.id),
+            kind: if restriction.level == Level::Watch { ReviewKind::Watch } else { ReviewKind::Decision },
+            supplier: proposal.supplier.clone(),
+            text: String::new(),
+            opened_at: now,
+            due_at: restriction.review_at,
+            restriction: Some(restriction.clone()),
+            proposal: None,
+            claim: None,
+        };
+        if self.impose(input, &proposal.supplier, restriction, None, out) {
+            self.reviews.open(review);
+            if proposal.level.withholds() && newly {
+                self.guards.withheld(proposal, now);
+            }
+            self.days.note(proposal.rule.id.as_str(), now, |day| {
+                day.imposed += 1;
+                day.withheld += u64::from(proposal.level.withholds());
+                day.holdout += u64::from(proposal.holdout);
+            });
+        }
+    }
+
+    fn restriction_of(
+        &self,
+        input: &Input<'_>,
+        proposal: &RuleProposal,
+        out: &Out<ArbiterEffect>,
+    ) -> Restriction {
+        let now = input.time;
+        Restriction {
             id: restriction_id(&input.position, out),
             version: Position { index: out.next_index(), ..input.position.clone() },
             scope: proposal.scope.clone(),
@@ -155,15 +250,49 @@ impl Arbiter {
             review_at: now.plus_ms(proposal.duration_ms.min(REVIEW_MS)),
             cause: input.envelope.cause.clone(),
             evidence: proposal.evidence,
-        };
-        self.impose(input, supplier, restriction, None, out);
+            text: proposal.text.clone(),
+            counterfactuals: proposal.counterfactuals.clone(),
+            by_association: proposal.by_association,
+            holdout: proposal.holdout,
+            confirmed: None,
+        }
+    }
+
+    /// What a budget holds back waits for a person, once for each supplier and rule.
+    fn hold_back(
+        &mut self,
+        input: &Input<'_>,
+        proposal: &RuleProposal,
+        detail: String,
+        out: &mut Out<ArbiterEffect>,
+    ) {
+        let (supplier, rule) = (&proposal.supplier, proposal.rule.id.as_str());
+        if self.reviews.has_excess(supplier, rule) {
+            return;
+        }
+        self.reviews.open(Review {
+            id: format!("x{}", restriction_id(&input.position, out)),
+            kind: ReviewKind::Excess,
+            supplier: supplier.clone(),
+            restriction: None,
+            proposal: Some(Box::new(proposal.clone())),
+            text: detail.clone(),
+            opened_at: input.time,
+            due_at: input.time.plus_ms(EXCESS_MS),
+            claim: None,
+        });
+        self.days.note(rule, input.time, |day| day.over_budget += 1);
+        let note = format!("{rule}: {detail}");
+        let ruling = Ruling { action: Action::OverBudget, restriction: None, actor: None, note: Some(&note) };
+        self.decide(input, supplier, ruling, out);
     }
 
     /// Whether an allow override or a mute holds the proposal off.
     fn held_off(&mut self, input: &Input<'_>, proposal: &RuleProposal) -> bool {
         let now = input.time;
         let Some(standing) = self.suppliers.get(&proposal.supplier) else { return false };
-        if standing.allow.as_ref().is_some_and(|allow| allow.until > now) {
+        let snoozed = standing.snoozed.get(proposal.rule.id.as_str()).is_some_and(|until| *until > now);
+        if snoozed || standing.allow.as_ref().is_some_and(|allow| allow.until > now) {
             return true;
         }
         let concerns = |mute: &Mute| {
@@ -212,12 +341,16 @@ impl Arbiter {
         };
         self.change(supplier, |standing| {
             let replaced = standing.in_force.iter().filter(|r| r.scope == restriction.scope);
-            for id in replaced.map(|r| r.id.clone()).collect::<Vec<_>>() {
-                standing.renewed.remove(&id);
+            let replaced: Vec<String> = replaced.map(|r| r.id.clone()).collect();
+            for id in &replaced {
+                standing.renewed.remove(id);
             }
             standing.in_force.retain(|r| r.scope != restriction.scope);
             standing.in_force.push(restriction.clone());
-        });
+            replaced
+        })
+        .iter()
+        .for_each(|id| self.reviews.close_of(id));
         let actor = restriction.actor.clone();
         let ruling = Ruling { action, restriction: Some(restriction), actor: actor.as_deref(), note };
         self.decide(input, supplier, ruling, out);
@@ -252,58 +385,270 @@ impl Arbiter {
                     });
                 }
             });
+            self.reviews.close_of(&restriction.id);
+            if let Some(rule) = &restriction.rule {
+                self.days.note(rule.id.as_str(), now, |day| match action {
+                    Action::Released => day.released += 1,
+                    Action::Expired => day.expired += 1,
+                    _ => {}
+                });
+            }
             let ruling = Ruling { action, restriction: Some(restriction.clone()), actor, note };
             self.decide(input, supplier, ruling, out);
         }
         picked.len()
     }
 
+    /// What a person asks for; the error is a code.
     fn manual(
         &mut self,
         input: &Input<'_>,
         proposal: &Proposal,
         out: &mut Out<ArbiterEffect>,
-    ) -> Option<&'static str> {
+    ) -> Result<Option<String>, &'static str> {
         match proposal {
-            Proposal::Rule(_) => None,
+            Proposal::Rule(_) => {}
             Proposal::Release { supplier, restriction, actor, reason } => {
                 let which = |r: &Restriction| restriction.as_ref().is_none_or(|id| *id == r.id);
                 let by = (Action::Released, Some(actor.as_str()), Some(reason.as_str()));
-                let lifted = self.lift(input, supplier, which, by, out);
-                (lifted == 0).then_some("nothing_in_force")
+                if self.lift(input, supplier, which, by, out) == 0 {
+                    return Err("nothing_in_force");
+                }
             }
-            Proposal::Override { expires_at, .. } if *expires_at <= input.time => Some("already_expired"),
+            Proposal::Override { expires_at, .. }
+            | Proposal::Extend { expires_at, .. }
+            | Proposal::Snooze { expires_at, .. }
+                if *expires_at <= input.time =>
+            {
+                return Err("already_expired");
+            }
             Proposal::Override { supplier, deny: Some(level), scope, actor, reason, expires_at } => {
                 let restriction = self.manual_restriction(input, *level, scope, actor, *expires_at, out);
                 self.impose(input, supplier, restriction, Some(reason), out);
-                None
             }
             Proposal::Override { supplier, deny: None, actor, reason, expires_at, .. } => {
                 let allow = Allow { actor: actor.clone(), until: *expires_at };
                 self.change(supplier, |standing| standing.allow = Some(allow));
                 let by = (Action::Allowed, Some(actor.as_str()), Some(reason.as_str()));
                 if self.lift(input, supplier, |r| r.actor.is_none(), by, out) == 0 {
-                    let ruling =
-                        Ruling { action: Action::Allowed, restriction: None, actor: by.1, note: by.2 };
-                    self.decide(input, supplier, ruling, out);
+                    self.rule_on(input, supplier, Action::Allowed, None, (actor, reason), out);
                 }
-                None
             }
             Proposal::ClearOverride { supplier, actor, reason } => {
                 if self.suppliers.get(supplier).is_none_or(|standing| standing.allow.is_none()) {
-                    return Some("nothing_in_force");
+                    return Err("nothing_in_force");
                 }
                 self.change(supplier, |standing| standing.allow = None);
-                let (actor, note) = (Some(actor.as_str()), Some(reason.as_str()));
-                self.decide(
-                    input,
-                    supplier,
-                    Ruling { action: Action::AllowEnded, restriction: None, actor, note },
-                    out,
-                );
-                None
+                self.rule_on(input, supplier, Action::AllowEnded, None, (actor, reason), out);
+            }
+            Proposal::Extend { supplier, restriction, expires_at, actor, reason } => {
+                let extended = self.edit(supplier, restriction, |r| r.expires_at = *expires_at)?;
+                // A rule that goes on holding does not shorten what a person extended.
+                self.change(supplier, |standing| standing.renewed.remove(restriction));
+                self.rule_on(input, supplier, Action::Extended, Some(extended), (actor, reason), out);
+            }
+            Proposal::Confirm { supplier, restriction, actor, reason } => {
+                self.confirm(input, supplier, restriction, (actor, reason), out)?;
+            }
+            Proposal::Snooze { supplier, rule, actor, reason, expires_at } => {
+                let now = input.time;
+                self.change(supplier, |standing| {
+                    standing.snoozed.retain(|_, until| *until > now);
+                    standing.snoozed.insert(rule.to_string(), *expires_at);
+                });
+                let note = format!("{rule} until {expires_at}: {reason}");
+                self.rule_on(input, supplier, Action::Snoozed, None, (actor, &note), out);
+            }
+            Proposal::Appeal { supplier, restriction, actor, text } => {
+                return self.appeal(input, supplier, restriction, (actor, text), out).map(Some);
+            }
+            Proposal::Claim { review, actor } => {
+                return self.reviews.claim(review.as_deref(), actor, input.time).map(Some);
+            }
+            Proposal::Settle { review, finding, actor, reason } => {
+                self.settle(input, review, *finding, (actor, reason), out)?;
+            }
+            Proposal::KillSwitch { on, actor, reason } => {
+                let (actor, reason) = (actor.clone(), reason.clone());
+                self.guards.turn(Kill { on: *on, actor, reason, at: input.time });
+                if let Some(kill) = self.guards.kill() {
+                    out.effect(ArbiterEffect::Kill(kill.clone()));
+                }
+            }
+            Proposal::Rearm { rule, .. } => {
+                if !self.guards.rearm(rule.as_str()) {
+                    return Err("nothing_in_force");
+                }
+                out.effect(ArbiterEffect::Budget { rule: rule.to_string(), exceeded: None });
+            }
+            Proposal::Stock { supplier, figures } => self.guards.offers(supplier, *figures),
+            Proposal::Unlinked { supplier, rule } => {
+                let rests = |r: &Restriction| {
+                    r.by_association
+                        && r.confirmed.is_none()
+                        && r.rule.as_ref().is_some_and(|held| held.id == *rule)
+                };
+                let note = "the links to others that it rested on are gone";
+                self.lift(input, supplier, rests, (Action::Unlinked, None, Some(note)), out);
             }
         }
+        Ok(None)
+    }
+
+    /// Says what a person did.
+    fn rule_on(
+        &mut self,
+        input: &Input<'_>,
+        supplier: &SupplierId,
+        action: Action,
+        restriction: Option<Restriction>,
+        (actor, note): (&str, &str),
+        out: &mut Out<ArbiterEffect>,
+    ) {
+        let ruling = Ruling { action, restriction, actor: Some(actor), note: Some(note) };
+        self.decide(input, supplier, ruling, out);
+    }
+
+    /// Changes a restriction in force, and what reviews say of it.
+    fn edit(
+        &mut self,
+        supplier: &SupplierId,
+        id: &str,
+        change: impl FnOnce(&mut Restriction),
+    ) -> Result<Restriction, &'static str> {
+        let held = self.suppliers.get(supplier).is_some_and(|s| s.in_force.iter().any(|r| r.id == id));
+        if !held {
+            return Err("nothing_in_force");
+        }
+        self.change(supplier, |standing| {
+            let restriction = standing.in_force.iter_mut().find(|r| r.id == id)?;
+            change(restriction);
+            Some(restriction.clone())
+        })
+        .ok_or("nothing_in_force")
+    }
+
+    fn confirm(
+        &mut self,
+        input: &Input<'_>,
+        supplier: &SupplierId,
+        restriction: &str,
+        (actor, reason): (&str, &str),
+        out: &mut Out<ArbiterEffect>,
+    ) -> Result<(), &'static str> {
+        let mut first = false;
+        let confirmed = self.edit(supplier, restriction, |r| {
+            first = r.confirmed.is_none();
+            r.confirmed = Some(Confirmed { actor: actor.to_owned(), at: input.time });
+        })?;
+        self.reviews.close(&format!("v{restriction}"));
+        if let Some(rule) = confirmed.rule.as_ref().filter(|_| first) {
+            self.days.note(rule.id.as_str(), input.time, |day| day.confirmed += 1);
+        }
+        self.rule_on(input, supplier, Action::Confirmed, Some(confirmed), (actor, reason), out);
+        Ok(())
+    }
+
+    /// One appeal for each restriction at a time; returns the review's id.
+    fn appeal(
+        &mut self,
+        input: &Input<'_>,
+        supplier: &SupplierId,
+        restriction: &str,
+        (actor, text): (&str, &str),
+        out: &mut Out<ArbiterEffect>,
+    ) -> Result<String, &'static str> {
+        let standing = self.suppliers.get(supplier);
+        let held = standing.and_then(|s| s.in_force.iter().find(|r| r.id == restriction)).cloned();
+        let held = held.ok_or("nothing_in_force")?;
+        if self.reviews.appeal_of(restriction).is_some() {
+            return Err("appealed_already");
+        }
+        let id = format!("a{}", restriction_id(&input.position, out));
+        self.reviews.open(Review {
+            id: id.clone(),
+            kind: ReviewKind::Appeal,
+            supplier: supplier.clone(),
+            restriction: Some(held.clone()),
+            proposal: None,
+            text: text.to_owned(),
+            opened_at: input.time,
+            due_at: input.time.plus_ms(APPEAL_MS),
+            claim: None,
+        });
+        if let Some(rule) = &held.rule {
+            self.days.note(rule.id.as_str(), input.time, |day| day.appealed += 1);
+        }
+        self.rule_on(input, supplier, Action::Appealed, Some(held), (actor, text), out);
+        Ok(id)
+    }
+
+    fn settle(
+        &mut self,
+        input: &Input<'_>,
+        id: &str,
+        finding: Finding,
+        (actor, reason): (&str, &str),
+        out: &mut Out<ArbiterEffect>,
+    ) -> Result<(), &'static str> {
+        let review = self.reviews.get(id).cloned().ok_or("no_such_review")?;
+        if review.is_claimed_by_another(actor, input.time) {
+            return Err("claimed_by_another");
+        }
+        let supplier = &review.supplier;
+        let restriction = review.restriction.as_ref();
+        if review.kind == ReviewKind::Appeal {
+            let by = |r: &Restriction| {
+                r.actor.as_deref() == Some(actor) || r.confirmed.as_ref().is_some_and(|c| c.actor == actor)
+            };
+            // Nobody judges an appeal against their own decision.
+            let standing = self.suppliers.get(supplier);
+            let held =
+                standing.and_then(|s| s.in_force.iter().find(|r| Some(&r.id) == restriction.map(|r| &r.id)));
+            if held.is_some_and(by) {
+                return Err("own_decision");
+            }
+        }
+        match (review.kind, finding, restriction, &review.proposal) {
+            (ReviewKind::Excess, Finding::Uphold, _, Some(proposal)) => {
+                let mut restriction = self.restriction_of(input, proposal, out);
+                restriction.confirmed = Some(Confirmed { actor: actor.to_owned(), at: input.time });
+                self.impose(input, supplier, restriction, Some(reason), out);
+                self.days.note(proposal.rule.id.as_str(), input.time, |day| {
+                    day.imposed += 1;
+                    day.withheld += 1;
+                    day.confirmed += 1;
+                });
+            }
+            (ReviewKind::Excess, Finding::Release, _, Some(proposal)) => {
+                let (now, until) = (input.time, input.time.plus_ms(MUTE_MS));
+                let (rule, scope) = (proposal.rule.id.to_string(), proposal.scope.clone());
+                self.change(supplier, |standing| {
+                    standing.mutes.push(Mute { rule, scope, evidence: proposal.evidence, at: now, until });
+                });
+                self.days.note(proposal.rule.id.as_str(), input.time, |day| day.released += 1);
+                self.rule_on(input, supplier, Action::Dismissed, None, (actor, reason), out);
+            }
+            (ReviewKind::Appeal, Finding::Uphold, Some(restriction), _) => {
+                let restriction = Some(restriction.clone());
+                self.rule_on(input, supplier, Action::AppealRejected, restriction, (actor, reason), out);
+            }
+            (_, Finding::Uphold, Some(restriction), _) => {
+                self.confirm(input, supplier, &restriction.id, (actor, reason), out)?;
+            }
+            (kind, Finding::Release, Some(restriction), _) => {
+                let by = (Action::Released, Some(actor), Some(reason));
+                let lifted = self.lift(input, supplier, |r| r.id == restriction.id, by, out);
+                if let Some(rule) =
+                    restriction.rule.as_ref().filter(|_| lifted > 0 && kind == ReviewKind::Appeal)
+                {
+                    self.days.note(rule.id.as_str(), input.time, |day| day.overturned += 1);
+                }
+            }
+            (ReviewKind::Excess, _, _, None) | (_, _, None, _) => {}
+        }
+        self.reviews.close(id);
+        Ok(())
     }
 
     fn manual_restriction(
@@ -330,6 +675,11 @@ impl Arbiter {
             review_at: input.time.plus_ms(REVIEW_MS).min(expires_at),
             cause: input.envelope.cause.clone(),
             evidence: 0.0,
+            text: String::new(),
+            counterfactuals: Vec::new(),
+            by_association: false,
+            holdout: false,
+            confirmed: None,
         }
     }
 
@@ -373,6 +723,15 @@ impl Arbiter {
     }
 }
 
+impl Arbiter {
+    /// What reviews and counts have become since it was asked last.
+    fn changes(&mut self) -> Vec<ArbiterEffect> {
+        let reviews = self.reviews.take_changes().into_iter().map(ArbiterEffect::Review);
+        let days = self.days.take_changes().into_iter();
+        reviews.chain(days.map(|(rule, day, counts)| ArbiterEffect::Day { rule, day, counts })).collect()
+    }
+}
+
 fn restriction_id(position: &Position, out: &Out<ArbiterEffect>) -> String {
     format!("d-{}-{}-{}", position.generation, position.offset, out.next_index())
 }
@@ -384,12 +743,13 @@ impl Fold for Arbiter {
         match input.payload {
             Payload::Proposal(Proposal::Rule(proposal)) => self.rule(input, proposal, out),
             Payload::Proposal(proposal) => {
-                let refused = self.manual(input, proposal, out);
-                out.effect(ArbiterEffect::Disposed { id: input.envelope.id.clone(), refused });
+                let verdict = self.manual(input, proposal, out);
+                out.effect(ArbiterEffect::Disposed { id: input.envelope.id.clone(), verdict });
             }
             Payload::Tick(_) => self.expire(input, out),
             _ => {}
         }
+        self.changes().into_iter().for_each(|change| out.effect(change));
     }
 
     fn deadline(&self) -> Option<Timestamp> {
@@ -397,10 +757,29 @@ impl Fold for Arbiter {
     }
 
     fn tables(&mut self) -> Vec<&mut dyn AnyTable> {
-        vec![&mut self.suppliers, &mut self.chain]
+        let [rules, stock, switches] = self.guards.tables();
+        vec![
+            &mut self.suppliers,
+            &mut self.chain,
+            self.reviews.table(),
+            rules,
+            stock,
+            switches,
+            self.days.table(),
+        ]
     }
 
-    fn restored(&mut self, _: &mut Vec<ArbiterEffect>) {
+    fn restored(&mut self, effects: &mut Vec<ArbiterEffect>) {
+        self.guards.restored();
+        self.reviews.restored();
+        self.days.restored();
+        effects.extend(self.changes());
+        effects.extend(self.guards.kill().cloned().map(ArbiterEffect::Kill));
+        let exceeded = self.guards.all_exceeded().map(|(rule, exceeded)| ArbiterEffect::Budget {
+            rule: rule.clone(),
+            exceeded: Some(exceeded.clone()),
+        });
+        effects.extend(exceeded);
         let due = |(id, s): (&SupplierId, &Standing)| {
             s.deadlines().map(|due| (due, id.clone())).collect::<Vec<_>>()
         };

@@ -7,10 +7,11 @@ use std::{
 
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
 use stockade_model::{
-    Cause, Change, Models, Payload, Proposal, RuleProposal, RuleRef, Scope, ScoreRecord, SupplierId,
-    Timestamp, Topic, time::SECOND_MS,
+    Cause, Change, Level, Models, Payload, Proposal, RuleId, RuleProposal, RuleRef, Scope, ScoreRecord,
+    SupplierId, Timestamp, Topic,
+    time::{DAY_MS, SECOND_MS},
 };
-use stockade_rules::{FeatureSchema, Hit, Mode, RuleScope, RuleSet, Vocabulary};
+use stockade_rules::{Rule, RuleScope, RuleSet, Scratch, Snapshot, Vocabulary};
 
 /// While a rule is true for a supplier it is proposed at most this often.
 const PROPOSE_EVERY_MS: i64 = SECOND_MS;
@@ -39,14 +40,36 @@ pub enum EvaluationEffect {
         /// The models, as stored.
         source: String,
     },
-    /// A rule in shadow is true.
-    ShadowHit {
+    /// How a rule in shadow compares with live ones on a day since 1970, in this partition.
+    Shadow {
         /// The rule.
         rule: String,
+        /// The day.
+        day: i64,
+        /// The counts.
+        counts: ShadowDay,
     },
     /// A vector follows another schema than this build's; no rule was evaluated on it.
     ForeignSchema,
 }
+
+/// How a rule that does not act, for anybody or for a supplier, compares on the same snapshots with those that do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ShadowDay {
+    /// Snapshots for which it is true.
+    pub hits: u64,
+    /// Suppliers for whom it was true that day.
+    pub suppliers: u64,
+    /// Snapshots for which the rule it is to replace, or else any rule that acts, is true as well.
+    pub agreed: u64,
+    /// Snapshots for which it alone is true.
+    pub only_shadow: u64,
+    /// Snapshots for which the rule that it is to replace is true and it is not.
+    pub only_live: u64,
+}
+
+/// Days of shadow counts that are kept.
+const SHADOW_DAYS_KEPT: i64 = 90;
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct RulesRow {
@@ -61,6 +84,9 @@ struct Proposed {
     /// The newest hit since, with its cause: it is proposed late, never dropped.
     #[serde(default)]
     waiting: Option<(RuleProposal, Option<Cause>)>,
+    /// Whether it would not have been proposed without what is known of links to others.
+    #[serde(default)]
+    by_association: bool,
 }
 
 /// The fold.
@@ -69,31 +95,56 @@ pub struct Evaluation {
     rules: Table<String, RulesRow>,
     /// When each rule was last proposed for a supplier.
     proposed: Table<SupplierId, BTreeMap<String, Proposed>>,
+    /// How rules in shadow compare, by `rule/day`.
+    shadow: Table<String, ShadowDay>,
+    /// The day on which a rule in shadow was last true for a supplier, by supplier.
+    shadowed: Table<SupplierId, BTreeMap<String, i64>>,
     /// Derived from `rules`.
-    compiled: RuleSet,
+    compiled: Arc<RuleSet>,
+    /// Room for evaluating.
+    scratch: Scratch,
+    /// Numbers of the rules that are true for the snapshot in hand.
+    hits: Vec<usize>,
     /// Derived: whose waiting hits may be proposed when.
     due: BTreeSet<(Timestamp, SupplierId)>,
     vocabulary: Vocabulary,
-    /// Derived: the features of the vectors it reads.
-    schema: Arc<FeatureSchema>,
 }
 
 impl Evaluation {
     /// A fold without rules.
     pub fn new(vocabulary: Vocabulary) -> Self {
-        let schema = vocabulary.initial.clone();
-        let compiled = RuleSet::empty(schema.clone());
-        let (rules, proposed) = (Table::new(1), Table::new(2));
-        Self { rules, proposed, compiled, due: BTreeSet::new(), vocabulary, schema }
+        let compiled = Arc::new(RuleSet::empty(vocabulary.initial.clone()));
+        Self {
+            rules: Table::new(1),
+            proposed: Table::new(2),
+            shadow: Table::new(3),
+            shadowed: Table::new(4),
+            compiled,
+            scratch: Scratch::default(),
+            hits: Vec::new(),
+            due: BTreeSet::new(),
+            vocabulary,
+        }
+    }
+
+    fn source(&self, what: &str) -> String {
+        self.rules.get(what).map(|row| row.source.clone()).unwrap_or_default()
+    }
+
+    /// The set that a declaration and rules make; without rules one of none over the declared features.
+    fn compile(&self, features: &str, rules: &str) -> Option<Arc<RuleSet>> {
+        if rules.is_empty() {
+            return Some(Arc::new(RuleSet::empty(self.vocabulary.in_force(features))));
+        }
+        self.vocabulary.compile(features, rules).ok().map(Arc::new)
     }
 
     /// A change that the control fold let pass, and judged as this build does; what still does not compile here was
     /// accepted by another build, and what is in force stays.
     fn change(&mut self, change: &Change) -> Option<EvaluationEffect> {
         match change {
-            Change::Supplier { .. } => None,
-            Change::Rules { version, source } => {
-                self.compiled = RuleSet::compile(source, self.schema.clone()).ok()?;
+            Change::Rules { version, source, .. } => {
+                self.compiled = self.compile(&self.source("features"), source)?;
                 let (version, source) = (version.clone(), source.clone());
                 let row = RulesRow { version: version.clone(), source: source.clone() };
                 self.rules.insert("rules".to_owned(), row);
@@ -109,44 +160,161 @@ impl Evaluation {
                 Some(EvaluationEffect::ModelsInForce { version, source })
             }
             Change::Features { version, source } => {
-                let schema = (self.vocabulary.read)(source).ok()?;
-                if let Some(rules) = self.rules.get("rules") {
-                    self.compiled = RuleSet::compile(&rules.source, schema.clone()).ok()?;
-                }
-                self.schema = schema;
+                self.compiled = self.compile(source, &self.source("rules"))?;
                 let (version, source) = (version.clone(), source.clone());
                 let row = RulesRow { version: version.clone(), source: source.clone() };
                 self.rules.insert("features".to_owned(), row);
                 Some(EvaluationEffect::FeaturesInForce { version, source })
             }
+            // The control fold keeps these to itself.
+            _ => None,
         }
     }
 
     fn judge(&mut self, score: &ScoreRecord, input: &Input<'_>, out: &mut Out<EvaluationEffect>) {
-        if score.schema != self.schema.id() {
+        let set = self.compiled.clone();
+        if score.schema != set.schema().id() {
             out.effect(EvaluationEffect::ForeignSchema);
             return;
         }
         let now = input.time;
-        for hit in self.compiled.evaluate(&score.slots) {
-            let rule = hit.rule.spec.id.as_str();
-            if hit.rule.spec.mode == Mode::Shadow {
-                out.effect(EvaluationEffect::ShadowHit { rule: rule.to_owned() });
-                continue;
-            }
-            let proposal = proposal(&self.compiled, &hit, score);
-            let rules = self.proposed.edit_or(&score.supplier, BTreeMap::new);
-            match rules.get_mut(rule) {
-                Some(proposed) if now.ms() - proposed.last.ms() < PROPOSE_EVERY_MS => {
-                    proposed.waiting = Some((proposal, input.envelope.cause.clone()));
-                    self.due.insert((proposed.last.plus_ms(PROPOSE_EVERY_MS), score.supplier.clone()));
-                }
-                _ => {
-                    rules.insert(rule.to_owned(), Proposed { last: now, waiting: None });
-                    propose(proposal, input.envelope.cause.clone(), out);
-                }
+        let snapshot = Snapshot {
+            slots: &score.slots,
+            now_ms: now.ms(),
+            supplier: score.supplier.as_str(),
+            listing: score.listing.as_ref().map(|(listing, sku)| (listing.as_str(), sku.as_str())),
+        };
+        self.hits.clear();
+        let hits = &mut self.hits;
+        set.evaluate(&snapshot, &mut self.scratch, |number, _| hits.push(number));
+        self.hits.sort_unstable();
+        let hits = std::mem::take(&mut self.hits);
+        self.compare_shadows(&set, &hits, &snapshot, &score.supplier, out);
+        for rule in hits.iter().map(|number| &set.rules()[*number]) {
+            if rule.acts_on(snapshot.supplier) {
+                self.found(proposal(&set, rule, &snapshot, score), input, out);
             }
         }
+        self.unlink(&set, &hits, &score.supplier, input, out);
+        self.hits = hits;
+    }
+
+    /// Proposes what was found, or lets it wait for its second.
+    fn found(&mut self, proposal: RuleProposal, input: &Input<'_>, out: &mut Out<EvaluationEffect>) {
+        let (now, supplier) = (input.time, proposal.supplier.clone());
+        let rules = self.proposed.edit_or(&supplier, BTreeMap::new);
+        let by_association = proposal.by_association;
+        match rules.get_mut(proposal.rule.id.as_str()) {
+            Some(proposed) if now.ms() - proposed.last.ms() < PROPOSE_EVERY_MS => {
+                proposed.by_association = by_association;
+                proposed.waiting = Some((proposal, input.envelope.cause.clone()));
+                self.due.insert((proposed.last.plus_ms(PROPOSE_EVERY_MS), supplier));
+            }
+            _ => {
+                let rule = proposal.rule.id.to_string();
+                rules.insert(rule, Proposed { last: now, waiting: None, by_association });
+                propose(proposal, input.envelope.cause.clone(), out);
+            }
+        }
+    }
+
+    /// Tells the arbiter of rules that held by what was known of links to others, and no longer do.
+    fn unlink(
+        &mut self,
+        set: &RuleSet,
+        hits: &[usize],
+        supplier: &SupplierId,
+        input: &Input<'_>,
+        out: &mut Out<EvaluationEffect>,
+    ) {
+        let rests =
+            |rules: &BTreeMap<String, Proposed>| rules.values().any(|proposed| proposed.by_association);
+        if !self.proposed.get(supplier).is_some_and(rests) {
+            return;
+        }
+        let Some(rules) = self.proposed.edit(supplier) else { return };
+        for (id, proposed) in rules.iter_mut().filter(|(_, proposed)| proposed.by_association) {
+            let holds = hits.iter().any(|number| set.rules()[*number].spec.id.as_str() == id);
+            if holds {
+                continue;
+            }
+            (proposed.by_association, proposed.waiting) = (false, None);
+            // An id that was one when it was stored still is.
+            let Ok(rule) = RuleId::new(id) else { continue };
+            let unlinked = Proposal::Unlinked { supplier: supplier.clone(), rule };
+            let key = Dest::Key(supplier.to_string());
+            out.emit_caused(
+                Topic::LockoutProposals,
+                key,
+                Payload::Proposal(unlinked),
+                input.envelope.cause.clone(),
+            );
+        }
+    }
+
+    /// Counts, for every rule that does not act on this supplier, whether it agrees with what acts.
+    fn compare_shadows(
+        &mut self,
+        set: &RuleSet,
+        hits: &[usize],
+        snapshot: &Snapshot<'_>,
+        supplier: &SupplierId,
+        out: &mut Out<EvaluationEffect>,
+    ) {
+        if hits.is_empty() {
+            return;
+        }
+        let rules = set.rules();
+        let acts = |number: &usize| rules[*number].acts_on(snapshot.supplier);
+        let is_hit = |id: &RuleId| hits.iter().any(|number| rules[*number].spec.id == *id && acts(number));
+        let any_acts = hits.iter().any(acts);
+        let day = snapshot.now_ms.div_euclid(DAY_MS);
+        for number in hits.iter().filter(|number| !acts(number)) {
+            let spec = &rules[*number].spec;
+            let agreed = spec.replaces.as_ref().map_or(any_acts, is_hit);
+            let first = self.first_today(supplier, spec.id.as_str(), day);
+            self.count(spec.id.as_str(), day, out, |counts| {
+                counts.hits += 1;
+                counts.suppliers += u64::from(first);
+                counts.agreed += u64::from(agreed);
+                counts.only_shadow += u64::from(!agreed);
+            });
+        }
+        if !any_acts {
+            return;
+        }
+        for (number, rule) in rules.iter().enumerate() {
+            let replaces = rule.spec.replaces.as_ref().filter(|_| rule.is_on(snapshot.now_ms));
+            if replaces.is_some_and(is_hit) && !acts(&number) && !hits.contains(&number) {
+                self.count(rule.spec.id.as_str(), day, out, |counts| counts.only_live += 1);
+            }
+        }
+    }
+
+    fn first_today(&mut self, supplier: &SupplierId, rule: &str, day: i64) -> bool {
+        if self.shadowed.get(supplier).is_some_and(|days| days.get(rule) == Some(&day)) {
+            return false;
+        }
+        let days = self.shadowed.edit_or(supplier, BTreeMap::new);
+        days.retain(|_, seen| *seen >= day);
+        days.insert(rule.to_owned(), day);
+        true
+    }
+
+    fn count(
+        &mut self,
+        rule: &str,
+        day: i64,
+        out: &mut Out<EvaluationEffect>,
+        change: impl FnOnce(&mut ShadowDay),
+    ) {
+        let key = format!("{rule}/{day}");
+        if self.shadow.get(&key).is_none() {
+            self.shadow.remove(&format!("{rule}/{}", day - SHADOW_DAYS_KEPT));
+        }
+        let counts = self.shadow.edit_or(&key, ShadowDay::default);
+        change(counts);
+        out.effect(EvaluationEffect::Shadow { rule: rule.to_owned(), day, counts: *counts });
     }
 
     /// Proposes what has waited for its second.
@@ -176,23 +344,31 @@ fn propose(proposal: RuleProposal, cause: Option<Cause>, out: &mut Out<Evaluatio
     );
 }
 
-fn proposal(set: &RuleSet, hit: &Hit<'_>, score: &ScoreRecord) -> RuleProposal {
-    let spec = &hit.rule.spec;
+fn proposal(set: &RuleSet, rule: &Rule, snapshot: &Snapshot<'_>, score: &ScoreRecord) -> RuleProposal {
+    let spec = &rule.spec;
     let scope = match (spec.scope, &score.listing) {
         (RuleScope::Listing, Some((listing, _))) => Scope::Listing { listing: listing.clone() },
         (RuleScope::Sku, Some((_, sku))) => Scope::Sku { sku: sku.clone() },
         _ => Scope::Supplier,
     };
+    let holdout = spec.level.withholds() && rule.holds_out(snapshot.supplier);
+    let explanation = set.explain(rule, snapshot);
     RuleProposal {
         supplier: score.supplier.clone(),
         scope,
-        level: spec.level,
-        rule: RuleRef { id: spec.id.clone(), version: set.version.clone() },
+        level: if holdout { Level::Dim } else { spec.level },
+        rule: RuleRef { id: spec.id.clone(), version: set.version.clone(), content: rule.content.clone() },
         reasons: spec.reasons.clone(),
-        values: set.values(hit.rule, &score.slots),
-        tree: set.explain(hit.rule, &score.slots),
-        duration_ms: hit.rule.duration_ms,
-        evidence: hit.evidence,
+        values: set.values(rule, snapshot),
+        tree: explanation.tree,
+        duration_ms: rule.duration_ms,
+        evidence: set.evidence(rule, snapshot),
+        text: spec.text.clone(),
+        counterfactuals: explanation.counterfactuals,
+        by_association: set.by_association(rule, snapshot),
+        holdout,
+        budget: rule.budget,
+        budget_of_all: set.budget,
     }
 }
 
@@ -217,7 +393,7 @@ impl Fold for Evaluation {
     }
 
     fn tables(&mut self) -> Vec<&mut dyn AnyTable> {
-        vec![&mut self.rules, &mut self.proposed]
+        vec![&mut self.rules, &mut self.proposed, &mut self.shadow, &mut self.shadowed]
     }
 
     fn restored(&mut self, effects: &mut Vec<EvaluationEffect>) {
@@ -225,20 +401,21 @@ impl Fold for Evaluation {
             let waiting = rules.values().filter(|proposed| proposed.waiting.is_some());
             self.due.extend(waiting.map(|p| (p.last.plus_ms(PROPOSE_EVERY_MS), supplier.clone())));
         }
-        if let Some(row) = self.rules.get("features")
-            && let Ok(schema) = (self.vocabulary.read)(&row.source)
-        {
-            self.schema = schema;
-            let RulesRow { version, source } = row.clone();
+        let split = |(key, counts): (&String, &ShadowDay)| {
+            let (rule, day) = key.rsplit_once('/')?;
+            Some(EvaluationEffect::Shadow { rule: rule.to_owned(), day: day.parse().ok()?, counts: *counts })
+        };
+        effects.extend(self.shadow.iter().filter_map(split));
+        if let Some(RulesRow { version, source }) = self.rules.get("features").cloned() {
             effects.push(EvaluationEffect::FeaturesInForce { version, source });
         }
         if let Some(RulesRow { version, source }) = self.rules.get("models").cloned() {
             effects.push(EvaluationEffect::ModelsInForce { version, source });
         }
-        let Some(row) = self.rules.get("rules") else { return };
-        if let Ok(compiled) = RuleSet::compile(&row.source, self.schema.clone()) {
+        if let Some(compiled) = self.compile(&self.source("features"), &self.source("rules")) {
             self.compiled = compiled;
-            let RulesRow { version, source } = row.clone();
+        }
+        if let Some(RulesRow { version, source }) = self.rules.get("rules").cloned() {
             effects.push(EvaluationEffect::RulesInForce { version, source });
         }
     }

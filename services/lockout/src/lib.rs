@@ -2,16 +2,17 @@
 //! decides.
 
 mod arbiter;
+pub mod backtest;
 mod control;
 mod evaluation;
 pub mod http;
 mod views;
 mod writer;
 
-pub use arbiter::{Arbiter, ArbiterEffect};
-pub use control::{Control, ControlEffect};
-pub use evaluation::{Evaluation, EvaluationEffect};
-pub use views::{Decisions, InForceStatus, Verdicts};
+pub use arbiter::{Arbiter, ArbiterEffect, Claim, Exceeded, Kill, Review, ReviewChange, ReviewKind, RuleDay};
+pub use control::{Control, ControlEffect, RuleVersion, schema_in_force};
+pub use evaluation::{Evaluation, EvaluationEffect, ShadowDay};
+pub use views::{Decisions, Desk, InForceStatus, RuleVersions, Verdicts};
 pub use writer::{Writer, write_quarantine};
 
 use stockade_fold::Spec;
@@ -21,12 +22,13 @@ use stockade_model::Topic;
 /// The rule set that a new installation starts with.
 pub const STARTER_RULES: &str = include_str!("../rules/starter.yaml");
 
-/// The control fold: `control` into `supplier.events`.
+/// The control fold: `control` into `supplier.events`. Every lockout replica follows it, so that each knows every version of
+/// the rules and answers its own callers.
 pub const fn control_spec(lanes: u32) -> Spec {
     Spec {
         name: "control",
         input: Topic::Control,
-        mode: Mode::Owned,
+        mode: Mode::All,
         ack: Ack::Ordered,
         lanes,
         flush_records: 1_000,

@@ -11,24 +11,40 @@ use rustc_hash::FxHashMap;
 use stockade_model::{Decision, SupplierId};
 use tokio::sync::{oneshot, watch};
 
+use crate::{
+    arbiter::{Exceeded, Kill, Review, ReviewChange, RuleDay},
+    control::{ControlEffect, RuleVersion},
+    evaluation::ShadowDay,
+};
+
 /// Decisions kept for listing; older ones are in the log for ever.
 const DECISIONS_KEPT: usize = 20_000;
 
-/// People's proposals whose verdict is being waited for, by record id.
-#[derive(Clone, Default)]
-pub struct Verdicts(Arc<DashMap<String, oneshot::Sender<Option<&'static str>>>>);
+/// What people asked for and wait to hear of, by record id.
+pub struct Verdicts<T>(Arc<DashMap<String, oneshot::Sender<T>>>);
 
-impl Verdicts {
-    /// Call it before the proposal is appended.
-    pub fn expect(&self, id: &str) -> oneshot::Receiver<Option<&'static str>> {
+impl<T> Default for Verdicts<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+impl<T> Clone for Verdicts<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Verdicts<T> {
+    /// Call it before the record is appended.
+    pub fn expect(&self, id: &str) -> oneshot::Receiver<T> {
         let (sender, receiver) = oneshot::channel();
         self.0.insert(id.to_owned(), sender);
         receiver
     }
     /// The verdict is there; nobody may be waiting any more.
-    pub fn give(&self, id: &str, refused: Option<&'static str>) {
+    pub fn give(&self, id: &str, verdict: T) {
         if let Some((_, sender)) = self.0.remove(id) {
-            let _ = sender.send(refused);
+            let _ = sender.send(verdict);
         }
     }
     /// Stops waiting.
@@ -79,6 +95,152 @@ impl InForceStatus {
     }
 }
 
+/// The versions of the rules, as the control fold tells of them.
+#[derive(Clone, Default)]
+pub struct RuleVersions(Arc<RwLock<Versions>>);
+
+#[derive(Default)]
+struct Versions {
+    known: BTreeMap<String, Arc<RuleVersion>>,
+    stack: Vec<String>,
+    draft: Option<Arc<RuleVersion>>,
+    four_eyes: bool,
+}
+
+impl RuleVersions {
+    /// Takes what the control fold tells.
+    pub fn see(&self, effect: ControlEffect) {
+        let mut held = self.0.write();
+        match effect {
+            ControlEffect::Judged { .. } => {}
+            ControlEffect::Version(version) => {
+                held.known.insert(version.version.clone(), Arc::new(*version));
+            }
+            ControlEffect::Stack(stack) => held.stack = stack,
+            ControlEffect::Draft(draft) => held.draft = draft.map(|draft| Arc::new(*draft)),
+            ControlEffect::FourEyes(on) => held.four_eyes = on,
+        }
+    }
+    /// A version that was ever in force.
+    pub fn get(&self, version: &str) -> Option<Arc<RuleVersion>> {
+        self.0.read().known.get(version).cloned()
+    }
+    /// All of them, the newest first.
+    pub fn all(&self) -> Vec<Arc<RuleVersion>> {
+        let mut all: Vec<Arc<RuleVersion>> = self.0.read().known.values().cloned().collect();
+        all.sort_by(|a, b| b.at.cmp(&a.at).then(a.version.cmp(&b.version)));
+        all
+    }
+    /// What rolling back goes through, the one in force last.
+    pub fn stack(&self) -> Vec<String> {
+        self.0.read().stack.clone()
+    }
+    /// The set that waits for a second pair of eyes.
+    pub fn draft(&self) -> Option<Arc<RuleVersion>> {
+        self.0.read().draft.clone()
+    }
+    /// Whether a second pair of eyes is asked for.
+    pub fn four_eyes(&self) -> bool {
+        self.0.read().four_eyes
+    }
+}
+
+/// What waits for a person, how rules have fared, and what holds rules back, as the folds tell of them.
+#[derive(Clone, Default)]
+pub struct Desk(Arc<RwLock<DeskData>>);
+
+#[derive(Default)]
+struct DeskData {
+    reviews: BTreeMap<String, Arc<Review>>,
+    days: BTreeMap<(String, i64), RuleDay>,
+    shadow: BTreeMap<(String, i64), BTreeMap<u32, ShadowDay>>,
+    exceeded: BTreeMap<String, Exceeded>,
+    kill: Option<Kill>,
+}
+
+impl Desk {
+    /// A review opened, changed or closed.
+    pub fn review(&self, change: ReviewChange) {
+        let mut held = self.0.write();
+        match change {
+            ReviewChange::Open(review) => {
+                held.reviews.insert(review.id.clone(), Arc::new(*review));
+            }
+            ReviewChange::Closed(id) => {
+                held.reviews.remove(&id);
+            }
+        }
+    }
+    /// What became of a rule's proposals on a day.
+    pub fn day(&self, rule: String, day: i64, counts: RuleDay) {
+        self.0.write().days.insert((rule, day), counts);
+    }
+    /// How a rule in shadow compares on a day in a partition.
+    pub fn shadow(&self, lane: u32, rule: String, day: i64, counts: ShadowDay) {
+        self.0.write().shadow.entry((rule, day)).or_default().insert(lane, counts);
+    }
+    /// A rule exceeded a budget, or may act again.
+    pub fn budget(&self, rule: String, exceeded: Option<Exceeded>) {
+        let mut held = self.0.write();
+        match exceeded {
+            Some(exceeded) => drop(held.exceeded.insert(rule, exceeded)),
+            None => drop(held.exceeded.remove(&rule)),
+        }
+    }
+    /// The kill switch was turned.
+    pub fn turned(&self, kill: Kill) {
+        self.0.write().kill = Some(kill);
+    }
+
+    /// The kill switch, if it was ever turned.
+    pub fn kill(&self) -> Option<Kill> {
+        self.0.read().kill.clone()
+    }
+    /// Rules that exceeded a budget and have not been rearmed.
+    pub fn exceeded(&self) -> BTreeMap<String, Exceeded> {
+        self.0.read().exceeded.clone()
+    }
+    /// A review.
+    pub fn get(&self, id: &str) -> Option<Arc<Review>> {
+        self.0.read().reviews.get(id).cloned()
+    }
+    /// Open reviews in the order in which they are handed out.
+    pub fn reviews(&self) -> Vec<Arc<Review>> {
+        let mut all: Vec<Arc<Review>> = self.0.read().reviews.values().cloned().collect();
+        all.sort_by(|a, b| (a.kind, a.due_at, &a.id).cmp(&(b.kind, b.due_at, &b.id)));
+        all
+    }
+    /// How a rule has fared since a day: each day with what became of its proposals and how its shadow compares.
+    pub fn fared(&self, rule: &str, since: i64) -> BTreeMap<i64, (RuleDay, ShadowDay)> {
+        let held = self.0.read();
+        let range = (rule.to_owned(), since)..=(rule.to_owned(), i64::MAX);
+        let mut days: BTreeMap<i64, (RuleDay, ShadowDay)> = BTreeMap::new();
+        for ((_, day), counts) in held.days.range(range.clone()) {
+            days.entry(*day).or_default().0 = *counts;
+        }
+        for ((_, day), lanes) in held.shadow.range(range) {
+            let sum = &mut days.entry(*day).or_default().1;
+            for counts in lanes.values() {
+                sum.hits += counts.hits;
+                sum.suppliers += counts.suppliers;
+                sum.agreed += counts.agreed;
+                sum.only_shadow += counts.only_shadow;
+                sum.only_live += counts.only_live;
+            }
+        }
+        days
+    }
+    /// Rules of which anything is known.
+    pub fn rules(&self) -> Vec<String> {
+        let held = self.0.read();
+        let mut rules: Vec<String> =
+            held.days.keys().chain(held.shadow.keys()).map(|(rule, _)| rule.clone()).collect();
+        rules.sort();
+        rules.dedup();
+        rules
+    }
+}
+
 #[derive(Default)]
 struct Kept {
     recent: VecDeque<(u64, Arc<Decision>)>,
@@ -121,6 +283,17 @@ impl Decisions {
             before.is_none_or(|before| *offset < before) && supplier.is_none_or(|id| *id == decision.supplier)
         });
         wanted.take(limit).cloned().collect()
+    }
+    /// The decision that began a restriction, among those kept.
+    pub fn beginning(&self, restriction: &str) -> Option<Arc<Decision>> {
+        let kept = self.0.read();
+        let began =
+            |decision: &Arc<Decision>| decision.restriction.as_ref().is_some_and(|r| r.id == restriction);
+        kept.recent.iter().map(|(_, decision)| decision).find(|decision| began(decision)).cloned()
+    }
+    /// Calls `each` with all decisions that are kept, oldest first.
+    pub fn for_each(&self, mut each: impl FnMut(&Decision)) {
+        self.0.read().recent.iter().for_each(|(_, decision)| each(decision));
     }
     /// Who a restriction in force belongs to.
     pub fn supplier_of(&self, restriction: &str) -> Option<SupplierId> {

@@ -1,4 +1,4 @@
-//! A small HTTP client for the demo: keep-alive connections to one server, nothing else.
+//! A small HTTP client for the demo and the commands that ask a server: keep-alive connections, nothing else.
 
 use std::net::SocketAddr;
 
@@ -52,14 +52,29 @@ impl Client {
 
     /// Sends one request with a bearer key.
     pub(crate) async fn send(&self, method: Method, path: &str, key: &str, body: Bytes) -> Result<Answer> {
+        self.send_with(method, path, key, &[], body).await
+    }
+
+    /// The same with headers.
+    pub(crate) async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        key: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Answer> {
         let mut connection = self.connection().await?;
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", "127.0.0.1")
             .header("content-type", "application/json")
-            .header("authorization", format!("Bearer {key}"))
-            .body(Full::new(body))?;
+            .header("authorization", format!("Bearer {key}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body))?;
         let response = connection.send_request(request).await?;
         let (head, body) = response.into_parts();
         let body = body.collect().await?.to_bytes();
@@ -68,5 +83,40 @@ impl Client {
             self.idle.lock().push(connection);
         }
         Ok(Answer { status: head.status, headers: head.headers, body })
+    }
+}
+
+/// Where the server is and who asks.
+#[derive(clap::Args)]
+pub struct Server {
+    /// Address of the API.
+    #[arg(long, default_value = "127.0.0.1:7400")]
+    pub(crate) server: SocketAddr,
+    /// An analyst's key; better given by the environment than on the command line.
+    #[arg(long, env = "STOCKADE_KEY", hide_env_values = true)]
+    pub(crate) key: String,
+}
+
+impl Server {
+    /// Sends one request; what is refused is an error that says why.
+    pub(crate) fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Answer> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let answer = runtime
+            .block_on(async {
+                Client::new(self.server).send_with(method, path, &self.key, headers, Bytes::from(body)).await
+            })
+            .with_context(|| format!("no answer from {}; is it serving?", self.server))?;
+        if answer.status.is_success() {
+            return Ok(answer);
+        }
+        let problem = answer.json().unwrap_or_default();
+        let text = |key: &str| problem[key].as_str().unwrap_or_default().to_owned();
+        anyhow::bail!("{} ({}, {}): {}", text("title"), answer.status.as_u16(), text("code"), text("detail"))
     }
 }

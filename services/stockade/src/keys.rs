@@ -38,6 +38,8 @@ pub enum RoleName {
     OrderSystem,
     /// Tunes rules and releases.
     Analyst,
+    /// The same, and approves what analysts wrote.
+    Approver,
     /// Registers suppliers and runs the platform.
     Operator,
 }
@@ -58,6 +60,7 @@ pub fn run(command: Command) -> Result<()> {
         (RoleName::Buyer, None) => Role::Buyer,
         (RoleName::OrderSystem, None) => Role::OrderSystem,
         (RoleName::Analyst, None) => Role::Analyst,
+        (RoleName::Approver, None) => Role::Approver,
         (RoleName::Operator, None) => Role::Operator,
     };
     let name = name.unwrap_or_else(|| match &role {
@@ -65,6 +68,7 @@ pub fn run(command: Command) -> Result<()> {
         Role::Buyer => "buyer".to_owned(),
         Role::OrderSystem => "order-system".to_owned(),
         Role::Analyst => "analyst".to_owned(),
+        Role::Approver => "approver".to_owned(),
         Role::Operator => "operator".to_owned(),
     });
     let key = KeyRing::open(&path(&data))?.create(&name, role)?;

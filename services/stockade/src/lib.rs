@@ -14,6 +14,7 @@ mod lockouts;
 pub mod model;
 pub mod platform;
 pub mod replay;
+mod rescore;
 pub mod rules;
 pub mod serve;
 pub mod simulate;

@@ -2,13 +2,11 @@
 
 use std::{
     io::Read as _,
-    net::SocketAddr,
     path::{Path, PathBuf},
     time::Instant,
 };
 
 use anyhow::{Context as _, Result};
-use bytes::Bytes;
 use clap::Subcommand;
 use hyper::Method;
 use serde_json::json;
@@ -17,7 +15,7 @@ use stockade_model::{SupplierId, Timestamp, hash};
 use stockade_supplier_scoring::{DEFAULT_FEATURES, Example, FeatureSet, FitOptions, Model, Origin, fit};
 
 use crate::{
-    client::Client,
+    client::Server,
     evaluate::{
         run::{Run, opening},
         set_delay,
@@ -143,17 +141,6 @@ fn fingerprint(path: &Path) -> Result<(String, u64)> {
     }
 }
 
-/// Where the server is and who asks.
-#[derive(clap::Args)]
-pub struct Server {
-    /// Address of the API.
-    #[arg(long, default_value = "127.0.0.1:7400")]
-    server: SocketAddr,
-    /// An analyst's key; better given by the environment than on the command line.
-    #[arg(long, env = "STOCKADE_KEY", hide_env_values = true)]
-    key: String,
-}
-
 /// What to do with models of a running server.
 #[derive(Subcommand)]
 pub enum Command {
@@ -184,14 +171,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Promote(server) => (Method::POST, "/v1/models:promote", server, Vec::new()),
         Command::Rollback(server) => (Method::POST, "/v1/models:rollback", server, Vec::new()),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let answer = runtime
-        .block_on(async {
-            Client::new(server.server).send(method, path, &server.key, Bytes::from(body)).await
-        })
-        .with_context(|| format!("no answer from {}; is it serving?", server.server))?;
-    let body = answer.json()?;
-    anyhow::ensure!(answer.status.is_success(), "{} ({}): {}", body["title"], answer.status, body["detail"]);
+    let body = server.ask(method, path, &[], body)?.json()?;
     println!("{}", serde_json::to_string_pretty(&body)?);
     Ok(())
 }

@@ -1,6 +1,11 @@
 //! Every service in one process: folds, followers and the API, over one log.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use axum::{Extension, Router, extract::DefaultBodyLimit, middleware};
@@ -11,9 +16,11 @@ use serde_json::json;
 use stockade_fold::{Board, Fold, Gate, Spec, Worker};
 use stockade_inventory::{app::App, domain::Inventory};
 use stockade_lockout::{
-    Arbiter, ArbiterEffect, Control, ControlEffect, Decisions, Evaluation, EvaluationEffect, InForceStatus,
-    Verdicts,
+    Arbiter, ArbiterEffect, Control, ControlEffect, Decisions, Desk, Evaluation, EvaluationEffect,
+    InForceStatus, RuleVersions, Verdicts,
+    backtest::Backtests,
     http::{IdSource, LockoutApi, publish_rules},
+    schema_in_force,
 };
 use stockade_log::{Clock, Event, Mode, ReadLimit, SharedLog, TopicSpec};
 use stockade_model::{Level, Payload, ScoreRecord, SupplierId, Topic};
@@ -100,6 +107,9 @@ struct RiskData {
 
 type Scores = Arc<RwLock<RiskData>>;
 
+/// The inventory service, once it runs in this process.
+type Stock = Arc<OnceLock<Arc<App>>>;
+
 /// What a topic should be, when the supplier-keyed ones have `lanes` partitions.
 pub fn topic_spec(topic: Topic, lanes: u32) -> TopicSpec {
     TopicSpec { name: topic.name(), partitions: topic.partitions(lanes), retention_ms: topic.retention_ms() }
@@ -175,9 +185,10 @@ impl Platform {
             start_scoring(&mut runner, lanes, scores.clone(), !parts.shared_log)?;
         }
         let mut gate = Gate::new(board.clone());
-        let mut lockout = None;
+        let (mut lockout, stock) = (None, Stock::default());
         if roles.lockout {
-            let api = lockout_api(&log, lanes, &vocabulary, &limits, scores.clone(), &instance);
+            let api =
+                lockout_api(&log, lanes, &vocabulary, &limits, (scores.clone(), stock.clone()), &instance);
             gate.add(&log, "evaluation", Topic::SupplierScores, lanes)?;
             gate.add(&log, "arbiter", Topic::LockoutProposals, lanes)?;
             start_lockout(&mut runner, lanes, &api)?;
@@ -210,6 +221,8 @@ impl Platform {
             };
             runner.tasks.spawn(follow);
             router = router.merge(stockade_inventory::http::router(service.clone()));
+            // Set once, so it cannot be taken.
+            let _ = stock.set(service.clone());
             app = Some(service);
         }
         tasks.spawn(housekeeping(log.clone(), clock, limits, keys.clone(), shutdown.clone()));
@@ -303,16 +316,17 @@ fn lockout_api(
     lanes: u32,
     vocabulary: &Vocabulary,
     limits: &Limits,
-    scores: Scores,
+    (scores, stock): (Scores, Stock),
     instance: &str,
 ) -> LockoutApi {
-    let features = InForceStatus::default();
-    let (words, declared) = (vocabulary.clone(), features.clone());
+    let (features, rules) = (InForceStatus::default(), InForceStatus::default());
+    let (words, declared, published, seen) =
+        (vocabulary.clone(), features.clone(), rules.clone(), scores.clone());
     let risk = move |supplier: &SupplierId| {
-        let data = scores.read();
+        let data = seen.read();
         let record = data.scores.get(supplier)?;
-        let in_force = words.in_force(&declared.current().1);
-        // Right after a change of features the last vector may still follow the former ones.
+        let in_force = schema_in_force(&words, &declared.current().1, &published.current().1);
+        // Right after a change of features or windows the last vector may still follow the former ones.
         let schema = if record.schema == in_force.id() { &in_force } else { &words.initial };
         let value = |value: &f32| (!value.is_nan()).then_some(*value);
         let features: serde_json::Map<String, serde_json::Value> = schema
@@ -334,15 +348,33 @@ fn lockout_api(
             "links": data.links.get(supplier),
         }))
     };
+    let vectors = move |supplier: Option<&SupplierId>| -> Vec<ScoreRecord> {
+        let data = scores.read();
+        match supplier {
+            Some(supplier) => data.scores.get(supplier).cloned().into_iter().collect(),
+            None => data.scores.values().cloned().collect(),
+        }
+    };
+    let impact = move |suppliers: &BTreeSet<SupplierId>| {
+        let app = stock.get()?;
+        Some(json!(app.index.impact(suppliers, &app.overlay)))
+    };
     LockoutApi {
         log: log.clone(),
         lanes,
         vocabulary: vocabulary.clone(),
         default_features: DEFAULT_FEATURES,
         features,
-        rules: InForceStatus::default(),
+        rules,
         models: InForceStatus::default(),
         verdicts: Verdicts::default(),
+        judged: Verdicts::default(),
+        versions: RuleVersions::default(),
+        desk: Desk::default(),
+        vectors: Arc::new(vectors),
+        impact: Arc::new(impact),
+        rescore: crate::rescore::rescore(log.clone(), lanes),
+        backtests: Backtests::default(),
         decisions: Decisions::default(),
         limits: limits.clone(),
         risk: Arc::new(risk),
@@ -390,16 +422,26 @@ fn start_scoring(runner: &mut Runner<'_>, lanes: u32, scores: Scores, keep: bool
 
 fn start_lockout(runner: &mut Runner<'_>, lanes: u32, lockout: &LockoutApi) -> Result<()> {
     let (judge, evaluator) = (lockout.vocabulary.clone(), lockout.vocabulary.clone());
+    let (judged, versions) = (lockout.judged.clone(), lockout.versions.clone());
     runner.fold(
         stockade_lockout::control_spec(lanes),
         move |_| Control::new(judge.clone()),
-        |_, effects| {
-            for ControlEffect::Rejected { id, detail } in effects {
-                tracing::warn!(id, detail, "a control record was turned down");
+        move |_, effects| {
+            for effect in effects {
+                match effect {
+                    ControlEffect::Judged { id, refused } => {
+                        if let Some((code, detail)) = &refused {
+                            tracing::warn!(id, code, detail, "a control record was turned down");
+                        }
+                        judged.give(&id, refused);
+                    }
+                    seen => versions.see(seen),
+                }
             }
         },
     )?;
     let (rules, features, models) = (lockout.rules.clone(), lockout.features.clone(), lockout.models.clone());
+    let shadows = lockout.desk.clone();
     runner.fold(
         stockade_lockout::evaluation_spec(lanes),
         move |_| Evaluation::new(evaluator.clone()),
@@ -416,8 +458,10 @@ fn start_lockout(runner: &mut Runner<'_>, lanes: u32, lockout: &LockoutApi) -> R
                         models.in_force(lane, version, source)
                     }
                     // Rule ids are few and chosen by analysts, so they may be a label.
-                    EvaluationEffect::ShadowHit { rule } => {
-                        metrics::counter!("stockade_lockout_shadow_hits_total", "rule" => rule).increment(1);
+                    EvaluationEffect::Shadow { rule, day, counts } => {
+                        metrics::gauge!("stockade_lockout_shadow_hits_today", "rule" => rule.clone())
+                            .set(counts.hits as f64);
+                        shadows.shadow(lane, rule, day, counts);
                     }
                     EvaluationEffect::ForeignSchema => {
                         metrics::counter!("stockade_lockout_foreign_vectors_total").increment(1);
@@ -426,16 +470,32 @@ fn start_lockout(runner: &mut Runner<'_>, lanes: u32, lockout: &LockoutApi) -> R
             }
         },
     )?;
-    let verdicts = lockout.verdicts.clone();
+    let (verdicts, desk) = (lockout.verdicts.clone(), lockout.desk.clone());
     runner.fold(
         stockade_lockout::arbiter_spec(lanes),
         |_| Arbiter::default(),
         move |_, effects| {
             for effect in effects {
                 match effect {
-                    ArbiterEffect::Disposed { id, refused } => verdicts.give(&id, refused),
+                    ArbiterEffect::Disposed { id, verdict } => verdicts.give(&id, verdict),
                     ArbiterEffect::HeldOff => {
                         metrics::counter!("stockade_lockout_held_off_total").increment(1)
+                    }
+                    ArbiterEffect::Review(change) => desk.review(change),
+                    ArbiterEffect::Day { rule, day, counts } => desk.day(rule, day, counts),
+                    ArbiterEffect::Budget { rule, exceeded } => {
+                        let held = f64::from(u8::from(exceeded.is_some()));
+                        metrics::gauge!("stockade_lockout_budget_exceeded", "rule" => rule.clone()).set(held);
+                        if let Some(exceeded) = &exceeded {
+                            tracing::error!(rule, detail = exceeded.detail, "a rule exceeded its budget and is in shadow; look at /v1/reviews, then rearm it");
+                        }
+                        desk.budget(rule, exceeded);
+                    }
+                    ArbiterEffect::Kill(kill) => {
+                        let on = f64::from(u8::from(kill.on));
+                        metrics::gauge!("stockade_lockout_kill_switch").set(on);
+                        tracing::warn!(on = kill.on, actor = kill.actor, reason = kill.reason, "kill switch");
+                        desk.turned(kill);
                     }
                 }
             }

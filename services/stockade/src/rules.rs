@@ -1,11 +1,20 @@
-//! `stockade rules`.
+//! `stockade rules`: the life of a rule from the command line.
 
-use std::path::PathBuf;
+use std::{
+    collections::BTreeMap,
+    io::Write as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
-use stockade_rules::RuleSet;
-use stockade_supplier_scoring::FeatureSet;
+use hyper::Method;
+use serde_json::{Value, json};
+use stockade_rules::{RuleSet, RuleSpec};
+use stockade_supplier_scoring::vocabulary;
+
+use crate::client::Server;
 
 /// What to do with rules.
 #[derive(Subcommand)]
@@ -14,35 +23,337 @@ pub enum Command {
     Check {
         /// The YAML file.
         file: PathBuf,
+        /// A declaration of features other than the initial one.
+        #[arg(long)]
+        features: Option<PathBuf>,
     },
-    /// List the features rules may read.
+    /// Run the examples of a rule set and show each.
+    Test {
+        /// The YAML file.
+        file: PathBuf,
+        /// A declaration of features other than the initial one.
+        #[arg(long)]
+        features: Option<PathBuf>,
+    },
+    /// List the features and measures rules may read.
     Features,
     /// Print the starter rule set.
     Starter,
+    /// What differs between a rule set and another file, or the set in force.
+    Diff {
+        /// The YAML file.
+        file: PathBuf,
+        /// The other file; the set in force on a server when absent.
+        other: Option<PathBuf>,
+        /// Where, and who; only without another file.
+        #[command(flatten)]
+        server: MaybeServer,
+    },
+    /// Print the rule set in force.
+    Show(Server),
+    /// What a rule set would have done in the past.
+    Backtest {
+        /// The YAML file; the set in force when absent.
+        file: Option<PathBuf>,
+        /// How far back.
+        #[arg(long, default_value_t = 30)]
+        days: u32,
+        /// Where, and who.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// What buyers would no longer see if all rules of a set were live now.
+    Impact {
+        /// The YAML file; the set in force when absent.
+        file: Option<PathBuf>,
+        /// Where, and who.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Why rules say what they say of a supplier.
+    Explain {
+        /// The supplier.
+        supplier: String,
+        /// One rule; all when absent.
+        #[arg(long)]
+        rule: Option<String>,
+        /// Where, and who.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Put a rule set in force, or before a second pair of eyes where these are asked for.
+    Publish {
+        /// The YAML file.
+        file: PathBuf,
+        /// Why.
+        #[arg(long, default_value = "")]
+        note: String,
+        /// Where, and who.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Put the rule set that waits for a second pair of eyes in force.
+    Approve {
+        /// Its version.
+        version: String,
+        /// Where, and who.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Put the rule set before that in force, or a given one, back in force.
+    Rollback {
+        /// The version.
+        #[arg(long)]
+        to: Option<String>,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+        /// Where, and who.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Put all rules in shadow at once, or bring them back; nothing is lifted by it.
+    Kill {
+        /// `on` or `off`.
+        #[arg(value_parser = ["on", "off"])]
+        switch: String,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+        /// Where, and who.
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+/// A server that need not be given.
+#[derive(clap::Args)]
+pub struct MaybeServer {
+    /// Address of the API.
+    #[arg(long, default_value = "127.0.0.1:7400")]
+    server: std::net::SocketAddr,
+    /// An analyst's key; better given by the environment than on the command line.
+    #[arg(long, env = "STOCKADE_KEY", hide_env_values = true)]
+    key: Option<String>,
+}
+
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn read_or_none(path: Option<&PathBuf>) -> Result<String> {
+    path.map_or(Ok(String::new()), |path| read(path))
 }
 
 /// Runs the command.
 pub fn run(command: Command) -> Result<()> {
     match command {
-        Command::Check { file } => {
-            let source =
-                std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            match RuleSet::compile(&source, FeatureSet::default_set().schema().clone()) {
-                Ok(set) => {
-                    println!("{}: {} rules, version {}", file.display(), set.rules().len(), set.version)
-                }
-                Err(errors) => {
-                    errors.iter().for_each(|error| eprintln!("{}: {error}", file.display()));
-                    anyhow::bail!("{} problems; nothing of this set would be used", errors.len());
-                }
-            }
+        Command::Check { file, features } => {
+            let set = compile(&file, features.as_ref())?;
+            println!("{}: {} rules, version {}", file.display(), set.rules().len(), set.version);
+            Ok(())
         }
+        Command::Test { file, features } => test(&file, features.as_ref()),
         Command::Features => {
-            for feature in FeatureSet::default_set().schema().features() {
+            let schema = vocabulary().initial;
+            for feature in schema.features() {
                 println!("{:<32} {:<8} {}", feature.name, feature.unit, feature.meaning);
             }
+            println!("\nWindows from 30s to 90d of these measures may be bound where they are used, such as");
+            println!(
+                "cancellations.count(\"7d\"), .buyers, .sum, .mean, .rate, and wilson_lower(cancellations, \"7d\"):"
+            );
+            println!("{}", schema.measures().join(", "));
+            println!("\nAlso: score, now (record time), supplier.id, listing.id, listing.sku");
+            Ok(())
         }
-        Command::Starter => print!("{}", stockade_lockout::STARTER_RULES),
+        Command::Starter => {
+            print!("{}", stockade_lockout::STARTER_RULES);
+            Ok(())
+        }
+        Command::Diff { file, other, server } => diff(&file, other.as_ref(), server),
+        Command::Show(server) => {
+            let body = server.ask(Method::GET, "/v1/rules", &[], Vec::new())?.json()?;
+            print!("{}", body["source"].as_str().unwrap_or_default());
+            Ok(())
+        }
+        Command::Backtest { file, days, server } => backtest(file.as_ref(), days, &server),
+        Command::Impact { file, server } => {
+            let source = read_or_none(file.as_ref())?;
+            show(&server.ask(Method::POST, "/v1/rules:impact", &[], source.into_bytes())?.json()?)
+        }
+        Command::Explain { supplier, rule, server } => {
+            let body = json!({ "supplier": supplier, "rule": rule });
+            let body =
+                server.ask(Method::POST, "/v1/rules:explain", &[], body.to_string().into_bytes())?.json()?;
+            for rule in body["rules"].as_array().into_iter().flatten() {
+                println!("{} ({}, {})", text(&rule["rule"]), text(&rule["mode"]), text(&rule["truth"]));
+                rule["tree"].as_array().into_iter().flatten().for_each(|line| println!("  {}", text(line)));
+                for other in rule["counterfactuals"].as_array().into_iter().flatten() {
+                    let decides =
+                        if other["decides"] == json!(true) { "would change it" } else { "alone would not" };
+                    println!(
+                        "  {} {} if it were {}: {decides}",
+                        text(&other["feature"]),
+                        text(&other["test"]),
+                        other["needed"]
+                    );
+                }
+            }
+            Ok(())
+        }
+        Command::Publish { file, note, server } => publish(&file, &note, &server),
+        Command::Approve { version, server } => {
+            let body = json!({ "version": version }).to_string().into_bytes();
+            show(&server.ask(Method::POST, "/v1/rules:approve", &[], body)?.json()?)
+        }
+        Command::Rollback { to, reason, server } => {
+            let body = json!({ "to": to, "reason": reason }).to_string().into_bytes();
+            show(&server.ask(Method::POST, "/v1/rules:rollback", &[], body)?.json()?)
+        }
+        Command::Kill { switch, reason, server } => {
+            let body = json!({ "on": switch == "on", "reason": reason }).to_string().into_bytes();
+            show(&server.ask(Method::PUT, "/v1/ops/kill-switch", &[], body)?.json()?)
+        }
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn show(body: &Value) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(body)?);
+    Ok(())
+}
+
+fn compile(file: &Path, features: Option<&PathBuf>) -> Result<RuleSet> {
+    let (source, declaration) = (read(file)?, read_or_none(features)?);
+    vocabulary().compile(&declaration, &source).map_err(|errors| {
+        errors.iter().for_each(|error| eprintln!("{}: {error}", file.display()));
+        anyhow::anyhow!("{} problems; nothing of this set would be used", errors.len())
+    })
+}
+
+fn test(file: &Path, features: Option<&PathBuf>) -> Result<()> {
+    // A set compiles only if all its examples come out, and says which do not.
+    let set = compile(file, features)?;
+    let mut count = 0;
+    for rule in set.rules() {
+        for example in &rule.spec.examples {
+            println!("ok   {}: {} is {:?}", rule.spec.id, example.name, example.expect);
+            count += 1;
+        }
+        if rule.spec.examples.is_empty() {
+            println!("none {}: has no examples", rule.spec.id);
+        }
+    }
+    println!("{count} examples of {} rules came out as written", set.rules().len());
+    Ok(())
+}
+
+fn diff(file: &Path, other: Option<&PathBuf>, server: MaybeServer) -> Result<()> {
+    let (before, after) = match other {
+        Some(other) => (read(other)?, read(file)?),
+        None => {
+            let key = server.key.context("give another file, or a server and a key by STOCKADE_KEY")?;
+            let server = Server { server: server.server, key };
+            let body = server.ask(Method::GET, "/v1/rules", &[], Vec::new())?.json()?;
+            (body["source"].as_str().unwrap_or_default().to_owned(), read(file)?)
+        }
+    };
+    let specs = |source: &str| -> Result<(BTreeMap<String, RuleSpec>, Value)> {
+        if source.trim().is_empty() {
+            return Ok((BTreeMap::new(), json!({})));
+        }
+        let set = RuleSet::read(source).map_err(|errors| anyhow::anyhow!("{}", errors[0]))?;
+        let rest = json!({ "let": set.lets, "budget": set.budget });
+        Ok((set.rules.into_iter().map(|rule| (rule.id.to_string(), rule)).collect(), rest))
+    };
+    let ((before, rest_before), (after, rest_after)) = (specs(&before)?, specs(&after)?);
+    let mut changes = 0;
+    let mut say = |line: String| {
+        println!("{line}");
+        changes += 1;
+    };
+    for (field, line) in fields_that_differ(&rest_before, &rest_after) {
+        say(format!("set, {field}: {line}"));
+    }
+    for id in before.keys().filter(|id| !after.contains_key(*id)) {
+        say(format!("- {id}"));
+    }
+    for (id, rule) in &after {
+        match before.get(id) {
+            None => say(format!("+ {id}: {} ({:?}, {})", rule.when.trim(), rule.mode, rule.level.as_str())),
+            Some(known) => {
+                for (field, line) in fields_that_differ(&json!(known), &json!(rule)) {
+                    say(format!("~ {id}, {field}: {line}"));
+                }
+            }
+        }
+    }
+    if changes == 0 {
+        println!("no rule differs");
     }
     Ok(())
+}
+
+fn fields_that_differ(before: &Value, after: &Value) -> Vec<(String, String)> {
+    let none = serde_json::Map::new();
+    let (before, after) = (before.as_object().unwrap_or(&none), after.as_object().unwrap_or(&none));
+    let mut fields: Vec<&String> = before.keys().chain(after.keys()).collect();
+    fields.sort();
+    fields.dedup();
+    let value =
+        |of: &serde_json::Map<String, Value>, field: &str| of.get(field).cloned().unwrap_or(Value::Null);
+    fields
+        .into_iter()
+        .filter(|field| value(before, field) != value(after, field))
+        .map(|field| (field.clone(), format!("{} -> {}", value(before, field), value(after, field))))
+        .collect()
+}
+
+fn publish(file: &Path, note: &str, server: &Server) -> Result<()> {
+    let current = server.ask(Method::GET, "/v1/rules", &[], Vec::new())?;
+    let tag = current.header("etag").unwrap_or_default().to_owned();
+    let encoded: String = note
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => char::from(byte).to_string(),
+            byte => format!("%{byte:02X}"),
+        })
+        .collect();
+    let path = format!("/v1/rules?note={encoded}");
+    let answer = server.ask(Method::PUT, &path, &[("if-match", &tag)], read(file)?.into_bytes())?;
+    let body = answer.json()?;
+    match body["draft"].as_str() {
+        Some(draft) => {
+            println!("{draft} waits for approval: `stockade rules approve {draft}` by somebody else")
+        }
+        None => println!("{} is in force; it was {} before", text(&body["version"]), tag.trim_matches('"')),
+    }
+    Ok(())
+}
+
+/// How often a backtest is asked how far it is.
+const ASK_EVERY: Duration = Duration::from_millis(300);
+
+fn backtest(file: Option<&PathBuf>, days: u32, server: &Server) -> Result<()> {
+    let body = json!({ "source": read_or_none(file)?, "days": days }).to_string().into_bytes();
+    let mut status = server.ask(Method::POST, "/v1/rules:backtest", &[], body)?.json()?;
+    let path = format!("/v1/backtests/{}", text(&status["job"]));
+    while status["state"] == "running" || status["state"] == "cancelling" {
+        std::thread::sleep(ASK_EVERY);
+        status = server.ask(Method::GET, &path, &[], Vec::new())?.json()?;
+        eprint!("\r{} of {} records", status["records_done"], status["records"]);
+        std::io::stderr().flush()?;
+    }
+    eprintln!();
+    anyhow::ensure!(
+        status["state"] == "done",
+        "the backtest {}: {}",
+        text(&status["state"]),
+        text(&status["error"])
+    );
+    show(&status["report"])
 }

@@ -422,11 +422,19 @@ impl Scoring {
                 self.read_models();
                 out.effect(ScoringEffect::ChampionInForce(self.models.champion.clone()));
             }
+            // The control fold turns these into rule sets, or keeps them to itself.
+            Change::ApproveRules { .. }
+            | Change::DropRules { .. }
+            | Change::RollBackRules { .. }
+            | Change::FourEyes { .. }
+            | Change::KillSwitch { .. } => return,
             Change::Rules { source, .. } => {
                 let source_of_features = self.declaration();
                 let Ok(windows) = RuleSet::windows(source, self.features.schema()) else { return };
                 if windows != self.bound_windows() {
-                    let Ok(features) = FeatureSet::compile_with(&source_of_features, &windows) else { return };
+                    let Ok(features) = FeatureSet::compile_with(&source_of_features, &windows) else {
+                        return;
+                    };
                     // Serialising our own plain structs to memory has no failing case.
                     let source = serde_json::to_string(&windows).unwrap_or_default();
                     self.settings.insert("windows".to_owned(), FeaturesRow { source });
@@ -534,7 +542,8 @@ impl Fold for Scoring {
 
     fn restored(&mut self, effects: &mut Vec<ScoringEffect>) {
         let changed = self.settings.get("features").is_some() || self.settings.get("windows").is_some();
-        if changed && let Ok(features) = FeatureSet::compile_with(&self.declaration(), &self.bound_windows()) {
+        if changed && let Ok(features) = FeatureSet::compile_with(&self.declaration(), &self.bound_windows())
+        {
             self.histories.replan(features.plan.clone(), features.plan_id);
             self.features = features.clone();
             effects.push(ScoringEffect::FeaturesInForce(features));

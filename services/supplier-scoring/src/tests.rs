@@ -348,6 +348,11 @@ impl Market {
             review_at: Timestamp::from_ms(self.now_ms),
             cause: None,
             evidence: 0.0,
+            text: String::new(),
+            counterfactuals: Vec::new(),
+            by_association: false,
+            holdout: false,
+            confirmed: None,
         });
         let payload = Payload::Decision(Decision {
             version: position,

@@ -195,7 +195,12 @@ impl World {
             }
             4 => {
                 self.upstream += 1;
-                let change = Change::Rules { version: (1 + arg % 4).to_string(), source: String::new() };
+                let change = Change::Rules {
+                    version: (1 + arg % 4).to_string(),
+                    source: String::new(),
+                    base: None,
+                    note: String::new(),
+                };
                 self.input(
                     self.upstream,
                     &Payload::Control(ControlRecord { actor: "test".to_owned(), change }),

@@ -26,6 +26,42 @@ pub enum Change {
         version: String,
         /// The rule set as YAML, exactly as it was given.
         source: String,
+        /// The version it replaces; with another one in force it is turned down.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base: Option<String>,
+        /// Why.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        note: String,
+    },
+    /// Put the rule set that waits for a second pair of eyes in force.
+    ApproveRules {
+        /// Content hash of the set that was looked at.
+        version: String,
+    },
+    /// Take the rule set that waits for a second pair of eyes away.
+    DropRules {
+        /// Content hash of the set.
+        version: String,
+    },
+    /// Put a rule set back in force that was so before.
+    RollBackRules {
+        /// Content hash of the set; the one before that in force when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
+        /// Why.
+        note: String,
+    },
+    /// Whether a rule set needs a second person before it comes into force.
+    FourEyes {
+        /// Whether it does.
+        on: bool,
+    },
+    /// The kill switch was set; for the record, the arbiter has it from elsewhere.
+    KillSwitch {
+        /// Whether rules are in shadow.
+        on: bool,
+        /// Why.
+        reason: String,
     },
     /// Put measures and features in force, in every partition.
     Features {

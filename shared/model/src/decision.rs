@@ -92,6 +92,64 @@ pub struct RuleRef {
     pub id: RuleId,
     /// Content hash of its set.
     pub version: String,
+    /// Content hash of the rule itself: the same in every set in which it is written the same.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub content: String,
+}
+
+/// A bound that a rule tested, and the value that would be on its other side.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct Counterfactual {
+    /// The feature.
+    pub feature: String,
+    /// What was seen; absent when it is unknown.
+    pub seen: Option<f64>,
+    /// The test, such as `>= 5`.
+    pub test: String,
+    /// The nearest value with which the test would come out the other way.
+    pub needed: f64,
+    /// Whether that alone would change what the rule says.
+    pub decides: bool,
+}
+
+/// How much may be withheld in a window; past it what a rule finds goes to review.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct Budget {
+    /// Suppliers newly withheld in the window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suppliers: Option<u32>,
+    /// Share of all available units that these suppliers hold, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stock_share: Option<f64>,
+    /// Length of the window in milliseconds.
+    pub per_ms: i64,
+}
+
+/// What a supplier offers, as the guards count it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+pub struct StockFigures {
+    /// Listings with anything available.
+    pub listings: u64,
+    /// Units available, at most [`StockFigures::UNITS_COUNTED_MAX`] of each listing, so that claiming a mountain of stock
+    /// makes nobody too big to be withheld.
+    pub units: u64,
+}
+
+impl StockFigures {
+    /// Most units of one listing that count.
+    pub const UNITS_COUNTED_MAX: u64 = 1_000;
+}
+
+/// What a person makes of something that waits for a review.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// The restriction is right: it is confirmed, imposed where a budget held it back, or stays against an appeal.
+    Uphold,
+    /// It is not: it is released, or not imposed.
+    Release,
 }
 
 /// Something asked of the arbiter.
@@ -128,6 +186,105 @@ pub enum Proposal {
         /// Until when.
         expires_at: Timestamp,
     },
+    /// A person moves the end of a restriction.
+    Extend {
+        /// The supplier.
+        supplier: SupplierId,
+        /// The restriction.
+        restriction: String,
+        /// The new end.
+        expires_at: Timestamp,
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
+    /// A person looked at a restriction and found it right.
+    Confirm {
+        /// The supplier.
+        supplier: SupplierId,
+        /// The restriction.
+        restriction: String,
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
+    /// A person mutes one rule for one supplier.
+    Snooze {
+        /// The supplier.
+        supplier: SupplierId,
+        /// The rule.
+        rule: RuleId,
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+        /// Until when.
+        expires_at: Timestamp,
+    },
+    /// A supplier says that a restriction is wrong.
+    Appeal {
+        /// The supplier.
+        supplier: SupplierId,
+        /// The restriction.
+        restriction: String,
+        /// Who wrote it.
+        actor: String,
+        /// What the supplier says.
+        text: String,
+    },
+    /// A person asks for the next thing to review, or for a certain one.
+    Claim {
+        /// The review; the most urgent one that nobody has when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        review: Option<String>,
+        /// Who.
+        actor: String,
+    },
+    /// A person settles a review.
+    Settle {
+        /// The review.
+        review: String,
+        /// What was found.
+        finding: Finding,
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
+    /// All rules go into shadow at once, or come back.
+    KillSwitch {
+        /// Whether rules are in shadow.
+        on: bool,
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
+    /// A rule that exceeded its budget may act again.
+    Rearm {
+        /// The rule.
+        rule: RuleId,
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
+    /// What a supplier offers has changed.
+    Stock {
+        /// The supplier.
+        supplier: SupplierId,
+        /// What it offers now.
+        figures: StockFigures,
+    },
+    /// A rule that needed what is known of links to others no longer holds, for that is no longer known.
+    Unlinked {
+        /// The supplier.
+        supplier: SupplierId,
+        /// The rule.
+        rule: RuleId,
+    },
     /// A person takes an allow override back before it expires.
     ClearOverride {
         /// The supplier.
@@ -140,13 +297,23 @@ pub enum Proposal {
 }
 
 impl Proposal {
-    /// The supplier concerned.
-    pub fn supplier(&self) -> &SupplierId {
+    /// The supplier concerned, if it concerns one.
+    pub fn supplier(&self) -> Option<&SupplierId> {
         match self {
-            Proposal::Rule(rule) => &rule.supplier,
+            Proposal::Rule(rule) => Some(&rule.supplier),
             Proposal::Release { supplier, .. }
             | Proposal::Override { supplier, .. }
-            | Proposal::ClearOverride { supplier, .. } => supplier,
+            | Proposal::Extend { supplier, .. }
+            | Proposal::Confirm { supplier, .. }
+            | Proposal::Snooze { supplier, .. }
+            | Proposal::Appeal { supplier, .. }
+            | Proposal::Stock { supplier, .. }
+            | Proposal::Unlinked { supplier, .. }
+            | Proposal::ClearOverride { supplier, .. } => Some(supplier),
+            Proposal::Claim { .. }
+            | Proposal::Settle { .. }
+            | Proposal::KillSwitch { .. }
+            | Proposal::Rearm { .. } => None,
         }
     }
 }
@@ -172,6 +339,37 @@ pub struct RuleProposal {
     pub duration_ms: i64,
     /// The evidence count: after a release the rule stays mute until this has grown.
     pub evidence: f64,
+    /// What the supplier is told beside the codes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
+    /// What would have had to differ.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counterfactuals: Vec<Counterfactual>,
+    /// Whether the rule would not hold without what is known of links to others.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub by_association: bool,
+    /// Whether the supplier is of the share that is only dimmed, to keep evidence of the rule's precision.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub holdout: bool,
+    /// How much the rule may withhold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
+    /// How much all rules together may withhold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_of_all: Option<Budget>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// Who found a restriction right, and when.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct Confirmed {
+    /// Who.
+    pub actor: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A restriction in force.
@@ -211,6 +409,21 @@ pub struct Restriction {
     /// Evidence count at the time.
     #[serde(default)]
     pub evidence: f64,
+    /// What the supplier is told beside the codes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
+    /// What would have had to differ.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counterfactuals: Vec<Counterfactual>,
+    /// Whether it rests on links to others: it ends when these do.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub by_association: bool,
+    /// Whether it was only dimmed to keep evidence of the rule's precision.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub holdout: bool,
+    /// The person who found it right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed: Option<Confirmed>,
 }
 
 /// What a decision did.
@@ -233,6 +446,20 @@ pub enum Action {
     Allowed,
     /// An allow override ended.
     AllowEnded,
+    /// A person found it right.
+    Confirmed,
+    /// The links to others that it rested on are gone.
+    Unlinked,
+    /// A rule was muted for this supplier.
+    Snoozed,
+    /// The supplier says that it is wrong.
+    Appealed,
+    /// The appeal was turned down.
+    AppealRejected,
+    /// A rule's budget was exceeded: this supplier was not restricted, a person will look at it.
+    OverBudget,
+    /// A person looked at what a budget had held back, and did not impose it.
+    Dismissed,
 }
 
 /// One decision: what changed, and the supplier's whole set in force after it.

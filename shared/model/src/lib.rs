@@ -23,7 +23,10 @@ pub mod time;
 pub mod topic;
 
 pub use control::{Change, ControlRecord, ModelSwitch, Models, SupplierProfile};
-pub use decision::{Action, Decision, Level, Proposal, Restriction, RuleProposal, RuleRef, Scope};
+pub use decision::{
+    Action, Budget, Confirmed, Counterfactual, Decision, Finding, Level, Proposal, Restriction, RuleProposal,
+    RuleRef, Scope, StockFigures,
+};
 pub use envelope::{Cause, Envelope};
 pub use fact::{Attribute, AttributeKind, CohortCounts, LinkFact, LinkSeen, PeerFact};
 pub use gs1::{Gln, Gtin};
@@ -35,8 +38,8 @@ pub use inventory::{
 pub use money::{Currency, Money};
 pub use outcome::{BuyerHistory, Cause as OutcomeCause, OrderEvent, OrderEventKind, OrderSeen, Outcome};
 pub use position::Position;
-pub use record::{DeadLetter, DecodeError, Payload, Tick};
+pub use record::{DeadLetter, DecodeError, Payload, SCORE_KIND, Tick};
 pub use region::Region;
-pub use score::ScoreRecord;
+pub use score::{ScoreRecord, ScoreView};
 pub use time::Timestamp;
 pub use topic::Topic;

@@ -71,7 +71,7 @@ macro_rules! payloads {
             pub fn kind(&self) -> &'static str {
                 match self {
                     $(Payload::$variant(_) => $kind,)*
-                    Payload::Score(_) => SCORE,
+                    Payload::Score(_) => SCORE_KIND,
                 }
             }
             /// The value's bytes.
@@ -87,7 +87,7 @@ macro_rules! payloads {
                 let wrong = |detail: String| DecodeError::Value { kind: kind.to_owned(), detail };
                 match kind {
                     $($kind => serde_json::from_slice(value).map(Payload::$variant).map_err(|e| wrong(e.to_string())),)*
-                    SCORE => ScoreRecord::decode(value).map(Payload::Score).map_err(wrong),
+                    SCORE_KIND => ScoreRecord::decode(value).map(Payload::Score).map_err(wrong),
                     _ => Err(DecodeError::UnknownType(kind.to_owned())),
                 }
             }
@@ -100,7 +100,8 @@ macro_rules! payloads {
     };
 }
 
-const SCORE: &str = "stockade.supplier.score";
+/// The kind of score records, which are not JSON.
+pub const SCORE_KIND: &str = "stockade.supplier.score";
 
 payloads! {
     /// A supplier's request.

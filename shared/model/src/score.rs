@@ -46,6 +46,35 @@ impl ScoreRecord {
 
     /// Reads the layout above; the error says what is wrong.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let mut slots = Vec::new();
+        let view = ScoreView::read(bytes, &mut slots)?;
+        let supplier = SupplierId::new(view.supplier).map_err(|e| e.detail)?;
+        let listing = match view.listing {
+            Some((listing, sku)) => {
+                Some((ListingId::new(listing).map_err(|e| e.detail)?, Sku::new(sku).map_err(|e| e.detail)?))
+            }
+            None => None,
+        };
+        Ok(Self { supplier, listing, score: view.score, schema: view.schema, slots })
+    }
+}
+
+/// A score record where it lies, for reading many without allocating; its slots are beside it.
+#[derive(Clone, Copy, Debug)]
+pub struct ScoreView<'a> {
+    /// The supplier.
+    pub supplier: &'a str,
+    /// The listing the causing record was about, and its SKU.
+    pub listing: Option<(&'a str, &'a str)>,
+    /// 0 (trusted) to 1000.
+    pub score: u16,
+    /// Which feature schema the slots follow.
+    pub schema: u32,
+}
+
+impl<'a> ScoreView<'a> {
+    /// Reads a record, and its slots into `slots`; the error says what is wrong.
+    pub fn read(bytes: &'a [u8], slots: &mut Vec<f32>) -> Result<Self, String> {
         let mut rest = bytes;
         let [version, flags] = *take::<2>(&mut rest)?;
         if version != VERSION {
@@ -54,18 +83,13 @@ impl ScoreRecord {
         let score = u16::from_le_bytes(*take::<2>(&mut rest)?);
         let schema = u32::from_le_bytes(*take::<4>(&mut rest)?);
         let count = u16::from_le_bytes(*take::<2>(&mut rest)?) as usize;
-        let mut slots = Vec::with_capacity(count.min(rest.len() / 4));
-        for _ in 0..count {
-            slots.push(f32::from_le_bytes(*take::<4>(&mut rest)?));
-        }
-        let supplier = SupplierId::new(text(&mut rest)?).map_err(|e| e.detail)?;
-        let listing = if flags & 1 == 1 {
-            let listing = ListingId::new(text(&mut rest)?).map_err(|e| e.detail)?;
-            Some((listing, Sku::new(text(&mut rest)?).map_err(|e| e.detail)?))
-        } else {
-            None
-        };
-        Ok(Self { supplier, listing, score, schema, slots })
+        let values = rest.get(..4 * count).ok_or("score record is cut short")?;
+        rest = &rest[4 * count..];
+        slots.clear();
+        slots.extend(values.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)));
+        let supplier = text(&mut rest)?;
+        let listing = if flags & 1 == 1 { Some((text(&mut rest)?, text(&mut rest)?)) } else { None };
+        Ok(Self { supplier, listing, score, schema })
     }
 }
 

@@ -28,7 +28,11 @@ fn restriction() -> Restriction {
         scope: Scope::Listing { listing: id("l-1") },
         level: Level::Quarantine,
         reasons: vec!["PRICE_OUTLIER".to_owned()],
-        rule: Some(RuleRef { id: id("price-bait"), version: "0123456789abcdef".to_owned() }),
+        rule: Some(RuleRef {
+            id: id("price-bait"),
+            version: "0123456789abcdef".to_owned(),
+            content: "fedcba9876543210".to_owned(),
+        }),
         actor: None,
         values: BTreeMap::from([("listing.price_ratio".to_owned(), 0.25)]),
         tree: vec!["true    listing.price_ratio [0.25] < 0.4".to_owned()],
@@ -37,6 +41,11 @@ fn restriction() -> Restriction {
         review_at: time("2026-11-23T10:00:00Z"),
         cause: Some(Cause { id: "e-1".to_owned(), time: time("2026-11-22T10:00:00Z") }),
         evidence: 5.0,
+        text: String::new(),
+        counterfactuals: Vec::new(),
+        by_association: false,
+        holdout: false,
+        confirmed: None,
     }
 }
 
@@ -122,12 +131,28 @@ fn samples() -> Vec<(&'static str, Payload)> {
         supplier: id("acme"),
         scope: Scope::Supplier,
         level: Level::Lockout,
-        rule: RuleRef { id: id("price-bait"), version: "0123456789abcdef".to_owned() },
+        rule: RuleRef {
+            id: id("price-bait"),
+            version: "0123456789abcdef".to_owned(),
+            content: "fedcba9876543210".to_owned(),
+        },
         reasons: vec!["PRICE_OUTLIER".to_owned()],
         values: BTreeMap::from([("listing.price_ratio".to_owned(), 0.25)]),
         tree: vec!["true    listing.price_ratio [0.25] < 0.4".to_owned()],
         duration_ms: 259_200_000,
         evidence: 5.0,
+        text: "Prices far below the market".to_owned(),
+        counterfactuals: vec![Counterfactual {
+            feature: "listing.price_ratio".to_owned(),
+            seen: Some(0.25),
+            test: "< 0.4".to_owned(),
+            needed: 0.4,
+            decides: true,
+        }],
+        by_association: true,
+        holdout: true,
+        budget: Some(Budget { suppliers: Some(5), stock_share: Some(0.1), per_ms: 3_600_000 }),
+        budget_of_all: None,
     };
     let decision = Decision {
         version: Position::parse("arbiter/0/1/42/1").unwrap(),
@@ -159,8 +184,13 @@ fn samples() -> Vec<(&'static str, Payload)> {
             control(Change::Rules {
                 version: "0123456789abcdef".to_owned(),
                 source: "rules: []\n".to_owned(),
+                base: Some("fedcba9876543210".to_owned()),
+                note: "first".to_owned(),
             }),
         ),
+        ("control_rules_rollback", control(Change::RollBackRules { to: None, note: "too many".to_owned() })),
+        ("control_rules_approve", control(Change::ApproveRules { version: "0123456789abcdef".to_owned() })),
+        ("control_four_eyes", control(Change::FourEyes { on: true })),
         ("proposal_rule", Payload::Proposal(Proposal::Rule(Box::new(rule)))),
         (
             "proposal_release",
@@ -180,6 +210,30 @@ fn samples() -> Vec<(&'static str, Payload)> {
                 actor: "ann".to_owned(),
                 reason: "known".to_owned(),
                 expires_at: time("2026-12-01T00:00:00Z"),
+            }),
+        ),
+        (
+            "proposal_settle",
+            Payload::Proposal(Proposal::Settle {
+                review: "v-1-42-1".to_owned(),
+                finding: Finding::Uphold,
+                actor: "ann".to_owned(),
+                reason: "checked".to_owned(),
+            }),
+        ),
+        (
+            "proposal_stock",
+            Payload::Proposal(Proposal::Stock {
+                supplier: id("acme"),
+                figures: StockFigures { listings: 3, units: 120 },
+            }),
+        ),
+        (
+            "proposal_kill_switch",
+            Payload::Proposal(Proposal::KillSwitch {
+                on: true,
+                actor: "ann".to_owned(),
+                reason: "a bad rule".to_owned(),
             }),
         ),
         ("decision", Payload::Decision(decision)),

@@ -31,6 +31,11 @@ pub fn restriction(scope: Scope, level: Level) -> Restriction {
         review_at: Timestamp::from_ms(2),
         cause: None,
         evidence: 0.0,
+        text: String::new(),
+        counterfactuals: Vec::new(),
+        by_association: false,
+        holdout: false,
+        confirmed: None,
     }
 }
 

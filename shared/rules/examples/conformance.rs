@@ -50,7 +50,10 @@ fn main() -> ExitCode {
             }
         }
     }
-    println!("{}", json!({ "passed": passed, "failed": failed, "skipped": skipped, "failures": failures, "skips": skips }));
+    println!(
+        "{}",
+        json!({ "passed": passed, "failed": failed, "skipped": skipped, "failures": failures, "skips": skips })
+    );
     ExitCode::SUCCESS
 }
 
@@ -175,7 +178,9 @@ fn same(a: &Value, b: &Value) -> bool {
         (Value::Double(a), Value::Double(b)) => {
             (a.is_nan() && b.is_nan()) || (a == b && a.is_sign_negative() == b.is_sign_negative())
         }
-        (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| same(a, b)),
+        (Value::List(a), Value::List(b)) => {
+            a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| same(a, b))
+        }
         (Value::Map(a), Value::Map(b)) => {
             let has = |(key, value): &(Value, Value)| b.iter().any(|(k, v)| same(key, k) && same(value, v));
             a.len() == b.len() && a.iter().all(has)

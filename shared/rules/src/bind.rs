@@ -3,8 +3,9 @@
 use std::fmt;
 
 use crate::{
-    FeatureSchema, parse_duration_ms,
+    FeatureSchema,
     lang::{Expr, Flaw, Kind, Loop, Span, Value},
+    parse_duration_ms,
     suggest::nearest,
 };
 
@@ -139,7 +140,8 @@ fn binding(expr: &Expr, schema: &FeatureSchema) -> Result<Option<Binding>, Flaw>
                 (true, None, [_]) => {
                     let near = nearest(method, Take::METHODS.iter().map(|(name, _)| *name));
                     let hint = near.map(|near| format!("; did you mean .{near}?")).unwrap_or_default();
-                    let detail = format!("a measure has .count, .buyers, .sum, .mean and .rate, no .{method}{hint}");
+                    let detail =
+                        format!("a measure has .count, .buyers, .sum, .mean and .rate, no .{method}{hint}");
                     let flaw = Flaw::new("unknown_function", expr.span, detail);
                     return Err(Flaw { suggestion: near.map(str::to_owned), ..flaw });
                 }

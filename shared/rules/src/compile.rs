@@ -63,7 +63,8 @@ impl<'a> Compiler<'a> {
         let form = self.form(expr)?;
         let root = self.truth(expr, form)?;
         if self.heights[root as usize] > HEIGHT_MAX {
-            let detail = format!("shared expressions nest deeper than {HEIGHT_MAX}; use fewer that use each other");
+            let detail =
+                format!("shared expressions nest deeper than {HEIGHT_MAX}; use fewer that use each other");
             return Err(Flaw::new("too_large", expr.span, detail));
         }
         Ok(root)
@@ -101,7 +102,8 @@ impl<'a> Compiler<'a> {
     fn form(&mut self, expr: &Expr) -> Result<Form, Flaw> {
         self.parts += 1;
         if self.parts > PARTS_MAX {
-            let detail = format!("more than {PARTS_MAX} parts once its loops are unrolled; use shorter lists");
+            let detail =
+                format!("more than {PARTS_MAX} parts once its loops are unrolled; use shorter lists");
             return Err(Flaw::new("too_large", expr.span, detail));
         }
         if let Kind::Literal(value) = &expr.kind {
@@ -183,7 +185,9 @@ impl<'a> Compiler<'a> {
             _ => {
                 // What a name is given stands outside of where the name means something.
                 let (outside, names): (Option<&Expr>, Vec<String>) = match &expr.kind {
-                    Kind::Loop(l) => (Some(&l.range), std::iter::once(&l.first).chain(&l.second).cloned().collect()),
+                    Kind::Loop(l) => {
+                        (Some(&l.range), std::iter::once(&l.first).chain(&l.second).cloned().collect())
+                    }
                     Kind::Bind { name, init, .. } => (Some(&**init), vec![name.clone()]),
                     Kind::OptMap { name, target, .. } => (Some(&**target), vec![name.clone()]),
                     Kind::Block { slots, .. } => {
@@ -457,9 +461,11 @@ impl<'a> Compiler<'a> {
 
     fn choose(&mut self, expr: &Expr, condition: Form, yes: &Form, no: &Form) -> Result<Option<Form>, Flaw> {
         let condition = self.truth(expr, condition)?;
-        let truths = |form: &Form| matches!(form, Form::Truth(_) | Form::Constant(Value::Bool(_)) | Form::Never);
+        let truths =
+            |form: &Form| matches!(form, Form::Truth(_) | Form::Constant(Value::Bool(_)) | Form::Never);
         if truths(yes) && truths(no) {
-            let node = Node::ChooseTruth(condition, self.truth(expr, yes.clone())?, self.truth(expr, no.clone())?);
+            let node =
+                Node::ChooseTruth(condition, self.truth(expr, yes.clone())?, self.truth(expr, no.clone())?);
             return Ok(Some(Form::Truth(self.add(node))));
         }
         let doubles = |form: &Form| Self::is_double(form) || matches!(form, Form::Never);

@@ -174,7 +174,10 @@ pub(crate) fn is_free_name(name: &str, schema: &FeatureSchema) -> bool {
     let group = |feature: &crate::Feature| feature.name.split('.').next() == Some(name);
     plain
         && name != SCORE.0
-        && !matches!(name, "now" | "supplier" | "listing" | "cel" | "math" | "optional" | "strings" | "base64" | "ip")
+        && !matches!(
+            name,
+            "now" | "supplier" | "listing" | "cel" | "math" | "optional" | "strings" | "base64" | "ip"
+        )
         && !schema.measures().iter().any(|measure| measure == name)
         && !schema.features().iter().any(group)
 }

@@ -1,5 +1,7 @@
 //! Why a condition holds or does not, for people.
 
+use stockade_model::Counterfactual;
+
 use crate::{
     FeatureSchema, Snapshot, Truth,
     condition::{general, globals},
@@ -16,21 +18,6 @@ pub struct Explanation {
     pub tree: Vec<String>,
     /// What would have had to differ, the nearest first.
     pub counterfactuals: Vec<Counterfactual>,
-}
-
-/// A bound and the value that would be on its other side.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct Counterfactual {
-    /// The feature.
-    pub feature: String,
-    /// What was seen; absent when it is unknown.
-    pub seen: Option<f64>,
-    /// The test, such as `>= 5`.
-    pub test: String,
-    /// The nearest value with which the test would come out the other way.
-    pub needed: f64,
-    /// Whether that alone would change what the condition says.
-    pub decides: bool,
 }
 
 pub(crate) fn explain(expr: &Expr, schema: &FeatureSchema, snapshot: &Snapshot<'_>) -> Explanation {
@@ -92,7 +79,9 @@ impl<'e> Explainer<'_, 'e> {
         }
         let truth = self.truth(expr);
         match &expr.kind {
-            Kind::Ident(name) if let Some((name, init)) = self.lets.iter().find(|(known, _)| known == name).copied() => {
+            Kind::Ident(name)
+                if let Some((name, init)) = self.lets.iter().find(|(known, _)| known == name).copied() =>
+            {
                 self.line(depth, skipped, truth, name);
                 self.part(init, depth + 1, skipped);
             }
@@ -264,8 +253,7 @@ fn counterfactuals(
         // The value on the other side that is nearest to the bound, in the four bytes that features have.
         let whole = schema.features()[slot].unit == "count" && bound.fract() == 0.0;
         let edge = bound as f32;
-        let (up, down) =
-            if whole { (edge + 1.0, edge - 1.0) } else { (next(edge, true), next(edge, false)) };
+        let (up, down) = if whole { (edge + 1.0, edge - 1.0) } else { (next(edge, true), next(edge, false)) };
         let needed = match (sign, held) {
             ("<", true) | (">=", false) | ("==", false) | ("!=", true) => at_least(edge, bound),
             ("<=", true) | (">", false) | ("==", true) | ("!=", false) => up,

@@ -18,14 +18,16 @@ mod schema;
 mod set;
 mod spec;
 mod suggest;
+mod sweep;
 
 pub use bind::{Binding, Take, WINDOW_MS};
 pub use condition::Condition;
-pub use explain::{Counterfactual, Explanation};
+pub use explain::Explanation;
 pub use program::{Scratch, Snapshot, Truth};
 pub use schema::{Feature, FeatureSchema, Vocabulary};
-pub use set::{Budget, Rule, RuleSet};
+pub use set::{Rule, RuleSet};
 pub use spec::{BudgetSpec, Example, Mode, RuleScope, RuleSpec, SetSpec, parse_duration_ms};
+pub use sweep::{Variant, variants};
 
 /// What is wrong with a rule set, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize)]

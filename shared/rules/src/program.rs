@@ -223,7 +223,11 @@ pub(crate) type Id = u32;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Node {
     Known(Truth),
-    Test { slot: u16, compare: Compare, bound: Bits },
+    Test {
+        slot: u16,
+        compare: Compare,
+        bound: Bits,
+    },
     Numbers(Compare, Id, Id),
     Wholes(Compare, Id, Id),
     All(Arc<[Id]>),

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use sha2::Digest as _;
+use stockade_model::Budget;
 
 use crate::{
     Binding, Explanation, FeatureSchema, Mode, RuleError, RuleSpec, Scratch, SetSpec, Snapshot, Truth,
@@ -17,17 +18,6 @@ use crate::{
 
 /// Features of this group say with whom a supplier is associated.
 const ASSOCIATION: &str = "links.";
-
-/// How much may be withheld in a window.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Budget {
-    /// Suppliers newly withheld in the window.
-    pub suppliers: Option<u32>,
-    /// Share of all available units, 0 to 1.
-    pub stock_share: Option<f64>,
-    /// Length of the window in milliseconds.
-    pub per_ms: i64,
-}
 
 /// A compiled rule.
 #[derive(Clone, Debug)]
@@ -127,6 +117,11 @@ impl RuleSet {
         if errors.is_empty() { Ok(windows) } else { Err(errors) }
     }
 
+    /// Reads the YAML of a set without compiling it.
+    pub fn read(source: &str) -> Result<SetSpec, Vec<RuleError>> {
+        spec::parse(source).map_err(|error| vec![error])
+    }
+
     /// Compiles the YAML of a set. All problems are reported together; a set with any is not a set.
     pub fn compile(source: &str, schema: Arc<FeatureSchema>) -> Result<Self, Vec<RuleError>> {
         let set = spec::parse(source).map_err(|error| vec![error])?;
@@ -178,14 +173,21 @@ impl RuleSet {
 
     /// Calls `hit` with the number of every rule that is on and true. Allocates nothing once `scratch` has been used.
     #[inline]
-    pub fn evaluate(&self, snapshot: &Snapshot<'_>, scratch: &mut Scratch, mut hit: impl FnMut(usize, &Rule)) {
+    pub fn evaluate(
+        &self,
+        snapshot: &Snapshot<'_>,
+        scratch: &mut Scratch,
+        mut hit: impl FnMut(usize, &Rule),
+    ) {
         scratch.begin(&self.program);
         self.index.candidates(snapshot, |number| {
             let rule = &self.rules[number as usize];
             if rule.tests.iter().all(|test| test.holds(snapshot))
                 && rule.parts.iter().all(|id| self.program.truth(*id, snapshot, scratch) == Truth::True)
                 && rule.is_on(snapshot.now_ms)
-                && !(rule.spec.level.withholds() && self.needs_association(rule) && self.by_association_alone(rule, snapshot))
+                && !(rule.spec.level.withholds()
+                    && self.needs_association(rule)
+                    && self.by_association_alone(rule, snapshot))
             {
                 hit(number as usize, rule);
             }
@@ -243,7 +245,8 @@ impl RuleSet {
     }
     /// The values `rule` read, unknown ones left out.
     pub fn values(&self, rule: &Rule, snapshot: &Snapshot<'_>) -> BTreeMap<String, f64> {
-        let value = |slot: &usize| Some((self.schema.features()[*slot].name.clone(), snapshot.feature(*slot)?));
+        let value =
+            |slot: &usize| Some((self.schema.features()[*slot].name.clone(), snapshot.feature(*slot)?));
         rule.reads.iter().filter_map(value).collect()
     }
     /// The evidence count of `rule`; 0 when it is unknown.
@@ -259,7 +262,12 @@ impl RuleSet {
                 for (name, value) in &example.given {
                     match self.slot_as_written(name) {
                         Some(slot) => slots[slot] = *value as f32,
-                        None => errors.push(unknown_feature(id, &format!("example {:?}", example.name), name, &self.schema)),
+                        None => errors.push(unknown_feature(
+                            id,
+                            &format!("example {:?}", example.name),
+                            name,
+                            &self.schema,
+                        )),
                     }
                 }
                 let now_ms = example.now.map_or(0, |now| now.ms());
@@ -368,7 +376,9 @@ fn compile_rule(
     }
     let between = |share: Option<f64>, most: f64| share.is_none_or(|share| share > 0.0 && share <= most);
     if (spec.mode == Mode::Canary) != spec.canary_percent.is_some() || !between(spec.canary_percent, 99.99) {
-        refuse("`canary_percent`, above 0 and below 100, goes with `mode: canary` and only with it".to_owned());
+        refuse(
+            "`canary_percent`, above 0 and below 100, goes with `mode: canary` and only with it".to_owned(),
+        );
     }
     if !between(spec.holdout_percent, 50.0) {
         refuse("`holdout_percent` is above 0 and at most 50".to_owned());

@@ -144,7 +144,10 @@ const RULES_MAX: usize = 10_000;
 pub(crate) fn parse(source: &str) -> Result<SetSpec, RuleError> {
     let bad = |detail: String| RuleError::of_set("bad_set", detail);
     if source.len() > SOURCE_BYTES_MAX {
-        return Err(RuleError::of_set("too_large", format!("a rule set has at most {SOURCE_BYTES_MAX} bytes")));
+        return Err(RuleError::of_set(
+            "too_large",
+            format!("a rule set has at most {SOURCE_BYTES_MAX} bytes"),
+        ));
     }
     let set: SetSpec =
         serde_saphyr::from_str(source).map_err(|e| bad(format!("the rule set does not parse: {e}")))?;

@@ -18,7 +18,9 @@ fn schema() -> Arc<FeatureSchema> {
         feature("supplier.age_days", "days"),
         feature("score.total", "points"),
     ];
-    Arc::new(FeatureSchema::new(features).with_measures(vec!["cancellations".to_owned(), "orders".to_owned()]))
+    Arc::new(
+        FeatureSchema::new(features).with_measures(vec!["cancellations".to_owned(), "orders".to_owned()]),
+    )
 }
 
 fn truth_at(when: &str, snapshot: &Snapshot<'_>) -> Truth {
@@ -102,12 +104,19 @@ fn what_cannot_be_computed_is_unknown_whichever_way_it_is_asked() {
 
 #[test]
 fn rules_read_the_time_and_the_texts_of_what_they_judge() {
-    let friday_night =
-        Snapshot { now_ms: 1_234_567_890_000, listing: Some(("l-1", "GIFT-7")), supplier: "acme", slots: &[] };
+    let friday_night = Snapshot {
+        now_ms: 1_234_567_890_000,
+        listing: Some(("l-1", "GIFT-7")),
+        supplier: "acme",
+        slots: &[],
+    };
     for (when, expected) in [
         ("now.getHours() == 23 && now.getDayOfWeek() == 5", Truth::True),
         ("now.getHours('Europe/Berlin') == 0", Truth::True),
-        ("now > timestamp('2009-02-13T23:31:00Z') && now - timestamp('2009-02-13T23:31:00Z') < duration('1m')", Truth::True),
+        (
+            "now > timestamp('2009-02-13T23:31:00Z') && now - timestamp('2009-02-13T23:31:00Z') < duration('1m')",
+            Truth::True,
+        ),
         ("now < timestamp('2009-02-13T00:00:00Z') + duration('12h')", Truth::False),
         ("(now - timestamp('2009-02-13T00:00:00Z')).getHours() == 23", Truth::True),
         ("listing.sku.startsWith('GIFT-')", Truth::True),
@@ -186,7 +195,8 @@ fn hostile_input_is_refused_before_it_costs_anything() {
     }
     // Loops in loops over constants: written out it would be millions of parts, evaluated it would be as many steps.
     let list = format!("[{}]", (0..100).map(|n| n.to_string()).collect::<Vec<_>>().join(","));
-    let nested = format!("{list}.all(a, {list}.all(b, {list}.all(c, supplier.age_days > double(a + b + c))))");
+    let nested =
+        format!("{list}.all(a, {list}.all(b, {list}.all(c, supplier.age_days > double(a + b + c))))");
     assert_eq!(error(&nested).code, "too_large");
     let constant = format!("{list}.all(a, {list}.all(b, {list}.all(c, {list}.all(d, a + b + c + d >= 0))))");
     assert_eq!(error(&format!("{constant} || supplier.age_days > 1.0")).code, "too_large");
@@ -300,7 +310,9 @@ fn every_problem_of_a_set_is_reported_and_no_part_of_it_is_used() {
 #[test]
 fn examples_must_come_out_before_a_set_is_used() {
     let with = |expect: &str| {
-        let examples = format!("mode: live\n    examples: [{{name: six, given: {{'cancellations.count(\"7d\")': 6}}, expect: {expect}}}]");
+        let examples = format!(
+            "mode: live\n    examples: [{{name: six, given: {{'cancellations.count(\"7d\")': 6}}, expect: {expect}}}]"
+        );
         RuleSet::compile(&SET.replace("mode: live", &examples), schema())
     };
     assert!(with("'true'").is_ok());
@@ -311,7 +323,11 @@ fn examples_must_come_out_before_a_set_is_used() {
 
 #[test]
 fn a_canary_is_live_for_the_same_suppliers_every_time_and_about_as_many_as_it_says() {
-    let set = RuleSet::compile(&SET.replace("mode: live", "mode: canary\n    canary_percent: 10\n    holdout_percent: 20"), schema()).unwrap();
+    let set = RuleSet::compile(
+        &SET.replace("mode: live", "mode: canary\n    canary_percent: 10\n    holdout_percent: 20"),
+        schema(),
+    )
+    .unwrap();
     let rule = &set.rules()[0];
     let names: Vec<String> = (0..10_000).map(|n| format!("s-{n}")).collect();
     let acted = names.iter().filter(|name| rule.acts_on(name)).count();
@@ -324,22 +340,29 @@ fn a_canary_is_live_for_the_same_suppliers_every_time_and_about_as_many_as_it_sa
 
 #[test]
 fn a_rule_ends_on_its_date() {
-    let set = RuleSet::compile(&SET.replace("mode: live", "mode: live\n    expires: 1970-01-02T00:00:00Z"), schema()).unwrap();
+    let set = RuleSet::compile(
+        &SET.replace("mode: live", "mode: live\n    expires: 1970-01-02T00:00:00Z"),
+        schema(),
+    )
+    .unwrap();
     let at = |now_ms| set.hits(&Snapshot { now_ms, ..Snapshot::of(&[7.0]) }).len();
     assert_eq!((at(86_399_999), at(86_400_000)), (1, 0));
 }
 
 #[test]
 fn association_alone_never_locks_whatever_a_rule_says() {
-    let schema =
-        Arc::new(FeatureSchema::new(vec![feature("links.strength", ""), feature("frauds.count_7d", "count")]));
+    let schema = Arc::new(FeatureSchema::new(vec![
+        feature("links.strength", ""),
+        feature("frauds.count_7d", "count"),
+    ]));
     let compile = |level: &str, when: &str| {
         let source = format!(
             "rules: [{{id: r, title: t, when: '{when}', level: {level}, for: 1h, reasons: [R], evidence: frauds.count_7d, mode: live}}]"
         );
         RuleSet::compile(&source, schema.clone())
     };
-    let holds = |level, when, slots: &[f32]| !compile(level, when).unwrap().hits(&Snapshot::of(slots)).is_empty();
+    let holds =
+        |level, when, slots: &[f32]| !compile(level, when).unwrap().hits(&Snapshot::of(slots)).is_empty();
     assert_eq!(compile("lockout", "links.strength > 0.5").unwrap_err()[0].code, "association_alone");
     assert!(holds("watch", "links.strength > 0.5", &[1.0, 9.0]), "a person may look");
     assert!(!holds("lockout", "links.strength > 0.5 || frauds.count_7d > 20.0", &[1.0, 9.0]));
@@ -364,7 +387,10 @@ fn condition(depth: u32) -> BoxedStrategy<String> {
             prop_oneof![
                 (inner.clone(), prop_oneof![Just("+"), Just("-"), Just("*"), Just("/")], inner.clone())
                     .prop_map(|(a, sign, b)| format!("({a} {sign} {b})")),
-                (inner.clone(), prop_oneof![Just("floor"), Just("abs"), Just("sqrt"), Just("sign"), Just("round")])
+                (
+                    inner.clone(),
+                    prop_oneof![Just("floor"), Just("abs"), Just("sqrt"), Just("sign"), Just("round")]
+                )
                     .prop_map(|(a, f)| format!("math.{f}({a})")),
                 inner.clone().prop_map(|a| format!("(-{a})")),
                 (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("math.greatest({a}, {b})")),
@@ -383,7 +409,8 @@ fn condition(depth: u32) -> BoxedStrategy<String> {
         (number.clone(), -3i32..9).prop_map(|(a, n)| format!("{a} in [{n}, 2.5, 'x']")),
         (number.clone(), 0i32..4).prop_map(|(a, n)| format!("[{n}.0, 2.5].exists_one(x, {a} > x)")),
         (0i32..24, sign.clone()).prop_map(|(n, sign)| format!("now.getHours() {sign} {n}")),
-        (0i32..50, sign).prop_map(|(n, sign)| format!("now - timestamp('1970-01-01T00:00:00Z') {sign} duration('{n}h')")),
+        (0i32..50, sign)
+            .prop_map(|(n, sign)| format!("now - timestamp('1970-01-01T00:00:00Z') {sign} duration('{n}h')")),
         Just("supplier.id.startsWith('a')".to_owned()),
         Just("listing.sku == 'x'".to_owned()),
         Just("true".to_owned()),
@@ -401,7 +428,14 @@ fn condition(depth: u32) -> BoxedStrategy<String> {
 }
 
 fn slot() -> impl Strategy<Value = f32> {
-    prop_oneof![Just(NAN), Just(0.0), Just(f32::INFINITY), -4f32..9.0, (-4i32..9).prop_map(|n| n as f32), (-4i32..9).prop_map(|n| n as f32 + 0.5)]
+    prop_oneof![
+        Just(NAN),
+        Just(0.0),
+        Just(f32::INFINITY),
+        -4f32..9.0,
+        (-4i32..9).prop_map(|n| n as f32),
+        (-4i32..9).prop_map(|n| n as f32 + 0.5)
+    ]
 }
 
 proptest! {

@@ -32,6 +32,8 @@ pub enum Role {
     OrderSystem,
     /// Tunes rules, reviews and releases.
     Analyst,
+    /// May do what an analyst may, and approve what analysts wrote.
+    Approver,
     /// Registers suppliers and runs the platform.
     Operator,
 }
@@ -145,6 +147,13 @@ impl KeyRing {
 /// The authenticated caller. Put the [`KeyRing`] into the router's extensions.
 #[derive(Clone, Debug)]
 pub struct Caller(pub Principal);
+
+impl Role {
+    /// Whether it may do what analysts do.
+    pub fn is_staff(&self) -> bool {
+        matches!(self, Role::Analyst | Role::Approver | Role::Operator)
+    }
+}
 
 impl Caller {
     /// Refuses everyone but the supplier itself.

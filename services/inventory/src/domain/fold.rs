@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use stockade_fold::{AnyTable, Fold, Input, Out, Table};
+use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
 use stockade_model::{
-    Change, Command, Decision, Level, ListingId, ListingPut, LocationPut, Payload, Row, RowOutcome,
-    RowStatus, Scope, StockChange, StockMode, SupplierId, SupplierProfile, Timestamp,
+    Change, Command, Decision, Level, ListingId, ListingPut, LocationPut, Payload, Proposal, Row, RowOutcome,
+    RowStatus, Scope, StockChange, StockFigures, StockMode, SupplierId, SupplierProfile, Timestamp, Topic,
     inventory::QUANTITY_MAX,
-    time::{DAY_MS, HOUR_MS},
+    time::{DAY_MS, HOUR_MS, SECOND_MS},
 };
 
 mod orders;
@@ -23,6 +23,9 @@ const REMEMBERED_MS: i64 = 24 * HOUR_MS;
 const REMEMBERED_MAX: usize = 2_000;
 /// How long an order line is kept after its last outcome.
 const ORDER_KEPT_MS: i64 = 90 * DAY_MS;
+
+/// The arbiter is told at most this often what a supplier offers.
+const TELL_EVERY_MS: i64 = 10 * SECOND_MS;
 
 /// What the fold tells its process.
 #[derive(Clone, Debug)]
@@ -71,6 +74,7 @@ enum Due {
     Hold(String),
     Order(String),
     Outcome(SupplierId),
+    Stock(SupplierId),
 }
 
 /// The fold.
@@ -257,6 +261,7 @@ impl Inventory {
             listing.version = input.offset;
             listing.updated = input.time;
         }
+        self.count(id, &at, input.time, out);
         self.offer(&at, out);
         Ok((RowStatus::Applied, self.listings.get(&at).map(Listing::available)))
     }
@@ -293,6 +298,7 @@ impl Inventory {
                     committed: 0,
                     listing_seq: put.source_seq,
                     stock_seq: put.on_hand.and(put.source_seq),
+                    counted: 0,
                     withdrawn: false,
                     version: input.offset,
                     updated: input.time,
@@ -359,6 +365,43 @@ impl Inventory {
         self.suppliers.edit_or(&decision.supplier, Supplier::default).level = level;
     }
 
+    /// Counts what a listing offers now in what its supplier offers, and sees to it that the arbiter hears of it.
+    fn count(&mut self, id: &SupplierId, at: &str, now: Timestamp, out: &mut Out<Effect>) {
+        let Some(listing) = self.listings.get(at) else { return };
+        let units = u64::try_from(listing.available()).unwrap_or(0).min(StockFigures::UNITS_COUNTED_MAX);
+        let before = listing.counted;
+        if units == before {
+            return;
+        }
+        if let Some(listing) = self.listings.edit(&at.to_owned()) {
+            listing.counted = units;
+        }
+        let supplier = self.suppliers.edit_or(id, Supplier::default);
+        let stock = &mut supplier.stock;
+        stock.units = stock.units.saturating_sub(before).saturating_add(units);
+        match (before, units) {
+            (0, _) => stock.listings += 1,
+            (_, 0) => stock.listings = stock.listings.saturating_sub(1),
+            _ => {}
+        }
+        if supplier.has_news() {
+            match supplier.told {
+                Some((_, at)) if now.ms() - at.ms() < TELL_EVERY_MS => {
+                    self.due.insert((at.plus_ms(TELL_EVERY_MS), Due::Stock(id.clone())));
+                }
+                _ => self.tell(id, now, out),
+            }
+        }
+    }
+
+    fn tell(&mut self, id: &SupplierId, now: Timestamp, out: &mut Out<Effect>) {
+        let Some(supplier) = self.suppliers.edit(id).filter(|supplier| supplier.has_news()) else { return };
+        let figures = supplier.stock;
+        supplier.told = Some((figures, now));
+        let proposal = Proposal::Stock { supplier: id.clone(), figures };
+        out.emit(Topic::LockoutProposals, Dest::Key(id.to_string()), Payload::Proposal(proposal));
+    }
+
     fn offer(&self, at: &str, out: &mut Out<Effect>) {
         if let Some(offer) = self.offer_of(at) {
             out.effect(Effect::Offered(Box::new(offer)));
@@ -405,6 +448,7 @@ impl Inventory {
             match first.1 {
                 Due::Order(at) => drop(self.orders.remove(&at)),
                 Due::Outcome(supplier) => self.forget_expired(&supplier, input.time, out),
+                Due::Stock(supplier) => self.tell(&supplier, input.time, out),
                 Due::Hold(at) => {
                     let lapsed = self.holds.get(&at).filter(|hold| !hold.confirmed).cloned();
                     if let Some(hold) = lapsed {
@@ -465,6 +509,9 @@ impl Fold for Inventory {
             }
             for location in supplier.locations.values() {
                 effects.push(Effect::Located { supplier: id.clone(), location: location.clone() });
+            }
+            if let Some((_, at)) = supplier.told.filter(|_| supplier.has_news()) {
+                self.due.insert((at.plus_ms(TELL_EVERY_MS), Due::Stock(id.clone())));
             }
             for (at, key) in &supplier.remembered {
                 self.due.insert((at.plus_ms(REMEMBERED_MS), Due::Outcome(id.clone())));

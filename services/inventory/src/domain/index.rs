@@ -1,7 +1,10 @@
 //! The availability index: offers by SKU and GTIN, fed by the fold, read by buyers without a lock that writers hold for
 //! longer than one offer.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicI64, AtomicU64, Ordering},
+};
 
 use dashmap::DashMap;
 use stockade_model::{
@@ -94,6 +97,26 @@ pub struct Found {
     pub offers: Vec<Offer>,
     /// The cursor, when there is more.
     pub next: Option<SortKey>,
+}
+
+/// Goods in regions that an [`Impact`] lists by name.
+const EMPTY_LISTED_MAX: usize = 200;
+
+/// What buyers would not see any more.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Impact {
+    /// Listings with anything available.
+    pub listings: u64,
+    /// Units available.
+    pub units: i64,
+    /// Their value at the listed prices, in minor units by currency.
+    pub value_minor: BTreeMap<String, i64>,
+    /// Goods that nobody would offer anywhere.
+    pub goods_empty: usize,
+    /// Pairs of good and region that nobody would serve.
+    pub places_empty: usize,
+    /// The first of these pairs.
+    pub empty: Vec<(Sku, Region)>,
 }
 
 /// Offers by SKU and GTIN.
@@ -212,6 +235,35 @@ impl Index {
     pub fn units(&self) -> i64 {
         self.units.load(Ordering::Relaxed)
     }
+    /// What buyers see now and would not see any more without these suppliers. Walks the whole index: for people who are
+    /// about to decide, not for requests.
+    pub fn impact(&self, suppliers: &BTreeSet<SupplierId>, overlay: &Overlay) -> Impact {
+        let mut impact = Impact::default();
+        for entry in &self.by_sku {
+            let seen = |offer: &&Offer| {
+                offer.available > 0 && !offer.withdrawn && visible(overlay, offer, None).is_some()
+            };
+            let (gone, stays): (Vec<&Offer>, Vec<&Offer>) =
+                entry.value().iter().filter(seen).partition(|offer| suppliers.contains(&offer.supplier));
+            let mut empty: BTreeSet<Region> = BTreeSet::new();
+            for offer in &gone {
+                impact.listings += 1;
+                impact.units += offer.available;
+                let value = impact.value_minor.entry(offer.price.currency.as_str().to_owned()).or_insert(0);
+                *value = value.saturating_add(offer.price.minor.saturating_mul(offer.available));
+                let elsewhere = |region: &Region| {
+                    stays.iter().any(|other| other.regions.iter().any(|served| served.serves(*region)))
+                };
+                empty.extend(offer.regions.iter().filter(|region| !elsewhere(region)).copied());
+            }
+            impact.goods_empty += usize::from(!gone.is_empty() && stays.is_empty());
+            impact.places_empty += empty.len();
+            let room = EMPTY_LISTED_MAX.saturating_sub(impact.empty.len());
+            impact.empty.extend(empty.into_iter().take(room).map(|region| (entry.key().clone(), region)));
+        }
+        impact
+    }
+
     /// Listings and units withheld from buyers. Walks the whole index: for scrapes, not for requests.
     pub fn withheld(&self, overlay: &Overlay) -> (u64, i64) {
         let (mut listings, mut units) = (0, 0);

@@ -5,4 +5,4 @@ mod index;
 mod state;
 
 pub use fold::{Effect, Inventory};
-pub use index::{Found, Index, Offer, Query, Sort, SortKey};
+pub use index::{Found, Impact, Index, Offer, Query, Sort, SortKey};

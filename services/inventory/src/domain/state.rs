@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use stockade_model::{
-    Gtin, Level, ListingId, LocationId, LocationPut, Money, Region, RowOutcome, Sku, SupplierId,
-    SupplierProfile, Timestamp,
+    Gtin, Level, ListingId, LocationId, LocationPut, Money, Region, RowOutcome, Sku, StockFigures,
+    SupplierId, SupplierProfile, Timestamp,
 };
 
 /// A supplier and its locations.
@@ -16,6 +16,21 @@ pub(crate) struct Supplier {
     pub(crate) level: Option<Level>,
     /// Identities of requests whose outcome is remembered, oldest first.
     pub(crate) remembered: std::collections::VecDeque<(Timestamp, String)>,
+    /// What it offers.
+    #[serde(default)]
+    pub(crate) stock: StockFigures,
+    /// What the arbiter was told of that last, and when.
+    #[serde(default)]
+    pub(crate) told: Option<(StockFigures, Timestamp)>,
+}
+
+impl Supplier {
+    /// Whether what it offers differs so much from what the arbiter was told that it should hear of it.
+    pub(crate) fn has_news(&self) -> bool {
+        let told = self.told.map(|(told, _)| told).unwrap_or_default();
+        let differs = |now: u64, then: u64| now.abs_diff(then) * 20 > then || (now == 0) != (then == 0);
+        differs(self.stock.units, told.units) || differs(self.stock.listings, told.listings)
+    }
 }
 
 /// A listing.
@@ -36,6 +51,9 @@ pub(crate) struct Listing {
     pub(crate) listing_seq: Option<u64>,
     pub(crate) stock_seq: Option<u64>,
     pub(crate) withdrawn: bool,
+    /// Units that count in what the supplier offers.
+    #[serde(default)]
+    pub(crate) counted: u64,
     /// Offset of the last change: its ETag.
     pub(crate) version: u64,
     pub(crate) updated: Timestamp,

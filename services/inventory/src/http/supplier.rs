@@ -210,11 +210,7 @@ pub(crate) async fn register(
 }
 
 fn own_or_staff(caller: &Caller, supplier: &SupplierId) -> Result<(), Problem> {
-    if matches!(caller.0.role, Role::Operator | Role::Analyst) {
-        Ok(())
-    } else {
-        caller.must_be_supplier(supplier)
-    }
+    if caller.0.role.is_staff() { Ok(()) } else { caller.must_be_supplier(supplier) }
 }
 
 /// Takes one row about `subject` of `supplier`.

@@ -33,7 +33,12 @@ impl Bench {
             Evaluation::new(Vocabulary::fixed(schema())),
         );
         let mut bench = Self { host, offset: 0, effects: Vec::new() };
-        let change = Change::Rules { version: RuleSet::version_of(RULES), source: RULES.to_owned() };
+        let change = Change::Rules {
+            version: RuleSet::version_of(RULES),
+            source: RULES.to_owned(),
+            base: None,
+            note: String::new(),
+        };
         bench.apply(0, &Payload::Control(ControlRecord { actor: "a".to_owned(), change }));
         bench
     }

@@ -184,6 +184,11 @@ pub(crate) fn opening(features: &str, rules: Option<&str>, model: Option<&str>) 
         changes.push(Change::Model { id: "model".to_owned(), source: source.to_owned() });
         changes.push(Change::ModelSwitch { id: "champion".to_owned(), to: ModelSwitch::Promote });
     }
-    changes.extend(rules.map(|rules| Change::Rules { version: version(rules), source: rules.to_owned() }));
+    changes.extend(rules.map(|rules| Change::Rules {
+        version: version(rules),
+        source: rules.to_owned(),
+        base: None,
+        note: String::new(),
+    }));
     changes
 }

@@ -184,7 +184,12 @@ impl Replay {
         while let Some((at, input)) = inputs.next()? {
             if !started {
                 self.pump.advance(at, &self.log)?;
-                let change = Change::Rules { version: RuleSet::version_of(rules), source: rules.to_owned() };
+                let change = Change::Rules {
+                    version: RuleSet::version_of(rules),
+                    source: rules.to_owned(),
+                    base: None,
+                    note: String::new(),
+                };
                 self.feed(at, Input::Register(ControlRecord { actor: NAME.to_owned(), change }))?;
                 started = true;
             }

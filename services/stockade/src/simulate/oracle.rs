@@ -101,14 +101,19 @@ fn check_decisions(world: &mut World, all: &[Decision]) -> Result<(), String> {
                     expected.retain(|held: &stockade_model::Restriction| held.scope != restriction.scope);
                     expected.push(restriction.clone());
                 }
-                Action::Released | Action::Expired | Action::Allowed => {
+                Action::Released | Action::Expired | Action::Allowed | Action::Unlinked => {
                     expected.retain(|held| held.id != restriction.id);
                 }
-                Action::Extended => {
+                Action::Extended | Action::Confirmed => {
                     let held = expected.iter_mut().filter(|held| held.id == restriction.id);
                     held.for_each(|held| *held = restriction.clone());
                 }
-                Action::AllowEnded => {}
+                Action::AllowEnded
+                | Action::Snoozed
+                | Action::Appealed
+                | Action::AppealRejected
+                | Action::OverBudget
+                | Action::Dismissed => {}
             }
             if decision.action == Action::Expired {
                 world.tally.expiries += 1;

@@ -118,7 +118,8 @@ impl World {
         world.up(0)?;
         world.up(1)?;
         let source = STARTER_RULES.to_owned();
-        let change = Change::Rules { version: RuleSet::version_of(&source), source };
+        let change =
+            Change::Rules { version: RuleSet::version_of(&source), source, base: None, note: String::new() };
         let record = Payload::Control(ControlRecord { actor: "simulation".to_owned(), change });
         world.append(Topic::Control, "", &record, "rules")?;
         for (id, _) in world.suppliers.clone() {

@@ -139,9 +139,9 @@ impl Checker<'_> {
             root = operand;
         }
         match (&root.kind, expr.qualified_name()) {
-            (Kind::Ident(name), Some(whole)) if name.starts_with('.') => {
-                self.name(name, expr.span).map_or_else(|_| Err(self.unknown_name(&whole[1..], expr.span)), |_| Ok(()))
-            }
+            (Kind::Ident(name), Some(whole)) if name.starts_with('.') => self
+                .name(name, expr.span)
+                .map_or_else(|_| Err(self.unknown_name(&whole[1..], expr.span)), |_| Ok(())),
             _ => Ok(()),
         }
     }
@@ -221,8 +221,13 @@ impl Checker<'_> {
             return Ok(());
         }
         let ty = self.shown(&ty);
-        let hint = if matches!(ty, Ty::Int | Ty::Uint | Ty::Double) { "; compare it with something" } else { "" };
-        Err(Flaw::new("type", expr.span, format!("a truth value is needed here, this is {}{hint}", named(&ty))))
+        let hint =
+            if matches!(ty, Ty::Int | Ty::Uint | Ty::Double) { "; compare it with something" } else { "" };
+        Err(Flaw::new(
+            "type",
+            expr.span,
+            format!("a truth value is needed here, this is {}{hint}", named(&ty)),
+        ))
     }
 
     fn call(&mut self, target: Option<&Expr>, name: &str, args: &[Expr], span: Span) -> Result<Ty, Flaw> {
@@ -269,7 +274,8 @@ impl Checker<'_> {
         let shown: Vec<Ty> = types.iter().map(|ty| self.shown(ty)).collect();
         let number = |ty: &Ty| matches!(ty, Ty::Int | Ty::Uint | Ty::Double);
         let numbers = shown.iter().all(number);
-        let among = matches!((name, shown.as_slice()), ("in", [item, Ty::List(of)]) if number(item) && number(of));
+        let among =
+            matches!((name, shown.as_slice()), ("in", [item, Ty::List(of)]) if number(item) && number(of));
         if self.env.mixed_equality && (among || (matches!(name, "==" | "!=") && numbers)) {
             return Ok(Ty::Bool);
         }
@@ -304,7 +310,8 @@ impl Checker<'_> {
     }
 
     fn unknown_function(&self, target: Option<&Expr>, name: &str, span: Span) -> Flaw {
-        let group = target.and_then(Expr::qualified_name).map(|name| format!("{}.", name.trim_start_matches('.')));
+        let group =
+            target.and_then(Expr::qualified_name).map(|name| format!("{}.", name.trim_start_matches('.')));
         let full = format!("{}{name}", group.unwrap_or_default());
         let near = nearest(&full, self.env.functions()).or_else(|| nearest(name, self.env.functions()));
         let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();

@@ -67,7 +67,11 @@ struct Evaluator<'a, 'e> {
 
 /// Collects what several parts say: an error is remembered, and unknown outweighs it.
 fn worse(held: Option<Fault>, fault: Fault) -> Fault {
-    if held == Some(Fault::Unknown) { Fault::Unknown } else { held.filter(|_| fault != Fault::Unknown).unwrap_or(fault) }
+    if held == Some(Fault::Unknown) {
+        Fault::Unknown
+    } else {
+        held.filter(|_| fault != Fault::Unknown).unwrap_or(fault)
+    }
 }
 
 impl<'e> Evaluator<'_, 'e> {

@@ -114,7 +114,8 @@ fn arithmetic(name: &str, args: &[Value]) -> Outcome {
 
 fn convert(to: &str, value: &Value) -> Outcome {
     use Value::*;
-    let unreadable = |text: &str| error(format!("{:?} is not a {to}", text.chars().take(40).collect::<String>()));
+    let unreadable =
+        |text: &str| error(format!("{:?} is not a {to}", text.chars().take(40).collect::<String>()));
     match (to, value) {
         ("bool", Bool(_)) | ("int", Int(_)) | ("uint", Uint(_)) | ("double", Double(_)) => Ok(value.clone()),
         ("string", Text(_)) | ("bytes", Bytes(_)) => Ok(value.clone()),
@@ -139,9 +140,8 @@ fn convert(to: &str, value: &Value) -> Outcome {
         ("double", Int(value)) => Ok(Double(*value as f64)),
         ("double", Uint(value)) => Ok(Double(*value as f64)),
         ("double", Text(text)) => text.parse().map_or_else(|_| unreadable(text), |value| Ok(Double(value))),
-        ("string", Bytes(bytes)) => {
-            std::str::from_utf8(bytes).map_or_else(|_| error("these bytes are not UTF-8"), |text| Ok(text.into()))
-        }
+        ("string", Bytes(bytes)) => std::str::from_utf8(bytes)
+            .map_or_else(|_| error("these bytes are not UTF-8"), |text| Ok(text.into())),
         ("string", Bool(_) | Int(_) | Uint(_) | Double(_) | Timestamp(_) | Duration(_)) => {
             Ok(super::strings::plain(value).unwrap_or_default().into())
         }
@@ -163,7 +163,9 @@ pub(super) fn method(name: &str, args: &[Value]) -> Outcome {
         ("startsWith", [Text(text), Text(part)]) => truth(text.starts_with(&**part)),
         ("endsWith", [Text(text), Text(part)]) => truth(text.ends_with(&**part)),
         ("contains", [Text(text), Text(part)]) => truth(text.contains(&**part)),
-        ("matches", [Text(text), Text(pattern)]) => truth(regex(pattern).map_err(Fault::Error)?.is_match(text)),
+        ("matches", [Text(text), Text(pattern)]) => {
+            truth(regex(pattern).map_err(Fault::Error)?.is_match(text))
+        }
         ("hasValue", [Optional(inner)]) => truth(inner.is_some()),
         ("value", [Optional(Some(inner))]) => Ok(inner.as_ref().clone()),
         ("value", [Optional(None)]) => error("this optional has no value"),

@@ -104,7 +104,9 @@ impl<'a> Lexer<'a> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '/' | ' ');
         let end = inner.find(|c: char| !allowed(c)).unwrap_or(inner.len());
         if end == 0 || !inner[end..].starts_with('`') {
-            return Err(self.flaw(start, "a name in backticks has letters, digits, _ . - / and blanks, and an end"));
+            return Err(
+                self.flaw(start, "a name in backticks has letters, digits, _ . - / and blanks, and an end")
+            );
         }
         self.at += end + 2;
         Ok((Token::Quoted(inner[..end].to_owned()), self.span(start)))
@@ -155,7 +157,9 @@ impl<'a> Lexer<'a> {
         let unsigned = matches!(self.byte(0), b'u' | b'U');
         self.at += usize::from(unsigned);
         if self.byte(0).is_ascii_alphanumeric() || self.byte(0) == b'_' {
-            return Err(self.flaw(start, "a number is followed by a letter; put a blank or an operator between"));
+            return Err(
+                self.flaw(start, "a number is followed by a letter; put a blank or an operator between")
+            );
         }
         let token = if unsigned { Token::Uint(digits) } else { Token::Int(digits) };
         Ok((token, self.span(start)))
@@ -192,7 +196,9 @@ impl<'a> Lexer<'a> {
                 return Err(self.flaw(start, format!("this text has no end; close it with {end}")));
             };
             if !triple && matches!(c, '\n' | '\r') {
-                return Err(self.flaw(start, format!("this text has no end on its line; close it with {end}")));
+                return Err(
+                    self.flaw(start, format!("this text has no end on its line; close it with {end}"))
+                );
             }
             if c == '\\' && !raw {
                 self.escape(bytes, &mut out)?;
@@ -242,7 +248,11 @@ impl<'a> Lexer<'a> {
             'u' if !bytes => (1, 4, 16),
             'U' if !bytes => (1, 8, 16),
             '0'..='3' => (0, 3, 8),
-            _ => return Err(self.flaw(start, format!("\\{letter} is not an escape; for a backslash write \\\\"))),
+            _ => {
+                return Err(
+                    self.flaw(start, format!("\\{letter} is not an escape; for a backslash write \\\\"))
+                );
+            }
         };
         self.at += skip;
         let digits = self.rest().get(..count).unwrap_or_default();

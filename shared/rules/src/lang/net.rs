@@ -70,7 +70,9 @@ fn read_ip(text: &str) -> Option<IpAddr> {
 fn read_cidr(text: &str) -> Option<(IpAddr, u8)> {
     let (ip, prefix) = text.split_once('/')?;
     let ip = read_ip(ip)?;
-    let plain = !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_digit()) && (prefix == "0" || !prefix.starts_with('0'));
+    let plain = !prefix.is_empty()
+        && prefix.bytes().all(|b| b.is_ascii_digit())
+        && (prefix == "0" || !prefix.starts_with('0'));
     let prefix: u8 = plain.then(|| prefix.parse().ok()).flatten()?;
     (prefix <= if ip.is_ipv4() { 32 } else { 128 }).then_some((ip, prefix))
 }

@@ -14,8 +14,24 @@ pub(crate) const DEPTH_MAX: usize = 96;
 pub(crate) const NODES_MAX: usize = 20_000;
 
 const RESERVED: [&str; 18] = [
-    "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package",
-    "namespace", "return", "var", "void", "while", "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+    "in",
 ];
 
 /// Reads one expression.
@@ -148,10 +164,8 @@ impl<'a> Parser<'a> {
                 continue;
             }
             chained = true;
-            left = self.node(
-                Kind::Call { target: None, name: sign.to_owned(), args: vec![left, right] },
-                span,
-            )?;
+            left =
+                self.node(Kind::Call { target: None, name: sign.to_owned(), args: vec![left, right] }, span)?;
         }
         Ok(left)
     }
@@ -202,18 +216,18 @@ impl<'a> Parser<'a> {
                     continue;
                 }
                 let span = Span { end: self.lexer_end(), ..expr.span };
-                expr = self.node(
-                    Kind::Select { operand: Box::new(expr), field, test: false, optional },
-                    span,
-                )?;
+                expr =
+                    self.node(Kind::Select { operand: Box::new(expr), field, test: false, optional }, span)?;
             } else if self.is("[") || self.is("[?") {
                 let name = if self.is("[") { "[]" } else { "[?]" };
                 self.advance()?;
                 let index = self.expression()?;
                 let end = self.expect("]", "after an index")?;
                 let span = expr.span.to(end);
-                expr = self
-                    .node(Kind::Call { target: None, name: name.to_owned(), args: vec![expr, index] }, span)?;
+                expr = self.node(
+                    Kind::Call { target: None, name: name.to_owned(), args: vec![expr, index] },
+                    span,
+                )?;
             } else if self.is("{") && expr.qualified_name().is_some() {
                 let detail = "messages are not part of this language; use a map";
                 return Err(Flaw::new("unsupported", expr.span, detail));
@@ -251,9 +265,7 @@ impl<'a> Parser<'a> {
         }
         match expand_method(target, &name, args)? {
             Ok(kind) => self.node(kind, span),
-            Err((target, args)) => {
-                self.node(Kind::Call { target: Some(Box::new(target)), name, args }, span)
-            }
+            Err((target, args)) => self.node(Kind::Call { target: Some(Box::new(target)), name, args }, span),
         }
     }
 
@@ -276,7 +288,15 @@ impl<'a> Parser<'a> {
             ("iterVar" | "accuVar", Some(depth), Some(unique), None) => {
                 Kind::Ident(format!("@{name}{}_{}", number(&depth)?, number(&unique)?))
             }
-            _ => return Err(Flaw::new("syntax", span, format!("cel.{name} is not used like this; write cel.bind(name, value, where it is used)"))),
+            _ => {
+                return Err(Flaw::new(
+                    "syntax",
+                    span,
+                    format!(
+                        "cel.{name} is not used like this; write cel.bind(name, value, where it is used)"
+                    ),
+                ));
+            }
         };
         self.node(kind, span)
     }
@@ -429,6 +449,8 @@ fn expand_method(target: Expr, name: &str, args: Vec<Expr>) -> Result<Result<Kin
     }
     let mut rest = args.into_iter().skip(if two { 2 } else { 1 });
     let filter = if filtered { rest.next() } else { None };
-    let Some(body) = rest.next() else { return Err(Flaw::new("syntax", target.span, "a macro without a body")) };
+    let Some(body) = rest.next() else {
+        return Err(Flaw::new("syntax", target.span, "a macro without a body"));
+    };
     Ok(Ok(Kind::Loop(Box::new(Loop { kind, range: target, first, second, filter, body }))))
 }

@@ -61,7 +61,8 @@ impl Resolver<'_> {
             Kind::Literal(_) | Kind::Ident(_) => {}
             Kind::Select { operand, .. } => self.expr(operand),
             Kind::Call { target, name, args } => {
-                let local = target.as_ref().and_then(|t| Self::root(t)).is_some_and(|root| self.is_local(root));
+                let local =
+                    target.as_ref().and_then(|t| Self::root(t)).is_some_and(|root| self.is_local(root));
                 let qualified = target.as_ref().filter(|_| !local).and_then(|t| t.qualified_name());
                 let function = match (&qualified, &target) {
                     (Some(group), _) => self.function(&format!("{group}.{name}")),

@@ -199,7 +199,8 @@ fn readable(value: &Value, depth: usize, out: &mut String) -> Result<(), Fault> 
                 shown.push((key_text, value_text));
             }
             shown.sort();
-            let shown: Vec<String> = shown.into_iter().map(|(key, value)| format!("{key}: {value}")).collect();
+            let shown: Vec<String> =
+                shown.into_iter().map(|(key, value)| format!("{key}: {value}")).collect();
             out.push('{');
             out.push_str(&shown.join(", "));
             out.push('}');
@@ -234,7 +235,9 @@ fn format(text: &str, items: &[Value]) -> Outcome {
             precision = digits;
             rest = &behind[end..];
         }
-        let Some(clause) = rest.chars().next() else { return error("a % at the end; write %% for a percent sign") };
+        let Some(clause) = rest.chars().next() else {
+            return error("a % at the end; write %% for a percent sign");
+        };
         rest = &rest[clause.len_utf8()..];
         let Some(item) = items.next() else { return error("fewer values than places in the text") };
         clause_text(clause, precision, item, &mut out)?;
@@ -259,7 +262,9 @@ fn clause_text(clause: char, precision: Option<usize>, item: &Value, out: &mut S
         Value::Uint(value) => Some(*value as f64),
         _ => None,
     };
-    let signed = |digits: String| if number.is_some_and(|(negative, _)| negative) { format!("-{digits}") } else { digits };
+    let signed = |digits: String| {
+        if number.is_some_and(|(negative, _)| negative) { format!("-{digits}") } else { digits }
+    };
     let text = match (clause, number, fraction, item) {
         ('s', ..) => return readable(item, 0, out),
         ('d', Some((_, value)), ..) => signed(value.to_string()),

@@ -145,6 +145,11 @@ impl Shop {
             review_at: Timestamp::default(),
             cause: None,
             evidence: 0.0,
+            text: String::new(),
+            counterfactuals: Vec::new(),
+            by_association: false,
+            holdout: false,
+            confirmed: None,
         };
         let decision = Decision {
             version: version.clone(),

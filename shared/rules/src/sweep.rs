@@ -1,0 +1,76 @@
+//! Variants of rules with one bound moved, to see how much depends on it.
+
+use crate::{
+    Mode, RuleSpec,
+    lang::{self, Expr, Kind, Span, Value},
+};
+
+/// A rule with one bound moved.
+#[derive(Clone, Debug)]
+pub struct Variant {
+    /// The rule it was made of.
+    pub rule: String,
+    /// The test whose bound was moved, as written.
+    pub test: String,
+    /// The bound as it is.
+    pub bound: f64,
+    /// The bound as it is in the variant.
+    pub moved: f64,
+    /// The variant.
+    pub spec: RuleSpec,
+}
+
+/// Numbers that tests compare with, with the span of the test.
+fn bounds(expr: &Expr, found: &mut Vec<(Span, Span, f64, bool)>) {
+    if let Kind::Call { target: None, name, args } = &expr.kind
+        && matches!(name.as_str(), "<" | "<=" | ">" | ">=" | "==" | "!=")
+    {
+        for arg in args {
+            match &arg.kind {
+                Kind::Literal(Value::Int(value)) => found.push((expr.span, arg.span, *value as f64, true)),
+                Kind::Literal(Value::Double(value)) => found.push((expr.span, arg.span, *value, false)),
+                _ => {}
+            }
+        }
+    }
+    expr.for_each_child(|child| bounds(child, found));
+}
+
+/// Every bound of `rule` times each of `factors`; none of a rule that does not parse.
+pub fn variants(rule: &RuleSpec, factors: &[f64]) -> Vec<Variant> {
+    let Ok(expr) = lang::parse(&rule.when) else { return Vec::new() };
+    let mut found = Vec::new();
+    bounds(&expr, &mut found);
+    let mut variants = Vec::new();
+    for (test, place, bound, whole) in found.into_iter().filter(|(_, _, bound, _)| *bound != 0.0) {
+        for factor in factors {
+            let moved = if whole { (bound * factor).round() } else { bound * factor };
+            let (start, end) = (place.start as usize, place.end as usize);
+            let (Some(before), Some(after)) = (rule.when.get(..start), rule.when.get(end..)) else {
+                continue;
+            };
+            let text = if whole { format!("{moved:.0}") } else { format!("{moved:?}") };
+            let Ok(id) = stockade_model::RuleId::new(&format!("v{}", variants.len())) else { continue };
+            variants.push(Variant {
+                rule: rule.id.to_string(),
+                test: rule
+                    .when
+                    .get(test.start as usize..test.end as usize)
+                    .unwrap_or_default()
+                    .trim()
+                    .to_owned(),
+                bound,
+                moved,
+                spec: RuleSpec {
+                    id,
+                    when: format!("{before}{text}{after}"),
+                    mode: Mode::Shadow,
+                    canary_percent: None,
+                    examples: Vec::new(),
+                    ..rule.clone()
+                },
+            });
+        }
+    }
+    variants
+}
