@@ -10,6 +10,7 @@ mod log;
 mod quarantine;
 mod recovery;
 mod report;
+mod rules;
 mod selftest;
 mod windows;
 
@@ -35,6 +36,8 @@ enum Scenario {
     Log,
     /// Exact sliding windows in process.
     Windows,
+    /// Rules in process: what one costs, against the `cel` and `zen-expression` crates, and a thousand together.
+    Rules,
     /// Listings a second through batch HTTP on Kafka, against a bare handler.
     Ingest,
     /// From the offending event to the first query without the offer, against an echo through the same broker.
@@ -102,6 +105,7 @@ fn main() -> Result<()> {
         Scenario::SelfTest => ("self-test", selftest::run()?),
         Scenario::Log => ("log", (log::run()?, Vec::new())),
         Scenario::Windows => ("windows", (windows::run()?, Vec::new())),
+        Scenario::Rules => ("rules", (rules::run()?, Vec::new())),
         Scenario::Ingest => ("ingest", ingest::run()?),
         Scenario::Quarantine => ("quarantine", quarantine::run()?),
         Scenario::Recovery { listings } => ("recovery", recovery::run(listings)?),

@@ -119,9 +119,9 @@ pub struct Question {
     /// The rules as written.
     pub spec: SetSpec,
     /// The rules compiled.
-    pub set: RuleSet,
+    pub set: Arc<RuleSet>,
     /// The rules in force.
-    pub current: RuleSet,
+    pub current: Arc<RuleSet>,
     /// The declaration of features in force.
     pub features: String,
     /// Vectors of these features are in `supplier.scores`.
@@ -164,14 +164,14 @@ struct First {
 
 /// Collects what the rules of one set say.
 struct Tally {
-    set: RuleSet,
+    set: Arc<RuleSet>,
     scratch: Scratch,
     /// By rule: suppliers by number.
     hits: Vec<FxHashMap<u32, First>>,
 }
 
 impl Tally {
-    fn new(set: RuleSet) -> Self {
+    fn new(set: Arc<RuleSet>) -> Self {
         let hits = set.rules().iter().map(|_| FxHashMap::default()).collect();
         Self { set, scratch: Scratch::default(), hits }
     }
@@ -210,7 +210,7 @@ pub struct Judge {
 
 impl Judge {
     /// One for a set, beside the one in force.
-    pub fn new(spec: &SetSpec, set: RuleSet, current: RuleSet) -> Self {
+    pub fn new(spec: &SetSpec, set: Arc<RuleSet>, current: Arc<RuleSet>) -> Self {
         let variants: Vec<Variant> = spec
             .rules
             .iter()
@@ -231,7 +231,7 @@ impl Judge {
             variants: if swept.rules().len() == variants.len() { variants } else { Vec::new() },
             asked: Tally::new(set),
             current: Tally::new(current),
-            swept: Tally::new(swept),
+            swept: Tally::new(Arc::new(swept)),
             names: Vec::new(),
             numbers: FxHashMap::default(),
             frauds: Vec::new(),

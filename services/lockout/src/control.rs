@@ -163,7 +163,9 @@ impl Control {
             }
             Change::RollBackRules { to, .. } => {
                 let mut stack = self.stack();
-                stack.pop();
+                if to.is_none() {
+                    stack.pop();
+                }
                 let version = to.clone().or_else(|| stack.last().cloned());
                 let version = version.ok_or(("no_such_version", "there is no earlier set".to_owned()))?;
                 let held = self.versions.get(&version).filter(|_| version != "draft").cloned();

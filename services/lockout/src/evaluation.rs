@@ -136,7 +136,7 @@ impl Evaluation {
         if rules.is_empty() {
             return Some(Arc::new(RuleSet::empty(self.vocabulary.in_force(features))));
         }
-        self.vocabulary.compile(features, rules).ok().map(Arc::new)
+        self.vocabulary.compile(features, rules).ok()
     }
 
     /// A change that the control fold let pass, and judged as this build does; what still does not compile here was

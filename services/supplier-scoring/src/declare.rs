@@ -58,7 +58,7 @@ pub fn vocabulary() -> Vocabulary {
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     };
     let check_model = |source: &str, schema: &FeatureSchema| Model::read(source, schema).map(drop);
-    Vocabulary { initial: FeatureSet::default_set().schema, read, check_model }
+    Vocabulary::new(FeatureSet::default_set().schema, read, check_model)
 }
 
 /// What is wrong with a declaration.

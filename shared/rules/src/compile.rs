@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use crate::{
     FeatureSchema,
     lang::{self, Arithmetic, Expr, Fault, Flaw, Kind, Loop, LoopKind, Value},
-    program::{Bits, Calc, Compare, Exact, Id, Math, Node, Program, TextTest, TextVar, Truth},
+    program::{Bits, Calc, Compare, Conjunction, Exact, Id, Math, Node, Program, TextTest, TextVar, Truth},
     schema::TEXTS,
 };
 
@@ -75,15 +75,16 @@ impl<'a> Compiler<'a> {
         self.program
     }
 
-    /// The parts of a conjunction; a condition that is none is its only part.
-    pub(crate) fn conjuncts(&self, root: Id) -> Vec<Id> {
-        match &self.program.nodes[root as usize] {
-            Node::All(ids) => ids.to_vec(),
-            _ => vec![root],
+    /// A condition as a conjunction; one that is none is its only part.
+    pub(crate) fn conjunction(&self, root: Id) -> Conjunction {
+        let node = |id: Id| self.node(id).clone();
+        match self.node(root) {
+            Node::All(ids) => Conjunction::of(ids, node),
+            _ => Conjunction::of(&[root], node),
         }
     }
 
-    pub(crate) fn node(&self, id: Id) -> &Node {
+    fn node(&self, id: Id) -> &Node {
         &self.program.nodes[id as usize]
     }
 

@@ -6,7 +6,7 @@ use crate::{
     Binding, FeatureSchema, RuleError, Scratch, Snapshot, Truth, bind,
     compile::Compiler,
     lang::{self, Arithmetic, Expr, Fault, Flaw, Instant, Kind, Outcome, Span, Ty, Value},
-    program::{Id, Program},
+    program::{Conjunction, Program},
     schema::{SCORE, TEXTS},
 };
 
@@ -135,7 +135,7 @@ pub(crate) fn reads(expr: &Expr, schema: &FeatureSchema) -> Vec<usize> {
 pub struct Condition {
     pub(crate) expr: Expr,
     program: Program,
-    root: Id,
+    conjunction: Conjunction,
 }
 
 impl Condition {
@@ -146,13 +146,14 @@ impl Condition {
         check(&mut expr, schema).map_err(error)?;
         let mut compiler = Compiler::new(schema);
         let root = compiler.condition(&expr).map_err(error)?;
-        Ok(Self { expr, program: compiler.finish(&[root]), root })
+        let conjunction = compiler.conjunction(root);
+        Ok(Self { expr, program: compiler.finish(&[root]), conjunction })
     }
 
     /// Whether it holds, by the compiled form.
+    #[inline]
     pub fn truth(&self, snapshot: &Snapshot<'_>, scratch: &mut Scratch) -> Truth {
-        scratch.begin(&self.program);
-        self.program.truth(self.root, snapshot, scratch)
+        self.conjunction.truth(&self.program, snapshot, scratch)
     }
 
     /// Whether it holds, by the general evaluator: the same, slower.

@@ -1,8 +1,8 @@
 //! The features that rules may read.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, OnceLock},
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use rustc_hash::FxHashMap;
@@ -28,7 +28,7 @@ pub struct Feature {
 }
 
 /// Texts that rules may read beside features.
-pub const TEXTS: [&str; 3] = ["supplier.id", "listing.id", "listing.sku"];
+pub(crate) const TEXTS: [&str; 3] = ["supplier.id", "listing.id", "listing.sku"];
 /// Another name of the feature `score.total`.
 pub(crate) const SCORE: (&str, &str) = ("score", "score.total");
 
@@ -124,9 +124,26 @@ pub struct Vocabulary {
     pub read: fn(&str, &[Binding]) -> Result<Arc<FeatureSchema>, String>,
     /// Whether a model file fits a schema; the error says what does not.
     pub check_model: fn(&str, &FeatureSchema) -> Result<(), String>,
+    /// The sets compiled last: who publishes one has compiled it, so that no fold has to while events wait.
+    compiled: Arc<Mutex<VecDeque<Compiled>>>,
 }
 
+/// Declaration and rules, and what they were compiled to.
+type Compiled = ((String, String), Arc<RuleSet>);
+
+/// Sets kept compiled.
+const COMPILED_KEPT: usize = 4;
+
 impl Vocabulary {
+    /// One that begins with `initial`.
+    pub fn new(
+        initial: Arc<FeatureSchema>,
+        read: fn(&str, &[Binding]) -> Result<Arc<FeatureSchema>, String>,
+        check_model: fn(&str, &FeatureSchema) -> Result<(), String>,
+    ) -> Self {
+        Self { initial, read, check_model, compiled: Arc::default() }
+    }
+
     /// The features of the declaration in force, empty until there is one.
     pub fn in_force(&self, declaration: &str) -> Arc<FeatureSchema> {
         // What is in force was read before it came there.
@@ -135,7 +152,23 @@ impl Vocabulary {
 
     /// Compiles a rule set against a declaration, empty for the initial one: the schema of the set has the windows that its
     /// rules bind beside the declared features.
-    pub fn compile(&self, declaration: &str, rules: &str) -> Result<RuleSet, Vec<RuleError>> {
+    pub fn compile(&self, declaration: &str, rules: &str) -> Result<Arc<RuleSet>, Vec<RuleError>> {
+        let wanted = |known: &&Compiled| known.0.0 == declaration && known.0.1 == rules;
+        let known =
+            self.compiled.lock().ok().and_then(|held| held.iter().find(wanted).map(|(_, set)| set.clone()));
+        if let Some(set) = known {
+            return Ok(set);
+        }
+        let set = Arc::new(self.compile_anew(declaration, rules)?);
+        // A lock that a panic has spoilt costs speed and nothing else.
+        if let Ok(mut held) = self.compiled.lock() {
+            held.truncate(COMPILED_KEPT - 1);
+            held.push_front(((declaration.to_owned(), rules.to_owned()), set.clone()));
+        }
+        Ok(set)
+    }
+
+    fn compile_anew(&self, declaration: &str, rules: &str) -> Result<RuleSet, Vec<RuleError>> {
         let base = self.in_force(declaration);
         let windows = RuleSet::windows(rules, &base)?;
         if windows.iter().all(|window| base.window_slot(window).is_some()) {
@@ -152,6 +185,6 @@ impl Vocabulary {
     pub fn fixed(schema: FeatureSchema) -> Self {
         let read = |_: &str, _: &[Binding]| Err("this vocabulary is fixed".to_owned());
         let check_model = |_: &str, _: &FeatureSchema| Err("this vocabulary knows no models".to_owned());
-        Self { initial: Arc::new(schema), read, check_model }
+        Self::new(Arc::new(schema), read, check_model)
     }
 }

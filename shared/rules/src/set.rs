@@ -12,7 +12,7 @@ use crate::{
     explain,
     index::Index,
     lang::{Expr, Flaw},
-    program::{Bits, Id, Node, Program, Test},
+    program::{Conjunction, Id, Program},
     spec::{self, BudgetSpec, parse_duration_ms},
 };
 
@@ -32,11 +32,10 @@ pub struct Rule {
     pub budget: Option<Budget>,
     expr: Expr,
     root: Id,
-    /// What must hold beside the test that the index knows.
-    tests: Vec<Test>,
-    /// Parts of the conjunction that are no tests.
-    parts: Vec<Id>,
+    conjunction: Conjunction,
     reads: Vec<usize>,
+    /// Whether it withholds offers and reads links to others.
+    guarded: bool,
     evidence_slot: usize,
 }
 
@@ -80,6 +79,8 @@ pub struct RuleSet {
     schema: Arc<FeatureSchema>,
     program: Program,
     index: Index,
+    /// Whether the index alone says which rules hold: there is nothing in them but tests.
+    plain: bool,
 }
 
 impl fmt::Debug for RuleSet {
@@ -92,7 +93,15 @@ impl RuleSet {
     /// A set without rules.
     pub fn empty(schema: Arc<FeatureSchema>) -> Self {
         let (program, index) = (Program::default(), Index::default());
-        Self { version: Self::version_of(""), budget: None, rules: Vec::new(), schema, program, index }
+        Self {
+            version: Self::version_of(""),
+            budget: None,
+            rules: Vec::new(),
+            schema,
+            program,
+            index,
+            plain: true,
+        }
     }
 
     /// The version that a source will have.
@@ -148,16 +157,14 @@ impl RuleSet {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let tests: Vec<Vec<Test>> = rules.iter().map(|rule| rule.tests.clone()).collect();
-        let (index, entered) = Index::build(&tests);
-        for (rule, entered) in rules.iter_mut().zip(entered) {
-            if let Some(at) = entered {
-                rule.tests.remove(at);
-            }
-        }
+        let on = |rule: &Rule| rule.spec.mode != Mode::Off;
+        let index = Index::build(rules.iter().map(|rule| on(rule).then_some(&rule.conjunction)));
+        let parts = rules.iter().filter(|rule| on(rule)).any(|rule| !rule.conjunction.parts.is_empty());
+        let expires = rules.iter().filter_map(|rule| rule.spec.expires).map(|at| at.ms()).min();
+        let plain = !parts && expires.is_none() && !rules.iter().any(|rule| rule.guarded);
         let roots: Vec<Id> = rules.iter().map(|rule| rule.root).collect();
         let program = compiler.finish(&roots);
-        let set = Self { version, budget: global.flatten(), rules, schema, program, index };
+        let set = Self { version, budget: global.flatten(), rules, schema, program, index, plain };
         set.run_examples(&mut errors);
         if errors.is_empty() { Ok(set) } else { Err(errors) }
     }
@@ -179,15 +186,19 @@ impl RuleSet {
         scratch: &mut Scratch,
         mut hit: impl FnMut(usize, &Rule),
     ) {
+        if self.plain {
+            self.index
+                .candidates(snapshot.slots, |number| hit(number as usize, &self.rules[number as usize]));
+            return;
+        }
         scratch.begin(&self.program);
-        self.index.candidates(snapshot, |number| {
+        self.index.candidates(snapshot.slots, |number| {
             let rule = &self.rules[number as usize];
-            if rule.tests.iter().all(|test| test.holds(snapshot))
-                && rule.parts.iter().all(|id| self.program.truth(*id, snapshot, scratch) == Truth::True)
+            let holds =
+                |id: &Id, scratch: &mut Scratch| self.program.truth(*id, snapshot, scratch) == Truth::True;
+            if rule.conjunction.parts.iter().all(|id| holds(id, scratch))
                 && rule.is_on(snapshot.now_ms)
-                && !(rule.spec.level.withholds()
-                    && self.needs_association(rule)
-                    && self.by_association_alone(rule, snapshot))
+                && !(rule.guarded && self.by_association_alone(rule, snapshot))
             {
                 hit(number as usize, rule);
             }
@@ -404,16 +415,9 @@ fn compile_rule(
                       never withhold: join it with what the supplier itself did";
         return Err(vec![RuleError::of_rule(&id, "association_alone", detail)]);
     }
-    let (mut tests, mut parts) = (Vec::new(), Vec::new());
-    for part in compiler.conjuncts(root) {
-        match compiler.node(part) {
-            Node::Test { slot, compare, bound } => {
-                tests.push(Test { slot: *slot, compare: *compare, bound: Bits::get(*bound) });
-            }
-            _ => parts.push(part),
-        }
-    }
+    let guarded = spec.level.withholds() && reads.iter().any(association);
+    let conjunction = compiler.conjunction(root);
     // Serialising our own plain struct to memory has no failing case.
     let content = RuleSet::version_of(&serde_json::to_string(&spec).unwrap_or_default());
-    Ok(Rule { spec, content, duration_ms, budget, expr, root, tests, parts, reads, evidence_slot })
+    Ok(Rule { spec, content, duration_ms, budget, expr, root, conjunction, reads, guarded, evidence_slot })
 }

@@ -491,3 +491,34 @@ proptest! {
         let _ = Condition::compile(&parts.join(" "), &schema());
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_range_of_four_byte_values_is_the_comparison_with_the_eight_byte_bound(
+        near in prop_oneof![any::<f32>(), Just(0.0), Just(-0.0), Just(f32::MAX), -100f32..100.0, Just(f32::MIN_POSITIVE)],
+        off in prop_oneof![Just(0i64), -3i64..4],
+        value in prop_oneof![any::<f32>(), Just(0.0)],
+        steps in -2i32..3,
+        sign in 0usize..6,
+    ) {
+        use crate::program::{Compare, Range};
+        let sign = [Compare::Less, Compare::LessEqual, Compare::Greater, Compare::GreaterEqual, Compare::Equal, Compare::NotEqual][sign];
+        // Bounds in and between the values that a slot can hold, and values around the bound.
+        let bound = f64::from_bits((f64::from(near).to_bits() as i64).wrapping_add(off) as u64);
+        if !bound.is_finite() {
+            return Ok(());
+        }
+        let around = match steps {
+            2 => near.next_up(),
+            1 => near.next_down(),
+            0 => near,
+            _ => value,
+        };
+        if let Some(range) = Range::of(0, sign, bound) {
+            let expected = around.is_finite() && sign.holds(f64::from(around), bound);
+            prop_assert_eq!(range.holds(&[around]), expected, "{} {:?} {}", around, sign, bound);
+        }
+    }
+}

@@ -1,6 +1,6 @@
 use stockade_fold::Host;
-use stockade_log::{Record, partition_of};
-use stockade_model::{Envelope, RuleId, RuleRef};
+use stockade_log::Record;
+use stockade_model::{Budget, Envelope, RuleId, RuleRef, StockFigures};
 
 use super::*;
 
@@ -48,7 +48,6 @@ impl Court {
                 self.decisions.push(decision);
             } else {
                 assert_eq!(output.topic, Topic::SupplierEvents.name());
-                assert_eq!(partition_of(&output.key, 4), partition_of(b"acme", 4));
             }
         }
         actions
@@ -58,18 +57,89 @@ impl Court {
         self.hear(at_ms, &proposal)
     }
     fn proposal(rule: &str, level: Level, scope: Scope, evidence: f64) -> Payload {
-        let proposal = Proposal::Rule(Box::new(RuleProposal {
-            supplier: acme(),
+        Payload::Proposal(Proposal::Rule(Box::new(Self::asked("acme", rule, level, scope, evidence))))
+    }
+    fn asked(supplier: &str, rule: &str, level: Level, scope: Scope, evidence: f64) -> RuleProposal {
+        RuleProposal {
+            supplier: SupplierId::new(supplier).unwrap(),
             scope,
             level,
-            rule: RuleRef { id: RuleId::new(rule).unwrap(), version: "v".to_owned() },
+            rule: RuleRef {
+                id: RuleId::new(rule).unwrap(),
+                version: "v".to_owned(),
+                content: "c".to_owned(),
+            },
             reasons: vec!["DEFECT_RATE".to_owned()],
             values: Default::default(),
             tree: Vec::new(),
             duration_ms: 1_000,
             evidence,
-        }));
-        Payload::Proposal(proposal)
+            text: String::new(),
+            counterfactuals: Vec::new(),
+            by_association: false,
+            holdout: false,
+            budget: None,
+            budget_of_all: None,
+        }
+    }
+    /// A rule with a budget of `most` suppliers in ten seconds proposes to withhold a supplier.
+    fn budgeted(&mut self, at_ms: i64, supplier: &str, content: &str, most: u32) -> Vec<Action> {
+        let mut asked = Self::asked(supplier, "wide", Quarantine, Scope::Supplier, 1.0);
+        asked.rule.content = content.to_owned();
+        asked.duration_ms = 100_000;
+        asked.budget = Some(Budget { suppliers: Some(most), stock_share: None, per_ms: 10_000 });
+        self.hear(at_ms, &Payload::Proposal(Proposal::Rule(Box::new(asked))))
+    }
+    /// A person asks; what came of it.
+    fn ask(&mut self, at_ms: i64, proposal: Proposal) -> Result<Option<String>, &'static str> {
+        self.hear(at_ms, &Payload::Proposal(proposal));
+        let verdict = self.effects.iter().rev().find_map(|effect| match effect {
+            ArbiterEffect::Disposed { verdict, .. } => Some(verdict.clone()),
+            _ => None,
+        });
+        verdict.unwrap()
+    }
+    fn claim(&mut self, at_ms: i64, actor: &str) -> Result<Option<String>, &'static str> {
+        self.ask(at_ms, Proposal::Claim { review: None, actor: actor.to_owned() })
+    }
+    fn settle(
+        &mut self,
+        at_ms: i64,
+        review: &str,
+        finding: Finding,
+        actor: &str,
+    ) -> Result<Option<String>, &'static str> {
+        let (review, actor) = (review.to_owned(), actor.to_owned());
+        self.ask(at_ms, Proposal::Settle { review, finding, actor, reason: "looked".to_owned() })
+    }
+    fn last(&self) -> &Decision {
+        self.decisions.last().unwrap()
+    }
+    fn id(&self) -> String {
+        self.last().in_force[0].id.clone()
+    }
+    /// The counts of a rule on the first day.
+    fn day(&self, wanted: &str) -> RuleDay {
+        let found = self.effects.iter().rev().find_map(|effect| match effect {
+            ArbiterEffect::Day { rule, day: 0, counts } if rule == wanted => Some(*counts),
+            _ => None,
+        });
+        found.unwrap_or_default()
+    }
+    /// The same state in another process: restored from what this one stored.
+    fn moved(&mut self) {
+        let rows = self.host.changed_rows(0);
+        let mut arbiter = Arbiter::default();
+        for (key, value) in rows {
+            let (Some(table), Some(value)) = (key.first(), value) else { continue };
+            for held in arbiter.tables() {
+                if held.name() == *table {
+                    held.load(&key[1..], &value).unwrap();
+                }
+            }
+        }
+        arbiter.restored(&mut self.effects);
+        self.host.fold = arbiter;
     }
     fn release(&mut self, at_ms: i64) -> Vec<Action> {
         let proposal = Proposal::Release {
@@ -148,7 +218,7 @@ fn a_release_restores_at_once_and_mutes_its_rule_until_the_evidence_grows() {
     );
     assert_eq!(court.release(80), [Released]);
     assert_eq!(court.release(90), []);
-    let refused = ArbiterEffect::Disposed { id: "p-9".to_owned(), refused: Some("nothing_in_force") };
+    let refused = ArbiterEffect::Disposed { id: "p-9".to_owned(), verdict: Err("nothing_in_force") };
     assert!(court.effects.contains(&refused), "{:?}", court.effects);
 }
 
@@ -224,4 +294,203 @@ fn a_restriction_runs_out_its_whole_time_after_its_rule_last_held() {
     court.rule(2_100, "a", Lockout, Scope::Supplier, 5.0);
     assert_eq!(court.tick(3_050), [], "what was replaced took its renewals with it");
     assert_eq!(court.tick(3_100), [Expired]);
+}
+
+use Action::{AppealRejected, Appealed, Confirmed as Found, Dismissed, OverBudget, Snoozed, Unlinked};
+
+#[test]
+fn past_its_budget_a_rule_withholds_nobody_more_and_what_it_finds_waits_for_a_person() {
+    let mut court = Court::new();
+    assert_eq!(court.budgeted(10, "a", "c", 2), [Imposed]);
+    assert_eq!(court.budgeted(20, "b", "c", 2), [Imposed]);
+    assert_eq!(court.budgeted(30, "c", "c", 2), [OverBudget]);
+    assert!(court.last().in_force.is_empty(), "the excess is not withheld");
+    assert_eq!(court.budgeted(40, "c", "c", 2), [], "once for each supplier");
+    assert_eq!(
+        court.budgeted(60_000, "d", "c", 2),
+        [OverBudget],
+        "it stays in shadow when the window has passed"
+    );
+    let unlocked = court.decisions.iter().any(|decision| matches!(decision.action, Released | Expired));
+    assert!(!unlocked, "a budget lifts nothing");
+    assert_eq!(court.rule(60_010, "other", Quarantine, Scope::Supplier, 1.0), [Imposed], "others go on");
+    assert_eq!(court.budgeted(60_020, "e", "another", 2), [Imposed], "written otherwise it may act again");
+    let exceeded = |court: &Court| {
+        court.effects.iter().filter(|e| matches!(e, ArbiterEffect::Budget { exceeded: Some(_), .. })).count()
+    };
+    assert_eq!(exceeded(&court), 1, "one alert");
+
+    // The most urgent first: what was held back, before what was decided.
+    let review = court.claim(60_030, "ann").unwrap().unwrap();
+    assert!(review.starts_with('x'), "{review}");
+    assert_eq!(court.settle(60_040, &review, Finding::Uphold, "bob"), Err("claimed_by_another"));
+    assert_eq!(court.settle(60_040, &review, Finding::Uphold, "ann"), Ok(None));
+    assert_eq!((court.last().supplier.as_str(), court.last().action), ("c", Imposed));
+    assert!(court.last().in_force[0].confirmed.is_some());
+    let review = court.claim(60_050, "ann").unwrap().unwrap();
+    assert_eq!(court.settle(60_060, &review, Finding::Release, "ann"), Ok(None));
+    assert_eq!((court.last().supplier.as_str(), court.last().action), ("d", Dismissed));
+    let day = court.day("wide");
+    assert_eq!((day.over_budget, day.imposed, day.confirmed, day.released), (2, 4, 1, 1));
+}
+
+#[test]
+fn a_rule_may_act_again_when_a_person_says_so() {
+    let mut court = Court::new();
+    court.budgeted(10, "a", "c", 1);
+    assert_eq!(court.budgeted(20, "b", "c", 1), [OverBudget]);
+    let rearm = || Proposal::Rearm {
+        rule: RuleId::new("wide").unwrap(),
+        actor: "ann".to_owned(),
+        reason: "a real attack".to_owned(),
+    };
+    court.moved();
+    assert_eq!(court.budgeted(25, "z", "c", 1), [OverBudget], "another process knows");
+    assert_eq!(court.ask(30, rearm()), Ok(None));
+    assert_eq!(court.ask(31, rearm()), Err("nothing_in_force"));
+    assert_eq!(court.budgeted(40, "c", "c", 1), [Imposed]);
+}
+
+#[test]
+fn a_budget_of_stock_counts_what_suppliers_really_offer() {
+    let mut court = Court::new();
+    let mut offers = |supplier: &str, units: u64| {
+        let (supplier, listings) = (SupplierId::new(supplier).unwrap(), 1);
+        court.ask(1, Proposal::Stock { supplier, figures: StockFigures { listings, units } }).unwrap();
+    };
+    offers("a", 100);
+    offers("b", 300);
+    offers("c", 600);
+    let mut propose = |at_ms, supplier: &str| {
+        let mut asked = Court::asked(supplier, "r", Quarantine, Scope::Supplier, 1.0);
+        asked.budget_of_all = Some(Budget { suppliers: None, stock_share: Some(0.45), per_ms: 10_000 });
+        court.hear(at_ms, &Payload::Proposal(Proposal::Rule(Box::new(asked))))
+    };
+    assert_eq!(propose(10, "a"), [Imposed], "a tenth");
+    assert_eq!(propose(20, "b"), [Imposed], "four tenths");
+    assert_eq!(propose(30, "c"), [OverBudget], "all of it");
+}
+
+#[test]
+fn the_kill_switch_puts_every_rule_in_shadow_and_lifts_nothing() {
+    let mut court = Court::new();
+    court.rule(10, "a", Quarantine, Scope::Supplier, 1.0);
+    let turn = |on| Proposal::KillSwitch { on, actor: "ann".to_owned(), reason: "a bad rule".to_owned() };
+    assert_eq!(court.ask(20, turn(true)), Ok(None));
+    assert_eq!(court.levels(), [Quarantine]);
+    assert_eq!(court.rule(30, "b", Lockout, Scope::Supplier, 9.0), []);
+    court.moved();
+    assert_eq!(court.rule(35, "b", Lockout, Scope::Supplier, 9.0), [], "in another process too");
+    assert_eq!(court.override_(36, Some(Lockout), 99_000), [Raised], "people still can");
+    court.ask(40, turn(false)).unwrap();
+    let listing = Scope::Listing { listing: stockade_model::ListingId::new("l").unwrap() };
+    assert_eq!(court.rule(50, "b", Lockout, listing, 9.0), [Imposed]);
+}
+
+#[test]
+fn an_appeal_has_a_clock_one_answer_and_a_judge_who_is_not_a_party() {
+    let mut court = Court::new();
+    court.rule(10, "a", Quarantine, Scope::Supplier, 1.0);
+    let id = court.id();
+    let confirm = Proposal::Confirm {
+        supplier: acme(),
+        restriction: id.clone(),
+        actor: "ann".to_owned(),
+        reason: "seen".to_owned(),
+    };
+    court.ask(15, confirm).unwrap();
+    assert_eq!(court.last().action, Found);
+    let appeal = |restriction: &str| Proposal::Appeal {
+        supplier: acme(),
+        restriction: restriction.to_owned(),
+        actor: "acme".to_owned(),
+        text: "it was the carrier".to_owned(),
+    };
+    assert_eq!(court.ask(20, appeal("nothing")), Err("nothing_in_force"));
+    let review = court.ask(20, appeal(&id)).unwrap().unwrap();
+    assert_eq!(court.last().action, Appealed);
+    assert_eq!(court.ask(21, appeal(&id)), Err("appealed_already"));
+    let due = court.effects.iter().find_map(|effect| match effect {
+        ArbiterEffect::Review(ReviewChange::Open(held)) if held.id == review => Some(held.due_at),
+        _ => None,
+    });
+    assert_eq!(due, Some(Timestamp::from_ms(20 + APPEAL_MS)));
+    court.moved();
+    assert_eq!(court.claim(25, "ann"), Ok(Some(review.clone())), "an appeal is the most urgent");
+    assert_eq!(court.settle(30, &review, Finding::Uphold, "ann"), Err("own_decision"));
+    let later = 25 + 15 * 60_000;
+    court.ask(later, Proposal::Claim { review: Some(review.clone()), actor: "bob".to_owned() }).unwrap();
+    assert_eq!(court.settle(later + 1, &review, Finding::Uphold, "bob"), Ok(None));
+    assert_eq!(court.last().action, AppealRejected);
+    let review = court.ask(later + 2, appeal(&id)).unwrap().unwrap();
+    assert_eq!(court.settle(later + 3, &review, Finding::Release, "bob"), Ok(None));
+    assert_eq!(court.last().action, Released);
+    assert!(court.levels().is_empty());
+    let day = court.day("a");
+    assert_eq!((day.confirmed, day.appealed, day.overturned, day.released), (1, 2, 1, 1));
+    assert_eq!(court.settle(later + 4, &review, Finding::Release, "bob"), Err("no_such_review"));
+}
+
+#[test]
+fn reviews_are_handed_out_one_to_each_and_end_with_what_they_are_about() {
+    let mut court = Court::new();
+    court.rule(10, "a", Quarantine, Scope::Supplier, 1.0);
+    let listing = Scope::Listing { listing: stockade_model::ListingId::new("l").unwrap() };
+    court.rule(11, "b", Level::Watch, listing, 1.0);
+    let (first, second) = (court.claim(20, "ann").unwrap(), court.claim(20, "bob").unwrap());
+    assert_ne!(first, second);
+    assert_eq!(court.claim(20, "cem"), Err("nothing_to_review"));
+    assert_eq!(court.claim(20 + 15 * 60_000, "cem"), Ok(first), "a claim ends");
+    court.tick(2_000_000);
+    assert_eq!(court.claim(2_000_001, "cem"), Err("nothing_to_review"), "both have run out");
+}
+
+#[test]
+fn one_rule_is_snoozed_for_one_supplier_until_a_time() {
+    let mut court = Court::new();
+    let snooze = Proposal::Snooze {
+        supplier: acme(),
+        rule: RuleId::new("a").unwrap(),
+        actor: "ann".to_owned(),
+        reason: "a known sale".to_owned(),
+        expires_at: Timestamp::from_ms(1_000),
+    };
+    assert_eq!(court.ask(10, snooze.clone()), Ok(None));
+    assert_eq!(court.last().action, Snoozed);
+    assert_eq!(court.rule(20, "a", Quarantine, Scope::Supplier, 99.0), [], "whatever the evidence");
+    assert_eq!(court.rule(1_000, "a", Quarantine, Scope::Supplier, 99.0), [Imposed]);
+    assert_eq!(court.ask(1_001, snooze), Err("already_expired"));
+}
+
+#[test]
+fn a_person_extends_and_the_rule_does_not_shorten_it() {
+    let mut court = Court::new();
+    court.rule(10, "a", Quarantine, Scope::Supplier, 1.0);
+    court.rule(20, "a", Quarantine, Scope::Supplier, 2.0);
+    let extend = Proposal::Extend {
+        supplier: acme(),
+        restriction: court.id(),
+        expires_at: Timestamp::from_ms(9_000),
+        actor: "ann".to_owned(),
+        reason: "not done yet".to_owned(),
+    };
+    assert_eq!(court.ask(30, extend), Ok(None));
+    assert_eq!(court.last().action, Extended);
+    assert_eq!(court.tick(5_000), []);
+    assert_eq!(court.tick(9_000), [Expired]);
+}
+
+#[test]
+fn what_rests_on_links_to_others_ends_with_them_unless_a_person_confirmed_it() {
+    let mut court = Court::new();
+    let mut linked = Court::asked("acme", "a", Quarantine, Scope::Supplier, 1.0);
+    linked.by_association = true;
+    let rule = Payload::Proposal(Proposal::Rule(Box::new(linked)));
+    let unlinked = Proposal::Unlinked { supplier: acme(), rule: RuleId::new("a").unwrap() };
+    let unlinked = Payload::Proposal(unlinked);
+    assert_eq!(court.hear(10, &rule), [Imposed]);
+    assert_eq!(court.hear(20, &unlinked), [Unlinked]);
+    assert!(court.levels().is_empty());
+    assert_eq!(court.rule(30, "a", Quarantine, Scope::Supplier, 1.0), [Imposed]);
+    assert_eq!(court.hear(40, &unlinked), [], "this one stands on its own");
 }

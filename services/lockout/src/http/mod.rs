@@ -150,9 +150,9 @@ impl LockoutApi {
     }
 
     /// The rules in force.
-    pub fn rule_set(&self) -> RuleSet {
+    pub fn rule_set(&self) -> Arc<RuleSet> {
         let (features, rules) = (self.features.current().1, self.rules.current().1);
-        let none = || RuleSet::empty(self.vocabulary.in_force(&features));
+        let none = || Arc::new(RuleSet::empty(self.vocabulary.in_force(&features)));
         if rules.is_empty() {
             return none();
         }

@@ -34,7 +34,7 @@ fn tagged(version: &str, body: Value) -> Response {
     ([(header::ETAG, format!("\"{version}\""))], Json(body)).into_response()
 }
 
-fn compile(api: &LockoutApi, source: &str) -> Result<RuleSet, Problem> {
+fn compile(api: &LockoutApi, source: &str) -> Result<Arc<RuleSet>, Problem> {
     api.vocabulary.compile(&api.features.current().1, source).map_err(|errors| rule_problem(&errors))
 }
 
@@ -191,7 +191,7 @@ pub(super) async fn get_version(
 }
 
 /// A set as written, or that in force when there is none; compiled for the vectors that scoring makes now.
-fn asked_set(api: &LockoutApi, source: &str) -> Result<(RuleSet, Arc<FeatureSchema>), Problem> {
+fn asked_set(api: &LockoutApi, source: &str) -> Result<(Arc<RuleSet>, Arc<FeatureSchema>), Problem> {
     let kept = api.schema();
     if source.trim().is_empty() {
         return Ok((api.rule_set(), kept));
@@ -199,7 +199,7 @@ fn asked_set(api: &LockoutApi, source: &str) -> Result<(RuleSet, Arc<FeatureSche
     // Judged on the vectors there are, where these hold all windows that it binds.
     let set = match RuleSet::windows(source, &kept) {
         Ok(windows) if windows.iter().all(|window| kept.window_slot(window).is_some()) => {
-            RuleSet::compile(source, kept.clone()).map_err(|errors| rule_problem(&errors))?
+            Arc::new(RuleSet::compile(source, kept.clone()).map_err(|errors| rule_problem(&errors))?)
         }
         _ => compile(api, source)?,
     };
@@ -340,8 +340,8 @@ pub(super) async fn backtest(
     spec.rules.retain(|rule| rule.mode != Mode::Off);
     // Where vectors are made anew they have other slots than those kept; the set in force is compiled for the same ones.
     let current = match RuleSet::compile(&api.rules.current().1, set.schema().clone()) {
-        Ok(current) if !api.rules.current().1.is_empty() => current,
-        _ => RuleSet::empty(set.schema().clone()),
+        Ok(current) if !api.rules.current().1.is_empty() => Arc::new(current),
+        _ => Arc::new(RuleSet::empty(set.schema().clone())),
     };
     let Some(job) = api.backtests.enter(api.ids.next(), actor(&caller)) else {
         let detail = "two backtests run already; wait for one or cancel it";

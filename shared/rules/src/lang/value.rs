@@ -82,12 +82,12 @@ impl PartialEq for Value {
 }
 
 /// The value of a key; `1`, `1u` and `1.0` are one key.
-pub fn lookup<'a>(entries: &'a [(Value, Value)], key: &Value) -> Option<&'a Value> {
+pub(crate) fn lookup<'a>(entries: &'a [(Value, Value)], key: &Value) -> Option<&'a Value> {
     entries.iter().find(|(held, _)| held == key).map(|(_, value)| value)
 }
 
 /// Order of two numbers of any type by what they are worth; none if one is NaN or no number.
-pub fn compare_numbers(a: &Value, b: &Value) -> Option<Ordering> {
+pub(crate) fn compare_numbers(a: &Value, b: &Value) -> Option<Ordering> {
     use Value::{Double, Int, Uint};
     match (a, b) {
         (Int(a), Int(b)) => Some(a.cmp(b)),
@@ -105,7 +105,7 @@ pub fn compare_numbers(a: &Value, b: &Value) -> Option<Ordering> {
 }
 
 /// Order of two values that `<` accepts.
-pub fn compare(a: &Value, b: &Value) -> Option<Option<Ordering>> {
+pub(crate) fn compare(a: &Value, b: &Value) -> Option<Option<Ordering>> {
     use Value::*;
     Some(match (a, b) {
         (Int(_) | Uint(_) | Double(_), Int(_) | Uint(_) | Double(_)) => compare_numbers(a, b),
