@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use stockade_rules::{RuleSet, RuleSpec};
 use stockade_supplier_scoring::vocabulary;
 
-use crate::client::Server;
+use crate::{client::Server, given::read};
 
 /// What to do with rules.
 #[derive(Subcommand)]
@@ -137,10 +137,6 @@ pub struct MaybeServer {
     key: Option<String>,
 }
 
-fn read(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-}
-
 fn read_or_none(path: Option<&PathBuf>) -> Result<String> {
     path.map_or(Ok(String::new()), |path| read(path))
 }
@@ -227,7 +223,7 @@ fn show(body: &Value) -> Result<()> {
     Ok(())
 }
 
-fn compile(file: &Path, features: Option<&PathBuf>) -> Result<RuleSet> {
+fn compile(file: &Path, features: Option<&PathBuf>) -> Result<std::sync::Arc<RuleSet>> {
     let (source, declaration) = (read(file)?, read_or_none(features)?);
     vocabulary().compile(&declaration, &source).map_err(|errors| {
         errors.iter().for_each(|error| eprintln!("{}: {error}", file.display()));

@@ -31,7 +31,7 @@ fn restriction() -> Restriction {
         rule: Some(RuleRef {
             id: id("price-bait"),
             version: "0123456789abcdef".to_owned(),
-            content: "fedcba9876543210".to_owned(),
+            content: String::new(),
         }),
         actor: None,
         values: BTreeMap::from([("listing.price_ratio".to_owned(), 0.25)]),
@@ -134,25 +134,46 @@ fn samples() -> Vec<(&'static str, Payload)> {
         rule: RuleRef {
             id: id("price-bait"),
             version: "0123456789abcdef".to_owned(),
-            content: "fedcba9876543210".to_owned(),
+            content: String::new(),
         },
         reasons: vec!["PRICE_OUTLIER".to_owned()],
         values: BTreeMap::from([("listing.price_ratio".to_owned(), 0.25)]),
         tree: vec!["true    listing.price_ratio [0.25] < 0.4".to_owned()],
         duration_ms: 259_200_000,
         evidence: 5.0,
-        text: "Prices far below the market".to_owned(),
-        counterfactuals: vec![Counterfactual {
-            feature: "listing.price_ratio".to_owned(),
-            seen: Some(0.25),
-            test: "< 0.4".to_owned(),
-            needed: 0.4,
-            decides: true,
-        }],
+        text: String::new(),
+        counterfactuals: Vec::new(),
+        by_association: false,
+        holdout: false,
+        budget: None,
+        budget_of_all: None,
+    };
+    let counterfactuals = vec![Counterfactual {
+        feature: "listing.price_ratio".to_owned(),
+        seen: Some(0.25),
+        test: "< 0.4".to_owned(),
+        needed: 0.4,
+        decides: true,
+    }];
+    let text = "Prices far below the market".to_owned();
+    let named = RuleRef { content: "fedcba9876543210".to_owned(), ..rule.rule.clone() };
+    let rule_v2 = RuleProposal {
+        text: text.clone(),
+        counterfactuals: counterfactuals.clone(),
+        rule: named.clone(),
         by_association: true,
         holdout: true,
         budget: Some(Budget { suppliers: Some(5), stock_share: Some(0.1), per_ms: 3_600_000 }),
-        budget_of_all: None,
+        ..rule.clone()
+    };
+    let restriction_v2 = Restriction {
+        text,
+        counterfactuals,
+        rule: Some(named),
+        by_association: true,
+        holdout: true,
+        confirmed: Some(Confirmed { actor: "ann".to_owned(), at: time("2026-11-22T11:00:00Z") }),
+        ..restriction()
     };
     let decision = Decision {
         version: Position::parse("arbiter/0/1/42/1").unwrap(),
@@ -184,6 +205,15 @@ fn samples() -> Vec<(&'static str, Payload)> {
             control(Change::Rules {
                 version: "0123456789abcdef".to_owned(),
                 source: "rules: []\n".to_owned(),
+                base: None,
+                note: String::new(),
+            }),
+        ),
+        (
+            "control_rules_v2",
+            control(Change::Rules {
+                version: "0123456789abcdef".to_owned(),
+                source: "rules: []\n".to_owned(),
                 base: Some("fedcba9876543210".to_owned()),
                 note: "first".to_owned(),
             }),
@@ -192,6 +222,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
         ("control_rules_approve", control(Change::ApproveRules { version: "0123456789abcdef".to_owned() })),
         ("control_four_eyes", control(Change::FourEyes { on: true })),
         ("proposal_rule", Payload::Proposal(Proposal::Rule(Box::new(rule)))),
+        ("proposal_rule_v2", Payload::Proposal(Proposal::Rule(Box::new(rule_v2)))),
         (
             "proposal_release",
             Payload::Proposal(Proposal::Release {
@@ -234,6 +265,15 @@ fn samples() -> Vec<(&'static str, Payload)> {
                 on: true,
                 actor: "ann".to_owned(),
                 reason: "a bad rule".to_owned(),
+            }),
+        ),
+        (
+            "decision_v2",
+            Payload::Decision(Decision {
+                action: Action::Confirmed,
+                restriction: Some(restriction_v2.clone()),
+                in_force: vec![restriction_v2],
+                ..decision.clone()
             }),
         ),
         ("decision", Payload::Decision(decision)),
