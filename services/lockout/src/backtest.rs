@@ -349,14 +349,15 @@ impl Judge {
 pub fn findings(decisions: &Decisions) -> BTreeMap<SupplierId, bool> {
     let mut found = BTreeMap::new();
     decisions.for_each(|decision| {
+        // What a budget held back and a person imposed after all was found right by that.
+        let found_right = decision.restriction.as_ref().is_some_and(|r| r.confirmed.is_some());
         let right = match decision.action {
             Action::Confirmed | Action::AppealRejected => true,
-            Action::Released | Action::Allowed | Action::Dismissed => false,
+            Action::Imposed | Action::Raised if found_right => true,
+            Action::Released | Action::Allowed | Action::Dismissed if decision.actor.is_some() => false,
             _ => return,
         };
-        if decision.actor.is_some() {
-            found.insert(decision.supplier.clone(), right);
-        }
+        found.insert(decision.supplier.clone(), right);
     });
     found
 }

@@ -13,6 +13,8 @@ use crate::{
 
 /// Parts that one rule may be made of once its loops are unrolled.
 const PARTS_MAX: usize = 20_000;
+/// Different regular expressions in one set: each takes milliseconds to compile.
+const PATTERNS_MAX: usize = 256;
 /// Steps that a constant part may take.
 const CONSTANT_STEPS_MAX: usize = 50_000;
 /// Greatest height of the graph, shared expressions included: evaluation recurses that deep.
@@ -374,6 +376,11 @@ impl<'a> Compiler<'a> {
             "matches" => {
                 let number = match self.patterns.get(&*part) {
                     Some(number) => *number,
+                    None if self.patterns.len() >= PATTERNS_MAX => {
+                        let detail =
+                            format!("at most {PATTERNS_MAX} regular expressions are allowed in a set");
+                        return Err(Flaw::new("too_large", expr.span, detail));
+                    }
                     None => {
                         let regex = lang::regex(&part)
                             .map_err(|why| Flaw::new("bad_pattern", expr.span, format!("{part}: {why}")))?;

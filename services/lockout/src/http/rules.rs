@@ -18,9 +18,12 @@ fn rule_problem(errors: &[RuleError]) -> Problem {
         Some(rule) => format!("/rules/{rule}:{}:{}", e.line, e.column),
         None => "/rules".to_owned(),
     };
-    let mut problem = Problem::invalid(
-        errors.iter().map(|e| FieldError::new(field(e), e.code, e.detail.clone())).collect(),
-    );
+    let detail = |e: &RuleError| match e.text.as_str() {
+        "" => e.detail.clone(),
+        text => format!("at `{text}`: {}", e.detail),
+    };
+    let mut problem =
+        Problem::invalid(errors.iter().map(|e| FieldError::new(field(e), e.code, detail(e))).collect());
     problem.code = "invalid_rules";
     problem
 }

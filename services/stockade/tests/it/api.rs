@@ -253,7 +253,7 @@ async fn wrong_events_are_refused_with_their_fields_and_good_ones_in_the_same_ba
 }
 
 /// Eight buyers are cancelled on by the supplier's own doing.
-async fn cancel_spree(api: &Api, supplier: &str, orders: usize) {
+pub(crate) async fn cancel_spree(api: &Api, supplier: &str, orders: usize) {
     for order in 0..orders {
         let data = |cause: Option<&str>| json!({ "supplier": supplier, "order": format!("o-{order}"), "buyer": format!("b-{order}"), "cause": cause });
         let name = format!("{supplier}-{order}");
@@ -389,8 +389,8 @@ async fn rules_are_published_with_if_match_and_a_bad_set_never_replaces_a_good_o
             .contains("did you mean cancellations.buyers_7d?")
     );
     assert_eq!(api.get(&api.analyst, "/v1/rules").await.header("etag"), tag);
-    let milder = starter.replace("buyers_7d >= 8", "buyers_7d >= 9");
-    let published = put(Some(&tag), &milder).await;
+    let stricter = starter.replace("buyers_7d >= 8", "buyers_7d >= 7");
+    let published = put(Some(&tag), &stricter).await;
     assert_eq!(published.status, 200, "{}", published.body);
     assert_ne!(api.get(&api.analyst, "/v1/rules").await.header("etag"), tag);
     assert_eq!(

@@ -10,6 +10,7 @@ mod api;
 mod evaluate;
 mod real;
 mod replay;
+mod rules;
 mod simulate;
 mod slow;
 mod support;

@@ -23,6 +23,7 @@ pub(crate) struct Api {
     pub(crate) operator: String,
     pub(crate) buyer: String,
     pub(crate) analyst: String,
+    pub(crate) approver: String,
     pub(crate) orders: String,
 }
 
@@ -48,6 +49,7 @@ impl Api {
         // Tests ask as fast as they can.
         let endless = Class { per_second: NonZeroU32::MAX, burst: NonZeroU32::MAX };
         limits.0.insert("buyer".to_owned(), endless);
+        limits.0.insert("staff".to_owned(), endless);
         Self::with(directory, limits, Duration::from_secs(20)).await
     }
 
@@ -85,6 +87,7 @@ impl Api {
             operator: keys.create("op", Role::Operator).unwrap(),
             buyer: keys.create("buyer", Role::Buyer).unwrap(),
             analyst: keys.create("ann", Role::Analyst).unwrap(),
+            approver: keys.create("bob", Role::Approver).unwrap(),
             orders: keys.create("orders", Role::OrderSystem).unwrap(),
             keys,
         }

@@ -55,7 +55,7 @@ pub(crate) fn evaluate_within<'e>(
     locals: Vec<(&'e str, Outcome)>,
     steps: usize,
 ) -> Outcome {
-    Evaluator { globals, arithmetic, steps, locals }.expr(expr)
+    Evaluator { globals, arithmetic, steps, locals, patterns: Vec::new() }.expr(expr)
 }
 
 struct Evaluator<'a, 'e> {
@@ -63,7 +63,12 @@ struct Evaluator<'a, 'e> {
     arithmetic: Arithmetic,
     steps: usize,
     locals: Vec<(&'e str, Outcome)>,
+    /// Regular expressions compiled so far: a loop compiles each once.
+    patterns: Vec<(std::sync::Arc<str>, regex::Regex)>,
 }
+
+/// What compiling a regular expression counts for, in steps: it takes as long as that many of them.
+const PATTERN_STEPS: usize = 30_000;
 
 /// Collects what several parts say: an error is remembered, and unknown outweighs it.
 fn worse(held: Option<Fault>, fault: Fault) -> Fault {
@@ -289,6 +294,9 @@ impl<'e> Evaluator<'_, 'e> {
         }
         // Work and memory grow with what goes in and comes out.
         self.spend(values.iter().map(Value::weight).sum())?;
+        if let ("matches", [Value::Text(text), Value::Text(pattern)]) = (name, values.as_slice()) {
+            return self.matches(text, pattern);
+        }
         let result = match target {
             Some(_) => strings::method(name, &values)
                 .or_else(|| net::method(name, &values))
@@ -306,6 +314,17 @@ impl<'e> Evaluator<'_, 'e> {
             }
             value => Ok(value),
         }
+    }
+
+    fn matches(&mut self, text: &str, pattern: &std::sync::Arc<str>) -> Outcome {
+        if let Some((_, regex)) = self.patterns.iter().find(|(known, _)| known == pattern) {
+            return Ok(Value::Bool(regex.is_match(text)));
+        }
+        self.spend(PATTERN_STEPS)?;
+        let regex = functions::regex(pattern).map_err(Fault::Error)?;
+        let found = regex.is_match(text);
+        self.patterns.push((pattern.clone(), regex));
+        Ok(Value::Bool(found))
     }
 
     /// `&&` and `||`: what decides is found wherever it stands; otherwise unknown outweighs an error.

@@ -56,7 +56,6 @@ pub(super) fn function(name: &str, args: &[Value]) -> Outcome {
         ("bool" | "int" | "uint" | "double" | "string" | "bytes" | "timestamp" | "duration", [value]) => {
             convert(name, value)
         }
-        ("matches", [_, _]) => method(name, args),
         ("optional.of", [value]) => Ok(Optional(Some(value.clone().into()))),
         ("optional.ofNonZeroValue", [value]) => {
             Ok(Optional((!value.is_zero()).then(|| value.clone().into())))
@@ -163,9 +162,6 @@ pub(super) fn method(name: &str, args: &[Value]) -> Outcome {
         ("startsWith", [Text(text), Text(part)]) => truth(text.starts_with(&**part)),
         ("endsWith", [Text(text), Text(part)]) => truth(text.ends_with(&**part)),
         ("contains", [Text(text), Text(part)]) => truth(text.contains(&**part)),
-        ("matches", [Text(text), Text(pattern)]) => {
-            truth(regex(pattern).map_err(Fault::Error)?.is_match(text))
-        }
         ("hasValue", [Optional(inner)]) => truth(inner.is_some()),
         ("value", [Optional(Some(inner))]) => Ok(inner.as_ref().clone()),
         ("value", [Optional(None)]) => error("this optional has no value"),

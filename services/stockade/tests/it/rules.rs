@@ -1,0 +1,231 @@
+//! The life of a rule through the API: published, explained, bounded, reviewed, appealed, taken back.
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    api::cancel_spree,
+    support::{Api, Reply},
+};
+
+/// One rule over a window of its own, which may withhold one supplier in an hour.
+const RULES: &str = r#"
+let:
+  spree: cancellations.count("36h") >= 3
+rules:
+  - id: spree
+    title: Cancels one after the other
+    when: spree && wilson_lower(cancellations, "36h") > 0.2
+    level: quarantine
+    for: 7d
+    reasons: [DEFECT_RATE]
+    text: Several orders were cancelled within a day and a half.
+    evidence: cancellations.count("36h")
+    mode: live
+    budget: { suppliers: 1, per: 1h }
+    examples:
+      - name: three of three
+        given: { 'cancellations.count("36h")': 3, 'wilson_lower(cancellations, "36h")': 0.4 }
+        expect: 'true'
+"#;
+
+async fn put(api: &Api, key: &str, source: &str) -> Reply {
+    let tag = api.get(key, "/v1/rules").await.header("etag");
+    let bearer = format!("Bearer {key}");
+    let headers = [("authorization", bearer.as_str()), ("if-match", &tag)];
+    api.raw(Method::PUT, "/v1/rules?note=a%20test", &headers, source.as_bytes().to_vec()).await
+}
+
+async fn published(api: &Api, source: &str) {
+    let reply = put(api, &api.analyst, source).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+}
+
+async fn text(api: &Api, path: &str, source: &str) -> Reply {
+    let bearer = format!("Bearer {}", api.analyst);
+    api.raw(Method::POST, path, &[("authorization", &bearer)], source.as_bytes().to_vec()).await
+}
+
+async fn post(api: &Api, key: &str, path: &str, body: Value) -> Value {
+    let reply = api.call(key, Method::POST, path, body).await;
+    assert!((200..300).contains(&reply.status), "{path}: {}", reply.body);
+    reply.body
+}
+
+async fn backtest(api: &Api, source: &str) -> Value {
+    let job = post(api, &api.analyst, "/v1/rules:backtest", json!({ "source": source, "days": 1 })).await;
+    let path = format!("/v1/backtests/{}", job["job"].as_str().unwrap());
+    let mut status = Value::Null;
+    api.until("the backtest ends", async |api| {
+        status = api.get(&api.analyst, &path).await.body;
+        status["state"] != "running"
+    })
+    .await;
+    assert_eq!(status["state"], "done", "{status}");
+    status["report"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_with_a_window_of_its_own_locks_is_bounded_explained_appealed_and_tested_on_the_past() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = Api::open(directory.path()).await;
+    published(&api, RULES).await;
+    let (first, second) = (api.supplier("first").await, api.supplier("second").await);
+    api.list(&first, "first", "SKU-1", 100, 10).await;
+    api.list(&second, "second", "SKU-2", 200, 10).await;
+    cancel_spree(&api, "first", 6).await;
+    api.until("the first is withheld", async |api| api.sees("sku=SKU-1").await.is_empty()).await;
+
+    // Past its budget the second is not withheld, but waits for a person.
+    cancel_spree(&api, "second", 6).await;
+    api.until("the second waits for a review", async |api| {
+        api.get(&api.analyst, "/v1/reviews?kind=excess").await.body["open"] == 1
+    })
+    .await;
+    assert_eq!(api.sees("sku=SKU-2").await, ["second"]);
+    let rules = api.get(&api.analyst, "/v1/rules").await.body;
+    assert!(
+        rules["exceeded"]["spree"]["detail"].as_str().unwrap().contains("at most 1 suppliers"),
+        "{rules}"
+    );
+    let review = post(&api, &api.analyst, "/v1/reviews:next", Value::Null).await;
+    assert_eq!((&review["kind"], &review["supplier"]), (&json!("excess"), &json!("second")));
+    assert_eq!(review["impact"]["stock"]["empty"], json!([["SKU-2", "DE"]]), "{review}");
+    let settle = format!("/v1/reviews/{}:settle", review["id"].as_str().unwrap());
+    let upheld = json!({ "finding": "uphold", "reason": "the same pattern" });
+    let other = api.call(&api.approver, Method::POST, &settle, upheld.clone()).await;
+    assert_eq!(other.code(), (409, "claimed_by_another"));
+    post(&api, &api.analyst, &settle, upheld).await;
+    api.until("the second is withheld", async |api| api.sees("sku=SKU-2").await.is_empty()).await;
+
+    // Why.
+    let why = post(&api, &api.analyst, "/v1/rules:explain", json!({ "supplier": "first" })).await;
+    let why = &why["rules"][0];
+    assert_eq!((&why["rule"], &why["truth"]), (&json!("spree"), &json!("true")), "{why}");
+    assert_eq!(why["counterfactuals"][0]["needed"], 2.0, "{why}");
+    assert_eq!(why["counterfactuals"][0]["decides"], true);
+
+    // What a supplier is told: facts and words, nothing to tune an attack by.
+    let standing = api.get(&first, "/v1/suppliers/first/standing").await.body;
+    let decision = standing["in_force"][0]["decision"].as_str().unwrap().to_owned();
+    let facts = api.get(&first, &format!("/v1/suppliers/first/decisions/{decision}")).await;
+    assert_eq!(
+        facts.body["text"], "Several orders were cancelled within a day and a half.",
+        "{}",
+        facts.body
+    );
+    assert!(facts.body["counted"].as_array().unwrap().iter().any(|fact| fact["value"].as_f64() >= Some(3.0)));
+    for hidden in ["tree", "counterfactuals", "rule", "values", "evidence"] {
+        assert!(facts.body.get(hidden).is_none(), "{hidden}");
+    }
+    let foreign = api.get(&second, &format!("/v1/suppliers/first/decisions/{decision}")).await;
+    assert_eq!(foreign.code(), (403, "not_your_supplier"));
+
+    // An appeal: a clock, a judge, an outcome, and everything back at once.
+    let appeal = json!({ "decision": decision, "text": "our carrier lost a truck" });
+    let opened = post(&api, &first, "/v1/suppliers/first/appeals", appeal.clone()).await;
+    assert!(opened["due_at"].is_string());
+    let again = api.call(&first, Method::POST, "/v1/suppliers/first/appeals", appeal).await;
+    assert_eq!(again.code(), (409, "appealed_already"));
+    let settle = format!("/v1/reviews/{}:settle", opened["appeal"].as_str().unwrap());
+    post(&api, &api.approver, &settle, json!({ "finding": "release", "reason": "shown by the carrier" }))
+        .await;
+    api.until("the first is back", async |api| api.sees("sku=SKU-1").await == ["first"]).await;
+    api.until("the outcome shows", async |api| {
+        let appeals = api.get(&first, "/v1/suppliers/first/appeals").await.body;
+        appeals["appeals"][0]["outcome"] == "granted"
+    })
+    .await;
+    let fared = api.get(&api.analyst, "/v1/rules/spree/history").await.body;
+    let day = &fared["days"][0]["counts"];
+    assert_eq!(
+        (&day["imposed"], &day["overturned"], &day["over_budget"]),
+        (&json!(2), &json!(1), &json!(1)),
+        "{fared}"
+    );
+    assert_eq!(fared["precision"], 0.5);
+
+    // The past, from kept vectors, and made anew for a window that is not kept.
+    for (source, from) in
+        [(RULES.to_owned(), "supplier.scores"), (RULES.replace("36h", "20h"), "supplier.events")]
+    {
+        let report = backtest(&api, &source).await;
+        assert_eq!((&report["source"], &report["withheld"]), (&json!(from), &json!(2)), "{report}");
+        let rule = &report["rules"][0];
+        assert_eq!(rule["outcomes"]["confirmed"], 1, "{rule}");
+        assert_eq!(
+            (&rule["outcomes"]["released"], &report["honest_withheld"]),
+            (&json!(1), &json!(1)),
+            "{rule}"
+        );
+        let doubled = rule["sweep"].as_array().unwrap().iter().find(|moved| moved["moved"] == 0.4).unwrap();
+        assert!(doubled["suppliers"].as_u64() <= Some(2), "{rule}");
+    }
+    let blind = RULES.replace("36h", "20h");
+    assert_eq!(text(&api, "/v1/rules:impact", &blind).await.code(), (409, "windows_not_kept"));
+    let impact = text(&api, "/v1/rules:impact", RULES).await.body;
+    assert_eq!((&impact["suppliers"], &impact["withheld_already"]), (&json!(2), &json!(1)), "{impact}");
+    assert_eq!(impact["stock"]["units"], 10, "the other is withheld already: {impact}");
+    api.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_four_eyes_rollback_and_the_kill_switch() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = Api::open(directory.path()).await;
+    published(&api, RULES).await;
+    let first = api.get(&api.analyst, "/v1/rules").await.body["version"].clone();
+    let four_eyes = json!({ "on": true });
+    let refused = api.call(&api.analyst, Method::PUT, "/v1/ops/four-eyes", four_eyes.clone()).await;
+    assert_eq!(refused.code(), (403, "wrong_role"));
+    assert_eq!(api.call(&api.operator, Method::PUT, "/v1/ops/four-eyes", four_eyes).await.status, 200);
+
+    let milder = RULES
+        .replace(">= 3", ">= 4")
+        .replace("three of three\n", "four of four\n")
+        .replace("36h\")': 3", "36h\")': 4");
+    let proposed = put(&api, &api.approver, &milder).await;
+    assert_eq!(proposed.status, 202, "{}", proposed.body);
+    let version = proposed.body["draft"].clone();
+    assert_eq!(api.get(&api.analyst, "/v1/rules/draft").await.body["author"], "bob");
+    let approve = json!({ "version": version });
+    let own = api.call(&api.approver, Method::POST, "/v1/rules:approve", approve.clone()).await;
+    assert_eq!(own.code(), (403, "own_change"));
+    let analyst = api.call(&api.analyst, Method::POST, "/v1/rules:approve", approve.clone()).await;
+    assert_eq!(analyst.code(), (403, "wrong_role"));
+    post(&api, &api.operator, "/v1/rules:approve", approve).await;
+    assert_eq!(api.get(&api.analyst, "/v1/rules").await.body["version"], version);
+    let versions = api.get(&api.analyst, "/v1/rules/versions").await.body;
+    assert_eq!(versions["stack"], json!([first, version]));
+    assert_eq!(versions["versions"][0]["approver"], "op");
+
+    post(&api, &api.analyst, "/v1/rules:rollback", json!({ "reason": "too mild" })).await;
+    assert_eq!(api.get(&api.analyst, "/v1/rules").await.body["version"], first);
+    let held = api.get(&api.analyst, &format!("/v1/rules/versions/{}", version.as_str().unwrap())).await;
+    assert_eq!(held.body["source"], milder, "versions are for ever");
+    let none = api.call(&api.analyst, Method::POST, "/v1/rules:rollback", json!({ "reason": "x" })).await;
+    assert_eq!(none.code(), (404, "no_such_version"));
+
+    let kill = |on: bool, reason: &str| json!({ "on": on, "reason": reason });
+    let silent = api.call(&api.analyst, Method::PUT, "/v1/ops/kill-switch", kill(true, " ")).await;
+    assert_eq!(silent.code(), (422, "invalid_request"));
+    assert_eq!(
+        api.call(&api.analyst, Method::PUT, "/v1/ops/kill-switch", kill(true, "a bad rule")).await.status,
+        200
+    );
+    assert_eq!(api.get(&api.analyst, "/v1/ops/kill-switch").await.body["on"], true);
+    let key = api.supplier("acme").await;
+    api.list(&key, "acme", "SKU-1", 100, 10).await;
+    cancel_spree(&api, "acme", 6).await;
+    api.until("the rule holds", async |api| {
+        let why =
+            api.call(&api.analyst, Method::POST, "/v1/rules:explain", json!({ "supplier": "acme" })).await;
+        why.body["rules"][0]["truth"] == "true"
+    })
+    .await;
+    assert_eq!(api.sees("sku=SKU-1").await, ["acme"], "and restricts nobody");
+    api.call(&api.analyst, Method::PUT, "/v1/ops/kill-switch", kill(false, "mended")).await;
+    api.event("one-more", "order.placed", json!({ "supplier": "acme", "order": "z", "buyer": "z" })).await;
+    api.until("rules act again", async |api| api.sees("sku=SKU-1").await.is_empty()).await;
+    api.close().await;
+}
