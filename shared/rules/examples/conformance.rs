@@ -3,7 +3,7 @@
 //!
 //!     cargo run --release -p stockade-rules --example conformance -- FILE.jsonl…
 
-use std::{collections::BTreeMap, io::BufRead as _, process::ExitCode};
+use std::{collections::BTreeMap, process::ExitCode};
 
 use base64::Engine as _;
 use serde_json::{Value as Json, json};
@@ -18,43 +18,48 @@ enum Verdict {
 }
 
 fn main() -> ExitCode {
-    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    let (mut failures, mut skips) = (Vec::new(), Vec::new());
+    let mut lines = Vec::new();
     for path in std::env::args().skip(1) {
-        let file = match std::fs::File::open(&path) {
-            Ok(file) => file,
+        match std::fs::read_to_string(&path) {
+            Ok(text) => lines.extend(text.lines().map(str::to_owned)),
             Err(error) => {
                 eprintln!("cannot read {path}: {error}");
                 return ExitCode::FAILURE;
             }
-        };
-        for line in std::io::BufReader::new(file).lines() {
-            let Ok(line) = line else { continue };
-            let Ok(case) = serde_json::from_str::<Json>(&line) else {
-                eprintln!("not a case: {line}");
-                return ExitCode::FAILURE;
-            };
-            let word = |key: &str| case[key].as_str().unwrap_or_default();
-            let name = format!("{}/{}/{}", word("file"), word("section"), word("name"));
-            match run(&case) {
-                Verdict::Passed => passed += 1,
-                Verdict::Failed(why) => {
-                    failed += 1;
-                    eprintln!("FAILED {name}: {}\n    {why}", word("expr"));
-                    failures.push(name);
-                }
-                Verdict::Skipped(why) => {
-                    skipped += 1;
-                    skips.push(json!({ "name": name, "why": why }));
-                }
-            }
         }
     }
-    println!(
-        "{}",
-        json!({ "passed": passed, "failed": failed, "skipped": skipped, "failures": failures, "skips": skips })
-    );
-    ExitCode::SUCCESS
+    match report(lines.iter().map(String::as_str)) {
+        Ok(report) => {
+            println!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(line) => {
+            eprintln!("not a case: {line}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs cases, a line each; the error is a line that is none.
+pub(crate) fn report<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Json, String> {
+    let (mut passed, mut failures, mut skips) = (0, Vec::new(), Vec::new());
+    for line in lines {
+        let case = serde_json::from_str::<Json>(line).map_err(|_| line.to_owned())?;
+        let word = |key: &str| case[key].as_str().unwrap_or_default();
+        let name = format!("{}/{}/{}", word("file"), word("section"), word("name"));
+        match run(&case) {
+            Verdict::Passed => passed += 1,
+            Verdict::Failed(why) => {
+                eprintln!("FAILED {name}: {}\n    {why}", word("expr"));
+                failures.push(name);
+            }
+            Verdict::Skipped(why) => skips.push(json!({ "name": name, "why": why })),
+        }
+    }
+    let (failed, skipped) = (failures.len(), skips.len());
+    Ok(
+        json!({ "passed": passed, "failed": failed, "skipped": skipped, "failures": failures, "skips": skips }),
+    )
 }
 
 fn run(case: &Json) -> Verdict {
