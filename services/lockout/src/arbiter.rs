@@ -199,7 +199,7 @@ impl Arbiter {
                 }),
             };
             if let Some(detail) = held_back {
-                self.hold_back(input, proposal, detail, out);
+                self.hold_back(input, proposal, &detail, out);
                 return;
             }
         }
@@ -263,7 +263,7 @@ impl Arbiter {
         &mut self,
         input: &Input<'_>,
         proposal: &RuleProposal,
-        detail: String,
+        detail: &str,
         out: &mut Out<ArbiterEffect>,
     ) {
         let (supplier, rule) = (&proposal.supplier, proposal.rule.id.as_str());
@@ -276,7 +276,7 @@ impl Arbiter {
             supplier: supplier.clone(),
             restriction: None,
             proposal: Some(Box::new(proposal.clone())),
-            text: detail.clone(),
+            text: detail.to_owned(),
             opened_at: input.time,
             due_at: input.time.plus_ms(EXCESS_MS),
             claim: None,

@@ -140,7 +140,7 @@ impl Control {
                     out.effect(ControlEffect::Draft(Some(Box::new(proposed))));
                     return Ok(None);
                 }
-                Ok(Some(self.publish(proposed, actor, out)))
+                Ok(Some(self.publish(&proposed, actor, out)))
             }
             Change::ApproveRules { version } => {
                 let draft = self.draft(version)?;
@@ -153,7 +153,7 @@ impl Control {
                 self.versions.remove(&"draft".to_owned());
                 out.effect(ControlEffect::Draft(None));
                 let approved = RuleVersion { approver: Some(actor.clone()), at: now, ..draft };
-                Ok(Some(self.publish(approved, actor, out)))
+                Ok(Some(self.publish(&approved, actor, out)))
             }
             Change::DropRules { version } => {
                 self.draft(version)?;
@@ -176,7 +176,7 @@ impl Control {
                     Some(place) => stack.truncate(place + 1),
                     None => stack.push(version),
                 }
-                self.use_rules(&held, stack, out);
+                self.use_rules(&held, &stack, out);
                 Ok(Some(relayed(&held, actor)))
             }
             Change::Model { .. } | Change::ModelSwitch { .. } => {
@@ -228,7 +228,7 @@ impl Control {
         draft.cloned().ok_or_else(|| ("no_such_draft", format!("no set {version} waits for approval")))
     }
 
-    fn publish(&mut self, version: RuleVersion, actor: &str, out: &mut Out<ControlEffect>) -> ControlRecord {
+    fn publish(&mut self, version: &RuleVersion, actor: &str, out: &mut Out<ControlEffect>) -> ControlRecord {
         let mut stack = self.stack();
         if stack.last() != Some(&version.version) {
             stack.push(version.version.clone());
@@ -239,15 +239,15 @@ impl Control {
             self.versions.insert(version.version.clone(), version.clone());
             out.effect(ControlEffect::Version(Box::new(version.clone())));
         }
-        self.use_rules(&version, stack, out);
-        relayed(&version, actor)
+        self.use_rules(version, &stack, out);
+        relayed(version, actor)
     }
 
-    fn use_rules(&mut self, version: &RuleVersion, stack: Vec<String>, out: &mut Out<ControlEffect>) {
+    fn use_rules(&mut self, version: &RuleVersion, stack: &[String], out: &mut Out<ControlEffect>) {
         self.set("rules", &version.version, &version.source);
         // Serialising our own plain list to memory has no failing case.
-        self.set("stack", "", &serde_json::to_string(&stack).unwrap_or_default());
-        out.effect(ControlEffect::Stack(stack));
+        self.set("stack", "", &serde_json::to_string(stack).unwrap_or_default());
+        out.effect(ControlEffect::Stack(stack.to_vec()));
     }
 }
 

@@ -334,6 +334,7 @@ fn publish(file: &Path, note: &str, server: &Server) -> Result<()> {
 /// How often a backtest is asked how far it is.
 const ASK_EVERY: Duration = Duration::from_millis(300);
 
+#[allow(clippy::disallowed_methods, reason = "it asks another process how far it is, between times")]
 fn backtest(file: Option<&PathBuf>, days: u32, server: &Server) -> Result<()> {
     let body = json!({ "source": read_or_none(file)?, "days": days }).to_string().into_bytes();
     let mut status = server.ask(Method::POST, "/v1/rules:backtest", &[], body)?.json()?;

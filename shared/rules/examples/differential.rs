@@ -47,7 +47,7 @@ fn expression(random: &mut Random, ty: char, depth: usize) -> String {
             _ => random.pick(&["b", "c", "true", "false"]).to_owned(),
         };
     }
-    let mut sub = |random: &mut Random, ty| expression(random, ty, depth - 1);
+    let sub = |random: &mut Random, ty| expression(random, ty, depth - 1);
     match (ty, random.below(8)) {
         ('i', 0..3) => {
             format!("({} {} {})", sub(random, 'i'), random.pick(&["+", "-", "*", "/", "%"]), sub(random, 'i'))

@@ -63,7 +63,7 @@ impl<'a> Compiler<'a> {
         self.parts = 0;
         self.locals.clear();
         let form = self.form(expr)?;
-        let root = self.truth(expr, form)?;
+        let root = self.truth(expr, &form)?;
         if self.heights[root as usize] > HEIGHT_MAX {
             let detail =
                 format!("shared expressions nest deeper than {HEIGHT_MAX}; use fewer that use each other");
@@ -123,7 +123,7 @@ impl<'a> Compiler<'a> {
                     let mut ids = Vec::with_capacity(args.len());
                     for arg in args {
                         let form = self.form(arg)?;
-                        let id = self.truth(arg, form)?;
+                        let id = self.truth(arg, &form)?;
                         self.flatten(id, name == "&&", &mut ids);
                     }
                     let node = if name == "&&" { Node::All(ids.into()) } else { Node::Any(ids.into()) };
@@ -251,10 +251,10 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn truth(&mut self, expr: &Expr, form: Form) -> Result<Id, Flaw> {
+    fn truth(&mut self, expr: &Expr, form: &Form) -> Result<Id, Flaw> {
         match form {
-            Form::Truth(id) => Ok(id),
-            Form::Constant(Value::Bool(value)) => Ok(self.add(Node::Known(value.into()))),
+            Form::Truth(id) => Ok(*id),
+            Form::Constant(Value::Bool(value)) => Ok(self.add(Node::Known((*value).into()))),
             Form::Never => Ok(self.add(Node::Known(Truth::Unknown))),
             _ => Err(not_scalar(expr, "this in place of a truth value")),
         }
@@ -318,7 +318,7 @@ impl<'a> Compiler<'a> {
             (false, "in", [item, list]) => self.member(&item.clone(), &list.clone()),
             (false, "?:", [condition, yes, no]) => {
                 let (condition, yes, no) = (condition.clone(), yes.clone(), no.clone());
-                self.choose(expr, condition, &yes, &no)?
+                self.choose(expr, &condition, &yes, &no)?
             }
             (false, "math.greatest" | "math.least", [one @ Form::Number(_)]) => Some(one.clone()),
             (false, "math.greatest" | "math.least", forms) if forms.iter().all(Self::is_double) => {
@@ -467,13 +467,12 @@ impl<'a> Compiler<'a> {
         Some(Form::Truth(self.add(Node::Any(ids.into()))))
     }
 
-    fn choose(&mut self, expr: &Expr, condition: Form, yes: &Form, no: &Form) -> Result<Option<Form>, Flaw> {
+    fn choose(&mut self, expr: &Expr, condition: &Form, yes: &Form, no: &Form) -> Result<Option<Form>, Flaw> {
         let condition = self.truth(expr, condition)?;
         let truths =
             |form: &Form| matches!(form, Form::Truth(_) | Form::Constant(Value::Bool(_)) | Form::Never);
         if truths(yes) && truths(no) {
-            let node =
-                Node::ChooseTruth(condition, self.truth(expr, yes.clone())?, self.truth(expr, no.clone())?);
+            let node = Node::ChooseTruth(condition, self.truth(expr, yes)?, self.truth(expr, no)?);
             return Ok(Some(Form::Truth(self.add(node))));
         }
         let doubles = |form: &Form| Self::is_double(form) || matches!(form, Form::Never);
@@ -596,7 +595,7 @@ impl<'a> Compiler<'a> {
             }
             let form = self.form(&inner.body);
             self.locals.truncate(outer);
-            ids.push(self.truth(&inner.body, form?)?);
+            ids.push(self.truth(&inner.body, &form?)?);
         }
         let ids: Arc<[Id]> = ids.into();
         let node = match inner.kind {

@@ -112,7 +112,7 @@ impl Compare {
         }
     }
     #[inline]
-    pub(crate) fn holds<T: PartialOrd>(self, a: T, b: T) -> bool {
+    pub(crate) fn holds<T: PartialOrd + Copy>(self, a: T, b: T) -> bool {
         match self {
             Self::Less => a < b,
             Self::LessEqual => a <= b,
@@ -499,7 +499,7 @@ impl Program {
 
     fn text_test(&self, test: &TextTest, text: &str) -> bool {
         match test {
-            TextTest::Compare(compare, other) => compare.holds(text, other),
+            TextTest::Compare(compare, other) => compare.holds(text, &**other),
             TextTest::OneOf(known) => known.iter().any(|known| **known == *text),
             TextTest::Starts(part) => text.starts_with(&**part),
             TextTest::Ends(part) => text.ends_with(&**part),

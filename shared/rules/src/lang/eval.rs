@@ -352,6 +352,7 @@ pub(super) fn no_overload<T>() -> Result<T, Fault> {
     error("no such overload")
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "it follows an evaluation, by `and_then`")]
 fn as_bool(value: Value) -> Result<bool, Fault> {
     match value {
         Value::Bool(value) => Ok(value),

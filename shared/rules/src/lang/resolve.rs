@@ -24,7 +24,7 @@ impl Resolver<'_> {
     }
 
     /// The first part of a chain of fields.
-    fn root<'a>(expr: &'a Expr) -> Option<&'a str> {
+    fn root(expr: &Expr) -> Option<&str> {
         match &expr.kind {
             Kind::Ident(name) => Some(name),
             Kind::Select { operand, .. } => Self::root(operand),
