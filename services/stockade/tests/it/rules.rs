@@ -229,3 +229,43 @@ async fn versions_four_eyes_rollback_and_the_kill_switch() {
     api.until("rules act again", async |api| api.sees("sku=SKU-1").await.is_empty()).await;
     api.close().await;
 }
+
+/// Links alone lock nobody; what they tip over is let go when they are gone.
+const LINKED: &str = r#"
+rules:
+  - id: near-a-fraud
+    title: Cancels, and shares a payout account with somebody withheld
+    when: cancellations.count("7d") >= 1.0 && links.strength > 0.3
+    level: quarantine
+    for: 7d
+    reasons: [LINKED_SUPPLIER]
+    evidence: cancellations.count("7d")
+    mode: live
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_restores_everyone_who_was_locked_by_association() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = Api::open(directory.path()).await;
+    published(&api, LINKED).await;
+    for (supplier, sku) in [("hub", "SKU-1"), ("near", "SKU-2")] {
+        let key = api.supplier(supplier).await;
+        api.list(&key, supplier, sku, 100, 10).await;
+        let attribute = json!([{ "kind": "payout", "hash": "ab".repeat(16) }]);
+        let seen = json!({ "supplier": supplier, "attributes": attribute });
+        assert_eq!(api.event(&format!("pay-{supplier}"), "account.payout_changed", seen).await.status, 202);
+    }
+    cancel_spree(&api, "near", 2).await;
+    let deny = json!({ "supplier": "hub", "deny": "quarantine", "reason": "looks bad", "expires_at": "2999-01-01T00:00:00Z" });
+    post(&api, &api.analyst, "/v1/overrides", deny).await;
+    api.until("the one beside it is withheld", async |api| api.sees("sku=SKU-2").await.is_empty()).await;
+    let standing = api.get(&api.analyst, "/v1/suppliers/hub/standing").await.body;
+    let decision = standing["in_force"][0]["decision"].as_str().unwrap();
+    post(&api, &api.analyst, &format!("/v1/decisions/{decision}:release"), json!({ "reason": "a mistake" }))
+        .await;
+    api.until("both are back", async |api| {
+        api.sees("sku=SKU-1").await == ["hub"] && api.sees("sku=SKU-2").await == ["near"]
+    })
+    .await;
+    api.close().await;
+}
