@@ -1,7 +1,6 @@
 //! Every service in one process: folds, followers and the API, over one log.
 
 use std::{
-    collections::BTreeSet,
     path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -12,28 +11,27 @@ use axum::{Extension, Router, extract::DefaultBodyLimit, middleware};
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
-use serde_json::json;
 use stockade_fold::{Board, Fold, Gate, Spec, Worker};
 use stockade_inventory::{app::App, domain::Inventory};
 use stockade_lockout::{
-    Arbiter, ArbiterEffect, Control, ControlEffect, Decisions, Desk, Evaluation, EvaluationEffect,
-    InForceStatus, RuleVersions, Verdicts,
-    backtest::Backtests,
-    http::{IdSource, LockoutApi, publish_rules},
-    schema_in_force,
+    Decisions,
+    http::{LockoutApi, publish_rules},
 };
 use stockade_log::{Clock, Event, Mode, ReadLimit, SharedLog, TopicSpec};
 use stockade_model::{Level, Payload, ScoreRecord, SupplierId, Topic};
 use stockade_quarantine::QuarantineStore;
-use stockade_rules::{RuleSet, Vocabulary};
+use stockade_rules::RuleSet;
 use stockade_runtime::{KeyRing, Limits, LimitsConfig, Problem, Shutdown, http, shutdown::BUDGET};
 use stockade_supplier_scoring::{
-    DEFAULT_FEATURES, Edge, FeatureSet, Intake, IntakeEffect, Links, Peers, Scoring, ScoringEffect,
-    confidence, contributions, intake_spec, links_spec, peers_spec, scoring_spec, vocabulary,
+    Edge, FeatureSet, Intake, IntakeEffect, Links, Peers, Scoring, ScoringEffect, intake_spec, links_spec,
+    peers_spec, scoring_spec, vocabulary,
 };
 use tokio::{sync::oneshot, task::JoinSet};
 
+mod lockout;
+
 use crate::figures::ScoringFigures;
+use lockout::{lockout_api, start_lockout};
 
 /// How often retention is applied and quiet callers are forgotten.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
@@ -311,77 +309,6 @@ pub fn problem(problem: &Problem) -> anyhow::Error {
     anyhow::anyhow!("{} ({})", problem.detail, problem.code)
 }
 
-fn lockout_api(
-    log: &SharedLog,
-    lanes: u32,
-    vocabulary: &Vocabulary,
-    limits: &Limits,
-    (scores, stock): (Scores, Stock),
-    instance: &str,
-) -> LockoutApi {
-    let (features, rules) = (InForceStatus::default(), InForceStatus::default());
-    let (words, declared, published, seen) =
-        (vocabulary.clone(), features.clone(), rules.clone(), scores.clone());
-    let risk = move |supplier: &SupplierId| {
-        let data = seen.read();
-        let record = data.scores.get(supplier)?;
-        let in_force = schema_in_force(&words, &declared.current().1, &published.current().1);
-        // Right after a change of features or windows the last vector may still follow the former ones.
-        let schema = if record.schema == in_force.id() { &in_force } else { &words.initial };
-        let value = |value: &f32| (!value.is_nan()).then_some(*value);
-        let features: serde_json::Map<String, serde_json::Value> = schema
-            .features()
-            .iter()
-            .zip(&record.slots)
-            .map(|(feature, slot)| (feature.name.clone(), json!(value(slot))))
-            .collect();
-        let of_card = contributions(schema, &record.slots);
-        let sure = confidence(&of_card);
-        let contributions: Vec<_> = of_card
-            .into_iter()
-            .map(
-                |c| json!({ "feature": c.feature, "value": value(&c.value), "points": c.points, "of": c.of }),
-            )
-            .collect();
-        Some(json!({
-            "supplier": supplier, "score": record.score, "confidence": sure, "contributions": contributions, "features": features,
-            "links": data.links.get(supplier),
-        }))
-    };
-    let vectors = move |supplier: Option<&SupplierId>| -> Vec<ScoreRecord> {
-        let data = scores.read();
-        match supplier {
-            Some(supplier) => data.scores.get(supplier).cloned().into_iter().collect(),
-            None => data.scores.values().cloned().collect(),
-        }
-    };
-    let impact = move |suppliers: &BTreeSet<SupplierId>| {
-        let app = stock.get()?;
-        Some(json!(app.index.impact(suppliers, &app.overlay)))
-    };
-    LockoutApi {
-        log: log.clone(),
-        lanes,
-        vocabulary: vocabulary.clone(),
-        default_features: DEFAULT_FEATURES,
-        features,
-        rules,
-        models: InForceStatus::default(),
-        verdicts: Verdicts::default(),
-        judged: Verdicts::default(),
-        versions: RuleVersions::default(),
-        desk: Desk::default(),
-        vectors: Arc::new(vectors),
-        impact: Arc::new(impact),
-        rescore: crate::rescore::rescore(log.clone(), lanes),
-        backtests: Backtests::default(),
-        decisions: Decisions::default(),
-        limits: limits.clone(),
-        risk: Arc::new(risk),
-        ids: Arc::new(IdSource::new(format!("{instance}-c"))),
-    }
-}
-
 /// `keep` says whether scores are kept here, or followed from the log by whoever needs them.
 fn start_scoring(runner: &mut Runner<'_>, lanes: u32, scores: Scores, keep: bool) -> Result<()> {
     runner.fold(
@@ -415,89 +342,6 @@ fn start_scoring(runner: &mut Runner<'_>, lanes: u32, scores: Scores, keep: bool
             }
             if keep {
                 scores.write().scores.extend(made);
-            }
-        },
-    )
-}
-
-fn start_lockout(runner: &mut Runner<'_>, lanes: u32, lockout: &LockoutApi) -> Result<()> {
-    let (judge, evaluator) = (lockout.vocabulary.clone(), lockout.vocabulary.clone());
-    let (judged, versions) = (lockout.judged.clone(), lockout.versions.clone());
-    runner.fold(
-        stockade_lockout::control_spec(lanes),
-        move |_| Control::new(judge.clone()),
-        move |_, effects| {
-            for effect in effects {
-                match effect {
-                    ControlEffect::Judged { id, refused } => {
-                        if let Some((code, detail)) = &refused {
-                            tracing::warn!(id, code, detail, "a control record was turned down");
-                        }
-                        judged.give(&id, refused);
-                    }
-                    seen => versions.see(seen),
-                }
-            }
-        },
-    )?;
-    let (rules, features, models) = (lockout.rules.clone(), lockout.features.clone(), lockout.models.clone());
-    let shadows = lockout.desk.clone();
-    runner.fold(
-        stockade_lockout::evaluation_spec(lanes),
-        move |_| Evaluation::new(evaluator.clone()),
-        move |lane, effects| {
-            for effect in effects {
-                match effect {
-                    EvaluationEffect::RulesInForce { version, source } => {
-                        rules.in_force(lane, version, source)
-                    }
-                    EvaluationEffect::FeaturesInForce { version, source } => {
-                        features.in_force(lane, version, source)
-                    }
-                    EvaluationEffect::ModelsInForce { version, source } => {
-                        models.in_force(lane, version, source)
-                    }
-                    // Rule ids are few and chosen by analysts, so they may be a label.
-                    EvaluationEffect::Shadow { rule, day, counts } => {
-                        metrics::gauge!("stockade_lockout_shadow_hits_today", "rule" => rule.clone())
-                            .set(counts.hits as f64);
-                        shadows.shadow(lane, rule, day, counts);
-                    }
-                    EvaluationEffect::ForeignSchema => {
-                        metrics::counter!("stockade_lockout_foreign_vectors_total").increment(1);
-                    }
-                }
-            }
-        },
-    )?;
-    let (verdicts, desk) = (lockout.verdicts.clone(), lockout.desk.clone());
-    runner.fold(
-        stockade_lockout::arbiter_spec(lanes),
-        |_| Arbiter::default(),
-        move |_, effects| {
-            for effect in effects {
-                match effect {
-                    ArbiterEffect::Disposed { id, verdict } => verdicts.give(&id, verdict),
-                    ArbiterEffect::HeldOff => {
-                        metrics::counter!("stockade_lockout_held_off_total").increment(1)
-                    }
-                    ArbiterEffect::Review(change) => desk.review(change),
-                    ArbiterEffect::Day { rule, day, counts } => desk.day(rule, day, counts),
-                    ArbiterEffect::Budget { rule, exceeded } => {
-                        let held = f64::from(u8::from(exceeded.is_some()));
-                        metrics::gauge!("stockade_lockout_budget_exceeded", "rule" => rule.clone()).set(held);
-                        if let Some(exceeded) = &exceeded {
-                            tracing::error!(rule, detail = exceeded.detail, "a rule exceeded its budget and is in shadow; look at /v1/reviews, then rearm it");
-                        }
-                        desk.budget(rule, exceeded);
-                    }
-                    ArbiterEffect::Kill(kill) => {
-                        let on = f64::from(u8::from(kill.on));
-                        metrics::gauge!("stockade_lockout_kill_switch").set(on);
-                        tracing::warn!(on = kill.on, actor = kill.actor, reason = kill.reason, "kill switch");
-                        desk.turned(kill);
-                    }
-                }
             }
         },
     )

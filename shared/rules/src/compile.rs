@@ -7,7 +7,8 @@ use rustc_hash::FxHashMap;
 use crate::{
     FeatureSchema,
     lang::{self, Arithmetic, Expr, Fault, Flaw, Kind, Loop, LoopKind, Value},
-    program::{Bits, Calc, Compare, Conjunction, Exact, Id, Math, Node, Program, TextTest, TextVar, Truth},
+    program::{Bits, Calc, Compare, Exact, Id, Math, Node, Program, TextTest, TextVar, Truth},
+    range::Conjunction,
     schema::TEXTS,
 };
 

@@ -6,7 +6,8 @@ use crate::{
     Binding, FeatureSchema, RuleError, Scratch, Snapshot, Truth, bind,
     compile::Compiler,
     lang::{self, Arithmetic, Expr, Fault, Flaw, Instant, Kind, Outcome, Span, Ty, Value},
-    program::{Conjunction, Program},
+    program::Program,
+    range::Conjunction,
     schema::{SCORE, TEXTS},
 };
 

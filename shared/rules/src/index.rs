@@ -5,7 +5,7 @@
 //! entered tests hold, not with how many rules there are. What else a rule tests lies side by side with that of the others,
 //! four or five numbers each, and is looked at without a branch.
 
-use crate::program::{Conjunction, Range};
+use crate::range::{Conjunction, Range};
 
 /// Rules entered under tests of one feature.
 #[derive(Clone, Debug, Default)]

@@ -14,6 +14,7 @@ mod explain;
 mod index;
 pub mod lang;
 mod program;
+mod range;
 mod schema;
 mod set;
 mod spec;

@@ -12,7 +12,8 @@ use crate::{
     explain,
     index::Index,
     lang::{Expr, Flaw},
-    program::{Conjunction, Id, Program},
+    program::{Id, Program},
+    range::Conjunction,
     spec::{self, BudgetSpec, parse_duration_ms},
 };
 

@@ -503,7 +503,7 @@ proptest! {
         steps in -2i32..3,
         sign in 0usize..6,
     ) {
-        use crate::program::{Compare, Range};
+        use crate::{program::Compare, range::Range};
         let sign = [Compare::Less, Compare::LessEqual, Compare::Greater, Compare::GreaterEqual, Compare::Equal, Compare::NotEqual][sign];
         // Bounds in and between the values that a slot can hold, and values around the bound.
         let bound = f64::from_bits((f64::from(near).to_bits() as i64).wrapping_add(off) as u64);

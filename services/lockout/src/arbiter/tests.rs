@@ -1,8 +1,8 @@
 use stockade_fold::Host;
 use stockade_log::Record;
-use stockade_model::{Budget, Envelope, RuleId, RuleRef, StockFigures};
+use stockade_model::{Budget, Envelope, Finding, RuleId, RuleRef, StockFigures};
 
-use super::*;
+use super::{reviews::APPEAL_MS, *};
 
 /// An arbiter with a log of its own, and what it decided.
 struct Court {

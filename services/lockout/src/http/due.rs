@@ -1,6 +1,6 @@
 //! Due process: decisions, reviews, overrides, and what a supplier sees of itself and can say against it.
 
-use axum::extract::{Path, Query};
+use axum::extract::Path;
 use stockade_model::{Action, Decision, Finding, Level, Restriction, Scope, Timestamp};
 use stockade_runtime::{FieldError, body, http::supplier_id};
 
@@ -21,11 +21,10 @@ pub(super) struct DecisionQuery {
 pub(super) async fn list_decisions(
     State(api): State<LockoutApi>,
     caller: Caller,
-    query: Result<Query<DecisionQuery>, axum::extract::rejection::QueryRejection>,
+    query: Asked<DecisionQuery>,
 ) -> Result<Response, Problem> {
     api.analyst(&caller)?;
-    let Query(query) =
-        query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_query", e.body_text()))?;
+    let query = given(query)?;
     let limit = query.limit.unwrap_or(50).clamp(1, 500);
     let found = api.decisions.list(query.supplier.as_ref(), query.cursor, limit);
     let next = (found.len() == limit).then(|| found.last().map(|(offset, _)| *offset)).flatten();
@@ -121,11 +120,10 @@ pub(super) struct ReviewQuery {
 pub(super) async fn list_reviews(
     State(api): State<LockoutApi>,
     caller: Caller,
-    query: Result<Query<ReviewQuery>, axum::extract::rejection::QueryRejection>,
+    query: Asked<ReviewQuery>,
 ) -> Result<Response, Problem> {
     api.analyst(&caller)?;
-    let Query(query) =
-        query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_query", e.body_text()))?;
+    let query = given(query)?;
     let wanted = |review: &Arc<Review>| {
         query.kind.is_none_or(|kind| kind == review.kind)
             && query.supplier.as_ref().is_none_or(|supplier| *supplier == review.supplier)

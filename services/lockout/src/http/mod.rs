@@ -15,7 +15,7 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Query, State, rejection::QueryRejection},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{delete, get, post},
@@ -257,6 +257,15 @@ impl LockoutApi {
         let late = |_| Problem::unavailable(pending, "it is durable and on its way; read it until it shows");
         tokio::time::timeout(DEADLINE, status.wait(version, self.lanes)).await.map_err(late)
     }
+}
+
+/// What follows the question mark of a path.
+type Asked<T> = Result<Query<T>, QueryRejection>;
+
+fn given<T>(query: Asked<T>) -> Result<T, Problem> {
+    query
+        .map(|Query(query)| query)
+        .map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_query", e.body_text()))
 }
 
 fn later(id: &str) -> Response {

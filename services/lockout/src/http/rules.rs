@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, Query};
+use axum::extract::Path;
 use stockade_model::{RuleId, Timestamp, time::DAY_MS};
 use stockade_rules::{Mode, Rule, RuleError, Snapshot};
 use stockade_runtime::{FieldError, body};
@@ -73,10 +73,11 @@ pub(super) async fn put_rules(
     State(api): State<LockoutApi>,
     caller: Caller,
     headers: HeaderMap,
-    Query(PublishQuery { note }): Query<PublishQuery>,
+    query: Asked<PublishQuery>,
     body::Body(text): body::Body,
 ) -> Result<Response, Problem> {
     api.analyst(&caller)?;
+    let PublishQuery { note } = given(query)?;
     let (current, _) = api.rules.current();
     unchanged(&headers, &current, "/v1/rules")?;
     let source = utf8(&text)?;
@@ -436,9 +437,10 @@ pub(super) async fn history(
     State(api): State<LockoutApi>,
     caller: Caller,
     Path(rule): Path<String>,
-    Query(Days { days }): Query<Days>,
+    query: Asked<Days>,
 ) -> Result<Response, Problem> {
     api.analyst(&caller)?;
+    let Days { days } = given(query)?;
     let since = now().ms().div_euclid(DAY_MS) - i64::from(days) + 1;
     let fared = api.desk.fared(&rule, since);
     let known = api.rule_set().rules().iter().any(|known| known.spec.id.as_str() == rule);

@@ -1,0 +1,297 @@
+//! What people ask of the arbiter: releases, overrides, confirmations, appeals and their answers, switches.
+
+use stockade_fold::{Input, Out};
+use stockade_model::{
+    Action, Confirmed, Finding, Level, Position, Proposal, Restriction, Scope, SupplierId, Timestamp,
+};
+
+use super::{
+    Allow, Arbiter, ArbiterEffect, Kill, MANUAL, MUTE_MS, Mute, REVIEW_MS, Review, ReviewKind, Ruling,
+    restriction_id, reviews::APPEAL_MS,
+};
+
+impl Arbiter {
+    /// What a person asks for; the error is a code.
+    pub(super) fn manual(
+        &mut self,
+        input: &Input<'_>,
+        proposal: &Proposal,
+        out: &mut Out<ArbiterEffect>,
+    ) -> Result<Option<String>, &'static str> {
+        match proposal {
+            Proposal::Rule(_) => {}
+            Proposal::Release { supplier, restriction, actor, reason } => {
+                let which = |r: &Restriction| restriction.as_ref().is_none_or(|id| *id == r.id);
+                let by = (Action::Released, Some(actor.as_str()), Some(reason.as_str()));
+                if self.lift(input, supplier, which, by, out) == 0 {
+                    return Err("nothing_in_force");
+                }
+            }
+            Proposal::Override { expires_at, .. }
+            | Proposal::Extend { expires_at, .. }
+            | Proposal::Snooze { expires_at, .. }
+                if *expires_at <= input.time =>
+            {
+                return Err("already_expired");
+            }
+            Proposal::Override { supplier, deny: Some(level), scope, actor, reason, expires_at } => {
+                let restriction = self.manual_restriction(input, *level, scope, actor, *expires_at, out);
+                self.impose(input, supplier, restriction, Some(reason), out);
+            }
+            Proposal::Override { supplier, deny: None, actor, reason, expires_at, .. } => {
+                let allow = Allow { actor: actor.clone(), until: *expires_at };
+                self.change(supplier, |standing| standing.allow = Some(allow));
+                let by = (Action::Allowed, Some(actor.as_str()), Some(reason.as_str()));
+                if self.lift(input, supplier, |r| r.actor.is_none(), by, out) == 0 {
+                    self.rule_on(input, supplier, Action::Allowed, None, (actor, reason), out);
+                }
+            }
+            Proposal::ClearOverride { supplier, actor, reason } => {
+                if self.suppliers.get(supplier).is_none_or(|standing| standing.allow.is_none()) {
+                    return Err("nothing_in_force");
+                }
+                self.change(supplier, |standing| standing.allow = None);
+                self.rule_on(input, supplier, Action::AllowEnded, None, (actor, reason), out);
+            }
+            Proposal::Extend { supplier, restriction, expires_at, actor, reason } => {
+                let extended = self.edit(supplier, restriction, |r| r.expires_at = *expires_at)?;
+                // A rule that goes on holding does not shorten what a person extended.
+                self.change(supplier, |standing| standing.renewed.remove(restriction));
+                self.rule_on(input, supplier, Action::Extended, Some(extended), (actor, reason), out);
+            }
+            Proposal::Confirm { supplier, restriction, actor, reason } => {
+                self.confirm(input, supplier, restriction, (actor, reason), out)?;
+            }
+            Proposal::Snooze { supplier, rule, actor, reason, expires_at } => {
+                let now = input.time;
+                self.change(supplier, |standing| {
+                    standing.snoozed.retain(|_, until| *until > now);
+                    standing.snoozed.insert(rule.to_string(), *expires_at);
+                });
+                let note = format!("{rule} until {expires_at}: {reason}");
+                self.rule_on(input, supplier, Action::Snoozed, None, (actor, &note), out);
+            }
+            Proposal::Appeal { supplier, restriction, actor, text } => {
+                return self.appeal(input, supplier, restriction, (actor, text), out).map(Some);
+            }
+            Proposal::Claim { review, actor } => {
+                return self.reviews.claim(review.as_deref(), actor, input.time).map(Some);
+            }
+            Proposal::Settle { review, finding, actor, reason } => {
+                self.settle(input, review, *finding, (actor, reason), out)?;
+            }
+            Proposal::KillSwitch { on, actor, reason } => {
+                let (actor, reason) = (actor.clone(), reason.clone());
+                self.guards.turn(Kill { on: *on, actor, reason, at: input.time });
+                if let Some(kill) = self.guards.kill() {
+                    out.effect(ArbiterEffect::Kill(kill.clone()));
+                }
+            }
+            Proposal::Rearm { rule, .. } => {
+                if !self.guards.rearm(rule.as_str()) {
+                    return Err("nothing_in_force");
+                }
+                out.effect(ArbiterEffect::Budget { rule: rule.to_string(), exceeded: None });
+            }
+            Proposal::Stock { supplier, figures } => self.guards.offers(supplier, *figures),
+            Proposal::Unlinked { supplier, rule } => {
+                let rests = |r: &Restriction| {
+                    r.by_association
+                        && r.confirmed.is_none()
+                        && r.rule.as_ref().is_some_and(|held| held.id == *rule)
+                };
+                let note = "the links to others that it rested on are gone";
+                self.lift(input, supplier, rests, (Action::Unlinked, None, Some(note)), out);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Says what a person did.
+    fn rule_on(
+        &mut self,
+        input: &Input<'_>,
+        supplier: &SupplierId,
+        action: Action,
+        restriction: Option<Restriction>,
+        (actor, note): (&str, &str),
+        out: &mut Out<ArbiterEffect>,
+    ) {
+        let ruling = Ruling { action, restriction, actor: Some(actor), note: Some(note) };
+        self.decide(input, supplier, ruling, out);
+    }
+
+    /// Changes a restriction in force, and what reviews say of it.
+    fn edit(
+        &mut self,
+        supplier: &SupplierId,
+        id: &str,
+        change: impl FnOnce(&mut Restriction),
+    ) -> Result<Restriction, &'static str> {
+        let held = self.suppliers.get(supplier).is_some_and(|s| s.in_force.iter().any(|r| r.id == id));
+        if !held {
+            return Err("nothing_in_force");
+        }
+        self.change(supplier, |standing| {
+            let restriction = standing.in_force.iter_mut().find(|r| r.id == id)?;
+            change(restriction);
+            Some(restriction.clone())
+        })
+        .ok_or("nothing_in_force")
+    }
+
+    fn confirm(
+        &mut self,
+        input: &Input<'_>,
+        supplier: &SupplierId,
+        restriction: &str,
+        (actor, reason): (&str, &str),
+        out: &mut Out<ArbiterEffect>,
+    ) -> Result<(), &'static str> {
+        let mut first = false;
+        let confirmed = self.edit(supplier, restriction, |r| {
+            first = r.confirmed.is_none();
+            r.confirmed = Some(Confirmed { actor: actor.to_owned(), at: input.time });
+        })?;
+        self.reviews.close(&format!("v{restriction}"));
+        if let Some(rule) = confirmed.rule.as_ref().filter(|_| first) {
+            self.days.note(rule.id.as_str(), input.time, |day| day.confirmed += 1);
+        }
+        self.rule_on(input, supplier, Action::Confirmed, Some(confirmed), (actor, reason), out);
+        Ok(())
+    }
+
+    /// One appeal for each restriction at a time; returns the review's id.
+    fn appeal(
+        &mut self,
+        input: &Input<'_>,
+        supplier: &SupplierId,
+        restriction: &str,
+        (actor, text): (&str, &str),
+        out: &mut Out<ArbiterEffect>,
+    ) -> Result<String, &'static str> {
+        let standing = self.suppliers.get(supplier);
+        let held = standing.and_then(|s| s.in_force.iter().find(|r| r.id == restriction)).cloned();
+        let held = held.ok_or("nothing_in_force")?;
+        if self.reviews.appeal_of(restriction).is_some() {
+            return Err("appealed_already");
+        }
+        let id = format!("a{}", restriction_id(&input.position, out));
+        self.reviews.open(Review {
+            id: id.clone(),
+            kind: ReviewKind::Appeal,
+            supplier: supplier.clone(),
+            restriction: Some(held.clone()),
+            proposal: None,
+            text: text.to_owned(),
+            opened_at: input.time,
+            due_at: input.time.plus_ms(APPEAL_MS),
+            claim: None,
+        });
+        if let Some(rule) = &held.rule {
+            self.days.note(rule.id.as_str(), input.time, |day| day.appealed += 1);
+        }
+        self.rule_on(input, supplier, Action::Appealed, Some(held), (actor, text), out);
+        Ok(id)
+    }
+
+    fn settle(
+        &mut self,
+        input: &Input<'_>,
+        id: &str,
+        finding: Finding,
+        (actor, reason): (&str, &str),
+        out: &mut Out<ArbiterEffect>,
+    ) -> Result<(), &'static str> {
+        let review = self.reviews.get(id).cloned().ok_or("no_such_review")?;
+        if review.is_claimed_by_another(actor, input.time) {
+            return Err("claimed_by_another");
+        }
+        let supplier = &review.supplier;
+        let restriction = review.restriction.as_ref();
+        if review.kind == ReviewKind::Appeal {
+            let by = |r: &Restriction| {
+                r.actor.as_deref() == Some(actor) || r.confirmed.as_ref().is_some_and(|c| c.actor == actor)
+            };
+            // Nobody judges an appeal against their own decision.
+            let standing = self.suppliers.get(supplier);
+            let held =
+                standing.and_then(|s| s.in_force.iter().find(|r| Some(&r.id) == restriction.map(|r| &r.id)));
+            if held.is_some_and(by) {
+                return Err("own_decision");
+            }
+        }
+        match (review.kind, finding, restriction, &review.proposal) {
+            (ReviewKind::Excess, Finding::Uphold, _, Some(proposal)) => {
+                let mut restriction = self.restriction_of(input, proposal, out);
+                restriction.confirmed = Some(Confirmed { actor: actor.to_owned(), at: input.time });
+                self.impose(input, supplier, restriction, Some(reason), out);
+                self.days.note(proposal.rule.id.as_str(), input.time, |day| {
+                    day.imposed += 1;
+                    day.withheld += 1;
+                    day.confirmed += 1;
+                });
+            }
+            (ReviewKind::Excess, Finding::Release, _, Some(proposal)) => {
+                let (now, until) = (input.time, input.time.plus_ms(MUTE_MS));
+                let (rule, scope) = (proposal.rule.id.to_string(), proposal.scope.clone());
+                self.change(supplier, |standing| {
+                    standing.mutes.push(Mute { rule, scope, evidence: proposal.evidence, at: now, until });
+                });
+                self.days.note(proposal.rule.id.as_str(), input.time, |day| day.released += 1);
+                self.rule_on(input, supplier, Action::Dismissed, None, (actor, reason), out);
+            }
+            (ReviewKind::Appeal, Finding::Uphold, Some(restriction), _) => {
+                let restriction = Some(restriction.clone());
+                self.rule_on(input, supplier, Action::AppealRejected, restriction, (actor, reason), out);
+            }
+            (_, Finding::Uphold, Some(restriction), _) => {
+                self.confirm(input, supplier, &restriction.id, (actor, reason), out)?;
+            }
+            (kind, Finding::Release, Some(restriction), _) => {
+                let by = (Action::Released, Some(actor), Some(reason));
+                let lifted = self.lift(input, supplier, |r| r.id == restriction.id, by, out);
+                if let Some(rule) =
+                    restriction.rule.as_ref().filter(|_| lifted > 0 && kind == ReviewKind::Appeal)
+                {
+                    self.days.note(rule.id.as_str(), input.time, |day| day.overturned += 1);
+                }
+            }
+            (ReviewKind::Excess, _, _, None) | (_, _, None, _) => {}
+        }
+        self.reviews.close(id);
+        Ok(())
+    }
+
+    fn manual_restriction(
+        &self,
+        input: &Input<'_>,
+        level: Level,
+        scope: &Scope,
+        actor: &str,
+        expires_at: Timestamp,
+        out: &Out<ArbiterEffect>,
+    ) -> Restriction {
+        Restriction {
+            id: restriction_id(&input.position, out),
+            version: Position { index: out.next_index(), ..input.position.clone() },
+            scope: scope.clone(),
+            level,
+            reasons: vec![MANUAL.to_owned()],
+            rule: None,
+            actor: Some(actor.to_owned()),
+            values: Default::default(),
+            tree: Vec::new(),
+            since: input.time,
+            expires_at,
+            review_at: input.time.plus_ms(REVIEW_MS).min(expires_at),
+            cause: input.envelope.cause.clone(),
+            evidence: 0.0,
+            text: String::new(),
+            counterfactuals: Vec::new(),
+            by_association: false,
+            holdout: false,
+            confirmed: None,
+        }
+    }
+}
