@@ -11,7 +11,7 @@ use std::{
 
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
-use stockade_model::hash;
+use stockade_model::{hash, time::HOUR_MS};
 use stockade_rules::{Binding, Feature, FeatureSchema, RuleSet, Take as Read, Vocabulary, parse_duration_ms};
 use stockade_windows::{Entity, Plan, Reading, Windows, poisson_lower, wilson_lower};
 
@@ -458,15 +458,24 @@ impl FeatureSpec {
 
     /// The feature that a window would be if it were declared.
     fn of_binding(binding: &Binding, measures: &BTreeMap<String, MeasureSpec>) -> Self {
-        let measure = binding.measure.clone();
+        let (measure, of) = (binding.measure.clone(), part_of(&binding.measure, measures));
+        let hours = binding.window_ms as f64 / HOUR_MS as f64;
+        let what = match binding.take {
+            Read::Count => measure.clone(),
+            Read::Buyers => format!("distinct counterparties of {measure}"),
+            Read::Sum => format!("sum of {measure}"),
+            Read::Mean => format!("mean of {measure}"),
+            Read::Rate => format!("{measure} of {of}"),
+            Read::RateLow => format!("Wilson lower bound of {measure} of {of}"),
+        };
         let mut spec = FeatureSpec {
             name: binding.to_string(),
             unit: binding.take.unit().to_owned(),
-            meaning: "bound by a rule".to_owned(),
+            meaning: format!("{what} in {hours} hours"),
             window: Some(format!("{}s", binding.window_ms / 1_000)),
             ..FeatureSpec::default()
         };
-        let pair = [measure.clone(), part_of(&measure, measures).to_owned()];
+        let pair = [measure.clone(), of.to_owned()];
         match binding.take {
             Read::Count => spec.count = Some(measure),
             Read::Buyers => spec.distinct = Some(measure),

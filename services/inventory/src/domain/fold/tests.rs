@@ -14,6 +14,8 @@ struct Shop {
     offset: u64,
     now_ms: i64,
     effects: Vec<Effect>,
+    /// What the arbiter was told: when, and what.
+    told: Vec<(i64, StockFigures)>,
 }
 
 fn acme() -> SupplierId {
@@ -26,7 +28,7 @@ fn listing(name: &str) -> ListingId {
 impl Shop {
     fn new() -> Self {
         let host = Host::new("inventory", Topic::SupplierEvents, 0, 1, 1, Inventory::default());
-        let mut shop = Self { host, offset: 0, now_ms: 1_000, effects: Vec::new() };
+        let mut shop = Self { host, offset: 0, now_ms: 1_000, effects: Vec::new(), told: Vec::new() };
         let profile = SupplierProfile {
             supplier: acme(),
             name: "Acme".to_owned(),
@@ -61,7 +63,14 @@ impl Shop {
         };
         self.offset += 1;
         self.effects.clear();
-        assert!(self.host.apply(&record, &mut self.effects).is_empty(), "inventory sends nothing yet");
+        for output in self.host.apply(&record, &mut self.effects) {
+            match Payload::decode("stockade.lockout.proposal", &output.value) {
+                Ok(Payload::Proposal(Proposal::Stock { supplier, figures })) if supplier == acme() => {
+                    self.told.push((self.now_ms, figures));
+                }
+                other => panic!("inventory tells the arbiter of stock and nothing else: {other:?}"),
+            }
+        }
         std::mem::take(&mut self.effects)
     }
     fn request(
@@ -302,4 +311,24 @@ proptest! {
         let listing = shop.host.fold.listings.get("acme/l").unwrap();
         prop_assert_eq!((listing.on_hand, listing.committed, listing.available()), (18, 1, 17));
     }
+}
+
+#[test]
+fn the_arbiter_hears_what_a_supplier_offers_when_it_matters_and_at_most_every_ten_seconds() {
+    let mut shop = Shop::new();
+    let figures = |listings, units| StockFigures { listings, units };
+    shop.put("l", Some(100), None);
+    assert_eq!(shop.told, [(1_000, figures(1, 100))], "the first at once");
+    shop.put("m", Some(1_000_000), None);
+    shop.stock("l", StockMode::Set, 50, None);
+    assert_eq!(shop.told.len(), 1, "not again within ten seconds");
+    assert!(shop.host.fold.deadline() <= Some(Timestamp::from_ms(11_000)));
+    shop.tick(11_000);
+    assert_eq!(shop.told[1..], [(11_000, figures(2, 1_050))], "a mountain of stock counts as a thousand");
+    shop.now_ms = 30_000;
+    shop.stock("l", StockMode::Adjust, -3, None);
+    shop.tick(60_000);
+    assert_eq!(shop.told.len(), 2, "what hardly changes anything is not told");
+    shop.stock("m", StockMode::Set, 0, None);
+    assert_eq!(shop.told[2..], [(60_000, figures(1, 47))]);
 }
