@@ -283,9 +283,9 @@ impl Evaluation {
         if !any_acts {
             return;
         }
-        for (number, rule) in rules.iter().enumerate() {
-            let replaces = rule.spec.replaces.as_ref().filter(|_| rule.is_on(snapshot.now_ms));
-            if replaces.is_some_and(is_hit) && !acts(&number) && !hits.contains(&number) {
+        for number in set.replacing().iter().filter(|number| !acts(number) && !hits.contains(number)) {
+            let rule = &rules[*number];
+            if rule.is_on(snapshot.now_ms) && rule.spec.replaces.as_ref().is_some_and(is_hit) {
                 self.count(rule.spec.id.as_str(), day, out, |counts| counts.only_live += 1);
             }
         }

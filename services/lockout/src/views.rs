@@ -175,9 +175,12 @@ impl Desk {
     pub fn day(&self, rule: String, day: i64, counts: RuleDay) {
         self.0.write().days.insert((rule, day), counts);
     }
-    /// How a rule in shadow compares on a day in a partition.
-    pub fn shadow(&self, lane: u32, rule: String, day: i64, counts: ShadowDay) {
-        self.0.write().shadow.entry((rule, day)).or_default().insert(lane, counts);
+    /// How a rule in shadow compares on a day in a partition; returns its hits of that day in all partitions.
+    pub fn shadow(&self, lane: u32, rule: String, day: i64, counts: ShadowDay) -> u64 {
+        let mut held = self.0.write();
+        let lanes = held.shadow.entry((rule, day)).or_default();
+        lanes.insert(lane, counts);
+        lanes.values().map(|counts| counts.hits).sum()
     }
     /// A rule exceeded a budget, or may act again.
     pub fn budget(&self, rule: String, exceeded: Option<Exceeded>) {

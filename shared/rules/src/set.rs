@@ -82,6 +82,8 @@ pub struct RuleSet {
     index: Index,
     /// Whether the index alone says which rules hold: there is nothing in them but tests.
     plain: bool,
+    /// Numbers of the rules that are to replace another.
+    replacing: Vec<usize>,
 }
 
 impl fmt::Debug for RuleSet {
@@ -102,6 +104,7 @@ impl RuleSet {
             program,
             index,
             plain: true,
+            replacing: Vec::new(),
         }
     }
 
@@ -165,7 +168,10 @@ impl RuleSet {
         let plain = !parts && expires.is_none() && !rules.iter().any(|rule| rule.guarded);
         let roots: Vec<Id> = rules.iter().map(|rule| rule.root).collect();
         let program = compiler.finish(&roots);
-        let set = Self { version, budget: global.flatten(), rules, schema, program, index, plain };
+        let replaces = |number: &usize| on(&rules[*number]) && rules[*number].spec.replaces.is_some();
+        let replacing = (0..rules.len()).filter(replaces).collect();
+        let budget = global.flatten();
+        let set = Self { version, budget, rules, schema, program, index, plain, replacing };
         set.run_examples(&mut errors);
         if errors.is_empty() { Ok(set) } else { Err(errors) }
     }
@@ -173,6 +179,10 @@ impl RuleSet {
     /// The rules in the order written.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+    /// Numbers of the rules that are on and are to replace another.
+    pub fn replacing(&self) -> &[usize] {
+        &self.replacing
     }
     /// The features they read.
     pub fn schema(&self) -> &Arc<FeatureSchema> {

@@ -129,9 +129,9 @@ pub(super) fn start_lockout(runner: &mut Runner<'_>, lanes: u32, lockout: &Locko
                     }
                     // Rule ids are few and chosen by analysts, so they may be a label.
                     EvaluationEffect::Shadow { rule, day, counts } => {
-                        metrics::gauge!("stockade_lockout_shadow_hits_today", "rule" => rule.clone())
-                            .set(counts.hits as f64);
-                        shadows.shadow(lane, rule, day, counts);
+                        let hits = shadows.shadow(lane, rule.clone(), day, counts);
+                        metrics::gauge!("stockade_lockout_shadow_hits_of_day", "rule" => rule)
+                            .set(hits as f64);
                     }
                     EvaluationEffect::ForeignSchema => {
                         metrics::counter!("stockade_lockout_foreign_vectors_total").increment(1);
