@@ -219,7 +219,7 @@ impl Judge {
             .collect();
         let renumbered = variants.iter().enumerate().filter_map(|(number, variant)| {
             let id = stockade_model::RuleId::new(&format!("v{number}")).ok()?;
-            Some(stockade_rules::RuleSpec { id, replaces: None, ..variant.spec.clone() })
+            Some(stockade_rules::RuleSpec { id, ..variant.spec.clone() })
         });
         let swept = SetSpec { lets: spec.lets.clone(), budget: None, rules: renumbered.collect() };
         let schema = set.schema().clone();

@@ -342,7 +342,7 @@ impl<'a> Compiler<'a> {
             }
             (true, field, [Form::Whole(Exact::Duration, id)]) => {
                 let node = date_field(field)
-                    .filter(|field| lang::TIMESTAMP_FIELDS[6..].contains(field))
+                    .filter(|field| lang::DURATION_FIELDS.contains(field))
                     .map(|field| Node::SpanField(field, *id));
                 node.map(|node| Form::Whole(Exact::Int, self.add(node)))
             }

@@ -16,7 +16,7 @@ pub struct Variant {
     pub bound: f64,
     /// The bound as it is in the variant.
     pub moved: f64,
-    /// The variant.
+    /// The variant, under the id of its rule.
     pub spec: RuleSpec,
 }
 
@@ -50,7 +50,6 @@ pub fn variants(rule: &RuleSpec, factors: &[f64]) -> Vec<Variant> {
                 continue;
             };
             let text = if whole { format!("{moved:.0}") } else { format!("{moved:?}") };
-            let Ok(id) = stockade_model::RuleId::new(&format!("v{}", variants.len())) else { continue };
             variants.push(Variant {
                 rule: rule.id.to_string(),
                 test: rule
@@ -62,10 +61,10 @@ pub fn variants(rule: &RuleSpec, factors: &[f64]) -> Vec<Variant> {
                 bound,
                 moved,
                 spec: RuleSpec {
-                    id,
                     when: format!("{before}{text}{after}"),
                     mode: Mode::Shadow,
                     canary_percent: None,
+                    replaces: None,
                     examples: Vec::new(),
                     ..rule.clone()
                 },

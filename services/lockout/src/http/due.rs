@@ -149,17 +149,21 @@ async fn claim(api: &LockoutApi, caller: &Caller, review: Option<String>) -> Res
         (id, None) => Ok(later(&id)),
         (_, Some(claimed)) => {
             let review = claimed.and_then(|id| api.desk.get(&id)).ok_or_else(no_such_review)?;
-            Ok(Json(described(api, &review)).into_response())
+            described(api, review).await
         }
     }
 }
 
 /// A review with what a person needs to decide: what buyers would lose, and what else is known.
-fn described(api: &LockoutApi, review: &Review) -> Value {
-    let mut body = json!(review);
-    body["impact"] = describe_impact(api, &BTreeSet::from([review.supplier.clone()]));
-    body["risk"] = json!((api.risk)(&review.supplier));
-    body
+async fn described(api: &LockoutApi, review: Arc<Review>) -> Result<Response, Problem> {
+    let api = api.clone();
+    let work = move || {
+        let mut body = json!(*review);
+        body["impact"] = describe_impact(&api, &BTreeSet::from([review.supplier.clone()]));
+        body["risk"] = json!((api.risk)(&review.supplier));
+        body
+    };
+    aside(work).await
 }
 
 pub(super) async fn get_review(
@@ -169,7 +173,7 @@ pub(super) async fn get_review(
 ) -> Result<Response, Problem> {
     api.analyst(&caller)?;
     let review = api.desk.get(&id).ok_or_else(no_such_review)?;
-    Ok(Json(described(&api, &review)).into_response())
+    described(&api, review).await
 }
 
 #[derive(serde::Deserialize)]
@@ -403,9 +407,7 @@ pub(super) async fn supplier_impact(
 ) -> Result<Response, Problem> {
     api.analyst(&caller)?;
     let suppliers = BTreeSet::from([supplier_id(&supplier)?]);
-    let work = move || describe_impact(&api, &suppliers);
-    let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "impact_failed", "try again");
-    Ok(Json(tokio::task::spawn_blocking(work).await.map_err(failed)?).into_response())
+    aside(move || describe_impact(&api, &suppliers)).await
 }
 
 pub(super) async fn risk(

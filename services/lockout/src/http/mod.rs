@@ -268,6 +268,12 @@ fn given<T>(query: Asked<T>) -> Result<T, Problem> {
         .map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_query", e.body_text()))
 }
 
+/// Does what walks all vectors or the whole index, off the threads that answer.
+async fn aside(work: impl FnOnce() -> Value + Send + 'static) -> Result<Response, Problem> {
+    let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "impact_failed", "try again");
+    Ok(Json(tokio::task::spawn_blocking(work).await.map_err(failed)?).into_response())
+}
+
 fn later(id: &str) -> Response {
     let detail = "it is durable and will be decided; look at /v1/decisions";
     (StatusCode::ACCEPTED, Json(json!({ "proposal": id, "detail": detail }))).into_response()

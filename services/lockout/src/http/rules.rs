@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use axum::extract::Path;
 use stockade_model::{RuleId, Timestamp, time::DAY_MS};
-use stockade_rules::{Mode, Rule, RuleError, Snapshot};
+use stockade_rules::{Mode, Rule, RuleError, Scratch, Snapshot};
 use stockade_runtime::{FieldError, body};
 
 use super::*;
 use crate::{
-    backtest::{Question, Sources, run},
+    backtest::{Job, Question, Sources, run},
     control::RuleVersion,
 };
 
@@ -157,15 +157,19 @@ fn no_such(code: &'static str, detail: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, code, detail)
 }
 
+fn draft(api: &LockoutApi) -> Result<Arc<RuleVersion>, Problem> {
+    api.versions.draft().ok_or_else(|| no_such("no_such_draft", "no set waits for approval"))
+}
+
 pub(super) async fn get_draft(State(api): State<LockoutApi>, caller: Caller) -> Result<Response, Problem> {
     api.analyst(&caller)?;
-    let draft = api.versions.draft().ok_or_else(|| no_such("no_such_draft", "no set waits for approval"))?;
+    let draft = draft(&api)?;
     Ok(Json(json!(*draft)).into_response())
 }
 
 pub(super) async fn drop_draft(State(api): State<LockoutApi>, caller: Caller) -> Result<Response, Problem> {
     api.analyst(&caller)?;
-    let draft = api.versions.draft().ok_or_else(|| no_such("no_such_draft", "no set waits for approval"))?;
+    let draft = draft(&api)?;
     api.change(&actor(&caller), Change::DropRules { version: draft.version.clone() }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -281,25 +285,24 @@ pub(super) async fn impact(
     if set.schema().id() != kept.id() {
         return Err(needs_history());
     }
-    let worker = api.clone();
     let work = move || {
         let (mut suppliers, mut by_rule) = (BTreeSet::new(), BTreeMap::<String, BTreeSet<SupplierId>>::new());
-        let at = now();
-        for record in (worker.vectors)(None).iter().filter(|record| record.schema == kept.id()) {
-            for rule in set.hits(&snapshot(record, at)).into_iter().filter(|rule| rule.spec.level.withholds())
-            {
-                suppliers.insert(record.supplier.clone());
-                by_rule.entry(rule.spec.id.to_string()).or_default().insert(record.supplier.clone());
-            }
+        let (at, mut scratch) = (now(), Scratch::default());
+        for record in (api.vectors)(None).iter().filter(|record| record.schema == kept.id()) {
+            set.evaluate(&snapshot(record, at), &mut scratch, |_, rule| {
+                if rule.spec.level.withholds() {
+                    suppliers.insert(record.supplier.clone());
+                    by_rule.entry(rule.spec.id.to_string()).or_default().insert(record.supplier.clone());
+                }
+            });
         }
-        let mut answer = describe_impact(&worker, &suppliers);
+        let mut answer = describe_impact(&api, &suppliers);
         answer["version"] = json!(set.version);
         answer["rules"] =
             json!(by_rule.iter().map(|(rule, of)| (rule, of.len())).collect::<BTreeMap<_, _>>());
         answer
     };
-    let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "impact_failed", "try again");
-    Ok(Json(tokio::task::spawn_blocking(work).await.map_err(failed)?).into_response())
+    aside(work).await
 }
 
 /// Most suppliers named in an answer about impact.
@@ -366,14 +369,18 @@ pub(super) async fn backtest(
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(status)).into_response())
 }
 
+fn job_of(api: &LockoutApi, id: &str) -> Result<Arc<Job>, Problem> {
+    let none = || no_such("no_such_backtest", "this process has no backtest of that id");
+    api.backtests.get(id).ok_or_else(none)
+}
+
 pub(super) async fn backtest_status(
     State(api): State<LockoutApi>,
     caller: Caller,
     Path(job): Path<String>,
 ) -> Result<Response, Problem> {
     api.analyst(&caller)?;
-    let job = api.backtests.get(&job);
-    let job = job.ok_or_else(|| no_such("no_such_backtest", "this process has no backtest of that id"))?;
+    let job = job_of(&api, &job)?;
     Ok(Json(job.status()).into_response())
 }
 
@@ -383,8 +390,7 @@ pub(super) async fn cancel_backtest(
     Path(job): Path<String>,
 ) -> Result<Response, Problem> {
     api.analyst(&caller)?;
-    let job = api.backtests.get(&job);
-    let job = job.ok_or_else(|| no_such("no_such_backtest", "this process has no backtest of that id"))?;
+    let job = job_of(&api, &job)?;
     job.cancel();
     Ok((StatusCode::ACCEPTED, Json(job.status())).into_response())
 }

@@ -94,6 +94,9 @@ matches (string, string) bool
 @getMilliseconds (duration) int
 ";
 
+/// Fields of a duration, the last ones of a timestamp.
+pub(crate) const DURATION_FIELDS: &[&str] = TIMESTAMP_FIELDS.split_at(6).1;
+
 /// Fields of a timestamp, each with and without a time zone.
 pub(crate) const TIMESTAMP_FIELDS: [&str; 10] = [
     "getFullYear",

@@ -177,7 +177,7 @@ pub(super) fn method(name: &str, args: &[Value]) -> Outcome {
             }
             Ok(held.into())
         }
-        (field, [Duration(value)]) if super::declare::TIMESTAMP_FIELDS[6..].contains(&field) => {
+        (field, [Duration(value)]) if super::declare::DURATION_FIELDS.contains(&field) => {
             Ok(Int(value.field(field)))
         }
         (field, [Timestamp(at), zone @ ..]) if super::declare::TIMESTAMP_FIELDS.contains(&field) => {

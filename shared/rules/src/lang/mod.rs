@@ -19,7 +19,7 @@ mod value;
 
 pub use ast::{Expr, Kind, Loop, LoopKind, Span};
 pub use check::check;
-pub(crate) use declare::TIMESTAMP_FIELDS;
+pub(crate) use declare::{DURATION_FIELDS, TIMESTAMP_FIELDS};
 pub use env::{Env, Overload};
 pub(crate) use eval::evaluate_within;
 pub use eval::{Arithmetic, Fault, Globals, Outcome, evaluate};
