@@ -3,6 +3,7 @@
 mod buyer;
 mod events;
 mod fields;
+mod reservations;
 mod rows;
 mod supplier;
 mod token;
@@ -37,8 +38,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/suppliers/{supplier}/operations/{key}", get(supplier::operation))
         .route("/v1/availability", get(buyer::availability))
         .route("/v1/availability:query", post(buyer::query))
-        .route("/v1/reservations", post(buyer::reserve))
-        .route("/v1/reservations/{reservation}", post(buyer::confirm).delete(buyer::release))
+        .route("/v1/reservations", post(reservations::reserve))
+        .route("/v1/reservations/{reservation}", post(reservations::confirm).delete(reservations::release))
         .route("/v1/events", post(events::receive))
         .with_state(app)
 }
