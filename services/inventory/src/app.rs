@@ -17,8 +17,7 @@ use stockade_model::{
     StockMode, SupplierId, SupplierProfile, Timestamp, Topic,
 };
 use stockade_quarantine::{Entry, Overlay};
-use stockade_runtime::{Limits, Problem};
-use tokio::sync::oneshot;
+use stockade_runtime::{Edge, Limits, Problem, Waiters};
 
 use crate::domain::{Effect, Index};
 
@@ -86,8 +85,8 @@ pub struct App {
     pub instance: String,
     next_id: AtomicU64,
     suppliers: DashMap<SupplierId, SupplierView>,
-    waiting: DashMap<String, oneshot::Sender<Decided>>,
-    registering: DashMap<String, oneshot::Sender<()>>,
+    waiting: Waiters<Decided>,
+    registering: Waiters<()>,
     outcomes: DashMap<(SupplierId, String), Arc<Vec<RowOutcome>>>,
     /// End of the decisions seen at start.
     decisions_at_start: u64,
@@ -107,6 +106,12 @@ fn unconfirmed() -> Problem {
 
 /// Name under which the overlay reports its progress.
 pub const OVERLAY: &str = "overlay";
+
+impl Edge for App {
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+}
 
 impl App {
     /// An app over `log` that has seen nothing yet; `board` is where the folds of this process report.
@@ -135,8 +140,8 @@ impl App {
             instance,
             next_id: AtomicU64::new(0),
             suppliers: DashMap::new(),
-            waiting: DashMap::new(),
-            registering: DashMap::new(),
+            waiting: Waiters::default(),
+            registering: Waiters::default(),
             outcomes: DashMap::new(),
             decisions_at_start,
             gate,
@@ -190,41 +195,25 @@ impl App {
     pub async fn submit(&self, command: Command, traceparent: Option<String>) -> Result<Submitted, Problem> {
         let id = self.fresh_id();
         let key = command.idempotency_key.clone().unwrap_or_else(|| id.clone());
-        let (sender, receiver) = oneshot::channel();
-        self.waiting.insert(id.clone(), sender);
+        let waiter = self.waiting.expect(&id);
         let mut envelope = Envelope::new("stockade.inventory.command", id.as_str(), "stockade/inventory");
         envelope.traceparent = traceparent;
         let supplier = command.supplier.clone();
-        let appended = self
+        let at = self
             .append(Topic::SupplierEvents, supplier.as_str(), &envelope, &Payload::Command(command))
-            .await;
-        let at = appended.inspect_err(|_| drop(self.waiting.remove(&id)))?;
-        let decided = async {
-            if self.deadline.is_zero() {
-                None
-            } else {
-                tokio::time::timeout(self.deadline, receiver).await.ok()?.ok()
-            }
-        };
-        match decided.await {
-            Some(decided) => Ok(Submitted::Decided { id, decided, at }),
-            None => {
-                self.waiting.remove(&id);
-                Ok(Submitted::Pending { key, at })
-            }
-        }
+            .await?;
+        Ok(match waiter.within(self.deadline).await {
+            Some(decided) => Submitted::Decided { id, decided, at },
+            None => Submitted::Pending { key, at },
+        })
     }
 
     /// Appends a registration to `control` and waits until the inventory fold has it.
     pub async fn register(&self, id: &str, payload: &Payload) -> Result<bool, Problem> {
-        let (sender, receiver) = oneshot::channel();
-        self.registering.insert(id.to_owned(), sender);
+        let waiter = self.registering.expect(id);
         let envelope = Envelope::new(payload.kind(), id, "stockade/inventory");
-        let appended = self.append(Topic::Control, "", &envelope, payload).await;
-        appended.inspect_err(|_| drop(self.registering.remove(id)))?;
-        let done = tokio::time::timeout(self.deadline, receiver).await.is_ok();
-        self.registering.remove(id);
-        Ok(done)
+        self.append(Topic::Control, "", &envelope, payload).await?;
+        Ok(waiter.within(self.deadline).await.is_some())
     }
 
     /// Appends one record durably; answers where it lies.
@@ -259,9 +248,7 @@ impl App {
                         .entry(profile.supplier.clone())
                         .and_modify(|view| view.profile.clone_from(&profile))
                         .or_insert_with(|| SupplierView { profile, locations: Default::default() });
-                    if let Some((_, waiting)) = self.registering.remove(&cause) {
-                        let _ = waiting.send(());
-                    }
+                    self.registering.give(&cause, ());
                 }
                 Effect::Located { supplier, location } => {
                     if let Some(mut view) = self.suppliers.get_mut(&supplier) {
@@ -272,10 +259,7 @@ impl App {
                     if let Some(rows) = &rows {
                         self.outcomes.insert((supplier, key), rows.clone());
                     }
-                    if let Some((_, waiting)) = self.waiting.remove(&id) {
-                        // The caller may have gone away; the outcome is remembered.
-                        let _ = waiting.send(Decided { rows, retry });
-                    }
+                    self.waiting.give(&id, Decided { rows, retry });
                 }
                 Effect::Forgotten { supplier, key } => drop(self.outcomes.remove(&(supplier, key))),
             }

@@ -12,7 +12,7 @@ mod writer;
 pub use arbiter::{Arbiter, ArbiterEffect, Claim, Exceeded, Kill, Review, ReviewChange, ReviewKind, RuleDay};
 pub use control::{Control, ControlEffect, RuleVersion, schema_in_force};
 pub use evaluation::{Evaluation, EvaluationEffect, ShadowDay};
-pub use views::{Decisions, Desk, InForceStatus, RuleVersions, Verdicts};
+pub use views::{Decisions, Desk, InForceStatus, RuleVersions};
 pub use writer::{Writer, write_quarantine};
 
 use stockade_fold::Spec;

@@ -1,15 +1,14 @@
-//! What this process knows besides the folds: answers people wait for, rule sets in force, recent decisions.
+//! What this process knows besides the folds: rule sets in force, what waits for a person, recent decisions.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
-use dashmap::DashMap;
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 use stockade_model::{Decision, SupplierId};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use crate::{
     arbiter::{Exceeded, Kill, Review, ReviewChange, RuleDay},
@@ -19,39 +18,6 @@ use crate::{
 
 /// Decisions kept for listing; older ones are in the log for ever.
 const DECISIONS_KEPT: usize = 20_000;
-
-/// What people asked for and wait to hear of, by record id.
-pub struct Verdicts<T>(Arc<DashMap<String, oneshot::Sender<T>>>);
-
-impl<T> Default for Verdicts<T> {
-    fn default() -> Self {
-        Self(Arc::default())
-    }
-}
-impl<T> Clone for Verdicts<T> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<T> Verdicts<T> {
-    /// Call it before the record is appended.
-    pub fn expect(&self, id: &str) -> oneshot::Receiver<T> {
-        let (sender, receiver) = oneshot::channel();
-        self.0.insert(id.to_owned(), sender);
-        receiver
-    }
-    /// The verdict is there; nobody may be waiting any more.
-    pub fn give(&self, id: &str, verdict: T) {
-        if let Some((_, sender)) = self.0.remove(id) {
-            let _ = sender.send(verdict);
-        }
-    }
-    /// Stops waiting.
-    pub fn forget(&self, id: &str) {
-        self.0.remove(id);
-    }
-}
 
 /// What is in force in which partition.
 #[derive(Clone, Debug, Default)]

@@ -153,6 +153,10 @@ impl Role {
     pub fn is_staff(&self) -> bool {
         matches!(self, Role::Analyst | Role::Approver | Role::Operator)
     }
+    /// Whether it may approve what somebody else changes.
+    pub fn may_approve(&self) -> bool {
+        matches!(self, Role::Approver | Role::Operator)
+    }
 }
 
 impl Caller {

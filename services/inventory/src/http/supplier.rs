@@ -14,7 +14,10 @@ use stockade_model::{
     Change, Command, ControlRecord, Invalid, Level, ListingId, LocationId, Payload, Region, Row, RowOutcome,
     RowStatus, SupplierId, SupplierProfile, Timestamp, inventory::ROWS_MAX,
 };
-use stockade_runtime::{Caller, FieldError, Problem, Role, body, http::supplier_id, limits::Allowance};
+use stockade_runtime::{
+    FieldError, Operator, OwnSupplier, Parsed, Problem, SupplierOrStaff, body, http::supplier_id,
+    limits::Allowance,
+};
 
 use super::{
     fields::Fields,
@@ -32,9 +35,8 @@ pub(crate) fn unknown_supplier(id: &SupplierId) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "unknown_supplier", detail)
 }
 
-/// Authenticates the supplier and takes `units` from its allowance.
-fn admit(app: &App, caller: &Caller, id: &SupplierId, units: usize) -> Result<Option<Allowance>, Problem> {
-    caller.must_be_supplier(id)?;
+/// Takes `units` from the allowance of a supplier that is registered.
+fn admit(app: &App, id: &SupplierId, units: usize) -> Result<Option<Allowance>, Problem> {
     let view = app.supplier(id).ok_or_else(|| unknown_supplier(id))?;
     let level = app.overlay.supplier_level(app.overlay.number(id));
     let class = if level >= Some(Level::Limit) { "limited" } else { view.profile.class.as_str() };
@@ -184,14 +186,12 @@ pub(crate) struct RegisterBody {
 
 pub(crate) async fn register(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Operator(by): Operator,
     Path(supplier): Path<String>,
-    body::Body(text): body::Body,
+    Parsed(body): Parsed<RegisterBody>,
 ) -> Result<Response, Problem> {
-    caller.must("operator", |role| *role == Role::Operator)?;
-    app.limits.take("staff", &caller.0.id, 1)?;
     let supplier = supplier_id(&supplier)?;
-    let RegisterBody { name, region, since, class } = body::parse(&text)?;
+    let RegisterBody { name, region, since, class } = body;
     let mut fields = Fields::default();
     let region = fields.check("/region", Region::new(&region));
     let now = app.now();
@@ -202,27 +202,21 @@ pub(crate) async fn register(
     fields.require((1..=32).contains(&class.len()), "/class", "class_length", "class must be 1 to 32 bytes");
     let region = fields.finish(region).map_err(Problem::invalid)?;
     let profile = SupplierProfile { supplier: supplier.clone(), name, region, since, class };
-    let record =
-        ControlRecord { actor: caller.0.id.clone(), change: Change::Supplier { profile: profile.clone() } };
+    let record = ControlRecord { actor: by.id, change: Change::Supplier { profile: profile.clone() } };
     let done = app.register(&app.fresh_id(), &Payload::Control(record)).await?;
     let status = if done { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(profile)).into_response())
 }
 
-fn own_or_staff(caller: &Caller, supplier: &SupplierId) -> Result<(), Problem> {
-    if caller.0.role.is_staff() { Ok(()) } else { caller.must_be_supplier(supplier) }
-}
-
 /// Takes one row about `subject` of `supplier`.
 async fn one_row<B: OneRow>(
     app: &App,
-    caller: &Caller,
-    (supplier, subject): (&str, &str),
+    supplier: SupplierId,
+    subject: &str,
     headers: &HeaderMap,
     text: &[u8],
 ) -> Result<Response, Problem> {
-    let supplier = supplier_id(supplier)?;
-    let allowance = admit(app, caller, &supplier, 1)?;
+    let allowance = admit(app, &supplier, 1)?;
     let row = body::parse::<B>(text)?.row(subject).map_err(Problem::invalid)?;
     let hash = body_hash(&[B::KIND.as_bytes(), subject.as_bytes(), text]);
     Request { app, supplier, headers, allowance, hash }.single(row).await
@@ -230,12 +224,8 @@ async fn one_row<B: OneRow>(
 
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
-    caller: Caller,
-    Path(supplier): Path<String>,
+    SupplierOrStaff { supplier, .. }: SupplierOrStaff,
 ) -> Result<Response, Problem> {
-    let supplier = supplier_id(&supplier)?;
-    own_or_staff(&caller, &supplier)?;
-    app.limits.take("staff", &caller.0.id, 1)?;
     let view = app.supplier(&supplier).ok_or_else(|| unknown_supplier(&supplier))?;
     let locations: Vec<_> = view.locations.into_values().collect();
     Ok(Json(json!({ "profile": view.profile, "locations": locations })).into_response())
@@ -243,12 +233,9 @@ pub(crate) async fn get(
 
 pub(crate) async fn get_location(
     State(app): State<Arc<App>>,
-    caller: Caller,
-    Path((supplier, location)): Path<(String, String)>,
+    SupplierOrStaff { supplier, .. }: SupplierOrStaff,
+    Path((_, location)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let supplier = supplier_id(&supplier)?;
-    own_or_staff(&caller, &supplier)?;
-    app.limits.take("staff", &caller.0.id, 1)?;
     let view = app.supplier(&supplier).ok_or_else(|| unknown_supplier(&supplier))?;
     let found = LocationId::new(&location).ok().and_then(|id| view.locations.get(&id).cloned());
     let missing = || {
@@ -259,22 +246,19 @@ pub(crate) async fn get_location(
 
 pub(crate) async fn put_location(
     State(app): State<Arc<App>>,
-    caller: Caller,
-    Path((supplier, location)): Path<(String, String)>,
+    OwnSupplier { supplier, .. }: OwnSupplier,
+    Path((_, location)): Path<(String, String)>,
     headers: HeaderMap,
     body::Body(text): body::Body,
 ) -> Result<Response, Problem> {
-    one_row::<LocationBody>(&app, &caller, (&supplier, &location), &headers, &text).await
+    one_row::<LocationBody>(&app, supplier, &location, &headers, &text).await
 }
 
 pub(crate) async fn get_listing(
     State(app): State<Arc<App>>,
-    caller: Caller,
-    Path((supplier, listing)): Path<(String, String)>,
+    SupplierOrStaff { supplier, .. }: SupplierOrStaff,
+    Path((_, listing)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let supplier = supplier_id(&supplier)?;
-    own_or_staff(&caller, &supplier)?;
-    app.limits.take("staff", &caller.0.id, 1)?;
     let missing =
         || Problem::new(StatusCode::NOT_FOUND, "unknown_listing", format!("there is no listing {listing}"));
     let id = ListingId::new(&listing).map_err(|_| missing())?;
@@ -289,22 +273,21 @@ pub(crate) async fn get_listing(
 
 pub(crate) async fn put_listing(
     State(app): State<Arc<App>>,
-    caller: Caller,
-    Path((supplier, listing)): Path<(String, String)>,
+    OwnSupplier { supplier, .. }: OwnSupplier,
+    Path((_, listing)): Path<(String, String)>,
     headers: HeaderMap,
     body::Body(text): body::Body,
 ) -> Result<Response, Problem> {
-    one_row::<PutBody>(&app, &caller, (&supplier, &listing), &headers, &text).await
+    one_row::<PutBody>(&app, supplier, &listing, &headers, &text).await
 }
 
 pub(crate) async fn withdraw(
     State(app): State<Arc<App>>,
-    caller: Caller,
-    Path((supplier, listing)): Path<(String, String)>,
+    OwnSupplier { supplier, .. }: OwnSupplier,
+    Path((_, listing)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let supplier = supplier_id(&supplier)?;
-    let allowance = admit(&app, &caller, &supplier, 1)?;
+    let allowance = admit(&app, &supplier, 1)?;
     let field = |e: Invalid| Problem::invalid(vec![FieldError::new("listing", e.code, e.detail)]);
     let row = Row::Withdraw { listing: ListingId::new(&listing).map_err(field)?, source_seq: None };
     let hash = body_hash(&[b"withdraw", listing.as_bytes()]);
@@ -313,12 +296,12 @@ pub(crate) async fn withdraw(
 
 pub(crate) async fn stock(
     State(app): State<Arc<App>>,
-    caller: Caller,
-    Path((supplier, listing)): Path<(String, String)>,
+    OwnSupplier { supplier, .. }: OwnSupplier,
+    Path((_, listing)): Path<(String, String)>,
     headers: HeaderMap,
     body::Body(text): body::Body,
 ) -> Result<Response, Problem> {
-    one_row::<StockBody>(&app, &caller, (&supplier, &listing), &headers, &text).await
+    one_row::<StockBody>(&app, supplier, &listing, &headers, &text).await
 }
 
 #[derive(serde::Deserialize)]
@@ -331,19 +314,16 @@ struct BatchBody<'a> {
 /// Good rows apply, bad rows say why: 200 when the request as a whole was decided.
 pub(crate) async fn batch(
     State(app): State<Arc<App>>,
-    caller: Caller,
-    Path(supplier): Path<String>,
+    OwnSupplier { supplier, .. }: OwnSupplier,
     headers: HeaderMap,
     body::Body(text): body::Body,
 ) -> Result<Response, Problem> {
-    let supplier = supplier_id(&supplier)?;
-    caller.must_be_supplier(&supplier)?;
     let BatchBody { rows } = body::parse_borrowed(&text)?;
     if rows.is_empty() || rows.len() > ROWS_MAX {
         let detail = format!("a batch holds 1 to {ROWS_MAX} rows, got {}; split it", rows.len());
         return Err(Problem::invalid(vec![FieldError::new("/rows", "batch_size", detail)]));
     }
-    let allowance = admit(&app, &caller, &supplier, rows.len())?;
+    let allowance = admit(&app, &supplier, rows.len())?;
     let (mut good, mut places, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
     for (index, raw) in rows.iter().enumerate() {
         match parse_row(raw.get()) {
@@ -419,12 +399,9 @@ fn located(text: &str) -> Option<FieldError> {
 
 pub(crate) async fn operation(
     State(app): State<Arc<App>>,
-    caller: Caller,
-    Path((supplier, key)): Path<(String, String)>,
+    SupplierOrStaff { supplier, .. }: SupplierOrStaff,
+    Path((_, key)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let supplier = supplier_id(&supplier)?;
-    own_or_staff(&caller, &supplier)?;
-    app.limits.take("staff", &caller.0.id, 1)?;
     match app.outcome(&supplier, &key) {
         Some(rows) => Ok(batch_answer(&rows)),
         None => {

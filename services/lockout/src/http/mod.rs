@@ -25,14 +25,14 @@ use serde_json::{Value, json};
 use stockade_log::{Ack, NewRecord, Route, SharedLog};
 use stockade_model::{Change, ControlRecord, Envelope, Payload, Proposal, ScoreRecord, SupplierId, Topic};
 use stockade_rules::{FeatureSchema, RuleSet, Vocabulary};
-use stockade_runtime::{Caller, Limits, Problem, Role};
+use stockade_runtime::{Caller, Limits, Problem, Role, Waiters};
 
 pub use rules::publish_rules;
 
 use crate::{
     backtest::{Backtests, Rescore},
     control::schema_in_force,
-    views::{Decisions, Desk, InForceStatus, RuleVersions, Verdicts},
+    views::{Decisions, Desk, InForceStatus, RuleVersions},
 };
 
 /// How long an answer waits for the folds.
@@ -63,9 +63,9 @@ pub struct LockoutApi {
     /// Models in force.
     pub models: InForceStatus,
     /// What the arbiter made of people's proposals: a review that was claimed, or a code.
-    pub verdicts: Verdicts<Result<Option<String>, &'static str>>,
+    pub verdicts: Waiters<Result<Option<String>, &'static str>>,
     /// What the control fold made of changes: nothing, or code and reason of a refusal.
-    pub judged: Verdicts<Option<(&'static str, String)>>,
+    pub judged: Waiters<Option<(&'static str, String)>>,
     /// Versions of the rules.
     pub versions: RuleVersions,
     /// Reviews, counts of rules, switches.
@@ -198,11 +198,8 @@ impl LockoutApi {
         let verdict = self.verdicts.expect(&id);
         let key = proposal.supplier().map_or_else(String::new, ToString::to_string);
         self.append(Topic::LockoutProposals, &id, &key, &Payload::Proposal(proposal)).await?;
-        let Ok(verdict) = tokio::time::timeout(DEADLINE, verdict).await else {
-            self.verdicts.forget(&id);
-            return Ok((id, None));
-        };
-        match verdict.unwrap_or(Ok(None)) {
+        let Some(verdict) = verdict.within(DEADLINE).await else { return Ok((id, None)) };
+        match verdict {
             Ok(made) => Ok((id, Some(made))),
             Err(code) => Err(refusal(code)),
         }
@@ -225,12 +222,11 @@ impl LockoutApi {
         let judged = self.judged.expect(&id);
         let payload = Payload::Control(ControlRecord { actor: actor.to_owned(), change });
         self.append(Topic::Control, &id, "", &payload).await?;
-        let Ok(judged) = tokio::time::timeout(DEADLINE, judged).await else {
-            self.judged.forget(&id);
+        let Some(judged) = judged.within(DEADLINE).await else {
             let detail = "it is durable and will be judged; read what is in force until it shows";
             return Err(Problem::unavailable("control_pending", detail));
         };
-        match judged.ok().flatten() {
+        match judged {
             None => Ok(()),
             Some((code, detail)) => {
                 let status = match code {

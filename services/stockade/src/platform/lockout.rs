@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::json;
 use stockade_lockout::{
     Arbiter, ArbiterEffect, Control, ControlEffect, Decisions, Desk, Evaluation, EvaluationEffect,
-    InForceStatus, RuleVersions, Verdicts,
+    InForceStatus, RuleVersions,
     backtest::Backtests,
     http::{IdSource, LockoutApi},
     schema_in_force,
@@ -14,7 +14,7 @@ use stockade_lockout::{
 use stockade_log::SharedLog;
 use stockade_model::{ScoreRecord, SupplierId};
 use stockade_rules::Vocabulary;
-use stockade_runtime::Limits;
+use stockade_runtime::{Limits, Waiters};
 use stockade_supplier_scoring::{DEFAULT_FEATURES, confidence, contributions};
 
 use super::{Runner, Scores, Stock};
@@ -75,8 +75,8 @@ pub(super) fn lockout_api(
         features,
         rules,
         models: InForceStatus::default(),
-        verdicts: Verdicts::default(),
-        judged: Verdicts::default(),
+        verdicts: Waiters::default(),
+        judged: Waiters::default(),
         versions: RuleVersions::default(),
         desk: Desk::default(),
         vectors: Arc::new(vectors),
