@@ -37,6 +37,10 @@ pub(crate) enum Kind {
     Settled = 14,
     /// The first that went wrong with an order.
     Spoiled = 15,
+    /// Not handed over by the promised time.
+    Overdue = 16,
+    /// No delivery was seen by the promised day.
+    Undelivered = 17,
 }
 
 /// Properties of an event. Stored: never renumber.

@@ -152,6 +152,7 @@ impl Intake {
             since: buyer.since,
             unusual_frauds_elsewhere: buyer.unusual_frauds.iter().filter(elsewhere).count() as u32,
             suppliers_defrauded_elsewhere: defrauded.len() as u32,
+            suppliers_elsewhere: 0,
         };
         match event.kind {
             OrderEventKind::Placed => {
@@ -201,6 +202,10 @@ impl Order {
             category: self.category.clone(),
             settles,
             spoils,
+            first: false,
+            repeat: false,
+            region: None,
+            spoiled_by: None,
         }
     }
 }
@@ -242,7 +247,13 @@ impl Fold for Intake {
         self.by_age.insert((input.time, identity));
         let order = self.order(event);
         let history = self.stamp(event, order.as_ref(), input.time);
-        let payload = Payload::Outcome(Outcome { event: event.clone(), history, order });
+        let payload = Payload::Outcome(Outcome {
+            event: event.clone(),
+            history,
+            order,
+            vouched: None,
+            withdrawn: false,
+        });
         let cause = Cause { id: event.id.to_string(), time: input.time };
         out.emit_caused(Topic::SupplierEvents, Dest::Key(event.supplier.to_string()), payload, Some(cause));
     }

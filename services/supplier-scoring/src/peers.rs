@@ -121,7 +121,7 @@ impl PeerView {
     fn send<E>(&mut self, cohort: &String, out: &mut Out<E>) {
         let Some(Gathered { week, settled, spoiled, due }) = self.gathered.remove(cohort) else { return };
         self.due.remove(&(due, cohort.clone()));
-        let counts = CohortCounts { cohort: cohort.clone(), week, settled, spoiled };
+        let counts = CohortCounts { cohort: cohort.clone(), week, settled, spoiled, evidence: None };
         out.emit(Topic::ScoringRekeyed, Dest::Key(cohort.clone()), Payload::Cohort(counts));
     }
 
@@ -171,7 +171,12 @@ impl Fold for Peers {
             |now: u64, told: u64| now as f64 > told as f64 * GROWN || (now as f64) * GROWN < told as f64;
         if changed(sum.0, cohort.told.0) || changed(sum.1, cohort.told.1) {
             cohort.told = sum;
-            let fact = PeerFact { cohort: counts.cohort.clone(), settled: sum.0, spoiled: sum.1 };
+            let fact = PeerFact {
+                cohort: counts.cohort.clone(),
+                settled: sum.0,
+                spoiled: sum.1,
+                evidence: BTreeMap::new(),
+            };
             out.emit(Topic::SupplierEvents, Dest::All, Payload::Peers(fact));
         }
     }

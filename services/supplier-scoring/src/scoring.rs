@@ -262,6 +262,8 @@ impl Scoring {
                 supplier.payout_changed = supplier.payout_changed.max(Some(event.time));
                 Kind::PayoutChanged
             }
+            OrderEventKind::Overdue => Kind::Overdue,
+            OrderEventKind::Undelivered => Kind::Undelivered,
         };
         let region = supplier.region;
         self.links.see(id, &event.attributes, now, out);

@@ -24,6 +24,8 @@ pub enum Level {
     Watch,
     /// A lower rate of writes.
     Limit,
+    /// Visible, but no more can be reserved or ordered than was proven by hand-overs.
+    Cap,
     /// Ranked last.
     Dim,
     /// Offers withheld from buyers; writes still succeed in the dark.
@@ -34,12 +36,14 @@ pub enum Level {
 
 impl Level {
     /// Every level, mildest first.
-    pub const ALL: [Self; 5] = [Self::Watch, Self::Limit, Self::Dim, Self::Quarantine, Self::Lockout];
+    pub const ALL: [Self; 6] =
+        [Self::Watch, Self::Limit, Self::Cap, Self::Dim, Self::Quarantine, Self::Lockout];
     /// The name in records, metrics and reports.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Watch => "watch",
             Self::Limit => "limit",
+            Self::Cap => "cap",
             Self::Dim => "dim",
             Self::Quarantine => "quarantine",
             Self::Lockout => "lockout",
@@ -285,6 +289,15 @@ pub enum Proposal {
         /// The rule.
         rule: RuleId,
     },
+    /// What a rule found is corrected or grown out of: its own condition of cure holds.
+    Cured {
+        /// The supplier.
+        supplier: SupplierId,
+        /// The rule.
+        rule: RuleId,
+        /// What the rule had covered.
+        scope: Scope,
+    },
     /// A person takes an allow override back before it expires.
     ClearOverride {
         /// The supplier.
@@ -309,6 +322,7 @@ impl Proposal {
             | Proposal::Appeal { supplier, .. }
             | Proposal::Stock { supplier, .. }
             | Proposal::Unlinked { supplier, .. }
+            | Proposal::Cured { supplier, .. }
             | Proposal::ClearOverride { supplier, .. } => Some(supplier),
             Proposal::Claim { .. }
             | Proposal::Settle { .. }
@@ -450,6 +464,8 @@ pub enum Action {
     Confirmed,
     /// The links to others that it rested on are gone.
     Unlinked,
+    /// What its rule had found is corrected or grown out of.
+    Cured,
     /// A rule was muted for this supplier.
     Snoozed,
     /// The supplier says that it is wrong.

@@ -1,5 +1,7 @@
 //! What is known by another key than the supplier: asked in `scoring.rekeyed`, answered as facts in `supplier.events`.
 
+use std::collections::BTreeMap;
+
 use crate::{Invalid, SupplierId, Timestamp};
 
 /// What two suppliers may share.
@@ -102,6 +104,53 @@ pub struct CohortCounts {
     pub settled: u64,
     /// Orders something first went wrong with.
     pub spoiled: u64,
+    /// Evidence of each test; of all suppliers by age, of narrower cohorts in sum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<EvidenceCounts>,
+}
+
+/// Orders at risk and evidence by age of the order, gathered over suppliers. Each list has one number per class of age; a
+/// cohort narrower than all suppliers has one number, for all ages.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct EvidenceCounts {
+    /// Order-days of suppliers that are not under suspicion.
+    pub at_risk: Vec<f64>,
+    /// Order-days of suppliers under suspicion.
+    pub at_risk_suspect: Vec<f64>,
+    /// By test.
+    pub tests: BTreeMap<String, TestCounts>,
+}
+
+/// Evidence of one test.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct TestCounts {
+    /// Weighted evidence of suppliers that are not under suspicion.
+    pub seen: Vec<f64>,
+    /// Weighted evidence of suppliers under suspicion.
+    pub seen_suspect: Vec<f64>,
+    /// Evidence that all suppliers' orders of these ages would have brought to those not under suspicion; for narrower
+    /// cohorts only.
+    #[serde(default)]
+    pub expected: f64,
+    /// The same for those under suspicion.
+    #[serde(default)]
+    pub expected_suspect: f64,
+}
+
+/// How the evidence of one test arises among peers.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct TestFact {
+    /// Order-days at risk by class of age, of the cohort of all suppliers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub at_risk: Vec<f64>,
+    /// Evidence by class of age, or in sum for a narrower cohort.
+    pub seen: Vec<f64>,
+    /// Evidence that all suppliers' rates would have brought; narrower cohorts only.
+    #[serde(default)]
+    pub expected: f64,
+    /// Evidence of this week and the last, and what would have been expected; narrower cohorts only.
+    #[serde(default)]
+    pub lately: (f64, f64),
 }
 
 /// How a cohort's orders have fared lately, for every scoring partition.
@@ -113,4 +162,7 @@ pub struct PeerFact {
     pub settled: u64,
     /// Orders spoiled in the same weeks.
     pub spoiled: u64,
+    /// By test, how evidence arises.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub evidence: BTreeMap<String, TestFact>,
 }

@@ -28,7 +28,10 @@ pub use decision::{
     RuleRef, Scope, StockFigures,
 };
 pub use envelope::{Cause, Envelope};
-pub use fact::{Attribute, AttributeKind, CohortCounts, LinkFact, LinkSeen, PeerFact};
+pub use fact::{
+    Attribute, AttributeKind, CohortCounts, EvidenceCounts, LinkFact, LinkSeen, PeerFact, TestCounts,
+    TestFact,
+};
 pub use gs1::{Gln, Gtin};
 pub use ids::{BuyerId, EventId, ListingId, LocationId, OrderId, RuleId, Sku, SupplierId};
 pub use invalid::Invalid;
@@ -36,7 +39,9 @@ pub use inventory::{
     Command, ListingPut, LocationPut, MarketSeen, Row, RowOutcome, RowStatus, StockChange, StockMode,
 };
 pub use money::{Currency, Money};
-pub use outcome::{BuyerHistory, Cause as OutcomeCause, OrderEvent, OrderEventKind, OrderSeen, Outcome};
+pub use outcome::{
+    BuyerHistory, Cause as OutcomeCause, OrderEvent, OrderEventKind, OrderSeen, Outcome, Vouched,
+};
 pub use position::Position;
 pub use record::{DeadLetter, DecodeError, Payload, SCORE_KIND, Tick};
 pub use region::Region;

@@ -40,11 +40,15 @@ pub enum OrderEventKind {
     Login,
     /// The supplier's payout account was changed.
     PayoutChanged,
+    /// Not handed over by the promised time: decided by intake, for silence is a fact.
+    Overdue,
+    /// No delivery was seen by the promised day and a grace: decided by intake.
+    Undelivered,
 }
 
 impl OrderEventKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Placed,
         Self::Shipped,
         Self::Delivered,
@@ -56,6 +60,8 @@ impl OrderEventKind {
         Self::Complaint,
         Self::Login,
         Self::PayoutChanged,
+        Self::Overdue,
+        Self::Undelivered,
     ];
     /// The CloudEvents type.
     pub const fn event_type(self) -> &'static str {
@@ -71,11 +77,17 @@ impl OrderEventKind {
             Self::Complaint => "stockade.order.complaint",
             Self::Login => "stockade.account.login",
             Self::PayoutChanged => "stockade.account.payout_changed",
+            Self::Overdue => "stockade.order.overdue",
+            Self::Undelivered => "stockade.order.undelivered",
         }
     }
-    /// The kind of a CloudEvents type, if it is one of ours.
+    /// The kind of a CloudEvents type, if it is one that order systems may send.
     pub fn from_event_type(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.event_type() == text)
+        Self::ALL.into_iter().find(|kind| kind.event_type() == text && !kind.is_derived())
+    }
+    /// Whether intake makes it out of what was not heard; nobody sends it.
+    pub const fn is_derived(self) -> bool {
+        matches!(self, Self::Overdue | Self::Undelivered)
     }
     /// Account events are keyed by supplier, order outcomes by buyer.
     pub const fn is_account(self) -> bool {
@@ -205,6 +217,38 @@ pub struct BuyerHistory {
     /// from shop to shop.
     #[serde(default)]
     pub suppliers_defrauded_elsewhere: u32,
+    /// Distinct other suppliers ordered from before this event, counted to 16.
+    #[serde(default)]
+    pub suppliers_elsewhere: u32,
+}
+
+/// Who vouches for what an outcome says.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum Vouched {
+    /// The platform, a carrier, an issuer or the supplier itself.
+    Attested,
+    /// A buyer with a record that does not depend on this supplier.
+    Witnessed {
+        /// How much that record makes the claim worth, above 0 to 1.
+        weight: f64,
+    },
+    /// Nobody but the one who says it.
+    #[default]
+    Bare,
+}
+
+impl Vouched {
+    /// What the outcome is worth as evidence, 0 to 1.
+    pub const fn weight(self) -> f64 {
+        match self {
+            Self::Attested => 1.0,
+            Self::Witnessed { weight } => weight,
+            Self::Bare => 0.0,
+        }
+    }
 }
 
 /// What the intake fold remembers of the order that an outcome belongs to.
@@ -224,6 +268,18 @@ pub struct OrderSeen {
     /// Whether this is the first that went wrong with it.
     #[serde(default)]
     pub spoils: bool,
+    /// Whether this is the first outcome of its kind for the order.
+    #[serde(default)]
+    pub first: bool,
+    /// Whether the same buyer had ordered from the same supplier in the 30 days before it.
+    #[serde(default)]
+    pub repeat: bool,
+    /// Where it was ordered to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
+    /// Whose doing the first that went wrong with it was, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spoiled_by: Option<Cause>,
 }
 
 /// An outcome as the intake fold forwards it into `supplier.events`.
@@ -237,4 +293,10 @@ pub struct Outcome {
     /// The order, if it was seen to be placed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<OrderSeen>,
+    /// Who vouches for it; absent in records from before that was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vouched: Option<Vouched>,
+    /// Whether intake takes back what it had made of silence: the news had come late, or the fault was not the supplier's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withdrawn: bool,
 }

@@ -194,11 +194,75 @@ fn samples() -> Vec<(&'static str, Payload)> {
         since: time("2026-01-01T00:00:00Z"),
         unusual_frauds_elsewhere: 0,
         suppliers_defrauded_elsewhere: 0,
+        suppliers_elsewhere: 0,
     };
+    let outcome = Outcome {
+        event: order_event(),
+        history: Some(history),
+        order: None,
+        vouched: None,
+        withdrawn: false,
+    };
+    let order_v2 = OrderSeen {
+        placed_at: time("2026-11-20T10:00:00Z"),
+        amount_z: None,
+        category: Some("toys".to_owned()),
+        settles: true,
+        spoils: true,
+        first: true,
+        repeat: false,
+        region: Some(Region::new("DE").unwrap()),
+        spoiled_by: Some(OutcomeCause::Carrier),
+    };
+    let overdue = Outcome {
+        event: OrderEvent { kind: OrderEventKind::Overdue, ..order_event() },
+        order: Some(order_v2),
+        vouched: Some(Vouched::Attested),
+        withdrawn: true,
+        ..outcome.clone()
+    };
+    let witnessed = Outcome { vouched: Some(Vouched::Witnessed { weight: 0.5 }), ..outcome.clone() };
+    let test_counts =
+        TestCounts { seen: vec![2.5], seen_suspect: vec![1.0], expected: 2.0, expected_suspect: 0.5 };
+    let evidence = EvidenceCounts {
+        at_risk: vec![100.0],
+        at_risk_suspect: vec![7.0],
+        tests: BTreeMap::from([("cancelled".to_owned(), test_counts)]),
+    };
+    let test_fact = TestFact { at_risk: vec![10.0], seen: vec![2.0], expected: 1.5, lately: (1.0, 0.5) };
     vec![
         ("command", Payload::Command(command)),
         ("order_event", Payload::OrderEvent(order_event())),
-        ("outcome", Payload::Outcome(Outcome { event: order_event(), history: Some(history), order: None })),
+        ("outcome", Payload::Outcome(outcome)),
+        ("outcome_overdue", Payload::Outcome(overdue)),
+        ("outcome_witnessed", Payload::Outcome(witnessed)),
+        (
+            "cohort_v2",
+            Payload::Cohort(CohortCounts {
+                cohort: "DE/toys".to_owned(),
+                week: 2_968,
+                settled: 10,
+                spoiled: 2,
+                evidence: Some(evidence),
+            }),
+        ),
+        (
+            "peers_v2",
+            Payload::Peers(PeerFact {
+                cohort: "DE".to_owned(),
+                settled: 40,
+                spoiled: 3,
+                evidence: BTreeMap::from([("cancelled".to_owned(), test_fact)]),
+            }),
+        ),
+        (
+            "proposal_cured",
+            Payload::Proposal(Proposal::Cured {
+                supplier: id("acme"),
+                rule: id("price-bait"),
+                scope: Scope::Listing { listing: id("l-1") },
+            }),
+        ),
         ("control_supplier", control(Change::Supplier { profile })),
         (
             "control_rules",

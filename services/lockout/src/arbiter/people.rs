@@ -103,6 +103,15 @@ impl Arbiter {
                 let note = "the links to others that it rested on are gone";
                 self.lift(input, supplier, rests, (Action::Unlinked, None, Some(note)), out);
             }
+            Proposal::Cured { supplier, rule, scope } => {
+                let found = |r: &Restriction| {
+                    r.scope == *scope
+                        && r.confirmed.is_none()
+                        && r.rule.as_ref().is_some_and(|held| held.id == *rule)
+                };
+                let note = "what the rule had found is corrected or grown out of";
+                self.lift(input, supplier, found, (Action::Cured, None, Some(note)), out);
+            }
         }
         Ok(None)
     }

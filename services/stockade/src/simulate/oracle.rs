@@ -101,7 +101,7 @@ fn check_decisions(world: &mut World, all: &[Decision]) -> Result<(), String> {
                     expected.retain(|held: &stockade_model::Restriction| held.scope != restriction.scope);
                     expected.push(restriction.clone());
                 }
-                Action::Released | Action::Expired | Action::Allowed | Action::Unlinked => {
+                Action::Released | Action::Expired | Action::Allowed | Action::Unlinked | Action::Cured => {
                     expected.retain(|held| held.id != restriction.id);
                 }
                 Action::Extended | Action::Confirmed => {
