@@ -35,7 +35,7 @@ impl Counter {
     fn announce(&self, supplier: &SupplierId, count: u64, out: &mut Out<()>) {
         let history = BuyerHistory { orders: count as u32, ..BuyerHistory::default() };
         let event = event(supplier.as_str(), 0);
-        let payload = Payload::Outcome(Outcome { event, history: Some(history), order: None });
+        let payload = Payload::Outcome(Outcome { history: Some(history), ..Outcome::of(event) });
         out.emit(Topic::SupplierEvents, Dest::Key(supplier.as_str().to_owned()), payload);
     }
 }

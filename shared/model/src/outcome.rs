@@ -300,3 +300,10 @@ pub struct Outcome {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withdrawn: bool,
 }
+
+impl Outcome {
+    /// An outcome of which nothing is known beside the event.
+    pub const fn of(event: OrderEvent) -> Self {
+        Self { event, history: None, order: None, vouched: None, withdrawn: false }
+    }
+}

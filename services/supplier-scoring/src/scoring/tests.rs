@@ -62,7 +62,7 @@ impl Bench {
     }
     fn event(&mut self, event: OrderEvent, history: Option<BuyerHistory>) -> BTreeMap<String, f32> {
         let score = self
-            .apply(&Payload::Outcome(Outcome { event, history, order: None }))
+            .apply(&Payload::Outcome(Outcome { history, ..Outcome::of(event) }))
             .expect("outcomes are scored");
         let features = FeatureSet::default_set();
         features.schema().features().iter().map(|f| f.name.clone()).zip(score.slots).collect()
@@ -245,7 +245,7 @@ proptest! {
             let mut outcome = event(OrderEventKind::ALL[kind], number, bench.now_ms, cause);
             outcome.rating = Some(1 + (number % 5) as u8);
             let history = Some(BuyerHistory { orders: 2, ..BuyerHistory::default() });
-            let score = bench.apply(&Payload::Outcome(Outcome { event: outcome, history, order: None })).unwrap();
+            let score = bench.apply(&Payload::Outcome(Outcome { history, ..Outcome::of(outcome) })).unwrap();
             let points: u16 = contributions(FeatureSet::default_set().schema(), &score.slots).iter().map(|c| c.points).sum();
             prop_assert_eq!(points, score.score);
             prop_assert_eq!(score.slots[FeatureSet::default_set().schema().slot("score.total").unwrap()], f32::from(score.score));

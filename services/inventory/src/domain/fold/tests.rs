@@ -135,7 +135,7 @@ impl Shop {
             region: None,
             attributes: Vec::new(),
         };
-        self.apply(&Payload::Outcome(Outcome { event, history: None, order: None }));
+        self.apply(&Payload::Outcome(Outcome::of(event)));
     }
     fn level(&mut self, level: Option<Level>) {
         let version = Position::parse(&format!("arbiter/0/1/{}/1", self.offset)).unwrap();
