@@ -20,7 +20,7 @@ use crate::{
     options::KafkaOptions,
 };
 
-/// How often a commit is tried when the group's generation moved on under it while the partition stayed.
+/// How often a commit is tried when the group's generation moved on under it while the term goes on, before it is put off.
 const GENERATIONS_MAX: usize = 5;
 /// Pause before the same.
 const REJOIN_POLL: Duration = Duration::from_millis(100);
@@ -113,10 +113,13 @@ impl Committer {
                 End::OldGeneration => self.group.rest(REJOIN_POLL),
             }
         }
-        for Pending { commit, answer } in batch {
-            let Commit { group, partition, epoch, .. } = commit;
-            let _ = answer.send(Err(LogError::Fenced { group, partition, epoch, current: 0 }));
-        }
+        // The terms are still on. Whether they end is for the group to say: the callback that ends one also tells its owner,
+        // and a fence from here would tell it nothing and so demote it for good. A rebalance may take as long as its slowest
+        // member.
+        fail(
+            batch,
+            "the group is between two generations, or has put this process out without its knowing yet",
+        );
     }
 
     fn committed(&self, batch: Vec<Pending>) {

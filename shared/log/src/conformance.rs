@@ -26,12 +26,18 @@ pub trait Fixture {
     fn keeps_time(&self) -> bool {
         true
     }
+    /// Puts the owner of `partition` out of `group` behind its back, as a broker does when a session times out.
+    fn evict(&mut self, group: &str, partition: u32);
     /// Lets everything before offset `first` expire now, for adapters that do not keep time.
     fn expire(&mut self, _topic: &str, _partition: u32, _first: u64) {}
 }
 
 /// How long a case waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often an owner that was put out and does not know tries to commit. A client hears of it from a broker by its next
+/// heartbeat; tries that are put off take long enough for some of them to come after that.
+const STALE_TRIES: usize = 8;
 
 /// A clock that tests move.
 #[derive(Clone, Default)]
@@ -91,6 +97,8 @@ pub const CASES: &[Case] = &[
     ("a follower reads everything and takes nothing from the members", followers),
     ("the end of a partition becomes known without asking", horizons),
     ("a commit with an old epoch is fenced and changes nothing", fencing),
+    ("a fenced owner is told its new role and owns again under a later epoch", fenced_alone),
+    ("an owner put out of its group leaves it to exactly one other", fenced_for_another),
     ("epochs grow across restarts", epochs_survive),
     ("a commit never moves back", backwards),
     ("rows, partition row and offset are committed together and survive a restart", commit_together),
@@ -391,6 +399,76 @@ fn fencing(bench: &mut Bench<'_>) {
     assert_eq!(rows, [("a".to_owned(), "kept".to_owned())]);
     assert_eq!(committed.map(|c| c.next_offset), Some(2));
     check(commit_now(&log, commit(0, new, 5, &[])));
+}
+
+/// The last epoch that a member was told, if it is the owner.
+fn owns(told: &Told) -> Option<u64> {
+    match told.roles[0] {
+        Some(Role::Owner(epoch)) => Some(epoch),
+        _ => None,
+    }
+}
+
+fn fenced_alone(bench: &mut Bench<'_>) {
+    bench.topic("t", 1);
+    let log = bench.log();
+    fill(&log, "t", 0, 0..3);
+    let mut consumer = check(log.join("g", "t", Mode::Owned));
+    let mut told = owner(consumer.as_mut(), 1);
+    let old = epoch(told.roles[0]);
+    check(commit_now(&log, commit(0, old, 1, &[("a", Some("kept"))])));
+    bench.fixture.evict("g", 0);
+    // It does not know yet, so it may be put off rather than fenced. Nothing of it is taken, however often it tries and
+    // whatever its client finds out meanwhile.
+    for _ in 0..STALE_TRIES {
+        assert!(commit_now(&log, commit(0, old, 2, &[("a", Some("stale"))])).is_err());
+    }
+    follow(consumer.as_mut(), &mut told, |told| owns(told).is_some_and(|epoch| epoch > old));
+    let refused = commit_now(&log, commit(0, old, 2, &[("a", Some("stale"))]));
+    assert_eq!(refused.map_err(|e| e.remedy()), Err(Remedy::Fenced));
+    assert_eq!(restore(&log, 0).1, [("a".to_owned(), "kept".to_owned())]);
+    commit_soon(&log, consumer.as_mut(), &mut told, 3);
+    assert_eq!(restore(&log, 0).0.map(|committed| committed.next_offset), Some(3));
+}
+
+/// Commits under the epoch last told, again while the log puts it off.
+#[track_caller]
+fn commit_soon(log: &SharedLog, consumer: &mut dyn Consumer, told: &mut Told, next_offset: u64) {
+    let begun = Instant::now();
+    loop {
+        let done = commit_now(log, commit(0, epoch(told.roles[0]), next_offset, &[]));
+        let Err(error) = done else { return };
+        assert!(matches!(error.remedy(), Remedy::Retry | Remedy::Fenced), "{error}");
+        assert!(begun.elapsed() < PATIENCE, "committed in vain: {error}");
+        rest(consumer);
+        told.take(consumer);
+    }
+}
+
+fn fenced_for_another(bench: &mut Bench<'_>) {
+    bench.topic("t", 1);
+    let log = bench.log();
+    let mut first = check(log.join("g", "t", Mode::All));
+    let mut told = [owner(first.as_mut(), 1), Told::new(1)];
+    let old = epoch(told[0].roles[0]);
+    let mut second = check(log.join("g", "t", Mode::All));
+    follow(second.as_mut(), &mut told[1], |told| told.roles[0] == Some(Role::Reader));
+    bench.fixture.evict("g", 0);
+    // The first is busy with something else and asks for nothing.
+    follow(second.as_mut(), &mut told[1], |told| owns(told).is_some_and(|epoch| epoch > old));
+    let stale = commit_now(&log, commit(0, old, 0, &[("a", Some("stale"))]));
+    assert_eq!(stale.map_err(|e| e.remedy()), Err(Remedy::Fenced));
+    commit_soon(&log, second.as_mut(), &mut told[1], 0);
+    let begun = Instant::now();
+    while told[0].roles[0] != Some(Role::Reader) || owns(&told[1]).is_none() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain: {:?} {:?}", told[0].roles, told[1].roles);
+        rest(first.as_mut());
+        rest(second.as_mut());
+        told[0].take(first.as_mut());
+        told[1].take(second.as_mut());
+    }
+    commit_soon(&log, second.as_mut(), &mut told[1], 0);
+    assert!(restore(&log, 0).1.is_empty());
 }
 
 fn epochs_survive(bench: &mut Bench<'_>) {

@@ -51,15 +51,20 @@ impl<S: Store> InProcessConsumer<S> {
         }
     }
 
-    /// Notices changes of ownership.
+    /// Notices changes of ownership, and that it is no longer a member.
     fn refresh(&mut self) -> Result<(), LogError> {
         let next: Vec<Role> = if self.member.is_none() {
             vec![Role::Reader; self.roles.len()]
         } else {
-            let groups = self.shared.groups.lock();
-            let Some(entry) = groups.get(self.group) else { return Ok(()) };
+            let mut groups = self.shared.groups.lock();
+            let Some(entry) = groups.get_mut(self.group) else { return Ok(()) };
             if self.revision_seen == Some(entry.group.revision) {
                 return Ok(());
+            }
+            if self.member.is_some_and(|member| !entry.group.has(member)) {
+                // It was put out: it joins again, as the client of a broker does once it hears that its session has ended.
+                self.member = Some(entry.group.join());
+                self.topic.news.send_modify(|n| *n += 1);
             }
             self.revision_seen = Some(entry.group.revision);
             let owners = entry.group.owners.iter().zip(&entry.group.epochs);

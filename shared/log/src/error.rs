@@ -7,7 +7,7 @@ pub enum Remedy {
     Retry,
     /// The request is wrong; trying again will not help.
     Reject,
-    /// Someone else owns this now; drop what you hold and wait for an assignment.
+    /// Your term of ownership is over; keep back your outputs and wait: the consumer says what you are now.
     Fenced,
     /// The process cannot go on; stop, and recover by restarting.
     Fatal,
@@ -116,12 +116,13 @@ impl LogError {
     /// What to do.
     pub fn remedy(&self) -> Remedy {
         match self {
-            LogError::Full { .. } | LogError::Unavailable(_) => Remedy::Retry,
+            // Whoever is behind its own group's commit is still the owner, and will be past it when it has read on.
+            LogError::Full { .. } | LogError::Unavailable(_) | LogError::Backwards { .. } => Remedy::Retry,
             LogError::TooLarge { .. }
             | LogError::Unknown { .. }
             | LogError::Mismatch { .. }
             | LogError::OutOfRange { .. } => Remedy::Reject,
-            LogError::Fenced { .. } | LogError::Backwards { .. } => Remedy::Fenced,
+            LogError::Fenced { .. } => Remedy::Fenced,
             LogError::Locked(_) | LogError::Corrupt { .. } | LogError::Config(_) | LogError::Stopped(_) => {
                 Remedy::Fatal
             }

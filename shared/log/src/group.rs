@@ -29,6 +29,9 @@ impl Group {
         self.members.retain(|m| *m != member);
         self.rebalance();
     }
+    pub(crate) fn has(&self, member: MemberId) -> bool {
+        self.members.contains(&member)
+    }
     /// Puts the owner of `partition` out of the group, as a broker does when a session times out.
     pub(crate) fn evict_owner(&mut self, partition: usize) {
         if let Some(owner) = self.owners.get(partition).copied().flatten() {

@@ -499,6 +499,20 @@ impl<S: Store> Log for InProcess<S> {
 }
 
 impl<S: Store> InProcess<S> {
+    /// Puts the owner of `partition` out of `group`, as a broker does when a session times out. It hears of it when it
+    /// next asks for something.
+    pub(crate) fn evict_owner(&self, group: &str, partition: u32) {
+        let topic = {
+            let mut groups = self.shared.groups.lock();
+            let Some(entry) = groups.get_mut(group) else { return };
+            entry.group.evict_owner(partition as usize);
+            entry.topic
+        };
+        if let Ok(topic) = self.shared.topic(topic) {
+            topic.news.send_modify(|n| *n += 1);
+        }
+    }
+
     fn commit_now(&self, commit: Commit) -> Result<(), LogError> {
         let _write = self.shared.write.lock();
         self.shared.healthy()?;

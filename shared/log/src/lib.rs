@@ -13,6 +13,9 @@
 //!   without them. That is enough for anything that can be derived again, and it costs no fsync.
 //! * **Groups.** Each partition of a topic has at most one owner per group that can commit. Every change of owner raises
 //!   the partition's epoch. A [`Commit`] with an epoch that is not the current one is `Fenced` and changes nothing.
+//! * **No fence without an answer.** Whoever was fenced is told its new role by its consumer: reader, none, or owner under
+//!   a later epoch. So a member that the group put out (its session timed out, say) joins again by itself, and a commit of
+//!   a term that is still on is never `Fenced`: when the group cannot take it for now, it is `Unavailable`.
 //! * **Commit is atomic.** Changed rows of the group's changelog, the partition row and the next input offset become
 //!   durable together or not at all, after everything acknowledged before. It never moves an offset back.
 //! * **Restore is one cut.** It gives the last commit and the rows of exactly that commit: the last value of each key,

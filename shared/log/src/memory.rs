@@ -120,11 +120,10 @@ impl Memory {
         InProcess::open(disk, clock, false, false).map(Self)
     }
 
-    /// Puts the owner of `partition` out of `group` without its knowing, as a broker does when a session times out.
+    /// Puts the owner of `partition` out of `group` without its knowing, as a broker does when a session times out. For
+    /// tests and simulations.
     pub fn evict_owner(&self, group: &str, partition: u32) {
-        if let Some(entry) = self.0.shared.groups.lock().get_mut(group) {
-            entry.group.evict_owner(partition as usize);
-        }
+        self.0.evict_owner(group, partition);
     }
 }
 

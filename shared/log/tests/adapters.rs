@@ -6,7 +6,10 @@
     reason = "a test that cannot go on should stop where it is"
 )]
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, Weak},
+};
 
 use bytes::Bytes;
 use stockade_log::{
@@ -15,17 +18,33 @@ use stockade_log::{
     conformance::{self, Fixture},
 };
 
+/// The disk, and the log that is open on it.
+struct MemoryFixture(MemoryDisk, Weak<Memory>);
 impl Fixture for MemoryFixture {
     fn open(&mut self, clock: Clock) -> SharedLog {
-        Arc::new(Memory::open(self.0.clone(), clock).unwrap())
+        let log = Arc::new(Memory::open(self.0.clone(), clock).unwrap());
+        self.1 = Arc::downgrade(&log);
+        log
+    }
+    fn evict(&mut self, group: &str, partition: u32) {
+        self.1.upgrade().unwrap().evict_owner(group, partition);
     }
 }
-struct MemoryFixture(MemoryDisk);
 
-struct EmbeddedFixture(tempfile::TempDir, Writer);
+struct EmbeddedFixture(tempfile::TempDir, Writer, Weak<Embedded>);
+impl EmbeddedFixture {
+    fn new(writer: Writer) -> Self {
+        Self(tempfile::tempdir().unwrap(), writer, Weak::new())
+    }
+}
 impl Fixture for EmbeddedFixture {
     fn open(&mut self, clock: Clock) -> SharedLog {
-        Arc::new(open(self.0.path(), self.1, clock).unwrap())
+        let log = Arc::new(open(self.0.path(), self.1, clock).unwrap());
+        self.2 = Arc::downgrade(&log);
+        log
+    }
+    fn evict(&mut self, group: &str, partition: u32) {
+        self.2.upgrade().unwrap().evict_owner(group, partition);
     }
 }
 
@@ -47,17 +66,17 @@ fn record(value: &str) -> NewRecord {
 
 #[test]
 fn memory_keeps_the_contract() {
-    conformance::run(|| Box::new(MemoryFixture(MemoryDisk::default())));
+    conformance::run(|| Box::new(MemoryFixture(MemoryDisk::default(), Weak::new())));
 }
 
 #[test]
 fn embedded_with_a_writer_thread_keeps_the_contract() {
-    conformance::run(|| Box::new(EmbeddedFixture(tempfile::tempdir().unwrap(), Writer::Thread)));
+    conformance::run(|| Box::new(EmbeddedFixture::new(Writer::Thread)));
 }
 
 #[test]
 fn embedded_written_by_its_callers_keeps_the_contract() {
-    conformance::run(|| Box::new(EmbeddedFixture(tempfile::tempdir().unwrap(), Writer::Caller)));
+    conformance::run(|| Box::new(EmbeddedFixture::new(Writer::Caller)));
 }
 
 #[test]

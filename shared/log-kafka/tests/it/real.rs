@@ -15,7 +15,7 @@ use stockade_log::{
 };
 use stockade_log_kafka::{KafkaLog, KafkaOptions};
 
-use crate::{options, spec};
+use crate::{evict, options, spec};
 
 /// Where Kafka is.
 pub(crate) fn kafka() -> Option<String> {
@@ -36,6 +36,10 @@ impl Fixture for KafkaFixture {
     }
     fn keeps_time(&self) -> bool {
         false
+    }
+    fn evict(&mut self, group: &str, partition: u32) {
+        let (group, topic) = (format!("{}{group}", self.0.prefix), format!("{}t", self.0.prefix));
+        evict::owner(&self.0.brokers, &group, &topic, partition);
     }
     fn expire(&mut self, topic: &str, partition: u32, first: u64) {
         let admin: AdminClient<DefaultClientContext> =

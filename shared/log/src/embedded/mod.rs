@@ -54,6 +54,12 @@ impl Embedded {
         let store = FjallStore::open(&options.directory, fsync)?;
         InProcess::open(store, clock, fsync, options.writer == Writer::Thread).map(Self)
     }
+
+    /// Puts the owner of `partition` out of `group` without its knowing, as a broker does when a session times out. For
+    /// tests.
+    pub fn evict_owner(&self, group: &str, partition: u32) {
+        self.0.evict_owner(group, partition);
+    }
 }
 
 crate::delegate::delegate_log!(Embedded);
