@@ -95,6 +95,14 @@ impl<F: Fold> Worker<F> {
         self.lanes.iter().map(|(partition, lane)| (*partition, &lane.host))
     }
 
+    /// The partitions that it owns and has not been fenced from, with the epoch of each.
+    pub fn owned(&self) -> impl Iterator<Item = (u32, Epoch)> {
+        self.lanes.iter().filter_map(|(partition, lane)| match lane.role {
+            Role::Owner(epoch) => Some((*partition, epoch)),
+            Role::Reader | Role::None => None,
+        })
+    }
+
     /// Takes the next assignment change or batch; `None` when there is nothing to do.
     pub fn step(&mut self, limit: ReadLimit) -> Result<Option<Step<F::Effect>>, LogError> {
         match self.consumer.try_next(limit)? {
@@ -223,7 +231,8 @@ impl<F: Fold> Worker<F> {
             lane.flushing = false;
             match &result {
                 Ok(()) => lane.flushed_up_to(next_offset),
-                // Someone else took over; the consumer will say so. Until then, follow along as a reader.
+                // The term is over. The consumer will say what this member is now, the owner under a later epoch perhaps;
+                // until then it follows along as a reader and keeps its outputs.
                 Err(error) if error.remedy() == Remedy::Fenced => {
                     tracing::warn!(fold = self.spec.name, partition, %error, "flush refused");
                     lane.role = Role::Reader;

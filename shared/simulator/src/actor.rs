@@ -43,6 +43,7 @@ trait Stage: Send {
     fn step(&mut self, limit: ReadLimit) -> Result<Option<(Vec<NewRecord>, bool)>, LogError>;
     fn flush(&mut self) -> Result<(), LogError>;
     fn prune(&mut self) -> Result<(), LogError>;
+    fn owned(&self) -> Vec<u32>;
     fn deadline(&self) -> Option<Timestamp>;
     fn ticks(&mut self, now: Timestamp) -> Vec<NewRecord>;
 }
@@ -88,6 +89,10 @@ where
     }
     fn prune(&mut self) -> Result<(), LogError> {
         self.worker.as_mut().map_or(Ok(()), Worker::prune)
+    }
+    fn owned(&self) -> Vec<u32> {
+        let owned = self.worker.iter().flat_map(Worker::owned);
+        owned.map(|(partition, _)| partition).collect()
     }
     fn deadline(&self) -> Option<Timestamp> {
         self.worker.as_ref().and_then(Worker::deadline)
@@ -162,15 +167,19 @@ impl Actor {
         }
     }
 
-    /// A stalled one wakes up: it sends what it had, tries to flush, notices that it was put out, and joins anew.
+    /// A stalled one wakes up: it sends what it had and tries to flush, which fails if it was put out of its group. How it
+    /// comes back is its own affair.
     pub fn wake(&mut self, log: &SharedLog) -> Result<(), LogError> {
         let Some(outputs) = self.stalled.take() else { return Ok(()) };
         if !outputs.is_empty() {
             log.append(outputs, Ack::Ordered).wait()?;
         }
-        self.stage.flush()?;
-        self.stage.leave();
-        self.stage.join(log)
+        self.stage.flush()
+    }
+
+    /// The partitions that it owns, as far as it knows.
+    pub fn owned(&self) -> Vec<u32> {
+        self.stage.owned()
     }
 
     /// Flushes what it owns.

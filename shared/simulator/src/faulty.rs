@@ -1,6 +1,7 @@
 //! A log of one process that can be made to break its promises, to see that checks notice.
 
 use std::{
+    collections::BTreeSet,
     future::Future,
     pin::Pin,
     sync::{
@@ -9,6 +10,7 @@ use std::{
     },
 };
 
+use parking_lot::Mutex;
 use stockade_log::{
     Ack, Bounds, Commit, Committed, Consumer, Event, Horizon, Log, LogError, Memory, MemoryDisk, Mode,
     NewRecord, ReadLimit, Record, Remedy, Ticket, TopicSpec,
@@ -38,11 +40,13 @@ pub enum Plant {
     GhostLock,
     /// A replica lifts an expired restriction by its own, skewed clock.
     SkewedExpiry,
+    /// An owner that was fenced is never told what it is now, and so drops its partitions for good.
+    StuckOwner,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 10] = [
+    pub const ALL: [Plant; 11] = [
         Plant::StaleRowWins,
         Plant::OutputLost,
         Plant::TornFlush,
@@ -53,6 +57,7 @@ impl Plant {
         Plant::JudgedDifferently,
         Plant::GhostLock,
         Plant::SkewedExpiry,
+        Plant::StuckOwner,
     ];
 }
 
@@ -64,12 +69,14 @@ pub struct FaultyLog {
     /// Whether this is the process that plants about one process concern.
     chosen: bool,
     tear_next: AtomicBool,
+    /// Groups in which a commit of this process was fenced.
+    fenced: Arc<Mutex<BTreeSet<&'static str>>>,
 }
 
 impl FaultyLog {
     /// A process's view of `inner`, with a fault or none.
     pub fn new(inner: Arc<Memory>, disk: MemoryDisk, plant: Option<Plant>, chosen: bool) -> Self {
-        Self { inner, disk, plant, chosen, tear_next: AtomicBool::new(false) }
+        Self { inner, disk, plant, chosen, tear_next: AtomicBool::new(false), fenced: Arc::default() }
     }
     /// Whether the next commit writes half of its rows and then fails.
     pub fn tear_next_commit(&self, tear: bool) {
@@ -176,7 +183,11 @@ impl Log for FaultyLog {
     fn join(&self, group: &'static str, topic: &str, mode: Mode) -> Result<Box<dyn Consumer>, LogError> {
         let inner = self.inner.join(group, topic, mode)?;
         let misreads = self.plant == Some(Plant::JudgedDifferently) && self.chosen && group == "inventory";
-        if misreads { Ok(Box::new(Misreading(inner))) } else { Ok(inner) }
+        Ok(match self.plant {
+            _ if misreads => Box::new(Misreading(inner)),
+            Some(Plant::StuckOwner) => Box::new(Untold { inner, group, fenced: self.fenced.clone() }),
+            _ => inner,
+        })
     }
     fn horizon(&self, topic: &str, partition: u32) -> Horizon {
         self.inner.horizon(topic, partition)
@@ -189,7 +200,11 @@ impl Log for FaultyLog {
         }
         let stale = self.plant == Some(Plant::StaleRowWins);
         let kept = stale.then(|| commit.clone());
+        let group = commit.group;
         let result = self.inner.commit(commit).wait();
+        if result.as_ref().is_err_and(|error| error.remedy() == Remedy::Fenced) {
+            self.fenced.lock().insert(group);
+        }
         if let (Some(commit), Err(error)) = (kept, &result)
             && error.remedy() == Remedy::Fenced
         {
@@ -234,6 +249,32 @@ impl Consumer for Misreading {
     }
     fn seek(&mut self, partition: u32, offset: u64) {
         self.0.seek(partition, offset);
+    }
+}
+
+/// Says nothing of its role any more once a commit of its group was fenced.
+struct Untold {
+    inner: Box<dyn Consumer>,
+    group: &'static str,
+    fenced: Arc<Mutex<BTreeSet<&'static str>>>,
+}
+
+impl Consumer for Untold {
+    fn try_next(&mut self, limit: ReadLimit) -> Result<Option<Event>, LogError> {
+        loop {
+            let event = self.inner.try_next(limit)?;
+            let withheld =
+                matches!(event, Some(Event::Assigned { .. })) && self.fenced.lock().contains(self.group);
+            if !withheld {
+                return Ok(event);
+            }
+        }
+    }
+    fn wait(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.inner.wait()
+    }
+    fn seek(&mut self, partition: u32, offset: u64) {
+        self.inner.seek(partition, offset);
     }
 }
 

@@ -61,6 +61,7 @@ pub(super) fn check(world: &mut World) -> Result<(), String> {
     check_stock(world)?;
     check_scores(world)?;
     check_dead_letters(world)?;
+    check_owners(world)?;
     let (judge, evaluator) = (world.ground.vocabulary.clone(), world.ground.vocabulary.clone());
     let features = FeatureSet::default_set();
     clean_pass(world, stockade_lockout::control_spec(LANES), |_| Control::new(judge.clone()))?;
@@ -238,6 +239,31 @@ fn check_dead_letters(world: &World) -> Result<(), String> {
     match read(&world.ground.memory, Topic::DeadLetters.name(), 0)?.first() {
         None => Ok(()),
         Some(record) => Err(format!("a dead letter: {}", String::from_utf8_lossy(&record.value))),
+    }
+}
+
+/// Every partition of every fold has exactly one owner, which has committed its whole input: none is stuck, however often
+/// owners were put out of their groups.
+fn check_owners(world: &World) -> Result<(), String> {
+    let mut owners: BTreeMap<(&'static str, u32), usize> = BTreeMap::new();
+    for actor in world.nodes.iter().flatten().flat_map(|node| &node.actors) {
+        let Spec { name, input, .. } = actor.spec();
+        for partition in 0..input.partitions(LANES) {
+            owners.entry((name, partition)).or_default();
+            let log = &world.ground.memory;
+            let end = log.bounds(input.name(), partition).map_err(|error| error.to_string())?.end;
+            let committed = log.flushed(name, partition).map_err(|error| error.to_string())?;
+            if committed < end {
+                return Err(format!("{name}/{partition} is stuck at {committed}, its input ends at {end}"));
+            }
+        }
+        for partition in actor.owned() {
+            *owners.entry((name, partition)).or_default() += 1;
+        }
+    }
+    match owners.into_iter().find(|(_, count)| *count != 1) {
+        None => Ok(()),
+        Some(((fold, partition), count)) => Err(format!("{fold}/{partition} has {count} owners")),
     }
 }
 
