@@ -29,9 +29,11 @@ use stockade_supplier_scoring::{
 use tokio::{sync::oneshot, task::JoinSet};
 
 mod lockout;
+mod progress;
 
 use crate::figures::ScoringFigures;
 use lockout::{lockout_api, start_lockout};
+use progress::Watched;
 
 /// How often retention is applied and quiet callers are forgotten.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
@@ -90,6 +92,7 @@ pub struct Platform {
     pub router: Router,
     readiness: http::Readiness,
     board: Board,
+    watched: Arc<[Watched]>,
     tasks: JoinSet<Result<()>>,
     shutdown: Shutdown,
     log: SharedLog,
@@ -128,6 +131,8 @@ struct Runner<'a> {
     clock: Clock,
     board: Board,
     shutdown: Shutdown,
+    /// What runs here, for the figures of how far it is.
+    watched: Vec<Watched>,
 }
 
 impl Runner<'_> {
@@ -138,6 +143,7 @@ impl Runner<'_> {
         sink: impl FnMut(u32, Vec<F::Effect>) + Send + 'static,
     ) -> Result<()> {
         let worker = Worker::join(spec, self.log.clone(), make)?;
+        self.watched.push(Watched::fold(&spec));
         let run = stockade_fold::run(
             worker,
             self.log.clone(),
@@ -175,6 +181,7 @@ impl Platform {
             clock: clock.clone(),
             board: board.clone(),
             shutdown: shutdown.clone(),
+            watched: Vec::new(),
         };
         let mut router = Router::new();
         let scores = Scores::default();
@@ -218,11 +225,14 @@ impl Platform {
                 async move { Ok(service.follow_decisions(witness, end).await?) }
             };
             runner.tasks.spawn(follow);
+            runner.watched.push(Watched::overlay());
             router = router.merge(stockade_inventory::http::router(service.clone()));
             // Set once, so it cannot be taken.
             let _ = stock.set(service.clone());
             app = Some(service);
         }
+        let watched: Arc<[Watched]> = std::mem::take(&mut runner.watched).into();
+        tasks.spawn(progress::watch(watched.clone(), log.clone(), lanes, board.clone(), shutdown.clone()));
         tasks.spawn(housekeeping(log.clone(), clock, limits, keys.clone(), shutdown.clone()));
 
         let readiness: http::Readiness = {
@@ -239,7 +249,7 @@ impl Platform {
             .layer(DefaultBodyLimit::max(parts.body_bytes_max))
             .layer(middleware::from_fn(http::observe));
         let router = api.merge(http::probes(readiness.clone()));
-        Ok(Self { app, lockout, router, readiness, board, tasks, shutdown, log })
+        Ok(Self { app, lockout, router, readiness, board, watched, tasks, shutdown, log })
     }
 
     /// Whether this process is ready, and if not, why.
@@ -295,11 +305,12 @@ impl Platform {
     /// `/metrics` with the figures that only show when asked for.
     pub fn metrics_router(&self, handle: PrometheusHandle) -> Router {
         let (app, board, log) = (self.app.clone(), self.board.clone(), self.log.clone());
+        let watched = self.watched.clone();
         http::metrics_route(handle, move || {
             if let Some(app) = &app {
                 refresh_inventory_metrics(app);
             }
-            refresh_lag(&board, &log);
+            progress::refresh_lag(&watched, &board, &log);
         })
     }
 }
@@ -440,26 +451,6 @@ fn refresh_inventory_metrics(app: &App) {
     if applied_ms > 0 {
         let age_ms = (app.now().ms() - applied_ms).max(0);
         metrics::gauge!("stockade_inventory_overlay_age_seconds").set(age_ms as f64 / 1_000.0);
-    }
-}
-
-fn refresh_lag(board: &Board, log: &SharedLog) {
-    let mut lag: FxHashMap<&'static str, u64> = FxHashMap::default();
-    for (fold, lane, progress) in board.all() {
-        let input = match fold {
-            "intake" => Topic::EventsInbox,
-            "peers" | "links" => Topic::ScoringRekeyed,
-            "control" => Topic::Control,
-            "evaluation" => Topic::SupplierScores,
-            "arbiter" => Topic::LockoutProposals,
-            stockade_inventory::app::OVERLAY => Topic::LockoutDecisions,
-            _ => Topic::SupplierEvents,
-        };
-        let end = log.horizon(input.name(), lane).end;
-        *lag.entry(fold).or_insert(0) += end.saturating_sub(progress.next);
-    }
-    for (fold, records) in lag {
-        metrics::gauge!("stockade_fold_lag_records", "fold" => fold).set(records as f64);
     }
 }
 
