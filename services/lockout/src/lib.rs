@@ -3,6 +3,7 @@
 
 mod arbiter;
 pub mod backtest;
+mod check;
 mod control;
 mod evaluation;
 pub mod http;
@@ -10,6 +11,7 @@ mod views;
 mod writer;
 
 pub use arbiter::{Arbiter, ArbiterEffect, Claim, Exceeded, Kill, Review, ReviewChange, ReviewKind, RuleDay};
+pub use check::DecisionsCheck;
 pub use control::{Control, ControlEffect, RuleVersion, schema_in_force};
 pub use evaluation::{Evaluation, EvaluationEffect, ShadowDay};
 pub use views::{Decisions, Desk, InForceStatus, RuleVersions};
@@ -58,5 +60,18 @@ pub const fn arbiter_spec(lanes: u32) -> Spec {
         ack: Ack::Durable,
         lanes,
         flush_records: 1_000,
+    }
+}
+
+/// The check of what was decided: `lockout.decisions` into `dead.letters`. One lockout replica does it; there is nothing
+/// that the others would need to know of it.
+pub const fn decisions_spec(lanes: u32) -> Spec {
+    Spec {
+        name: "decisions",
+        input: Topic::LockoutDecisions,
+        mode: Mode::Owned,
+        ack: Ack::Durable,
+        lanes,
+        flush_records: 20_000,
     }
 }

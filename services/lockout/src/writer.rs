@@ -15,8 +15,8 @@ use std::{
 };
 
 use stockade_fold::{Tailed, tail};
-use stockade_log::{Ack, LogError, NewRecord, ReadLimit, Route, SharedLog, failpoint};
-use stockade_model::{DeadLetter, Envelope, Payload, Position, SupplierId, Topic};
+use stockade_log::{LogError, SharedLog, failpoint};
+use stockade_model::{Payload, Position, SupplierId, Topic};
 use stockade_quarantine::{Entry, QuarantineStore, StoreError, Summary};
 use tokio::sync::Mutex;
 
@@ -57,69 +57,16 @@ pub async fn write_quarantine(
     let writer = Arc::new(Writer::new(store, start_end));
     let watched = log.clone();
     let follow = {
-        let (writer, grave) = (writer.clone(), log.clone());
+        let writer = writer.clone();
         let each = move |batch| {
-            let (writer, log) = (writer.clone(), grave.clone());
-            async move {
-                for letter in writer.take(batch).await {
-                    bury(&log, letter).await;
-                }
-            }
+            let writer = writer.clone();
+            async move { writer.take(batch).await }
         };
         tail(log, "quarantine", Topic::LockoutDecisions, 0, each, shutdown)
     };
     tokio::select! {
         ended = follow => ended,
         never = writer.watch(&watched) => match never {},
-    }
-}
-
-/// Sends poison to `dead.letters`, unless it lies there already from an earlier start or another replica.
-async fn bury(log: &SharedLog, letter: DeadLetter) {
-    metrics::counter!("stockade_fold_dead_letters_total", "fold" => "quarantine", "reason" => letter.code.clone())
-        .increment(1);
-    tracing::error!(
-        topic = letter.topic,
-        offset = letter.offset,
-        code = letter.code,
-        detail = letter.detail,
-        "poison"
-    );
-    let (of_task, wanted) = (log.clone(), letter.clone());
-    let buried = tokio::task::spawn_blocking(move || is_buried(&of_task, &wanted)).await;
-    if buried.is_ok_and(|buried| buried.unwrap_or(false)) {
-        return;
-    }
-    let payload = Payload::DeadLetter(letter);
-    let record = NewRecord {
-        topic: Topic::DeadLetters.name(),
-        route: Route::Partition(0),
-        key: bytes::Bytes::new(),
-        headers: Envelope::new(payload.kind(), "", "quarantine").headers(),
-        value: payload.encode().into(),
-    };
-    if let Err(error) = log.append(vec![record], Ack::Durable).await {
-        tracing::error!(%error, "poison could not be sent to dead.letters; it is found again at the next start");
-    }
-}
-
-fn is_buried(log: &SharedLog, wanted: &DeadLetter) -> Result<bool, LogError> {
-    let topic = Topic::DeadLetters.name();
-    let mut next = log.bounds(topic, 0)?.first;
-    loop {
-        let records = log.read(topic, 0, next, ReadLimit::default())?;
-        let Some(last) = records.last() else { return Ok(false) };
-        next = last.offset + 1;
-        let same = |value: &[u8]| {
-            matches!(
-                Payload::decode("stockade.dead.letter", value),
-                Ok(Payload::DeadLetter(letter))
-                    if (&letter.topic, letter.partition, letter.offset) == (&wanted.topic, wanted.partition, wanted.offset)
-            )
-        };
-        if records.iter().any(|record| same(&record.value)) {
-            return Ok(true);
-        }
     }
 }
 
@@ -133,14 +80,12 @@ impl Writer {
         self.next.load(Ordering::SeqCst) >= self.start_end
     }
 
-    /// Takes decisions in order and writes what is new; gives back what is poison.
-    pub async fn take(&self, batch: Vec<Tailed>) -> Vec<DeadLetter> {
-        let mut poison = Vec::new();
+    /// Takes decisions in order and writes what is new. What cannot be read is passed over; see
+    /// [`DecisionsCheck`](crate::DecisionsCheck).
+    pub async fn take(&self, batch: Vec<Tailed>) {
         let mut wanted = self.wanted.lock().await;
         for Tailed { offset, payload, .. } in batch {
-            if let Err(letter) = payload {
-                poison.push(*letter);
-            } else if let Ok(Payload::Decision(decision)) = payload {
+            if let Ok(Payload::Decision(decision)) = payload {
                 let entry = Entry::of(decision, offset);
                 let known = wanted.entries.get(&entry.supplier);
                 if known.is_none_or(|known| known.version.order() < entry.version.order()) {
@@ -153,7 +98,6 @@ impl Writer {
             }
             self.next.store(offset + 1, Ordering::SeqCst);
         }
-        poison
     }
 
     async fn put(&self, entry: &Entry) -> Result<(), StoreError> {

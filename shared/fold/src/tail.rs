@@ -14,7 +14,7 @@ pub struct Tailed {
     pub offset: u64,
     /// Its headers.
     pub envelope: Envelope,
-    /// What it says; for poison, what is kept of it. Whoever is in charge of the topic buries it, the others go on.
+    /// What it says; for poison, what is kept of it. The fold that owns the topic dead-letters it, the others go on.
     pub payload: Result<Payload, Box<DeadLetter>>,
 }
 

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use anyhow::Result;
 use serde_json::json;
 use stockade_lockout::{
-    Arbiter, ArbiterEffect, Control, ControlEffect, Decisions, Desk, Evaluation, EvaluationEffect,
-    InForceStatus, RuleVersions,
+    Arbiter, ArbiterEffect, Control, ControlEffect, Decisions, DecisionsCheck, Desk, Evaluation,
+    EvaluationEffect, InForceStatus, RuleVersions,
     backtest::Backtests,
     http::{IdSource, LockoutApi},
     schema_in_force,
@@ -140,6 +140,7 @@ pub(super) fn start_lockout(runner: &mut Runner<'_>, lanes: u32, lockout: &Locko
             }
         },
     )?;
+    runner.fold(stockade_lockout::decisions_spec(lanes), |_| DecisionsCheck, |_, _| {})?;
     let (verdicts, desk) = (lockout.verdicts.clone(), lockout.desk.clone());
     runner.fold(
         stockade_lockout::arbiter_spec(lanes),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use stockade_fold::{Fold, Host, Spec};
 use stockade_inventory::domain::Inventory;
-use stockade_lockout::{Arbiter, Control, Evaluation};
+use stockade_lockout::{Arbiter, Control, DecisionsCheck, Evaluation};
 use stockade_log::{Log as _, Memory, ReadLimit, Record, Route, partition_of};
 use stockade_model::{
     Action, Decision, Envelope, Level, ListingId, Payload, Position, RowStatus, SupplierId, Topic,
@@ -71,7 +71,8 @@ pub(super) fn check(world: &mut World) -> Result<(), String> {
     clean_pass(world, peers_spec(LANES), |_| Peers::default())?;
     clean_pass(world, links_spec(LANES), |_| Links::default())?;
     clean_pass(world, stockade_lockout::evaluation_spec(LANES), |_| Evaluation::new(evaluator.clone()))?;
-    clean_pass(world, stockade_lockout::arbiter_spec(LANES), |_| Arbiter::default())
+    clean_pass(world, stockade_lockout::arbiter_spec(LANES), |_| Arbiter::default())?;
+    clean_pass(world, stockade_lockout::decisions_spec(LANES), |_| DecisionsCheck)
 }
 
 /// Versions are unique, the chain holds, and each decision follows from the one before it and from what was asked.
