@@ -54,6 +54,7 @@ pub(super) fn fold_of_decisions(decisions: &[Decision]) -> Result<BTreeMap<Suppl
 
 /// Checks everything.
 pub(super) fn check(world: &mut World) -> Result<(), String> {
+    check_owners(world)?;
     let all = decisions(&world.ground.memory)?;
     check_decisions(world, &all)?;
     let fold = fold_of_decisions(&all)?;
@@ -61,7 +62,6 @@ pub(super) fn check(world: &mut World) -> Result<(), String> {
     check_stock(world)?;
     check_scores(world)?;
     check_dead_letters(world)?;
-    check_owners(world)?;
     let (judge, evaluator) = (world.ground.vocabulary.clone(), world.ground.vocabulary.clone());
     let features = FeatureSet::default_set();
     clean_pass(world, stockade_lockout::control_spec(LANES), |_| Control::new(judge.clone()))?;
