@@ -138,6 +138,8 @@ impl Market {
             category: None,
             tracking: None,
             region: None,
+            ship_by: None,
+            deliver_by: None,
             attributes: Vec::new(),
         };
         change(&mut event);

@@ -96,6 +96,8 @@ fn event(supplier: &str, time: i64) -> OrderEvent {
         category: None,
         tracking: None,
         region: None,
+        ship_by: None,
+        deliver_by: None,
         attributes: Vec::new(),
     }
 }

@@ -175,6 +175,12 @@ pub struct OrderEvent {
     /// Where it was ordered to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Region>,
+    /// By when the supplier promised to hand the order over; of `placed`, absent when nothing was promised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ship_by: Option<Timestamp>,
+    /// By when the buyer was promised to have it; of `placed`, absent when nothing was promised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deliver_by: Option<Timestamp>,
     /// What the account event shows of the supplier, as salted hashes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<Attribute>,

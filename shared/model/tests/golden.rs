@@ -69,6 +69,8 @@ fn order_event() -> OrderEvent {
         category: None,
         tracking: None,
         region: None,
+        ship_by: None,
+        deliver_by: None,
         attributes: Vec::new(),
     }
 }
@@ -261,6 +263,15 @@ fn samples() -> Vec<(&'static str, Payload)> {
                 supplier: id("acme"),
                 rule: id("price-bait"),
                 scope: Scope::Listing { listing: id("l-1") },
+            }),
+        ),
+        (
+            "order_event_promised",
+            Payload::OrderEvent(OrderEvent {
+                kind: OrderEventKind::Placed,
+                ship_by: Some(time("2026-11-24T22:59:59Z")),
+                deliver_by: Some(time("2026-11-29T22:59:59Z")),
+                ..order_event()
             }),
         ),
         ("control_supplier", control(Change::Supplier { profile })),

@@ -30,6 +30,10 @@ const EVENTS_MAX: usize = 1_000;
 const FUTURE_MS: i64 = 300 * SECOND_MS;
 /// How far in the past.
 const PAST_MS: i64 = 90 * DAY_MS;
+/// How far ahead of its order a promise may lie; what lies further is a slip of the pen, such as a wrong year.
+const PROMISE_AHEAD_MS: i64 = 400 * DAY_MS;
+/// How far before its order: a promise that is only a date may be written as the midnight before.
+const PROMISE_BEFORE_MS: i64 = DAY_MS;
 
 /// Everything that is wrong with one event.
 pub type EventError = Vec<FieldError>;
@@ -67,6 +71,8 @@ struct Data {
     category: Option<String>,
     tracking: Option<String>,
     region: Option<String>,
+    ship_by: Option<String>,
+    deliver_by: Option<String>,
     #[serde(default)]
     attributes: Vec<Attribute>,
 }
@@ -105,6 +111,7 @@ pub fn event_from_cloudevent(text: &[u8], now: Timestamp) -> Result<OrderEvent, 
         Some(text) => fields.check("/time", Timestamp::parse(text).and_then(|time| within(time, now))),
     };
     let id = fields.check("/id", EventId::new(&event.id));
+    let promised = data.promises(&mut fields, time.unwrap_or(now));
     let checked = data.check(&mut fields, kind);
     let built = id.zip(kind).zip(time).zip(checked);
     let event = built.map(|(((id, kind), time), partial)| OrderEvent {
@@ -112,6 +119,8 @@ pub fn event_from_cloudevent(text: &[u8], now: Timestamp) -> Result<OrderEvent, 
         source: event.source,
         kind,
         time,
+        ship_by: promised.0,
+        deliver_by: promised.1,
         ..partial
     });
     fields.finish(event)
@@ -135,6 +144,28 @@ fn within(time: Timestamp, now: Timestamp) -> Result<Timestamp, Invalid> {
 }
 
 impl Data {
+    /// By when hand-over and delivery were promised, of an order placed at `placed`.
+    fn promises(&self, fields: &mut Fields, placed: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
+        let mut promise = |field: &str, text: &Option<String>| {
+            let parsed = text.as_deref().map(Timestamp::parse);
+            let time = fields.check_some(field, parsed)?;
+            let ahead_ms = time.ms() - placed.ms();
+            let fits = (-PROMISE_BEFORE_MS..=PROMISE_AHEAD_MS).contains(&ahead_ms);
+            let detail = format!(
+                "{time} must be at most a day before and 400 days after the order of {placed}; check the date"
+            );
+            fields.require(fits, field, "promise_range", detail);
+            Some(time)
+        };
+        let ship_by = promise("/data/ship_by", &self.ship_by);
+        let deliver_by = promise("/data/deliver_by", &self.deliver_by);
+        if let Some((ship_by, deliver_by)) = ship_by.zip(deliver_by) {
+            let detail = format!("{deliver_by} is before the hand-over at {ship_by}; were the two swapped?");
+            fields.require(ship_by <= deliver_by, "/data/deliver_by", "promise_range", detail);
+        }
+        (ship_by, deliver_by)
+    }
+
     /// The event without id, source, kind and time.
     fn check(self, fields: &mut Fields, kind: Option<OrderEventKind>) -> Option<OrderEvent> {
         let supplier = fields.check("/data/supplier", SupplierId::new(&self.supplier));
@@ -192,6 +223,8 @@ impl Data {
             category: self.category,
             tracking: self.tracking,
             region,
+            ship_by: None,
+            deliver_by: None,
             attributes: self.attributes,
         })
     }
@@ -245,4 +278,56 @@ fn inbox_record(event: OrderEvent, traceparent: Option<String>) -> stockade_log:
     envelope.traceparent = traceparent;
     let key = event.inbox_key().to_owned();
     record(Topic::EventsInbox, &key, &envelope, &Payload::OrderEvent(event))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placed(promises: &serde_json::Value) -> Result<OrderEvent, EventError> {
+        let mut data = json!({ "supplier": "acme", "order": "o-1" });
+        for (name, value) in promises.as_object().unwrap() {
+            data[name] = value.clone();
+        }
+        let event = json!({
+            "specversion": "1.0", "id": "e-1", "source": "shop", "type": "stockade.order.placed",
+            "time": "2026-11-22T10:00:00Z", "data": data,
+        });
+        let now = Timestamp::parse("2026-11-22T10:00:05Z").unwrap();
+        event_from_cloudevent(event.to_string().as_bytes(), now)
+    }
+
+    #[test]
+    fn promises_are_read_and_impossible_ones_are_refused_with_their_place() {
+        let time = |text: &str| Some(Timestamp::parse(text).unwrap());
+        let fine = json!({ "ship_by": "2026-11-24T23:59:59+01:00", "deliver_by": "2026-11-29T00:00:00Z" });
+        let event = placed(&fine).unwrap();
+        assert_eq!(
+            (event.ship_by, event.deliver_by),
+            (time("2026-11-24T22:59:59Z"), time("2026-11-29T00:00:00Z"))
+        );
+        assert_eq!(placed(&json!({})).unwrap().ship_by, None);
+        // The same day as a mere date, and both at once.
+        assert!(
+            placed(&json!({ "ship_by": "2026-11-22T00:00:00Z", "deliver_by": "2026-11-22T00:00:00Z" }))
+                .is_ok()
+        );
+
+        let refused = |promises: &serde_json::Value| {
+            let errors = placed(promises).unwrap_err();
+            errors.into_iter().map(|error| (error.field, error.code)).collect::<Vec<_>>()
+        };
+        let one = |field: &str, code: &str| vec![(field.to_owned(), code.to_owned())];
+        let swapped = json!({ "ship_by": "2026-11-29T00:00:00Z", "deliver_by": "2026-11-24T00:00:00Z" });
+        assert_eq!(refused(&swapped), one("/data/deliver_by", "promise_range"));
+        assert_eq!(
+            refused(&json!({ "deliver_by": "2028-11-24T00:00:00Z" })),
+            one("/data/deliver_by", "promise_range")
+        );
+        assert_eq!(
+            refused(&json!({ "ship_by": "2025-11-24T00:00:00Z" })),
+            one("/data/ship_by", "promise_range")
+        );
+        assert_eq!(refused(&json!({ "ship_by": "24.11.2026" })), one("/data/ship_by", "time_format"));
+    }
 }

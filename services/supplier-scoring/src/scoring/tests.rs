@@ -114,6 +114,8 @@ fn event(kind: OrderEventKind, number: usize, time_ms: i64, cause: OutcomeCause)
         category: None,
         tracking: None,
         region: None,
+        ship_by: None,
+        deliver_by: None,
         attributes: Vec::new(),
     }
 }

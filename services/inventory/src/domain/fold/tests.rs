@@ -133,6 +133,8 @@ impl Shop {
             category: None,
             tracking: None,
             region: None,
+            ship_by: None,
+            deliver_by: None,
             attributes: Vec::new(),
         };
         self.apply(&Payload::Outcome(Outcome::of(event)));
