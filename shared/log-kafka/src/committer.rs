@@ -15,8 +15,10 @@ use rustc_hash::FxHashMap;
 use stockade_log::{Commit, LogError, failpoint};
 
 use crate::{
-    context::Watch,
-    group::{Group, PARTITION_ROW, Pending},
+    broker::Broker,
+    changelog::{self, PARTITION_ROW},
+    client::Watch,
+    group::{Group, Pending},
     options::KafkaOptions,
 };
 
@@ -45,12 +47,15 @@ pub(crate) struct Committer {
 }
 
 impl Committer {
-    pub(crate) fn new(options: KafkaOptions, group: Arc<Group>, watch: Watch) -> Self {
-        Self { options, group, watch, producer: None }
+    /// Commits for `group`, on a thread of its own, until the group is closed.
+    pub(crate) fn start(broker: &Broker, group: Arc<Group>) -> Result<(), LogError> {
+        let name = format!("commit-{}", group.name);
+        let committer =
+            Self { options: broker.options.clone(), group, watch: broker.watch.clone(), producer: None };
+        broker.spawn(name, move || committer.run())
     }
 
-    /// Commits until the group is closed.
-    pub(crate) fn run(mut self) {
+    fn run(mut self) {
         while let Some(batch) = self.group.take() {
             let mut by_member: FxHashMap<u64, Vec<Pending>> = FxHashMap::default();
             for pending in batch {
@@ -199,7 +204,7 @@ fn fill(
         for (key, value) in &commit.rows {
             row(producer, &group.state.full, partition, key, value.as_deref())?;
         }
-        let own = [&commit.epoch.to_be_bytes()[..], &commit.next_offset.to_be_bytes(), &commit.row].concat();
+        let own = changelog::encode(commit.epoch, commit.next_offset, &commit.row);
         row(producer, &group.state.full, partition, PARTITION_ROW, Some(&own))?;
         offsets.add_partition_offset(
             &group.input.full,

@@ -11,9 +11,12 @@ use rdkafka::{
 use stockade_log::{Consumer, Event, LogError, Mode, ReadLimit, Record, Role};
 
 use crate::{
-    Shared,
-    context::{Change, Mailbox, Membership, Watch},
-    group::{ASK, Group, Member},
+    appends::Appends,
+    broker::Broker,
+    claim::Claim,
+    client::Watch,
+    group::Group,
+    membership::{Change, Mailbox, Member, Membership},
     scan::{at, record},
     topic::Topic,
 };
@@ -28,7 +31,8 @@ struct Membered {
 }
 
 pub(crate) struct KafkaConsumer {
-    shared: Arc<Shared>,
+    broker: Arc<Broker>,
+    appends: Arc<Appends>,
     topic: Arc<Topic>,
     mode: Mode,
     membership: Option<Membered>,
@@ -48,7 +52,7 @@ pub(crate) struct KafkaConsumer {
 
 impl KafkaConsumer {
     pub(crate) fn join(
-        shared: &Arc<Shared>,
+        (broker, appends): (&Arc<Broker>, &Arc<Appends>),
         topic: Arc<Topic>,
         group_name: &'static str,
         group: Option<Arc<Group>>,
@@ -58,20 +62,20 @@ impl KafkaConsumer {
         let no_client = |error: KafkaError| LogError::Config(format!("no consumer could be made: {error}"));
         let news = mailbox.news.clone();
         let mut reader: BaseConsumer<Watch> =
-            shared.options.reader(group_name).create_with_context(shared.watch.clone()).map_err(no_client)?;
+            broker.options.reader(group_name).create_with_context(broker.watch.clone()).map_err(no_client)?;
         reader.set_nonempty_callback(move || news.notify_one());
         let membership = match group {
             None => None,
             Some(group) => {
                 let id = group.new_member();
                 let context = Membership {
-                    watch: shared.watch.clone(),
+                    watch: broker.watch.clone(),
                     id,
                     mailbox: mailbox.clone(),
                     terms: group.terms.clone(),
                 };
                 let mut client: BaseConsumer<Membership> =
-                    shared.options.member(group_name).create_with_context(context).map_err(no_client)?;
+                    broker.options.member(group_name).create_with_context(context).map_err(no_client)?;
                 let news = mailbox.news.clone();
                 client.set_nonempty_callback(move || news.notify_one());
                 client.subscribe(&[&topic.full]).map_err(no_client)?;
@@ -82,7 +86,8 @@ impl KafkaConsumer {
         };
         let count = topic.partitions as usize;
         let mut consumer = Self {
-            shared: shared.clone(),
+            broker: broker.clone(),
+            appends: appends.clone(),
             topic,
             mode,
             membership,
@@ -155,11 +160,15 @@ impl KafkaConsumer {
         if !granted.is_empty()
             && let Some(membership) = &self.membership
         {
-            let (shared, group) = (self.shared.clone(), membership.group.clone());
-            let (id, mailbox) = (membership.id, self.mailbox.clone());
-            self.shared.spawn(format!("claim-{}", self.group_name), move || {
-                group.claim(&shared, id, &mailbox, &granted);
-            })?;
+            let claim = Claim {
+                broker: self.broker.clone(),
+                appends: self.appends.clone(),
+                group: membership.group.clone(),
+                member: membership.id,
+                mailbox: self.mailbox.clone(),
+                partitions: granted,
+            };
+            self.broker.spawn(format!("claim-{}", self.group_name), move || claim.make())?;
         }
         Ok(())
     }
@@ -193,7 +202,7 @@ impl KafkaConsumer {
 
     /// The group's committed offset, or the first one kept.
     fn default_start(&self, partition: u32) -> Result<u64, LogError> {
-        let (first, _) = self.shared.watermarks(&self.topic, partition)?;
+        let (first, _) = self.topic.watermarks(&self.broker, partition)?;
         let committed = match &self.membership {
             None => 0,
             Some(membership) => {
@@ -239,7 +248,7 @@ impl KafkaConsumer {
         for element in positions.iter().flat_map(|list| list.elements().into_iter()) {
             let partition = element.partition() as u32;
             let offset = element.offset().to_raw().unwrap_or(0).max(0) as u64;
-            if let Ok((first, _)) = self.shared.watermarks(&self.topic, partition)
+            if let Ok((first, _)) = self.topic.watermarks(&self.broker, partition)
                 && offset < first
             {
                 return LogError::OutOfRange { topic: self.topic.full.clone(), partition, offset, first };
@@ -254,7 +263,7 @@ impl KafkaConsumer {
 
 impl Consumer for KafkaConsumer {
     fn try_next(&mut self, limit: ReadLimit) -> Result<Option<Event>, LogError> {
-        self.shared.healthy()?;
+        self.broker.healthy()?;
         self.serve()?;
         if let Some((partition, role)) = self.changes.pop_front() {
             return Ok(Some(Event::Assigned { partition, role }));
@@ -300,7 +309,7 @@ impl Drop for KafkaConsumer {
         let membership = self.membership.take();
         let member = membership.as_ref().and_then(|m| m.group.remove(m.id));
         let reader = self.reader.take();
-        let left = self.shared.spawn(format!("leave-{}", self.group_name), move || {
+        let left = self.broker.spawn(format!("leave-{}", self.group_name), move || {
             drop(reader);
             drop(member);
             drop(membership);
@@ -308,15 +317,5 @@ impl Drop for KafkaConsumer {
         if let Err(error) = left {
             tracing::warn!(%error, "the group is left by session time-out");
         }
-    }
-}
-
-impl Shared {
-    /// First offset kept and first offset not decided yet.
-    pub(crate) fn watermarks(&self, topic: &Topic, partition: u32) -> Result<(u64, u64), LogError> {
-        let found = self.asker.fetch_watermarks(&topic.full, partition as i32, ASK);
-        let (first, end) = found.map_err(|error| self.unreachable(&error))?;
-        topic.reached(partition, end as u64);
-        Ok((first as u64, end as u64))
     }
 }

@@ -1,4 +1,5 @@
-//! A group's members in this process, the terms under which they own partitions, and the thread that commits for them.
+//! A group as this process takes part in it: its members, the terms under which they own partitions, and the commits that
+//! wait for their transaction.
 //!
 //! # Why a former owner cannot commit
 //! A term begins with a claim: a record in the partition of the group's changelog, whose offset is the epoch. The owner is
@@ -10,15 +11,14 @@
 //! way when the term ended either was complete before the next claim or is refused by the broker.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -29,56 +29,12 @@ use stockade_log::{Commit, LogError};
 use tokio::sync::oneshot;
 
 use crate::{
-    Shared,
-    committer::Committer,
-    context::{Change, Mailbox, Membership, Watch},
+    broker::Broker,
+    client::{ASK, Watch},
+    membership::Member,
+    terms::Terms,
     topic::Topic,
 };
-
-/// Keys of a changelog that are not rows of the fold. Row keys start with a table name, which is never 0.
-pub(crate) const PARTITION_ROW: &[u8] = b"\0row";
-const CLAIM: &[u8] = b"\0claim";
-
-/// How often the end of foreign transactions is asked for.
-const SETTLE_INTERVAL: Duration = Duration::from_millis(20);
-/// How long one question to a broker may take.
-pub(crate) const ASK: Duration = Duration::from_secs(5);
-
-/// One ownership of one partition.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Term {
-    pub(crate) epoch: u64,
-    pub(crate) member: u64,
-    /// Next offset of the last commit.
-    pub(crate) committed: u64,
-}
-
-/// Who of this process owns what.
-#[derive(Default)]
-pub(crate) struct Terms(Mutex<BTreeMap<u32, Term>>);
-
-impl Terms {
-    pub(crate) fn get(&self, partition: u32) -> Option<Term> {
-        self.0.lock().get(&partition).copied()
-    }
-    pub(crate) fn end(&self, partition: u32, member: u64) {
-        let mut terms = self.0.lock();
-        if terms.get(&partition).is_some_and(|term| term.member == member) {
-            terms.remove(&partition);
-        }
-    }
-    fn end_all(&self, member: u64) {
-        self.0.lock().retain(|_, term| term.member != member);
-    }
-    /// The term of `epoch` has committed up to `next`.
-    pub(crate) fn advance(&self, partition: u32, epoch: u64, next: u64) {
-        if let Some(term) = self.0.lock().get_mut(&partition).filter(|term| term.epoch == epoch) {
-            term.committed = next;
-        }
-    }
-}
-
-pub(crate) type Member = Arc<BaseConsumer<Membership>>;
 
 /// A commit waiting for its transaction.
 pub(crate) struct Pending {
@@ -109,16 +65,15 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Starts the group's thread.
-    pub(crate) fn start(
-        shared: &Arc<Shared>,
+    pub(crate) fn new(
+        broker: &Broker,
         name: &'static str,
         input: Arc<Topic>,
         state: Arc<Topic>,
-    ) -> Result<Arc<Self>, LogError> {
-        let asker = shared.options.reader(name).create_with_context(shared.watch.clone());
+    ) -> Result<Self, LogError> {
+        let asker = broker.options.reader(name).create_with_context(broker.watch.clone());
         let flushed = (0..input.partitions).map(|_| AtomicU64::new(0)).collect();
-        let group = Arc::new(Self {
+        Ok(Self {
             name,
             input,
             state,
@@ -129,10 +84,7 @@ impl Group {
             flushed,
             queue: Mutex::default(),
             filled: Condvar::new(),
-        });
-        let committer = Committer::new(shared.options.clone(), group.clone(), shared.watch.clone());
-        shared.spawn(format!("commit-{name}"), move || committer.run())?;
-        Ok(group)
+        })
     }
 
     pub(crate) fn new_member(&self) -> u64 {
@@ -198,86 +150,6 @@ impl Group {
             _ => 0,
         };
         Ok(found.elements().iter().map(|e| (e.partition() as u32, offset(e.offset()))).collect())
-    }
-
-    /// Begins terms for partitions the group granted to a member: claims them, waits until nothing of a former owner
-    /// can still arrive, and tells the member. Blocks; give it a thread.
-    pub(crate) fn claim(&self, shared: &Shared, member: u64, mailbox: &Mailbox, partitions: &[u32]) {
-        if let Err(error) = self.try_claim(shared, member, mailbox, partitions) {
-            // The process cannot own anything like this; its folds stop and say so.
-            shared.poison(&format!("partitions of {} could not be claimed: {error}", self.name));
-        }
-    }
-
-    fn try_claim(
-        &self,
-        shared: &Shared,
-        member: u64,
-        mailbox: &Mailbox,
-        partitions: &[u32],
-    ) -> Result<(), LogError> {
-        let claims = partitions.iter().map(|partition| stockade_log::NewRecord {
-            topic: self.state.name,
-            route: stockade_log::Route::Partition(*partition),
-            key: Bytes::from_static(CLAIM),
-            headers: Vec::new(),
-            value: Bytes::copy_from_slice(shared.options.instance.as_bytes()),
-        });
-        let placed = shared.append(&claims.collect::<Vec<_>>()).wait()?;
-        let granted = |partition| mailbox.granted.lock().contains(&partition);
-        let begun = Instant::now();
-        let mut warned = false;
-        let mut waiting: BTreeMap<u32, u64> = placed.iter().map(|p| (p.partition, p.offset)).collect();
-        while !waiting.is_empty() && !shared.closing() {
-            let mut settled = BTreeMap::new();
-            waiting.retain(|partition, claim| {
-                if !granted(*partition) {
-                    return false;
-                }
-                // With read_committed this is the first offset that is not decided yet.
-                let decided = shared.asker.fetch_watermarks(&self.state.full, *partition as i32, ASK);
-                let done = decided.is_ok_and(|(_, end)| end as u64 > *claim);
-                if done {
-                    settled.insert(*partition, *claim);
-                }
-                !done
-            });
-            if !settled.is_empty() {
-                match self.committed_offsets(settled.keys().copied()) {
-                    Ok(offsets) => self.begin_terms(member, mailbox, &settled, &offsets),
-                    Err(error) => {
-                        tracing::debug!(group = self.name, %error, "asking again");
-                        waiting.append(&mut settled);
-                    }
-                }
-            }
-            if !waiting.is_empty() {
-                if !warned && begun.elapsed() > Duration::from_secs(2) {
-                    warned = true;
-                    tracing::warn!(group = self.name, partitions = ?waiting.keys(), "waiting for a former owner's open transaction to end; the broker ends it after transaction.timeout.ms");
-                }
-                shared.pause(SETTLE_INTERVAL);
-            }
-        }
-        Ok(())
-    }
-    fn begin_terms(
-        &self,
-        member: u64,
-        mailbox: &Mailbox,
-        claims: &BTreeMap<u32, u64>,
-        offsets: &[(u32, u64)],
-    ) {
-        for (partition, committed) in offsets {
-            let epoch = claims.get(partition).map_or(0, |claim| claim + 1);
-            self.flushed[*partition as usize].fetch_max(*committed, Ordering::SeqCst);
-            // Under the lock that the rebalance callback takes, so that a term cannot begin after its end.
-            let granted = mailbox.granted.lock();
-            if granted.contains(partition) {
-                self.terms.0.lock().insert(*partition, Term { epoch, member, committed: *committed });
-                mailbox.put(Change::Owned(*partition, epoch));
-            }
-        }
     }
 
     /// Waits a little, or until there is something to commit.

@@ -1,6 +1,6 @@
-//! Appends. Each topic has a producer of its own, because a producer's connections and queue are shared by everything
-//! sent through it: a flood into one topic must not hold up another. Within a topic, what waits is bounded per partition
-//! for the same reason.
+//! The producer of one topic, and what becomes of the records it is given. Each topic has a producer of its own, because a
+//! producer's connections and queue are shared by everything sent through it: a flood into one topic must not hold up
+//! another.
 
 use std::sync::{
     Arc,
@@ -18,33 +18,11 @@ use rdkafka::{
 use stockade_log::{LogError, NewRecord, Placed};
 use tokio::sync::oneshot;
 
-use crate::{context::Watch, group::ASK, options::KafkaOptions, topic::Topic};
-
-/// Records that may wait per partition.
-const LANE_RECORDS_MAX: usize = 100_000;
-/// Bytes that may wait per partition.
-const LANE_BYTES_MAX: usize = 32 << 20;
-
-/// What waits for its acknowledgement in one partition.
-#[derive(Default)]
-pub(crate) struct Lane(Mutex<(usize, usize)>);
-
-impl Lane {
-    /// Makes room, unless there is too much already. An empty lane takes any batch that can be appended at all.
-    pub(crate) fn admit(&self, records: usize, bytes: usize) -> Result<(), LogError> {
-        let mut waiting = self.0.lock();
-        let full = waiting.0 + records > LANE_RECORDS_MAX || waiting.1 + bytes > LANE_BYTES_MAX;
-        if full && waiting.0 > 0 {
-            return Err(LogError::Full { records: waiting.0, bytes: waiting.1 });
-        }
-        *waiting = (waiting.0 + records, waiting.1 + bytes);
-        Ok(())
-    }
-    pub(crate) fn leave(&self, records: usize, bytes: usize) {
-        let mut waiting = self.0.lock();
-        *waiting = (waiting.0.saturating_sub(records), waiting.1.saturating_sub(bytes));
-    }
-}
+use crate::{
+    client::{ASK, Watch},
+    options::KafkaOptions,
+    topic::Topic,
+};
 
 /// Who waits for an append.
 type Answer = oneshot::Sender<Result<Vec<Placed>, LogError>>;
@@ -118,12 +96,12 @@ impl ProducerContext for Deliveries {
             Ok(message) => {
                 let (partition, offset) = (message.partition() as u32, message.offset() as u64);
                 topic.reached(partition, offset + 1);
-                topic.lanes[partition as usize].leave(1, bytes);
+                topic.backlogs[partition as usize].leave(1, bytes);
                 Ok(Placed { partition, offset })
             }
             Err((error, message)) => {
-                if let Some(lane) = topic.lanes.get(message.partition() as usize) {
-                    lane.leave(1, bytes);
+                if let Some(backlog) = topic.backlogs.get(message.partition() as usize) {
+                    backlog.leave(1, bytes);
                 }
                 // A record that failed for good leaves a gap that what follows must not close.
                 let why = format!("a record for {} was not taken: {error}", topic.full);

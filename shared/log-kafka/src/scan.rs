@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -15,9 +16,10 @@ use rdkafka::{
 use stockade_log::{Committed, LogError, ReadLimit, Record};
 
 use crate::{
-    Shared,
-    context::Watch,
-    group::{ASK, Group, PARTITION_ROW},
+    broker::Broker,
+    changelog,
+    client::{ASK, Watch},
+    topic::Topic,
 };
 
 /// A scan that gets nothing for this long gives up.
@@ -29,7 +31,10 @@ const UNDER_WAY: Duration = Duration::from_secs(2);
 type Rows = BTreeMap<Vec<u8>, Bytes>;
 
 /// A reader kept from one read to the next, since most reads go on where the last one ended.
-pub(crate) struct Cursor {
+#[derive(Default)]
+pub(crate) struct Scanner(Mutex<Option<Cursor>>);
+
+struct Cursor {
     consumer: BaseConsumer<Watch>,
     topic: String,
     partition: u32,
@@ -60,31 +65,27 @@ pub(crate) fn at(topic: &str, partition: u32, offset: u64) -> TopicPartitionList
     list
 }
 
-impl Shared {
-    fn scanner(&self) -> Result<BaseConsumer<Watch>, LogError> {
-        let made = self.options.scanner("reader").create_with_context(self.watch.clone());
-        made.map_err(|error| LogError::Config(format!("no consumer could be made: {error}")))
-    }
-
+impl Scanner {
     /// Reads `range`, whose end is decided, until `limit`.
-    pub(crate) fn read_records(
+    pub(crate) fn read(
         &self,
+        broker: &Broker,
         topic: &str,
         partition: u32,
         range: std::ops::Range<u64>,
         limit: ReadLimit,
     ) -> Result<Vec<Record>, LogError> {
         let from = range.start;
-        let mut cursor = self.cursor.lock();
+        let mut cursor = self.0.lock();
         let fits = cursor
             .as_ref()
             .is_some_and(|c| (c.topic.as_str(), c.partition, c.next) == (topic, partition, from));
         if !fits {
             let consumer = match cursor.take() {
                 Some(cursor) => cursor.consumer,
-                None => self.scanner()?,
+                None => reader(broker)?,
             };
-            consumer.assign(&at(topic, partition, from)).map_err(|error| self.unreachable(&error))?;
+            consumer.assign(&at(topic, partition, from)).map_err(|error| broker.unreachable(&error))?;
             *cursor = Some(Cursor { consumer, topic: topic.to_owned(), partition, next: from });
         }
         let Some(current) = cursor.as_mut() else { return Ok(Vec::new()) };
@@ -113,66 +114,68 @@ impl Shared {
             }
         }
     }
+}
 
-    /// The last commit of a group and the rows as of then.
-    pub(crate) fn restore_group(
-        &self,
-        group: &Group,
-        partition: u32,
-    ) -> Result<(Option<Committed>, Rows), LogError> {
-        let topic = &group.state.full;
-        let raw = self.raw_asker.fetch_watermarks(topic, partition as i32, ASK);
-        let (_, raw_end) = raw.map_err(|error| self.unreachable(&error))?;
-        let begun = Instant::now();
-        let (first, end) = loop {
-            let ends = self.asker.fetch_watermarks(topic, partition as i32, ASK);
-            let (first, end) = ends.map_err(|error| self.unreachable(&error))?;
-            // A commit is answered a moment before it can be read. Waiting for what is under way only makes the cut newer;
-            // an owner has waited for all that matters before its term began.
-            if end >= raw_end || begun.elapsed() > UNDER_WAY {
-                break (first, end);
-            }
-            self.pause(Duration::from_millis(5));
-        };
-        let mut rows = Rows::new();
-        if first < end {
-            let consumer = self.scanner()?;
-            consumer.assign(&at(topic, partition, first as u64)).map_err(|error| self.unreachable(&error))?;
-            let mut heard = Instant::now();
-            loop {
-                match consumer.poll(Duration::from_millis(100)) {
-                    // Transactions are whole on either side of `end`: it is the first offset not decided yet.
-                    Some(Ok(message)) if message.offset() >= end => break,
-                    Some(Ok(message)) => {
-                        heard = Instant::now();
-                        let key = message.key().unwrap_or(&[]);
-                        match message.payload() {
-                            Some(value) => drop(rows.insert(key.to_vec(), Bytes::copy_from_slice(value))),
-                            None => drop(rows.remove(key)),
-                        }
+fn reader(broker: &Broker) -> Result<BaseConsumer<Watch>, LogError> {
+    let made = broker.options.scanner("reader").create_with_context(broker.watch.clone());
+    made.map_err(|error| LogError::Config(format!("no consumer could be made: {error}")))
+}
+
+/// The last commit of the group whose changelog `state` is, and the rows as of then.
+pub(crate) fn restore(
+    broker: &Broker,
+    state: &Topic,
+    partition: u32,
+) -> Result<(Option<Committed>, Rows), LogError> {
+    let topic = &state.full;
+    let raw = broker.raw_asker.fetch_watermarks(topic, partition as i32, ASK);
+    let (_, raw_end) = raw.map_err(|error| broker.unreachable(&error))?;
+    let begun = Instant::now();
+    let (first, end) = loop {
+        let ends = broker.asker.fetch_watermarks(topic, partition as i32, ASK);
+        let (first, end) = ends.map_err(|error| broker.unreachable(&error))?;
+        // A commit is answered a moment before it can be read. Waiting for what is under way only makes the cut newer;
+        // an owner has waited for all that matters before its term began.
+        if end >= raw_end || begun.elapsed() > UNDER_WAY {
+            break (first, end);
+        }
+        broker.pause(Duration::from_millis(5));
+    };
+    let mut rows = Rows::new();
+    if first < end {
+        let consumer = reader(broker)?;
+        consumer.assign(&at(topic, partition, first as u64)).map_err(|error| broker.unreachable(&error))?;
+        let mut heard = Instant::now();
+        loop {
+            match consumer.poll(Duration::from_millis(100)) {
+                // Transactions are whole on either side of `end`: it is the first offset not decided yet.
+                Some(Ok(message)) if message.offset() >= end => break,
+                Some(Ok(message)) => {
+                    heard = Instant::now();
+                    let key = message.key().unwrap_or(&[]);
+                    match message.payload() {
+                        Some(value) => drop(rows.insert(key.to_vec(), Bytes::copy_from_slice(value))),
+                        None => drop(rows.remove(key)),
                     }
-                    Some(Err(KafkaError::PartitionEOF(_))) => break,
-                    Some(Err(error)) => tracing::debug!(%error, "restore goes on"),
-                    None if heard.elapsed() > STALLED => {
-                        return Err(LogError::Unavailable(format!(
-                            "{topic}/{partition} could not be read for {STALLED:?}"
-                        )));
-                    }
-                    None => {}
                 }
+                Some(Err(KafkaError::PartitionEOF(_))) => break,
+                Some(Err(error)) => tracing::debug!(%error, "restore goes on"),
+                None if heard.elapsed() > STALLED => {
+                    return Err(LogError::Unavailable(format!(
+                        "{topic}/{partition} could not be read for {STALLED:?}"
+                    )));
+                }
+                None => {}
             }
         }
-        let own = rows.remove(PARTITION_ROW);
-        rows.retain(|key, _| key.first() != Some(&0));
-        let Some(own) = own else { return Ok((None, rows)) };
-        let number = |range: std::ops::Range<usize>| {
-            own.get(range).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes)
-        };
-        let (Some(epoch), Some(next_offset)) = (number(0..8), number(8..16)) else {
-            return Err(LogError::Stopped(format!(
-                "{topic}/{partition} holds a partition row that this build cannot read"
-            )));
-        };
-        Ok((Some(Committed { epoch, next_offset, row: own.slice(16..) }), rows))
+    }
+    let kept = rows.remove(changelog::PARTITION_ROW);
+    rows.retain(|key, _| changelog::is_row(key));
+    let Some(kept) = kept else { return Ok((None, rows)) };
+    match changelog::decode(&kept) {
+        Some(committed) => Ok((Some(committed), rows)),
+        None => Err(LogError::Stopped(format!(
+            "{topic}/{partition} holds a partition row that this build cannot read"
+        ))),
     }
 }

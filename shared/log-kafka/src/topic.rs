@@ -8,14 +8,16 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::RwLock;
 use rdkafka::{
     admin::{AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
     consumer::Consumer as _,
     error::{KafkaError, RDKafkaErrorCode},
 };
+use rustc_hash::FxHashMap;
 use stockade_log::LogError;
 
-use crate::{Shared, group::ASK, options::RECORD_BYTES_MAX, outbox::Lane};
+use crate::{backlog::Backlog, broker::Broker, client::ASK, options::RECORD_BYTES_MAX};
 
 /// How long making a topic may take.
 const MAKE: Duration = Duration::from_secs(30);
@@ -30,7 +32,7 @@ pub(crate) struct Topic {
     pub(crate) full: String,
     pub(crate) partitions: u32,
     /// What waits for acknowledgement, by partition.
-    pub(crate) lanes: Vec<Lane>,
+    pub(crate) backlogs: Vec<Backlog>,
     /// The end as last learnt, by partition.
     ends: Vec<AtomicU64>,
     /// When that was.
@@ -43,6 +45,13 @@ impl Topic {
         if let Some(end) = self.ends.get(partition as usize) {
             end.fetch_max(next, Ordering::Relaxed);
         }
+    }
+    /// First offset kept and first offset not decided yet, as a broker says now.
+    pub(crate) fn watermarks(&self, broker: &Broker, partition: u32) -> Result<(u64, u64), LogError> {
+        let found = broker.asker.fetch_watermarks(&self.full, partition as i32, ASK);
+        let (first, end) = found.map_err(|error| broker.unreachable(&error))?;
+        self.reached(partition, end as u64);
+        Ok((first as u64, end as u64))
     }
     pub(crate) fn end(&self, partition: u32) -> u64 {
         self.ends.get(partition as usize).map_or(0, |end| end.load(Ordering::Relaxed))
@@ -96,36 +105,44 @@ fn run<T: Send>(call: impl Future<Output = Result<T, KafkaError>> + Send) -> Res
     })
 }
 
-impl Shared {
-    pub(crate) fn full_name(&self, name: &str) -> String {
-        format!("{}{name}", self.options.prefix)
+/// The topics in use.
+pub(crate) struct Topics {
+    broker: Arc<Broker>,
+    known: RwLock<FxHashMap<&'static str, Arc<Topic>>>,
+}
+
+impl Topics {
+    pub(crate) fn new(broker: Arc<Broker>) -> Self {
+        Self { broker, known: RwLock::default() }
     }
 
-    fn found_partitions(&self, full: &str) -> Result<Option<u32>, LogError> {
-        let metadata = self.asker.fetch_metadata(Some(full), ASK);
-        let metadata = metadata.map_err(|error| self.unreachable(&error))?;
-        let topic = metadata.topics().iter().find(|topic| topic.name() == full && topic.error().is_none());
-        Ok(topic.map(|topic| topic.partitions().len() as u32).filter(|count| *count > 0))
+    pub(crate) fn get(&self, name: &str) -> Result<Arc<Topic>, LogError> {
+        let known = self.known.read();
+        known.get(name).cloned().ok_or_else(|| LogError::Unknown { topic: name.to_owned(), partition: 0 })
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
+        self.known.read().values().cloned().collect()
     }
 
     /// Makes the topic, or checks the one that is there.
-    pub(crate) fn open_topic(
+    pub(crate) fn open(
         &self,
         name: &'static str,
         partitions: u32,
         kind: &Kind,
     ) -> Result<Arc<Topic>, LogError> {
-        if let Some(topic) = self.topics.read().get(name) {
+        if let Some(topic) = self.known.read().get(name) {
             return same(topic.clone(), partitions);
         }
-        let full = self.full_name(name);
-        let found = match self.found_partitions(&full)? {
+        let full = self.broker.full_name(name);
+        let found = match self.broker.found_partitions(&full)? {
             Some(found) => {
-                self.check_settings(&full, kind)?;
+                self.broker.check_settings(&full, kind)?;
                 found
             }
             None => {
-                self.make_topic(&full, partitions, kind)?;
+                self.broker.make_topic(&full, partitions, kind)?;
                 partitions
             }
         };
@@ -133,12 +150,21 @@ impl Shared {
             name,
             full,
             partitions: found,
-            lanes: (0..found).map(|_| Lane::default()).collect(),
+            backlogs: (0..found).map(|_| Backlog::default()).collect(),
             ends: (0..found).map(|_| AtomicU64::new(0)).collect(),
             heard_ms: AtomicI64::new(0),
         });
         let topic = same(topic, partitions)?;
-        Ok(self.topics.write().entry(name).or_insert(topic).clone())
+        Ok(self.known.write().entry(name).or_insert(topic).clone())
+    }
+}
+
+impl Broker {
+    fn found_partitions(&self, full: &str) -> Result<Option<u32>, LogError> {
+        let metadata = self.asker.fetch_metadata(Some(full), ASK);
+        let metadata = metadata.map_err(|error| self.unreachable(&error))?;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == full && topic.error().is_none());
+        Ok(topic.map(|topic| topic.partitions().len() as u32).filter(|count| *count > 0))
     }
 
     /// Whether the topic is there and fits.

@@ -8,6 +8,7 @@
 
 mod evict;
 mod mock;
+mod modules;
 mod real;
 
 use std::sync::{

@@ -1,4 +1,4 @@
-//! What librdkafka tells its clients besides messages: its log, its errors, and changes of assignment.
+//! Membership in a group: what the group's rebalances change for one member, and how its consumer hears of it.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -9,58 +9,15 @@ use parking_lot::Mutex;
 use rdkafka::{
     ClientContext,
     config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, ConsumerContext, Rebalance},
-    error::{KafkaError, RDKafkaErrorCode},
-    producer::{DeliveryResult, ProducerContext},
+    consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance},
+    error::KafkaError,
 };
 use tokio::sync::Notify;
 
-use crate::group::Terms;
+use crate::{client::Watch, terms::Terms};
 
-/// Sends librdkafka's log to ours and remembers the last error, so that a refusal can say why.
-#[derive(Clone, Default)]
-pub(crate) struct Watch {
-    last: Arc<Mutex<Option<(RDKafkaErrorCode, String)>>>,
-}
-
-impl Watch {
-    /// The last error that librdkafka reported.
-    pub(crate) fn last_error(&self) -> Option<(RDKafkaErrorCode, String)> {
-        self.last.lock().clone()
-    }
-}
-
-impl ClientContext for Watch {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        match level {
-            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-                tracing::error!(target: "librdkafka", facility, "{message}");
-            }
-            _ => tracing::debug!(target: "librdkafka", facility, "{message}"),
-        }
-    }
-    fn error(&self, error: KafkaError, reason: &str) {
-        metrics::counter!("stockade_log_client_errors_total").increment(1);
-        tracing::debug!(target: "librdkafka", %error, reason, "client error");
-        if let Some(code) = error.rdkafka_error_code() {
-            let mut last = self.last.lock();
-            // That no broker is up follows from what was said before, which is the more useful of the two.
-            let vague = code == RDKafkaErrorCode::AllBrokersDown;
-            // Events of an ordinary day that come the same way.
-            let ordinary = matches!(code, RDKafkaErrorCode::PartitionEOF | RDKafkaErrorCode::NoOffset);
-            if !ordinary && (!vague || last.is_none()) {
-                *last = Some((code, reason.to_owned()));
-            }
-        }
-    }
-}
-
-impl ConsumerContext for Watch {}
-
-impl ProducerContext for Watch {
-    type DeliveryOpaque = ();
-    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
-}
+/// The client of a member.
+pub(crate) type Member = Arc<BaseConsumer<Membership>>;
 
 /// A change the group made to a member.
 pub(crate) enum Change {
@@ -122,7 +79,6 @@ impl ConsumerContext for Membership {
     }
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        use rdkafka::consumer::Consumer as _;
         let Rebalance::Assign(list) = rebalance else { return };
         // Membership only; what is read is read by another client, so that a change of role disturbs no reading.
         if let Err(error) = consumer.pause(list) {
