@@ -16,7 +16,7 @@ use crate::{
     changelog::CLAIM,
     client::ASK,
     group::Group,
-    membership::{Change, Mailbox},
+    membership::{Change, Grants, Mailbox},
     terms::Term,
 };
 
@@ -32,7 +32,8 @@ pub(crate) struct Claim {
     pub(crate) group: Arc<Group>,
     pub(crate) member: u64,
     pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) partitions: Vec<u32>,
+    /// The number of its grant, by partition.
+    pub(crate) grants: BTreeMap<u32, u64>,
 }
 
 impl Claim {
@@ -73,7 +74,7 @@ impl Claim {
 
     /// Writes the claims; gives the offset of each by its partition.
     fn write(&self) -> Result<BTreeMap<u32, u64>, LogError> {
-        let claims = self.partitions.iter().map(|partition| NewRecord {
+        let claims = self.grants.keys().map(|partition| NewRecord {
             topic: self.group.state.name,
             route: Route::Partition(*partition),
             key: Bytes::from_static(CLAIM),
@@ -84,11 +85,15 @@ impl Claim {
         Ok(placed.iter().map(|place| (place.partition, place.offset)).collect())
     }
 
+    fn stands(&self, granted: &Grants, partition: u32) -> bool {
+        self.grants.get(&partition).is_some_and(|grant| granted.stands(partition, *grant))
+    }
+
     /// Takes out the claims before which everything is decided, and drops those whose partition was taken back.
     fn take_settled(&self, waiting: &mut BTreeMap<u32, u64>) -> BTreeMap<u32, u64> {
         let mut settled = BTreeMap::new();
         waiting.retain(|partition, claim| {
-            if !self.mailbox.granted.lock().contains(partition) {
+            if !self.stands(&self.mailbox.granted.lock(), *partition) {
                 return false;
             }
             // With read_committed this is the first offset that is not decided yet.
@@ -109,7 +114,7 @@ impl Claim {
             self.group.flushed[*partition as usize].fetch_max(*committed, Ordering::SeqCst);
             // Under the lock that the rebalance callback takes, so that a term cannot begin after its end.
             let granted = self.mailbox.granted.lock();
-            if granted.contains(partition) {
+            if self.stands(&granted, *partition) {
                 let term = Term { epoch, member: self.member, committed: *committed };
                 self.group.terms.begin(*partition, term);
                 self.mailbox.put(Change::Owned(*partition, epoch));

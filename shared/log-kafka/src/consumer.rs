@@ -1,7 +1,13 @@
 //! A consumer: membership in the group by one client, reading by another, so that a change of role disturbs no reading
 //! and a fold that restores for long loses no fetched data.
 
-use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use rdkafka::{
     Message as _,
@@ -146,13 +152,13 @@ impl KafkaConsumer {
             return Err(LogError::Stopped(format!("membership of {} ended: {code}", self.group_name)));
         }
         let changes = std::mem::take(&mut *self.mailbox.changes.lock());
-        let mut granted = Vec::new();
+        let mut granted = BTreeMap::new();
         for change in changes {
             match change {
-                Change::Granted(partition) => granted.push(partition),
+                Change::Granted(partition, grant) => drop(granted.insert(partition, grant)),
                 Change::Owned(partition, epoch) => self.turn(partition, Role::Owner(epoch)),
                 Change::Revoked(partition) => {
-                    granted.retain(|of| *of != partition);
+                    granted.remove(&partition);
                     self.turn(partition, if self.mode == Mode::All { Role::Reader } else { Role::None });
                 }
             }
@@ -166,7 +172,7 @@ impl KafkaConsumer {
                 group: membership.group.clone(),
                 member: membership.id,
                 mailbox: self.mailbox.clone(),
-                partitions: granted,
+                grants: granted,
             };
             self.broker.spawn(format!("claim-{}", self.group_name), move || claim.make())?;
         }

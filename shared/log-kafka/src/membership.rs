@@ -1,7 +1,7 @@
 //! Membership in a group: what the group's rebalances change for one member, and how its consumer hears of it.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
@@ -21,12 +21,36 @@ pub(crate) type Member = Arc<BaseConsumer<Membership>>;
 
 /// A change the group made to a member.
 pub(crate) enum Change {
-    /// The group gave it the partition; it owns it once it has claimed it.
-    Granted(u32),
+    /// The group gave it the partition, by the grant of this number; it owns it once it has claimed it.
+    Granted(u32, u64),
     /// It owns it, under this epoch.
     Owned(u32, u64),
     /// It no longer does.
     Revoked(u32),
+}
+
+/// Partitions the group gave to a member. Each time has a number, so that what was begun for a partition that was taken back
+/// and given again meanwhile is not mistaken for what was begun since: in between, somebody else may have owned it.
+#[derive(Default)]
+pub(crate) struct Grants {
+    last: u64,
+    held: BTreeMap<u32, u64>,
+}
+
+impl Grants {
+    /// The group gives a partition; returns the number of this grant.
+    fn give(&mut self, partition: u32) -> u64 {
+        self.last += 1;
+        self.held.insert(partition, self.last);
+        self.last
+    }
+    fn take_back(&mut self, partition: u32) {
+        self.held.remove(&partition);
+    }
+    /// Whether this very grant still stands.
+    pub(crate) fn stands(&self, partition: u32, grant: u64) -> bool {
+        self.held.get(&partition) == Some(&grant)
+    }
 }
 
 /// What the rebalance callback and the consumer share.
@@ -34,7 +58,7 @@ pub(crate) enum Change {
 pub(crate) struct Mailbox {
     pub(crate) changes: Mutex<VecDeque<Change>>,
     /// Partitions the group gave and has not taken back.
-    pub(crate) granted: Mutex<BTreeSet<u32>>,
+    pub(crate) granted: Mutex<Grants>,
     pub(crate) news: Arc<Notify>,
 }
 
@@ -71,7 +95,7 @@ impl ConsumerContext for Membership {
             let partition = element.partition() as u32;
             // In this order under this lock, so that a claim that is just done cannot begin a term after its end.
             let mut granted = self.mailbox.granted.lock();
-            granted.remove(&partition);
+            granted.take_back(partition);
             self.terms.end(partition, self.id);
             drop(granted);
             self.mailbox.put(Change::Revoked(partition));
@@ -86,8 +110,24 @@ impl ConsumerContext for Membership {
         }
         for element in list.elements() {
             let partition = element.partition() as u32;
-            self.mailbox.granted.lock().insert(partition);
-            self.mailbox.put(Change::Granted(partition));
+            let grant = self.mailbox.granted.lock().give(partition);
+            self.mailbox.put(Change::Granted(partition, grant));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_begun_under_a_grant_is_void_once_it_was_taken_back_even_if_the_partition_is_given_again() {
+        let mut grants = Grants::default();
+        let first = grants.give(3);
+        assert!(grants.stands(3, first) && !grants.stands(2, first));
+        grants.take_back(3);
+        assert!(!grants.stands(3, first));
+        let second = grants.give(3);
+        assert!(grants.stands(3, second) && !grants.stands(3, first));
     }
 }
