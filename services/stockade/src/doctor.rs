@@ -13,6 +13,7 @@ use crate::{
     config::{Config, Place},
     connect,
     platform::topic_spec,
+    stalls,
 };
 
 /// Free space below which it warns, in bytes.
@@ -239,8 +240,11 @@ fn look_at_kafka(config: &Config, findings: &mut Findings) {
             "topics made here have fewer copies; a lost broker stops writes or loses them",
         );
     }
+    let mut complete = true;
     for topic in Topic::ALL {
-        match log.check_topic(&topic_spec(topic, config.log.partitions)) {
+        let found = log.check_topic(&topic_spec(topic, config.log.partitions));
+        complete &= matches!(found, Ok(true));
+        match found {
             Ok(true) => findings.good("topic", format!("{} fits", topic.name())),
             Ok(false) => findings.warn(
                 "topic",
@@ -249,6 +253,28 @@ fn look_at_kafka(config: &Config, findings: &mut Findings) {
             ),
             Err(error) => findings.bad("topic", error.to_string(), "until then `serve` refuses to start"),
         }
+    }
+    if complete {
+        look_at_folds(&log, config.log.partitions, findings);
+    }
+}
+
+/// Whether the input of every partition is gone through by somebody.
+fn look_at_folds(log: &KafkaLog, partitions: u32, findings: &mut Findings) {
+    match stalls::standing(log, partitions) {
+        Ok(standing) if standing.is_empty() => {
+            findings.good("folds", "every partition moves or has nothing to do");
+        }
+        Ok(standing) => {
+            for stalls::Standing { fold, partition, at } in standing {
+                findings.warn(
+                    "folds",
+                    format!("{fold}/{partition} stands still at {} of {}", at.committed, at.end),
+                    "start the role that runs it; if it runs, look for the owner in stockade_fold_stalled_seconds and its log, and restart it",
+                );
+            }
+        }
+        Err(error) => findings.warn("folds", error.to_string(), "look at the brokers first"),
     }
 }
 

@@ -18,3 +18,4 @@ mod rescore;
 pub mod rules;
 pub mod serve;
 pub mod simulate;
+mod stalls;

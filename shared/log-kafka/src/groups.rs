@@ -3,11 +3,16 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use parking_lot::Mutex;
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+};
 use rustc_hash::FxHashMap;
 use stockade_log::LogError;
 
 use crate::{
     broker::Broker,
+    client::{ASK, Watch},
     committer::Committer,
     group::Group,
     topic::{Kind, Topic, Topics},
@@ -65,4 +70,45 @@ impl Groups {
     pub(crate) fn close(&self) {
         self.known.lock().values().for_each(|group| group.close());
     }
+}
+
+/// How far a group is in one partition of its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupProgress {
+    /// Next offset to be read, as last committed by whoever owns the partition; 0 before the first commit.
+    pub committed: u64,
+    /// Next offset to be written.
+    pub end: u64,
+}
+
+/// How far `group` is in `topic`, by partition. It joins nothing and makes nothing.
+pub(crate) fn progress(
+    broker: &Broker,
+    group: &str,
+    topic: &str,
+    partitions: u32,
+) -> Result<Vec<GroupProgress>, LogError> {
+    let asker: BaseConsumer<Watch> =
+        broker
+            .options
+            .reader(group)
+            .create_with_context(broker.watch.clone())
+            .map_err(|error| LogError::Config(format!("no consumer could be made: {error}")))?;
+    let topic = broker.full_name(topic);
+    let mut list = TopicPartitionList::new();
+    for partition in 0..partitions {
+        list.add_partition(&topic, partition as i32);
+    }
+    let found = asker.committed_offsets(list, ASK).map_err(|error| broker.unreachable(&error))?;
+    let mut all = Vec::with_capacity(partitions as usize);
+    for partition in 0..partitions as i32 {
+        let (_, end) = broker
+            .asker
+            .fetch_watermarks(&topic, partition, ASK)
+            .map_err(|error| broker.unreachable(&error))?;
+        let committed = found.find_partition(&topic, partition).map(|element| element.offset());
+        let committed = if let Some(Offset::Offset(next)) = committed { next as u64 } else { 0 };
+        all.push(GroupProgress { committed, end: end as u64 });
+    }
+    Ok(all)
 }

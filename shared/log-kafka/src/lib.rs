@@ -32,6 +32,7 @@ mod scan;
 mod terms;
 mod topic;
 
+pub use groups::GroupProgress;
 pub use options::{KafkaOptions, Secret, Security};
 
 use std::{
@@ -85,6 +86,11 @@ impl KafkaLog {
     /// Whether the topic is there and fits; `Ok(false)` when it is missing. Makes nothing.
     pub fn check_topic(&self, spec: &TopicSpec) -> Result<bool, LogError> {
         self.broker.check_topic(spec.name, spec.partitions, &Kind::Stream(spec.retention_ms))
+    }
+
+    /// How far `group` is in `topic`, by partition, whoever takes part in it. Joins nothing and makes nothing.
+    pub fn group_progress(&self, group: &str, topic: &TopicSpec) -> Result<Vec<GroupProgress>, LogError> {
+        groups::progress(&self.broker, group, topic.name, topic.partitions)
     }
 
     /// Deletes every topic whose name begins with the prefix, which must not be empty. For demonstrations.

@@ -42,7 +42,7 @@ fn poll(consumer: &mut dyn Consumer) -> Option<Event> {
 }
 
 /// Polls until `found` says what it looked for.
-fn until<T>(consumer: &mut dyn Consumer, mut found: impl FnMut(Event) -> Option<T>) -> T {
+pub(crate) fn until<T>(consumer: &mut dyn Consumer, mut found: impl FnMut(Event) -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(result) = poll(consumer).and_then(&mut found) {
@@ -52,14 +52,14 @@ fn until<T>(consumer: &mut dyn Consumer, mut found: impl FnMut(Event) -> Option<
     }
 }
 
-fn owned(event: &Event, of: u32) -> Option<u64> {
+pub(crate) fn owned(event: &Event, of: u32) -> Option<u64> {
     match event {
         Event::Assigned { partition, role: Role::Owner(epoch) } if *partition == of => Some(*epoch),
         _ => None,
     }
 }
 
-fn commit(epoch: u64, next_offset: u64) -> stockade_log::Commit {
+pub(crate) fn commit(epoch: u64, next_offset: u64) -> stockade_log::Commit {
     let row = bytes::Bytes::from_static(b"row");
     stockade_log::Commit {
         group: "g",

@@ -9,13 +9,17 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
 use stockade_log::{
-    Clock, Log as _, LogError, ReadLimit, SharedLog,
+    Ack, Clock, Log as _, LogError, Mode, ReadLimit, SharedLog,
     conformance::{self, Fixture},
     partition_of,
 };
-use stockade_log_kafka::{KafkaLog, KafkaOptions};
+use stockade_log_kafka::{GroupProgress, KafkaLog, KafkaOptions};
 
-use crate::{evict, options, spec};
+use crate::{
+    evict,
+    mock::{commit, owned, until},
+    options, record, spec,
+};
 
 /// Where Kafka is.
 pub(crate) fn kafka() -> Option<String> {
@@ -109,4 +113,22 @@ fn a_topic_made_by_hand_with_settings_that_do_not_fit_is_refused_with_each_of_th
     {
         assert!(text.contains(part), "{part} in {text}");
     }
+}
+
+#[test]
+fn how_far_a_group_is_can_be_asked_from_outside_and_changes_nothing() {
+    let Some(brokers) = kafka() else { return };
+    let options = options(&brokers);
+    let log = KafkaLog::open(options.clone(), crate::clock()).unwrap();
+    log.ensure_topic(&spec(2)).unwrap();
+    log.append(vec![record(0, "a"), record(0, "b"), record(1, "c")], Ack::Durable).wait().unwrap();
+    let outside = KafkaLog::open(options, crate::clock()).unwrap();
+    let progress = |committed, end| GroupProgress { committed, end };
+    assert_eq!(outside.group_progress("g", &spec(2)).unwrap(), [progress(0, 2), progress(0, 1)]);
+    let mut consumer = log.join("g", "t", Mode::Owned).unwrap();
+    let epoch = until(consumer.as_mut(), |event| owned(&event, 0));
+    log.commit(commit(epoch, 1)).wait().unwrap();
+    assert_eq!(outside.group_progress("g", &spec(2)).unwrap(), [progress(1, 2), progress(0, 1)]);
+    log.commit(commit(epoch, 2)).wait().unwrap();
+    assert_eq!(outside.group_progress("g", &spec(2)).unwrap(), [progress(2, 2), progress(0, 1)]);
 }
