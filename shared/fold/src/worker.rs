@@ -241,7 +241,10 @@ impl<F: Fold> Worker<F> {
                 Err(error) if error.remedy() == Remedy::Retry => {
                     tracing::warn!(fold = self.spec.name, partition, %error, "flush put off");
                 }
-                Err(_) => {}
+                // It will be refused the next time as well: this partition stands still until somebody looks.
+                Err(error) => {
+                    tracing::error!(fold = self.spec.name, partition, %error, "flush impossible");
+                }
             }
         }
         match result {

@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use serde_json::Value;
+use stockade::platform::topic_spec;
 use stockade_log::{Ack, Log as _, NewRecord, Route, TopicSpec};
 use stockade_log_kafka::{KafkaLog, KafkaOptions, Secret};
 use stockade_model::Topic;
@@ -111,6 +112,46 @@ fn a_start_that_cannot_work_ends_within_ten_seconds_with_what_to_do() {
         .collect();
     assert_eq!(problems, ["topic", "redis"], "{report}");
     assert!(!data.join("nothing").exists());
+}
+
+/// What the doctor finds about folds: health and detail.
+fn doctor_on_folds(kafka: &str, data: &std::path::Path) -> Vec<(String, String)> {
+    let output = Command::new(env!("CARGO_BIN_EXE_stockade"))
+        .args(["doctor", "--json", "--partitions", "4", "--kafka", kafka, "--data"])
+        .arg(data.join("nothing"))
+        .output()
+        .unwrap();
+    let line = output.stdout.split(|byte| *byte == b'\n').next().unwrap();
+    let report: Value = serde_json::from_slice(line).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let findings = report["findings"].as_array().unwrap().iter();
+    let of_folds = findings.filter(|finding| finding["what"] == "folds");
+    of_folds.map(|finding| (text(&finding["health"]), text(&finding["detail"]))).collect()
+}
+
+#[test]
+fn the_doctor_says_which_partitions_stand_still_while_nobody_goes_through_them() {
+    if !possible() {
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    let kafka = Kafka::start(&data.path().join("kafka"), Cluster::default()).unwrap();
+    let log = KafkaLog::open(KafkaOptions::new(kafka.addresses(), "test"), clock::system_clock()).unwrap();
+    for topic in Topic::ALL {
+        log.ensure_topic(&topic_spec(topic, 4)).unwrap();
+    }
+    let look = || doctor_on_folds(&kafka.addresses(), data.path());
+    assert!(matches!(&look()[..], [(health, _)] if health == "ok"), "there is nothing to do yet");
+    let record = NewRecord {
+        topic: Topic::EventsInbox.name(),
+        route: Route::Partition(2),
+        key: Bytes::new(),
+        headers: Vec::new(),
+        value: Bytes::from_static(b"{}"),
+    };
+    log.append(vec![record], Ack::Durable).wait().unwrap();
+    let stuck = ("warning".to_owned(), "intake/2 stands still at 0 of 1".to_owned());
+    assert_eq!(look(), [stuck]);
 }
 
 #[test]
