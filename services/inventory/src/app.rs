@@ -86,7 +86,7 @@ pub struct App {
     next_id: AtomicU64,
     suppliers: DashMap<SupplierId, SupplierView>,
     waiting: Waiters<Decided>,
-    registering: Waiters<()>,
+    registering: Waiters<SupplierProfile>,
     outcomes: DashMap<(SupplierId, String), Arc<Vec<RowOutcome>>>,
     /// End of the decisions seen at start.
     decisions_at_start: u64,
@@ -208,12 +208,13 @@ impl App {
         })
     }
 
-    /// Appends a registration to `control` and waits until the inventory fold has it.
-    pub async fn register(&self, id: &str, payload: &Payload) -> Result<bool, Problem> {
+    /// Appends a registration to `control` and waits until the inventory fold has it: the whole profile as it is now, or
+    /// `None` when that takes too long.
+    pub async fn register(&self, id: &str, payload: &Payload) -> Result<Option<SupplierProfile>, Problem> {
         let waiter = self.registering.expect(id);
         let envelope = Envelope::new(payload.kind(), id, "stockade/inventory");
         self.append(Topic::Control, "", &envelope, payload).await?;
-        Ok(waiter.within(self.deadline).await.is_some())
+        Ok(waiter.within(self.deadline).await)
     }
 
     /// Appends one record durably; answers where it lies.
@@ -247,8 +248,11 @@ impl App {
                     self.suppliers
                         .entry(profile.supplier.clone())
                         .and_modify(|view| view.profile.clone_from(&profile))
-                        .or_insert_with(|| SupplierView { profile, locations: Default::default() });
-                    self.registering.give(&cause, ());
+                        .or_insert_with(|| SupplierView {
+                            profile: profile.clone(),
+                            locations: Default::default(),
+                        });
+                    self.registering.give(&cause, profile);
                 }
                 Effect::Located { supplier, location } => {
                     if let Some(mut view) = self.suppliers.get_mut(&supplier) {

@@ -15,19 +15,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
 use stockade_model::{
-    Action, Decision, Level, Payload, Position, Proposal, Restriction, RuleProposal, Scope, SupplierId,
-    Timestamp, Topic, time::DAY_MS,
+    Action, Decision, Envelope, Level, Payload, Position, Proposal, Restriction, RuleProposal, Scope,
+    SupplierId, Timestamp, Topic, time::DAY_MS,
 };
 
 mod days;
 mod guards;
 mod people;
+mod refusal;
 mod reviews;
 
 use days::Days;
 pub use days::RuleDay;
 use guards::Guards;
 pub use guards::{Exceeded, Kill};
+pub use refusal::Refusal;
 pub use reviews::{Claim, Review, ReviewChange, ReviewKind};
 use reviews::{EXCESS_MS, Reviews};
 
@@ -38,15 +40,25 @@ const REVIEW_MS: i64 = DAY_MS;
 /// Reason code of a person's decision.
 const MANUAL: &str = "MANUAL_REVIEW";
 
-/// What the arbiter tells its process.
+/// What came of a person's proposal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Disposed {
+    /// The review that was claimed or opened, if any.
+    pub review: Option<String>,
+    /// The last decision it led to, if any: whoever shows decisions has all of them when they have this one.
+    pub decided: Option<Position>,
+}
+
+/// What the arbiter tells its process. Of one record what became of it comes last, so that whoever waits for that finds
+/// everything else told.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ArbiterEffect {
-    /// What became of a person's proposal, by the id of its record.
+    /// What became of a person's proposal.
     Disposed {
-        /// Id of the proposal record.
+        /// Id of the record by which the person asked.
         id: String,
-        /// The review that was claimed, or the error code when nothing came of it.
-        verdict: Result<Option<String>, &'static str>,
+        /// What came of it, or why nothing did.
+        verdict: Result<Disposed, Refusal>,
     },
     /// A rule's proposal was held off by an allow override, a mute, a snooze or the kill switch.
     HeldOff,
@@ -119,6 +131,8 @@ pub struct Arbiter {
     days: Days,
     /// Derived: what ends when.
     deadlines: BTreeSet<(Timestamp, SupplierId)>,
+    /// The last decision that the record in hand led to.
+    decided: Option<Position>,
 }
 
 impl Default for Arbiter {
@@ -130,6 +144,7 @@ impl Default for Arbiter {
             guards: Guards::new(4, 5, 6),
             days: Days::new(7),
             deadlines: BTreeSet::new(),
+            decided: None,
         }
     }
 }
@@ -164,6 +179,7 @@ impl Arbiter {
         let link = decision.link(self.chain.get("chain").map_or("", String::as_str));
         self.chain.insert("chain".to_owned(), link.clone());
         decision.chain = link;
+        self.decided = Some(decision.version.clone());
         let key = Dest::Key(supplier.to_string());
         out.emit(Topic::LockoutDecisions, key.clone(), Payload::Decision(decision.clone()));
         out.emit(Topic::SupplierEvents, key, Payload::Decision(decision));
@@ -210,6 +226,7 @@ impl Arbiter {
             kind: if restriction.level == Level::Watch { ReviewKind::Watch } else { ReviewKind::Decision },
             supplier: proposal.supplier.clone(),
             text: String::new(),
+            appellant: None,
             opened_at: now,
             due_at: restriction.review_at,
             restriction: Some(restriction.clone()),
@@ -278,6 +295,7 @@ impl Arbiter {
             restriction: None,
             proposal: Some(Box::new(proposal.clone())),
             text: detail.to_owned(),
+            appellant: None,
             opened_at: input.time,
             due_at: input.time.plus_ms(EXCESS_MS),
             claim: None,
@@ -449,6 +467,14 @@ impl Arbiter {
     }
 }
 
+/// Id of the record by which a person asked: this one, or that to `control` which was relayed as this one.
+fn asked_by(envelope: &Envelope) -> String {
+    match (&envelope.position, &envelope.cause) {
+        (Some(_), Some(cause)) => cause.id.clone(),
+        _ => envelope.id.clone(),
+    }
+}
+
 fn restriction_id(position: &Position, out: &Out<ArbiterEffect>) -> String {
     format!("d-{}-{}-{}", position.generation, position.offset, out.next_index())
 }
@@ -460,8 +486,13 @@ impl Fold for Arbiter {
         match input.payload {
             Payload::Proposal(Proposal::Rule(proposal)) => self.rule(input, proposal, out),
             Payload::Proposal(proposal) => {
+                self.decided = None;
                 let verdict = self.manual(input, proposal, out);
-                out.effect(ArbiterEffect::Disposed { id: input.envelope.id.clone(), verdict });
+                let decided = self.decided.take();
+                let verdict = verdict.map(|review| Disposed { review, decided });
+                self.changes().into_iter().for_each(|change| out.effect(change));
+                out.effect(ArbiterEffect::Disposed { id: asked_by(input.envelope), verdict });
+                return;
             }
             Payload::Tick(_) => self.expire(input, out),
             _ => {}

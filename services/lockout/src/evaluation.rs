@@ -159,7 +159,7 @@ impl Evaluation {
                 self.rules.insert("models".to_owned(), row);
                 Some(EvaluationEffect::ModelsInForce { version, source })
             }
-            Change::Features { version, source } => {
+            Change::Features { version, source, .. } => {
                 self.compiled = self.compile(source, &self.source("rules"))?;
                 let (version, source) = (version.clone(), source.clone());
                 let row = RulesRow { version: version.clone(), source: source.clone() };

@@ -7,14 +7,22 @@ mod check;
 mod control;
 mod evaluation;
 pub mod http;
+pub mod metrics;
+mod told;
 mod views;
 mod writer;
 
-pub use arbiter::{Arbiter, ArbiterEffect, Claim, Exceeded, Kill, Review, ReviewChange, ReviewKind, RuleDay};
+pub use arbiter::{
+    Arbiter, ArbiterEffect, Claim, Disposed, Exceeded, Kill, Refusal as ProposalRefusal, Review,
+    ReviewChange, ReviewKind, RuleDay,
+};
 pub use check::DecisionsCheck;
-pub use control::{Control, ControlEffect, RuleVersion, schema_in_force};
+pub use control::{
+    Control, ControlEffect, Draft, Passed, Refusal as ChangeRefusal, Refused, Relayed, RuleVersion, Stack,
+    StepBack, Subject, schema_in_force,
+};
 pub use evaluation::{Evaluation, EvaluationEffect, ShadowDay};
-pub use views::{Decisions, Desk, InForceStatus, RuleVersions};
+pub use views::{Decisions, Desk, InForceStatus, RuleVersions, Suppliers};
 pub use writer::{Writer, write_quarantine};
 
 use stockade_fold::Spec;

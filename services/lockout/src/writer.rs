@@ -105,7 +105,7 @@ impl Writer {
         let put = self.store.put(entry.clone()).await;
         failpoint::hit("redis-write", "after");
         put.map(drop).inspect_err(|error| {
-            metrics::counter!("stockade_lockout_quarantine_write_failures_total").increment(1);
+            crate::metrics::quarantine_write_failure();
             tracing::warn!(%error, supplier = %entry.supplier, "the quarantine store did not take a decision; it is put right later");
         })
     }
@@ -174,8 +174,7 @@ impl Writer {
         }
         wanted.behind = false;
         if rebuilt + ghosts > 0 {
-            metrics::counter!("stockade_lockout_quarantine_repairs_total")
-                .increment((rebuilt + ghosts) as u64);
+            crate::metrics::quarantine_repairs(rebuilt + ghosts);
             tracing::warn!(rebuilt, ghosts, "the quarantine store was put right from the decisions");
         }
         Ok(())

@@ -14,8 +14,8 @@ use rustc_hash::FxHashMap;
 use stockade_fold::{Board, Fold, Gate, Spec, Worker};
 use stockade_inventory::{app::App, domain::Inventory};
 use stockade_lockout::{
-    Decisions,
-    http::{LockoutApi, publish_rules},
+    ChangeRefusal, Decisions,
+    http::{Enacted, LockoutApi, publish_rules},
 };
 use stockade_log::{Clock, Event, Mode, ReadLimit, SharedLog, TopicSpec};
 use stockade_model::{Level, Payload, ScoreRecord, SupplierId, Topic};
@@ -32,7 +32,7 @@ mod lockout;
 mod progress;
 
 use crate::figures::ScoringFigures;
-use lockout::{lockout_api, start_lockout};
+use lockout::{follow_suppliers, lockout_api, start_lockout};
 use progress::Watched;
 
 /// How often retention is applied and quiet callers are forgotten.
@@ -200,6 +200,7 @@ impl Platform {
             let writer = stockade_lockout::write_quarantine(log.clone(), quarantine, shutdown.wait());
             runner.tasks.spawn(async move { Ok(writer.await?) });
             runner.tasks.spawn(follow_for_view(log.clone(), api.decisions.clone(), shutdown.clone()));
+            runner.tasks.spawn(follow_suppliers(log.clone(), api.suppliers.clone(), shutdown.clone()));
             if parts.shared_log || !roles.scoring {
                 runner.tasks.spawn(follow_scores(log.clone(), lanes, scores, shutdown.clone()));
             }
@@ -269,7 +270,15 @@ impl Platform {
                 tracing::warn!("the rule set is durable and comes into force when the scoring service runs");
                 Ok(())
             }
-            other => other.map_err(|refused| problem(&refused)),
+            Err(waiting) if waiting.code == ChangeRefusal::DraftWaits.code() => {
+                tracing::warn!(detail = waiting.detail, "the rule set of this start was not proposed");
+                Ok(())
+            }
+            Ok(Enacted::Draft(draft)) => {
+                tracing::warn!(draft, "four eyes are on: the rule set of this start waits for approval");
+                Ok(())
+            }
+            other => other.map(|_| ()).map_err(|refused| problem(&refused)),
         }
     }
 

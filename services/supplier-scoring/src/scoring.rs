@@ -424,8 +424,12 @@ impl Scoring {
                 self.read_models();
                 out.effect(ScoringEffect::ChampionInForce(self.models.champion.clone()));
             }
-            // The control fold turns these into rule sets, or keeps them to itself.
-            Change::ApproveRules { .. }
+            // The control fold makes other records of these, or keeps them to itself.
+            Change::Register { .. }
+            | Change::Approve { .. }
+            | Change::Drop { .. }
+            | Change::Rearm { .. }
+            | Change::ApproveRules { .. }
             | Change::DropRules { .. }
             | Change::RollBackRules { .. }
             | Change::FourEyes { .. }

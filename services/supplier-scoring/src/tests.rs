@@ -276,7 +276,7 @@ fn published_features_count_what_happened_before_them_and_a_bad_declaration_chan
     let publish = |market: &mut Market, source: &str| {
         let source = source.to_owned();
         let version = stockade_rules::RuleSet::version_of(&source);
-        market.control(Change::Features { version, source });
+        market.control(Change::Features { version, source, base: None });
     };
     publish(&mut market, "measures: {}\nfeatures: [{name: x}]");
     assert_eq!(market.features.schema().id(), before);
@@ -415,7 +415,7 @@ features:
   - { name: orders.value_to_region, unit: minor, meaning: to this region, sum: to_region, in: 24h }
 ";
     let version = stockade_rules::RuleSet::version_of(source);
-    market.control(Change::Features { version, source: source.to_owned() });
+    market.control(Change::Features { version, source: source.to_owned(), base: None });
     for (order, sku, region) in [("a", "S1", "DE"), ("b", "S1", "FR"), ("c", "S2", "DE"), ("d", "S1", "DE")] {
         market.event(OrderEventKind::Placed, "shop", order, |event| {
             event.sku = stockade_model::Sku::new(sku).ok();

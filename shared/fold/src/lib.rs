@@ -26,7 +26,7 @@ pub use gate::Gate;
 pub use host::{Dest, Host, Input, Out};
 pub use runner::{Effects, RunError, run};
 pub use stall::Stall;
-pub use table::{AnyTable, RowKey, Table};
+pub use table::{AnyTable, RowKey, Single, Table};
 pub use tail::{Tailed, tail};
 pub use worker::{Spec, Step, Worker};
 

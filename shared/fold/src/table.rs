@@ -101,6 +101,41 @@ impl<K: RowKey, V: Serialize + DeserializeOwned + Send + 'static> Table<K, V> {
     }
 }
 
+/// The key of a table of one row.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Only;
+
+impl RowKey for Only {
+    fn to_bytes(&self) -> Vec<u8> {
+        Vec::new()
+    }
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.is_empty().then_some(Self)
+    }
+}
+
+/// A table of one row: a setting, with a type of its own.
+pub struct Single<V>(Table<Only, V>);
+
+impl<V: Serialize + DeserializeOwned + Send + 'static> Single<V> {
+    /// Without a value; `name` is that of its row in the changelog.
+    pub fn new(name: u8) -> Self {
+        Self(Table::new(name))
+    }
+    /// The value, if one was ever set.
+    pub fn get(&self) -> Option<&V> {
+        self.0.get(&Only)
+    }
+    /// Sets the value.
+    pub fn set(&mut self, value: V) {
+        self.0.insert(Only, value);
+    }
+    /// The table, for [`crate::Fold::tables`].
+    pub fn table(&mut self) -> &mut dyn AnyTable {
+        &mut self.0
+    }
+}
+
 /// A table as the host sees it.
 pub trait AnyTable {
     /// Its name.

@@ -1,6 +1,6 @@
 //! Control records: what people change about the platform, judged once and relayed in band.
 
-use crate::{Region, SupplierId, Timestamp};
+use crate::{Region, RuleId, SupplierId, Timestamp};
 
 /// A change asked for in `control`; the control fold relays the accepted ones.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -15,10 +15,20 @@ pub struct ControlRecord {
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Change {
-    /// Register a supplier or change its profile. Relayed to the supplier's partition only.
+    /// A supplier's whole profile. The control fold makes it of a registration and relays it to the supplier's partition
+    /// only; asked for directly it replaces everything.
     Supplier {
         /// The profile.
         profile: SupplierProfile,
+    },
+    /// Register a supplier, or change what is said of its profile and keep the rest.
+    Register {
+        /// What is said.
+        registration: Registration,
+        /// What the replica that was asked knew of the supplier. It counts only where the control fold knows nothing,
+        /// for suppliers that were registered before it kept profiles.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        known: Option<SupplierProfile>,
     },
     /// Put a rule set in force, in every partition.
     Rules {
@@ -33,12 +43,22 @@ pub enum Change {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         note: String,
     },
-    /// Put the rule set that waits for a second pair of eyes in force.
+    /// Do what waits for a second person.
+    Approve {
+        /// The id of the draft that was looked at.
+        draft: String,
+    },
+    /// Take away what waits for a second person.
+    Drop {
+        /// The id of the draft.
+        draft: String,
+    },
+    /// Former form of [`Change::Approve`] for a rule set.
     ApproveRules {
         /// Content hash of the set that was looked at.
         version: String,
     },
-    /// Take the rule set that waits for a second pair of eyes away.
+    /// Former form of [`Change::Drop`] for a rule set.
     DropRules {
         /// Content hash of the set.
         version: String,
@@ -51,10 +71,20 @@ pub enum Change {
         /// Why.
         note: String,
     },
-    /// Whether a rule set needs a second person before it comes into force.
+    /// Whether what changes verdicts needs a second person before it comes into force.
     FourEyes {
         /// Whether it does.
         on: bool,
+        /// Why.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
+    },
+    /// Let a rule that exceeded its budget act again. Relayed to the arbiter.
+    Rearm {
+        /// The rule.
+        rule: RuleId,
+        /// Why.
+        reason: String,
     },
     /// The kill switch was set; for the record, the arbiter has it from elsewhere.
     KillSwitch {
@@ -69,6 +99,9 @@ pub enum Change {
         version: String,
         /// The declaration as YAML, exactly as it was given.
         source: String,
+        /// The version it replaces, empty for the initial one; with another one in force it is turned down.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base: Option<String>,
     },
     /// Let a trained model run beside the champion, as challenger, in every partition.
     Model {
@@ -162,6 +195,37 @@ pub struct SupplierProfile {
     pub class: String,
 }
 
+/// What is said of a supplier when it is registered, the first time or again.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct Registration {
+    /// Its id.
+    pub supplier: SupplierId,
+    /// Its name for people.
+    pub name: String,
+    /// Home region.
+    pub region: Region,
+    /// Since when it trades on the marketplace; as before when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Class for rate limits; as before when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+}
+
+impl Registration {
+    /// The profile that it makes of the one that is `held`. What nothing was ever said of: it trades since `now`, in the
+    /// class `standard`.
+    pub fn onto(self, held: Option<&SupplierProfile>, now: Timestamp) -> SupplierProfile {
+        SupplierProfile {
+            supplier: self.supplier,
+            name: self.name,
+            region: self.region,
+            since: self.since.or(held.map(|held| held.since)).unwrap_or(now),
+            class: self.class.or_else(|| held.map(|held| held.class.clone())).unwrap_or_else(standard_class),
+        }
+    }
+}
+
 /// The class of a supplier that names none.
 pub fn standard_class() -> String {
     "standard".to_owned()
@@ -170,6 +234,24 @@ pub fn standard_class() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_registration_keeps_what_it_does_not_say() {
+        let region = |text| Region::new(text).unwrap();
+        let said = |name: &str, since_ms: Option<i64>, class: Option<&str>| Registration {
+            supplier: SupplierId::new("acme").unwrap(),
+            name: name.to_owned(),
+            region: region("DE"),
+            since: since_ms.map(Timestamp::from_ms),
+            class: class.map(str::to_owned),
+        };
+        let first = said("Acme", None, None).onto(None, Timestamp::from_ms(50));
+        assert_eq!((first.since.ms(), first.class.as_str()), (50, "standard"));
+        let told = said("Acme", Some(10), Some("large")).onto(Some(&first), Timestamp::from_ms(60));
+        assert_eq!((told.since.ms(), told.class.as_str()), (10, "large"));
+        let renamed = said("Acme AG", None, None).onto(Some(&told), Timestamp::from_ms(70));
+        assert_eq!(renamed, SupplierProfile { name: "Acme AG".to_owned(), ..told });
+    }
 
     #[test]
     fn promoting_and_rolling_back_lose_no_model() {

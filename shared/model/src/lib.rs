@@ -22,7 +22,7 @@ pub mod score;
 pub mod time;
 pub mod topic;
 
-pub use control::{Change, ControlRecord, ModelSwitch, Models, SupplierProfile};
+pub use control::{Change, ControlRecord, ModelSwitch, Models, Registration, SupplierProfile};
 pub use decision::{
     Action, Budget, Confirmed, Counterfactual, Decision, Finding, Level, Proposal, Restriction, RuleProposal,
     RuleRef, Scope, StockFigures,

@@ -129,6 +129,24 @@ fn samples() -> Vec<(&'static str, Payload)> {
         class: "standard".to_owned(),
     };
     let control = |change| Payload::Control(ControlRecord { actor: "ops".to_owned(), change });
+    let registration = Registration {
+        supplier: id("acme"),
+        name: "Acme".to_owned(),
+        region: Region::new("DE").unwrap(),
+        since: None,
+        class: None,
+    };
+    let said = Registration {
+        since: Some(time("2020-01-01T00:00:00Z")),
+        class: Some("large".to_owned()),
+        ..registration.clone()
+    };
+    let known = profile.clone();
+    let features = |base| Change::Features {
+        version: "0123456789abcdef".to_owned(),
+        source: "features: []\n".to_owned(),
+        base,
+    };
     let rule = RuleProposal {
         supplier: id("acme"),
         scope: Scope::Supplier,
@@ -295,7 +313,15 @@ fn samples() -> Vec<(&'static str, Payload)> {
         ),
         ("control_rules_rollback", control(Change::RollBackRules { to: None, note: "too many".to_owned() })),
         ("control_rules_approve", control(Change::ApproveRules { version: "0123456789abcdef".to_owned() })),
-        ("control_four_eyes", control(Change::FourEyes { on: true })),
+        ("control_four_eyes", control(Change::FourEyes { on: true, reason: String::new() })),
+        ("control_four_eyes_v2", control(Change::FourEyes { on: false, reason: "alone".to_owned() })),
+        ("control_register", control(Change::Register { registration, known: None })),
+        ("control_register_known", control(Change::Register { registration: said, known: Some(known) })),
+        ("control_approve", control(Change::Approve { draft: "0123456789abcdef".to_owned() })),
+        ("control_drop", control(Change::Drop { draft: "c-7".to_owned() })),
+        ("control_rearm", control(Change::Rearm { rule: id("price-bait"), reason: "an attack".to_owned() })),
+        ("control_features", control(features(None))),
+        ("control_features_v2", control(features(Some(String::new())))),
         ("proposal_rule", Payload::Proposal(Proposal::Rule(Box::new(rule)))),
         ("proposal_rule_v2", Payload::Proposal(Proposal::Rule(Box::new(rule_v2)))),
         (

@@ -45,6 +45,11 @@ impl Default for LimitsConfig {
     }
 }
 
+/// The class of whoever has no other.
+const STANDARD: &str = "standard";
+/// Classes that are not for the registration of suppliers.
+const OTHERS: [&str; 4] = ["limited", "buyer", "events", "staff"];
+
 type Keyed = RateLimiter<String, DefaultKeyedStateStore<String>, DefaultClock, StateInformationMiddleware>;
 
 struct Limiter {
@@ -103,7 +108,7 @@ impl Limits {
 
     /// Takes `units` from the allowance of `caller`, an authenticated id. An unknown class is `standard`.
     pub fn take(&self, class: &str, caller: &str, units: usize) -> Result<Option<Allowance>, Problem> {
-        let Some(limiter) = self.classes.get(class).or_else(|| self.classes.get("standard")) else {
+        let Some(limiter) = self.classes.get(class).or_else(|| self.classes.get(STANDARD)) else {
             return Ok(None);
         };
         let units = NonZeroU32::new(u32::try_from(units).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
@@ -135,6 +140,16 @@ impl Limits {
                 format!("{units} at once is over the burst of {}; split the batch", limiter.class.burst),
             )),
         }
+    }
+
+    /// Classes that a supplier may be registered in: `standard` and those configured that are not for other callers.
+    pub fn for_suppliers(&self) -> impl Iterator<Item = &str> {
+        let others = |class: &&str| *class != STANDARD && !OTHERS.contains(class);
+        std::iter::once(STANDARD).chain(self.classes.keys().map(String::as_str).filter(others))
+    }
+    /// Whether a supplier may be registered in `class`.
+    pub fn is_for_suppliers(&self, class: &str) -> bool {
+        self.for_suppliers().any(|known| known == class)
     }
 
     /// Drops keys whose allowance is full again, and reports how many are left. Call it now and then.

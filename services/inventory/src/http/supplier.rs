@@ -11,12 +11,12 @@ use axum::{
 use serde_json::{json, value::RawValue};
 use sha2::Digest as _;
 use stockade_model::{
-    Change, Command, ControlRecord, Invalid, Level, ListingId, LocationId, Payload, Region, Row, RowOutcome,
-    RowStatus, SupplierId, SupplierProfile, Timestamp, inventory::ROWS_MAX,
+    Change, Command, ControlRecord, Invalid, Level, ListingId, LocationId, Payload, Region, Registration,
+    Row, RowOutcome, RowStatus, SupplierId, Timestamp, inventory::ROWS_MAX,
 };
 use stockade_runtime::{
     FieldError, Operator, OwnSupplier, Parsed, Problem, SupplierOrStaff, body, http::supplier_id,
-    limits::Allowance,
+    limits::Allowance, text,
 };
 
 use super::{
@@ -28,6 +28,8 @@ use crate::app::{App, Decided, Submitted};
 
 /// Longest `Idempotency-Key`.
 const KEY_BYTES_MAX: usize = 128;
+/// Longest name of a supplier.
+const NAME_BYTES_MAX: usize = 200;
 
 pub(crate) fn unknown_supplier(id: &SupplierId) -> Problem {
     let detail =
@@ -184,6 +186,7 @@ pub(crate) struct RegisterBody {
     class: Option<String>,
 }
 
+/// What is not said stays as it is; the fold knows how that is, whatever replica was asked.
 pub(crate) async fn register(
     State(app): State<Arc<App>>,
     Operator(by): Operator,
@@ -194,18 +197,22 @@ pub(crate) async fn register(
     let RegisterBody { name, region, since, class } = body;
     let mut fields = Fields::default();
     let region = fields.check("/region", Region::new(&region));
-    let now = app.now();
-    let since = fields.check_some("/since", since.as_deref().map(Timestamp::parse)).unwrap_or(now);
-    fields.require(since <= now, "/since", "time_range", "since must not lie in the future");
-    fields.require((1..=200).contains(&name.len()), "/name", "name_length", "name must be 1 to 200 bytes");
-    let class = class.unwrap_or_else(stockade_model::control::standard_class);
-    fields.require((1..=32).contains(&class.len()), "/class", "class_length", "class must be 1 to 32 bytes");
+    let since = fields.check_some("/since", since.as_deref().map(Timestamp::parse));
+    let past = since.is_none_or(|since| since <= app.now());
+    fields.require(past, "/since", "time_range", "since must not lie in the future");
+    fields.check("/name", text::line(&name, NAME_BYTES_MAX));
+    let known = class.as_deref().is_none_or(|class| app.limits.is_for_suppliers(class));
+    let classes = app.limits.for_suppliers().collect::<Vec<_>>().join(", ");
+    fields.require(known, "/class", "unknown_class", format!("the classes of suppliers are {classes}"));
     let region = fields.finish(region).map_err(Problem::invalid)?;
-    let profile = SupplierProfile { supplier: supplier.clone(), name, region, since, class };
-    let record = ControlRecord { actor: by.id, change: Change::Supplier { profile: profile.clone() } };
-    let done = app.register(&app.fresh_id(), &Payload::Control(record)).await?;
-    let status = if done { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok((status, Json(profile)).into_response())
+    let known = app.supplier(&supplier).map(|view| view.profile);
+    let registration = Registration { supplier, name, region, since, class };
+    let said = registration.clone();
+    let record = ControlRecord { actor: by.id, change: Change::Register { registration, known } };
+    match app.register(&app.fresh_id(), &Payload::Control(record)).await? {
+        Some(profile) => Ok(Json(profile).into_response()),
+        None => Ok((StatusCode::ACCEPTED, Json(said)).into_response()),
+    }
 }
 
 /// Takes one row about `subject` of `supplier`.

@@ -92,12 +92,12 @@ impl Guards {
     pub(super) fn all_exceeded(&self) -> impl Iterator<Item = (&String, &Exceeded)> {
         self.rules.iter().filter_map(|(rule, guard)| Some((rule, guard.exceeded.as_ref()?)))
     }
-    /// Lets a rule act again; false if nothing held it back.
+    /// Lets a rule act again, as far as its budget goes; false if nothing held it back. What it withheld in the window
+    /// still counts: rearming is no second budget.
     pub(super) fn rearm(&mut self, rule: &str) -> bool {
         let held = self.rules.get(rule).is_some_and(|guard| guard.exceeded.is_some());
         if held && let Some(guard) = self.rules.edit(&rule.to_owned()) {
-            // What was withheld by then was looked at by whoever rearms it.
-            *guard = Guard::default();
+            guard.exceeded = None;
         }
         held
     }

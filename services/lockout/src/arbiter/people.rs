@@ -6,25 +6,38 @@ use stockade_model::{
 };
 
 use super::{
-    Allow, Arbiter, ArbiterEffect, Kill, MANUAL, MUTE_MS, Mute, REVIEW_MS, Review, ReviewKind, Ruling,
-    restriction_id, reviews::APPEAL_MS,
+    Allow, Arbiter, ArbiterEffect, Kill, MANUAL, MUTE_MS, Mute, REVIEW_MS, Refusal, Review, ReviewKind,
+    Ruling, Standing, restriction_id, reviews::APPEAL_MS,
 };
 
+/// Whether a person wrote an appeal, or made or confirmed what it is against, and so may not judge it.
+fn is_party(standing: Option<&Standing>, review: &Review, actor: &str) -> bool {
+    if review.appellant.as_deref() == Some(actor) {
+        return true;
+    }
+    let against = review.restriction.as_ref().filter(|_| review.kind == ReviewKind::Appeal);
+    // As it is now: somebody may have confirmed it since.
+    let held = standing.and_then(|s| s.in_force.iter().find(|r| Some(&r.id) == against.map(|r| &r.id)));
+    held.is_some_and(|r| {
+        r.actor.as_deref() == Some(actor) || r.confirmed.as_ref().is_some_and(|c| c.actor == actor)
+    })
+}
+
 impl Arbiter {
-    /// What a person asks for; the error is a code.
+    /// What a person asks for; answers the review it is about, if any.
     pub(super) fn manual(
         &mut self,
         input: &Input<'_>,
         proposal: &Proposal,
         out: &mut Out<ArbiterEffect>,
-    ) -> Result<Option<String>, &'static str> {
+    ) -> Result<Option<String>, Refusal> {
         match proposal {
             Proposal::Rule(_) => {}
             Proposal::Release { supplier, restriction, actor, reason } => {
                 let which = |r: &Restriction| restriction.as_ref().is_none_or(|id| *id == r.id);
                 let by = (Action::Released, Some(actor.as_str()), Some(reason.as_str()));
                 if self.lift(input, supplier, which, by, out) == 0 {
-                    return Err("nothing_in_force");
+                    return Err(Refusal::NothingInForce);
                 }
             }
             Proposal::Override { expires_at, .. }
@@ -32,26 +45,16 @@ impl Arbiter {
             | Proposal::Snooze { expires_at, .. }
                 if *expires_at <= input.time =>
             {
-                return Err("already_expired");
+                return Err(Refusal::AlreadyExpired);
             }
             Proposal::Override { supplier, deny: Some(level), scope, actor, reason, expires_at } => {
-                let restriction = self.manual_restriction(input, *level, scope, actor, *expires_at, out);
-                self.impose(input, supplier, restriction, Some(reason), out);
+                self.deny(input, supplier, (*level, scope, *expires_at), (actor, reason), out);
             }
             Proposal::Override { supplier, deny: None, actor, reason, expires_at, .. } => {
-                let allow = Allow { actor: actor.clone(), until: *expires_at };
-                self.change(supplier, |standing| standing.allow = Some(allow));
-                let by = (Action::Allowed, Some(actor.as_str()), Some(reason.as_str()));
-                if self.lift(input, supplier, |r| r.actor.is_none(), by, out) == 0 {
-                    self.rule_on(input, supplier, Action::Allowed, None, (actor, reason), out);
-                }
+                self.allow(input, supplier, *expires_at, (actor, reason), out)?;
             }
             Proposal::ClearOverride { supplier, actor, reason } => {
-                if self.suppliers.get(supplier).is_none_or(|standing| standing.allow.is_none()) {
-                    return Err("nothing_in_force");
-                }
-                self.change(supplier, |standing| standing.allow = None);
-                self.rule_on(input, supplier, Action::AllowEnded, None, (actor, reason), out);
+                self.clear_override(input, supplier, (actor, reason), out)?;
             }
             Proposal::Extend { supplier, restriction, expires_at, actor, reason } => {
                 let extended = self.edit(supplier, restriction, |r| r.expires_at = *expires_at)?;
@@ -75,7 +78,9 @@ impl Arbiter {
                 return self.appeal(input, supplier, restriction, (actor, text), out).map(Some);
             }
             Proposal::Claim { review, actor } => {
-                return self.reviews.claim(review.as_deref(), actor, input.time).map(Some);
+                let suppliers = &self.suppliers;
+                let barred = |review: &Review| is_party(suppliers.get(&review.supplier), review, actor);
+                return self.reviews.claim(review.as_deref(), actor, input.time, barred).map(Some);
             }
             Proposal::Settle { review, finding, actor, reason } => {
                 self.settle(input, review, *finding, (actor, reason), out)?;
@@ -89,7 +94,7 @@ impl Arbiter {
             }
             Proposal::Rearm { rule, .. } => {
                 if !self.guards.rearm(rule.as_str()) {
-                    return Err("nothing_in_force");
+                    return Err(Refusal::NothingInForce);
                 }
                 out.effect(ArbiterEffect::Budget { rule: rule.to_string(), exceeded: None });
             }
@@ -116,6 +121,75 @@ impl Arbiter {
         Ok(None)
     }
 
+    /// Puts a person's restriction in force. One of the whole supplier ends an allow, for nothing can be both.
+    fn deny(
+        &mut self,
+        input: &Input<'_>,
+        supplier: &SupplierId,
+        (level, scope, expires_at): (Level, &Scope, Timestamp),
+        (actor, reason): (&str, &str),
+        out: &mut Out<ArbiterEffect>,
+    ) {
+        if *scope == Scope::Supplier {
+            self.end_allow(input, supplier, (actor, reason), out);
+        }
+        let restriction = self.manual_restriction(input, level, scope, actor, expires_at, out);
+        self.impose(input, supplier, restriction, Some(reason), out);
+    }
+
+    /// Lifts what rules imposed and holds them off. Refused where a person withholds all of the supplier, for it would
+    /// change nothing.
+    fn allow(
+        &mut self,
+        input: &Input<'_>,
+        supplier: &SupplierId,
+        until: Timestamp,
+        (actor, reason): (&str, &str),
+        out: &mut Out<ArbiterEffect>,
+    ) -> Result<(), Refusal> {
+        let denied = |r: &Restriction| r.actor.is_some() && r.scope == Scope::Supplier;
+        if self.suppliers.get(supplier).is_some_and(|standing| standing.in_force.iter().any(denied)) {
+            return Err(Refusal::DeniedByAPerson);
+        }
+        let allow = Allow { actor: actor.to_owned(), until };
+        self.change(supplier, |standing| standing.allow = Some(allow));
+        let by = (Action::Allowed, Some(actor), Some(reason));
+        if self.lift(input, supplier, |r| r.actor.is_none(), by, out) == 0 {
+            self.rule_on(input, supplier, Action::Allowed, None, (actor, reason), out);
+        }
+        Ok(())
+    }
+
+    /// Takes back what people overrode: an allow ends, and what they denied is released, on every scope.
+    fn clear_override(
+        &mut self,
+        input: &Input<'_>,
+        supplier: &SupplierId,
+        (actor, reason): (&str, &str),
+        out: &mut Out<ArbiterEffect>,
+    ) -> Result<(), Refusal> {
+        let allowed = self.end_allow(input, supplier, (actor, reason), out);
+        let by = (Action::Released, Some(actor), Some(reason));
+        let denied = self.lift(input, supplier, |r| r.actor.is_some(), by, out);
+        if allowed || denied > 0 { Ok(()) } else { Err(Refusal::NothingInForce) }
+    }
+
+    /// Ends an allow before its time; whether there was one.
+    fn end_allow(
+        &mut self,
+        input: &Input<'_>,
+        supplier: &SupplierId,
+        by: (&str, &str),
+        out: &mut Out<ArbiterEffect>,
+    ) -> bool {
+        if self.suppliers.get(supplier).is_none_or(|standing| standing.allow.is_none()) {
+            return false;
+        }
+        self.change(supplier, |standing| standing.allow = None);
+        self.rule_on(input, supplier, Action::AllowEnded, None, by, out);
+        true
+    }
+
     /// Says what a person did.
     fn rule_on(
         &mut self,
@@ -136,17 +210,17 @@ impl Arbiter {
         supplier: &SupplierId,
         id: &str,
         change: impl FnOnce(&mut Restriction),
-    ) -> Result<Restriction, &'static str> {
+    ) -> Result<Restriction, Refusal> {
         let held = self.suppliers.get(supplier).is_some_and(|s| s.in_force.iter().any(|r| r.id == id));
         if !held {
-            return Err("nothing_in_force");
+            return Err(Refusal::NothingInForce);
         }
         self.change(supplier, |standing| {
             let restriction = standing.in_force.iter_mut().find(|r| r.id == id)?;
             change(restriction);
             Some(restriction.clone())
         })
-        .ok_or("nothing_in_force")
+        .ok_or(Refusal::NothingInForce)
     }
 
     fn confirm(
@@ -156,7 +230,7 @@ impl Arbiter {
         restriction: &str,
         (actor, reason): (&str, &str),
         out: &mut Out<ArbiterEffect>,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Refusal> {
         let mut first = false;
         let confirmed = self.edit(supplier, restriction, |r| {
             first = r.confirmed.is_none();
@@ -178,12 +252,12 @@ impl Arbiter {
         restriction: &str,
         (actor, text): (&str, &str),
         out: &mut Out<ArbiterEffect>,
-    ) -> Result<String, &'static str> {
+    ) -> Result<String, Refusal> {
         let standing = self.suppliers.get(supplier);
         let held = standing.and_then(|s| s.in_force.iter().find(|r| r.id == restriction)).cloned();
-        let held = held.ok_or("nothing_in_force")?;
+        let held = held.ok_or(Refusal::NothingInForce)?;
         if self.reviews.appeal_of(restriction).is_some() {
-            return Err("appealed_already");
+            return Err(Refusal::AppealedAlready);
         }
         let id = format!("a{}", restriction_id(&input.position, out));
         self.reviews.open(Review {
@@ -193,6 +267,7 @@ impl Arbiter {
             restriction: Some(held.clone()),
             proposal: None,
             text: text.to_owned(),
+            appellant: Some(actor.to_owned()),
             opened_at: input.time,
             due_at: input.time.plus_ms(APPEAL_MS),
             claim: None,
@@ -211,24 +286,15 @@ impl Arbiter {
         finding: Finding,
         (actor, reason): (&str, &str),
         out: &mut Out<ArbiterEffect>,
-    ) -> Result<(), &'static str> {
-        let review = self.reviews.get(id).cloned().ok_or("no_such_review")?;
+    ) -> Result<(), Refusal> {
+        let review = self.reviews.get(id).cloned().ok_or(Refusal::NoSuchReview)?;
         if review.is_claimed_by_another(actor, input.time) {
-            return Err("claimed_by_another");
+            return Err(Refusal::ClaimedByAnother);
         }
         let supplier = &review.supplier;
         let restriction = review.restriction.as_ref();
-        if review.kind == ReviewKind::Appeal {
-            let by = |r: &Restriction| {
-                r.actor.as_deref() == Some(actor) || r.confirmed.as_ref().is_some_and(|c| c.actor == actor)
-            };
-            // Nobody judges an appeal against their own decision.
-            let standing = self.suppliers.get(supplier);
-            let held =
-                standing.and_then(|s| s.in_force.iter().find(|r| Some(&r.id) == restriction.map(|r| &r.id)));
-            if held.is_some_and(by) {
-                return Err("own_decision");
-            }
+        if is_party(self.suppliers.get(supplier), &review, actor) {
+            return Err(Refusal::OwnDecision);
         }
         match (review.kind, finding, restriction, &review.proposal) {
             (ReviewKind::Excess, Finding::Uphold, _, Some(proposal)) => {

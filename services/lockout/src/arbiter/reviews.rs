@@ -9,6 +9,8 @@ use stockade_model::{
     time::{DAY_MS, SECOND_MS},
 };
 
+use super::Refusal;
+
 /// How long a claim holds.
 const CLAIM_MS: i64 = 15 * 60 * SECOND_MS;
 /// By when an appeal should be answered.
@@ -59,6 +61,9 @@ pub struct Review {
     /// What the supplier says, or which budget was exceeded.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
+    /// Who wrote the appeal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub appellant: Option<String>,
     /// Since when.
     pub opened_at: Timestamp,
     /// By when a person should have looked.
@@ -198,25 +203,31 @@ impl Reviews {
         self.excess.contains_key(&(supplier.clone(), rule.to_owned()))
     }
 
-    /// Gives `actor` the most urgent review that nobody has, or the one asked for; the error is a code.
+    /// Gives `actor` the most urgent review that nobody has, or the one asked for. What they may not judge, `barred` says
+    /// so, is never theirs: it stays free for whoever may.
     pub(super) fn claim(
         &mut self,
         review: Option<&str>,
         actor: &str,
         now: Timestamp,
-    ) -> Result<String, &'static str> {
+        barred: impl Fn(&Review) -> bool,
+    ) -> Result<String, Refusal> {
         let free = |review: &Review| review.claim.as_ref().is_none_or(|claim| claim.until <= now);
         let id = match review {
             Some(id) => {
-                let held = self.get(id).ok_or("no_such_review")?;
+                let held = self.get(id).ok_or(Refusal::NoSuchReview)?;
+                if barred(held) {
+                    return Err(Refusal::OwnDecision);
+                }
                 if held.is_claimed_by_another(actor, now) {
-                    return Err("claimed_by_another");
+                    return Err(Refusal::ClaimedByAnother);
                 }
                 id.to_owned()
             }
             None => {
-                let next = self.queue.iter().find(|(_, _, id)| self.get(id).is_some_and(free));
-                next.map(|(_, _, id)| id.clone()).ok_or("nothing_to_review")?
+                let theirs = |review: &Review| free(review) && !barred(review);
+                let next = self.queue.iter().find(|(_, _, id)| self.get(id).is_some_and(theirs));
+                next.map(|(_, _, id)| id.clone()).ok_or(Refusal::NothingToReview)?
             }
         };
         if let Some(review) = self.open.edit(&id) {

@@ -90,14 +90,17 @@ impl Court {
         asked.budget = Some(Budget { suppliers: Some(most), stock_share: None, per_ms: 10_000 });
         self.hear(at_ms, &Payload::Proposal(Proposal::Rule(Box::new(asked))))
     }
-    /// A person asks; what came of it.
+    /// A person asks; what came of it: the review it is about, or a code.
     fn ask(&mut self, at_ms: i64, proposal: Proposal) -> Result<Option<String>, &'static str> {
+        let before = self.decisions.len();
         self.hear(at_ms, &Payload::Proposal(proposal));
-        let verdict = self.effects.iter().rev().find_map(|effect| match effect {
-            ArbiterEffect::Disposed { verdict, .. } => Some(verdict.clone()),
-            _ => None,
-        });
-        verdict.unwrap()
+        let Some(ArbiterEffect::Disposed { verdict, .. }) = self.effects.last() else {
+            panic!("the verdict comes last: {:?}", self.effects.last())
+        };
+        let disposed = verdict.clone().map_err(Refusal::code)?;
+        let made = self.decisions[before..].last().map(|decision| decision.version.clone());
+        assert_eq!(disposed.decided, made, "whoever waits for the last decision has all of them");
+        Ok(disposed.review)
     }
     fn claim(&mut self, at_ms: i64, actor: &str) -> Result<Option<String>, &'static str> {
         self.ask(at_ms, Proposal::Claim { review: None, actor: actor.to_owned() })
@@ -218,7 +221,7 @@ fn a_release_restores_at_once_and_mutes_its_rule_until_the_evidence_grows() {
     );
     assert_eq!(court.release(80), [Released]);
     assert_eq!(court.release(90), []);
-    let refused = ArbiterEffect::Disposed { id: "p-9".to_owned(), verdict: Err("nothing_in_force") };
+    let refused = ArbiterEffect::Disposed { id: "p-9".to_owned(), verdict: Err(Refusal::NothingInForce) };
     assert!(court.effects.contains(&refused), "{:?}", court.effects);
 }
 
@@ -251,17 +254,64 @@ fn an_allow_override_lifts_what_rules_imposed_and_holds_them_off_until_it_ends()
 }
 
 #[test]
-fn what_a_person_imposed_outlives_an_allow_override_and_rules_cannot_weaken_it() {
+fn what_a_person_imposed_no_allow_lifts_and_rules_cannot_weaken_it() {
     let mut court = Court::new();
     assert_eq!(court.override_(10, Some(Quarantine), 5_000), [Imposed]);
-    assert_eq!(court.override_(20, None, 600), [Allowed]);
-    assert_eq!(court.levels(), [Quarantine]);
-    assert_eq!(court.tick(600), [AllowEnded]);
+    let allow = |until_ms| Proposal::Override {
+        supplier: acme(),
+        deny: None,
+        scope: Scope::Supplier,
+        actor: "bob".to_owned(),
+        reason: "known".to_owned(),
+        expires_at: Timestamp::from_ms(until_ms),
+    };
+    assert_eq!(court.ask(20, allow(600)), Err("denied_by_a_person"), "it would change nothing");
+    assert_eq!(court.tick(600), [], "so there is nothing to end either");
     assert_eq!(court.rule(700, "a", Dim, Scope::Supplier, 1.0), []);
     assert_eq!(court.override_(710, Some(Quarantine), 9_000), [Raised], "a person may extend it");
     assert_eq!(court.override_(720, Some(Quarantine), 1), [], "what has expired already is refused");
     assert_eq!(court.tick(5_000), [], "the extension replaced the first");
     assert_eq!(court.tick(9_000), [Expired]);
+}
+
+#[test]
+fn what_people_overrode_is_taken_back_by_one_call_whether_it_allowed_or_denied() {
+    let mut court = Court::new();
+    let clear =
+        || Proposal::ClearOverride { supplier: acme(), actor: "bob".to_owned(), reason: "wrong".to_owned() };
+    assert_eq!(court.ask(10, clear()), Err("nothing_in_force"));
+    // A denial of everything, and one of a listing, beside what a rule imposed.
+    court.override_(20, Some(Lockout), 90_000);
+    let listing = Scope::Listing { listing: stockade_model::ListingId::new("l").unwrap() };
+    let narrow = Proposal::Override {
+        supplier: acme(),
+        deny: Some(Dim),
+        scope: listing.clone(),
+        actor: "ann".to_owned(),
+        reason: "known".to_owned(),
+        expires_at: Timestamp::from_ms(90_000),
+    };
+    court.ask(30, narrow).unwrap();
+    let sku = Scope::Sku { sku: stockade_model::Sku::new("s").unwrap() };
+    court.rule(40, "a", Quarantine, sku, 1.0);
+    assert_eq!(court.ask(50, clear()), Ok(None));
+    assert_eq!(court.levels(), [Quarantine], "what a rule imposed stays");
+    assert_eq!((court.last().action, court.last().actor.as_deref()), (Released, Some("bob")));
+    assert_eq!(court.ask(60, clear()), Err("nothing_in_force"));
+    // An allow.
+    court.override_(70, None, 900_000);
+    assert!(court.levels().is_empty());
+    assert_eq!(court.ask(80, clear()), Ok(None));
+    assert_eq!(court.last().action, AllowEnded);
+    assert_eq!(court.rule(90, "b", Quarantine, Scope::Supplier, 1.0), [Imposed], "rules act again");
+}
+
+#[test]
+fn a_denial_of_the_whole_supplier_ends_an_allow() {
+    let mut court = Court::new();
+    court.override_(10, None, 50_000);
+    assert_eq!(court.override_(20, Some(Dim), 1_000), [AllowEnded, Imposed]);
+    assert_eq!(court.rule(30, "a", Quarantine, Scope::Supplier, 1.0), [Raised], "rules are held off no more");
 }
 
 #[test]
@@ -335,20 +385,53 @@ fn past_its_budget_a_rule_withholds_nobody_more_and_what_it_finds_waits_for_a_pe
 }
 
 #[test]
-fn a_rule_may_act_again_when_a_person_says_so() {
+fn rearming_lets_a_rule_act_again_within_its_budget_and_is_no_second_one() {
     let mut court = Court::new();
-    court.budgeted(10, "a", "c", 1);
-    assert_eq!(court.budgeted(20, "b", "c", 1), [OverBudget]);
     let rearm = || Proposal::Rearm {
         rule: RuleId::new("wide").unwrap(),
         actor: "ann".to_owned(),
         reason: "a real attack".to_owned(),
     };
+    assert_eq!(court.ask(5, rearm()), Err("nothing_in_force"));
+    court.budgeted(10, "a", "c", 2);
+    court.budgeted(2_000, "b", "c", 2);
+    assert_eq!(court.budgeted(3_000, "c", "c", 2), [OverBudget]);
     court.moved();
-    assert_eq!(court.budgeted(25, "z", "c", 1), [OverBudget], "another process knows");
-    assert_eq!(court.ask(30, rearm()), Ok(None));
-    assert_eq!(court.ask(31, rearm()), Err("nothing_in_force"));
-    assert_eq!(court.budgeted(40, "c", "c", 1), [Imposed]);
+    assert_eq!(court.budgeted(3_010, "d", "c", 2), [OverBudget], "another process knows");
+    assert_eq!(court.ask(3_020, rearm()), Ok(None));
+    assert_eq!(court.ask(3_030, rearm()), Err("nothing_in_force"));
+    assert_eq!(
+        court.budgeted(3_040, "e", "c", 2),
+        [OverBudget],
+        "two in ten seconds are two, rearmed or not"
+    );
+    assert_eq!(court.budgeted(10_500, "f", "c", 2), [OverBudget], "in shadow until somebody looks");
+    assert_eq!(court.ask(10_510, rearm()), Ok(None));
+    assert_eq!(court.budgeted(10_520, "g", "c", 2), [Imposed], "the first has left the window");
+    assert_eq!(court.budgeted(10_530, "h", "c", 2), [OverBudget], "the second has not");
+}
+
+/// However often people rearm, no window holds more than the budget.
+#[test]
+fn no_window_ever_holds_more_than_the_budget_however_often_people_rearm() {
+    let mut random = fastrand::Rng::with_seed(11);
+    for _ in 0..200 {
+        let (mut court, mut withheld, mut at_ms) = (Court::new(), Vec::new(), 0);
+        for supplier in 0..60 {
+            at_ms += random.i64(1..3_000);
+            if random.bool() {
+                let (actor, reason) = ("ann".to_owned(), "on".to_owned());
+                let _ =
+                    court.ask(at_ms, Proposal::Rearm { rule: RuleId::new("wide").unwrap(), actor, reason });
+            }
+            if court.budgeted(at_ms, &format!("s{supplier}"), "c", 3) == [Imposed] {
+                withheld.push(at_ms);
+            }
+            let in_window = withheld.iter().filter(|at| **at > at_ms - 10_000).count();
+            assert!(in_window <= 3, "{in_window} at {at_ms}: {withheld:?}");
+        }
+        assert!(withheld.len() > 3, "the budget is used again and again");
+    }
 }
 
 #[test]
@@ -416,10 +499,12 @@ fn an_appeal_has_a_clock_one_answer_and_a_judge_who_is_not_a_party() {
     });
     assert_eq!(due, Some(Timestamp::from_ms(20 + APPEAL_MS)));
     court.moved();
-    assert_eq!(court.claim(25, "ann"), Ok(Some(review.clone())), "an appeal is the most urgent");
+    assert_eq!(court.claim(25, "ann"), Err("nothing_to_review"), "whoever may not judge it is not given it");
+    let theirs = Proposal::Claim { review: Some(review.clone()), actor: "ann".to_owned() };
+    assert_eq!(court.ask(26, theirs), Err("own_decision"), "not by its name either");
     assert_eq!(court.settle(30, &review, Finding::Uphold, "ann"), Err("own_decision"));
-    let later = 25 + 15 * 60_000;
-    court.ask(later, Proposal::Claim { review: Some(review.clone()), actor: "bob".to_owned() }).unwrap();
+    let later = 31;
+    assert_eq!(court.claim(later, "bob"), Ok(Some(review.clone())), "so it is free for whoever may");
     assert_eq!(court.settle(later + 1, &review, Finding::Uphold, "bob"), Ok(None));
     assert_eq!(court.last().action, AppealRejected);
     let review = court.ask(later + 2, appeal(&id)).unwrap().unwrap();
@@ -429,6 +514,32 @@ fn an_appeal_has_a_clock_one_answer_and_a_judge_who_is_not_a_party() {
     let day = court.day("a");
     assert_eq!((day.confirmed, day.appealed, day.overturned, day.released), (1, 2, 1, 1));
     assert_eq!(court.settle(later + 4, &review, Finding::Release, "bob"), Err("no_such_review"));
+}
+
+#[test]
+fn an_appeal_is_never_handed_to_a_party_whatever_else_waits() {
+    let mut court = Court::new();
+    // Ann denied one scope, a rule the other; both are appealed against.
+    court.override_(10, Some(Quarantine), 9_000_000);
+    let denied = court.last().restriction.clone().unwrap().id;
+    let listing = Scope::Listing { listing: stockade_model::ListingId::new("l").unwrap() };
+    court.hear(11, &Court::proposal("b", Quarantine, listing, 1.0));
+    let ruled = court.last().restriction.clone().unwrap().id;
+    let mut appeal = |at_ms, restriction: &str, actor: &str| {
+        let (restriction, actor, text) = (restriction.to_owned(), actor.to_owned(), "why".to_owned());
+        court.ask(at_ms, Proposal::Appeal { supplier: acme(), restriction, actor, text }).unwrap().unwrap()
+    };
+    let (first, second) = (appeal(20, &denied, "acme"), appeal(21, &ruled, "cem"));
+    assert_eq!(court.claim(30, "ann"), Ok(Some(second.clone())), "the more urgent one is her own decision");
+    assert_eq!(court.claim(31, "bob"), Ok(Some(first.clone())));
+    // Confirming it after the appeal makes a party as well, and so does appealing for the supplier.
+    let later = 16 * 60_000;
+    let (supplier, restriction) = (acme(), ruled);
+    let (actor, reason) = ("bob".to_owned(), "seen".to_owned());
+    court.ask(later, Proposal::Confirm { supplier, restriction, actor, reason }).unwrap();
+    assert_eq!(court.settle(later + 1, &second, Finding::Uphold, "bob"), Err("own_decision"));
+    assert_eq!(court.settle(later + 1, &second, Finding::Release, "cem"), Err("own_decision"));
+    assert_eq!(court.settle(later + 1, &second, Finding::Release, "ann"), Ok(None));
 }
 
 #[test]

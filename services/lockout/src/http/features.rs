@@ -1,8 +1,10 @@
-//! Declarations of features, and models.
+//! Declarations of features.
 
-use super::*;
-use stockade_model::{ModelSwitch, Models};
-use stockade_runtime::{FieldError, body};
+use serde::Serialize;
+use stockade_model::Change;
+use stockade_rules::Feature;
+
+use super::{ask::waits, models::models_in_force, *};
 
 /// Version and source of the features in force.
 fn features_in_force(api: &LockoutApi) -> (String, String) {
@@ -15,21 +17,25 @@ fn features_in_force(api: &LockoutApi) -> (String, String) {
     }
 }
 
-fn features_answer(version: &str, source: &str, schema: &FeatureSchema) -> Response {
-    let body = json!({
-        "version": version, "schema": schema.id(), "features": schema.features(), "source": source,
-    });
-    ([(header::ETAG, format!("\"{version}\""))], Json(body)).into_response()
+#[derive(Serialize)]
+struct Declaration<'a> {
+    version: &'a str,
+    schema: u32,
+    features: &'a [Feature],
+    source: &'a str,
 }
 
-pub(super) async fn get_features(State(api): State<LockoutApi>, caller: Caller) -> Result<Response, Problem> {
-    api.analyst(&caller)?;
+fn declared(version: &str, source: &str, schema: &FeatureSchema) -> Response {
+    tagged(version, Declaration { version, schema: schema.id(), features: schema.features(), source })
+}
+
+pub(super) async fn get(State(api): State<LockoutApi>, _: Analyst) -> Answer {
     let (version, source) = features_in_force(&api);
-    Ok(features_answer(&version, &source, &api.schema()))
+    Ok(declared(&version, &source, &api.schema()))
 }
 
-/// A declaration that compiles and that the rules in force can live with.
-fn read_features(api: &LockoutApi, source: &str) -> Result<Arc<FeatureSchema>, Problem> {
+/// A declaration that compiles and that the rules and models in force can live with.
+fn read(api: &LockoutApi, source: &str) -> Result<Arc<FeatureSchema>, Problem> {
     let refused = |code, field: &str, detail| {
         let mut problem = Problem::invalid(vec![FieldError::new(field.to_owned(), code, detail)]);
         problem.code = "invalid_features";
@@ -51,104 +57,25 @@ fn read_features(api: &LockoutApi, source: &str) -> Result<Arc<FeatureSchema>, P
     Ok(schema)
 }
 
-pub(super) async fn check_features(
-    State(api): State<LockoutApi>,
-    caller: Caller,
-    body::Body(text): body::Body,
-) -> Result<Response, Problem> {
-    api.analyst(&caller)?;
-    let source = utf8(&text)?;
-    let schema = read_features(&api, source)?;
-    Ok(features_answer(&RuleSet::version_of(source), source, &schema))
+pub(super) async fn check(State(api): State<LockoutApi>, _: Analyst, Text(source): Text) -> Answer {
+    let schema = read(&api, &source)?;
+    Ok(declared(&RuleSet::version_of(&source), &source, &schema))
 }
 
-pub(super) async fn put_features(
+pub(super) async fn put(
     State(api): State<LockoutApi>,
-    caller: Caller,
+    Analyst(by): Analyst,
     headers: HeaderMap,
-    body::Body(text): body::Body,
-) -> Result<Response, Problem> {
-    api.analyst(&caller)?;
+    Text(source): Text,
+) -> Answer {
     unchanged(&headers, &features_in_force(&api).0, "/v1/features")?;
-    let source = utf8(&text)?;
-    let schema = read_features(&api, source)?;
-    let version = RuleSet::version_of(source);
-    let change = Change::Features { version: version.clone(), source: source.to_owned() };
-    api.publish(&actor(&caller), change, (&api.features, &version), "features_pending").await?;
-    Ok(features_answer(&version, source, &schema))
-}
-
-fn models_in_force(api: &LockoutApi) -> Models {
-    Models::from_text(&api.models.current().1)
-}
-
-/// Which model is which, with where each comes from and how it did.
-fn models_answer(models: &Models) -> Response {
-    let about = |source: &Option<String>| {
-        let source = source.as_ref()?;
-        let file: Value = serde_json::from_str(source).ok()?;
-        Some(json!({
-            "version": RuleSet::version_of(source), "origin": file["origin"], "held_out": file["held_out"],
-        }))
-    };
-    Json(json!({
-        "champion": about(&models.champion), "challenger": about(&models.challenger), "former": about(&models.former),
-    }))
-    .into_response()
-}
-
-pub(super) async fn get_models(State(api): State<LockoutApi>, caller: Caller) -> Result<Response, Problem> {
-    api.analyst(&caller)?;
-    Ok(models_answer(&models_in_force(&api)))
-}
-
-/// Publishes a change of models that would be accepted now.
-pub(super) async fn change_models(
-    api: &LockoutApi,
-    caller: &Caller,
-    change: Change,
-) -> Result<Response, Problem> {
-    let (Change::Model { id, .. } | Change::ModelSwitch { id, .. }) = &change else {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "bad_change", "this is no change of models"));
-    };
-    let next = models_in_force(api)
-        .after(&change)
-        .map_err(|why| Problem::new(StatusCode::CONFLICT, "no_such_model", why))?;
-    let id = id.clone();
-    api.publish(&actor(caller), change, (&api.models, &id), "models_pending").await?;
-    Ok(models_answer(&next))
-}
-
-pub(super) async fn post_model(
-    State(api): State<LockoutApi>,
-    caller: Caller,
-    body::Body(text): body::Body,
-) -> Result<Response, Problem> {
-    api.analyst(&caller)?;
-    let source = utf8(&text)?;
-    (api.vocabulary.check_model)(source, &api.schema()).map_err(|why| {
-        let mut problem = Problem::invalid(vec![FieldError::new(String::new(), "bad_model", why)]);
-        problem.code = "invalid_model";
-        problem
-    })?;
-    let change = Change::Model { id: api.ids.next(), source: source.to_owned() };
-    change_models(&api, &caller, change).await
-}
-
-pub(super) async fn promote_model(
-    State(api): State<LockoutApi>,
-    caller: Caller,
-) -> Result<Response, Problem> {
-    api.analyst(&caller)?;
-    let change = Change::ModelSwitch { id: api.ids.next(), to: ModelSwitch::Promote };
-    change_models(&api, &caller, change).await
-}
-
-pub(super) async fn roll_back_model(
-    State(api): State<LockoutApi>,
-    caller: Caller,
-) -> Result<Response, Problem> {
-    api.analyst(&caller)?;
-    let change = Change::ModelSwitch { id: api.ids.next(), to: ModelSwitch::RollBack };
-    change_models(&api, &caller, change).await
+    // What this replica takes for the one in force travels along, and the fold decides whether it still is.
+    let base = Some(api.features.current().0);
+    let schema = read(&api, &source)?;
+    let version = RuleSet::version_of(&source);
+    let change = Change::Features { version: version.clone(), source: source.clone(), base };
+    match api.enact(&by.id, change).await? {
+        Enacted::InForce => Ok(declared(&version, &source, &schema)),
+        Enacted::Draft(draft) => Ok(waits(&draft)),
+    }
 }

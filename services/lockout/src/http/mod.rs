@@ -1,8 +1,18 @@
 //! The analysts' API, and what a supplier may see of its own standing.
 
-mod due;
+mod ask;
+mod backtests;
+mod decisions;
+mod drafts;
 mod features;
+mod impact;
+mod models;
+mod overrides;
+mod reviews;
+mod routes;
 mod rules;
+mod standing;
+mod switches;
 
 use std::{
     collections::BTreeSet,
@@ -14,25 +24,29 @@ use std::{
 };
 
 use axum::{
-    Json, Router,
-    extract::{Query, State, rejection::QueryRejection},
+    Json,
+    extract::{Path, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{delete, get, post},
 };
-use bytes::Bytes;
-use serde_json::{Value, json};
-use stockade_log::{Ack, NewRecord, Route, SharedLog};
-use stockade_model::{Change, ControlRecord, Envelope, Payload, Proposal, ScoreRecord, SupplierId, Topic};
+use serde_json::Value;
+use stockade_log::SharedLog;
+use stockade_model::{ScoreRecord, SupplierId};
 use stockade_rules::{FeatureSchema, RuleSet, Vocabulary};
-use stockade_runtime::{Caller, Limits, Problem, Role, Waiters};
+use stockade_runtime::{
+    Analyst, Approver, Edge, FieldError, Limits, Operator, Params, Parsed, Problem, Reason, SupplierOrStaff,
+    Text, Waiters, body,
+};
 
+pub use ask::Enacted;
+pub use routes::{Call, Changes, calls, router};
 pub use rules::publish_rules;
 
 use crate::{
+    arbiter::{self, Disposed},
     backtest::{Backtests, Rescore},
-    control::schema_in_force,
-    views::{Decisions, Desk, InForceStatus, RuleVersions},
+    control::{Passed, Refused, schema_in_force},
+    views::{Decisions, Desk, InForceStatus, RuleVersions, Suppliers},
 };
 
 /// How long an answer waits for the folds.
@@ -62,14 +76,16 @@ pub struct LockoutApi {
     pub rules: InForceStatus,
     /// Models in force.
     pub models: InForceStatus,
-    /// What the arbiter made of people's proposals: a review that was claimed, or a code.
-    pub verdicts: Waiters<Result<Option<String>, &'static str>>,
-    /// What the control fold made of changes: nothing, or code and reason of a refusal.
-    pub judged: Waiters<Option<(&'static str, String)>>,
-    /// Versions of the rules.
+    /// Who waits for what the arbiter makes of a person's proposal.
+    pub verdicts: Waiters<Result<Disposed, arbiter::Refusal>>,
+    /// Who waits for what the control fold makes of a change.
+    pub judged: Waiters<Result<Passed, Refused>>,
+    /// Versions of the rules, and what waits for a second person.
     pub versions: RuleVersions,
     /// Reviews, counts of rules, switches.
     pub desk: Desk,
+    /// Who is registered.
+    pub suppliers: Suppliers,
     /// Recent decisions.
     pub decisions: Decisions,
     /// Limits at the edge.
@@ -105,42 +121,10 @@ impl IdSource {
     }
 }
 
-/// The routes.
-pub fn router(api: LockoutApi) -> Router {
-    Router::new()
-        .route("/v1/rules", get(rules::get_rules).put(rules::put_rules))
-        .route("/v1/rules:check", post(rules::check))
-        .route("/v1/rules:explain", post(rules::explain))
-        .route("/v1/rules:impact", post(rules::impact))
-        .route("/v1/rules:backtest", post(rules::backtest))
-        .route("/v1/rules:rollback", post(rules::roll_back))
-        .route("/v1/rules:approve", post(rules::approve))
-        .route("/v1/rules/draft", get(rules::get_draft).delete(rules::drop_draft))
-        .route("/v1/rules/versions", get(rules::list_versions))
-        .route("/v1/rules/versions/{version}", get(rules::get_version))
-        .route("/v1/rules/{id}", post(rules::verb))
-        .route("/v1/rules/{id}/history", get(rules::history))
-        .route("/v1/backtests/{job}", get(rules::backtest_status).delete(rules::cancel_backtest))
-        .route("/v1/ops/kill-switch", get(rules::get_kill_switch).put(rules::put_kill_switch))
-        .route("/v1/ops/four-eyes", get(rules::get_four_eyes).put(rules::put_four_eyes))
-        .route("/v1/features", get(features::get_features).put(features::put_features))
-        .route("/v1/features:check", post(features::check_features))
-        .route("/v1/models", get(features::get_models).post(features::post_model))
-        .route("/v1/models:promote", post(features::promote_model))
-        .route("/v1/models:rollback", post(features::roll_back_model))
-        .route("/v1/decisions", get(due::list_decisions))
-        .route("/v1/decisions/{id}", get(due::get_decision).post(due::decision_verb))
-        .route("/v1/reviews", get(due::list_reviews))
-        .route("/v1/reviews:next", post(due::next_review))
-        .route("/v1/reviews/{id}", get(due::get_review).post(due::review_verb))
-        .route("/v1/overrides", post(due::put_override))
-        .route("/v1/overrides/{supplier}", delete(due::clear_override))
-        .route("/v1/suppliers/{supplier}/standing", get(due::standing))
-        .route("/v1/suppliers/{supplier}/decisions/{decision}", get(due::decision_facts))
-        .route("/v1/suppliers/{supplier}/appeals", post(due::appeal).get(due::appeals))
-        .route("/v1/suppliers/{supplier}/impact", get(due::supplier_impact))
-        .route("/v1/suppliers/{supplier}/risk", get(due::risk))
-        .with_state(api)
+impl Edge for LockoutApi {
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
 }
 
 impl LockoutApi {
@@ -159,150 +143,34 @@ impl LockoutApi {
         // What is in force was compiled before it came there.
         self.vocabulary.compile(&features, &rules).unwrap_or_else(|_| none())
     }
-
-    fn analyst(&self, caller: &Caller) -> Result<(), Problem> {
-        caller.must("analyst", Role::is_staff)?;
-        self.limits.take("staff", &caller.0.id, 1).map(|_| ())
-    }
-
-    fn operator(&self, caller: &Caller) -> Result<(), Problem> {
-        caller.must("operator", |role| *role == Role::Operator)?;
-        self.limits.take("staff", &caller.0.id, 1).map(|_| ())
-    }
-
-    async fn append(&self, topic: Topic, id: &str, key: &str, payload: &Payload) -> Result<(), Problem> {
-        let record = NewRecord {
-            topic: topic.name(),
-            route: Route::Partition(0),
-            key: Bytes::copy_from_slice(key.as_bytes()),
-            headers: Envelope::new(payload.kind(), id, "stockade/api").headers(),
-            value: payload.encode().into(),
-        };
-        let appended = tokio::time::timeout(DEADLINE, self.log.append(vec![record], Ack::Durable)).await;
-        let unconfirmed = |_| {
-            Problem::unavailable(
-                "log_unconfirmed",
-                "the log did not confirm it in time; it may still be written: look before repeating it",
-            )
-        };
-        appended
-            .map_err(unconfirmed)?
-            .map(|_| ())
-            .map_err(|error| Problem::unavailable("log_unavailable", error.to_string()))
-    }
-
-    /// Puts a proposal before the arbiter and waits for its verdict: the review it is about, if any; `None` when the
-    /// verdict is still to come.
-    async fn ask(&self, proposal: Proposal) -> Result<(String, Option<Option<String>>), Problem> {
-        let id = self.ids.next();
-        let verdict = self.verdicts.expect(&id);
-        let key = proposal.supplier().map_or_else(String::new, ToString::to_string);
-        self.append(Topic::LockoutProposals, &id, &key, &Payload::Proposal(proposal)).await?;
-        let Some(verdict) = verdict.within(DEADLINE).await else { return Ok((id, None)) };
-        match verdict {
-            Ok(made) => Ok((id, Some(made))),
-            Err(code) => Err(refusal(code)),
-        }
-    }
-
-    /// The same, answered in the usual way.
-    async fn propose(&self, proposal: Proposal) -> Result<Response, Problem> {
-        let supplier = proposal.supplier().cloned();
-        match self.ask(proposal).await? {
-            (id, None) => Ok(later(&id)),
-            (id, Some(made)) => {
-                Ok(Json(json!({ "proposal": id, "supplier": supplier, "review": made })).into_response())
-            }
-        }
-    }
-
-    /// Appends a change to `control` and waits until it was judged.
-    async fn change(&self, actor: &str, change: Change) -> Result<(), Problem> {
-        let id = self.ids.next();
-        let judged = self.judged.expect(&id);
-        let payload = Payload::Control(ControlRecord { actor: actor.to_owned(), change });
-        self.append(Topic::Control, &id, "", &payload).await?;
-        let Some(judged) = judged.within(DEADLINE).await else {
-            let detail = "it is durable and will be judged; read what is in force until it shows";
-            return Err(Problem::unavailable("control_pending", detail));
-        };
-        match judged {
-            None => Ok(()),
-            Some((code, detail)) => {
-                let status = match code {
-                    "rules_changed" => StatusCode::PRECONDITION_FAILED,
-                    "own_change" => StatusCode::FORBIDDEN,
-                    "no_such_version" | "no_such_draft" => StatusCode::NOT_FOUND,
-                    "no_such_model" => StatusCode::CONFLICT,
-                    _ => StatusCode::UNPROCESSABLE_ENTITY,
-                };
-                Err(Problem::new(status, code, detail))
-            }
-        }
-    }
-
-    /// Changes what is in force and waits until it is so in every partition.
-    async fn publish(
-        &self,
-        actor: &str,
-        change: Change,
-        (status, version): (&InForceStatus, &str),
-        pending: &'static str,
-    ) -> Result<(), Problem> {
-        self.change(actor, change).await?;
-        let late = |_| Problem::unavailable(pending, "it is durable and on its way; read it until it shows");
-        tokio::time::timeout(DEADLINE, status.wait(version, self.lanes)).await.map_err(late)
-    }
 }
 
-/// What follows the question mark of a path.
-type Asked<T> = Result<Query<T>, QueryRejection>;
+type Answer = Result<Response, Problem>;
 
-fn given<T>(query: Asked<T>) -> Result<T, Problem> {
-    query
-        .map(|Query(query)| query)
-        .map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_query", e.body_text()))
+fn missing(code: &'static str, detail: &str) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, code, detail)
+}
+
+/// An answer with the ETag of a version.
+fn tagged(version: &str, body: impl serde::Serialize) -> Response {
+    ([(header::ETAG, format!("\"{version}\""))], Json(body)).into_response()
+}
+
+/// The thing and the verb of a path such as `d-1-7-1:release`. Its verbs are a table, so that a list of all calls knows
+/// them too.
+fn verb<'a, V: Copy>(path: &'a str, verbs: &[(&'static str, V)]) -> Result<(&'a str, V), Problem> {
+    let (thing, verb) = path.rsplit_once(':').unwrap_or((path, ""));
+    let found = verbs.iter().find(|(name, _)| *name == verb).map(|(_, verb)| (thing, *verb));
+    found.ok_or_else(|| {
+        let names: Vec<String> = verbs.iter().map(|(name, _)| format!(":{name}")).collect();
+        missing("no_such_verb", &format!("the verbs here are {}", names.join(", ")))
+    })
 }
 
 /// Does what walks all vectors or the whole index, off the threads that answer.
-async fn aside(work: impl FnOnce() -> Value + Send + 'static) -> Result<Response, Problem> {
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
     let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "impact_failed", "try again");
-    Ok(Json(tokio::task::spawn_blocking(work).await.map_err(failed)?).into_response())
-}
-
-fn later(id: &str) -> Response {
-    let detail = "it is durable and will be decided; look at /v1/decisions";
-    (StatusCode::ACCEPTED, Json(json!({ "proposal": id, "detail": detail }))).into_response()
-}
-
-fn refusal(code: &'static str) -> Problem {
-    let (status, detail) = match code {
-        "nothing_in_force" => (StatusCode::CONFLICT, "nothing of that kind is in force"),
-        "already_expired" => {
-            (StatusCode::CONFLICT, "it would have expired already; choose a later expires_at")
-        }
-        "appealed_already" => (StatusCode::CONFLICT, "an appeal against it waits for its answer already"),
-        "no_such_review" => (StatusCode::NOT_FOUND, "no review of that id is open; it may have been settled"),
-        "nothing_to_review" => (StatusCode::NOT_FOUND, "nothing waits that nobody has claimed"),
-        "claimed_by_another" => {
-            (StatusCode::CONFLICT, "somebody else is at it; their claim ends after 15 minutes")
-        }
-        "own_decision" => (
-            StatusCode::FORBIDDEN,
-            "an appeal is judged by somebody else than who made or confirmed the decision",
-        ),
-        _ => (StatusCode::CONFLICT, "it was turned down"),
-    };
-    Problem::new(status, code, detail)
-}
-
-fn actor(caller: &Caller) -> String {
-    caller.0.id.clone()
-}
-
-fn utf8(text: &[u8]) -> Result<&str, Problem> {
-    std::str::from_utf8(text)
-        .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "not_utf8", "send it as UTF-8 YAML"))
+    tokio::task::spawn_blocking(work).await.map_err(failed)
 }
 
 /// Whether the caller has seen what is in force.
@@ -323,8 +191,9 @@ fn unchanged(headers: &HeaderMap, current: &str, path: &str) -> Result<(), Probl
     }
 }
 
+/// A body that says nothing but why.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Reason {
-    reason: String,
+struct Why {
+    reason: Reason,
 }

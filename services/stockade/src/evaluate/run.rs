@@ -179,7 +179,8 @@ impl Run {
 /// The changes that put features, rules and a champion in force.
 pub(crate) fn opening(features: &str, rules: Option<&str>, model: Option<&str>) -> Vec<Change> {
     let version = RuleSet::version_of;
-    let mut changes = vec![Change::Features { version: version(features), source: features.to_owned() }];
+    let mut changes =
+        vec![Change::Features { version: version(features), source: features.to_owned(), base: None }];
     if let Some(source) = model {
         changes.push(Change::Model { id: "model".to_owned(), source: source.to_owned() });
         changes.push(Change::ModelSwitch { id: "champion".to_owned(), to: ModelSwitch::Promote });

@@ -5,16 +5,15 @@ use std::{collections::BTreeSet, sync::Arc};
 use anyhow::Result;
 use serde_json::json;
 use stockade_lockout::{
-    Arbiter, ArbiterEffect, Control, ControlEffect, Decisions, DecisionsCheck, Desk, Evaluation,
-    EvaluationEffect, InForceStatus, RuleVersions,
+    Arbiter, Control, Decisions, DecisionsCheck, Desk, Evaluation, InForceStatus, RuleVersions, Suppliers,
     backtest::Backtests,
     http::{IdSource, LockoutApi},
     schema_in_force,
 };
 use stockade_log::SharedLog;
-use stockade_model::{ScoreRecord, SupplierId};
+use stockade_model::{Payload, ScoreRecord, SupplierId, Topic};
 use stockade_rules::Vocabulary;
-use stockade_runtime::{Limits, Waiters};
+use stockade_runtime::{Limits, Shutdown, Waiters};
 use stockade_supplier_scoring::{DEFAULT_FEATURES, confidence, contributions};
 
 use super::{Runner, Scores, Stock};
@@ -79,6 +78,7 @@ pub(super) fn lockout_api(
         judged: Waiters::default(),
         versions: RuleVersions::default(),
         desk: Desk::default(),
+        suppliers: Suppliers::default(),
         vectors: Arc::new(vectors),
         impact: Arc::new(impact),
         rescore: crate::rescore::rescore(log.clone(), lanes),
@@ -92,84 +92,37 @@ pub(super) fn lockout_api(
 
 pub(super) fn start_lockout(runner: &mut Runner<'_>, lanes: u32, lockout: &LockoutApi) -> Result<()> {
     let (judge, evaluator) = (lockout.vocabulary.clone(), lockout.vocabulary.clone());
-    let (judged, versions) = (lockout.judged.clone(), lockout.versions.clone());
+    let (control, evaluation, arbiter) = (lockout.clone(), lockout.clone(), lockout.clone());
     runner.fold(
         stockade_lockout::control_spec(lanes),
         move |_| Control::new(judge.clone()),
-        move |_, effects| {
-            for effect in effects {
-                match effect {
-                    ControlEffect::Judged { id, refused } => {
-                        if let Some((code, detail)) = &refused {
-                            tracing::warn!(id, code, detail, "a control record was turned down");
-                        }
-                        judged.give(&id, refused);
-                    }
-                    seen => versions.see(seen),
-                }
-            }
-        },
+        move |_, effects| control.hear_control(effects),
     )?;
-    let (rules, features, models) = (lockout.rules.clone(), lockout.features.clone(), lockout.models.clone());
-    let shadows = lockout.desk.clone();
     runner.fold(
         stockade_lockout::evaluation_spec(lanes),
         move |_| Evaluation::new(evaluator.clone()),
-        move |lane, effects| {
-            for effect in effects {
-                match effect {
-                    EvaluationEffect::RulesInForce { version, source } => {
-                        rules.in_force(lane, version, source)
-                    }
-                    EvaluationEffect::FeaturesInForce { version, source } => {
-                        features.in_force(lane, version, source)
-                    }
-                    EvaluationEffect::ModelsInForce { version, source } => {
-                        models.in_force(lane, version, source)
-                    }
-                    // Rule ids are few and chosen by analysts, so they may be a label.
-                    EvaluationEffect::Shadow { rule, day, counts } => {
-                        let hits = shadows.shadow(lane, rule.clone(), day, counts);
-                        metrics::gauge!("stockade_lockout_shadow_hits_of_day", "rule" => rule)
-                            .set(hits as f64);
-                    }
-                    EvaluationEffect::ForeignSchema => {
-                        metrics::counter!("stockade_lockout_foreign_vectors_total").increment(1);
-                    }
-                }
-            }
-        },
+        move |lane, effects| evaluation.hear_evaluation(lane, effects),
     )?;
     runner.fold(stockade_lockout::decisions_spec(lanes), |_| DecisionsCheck, |_, _| {})?;
-    let (verdicts, desk) = (lockout.verdicts.clone(), lockout.desk.clone());
     runner.fold(
         stockade_lockout::arbiter_spec(lanes),
         |_| Arbiter::default(),
-        move |_, effects| {
-            for effect in effects {
-                match effect {
-                    ArbiterEffect::Disposed { id, verdict } => verdicts.give(&id, verdict),
-                    ArbiterEffect::HeldOff => {
-                        metrics::counter!("stockade_lockout_held_off_total").increment(1)
-                    }
-                    ArbiterEffect::Review(change) => desk.review(change),
-                    ArbiterEffect::Day { rule, day, counts } => desk.day(rule, day, counts),
-                    ArbiterEffect::Budget { rule, exceeded } => {
-                        let held = f64::from(u8::from(exceeded.is_some()));
-                        metrics::gauge!("stockade_lockout_budget_exceeded", "rule" => rule.clone()).set(held);
-                        if let Some(exceeded) = &exceeded {
-                            tracing::error!(rule, detail = exceeded.detail, "a rule exceeded its budget and is in shadow; look at /v1/reviews, then rearm it");
-                        }
-                        desk.budget(rule, exceeded);
-                    }
-                    ArbiterEffect::Kill(kill) => {
-                        let on = f64::from(u8::from(kill.on));
-                        metrics::gauge!("stockade_lockout_kill_switch").set(on);
-                        tracing::warn!(on = kill.on, actor = kill.actor, reason = kill.reason, "kill switch");
-                        desk.turned(kill);
-                    }
-                }
-            }
-        },
+        move |_, effects| arbiter.hear_arbiter(effects),
     )
+}
+
+/// Keeps the view of who is registered.
+pub(super) async fn follow_suppliers(log: SharedLog, view: Suppliers, shutdown: Shutdown) -> Result<()> {
+    let each = move |batch: Vec<stockade_fold::Tailed>| {
+        for tailed in batch {
+            // Poison is dead-lettered by the fold that reads it.
+            let record = match &tailed.payload {
+                Ok(Payload::Control(record)) => Some(record),
+                _ => None,
+            };
+            view.see(tailed.offset, record);
+        }
+        std::future::ready(())
+    };
+    Ok(stockade_fold::tail(log, "supplier-view", Topic::Control, 0, each, shutdown.wait()).await?)
 }

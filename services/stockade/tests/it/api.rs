@@ -356,7 +356,8 @@ async fn people_override_rules_and_narrow_scopes_touch_only_what_they_name() {
         200,
         "reductions are taken"
     );
-    let expired = json!({ "supplier": "a", "reason": "late", "expires_at": "2001-01-01T00:00:00Z" });
+    let expired =
+        json!({ "supplier": "a", "allow": true, "reason": "late", "expires_at": "2001-01-01T00:00:00Z" });
     assert_eq!(
         api.call(&api.analyst, Method::POST, "/v1/overrides", expired).await.code(),
         (409, "already_expired")
@@ -452,7 +453,7 @@ async fn features_are_published_like_rules_and_what_rules_need_cannot_be_taken_a
 }
 
 /// A model file that reads one feature; fitted on made-up orders.
-fn model_file(seed: u64) -> String {
+pub(crate) fn model_file(seed: u64) -> String {
     use stockade_supplier_scoring::{Example, FeatureSet, FitOptions, Origin, fit};
     let schema = FeatureSet::default_set().schema().clone();
     let slot = schema.slot("cancellations.rate_7d_low").unwrap();

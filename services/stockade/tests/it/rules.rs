@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// One rule over a window of its own, which may withhold one supplier in an hour.
-const RULES: &str = r#"
+pub(crate) const RULES: &str = r#"
 let:
   spree: cancellations.count("36h") >= 3
 rules:
@@ -29,14 +29,14 @@ rules:
         expect: 'true'
 "#;
 
-async fn put(api: &Api, key: &str, source: &str) -> Reply {
+pub(crate) async fn put(api: &Api, key: &str, source: &str) -> Reply {
     let tag = api.get(key, "/v1/rules").await.header("etag");
     let bearer = format!("Bearer {key}");
     let headers = [("authorization", bearer.as_str()), ("if-match", &tag)];
     api.raw(Method::PUT, "/v1/rules?note=a%20test", &headers, source.as_bytes().to_vec()).await
 }
 
-async fn published(api: &Api, source: &str) {
+pub(crate) async fn published(api: &Api, source: &str) {
     let reply = put(api, &api.analyst, source).await;
     assert_eq!(reply.status, 200, "{}", reply.body);
 }
@@ -46,7 +46,7 @@ async fn text(api: &Api, path: &str, source: &str) -> Reply {
     api.raw(Method::POST, path, &[("authorization", &bearer)], source.as_bytes().to_vec()).await
 }
 
-async fn post(api: &Api, key: &str, path: &str, body: Value) -> Value {
+pub(crate) async fn post(api: &Api, key: &str, path: &str, body: Value) -> Value {
     let reply = api.call(key, Method::POST, path, body).await;
     assert!((200..300).contains(&reply.status), "{path}: {}", reply.body);
     reply.body
@@ -177,7 +177,7 @@ async fn versions_four_eyes_rollback_and_the_kill_switch() {
     let api = Api::open(directory.path()).await;
     published(&api, RULES).await;
     let first = api.get(&api.analyst, "/v1/rules").await.body["version"].clone();
-    let four_eyes = json!({ "on": true });
+    let four_eyes = json!({ "on": true, "reason": "two people for every rule" });
     let refused = api.call(&api.analyst, Method::PUT, "/v1/ops/four-eyes", four_eyes.clone()).await;
     assert_eq!(refused.code(), (403, "wrong_role"));
     assert_eq!(api.call(&api.operator, Method::PUT, "/v1/ops/four-eyes", four_eyes).await.status, 200);

@@ -1,0 +1,111 @@
+//! What buyers would no longer see, and what is known of a supplier's risk.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use stockade_model::Timestamp;
+use stockade_rules::{Scratch, Snapshot};
+use stockade_runtime::http::supplier_id;
+
+use super::{rules::asked_set, *};
+
+/// Most suppliers named in an answer about impact.
+const NAMED_MAX: usize = 200;
+
+/// What buyers would no longer see if some suppliers were withheld.
+#[derive(Serialize)]
+pub(super) struct Impact {
+    /// How many suppliers.
+    suppliers: usize,
+    /// How many of them are withheld already.
+    withheld_already: usize,
+    /// The first of them.
+    names: Vec<SupplierId>,
+    /// Units, value, and what would be left empty; none where inventory does not run in this process.
+    stock: Option<Value>,
+}
+
+/// What buyers would no longer see without these suppliers.
+pub(super) fn of(api: &LockoutApi, suppliers: &BTreeSet<SupplierId>) -> Impact {
+    let withheld = |id: &&SupplierId| {
+        api.decisions.latest(id).is_some_and(|decision| decision.in_force.iter().any(|r| r.level.withholds()))
+    };
+    Impact {
+        suppliers: suppliers.len(),
+        withheld_already: suppliers.iter().filter(withheld).count(),
+        names: suppliers.iter().take(NAMED_MAX).cloned().collect(),
+        stock: (api.impact)(suppliers),
+    }
+}
+
+/// A vector as rules read it.
+pub(super) fn snapshot(record: &ScoreRecord, now: Timestamp) -> Snapshot<'_> {
+    Snapshot {
+        slots: &record.slots,
+        now_ms: now.ms(),
+        supplier: record.supplier.as_str(),
+        listing: record.listing.as_ref().map(|(listing, sku)| (listing.as_str(), sku.as_str())),
+    }
+}
+
+/// The time by the clock, for what is asked about this moment.
+pub(super) fn now() -> Timestamp {
+    Timestamp::from_ms(stockade_runtime::clock::now_ms())
+}
+
+/// The problem of a set that nothing is known for yet.
+pub(super) fn needs_history() -> Problem {
+    let detail =
+        "it binds windows that are not kept yet, so nothing is known of them now; a backtest makes them anew";
+    Problem::new(StatusCode::CONFLICT, "windows_not_kept", detail)
+}
+
+#[derive(Serialize)]
+struct OfRules {
+    #[serde(flatten)]
+    impact: Impact,
+    version: String,
+    /// Suppliers by rule.
+    rules: BTreeMap<String, usize>,
+}
+
+/// What buyers would no longer see if every rule of a set that withholds, and is not off, were live now.
+pub(super) async fn of_rules(State(api): State<LockoutApi>, _: Analyst, Text(source): Text) -> Answer {
+    let (set, kept) = asked_set(&api, &source)?;
+    if set.schema().id() != kept.id() {
+        return Err(needs_history());
+    }
+    aside(move || {
+        let (mut suppliers, mut by_rule) = (BTreeSet::new(), BTreeMap::<String, BTreeSet<SupplierId>>::new());
+        let (at, mut scratch) = (now(), Scratch::default());
+        for record in (api.vectors)(None).iter().filter(|record| record.schema == kept.id()) {
+            set.evaluate(&snapshot(record, at), &mut scratch, |_, rule| {
+                if rule.spec.level.withholds() {
+                    suppliers.insert(record.supplier.clone());
+                    by_rule.entry(rule.spec.id.to_string()).or_default().insert(record.supplier.clone());
+                }
+            });
+        }
+        let rules = by_rule.into_iter().map(|(rule, of)| (rule, of.len())).collect();
+        Json(OfRules { impact: of(&api, &suppliers), version: set.version.clone(), rules }).into_response()
+    })
+    .await
+}
+
+/// What buyers would no longer see without this supplier.
+pub(super) async fn of_supplier(
+    State(api): State<LockoutApi>,
+    _: Analyst,
+    Path(supplier): Path<String>,
+) -> Answer {
+    let supplier = supplier_id(&supplier)?;
+    api.must_know(&supplier).await?;
+    let suppliers = BTreeSet::from([supplier]);
+    aside(move || Json(of(&api, &suppliers)).into_response()).await
+}
+
+pub(super) async fn risk(State(api): State<LockoutApi>, _: Analyst, Path(supplier): Path<String>) -> Answer {
+    let supplier = supplier_id(&supplier)?;
+    let none = || missing("no_score", "this supplier has no score yet");
+    Ok(Json((api.risk)(&supplier).ok_or_else(none)?).into_response())
+}

@@ -1,0 +1,75 @@
+//! Models: published beside the champion, promoted, rolled back.
+
+use serde::Serialize;
+use stockade_model::{Change, ModelSwitch, Models};
+
+use super::{ask::waits, *};
+
+/// The models in force, as this replica knows them.
+pub(super) fn models_in_force(api: &LockoutApi) -> Models {
+    Models::from_text(&api.models.current().1)
+}
+
+/// Where a model comes from and how it did.
+#[derive(Serialize)]
+struct About {
+    version: String,
+    origin: Value,
+    held_out: Value,
+}
+
+/// Which model is which.
+#[derive(Serialize)]
+struct ModelsBody {
+    champion: Option<About>,
+    challenger: Option<About>,
+    former: Option<About>,
+}
+
+fn about(source: Option<&String>) -> Option<About> {
+    let source = source?;
+    let file: Value = serde_json::from_str(source).ok()?;
+    let part = |name: &str| file.get(name).cloned().unwrap_or_default();
+    Some(About { version: RuleSet::version_of(source), origin: part("origin"), held_out: part("held_out") })
+}
+
+fn answer(models: &Models) -> Response {
+    Json(ModelsBody {
+        champion: about(models.champion.as_ref()),
+        challenger: about(models.challenger.as_ref()),
+        former: about(models.former.as_ref()),
+    })
+    .into_response()
+}
+
+pub(super) async fn get(State(api): State<LockoutApi>, _: Analyst) -> Answer {
+    Ok(answer(&models_in_force(&api)))
+}
+
+async fn change(api: &LockoutApi, actor: &str, change: Change) -> Answer {
+    match api.enact(actor, change).await? {
+        Enacted::InForce => Ok(answer(&models_in_force(api))),
+        Enacted::Draft(draft) => Ok(waits(&draft)),
+    }
+}
+
+pub(super) async fn publish(
+    State(api): State<LockoutApi>,
+    Analyst(by): Analyst,
+    Text(source): Text,
+) -> Answer {
+    (api.vocabulary.check_model)(&source, &api.schema()).map_err(|why| {
+        let mut problem = Problem::invalid(vec![FieldError::new(String::new(), "bad_model", why)]);
+        problem.code = "invalid_model";
+        problem
+    })?;
+    change(&api, &by.id, Change::Model { id: api.ids.next(), source }).await
+}
+
+pub(super) async fn promote(State(api): State<LockoutApi>, Analyst(by): Analyst) -> Answer {
+    change(&api, &by.id, Change::ModelSwitch { id: api.ids.next(), to: ModelSwitch::Promote }).await
+}
+
+pub(super) async fn roll_back(State(api): State<LockoutApi>, Analyst(by): Analyst) -> Answer {
+    change(&api, &by.id, Change::ModelSwitch { id: api.ids.next(), to: ModelSwitch::RollBack }).await
+}

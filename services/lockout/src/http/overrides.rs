@@ -1,0 +1,65 @@
+//! Overrides: what a person decides of one supplier over the heads of rules.
+
+use serde::Deserialize;
+use stockade_model::{Level, Proposal, Scope, Timestamp};
+use stockade_runtime::http::supplier_id;
+
+use super::*;
+
+/// An allow or a denial: exactly one of both, and always spelt out.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OverrideBody {
+    supplier: SupplierId,
+    #[serde(default)]
+    allow: bool,
+    deny: Option<Level>,
+    scope: Option<Scope>,
+    reason: Reason,
+    expires_at: Timestamp,
+}
+
+impl OverrideBody {
+    fn proposal(self, actor: String) -> Result<Proposal, Problem> {
+        let Self { supplier, allow, deny, scope, reason, expires_at } = self;
+        let refused = |field, code, detail| Err(Problem::invalid(vec![FieldError::new(field, code, detail)]));
+        if allow == deny.is_some() {
+            let detail = "say `\"allow\": true`, or `deny` with a level; never both, never neither";
+            return refused("/deny", "allow_or_deny", detail);
+        }
+        if allow && scope.as_ref().is_some_and(|scope| *scope != Scope::Supplier) {
+            return refused(
+                "/scope",
+                "allow_scope",
+                "an allow covers the whole supplier; leave the scope out",
+            );
+        }
+        let (scope, reason) = (scope.unwrap_or(Scope::Supplier), reason.said()?);
+        Ok(Proposal::Override { supplier, deny, scope, actor, reason, expires_at })
+    }
+}
+
+pub(super) async fn put(
+    State(api): State<LockoutApi>,
+    Analyst(by): Analyst,
+    Parsed(body): Parsed<OverrideBody>,
+) -> Answer {
+    let proposal = body.proposal(by.id)?;
+    if let Some(supplier) = proposal.supplier() {
+        api.must_know(supplier).await?;
+    }
+    api.propose(proposal).await
+}
+
+/// Takes back an allow and everything that people denied.
+pub(super) async fn clear(
+    State(api): State<LockoutApi>,
+    Analyst(by): Analyst,
+    Path(supplier): Path<String>,
+    Parsed(Why { reason }): Parsed<Why>,
+) -> Answer {
+    let supplier = supplier_id(&supplier)?;
+    let reason = reason.said()?;
+    api.must_know(&supplier).await?;
+    api.propose(Proposal::ClearOverride { supplier, actor: by.id, reason }).await
+}

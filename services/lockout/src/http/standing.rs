@@ -1,0 +1,218 @@
+//! What a supplier sees of itself, and what it can say against it.
+
+use serde::{Deserialize, Serialize};
+use stockade_model::{Action, Decision, Level, Proposal, Restriction, Scope, Timestamp};
+use stockade_runtime::text;
+
+use super::{ask::later, decisions::in_force, *};
+use crate::arbiter::{Refusal, ReviewKind};
+
+/// Longest text of an appeal, in characters.
+const APPEAL_CHARS_MAX: usize = 4_000;
+
+/// What a supplier is told: what, why, since when, until when. Never thresholds or rules.
+#[derive(Serialize)]
+struct Facts {
+    decision: String,
+    level: Level,
+    scope: Scope,
+    reasons: Vec<String>,
+    text: String,
+    since: Timestamp,
+    expires_at: Timestamp,
+    review_at: Timestamp,
+}
+
+impl From<&Restriction> for Facts {
+    fn from(restriction: &Restriction) -> Self {
+        Self {
+            decision: restriction.id.clone(),
+            level: restriction.level,
+            scope: restriction.scope.clone(),
+            reasons: restriction.reasons.clone(),
+            text: restriction.text.clone(),
+            since: restriction.since,
+            expires_at: restriction.expires_at,
+            review_at: restriction.review_at,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Standing {
+    supplier: SupplierId,
+    /// The hardest level in force; none when nothing is.
+    level: Option<Level>,
+    in_force: Vec<Facts>,
+}
+
+pub(super) async fn standing(
+    State(api): State<LockoutApi>,
+    SupplierOrStaff { supplier, .. }: SupplierOrStaff,
+) -> Answer {
+    api.must_know(&supplier).await?;
+    let decision = api.decisions.latest(&supplier);
+    let held = || decision.iter().flat_map(|decision| &decision.in_force);
+    let (level, in_force) = (held().map(|r| r.level).max(), held().map(Facts::from).collect());
+    Ok(Json(Standing { supplier, level, in_force }).into_response())
+}
+
+/// Features that tell of others, or are the platform's own opinion: nothing a supplier did.
+fn is_about_itself(feature: &str) -> bool {
+    !["links.", "peers.", "model.", "score", "history."].iter().any(|group| feature.starts_with(group))
+}
+
+#[derive(Serialize)]
+struct Counted {
+    what: String,
+    value: f64,
+}
+
+#[derive(Serialize)]
+struct DecisionFacts {
+    #[serde(flatten)]
+    facts: Facts,
+    in_force: bool,
+    counted: Vec<Counted>,
+    /// Whether a rule made it rather than a person.
+    automatic: bool,
+}
+
+/// One decision with what was counted, in words; never what would have been too many.
+pub(super) async fn decision(
+    State(api): State<LockoutApi>,
+    SupplierOrStaff { supplier, .. }: SupplierOrStaff,
+    Path((_, decision)): Path<(String, String)>,
+) -> Answer {
+    let held = in_force(&api, &decision).filter(|(whose, _)| *whose == supplier).map(|(_, r)| r);
+    let began = api.decisions.beginning(&decision).filter(|began| began.supplier == supplier);
+    let in_force = held.is_some();
+    let restriction = held.or_else(|| began.and_then(|began| began.restriction.clone()));
+    let none = || missing("no_such_decision", "no decision of that id concerns this supplier");
+    let restriction = restriction.ok_or_else(none)?;
+    let schema = api.schema();
+    let meaning = |name: &str| schema.slot(name).map(|slot| schema.features()[slot].meaning.clone());
+    let counted = restriction
+        .values
+        .iter()
+        .filter(|(name, _)| is_about_itself(name))
+        .map(|(name, value)| Counted { what: meaning(name).unwrap_or_else(|| name.clone()), value: *value })
+        .collect();
+    let (facts, automatic) = (Facts::from(&restriction), restriction.actor.is_none());
+    Ok(Json(DecisionFacts { facts, in_force, counted, automatic }).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AppealBody {
+    decision: String,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct Opened<'a> {
+    appeal: &'a str,
+    opened_at: Timestamp,
+    due_at: Timestamp,
+}
+
+pub(super) async fn appeal(
+    State(api): State<LockoutApi>,
+    SupplierOrStaff { supplier, by }: SupplierOrStaff,
+    Parsed(AppealBody { decision, text }): Parsed<AppealBody>,
+) -> Answer {
+    let bad = |code, detail: String| Problem::invalid(vec![FieldError::new("/text", code, detail)]);
+    if text.trim().is_empty() || text.chars().count() > APPEAL_CHARS_MAX {
+        let detail = format!("say why it is wrong, in at most {APPEAL_CHARS_MAX} characters");
+        return Err(bad("bad_text", detail));
+    }
+    text::prose(&text, APPEAL_CHARS_MAX).map_err(|wrong| bad(wrong.code, wrong.detail))?;
+    let location = format!("/v1/suppliers/{supplier}/appeals");
+    let (id, filed) =
+        api.ask(Proposal::Appeal { supplier, restriction: decision, actor: by.id, text }).await?;
+    let Some(filed) = filed else { return Ok(later(&id)) };
+    let review = filed.review.and_then(|id| api.desk.get(&id)).ok_or(Refusal::NoSuchReview)?;
+    let opened = Opened { appeal: &review.id, opened_at: review.opened_at, due_at: review.due_at };
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(opened)).into_response())
+}
+
+/// What became of an appeal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    Open,
+    Granted,
+    Rejected,
+    /// What it was against ended by itself.
+    Ended,
+}
+
+#[derive(Serialize)]
+struct Appeal {
+    decision: Option<String>,
+    appealed_at: Timestamp,
+    text: Option<String>,
+    outcome: Outcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answered_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<String>,
+    /// By when it should be answered, while it is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_at: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct Appeals {
+    supplier: SupplierId,
+    appeals: Vec<Appeal>,
+}
+
+/// The appeals in a supplier's decisions, oldest first, so that each answer is that to the appeal before it.
+fn appeals_in<'a>(story: impl Iterator<Item = &'a Decision>) -> Vec<Appeal> {
+    let mut appeals: Vec<Appeal> = Vec::new();
+    for decision in story {
+        let id = decision.restriction.as_ref().map(|r| r.id.clone());
+        let outcome = match decision.action {
+            Action::Appealed => {
+                appeals.push(Appeal {
+                    decision: id,
+                    appealed_at: decision.at,
+                    text: decision.note.clone(),
+                    outcome: Outcome::Open,
+                    answered_at: None,
+                    answer: None,
+                    due_at: None,
+                });
+                continue;
+            }
+            Action::AppealRejected => Outcome::Rejected,
+            Action::Released => Outcome::Granted,
+            Action::Expired | Action::Unlinked | Action::Cured | Action::Allowed => Outcome::Ended,
+            _ => continue,
+        };
+        let waiting = |appeal: &&mut Appeal| appeal.decision == id && appeal.outcome == Outcome::Open;
+        if let Some(appeal) = appeals.iter_mut().rev().find(waiting) {
+            appeal.outcome = outcome;
+            appeal.answered_at = Some(decision.at);
+            appeal.answer = decision.note.clone().filter(|_| outcome != Outcome::Ended);
+        }
+    }
+    appeals
+}
+
+/// A supplier's appeals: those that wait with their clock, and those answered with the outcome.
+pub(super) async fn appeals(
+    State(api): State<LockoutApi>,
+    SupplierOrStaff { supplier, .. }: SupplierOrStaff,
+) -> Answer {
+    let story = api.decisions.list(Some(&supplier), None, usize::MAX);
+    let mut appeals = appeals_in(story.iter().rev().map(|(_, decision)| decision.as_ref()));
+    let (open, _) = api.desk.reviews(Some(ReviewKind::Appeal), Some(&supplier), usize::MAX);
+    for appeal in appeals.iter_mut().filter(|appeal| appeal.outcome == Outcome::Open) {
+        let against = |id: &String| Some(id) == appeal.decision.as_ref();
+        let review = open.iter().find(|review| review.restriction.as_ref().is_some_and(|r| against(&r.id)));
+        appeal.due_at = review.map(|review| review.due_at);
+    }
+    Ok(Json(Appeals { supplier, appeals }).into_response())
+}

@@ -1,0 +1,66 @@
+//! What the folds of this process tell, brought to the views and to whoever waits.
+
+use crate::{
+    arbiter::ArbiterEffect, control::ControlEffect, evaluation::EvaluationEffect, http::LockoutApi, metrics,
+};
+
+impl LockoutApi {
+    /// Takes what the control fold tells.
+    pub fn hear_control(&self, effects: Vec<ControlEffect>) {
+        for effect in effects {
+            match effect {
+                ControlEffect::Judged { id, verdict } => {
+                    metrics::judged(&verdict);
+                    if let Err(refused) = &verdict {
+                        tracing::warn!(
+                            id,
+                            code = refused.why.code(),
+                            detail = refused.detail,
+                            "a control record was turned down"
+                        );
+                    }
+                    self.judged.give(&id, verdict);
+                }
+                seen => self.versions.see(seen),
+            }
+        }
+    }
+
+    /// Takes what the evaluation fold tells of a partition.
+    pub fn hear_evaluation(&self, lane: u32, effects: Vec<EvaluationEffect>) {
+        for effect in effects {
+            match effect {
+                EvaluationEffect::RulesInForce { version, source } => {
+                    self.rules.in_force(lane, version, source);
+                }
+                EvaluationEffect::FeaturesInForce { version, source } => {
+                    self.features.in_force(lane, version, source);
+                }
+                EvaluationEffect::ModelsInForce { version, source } => {
+                    self.models.in_force(lane, version, source);
+                }
+                EvaluationEffect::Shadow { rule, day, counts } => self.desk.shadow(lane, rule, day, counts),
+                EvaluationEffect::ForeignSchema => metrics::foreign_vector(),
+            }
+        }
+    }
+
+    /// Takes what the arbiter tells.
+    pub fn hear_arbiter(&self, effects: Vec<ArbiterEffect>) {
+        for effect in effects {
+            match effect {
+                ArbiterEffect::Disposed { id, verdict } => self.verdicts.give(&id, verdict),
+                ArbiterEffect::HeldOff => metrics::held_off(),
+                ArbiterEffect::Review(change) => self.desk.review(change),
+                ArbiterEffect::Day { rule, day, counts } => self.desk.day(rule, day, counts),
+                ArbiterEffect::Budget { rule, exceeded } => {
+                    if let Some(exceeded) = &exceeded {
+                        metrics::exceeded(&rule, exceeded);
+                    }
+                    self.desk.budget(rule, exceeded);
+                }
+                ArbiterEffect::Kill(kill) => self.desk.turned(kill),
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What waits for a person, how rules have fared, and what holds rules back.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use parking_lot::RwLock;
+use stockade_model::{SupplierId, Timestamp};
+
+use crate::{
+    arbiter::{Exceeded, Kill, Review, ReviewChange, ReviewKind, RuleDay},
+    evaluation::ShadowDay,
+    metrics,
+};
+
+/// What waits for a person, how rules have fared, and what holds rules back, as the folds tell of them.
+#[derive(Clone, Default)]
+pub struct Desk(Arc<RwLock<DeskData>>);
+
+/// Where a review stands in the order in which they are handed out.
+type Place = (ReviewKind, Timestamp, String);
+
+#[derive(Default)]
+struct DeskData {
+    reviews: BTreeMap<Place, Arc<Review>>,
+    places: BTreeMap<String, Place>,
+    /// How many of each kind are open.
+    open: BTreeMap<ReviewKind, usize>,
+    /// The open reviews of each supplier that has any.
+    of: BTreeMap<SupplierId, BTreeSet<Place>>,
+    days: BTreeMap<(String, i64), RuleDay>,
+    shadow: BTreeMap<(String, i64), BTreeMap<u32, ShadowDay>>,
+    exceeded: BTreeMap<String, Exceeded>,
+    kill: Option<Kill>,
+}
+
+impl DeskData {
+    fn open(&mut self, review: Review) {
+        let place = (review.kind, review.due_at, review.id.clone());
+        self.of.entry(review.supplier.clone()).or_default().insert(place.clone());
+        self.places.insert(review.id.clone(), place.clone());
+        self.count(review.kind, |open| open + 1);
+        self.reviews.insert(place, Arc::new(review));
+    }
+    fn count(&mut self, kind: ReviewKind, change: impl FnOnce(usize) -> usize) {
+        let open = self.open.entry(kind).or_default();
+        *open = change(*open);
+        metrics::reviews_open(kind, *open);
+    }
+    fn close(&mut self, id: &str) {
+        let Some(place) = self.places.remove(id) else { return };
+        let Some(review) = self.reviews.remove(&place) else { return };
+        self.count(review.kind, |open| open.saturating_sub(1));
+        if let Some(of) = self.of.get_mut(&review.supplier) {
+            of.remove(&place);
+            if of.is_empty() {
+                self.of.remove(&review.supplier);
+            }
+        }
+    }
+}
+
+impl Desk {
+    /// A review opened, changed or closed.
+    pub fn review(&self, change: ReviewChange) {
+        let mut held = self.0.write();
+        match change {
+            ReviewChange::Open(review) => {
+                held.close(&review.id);
+                held.open(*review);
+            }
+            ReviewChange::Closed(id) => held.close(&id),
+        }
+    }
+    /// What became of a rule's proposals on a day.
+    pub fn day(&self, rule: String, day: i64, counts: RuleDay) {
+        self.0.write().days.insert((rule, day), counts);
+    }
+    /// How a rule in shadow compares on a day in a partition.
+    pub fn shadow(&self, lane: u32, rule: String, day: i64, counts: ShadowDay) {
+        self.0.write().shadow.entry((rule, day)).or_default().insert(lane, counts);
+    }
+    /// A rule exceeded a budget, or may act again.
+    pub fn budget(&self, rule: String, exceeded: Option<Exceeded>) {
+        let mut held = self.0.write();
+        match exceeded {
+            Some(exceeded) => drop(held.exceeded.insert(rule, exceeded)),
+            None => drop(held.exceeded.remove(&rule)),
+        }
+        metrics::budgets_exceeded(held.exceeded.len());
+    }
+    /// The kill switch was turned.
+    pub fn turned(&self, kill: Kill) {
+        metrics::kill_switch(&kill);
+        self.0.write().kill = Some(kill);
+    }
+
+    /// The kill switch, if it was ever turned.
+    pub fn kill(&self) -> Option<Kill> {
+        self.0.read().kill.clone()
+    }
+    /// Rules that exceeded a budget and have not been rearmed.
+    pub fn exceeded(&self) -> BTreeMap<String, Exceeded> {
+        self.0.read().exceeded.clone()
+    }
+    /// A review.
+    pub fn get(&self, id: &str) -> Option<Arc<Review>> {
+        let held = self.0.read();
+        held.places.get(id).and_then(|place| held.reviews.get(place)).cloned()
+    }
+    /// The first `limit` open reviews of a kind, of a supplier, or of all, in the order in which they are handed out, and
+    /// how many there are.
+    pub fn reviews(
+        &self,
+        kind: Option<ReviewKind>,
+        supplier: Option<&SupplierId>,
+        limit: usize,
+    ) -> (Vec<Arc<Review>>, usize) {
+        let held = self.0.read();
+        let wanted = |place: &&Place| kind.is_none_or(|kind| kind == place.0);
+        let none = BTreeSet::new();
+        let (mut first, mut open) = (Vec::new(), 0);
+        let mut take = |place: &Place| {
+            if open < limit {
+                first.extend(held.reviews.get(place).cloned());
+            }
+            open += 1;
+        };
+        match supplier {
+            Some(supplier) => {
+                held.of.get(supplier).unwrap_or(&none).iter().filter(wanted).for_each(&mut take)
+            }
+            None => held.reviews.keys().filter(wanted).for_each(&mut take),
+        }
+        (first, open)
+    }
+    /// How a rule has fared since a day: each day with what became of its proposals and how its shadow compares.
+    pub fn fared(&self, rule: &str, since: i64) -> BTreeMap<i64, (RuleDay, ShadowDay)> {
+        let held = self.0.read();
+        let range = (rule.to_owned(), since)..=(rule.to_owned(), i64::MAX);
+        let mut days: BTreeMap<i64, (RuleDay, ShadowDay)> = BTreeMap::new();
+        for ((_, day), counts) in held.days.range(range.clone()) {
+            days.entry(*day).or_default().0 = *counts;
+        }
+        for ((_, day), lanes) in held.shadow.range(range) {
+            let sum = &mut days.entry(*day).or_default().1;
+            for counts in lanes.values() {
+                sum.hits += counts.hits;
+                sum.suppliers += counts.suppliers;
+                sum.agreed += counts.agreed;
+                sum.only_shadow += counts.only_shadow;
+                sum.only_live += counts.only_live;
+            }
+        }
+        days
+    }
+    /// Rules of which anything is known.
+    pub fn rules(&self) -> Vec<String> {
+        let held = self.0.read();
+        let mut rules: Vec<String> =
+            held.days.keys().chain(held.shadow.keys()).map(|(rule, _)| rule.clone()).collect();
+        rules.sort();
+        rules.dedup();
+        rules
+    }
+}
