@@ -9,6 +9,9 @@
 //! group. A partition is given to someone else only in a later generation, and the term ends in the rebalance callback,
 //! before the group can form that generation. So a commit under an ended term is refused here, and one that was under
 //! way when the term ended either was complete before the next claim or is refused by the broker.
+//!
+//! A refusal by the broker does not end a term: the group may be between two generations for as long as its slowest member
+//! takes, and whoever was put out hears of it by the callback. Until then the commit is put off.
 
 use std::{
     collections::VecDeque,
