@@ -153,9 +153,10 @@ impl App {
         self.gate.open()
     }
 
-    /// Whether the overlay has reached the last decision seen at start: before that, nobody may be shown an offer.
-    pub fn isolating(&self) -> bool {
-        self.gate.passed(OVERLAY)
+    /// Refuses until index and overlay have reached the log ends seen at start. Before that a withheld offer might be shown,
+    /// and what is missing may only not have been read yet.
+    pub fn caught_up(&self) -> Result<(), Problem> {
+        self.ready().map_err(|_| stockade_runtime::http::starting())
     }
 
     /// The time by the clock.

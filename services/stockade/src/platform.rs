@@ -194,6 +194,7 @@ impl Platform {
         if roles.lockout {
             let api =
                 lockout_api(&log, lanes, &vocabulary, &limits, (scores.clone(), stock.clone()), &instance);
+            gate.add(&log, "control", Topic::Control, lanes)?;
             gate.add(&log, "evaluation", Topic::SupplierScores, lanes)?;
             gate.add(&log, "arbiter", Topic::LockoutProposals, lanes)?;
             start_lockout(&mut runner, lanes, &api)?;
@@ -204,8 +205,14 @@ impl Platform {
             if parts.shared_log || !roles.scoring {
                 runner.tasks.spawn(follow_scores(log.clone(), lanes, scores, shutdown.clone()));
             }
-            router = router.merge(stockade_lockout::http::router(api.clone()));
             lockout = Some(api);
+        }
+        let gate = Arc::new(gate);
+        if let Some(api) = &lockout {
+            let gate = gate.clone();
+            let caught_up: http::Readiness = Arc::new(move || gate.open());
+            let reads = middleware::from_fn_with_state(caught_up, http::reads_when_caught_up);
+            router = router.merge(stockade_lockout::http::router(api.clone()).layer(reads));
         }
         let mut app = None;
         if roles.inventory {
@@ -237,7 +244,7 @@ impl Platform {
         tasks.spawn(housekeeping(log.clone(), clock, limits, keys.clone(), shutdown.clone()));
 
         let readiness: http::Readiness = {
-            let (app, gate) = (app.clone(), Arc::new(gate));
+            let app = app.clone();
             Arc::new(move || {
                 gate.open()?;
                 app.as_ref().map_or(Ok(()), |app| app.ready())

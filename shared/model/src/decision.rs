@@ -49,6 +49,10 @@ impl Level {
             Self::Lockout => "lockout",
         }
     }
+    /// Whether its supplier writes at a lower rate. Harder levels do not: what is withheld has to be corrected.
+    pub fn slows(self) -> bool {
+        self == Self::Limit
+    }
     /// Whether buyers no longer see the offers.
     pub fn withholds(self) -> bool {
         self >= Self::Quarantine

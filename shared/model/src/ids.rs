@@ -25,6 +25,17 @@ fn check(kind: &'static str, text: &str) -> Result<(), Invalid> {
     }
 }
 
+/// `.` and `..` are steps of a path: a link to what they name would lead elsewhere.
+fn check_path(kind: &'static str, text: &str) -> Result<(), Invalid> {
+    if matches!(text, "." | "..") {
+        return Err(Invalid::new(
+            "id_reserved",
+            format!("{kind} may not be {text:?}; add a letter or digit"),
+        ));
+    }
+    Ok(())
+}
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $kind:literal) => {
         $(#[$doc])*
@@ -34,8 +45,13 @@ macro_rules! id {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Checks and wraps `text`: 1 to 64 bytes of letters, digits and `. _ - : @ +`.
+            /// Checks and wraps `text`: 1 to 64 bytes of letters, digits and `. _ - : @ +`, but neither `.` nor `..`.
             pub fn new(text: &str) -> Result<Self, Invalid> {
+                check_path($kind, text)?;
+                Self::of_record(text)
+            }
+            /// The same as records have it, which may be older than the rule about `.` and `..`.
+            pub fn of_record(text: &str) -> Result<Self, Invalid> {
                 check($kind, text)?;
                 Ok(Self(text.into()))
             }
@@ -47,7 +63,7 @@ macro_rules! id {
         impl TryFrom<String> for $name {
             type Error = Invalid;
             fn try_from(text: String) -> Result<Self, Invalid> {
-                Self::new(&text)
+                Self::of_record(&text)
             }
         }
         impl std::str::FromStr for $name {
@@ -95,3 +111,22 @@ id!(/// The identifier of an event or command, unique within its source.
     EventId, "event id");
 id!(/// The name of a lockout rule.
     RuleId, "rule id");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_never_a_step_of_a_path() {
+        for step in [".", ".."] {
+            assert_eq!(ListingId::new(step).unwrap_err().code, "id_reserved");
+            assert!(ListingId::of_record(step).is_ok(), "records keep what was written");
+        }
+        for fine in ["...", ".a", "a.", "a..b", "-", "+"] {
+            assert!(ListingId::new(fine).is_ok(), "{fine}");
+        }
+        for bad in ["", "a/b", "a b", "ä", "?"] {
+            assert!(ListingId::new(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,9 +1,14 @@
 //! Inventory commands: what a supplier asks for, and what became of it.
 
-use crate::{Gln, Gtin, ListingId, LocationId, Money, OrderId, Region, Sku, SupplierId, Timestamp};
+use crate::{
+    Gln, Gtin, ListingId, LocationId, Money, OrderId, Precondition, Region, Sku, SupplierId, Timestamp,
+};
 
 /// Largest stock quantity accepted for one listing, in units.
 pub const QUANTITY_MAX: i64 = 10_000_000;
+/// Largest sequence of a supplier: room for nanoseconds since 1970 until the year 2116. The largest number of all would
+/// supersede whatever comes after it.
+pub const SEQUENCE_MAX: u64 = 1 << 62;
 /// Largest number of rows in one command.
 pub const ROWS_MAX: usize = 1_000;
 
@@ -19,6 +24,9 @@ pub struct Command {
     pub body_hash: String,
     /// What to do, in order.
     pub rows: Vec<Row>,
+    /// What the caller expects of each listing or location that the rows are about, or absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precondition: Option<Precondition>,
     /// Place of each row in the request, where wrong rows between them were left out; empty means 0, 1, 2, …
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<usize>,
@@ -52,6 +60,9 @@ pub enum Row {
         quantity: i64,
         /// When the hold lapses by itself.
         expires_at: Timestamp,
+        /// Where the units are to go; absent means anywhere that the listing serves.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        region: Option<Region>,
     },
     /// Turn a hold into confirmed but unshipped units.
     Confirm {
@@ -151,6 +162,17 @@ pub struct LocationPut {
     pub handling_days: u16,
 }
 
+impl LocationPut {
+    /// Its entity tag: another one whenever anything about it is another.
+    pub fn tag(&self) -> String {
+        let Self { location, gln, latitude, longitude, region, handling_days } = self;
+        let gln = gln.map_or_else(String::new, |gln| gln.to_string());
+        let place = format!("{latitude:?} {longitude:?} {handling_days}");
+        let identity = crate::hash::identity128(&[location.as_str(), &gln, &place, region.as_str()]);
+        format!("{:016x}", identity >> 64)
+    }
+}
+
 /// What the market for a SKU looked like to the API that accepted a submission, other suppliers' offers only.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct MarketSeen {
@@ -205,12 +227,17 @@ pub struct RowOutcome {
     /// Units available to buyers after the row, for listings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub available: Option<i64>,
+    /// What became of the stock that a listing was put with, when it was left alone: `superseded` or `replayed`, because
+    /// the stock has a sequence of its own that is ahead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stock: Option<RowStatus>,
 }
 
 impl RowOutcome {
     /// A row that did what it asked, or need not.
     pub fn ok(row: usize, subject: &str, status: RowStatus, available: Option<i64>) -> Self {
-        Self { row, subject: subject.to_owned(), status, code: None, detail: None, field: None, available }
+        let subject = subject.to_owned();
+        Self { row, subject, status, code: None, detail: None, field: None, available, stock: None }
     }
     /// A row that was turned down.
     pub fn refused(
@@ -228,6 +255,7 @@ impl RowOutcome {
             detail: Some(detail.into()),
             field: None,
             available: None,
+            stock: None,
         }
     }
 }

@@ -15,12 +15,14 @@ pub mod inventory;
 pub mod money;
 pub mod outcome;
 pub mod position;
+pub mod precondition;
 pub mod record;
 pub mod region;
 pub mod schemas;
 pub mod score;
 pub mod time;
 pub mod topic;
+pub mod visibility;
 
 pub use control::{Change, ControlRecord, ModelSwitch, Models, Registration, SupplierProfile};
 pub use decision::{
@@ -43,8 +45,10 @@ pub use outcome::{
     BuyerHistory, Cause as OutcomeCause, OrderEvent, OrderEventKind, OrderSeen, Outcome, Vouched,
 };
 pub use position::Position;
+pub use precondition::Precondition;
 pub use record::{DeadLetter, DecodeError, Payload, SCORE_KIND, Tick};
 pub use region::Region;
 pub use score::{ScoreRecord, ScoreView};
 pub use time::Timestamp;
 pub use topic::Topic;
+pub use visibility::{Left, Subject};

@@ -110,6 +110,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
             listing: id("l-1"),
             quantity: 1,
             expires_at: time("2026-11-22T11:00:00Z"),
+            region: None,
         },
         Row::Confirm { reservation: id("acme::r1") },
         Row::ReleaseHold { reservation: id("acme::r2") },
@@ -119,7 +120,24 @@ fn samples() -> Vec<(&'static str, Payload)> {
         idempotency_key: Some("k-1".to_owned()),
         body_hash: "00112233445566778899aabbccddeeff".to_owned(),
         rows,
+        precondition: None,
         places: vec![0, 1, 2, 4, 5, 6, 7],
+    };
+    let conditional = Command {
+        idempotency_key: None,
+        rows: vec![Row::Hold {
+            reservation: id("acme::r3"),
+            listing: id("l-1"),
+            quantity: 1,
+            expires_at: time("2026-11-22T11:00:00Z"),
+            region: Some(Region::new("FR").unwrap()),
+        }],
+        precondition: Some(Precondition {
+            matches: Some(vec!["12-0a1b2c3d".to_owned()]),
+            matches_none: Some(vec!["*".to_owned()]),
+        }),
+        places: Vec::new(),
+        ..command.clone()
     };
     let profile = SupplierProfile {
         supplier: id("acme"),
@@ -252,6 +270,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
     let test_fact = TestFact { at_risk: vec![10.0], seen: vec![2.0], expected: 1.5, lately: (1.0, 0.5) };
     vec![
         ("command", Payload::Command(command)),
+        ("command_conditional", Payload::Command(conditional)),
         ("order_event", Payload::OrderEvent(order_event())),
         ("outcome", Payload::Outcome(outcome)),
         ("outcome_overdue", Payload::Outcome(overdue)),

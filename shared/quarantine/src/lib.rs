@@ -15,7 +15,7 @@ mod overlay;
 
 pub use file::FileStore;
 pub use memory::MemoryStore;
-pub use overlay::{Overlay, Subject};
+pub use overlay::Overlay;
 
 use std::{future::Future, pin::Pin};
 

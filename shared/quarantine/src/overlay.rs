@@ -10,7 +10,7 @@ use std::sync::{
 
 use dashmap::DashMap;
 use rustc_hash::FxHashMap;
-use stockade_model::{Level, ListingId, Region, Restriction, Scope, Sku, SupplierId};
+use stockade_model::{Left, Level, Region, Restriction, Scope, Subject, SupplierId};
 
 use crate::Entry;
 
@@ -21,19 +21,6 @@ const SUPPLIERS_MAX: u32 = (CHUNK * CHUNKS) as u32;
 
 /// Low bits: level on the whole supplier plus one, 0 for none. This bit: there are narrower restrictions.
 const NARROWER: u8 = 0b1000;
-
-/// An offer, as far as restrictions can concern it.
-#[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
-    /// The supplier's number, see [`Overlay::number`].
-    pub supplier: u32,
-    /// The region the buyer asks for, if any.
-    pub region: Option<Region>,
-    /// The good.
-    pub sku: &'a Sku,
-    /// The listing.
-    pub listing: &'a ListingId,
-}
 
 type Narrow = Arc<[(Scope, Level)]>;
 
@@ -121,25 +108,20 @@ impl Overlay {
         level(self.byte(number).load(Ordering::Acquire))
     }
 
-    /// The hardest level that covers `subject`.
-    pub fn level(&self, subject: Subject<'_>) -> Option<Level> {
-        let byte = self.byte(subject.supplier).load(Ordering::Acquire);
+    /// What is left of an offer of the supplier with this number for a buyer in `asked`; see [`Subject::left`].
+    pub fn left(&self, supplier: u32, subject: Subject<'_>, asked: Option<Region>) -> Option<Left> {
+        let byte = self.byte(supplier).load(Ordering::Acquire);
         if byte == 0 {
-            return None;
+            return subject.serves(asked).then(Left::default);
         }
+        let whole = level(byte);
         if byte & NARROWER == 0 {
-            return level(byte);
+            let seen = subject.serves(asked) && !whole.is_some_and(Level::withholds);
+            return seen.then_some(Left { level: whole, regions: None });
         }
-        let narrow = self.narrow.get(&subject.supplier).map(|entry| entry.value().clone());
-        let covering = narrow.iter().flat_map(|narrow| narrow.iter()).filter(|(scope, _)| match scope {
-            Scope::Supplier => true,
-            Scope::Region { region } => {
-                subject.region.is_some_and(|asked| region.serves(asked) || asked.serves(*region))
-            }
-            Scope::Sku { sku } => sku == subject.sku,
-            Scope::Listing { listing } => listing == subject.listing,
-        });
-        covering.map(|(_, level)| *level).max().max(level(byte))
+        let narrow = self.narrow.get(&supplier).map(|entry| entry.value().clone());
+        let narrow = narrow.iter().flat_map(|narrow| narrow.iter()).map(|(scope, level)| (scope, *level));
+        subject.left(asked, &narrow.chain(whole.map(|level| (&Scope::Supplier, level))))
     }
 
     /// Suppliers with a restriction on all of them, by level.

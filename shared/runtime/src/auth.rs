@@ -190,8 +190,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
             Problem::new(StatusCode::UNAUTHORIZED, code, detail)
                 .with_header(header::WWW_AUTHENTICATE, "Bearer")
         };
-        let given = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let Some(key) = given.and_then(|value| value.strip_prefix("Bearer ")) else {
+        let given = crate::http::single(&parts.headers, &header::AUTHORIZATION)?;
+        // The scheme is case-insensitive (RFC 9110, section 11.1).
+        let bearer = given.and_then(|value| value.split_once(' '));
+        let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let Some((_, key)) = bearer else {
             return Err(refuse(
                 "missing_key",
                 "send `Authorization: Bearer KEY`; `stockade keys create` makes one",
@@ -217,6 +220,37 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_scheme_may_be_written_in_any_case_and_two_keys_are_refused() {
+        let ring = KeyRing::default();
+        let key = ring.create("b", Role::Buyer).unwrap();
+        let ask = |values: &[String]| {
+            let mut request = axum::http::Request::builder();
+            for value in values {
+                request = request.header("authorization", value);
+            }
+            let (mut parts, ()) = request.body(()).unwrap().into_parts();
+            parts.extensions.insert(ring.clone());
+            let mut asked =
+                std::pin::pin!(<Caller as FromRequestParts<()>>::from_request_parts(&mut parts, &()));
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            match asked.as_mut().poll(&mut context) {
+                std::task::Poll::Ready(caller) => {
+                    caller.map(|caller| caller.0.id).map_err(|problem| problem.code)
+                }
+                std::task::Poll::Pending => panic!("nothing to wait for"),
+            }
+        };
+        for scheme in ["Bearer", "bearer", "BEARER"] {
+            assert_eq!(ask(&[format!("{scheme} {key}")]), Ok("b".to_owned()), "{scheme}");
+        }
+        assert_eq!(ask(&[format!("Basic {key}")]), Err("missing_key"));
+        assert_eq!(ask(&["Bearer".to_owned()]), Err("missing_key"));
+        let right = format!("Bearer {key}");
+        assert_eq!(ask(&[right.clone(), "Bearer sk_0".to_owned()]), Err("repeated_header"));
+        assert_eq!(ask(&[right.clone(), right]), Err("repeated_header"));
+    }
 
     #[test]
     fn keys_survive_in_the_file_as_hashes_only_and_go_when_their_line_goes() {

@@ -9,6 +9,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{FieldError, Problem};
 
+mod named;
+
 /// The bytes of a body within the configured limit.
 pub struct Body(pub Bytes);
 
@@ -32,7 +34,8 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     }
 }
 
-/// Parses JSON. Malformed text is 400, a wrong or unknown field is 422 and is named.
+/// Parses JSON. Malformed text is 400, a wrong or unknown field is 422 and is named; an array in the place of an object is
+/// wrong.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     parse_borrowed(bytes)
 }
@@ -40,7 +43,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 /// The same for a value that borrows from `bytes`.
 pub fn parse_borrowed<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    let value = serde_path_to_error::deserialize(named::Named(&mut reader)).map_err(|error| {
         let pointer = pointer(error.path());
         let inner = error.into_inner();
         match inner.classify() {
@@ -80,4 +83,71 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
         }
         pointer
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        minor: i64,
+        currency: String,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Kind {
+        Plain,
+        With { text: String },
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Outer<'a> {
+        price: Inner,
+        more: Vec<Inner>,
+        maybe: Option<Inner>,
+        kind: Option<Kind>,
+        pair: Option<(i64, i64)>,
+        #[serde(borrow)]
+        raw: Option<&'a RawValue>,
+    }
+
+    fn refused(body: &str) -> (String, String) {
+        let problem = parse_borrowed::<Outer<'_>>(body.as_bytes()).unwrap_err();
+        assert!(!problem.detail.contains("struct"), "no type of ours is named: {}", problem.detail);
+        (problem.errors[0].field.clone(), problem.errors[0].code.clone())
+    }
+
+    #[test]
+    fn an_array_is_no_object_at_any_depth() {
+        let wrong = |at: &str| (at.to_owned(), "wrong_type".to_owned());
+        assert_eq!(refused(r#"[{"minor":1,"currency":"EUR"},[]]"#), wrong(""));
+        assert_eq!(refused(r#"{"price":[1,"EUR"],"more":[]}"#), wrong("/price"));
+        assert_eq!(refused(r#"{"price":{"minor":1,"currency":"EUR"},"more":[[1,"EUR"]]}"#), wrong("/more/0"));
+        let rest = r#""price":{"minor":1,"currency":"EUR"},"more":[]"#;
+        assert_eq!(refused(&format!(r#"{{{rest},"maybe":[1,"EUR"]}}"#)), wrong("/maybe"));
+        assert_eq!(refused(&format!(r#"{{{rest},"kind":{{"with":["x"]}}}}"#)), wrong("/kind/with"));
+        for value in ["7", "\"x\"", "null", "true", "1.5"] {
+            assert_eq!(refused(&format!(r#"{{"price":{value},"more":[]}}"#)), wrong("/price"), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_meant_to_be_an_array_or_an_object_is_read_as_ever() {
+        let body = r#"{"price":{"minor":1,"currency":"EUR"},"more":[{"minor":2,"currency":"JPY"}],"maybe":null,
+            "kind":{"with":{"text":"x"}},"pair":[1,2],"raw":[ 1, {"a":2} ]}"#;
+        let read: Outer<'_> = parse_borrowed(body.as_bytes()).unwrap();
+        assert_eq!((read.price.minor, read.more[0].currency.as_str(), read.pair), (1, "JPY", Some((1, 2))));
+        assert!(read.maybe.is_none() && matches!(read.kind, Some(Kind::With { text }) if text == "x"));
+        assert_eq!(read.raw.unwrap().get(), r#"[ 1, {"a":2} ]"#);
+        let plain = r#"{"price":{"minor":1,"currency":"EUR"},"more":[],"kind":"plain"}"#;
+        assert!(matches!(parse_borrowed::<Outer<'_>>(plain.as_bytes()).unwrap().kind, Some(Kind::Plain)));
+        assert_eq!(refused(r#"{"price":{"minor":1,"currency":"EUR","x":1},"more":[]}"#).1, "unknown_field");
+        assert_eq!(parse::<Vec<i64>>(b"[1,2]").unwrap(), [1, 2]);
+    }
 }

@@ -4,15 +4,15 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request},
-    http::StatusCode,
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
     routing::get,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use stockade_model::SupplierId;
+use stockade_model::{Precondition, SupplierId};
 
 use crate::{FieldError, Problem};
 
@@ -34,6 +34,140 @@ pub async fn observe(request: Request, next: Next) -> Response {
     .record(elapsed.as_secs_f64());
     tracing::debug!(%method, route, status, micros = elapsed.as_micros() as u64, "request");
     response
+}
+
+/// The value of a header that may stand once: two of them say two things.
+pub fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    let bad = |code, detail: String| Err(Problem::new(StatusCode::BAD_REQUEST, code, detail));
+    if values.next().is_some() {
+        return bad("repeated_header", format!("{name} stands more than once; send it once"));
+    }
+    match first.map(HeaderValue::to_str).transpose() {
+        Ok(text) => Ok(text),
+        Err(_) => bad("bad_header", format!("{name} must be visible ASCII")),
+    }
+}
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Longest `Idempotency-Key`.
+const KEY_BYTES_MAX: usize = 128;
+
+/// The caller's `Idempotency-Key`, if there is one.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(text) = single(headers, &IDEMPOTENCY_KEY)? else { return Ok(None) };
+    let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+    // A key is the last part of the path under which its outcome is found.
+    if !(1..=KEY_BYTES_MAX).contains(&text.len()) || !plain || matches!(text, "." | "..") {
+        let detail = format!(
+            "it must be 1 to {KEY_BYTES_MAX} visible characters without '/', and not a step of a path"
+        );
+        let error = FieldError::new("Idempotency-Key", "bad_idempotency_key", detail);
+        return Err(Problem::invalid(vec![error]));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+/// `text` as one part of a path: whatever would end or change it is escaped.
+pub fn path_segment(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut segment, byte| {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b'@' => {
+                segment.push(char::from(byte));
+            }
+            other => segment.push_str(&format!("%{other:02X}")),
+        }
+        segment
+    })
+}
+
+/// Tags in one list.
+const TAGS_MAX: usize = 32;
+
+/// What `If-Match` and `If-None-Match` say: `*`, or entity tags by commas, in one header or several.
+///
+/// `If-Match` compares strongly (RFC 9110, section 13.1.1), so a weak tag there matches nothing.
+pub fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem> {
+    Ok(Precondition {
+        matches: tags(headers, &header::IF_MATCH, false)?,
+        matches_none: tags(headers, &header::IF_NONE_MATCH, true)?,
+    })
+}
+
+fn tags(headers: &HeaderMap, name: &HeaderName, weak: bool) -> Result<Option<Vec<String>>, Problem> {
+    if !headers.contains_key(name) {
+        return Ok(None);
+    }
+    let bad = || {
+        let detail =
+            format!("{name} must be * or tags as an ETag hands them out, at most {TAGS_MAX}, by commas");
+        Problem::new(StatusCode::BAD_REQUEST, "bad_etag", detail)
+    };
+    let mut tags = Vec::new();
+    for line in headers.get_all(name) {
+        for item in list_items(line.to_str().map_err(|_| bad())?).ok_or_else(bad)? {
+            let (is_weak, quoted) = item.strip_prefix("W/").map_or((false, item), |rest| (true, rest));
+            let tag = match quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+                Some(tag) => tag,
+                None if item == stockade_model::precondition::ANY => item,
+                // A tag without its quotes is what people paste.
+                None if !item.is_empty() && !item.contains(['"', ' ', '*']) => item,
+                None => return Err(bad()),
+            };
+            if weak || !is_weak {
+                tags.push(tag.to_owned());
+            }
+        }
+    }
+    if tags.len() > TAGS_MAX { Err(bad()) } else { Ok(Some(tags)) }
+}
+
+/// The items of a list by commas, which do not count between quotes; `None` when a quote stays open.
+fn list_items(text: &str) -> Option<Vec<&str>> {
+    let (mut items, mut from, mut quoted) = (Vec::new(), 0, false);
+    for (at, letter) in text.char_indices() {
+        match letter {
+            '"' => quoted = !quoted,
+            ',' if !quoted => {
+                items.push(text[from..at].trim());
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    items.push(text[from..].trim());
+    // An empty item says nothing (RFC 9110, section 5.6.1).
+    items.retain(|item| !item.is_empty());
+    (!quoted).then_some(items)
+}
+
+/// Answers a `GET`: the body with its tag, or 304 when the caller has it already.
+pub fn tagged(headers: &HeaderMap, tag: &str, body: impl IntoResponse) -> Result<Response, Problem> {
+    let etag = [(header::ETAG, format!("\"{tag}\""))];
+    if precondition(headers)?.seen(tag) {
+        return Ok((StatusCode::NOT_MODIFIED, etag).into_response());
+    }
+    Ok((etag, body).into_response())
+}
+
+/// What is answered until the folds have passed what was there at the start: before that, what is missing may only not have
+/// been read yet.
+pub fn starting() -> Problem {
+    Problem::unavailable(
+        "starting",
+        "this replica is still reading what was there before it started; ask again",
+    )
+}
+
+/// Lets nobody read before this process has caught up.
+pub async fn reads_when_caught_up(
+    State(readiness): State<Readiness>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    if reads && readiness().is_err() { starting().into_response() } else { next.run(request).await }
 }
 
 /// The supplier a path names.
@@ -84,4 +218,47 @@ pub fn metrics_route(handle: PrometheusHandle, refresh: impl Fn() + Send + Sync 
             }
         }),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &'static str, lines: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(name, HeaderValue::from_str(line).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn tags_are_read_as_lists_over_several_headers_and_weak_ones_match_no_change() {
+        let read = |lines: &[&str]| precondition(&headers("if-match", lines)).map(|read| read.matches);
+        assert_eq!(read(&[]).unwrap(), None);
+        assert_eq!(read(&["\"a\""]).unwrap().unwrap(), ["a"]);
+        assert_eq!(read(&["\"a\", \"b,c\"", " \"d\" ,"]).unwrap().unwrap(), ["a", "b,c", "d"]);
+        assert_eq!(read(&["*"]).unwrap().unwrap(), ["*"]);
+        assert_eq!(read(&["abc"]).unwrap().unwrap(), ["abc"], "without quotes");
+        assert_eq!(read(&["W/\"a\""]).unwrap().unwrap(), Vec::<String>::new(), "matches nothing");
+        let none = precondition(&headers("if-none-match", &["W/\"a\""])).unwrap();
+        assert!(none.seen("a"), "a weak tag is good enough for 304");
+        for bad in ["\"a", "a b", "\"a\"b", "**"] {
+            assert_eq!(read(&[bad]).unwrap_err().code, "bad_etag", "{bad}");
+        }
+        let many = vec!["\"x\""; 33].join(",");
+        assert_eq!(read(&[&many]).unwrap_err().code, "bad_etag");
+    }
+
+    #[test]
+    fn a_header_that_says_two_things_is_refused() {
+        let twice = headers("idempotency-key", &["a", "b"]);
+        assert_eq!(idempotency_key(&twice).unwrap_err().code, "repeated_header");
+        assert_eq!(idempotency_key(&headers("idempotency-key", &["a?b%"])).unwrap().unwrap(), "a?b%");
+        for bad in ["", ".", "..", "a/b", "a b", &"x".repeat(129)] {
+            let problem = idempotency_key(&headers("idempotency-key", &[bad])).unwrap_err();
+            assert_eq!(problem.errors[0].code, "bad_idempotency_key", "{bad}");
+        }
+        assert_eq!(path_segment("a?b%/ü"), "a%3Fb%25%2F%C3%BC");
+    }
 }

@@ -5,9 +5,13 @@ use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use governor::{
     Quota, RateLimiter,
-    clock::{Clock as _, DefaultClock},
+    clock::{Clock, DefaultClock},
     middleware::StateInformationMiddleware,
-    state::keyed::DefaultKeyedStateStore,
+    nanos::Nanos,
+    state::{
+        StateStore,
+        keyed::{DefaultKeyedStateStore, ShrinkableKeyedStateStore},
+    },
 };
 
 use crate::Problem;
@@ -50,18 +54,72 @@ const STANDARD: &str = "standard";
 /// Classes that are not for the registration of suppliers.
 const OTHERS: [&str; 4] = ["limited", "buyer", "events", "staff"];
 
-type Keyed = RateLimiter<String, DefaultKeyedStateStore<String>, DefaultClock, StateInformationMiddleware>;
+/// What each caller has used, shared with the limiter so that a batch beyond the burst can be charged in full.
+#[derive(Clone, Default)]
+struct Used(Arc<DefaultKeyedStateStore<String>>);
 
-struct Limiter {
+impl StateStore for Used {
+    type Key = String;
+    fn measure_and_replace<T, F, E>(&self, key: &String, judge: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        self.0.measure_and_replace(key, judge)
+    }
+}
+
+impl ShrinkableKeyedStateStore<String> for Used {
+    fn retain_recent(&self, drop_below: Nanos) {
+        ShrinkableKeyedStateStore::retain_recent(&*self.0, drop_below);
+    }
+    fn shrink_to_fit(&self) {
+        ShrinkableKeyedStateStore::shrink_to_fit(&*self.0);
+    }
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+type Keyed<C> = RateLimiter<String, Used, C, StateInformationMiddleware>;
+
+struct Limiter<C: Clock> {
     class: Class,
-    keyed: Keyed,
+    keyed: Keyed<C>,
+    used: Used,
+    /// Nanoseconds in which one unit comes back.
+    unit_nanos: u64,
+}
+
+impl<C: Clock> Limiter<C> {
+    fn refused(&self, wait_s: u64, detail: String) -> Problem {
+        metrics::counter!("stockade_http_rate_limited_total").increment(1);
+        let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
+            .with_header(header::RETRY_AFTER, wait_s.to_string());
+        for (name, value) in (Allowance { class: self.class, remaining: 0 }).fields() {
+            problem = problem.with_header(name, value);
+        }
+        problem
+    }
+
+    /// Charges units that the bucket had no room for: nothing passes until they have come back too.
+    fn owe(&self, caller: &String, units: u32) {
+        let more = self.unit_nanos.saturating_mul(u64::from(units));
+        let charge = |until: Option<Nanos>| {
+            let until = until.map_or(0, Nanos::as_u64).saturating_add(more);
+            Ok::<_, std::convert::Infallible>(((), Nanos::new(until)))
+        };
+        let Ok(()) = self.used.measure_and_replace(caller, charge);
+    }
 }
 
 /// Keyed limiters by class. Cheap to clone.
 #[derive(Clone)]
-pub struct Limits {
-    classes: Arc<BTreeMap<String, Limiter>>,
-    clock: DefaultClock,
+pub struct Limits<C: Clock = DefaultClock> {
+    classes: Arc<BTreeMap<String, Limiter<C>>>,
+    clock: C,
 }
 
 /// What is left of a caller's allowance, for the `RateLimit` headers.
@@ -97,48 +155,56 @@ impl Allowance {
 impl Limits {
     /// Limiters for `config`.
     pub fn new(config: &LimitsConfig) -> Self {
+        Self::with_clock(config, DefaultClock::default())
+    }
+}
+
+impl<C: Clock + Clone> Limits<C> {
+    /// Limiters for `config` that take the time from `clock`.
+    pub fn with_clock(config: &LimitsConfig, clock: C) -> Self {
         let limiter = |class: &Class| {
             let quota = Quota::per_second(class.per_second).allow_burst(class.burst);
-            let keyed = RateLimiter::keyed(quota).with_middleware::<StateInformationMiddleware>();
-            Limiter { class: *class, keyed }
+            let used = Used::default();
+            let keyed = RateLimiter::new(quota, used.clone(), clock.clone());
+            let unit_nanos = u64::try_from(quota.replenish_interval().as_nanos()).unwrap_or(u64::MAX);
+            Limiter { class: *class, keyed, used, unit_nanos }
         };
         let classes = config.0.iter().map(|(name, class)| (name.clone(), limiter(class))).collect();
-        Self { classes: Arc::new(classes), clock: DefaultClock::default() }
+        Self { classes: Arc::new(classes), clock }
     }
 
     /// Takes `units` from the allowance of `caller`, an authenticated id. An unknown class is `standard`.
+    ///
+    /// More units than the burst are taken when the whole burst is there, and paid off before anything else passes: the
+    /// rate holds, and no batch is refused for ever.
     pub fn take(&self, class: &str, caller: &str, units: usize) -> Result<Option<Allowance>, Problem> {
         let Some(limiter) = self.classes.get(class).or_else(|| self.classes.get(STANDARD)) else {
             return Ok(None);
         };
+        let Class { per_second, burst } = limiter.class;
         let units = NonZeroU32::new(u32::try_from(units).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
-        let refused = |wait_s: u64, detail: String| {
-            metrics::counter!("stockade_http_rate_limited_total").increment(1);
-            let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
-                .with_header(header::RETRY_AFTER, wait_s.to_string());
-            for (name, value) in (Allowance { class: limiter.class, remaining: 0 }).fields() {
-                problem = problem.with_header(name, value);
-            }
-            problem
-        };
-        match limiter.keyed.check_key_n(&caller.to_owned(), units) {
+        let caller = caller.to_owned();
+        match limiter.keyed.check_key_n(&caller, units.min(burst)) {
             Ok(Ok(state)) => {
-                Ok(Some(Allowance { class: limiter.class, remaining: state.remaining_burst_capacity() }))
+                let beyond = units.get().saturating_sub(burst.get());
+                if beyond > 0 {
+                    limiter.owe(&caller, beyond);
+                }
+                let remaining = state.remaining_burst_capacity();
+                Ok(Some(Allowance { class: limiter.class, remaining }))
             }
             Ok(Err(not_until)) => {
-                let wait_s = not_until.wait_time_from(self.clock.now()).as_secs_f64().ceil().max(1.0) as u64;
-                Err(refused(
-                    wait_s,
-                    format!(
-                        "more than {} a second; wait {wait_s} s and send it again",
-                        limiter.class.per_second
-                    ),
-                ))
+                let wait = not_until.wait_time_from(self.clock.now());
+                let wait_s = wait.as_secs_f64().ceil().max(1.0) as u64;
+                let what = match units > burst {
+                    true => format!("{units} at once are taken when {burst} have gathered"),
+                    false => format!("more than {per_second} a second"),
+                };
+                let detail = format!("{what}; wait {wait_s} s and send it again");
+                Err(limiter.refused(wait_s, detail))
             }
-            Err(_) => Err(refused(
-                1,
-                format!("{units} at once is over the burst of {}; split the batch", limiter.class.burst),
-            )),
+            // As many as the burst are never too many.
+            Err(_) => Err(limiter.refused(1, format!("{units} at once are too many; split the batch"))),
         }
     }
 
@@ -188,9 +254,57 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_burst_can_never_pass_and_says_so() {
-        let problem = tiny().take("standard", "a", 4).unwrap_err();
-        assert!(problem.detail.contains("split the batch"));
+    fn a_batch_beyond_the_burst_is_taken_when_the_burst_is_there_and_paid_off_before_anything_else() {
+        let clock = governor::clock::FakeRelativeClock::default();
+        let class = Class { per_second: NonZeroU32::new(5).unwrap(), burst: NonZeroU32::new(20).unwrap() };
+        let limits =
+            Limits::with_clock(&LimitsConfig(BTreeMap::from([("limited".to_owned(), class)])), clock.clone());
+        let wait_s = |units: usize| -> Option<u64> {
+            let response =
+                axum::response::IntoResponse::into_response(limits.take("limited", "a", units).err()?);
+            Some(response.headers()["retry-after"].to_str().unwrap().parse().unwrap())
+        };
+        assert_eq!(wait_s(1_000), None, "the largest batch there is");
+        assert_eq!(wait_s(1), Some(197), "980 beyond the burst and the next one, at 5 a second");
+        assert!(limits.take("limited", "b", 20).is_ok(), "nobody else notices");
+        clock.advance(std::time::Duration::from_secs(196));
+        assert_eq!(wait_s(1), Some(1));
+        clock.advance(std::time::Duration::from_secs(1));
+        assert_eq!(wait_s(1), None);
+        let wait = wait_s(21).expect("the burst is not there");
+        limits.evict();
+        clock.advance(std::time::Duration::from_secs(wait));
+        assert_eq!(wait_s(21), None, "what Retry-After says is true");
+    }
+
+    proptest::proptest! {
+        /// Whatever is sent when, no more passes in any stretch of time than the rate brings and one burst and one batch.
+        #[test]
+        fn the_rate_holds_over_any_stretch(
+            steps in proptest::collection::vec((0u64..3_000, 1usize..60), 1..60),
+        ) {
+            let clock = governor::clock::FakeRelativeClock::default();
+            let class = Class { per_second: NonZeroU32::new(5).unwrap(), burst: NonZeroU32::new(20).unwrap() };
+            let config = LimitsConfig(BTreeMap::from([("standard".to_owned(), class)]));
+            let limits = Limits::with_clock(&config, clock.clone());
+            let (mut now_ms, mut passed): (u64, Vec<(u64, usize)>) = (0, Vec::new());
+            for (pause_ms, units) in steps {
+                clock.advance(std::time::Duration::from_millis(pause_ms));
+                now_ms += pause_ms;
+                if limits.take("standard", "a", units).is_ok() {
+                    passed.push((now_ms, units));
+                }
+            }
+            for (at, (from_ms, _)) in passed.iter().enumerate() {
+                // The last one of a stretch may be the batch that goes into debt.
+                let mut sum = 0;
+                for (until_ms, units) in &passed[at..] {
+                    let room = 20 + (until_ms - from_ms) * 5 / 1_000;
+                    proptest::prop_assert!(sum <= room as usize, "{passed:?}");
+                    sum += units;
+                }
+            }
+        }
     }
 
     #[test]

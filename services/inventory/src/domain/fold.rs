@@ -4,8 +4,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
 use stockade_model::{
-    Change, Command, Decision, Level, ListingId, ListingPut, LocationPut, Payload, Proposal, Row, RowOutcome,
-    RowStatus, Scope, StockChange, StockFigures, StockMode, SupplierId, SupplierProfile, Timestamp, Topic,
+    Change, Command, Decision, Left, Level, ListingId, ListingPut, LocationPut, Payload, Proposal, Region,
+    Row, RowOutcome, RowStatus, Scope, StockChange, StockFigures, StockMode, Subject, SupplierId,
+    SupplierProfile, Timestamp, Topic,
     inventory::QUANTITY_MAX,
     time::{DAY_MS, HOUR_MS, SECOND_MS},
 };
@@ -151,8 +152,13 @@ impl Inventory {
             .enumerate()
             .map(|(index, row)| {
                 let place = command.places.get(index).copied().unwrap_or(index);
-                match self.row(input, &command.supplier, row, out) {
-                    Ok((status, available)) => RowOutcome::ok(place, row.subject(), status, available),
+                let left_alone = self.stock_is_ahead(&command.supplier, row);
+                let expected = self.as_expected(command, row);
+                match expected.and_then(|()| self.row(input, &command.supplier, row, out)) {
+                    Ok((status, available)) => RowOutcome {
+                        stock: left_alone.filter(|_| status == RowStatus::Applied),
+                        ..RowOutcome::ok(place, row.subject(), status, available)
+                    },
                     Err((status, code, detail)) => {
                         RowOutcome::refused(place, row.subject(), status, code, detail)
                     }
@@ -162,6 +168,38 @@ impl Inventory {
         out.effect(decided(Some(Arc::new(rows.clone())), false));
         self.outcomes.insert(remembered_at, Remembered { body_hash: command.body_hash.clone(), rows });
         self.remember(&command.supplier, key, input.time, out);
+    }
+
+    /// Refuses a row about something that is not as the caller expects.
+    fn as_expected(&self, command: &Command, row: &Row) -> Result<(), Refusal> {
+        let Some(precondition) = &command.precondition else { return Ok(()) };
+        let (code, tag) = match row {
+            Row::Location(put) => {
+                let supplier = self.suppliers.get(&command.supplier);
+                let location = supplier.and_then(|supplier| supplier.locations.get(&put.location));
+                ("location_changed", location.map(LocationPut::tag))
+            }
+            row => {
+                let offer = self.offer_of(&path(&command.supplier, row.subject()));
+                ("listing_changed", offer.map(|offer| offer.tag()))
+            }
+        };
+        if precondition.holds(tag.as_deref()) {
+            return Ok(());
+        }
+        let subject = row.subject();
+        let detail = match tag {
+            Some(tag) => format!("{subject} is at \"{tag}\"; read it, merge, and send its tag"),
+            None => format!("{subject} does not exist"),
+        };
+        Err(conflict(code, detail))
+    }
+
+    /// What would become of the stock that a listing is put with, if it is older than the stock known.
+    fn stock_is_ahead(&self, id: &SupplierId, row: &Row) -> Option<RowStatus> {
+        let Row::Put(ListingPut { listing, source_seq, on_hand: Some(_), .. }) = row else { return None };
+        let known = self.listings.get(&path(id, listing.as_str()))?;
+        sequence(known.stock_seq, *source_seq)
     }
 
     /// Notes that a request is remembered, and forgets the oldest beyond the bound.
@@ -189,10 +227,8 @@ impl Inventory {
                 "the supplier is not registered; an operator registers it first",
             ));
         };
-        let locked_out = supplier.level == Some(Level::Lockout);
-        if locked_out && self.adds_supply(id, row) {
-            let detail =
-                "the supplier is locked out: only reductions and withdrawals are taken; see /standing";
+        if self.locked_out(supplier, id, row) && self.adds_supply(id, row) {
+            let detail = "it is locked out: only reductions and withdrawals are taken; see /standing";
             return Err(conflict("supplier_locked_out", detail));
         }
         match row {
@@ -216,11 +252,54 @@ impl Inventory {
                 listing.withdrawn = true;
                 self.touched(input, id, row.subject(), out)
             }
-            Row::Hold { reservation, listing, quantity, expires_at } => {
+            Row::Hold { reservation, listing, quantity, expires_at, region } => {
+                self.held_back(id, listing, *region)?;
                 self.hold(input, id, reservation, listing, *quantity, *expires_at, out)
             }
             Row::Confirm { reservation } => self.confirm(input, id, reservation, out),
             Row::ReleaseHold { reservation } => self.release(input, id, reservation, out),
+        }
+    }
+
+    /// Whether the supplier, or all that a row is about, is locked out.
+    fn locked_out(&self, supplier: &Supplier, id: &SupplierId, row: &Row) -> bool {
+        let lockout = Some(Level::Lockout);
+        if supplier.level == lockout || supplier.narrow.iter().all(|(_, level)| Some(*level) != lockout) {
+            return supplier.level == lockout;
+        }
+        let at = match row {
+            Row::Put(put) => {
+                let own = supplier.locations.get(&put.location).map(|location| [location.region]);
+                let own = own.as_ref().map_or(&[][..], |own| own);
+                let regions = if put.regions.is_empty() { own } else { &put.regions };
+                return Subject { sku: &put.sku, listing: &put.listing, regions }.level(&supplier.in_force())
+                    == lockout;
+            }
+            Row::Stock(change) => path(id, change.listing.as_str()),
+            Row::Hold { .. } | Row::Location(_) => return false,
+            Row::Withdraw { .. } | Row::Confirm { .. } | Row::ReleaseHold { .. } => return false,
+        };
+        self.offer_of(&at).is_some_and(|offer| offer.subject().level(&supplier.in_force()) == lockout)
+    }
+
+    /// Refuses to hold what a buyer in `region` may not have. Without a region the units may be for any that the listing
+    /// serves, so none of these may be withheld.
+    fn held_back(&self, id: &SupplierId, listing: &ListingId, region: Option<Region>) -> Result<(), Refusal> {
+        let (Some(supplier), Some(offer)) =
+            (self.suppliers.get(id), self.offer_of(&path(id, listing.as_str())))
+        else {
+            return Ok(());
+        };
+        let left = offer.subject().left(region, &supplier.in_force());
+        match left {
+            // A withheld supplier's stock is simply not there for a buyer; why is nobody's business.
+            None => Err(conflict("not_available", format!("{listing} is not available there"))),
+            Some(Left { regions: Some(regions), .. }) if region.is_none() => {
+                let names: Vec<&str> = regions.iter().map(Region::as_str).collect();
+                let detail = format!("say which region it is for: {}", names.join(", "));
+                Err(conflict("region_required", detail))
+            }
+            Some(_) => Ok(()),
         }
     }
 
@@ -362,7 +441,10 @@ impl Inventory {
     fn decision(&mut self, decision: &Decision) {
         let whole = decision.in_force.iter().filter(|r| r.scope == Scope::Supplier);
         let level = whole.map(|r| r.level).max();
-        self.suppliers.edit_or(&decision.supplier, Supplier::default).level = level;
+        let narrow = decision.in_force.iter().filter(|r| r.scope != Scope::Supplier);
+        let supplier = self.suppliers.edit_or(&decision.supplier, Supplier::default);
+        supplier.level = level;
+        supplier.narrow = narrow.map(|r| (r.scope.clone(), r.level)).collect();
     }
 
     /// Counts what a listing offers now in what its supplier offers, and sees to it that the arbiter hears of it.

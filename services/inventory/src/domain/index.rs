@@ -8,9 +8,10 @@ use std::{
 
 use dashmap::DashMap;
 use stockade_model::{
-    Currency, Gtin, Level, ListingId, LocationId, MarketSeen, Money, Region, Sku, SupplierId, Timestamp,
+    Currency, Gtin, Left, Level, ListingId, LocationId, MarketSeen, Money, Region, Sku, Subject, SupplierId,
+    Timestamp,
 };
-use stockade_quarantine::{Overlay, Subject};
+use stockade_quarantine::Overlay;
 
 /// Offers looked at for a market's median: enough to know, bounded for a SKU that everyone sells.
 const MARKET_OFFERS_MAX: usize = 256;
@@ -52,20 +53,45 @@ pub struct Offer {
     pub number: u32,
 }
 
+impl Offer {
+    /// The entity tag of the listing: another one whenever what its supplier is shown of it is another. Regions count by
+    /// themselves, for they may come from the location, which changes without the listing.
+    pub fn tag(&self) -> String {
+        let regions: Vec<&str> = self.regions.iter().map(Region::as_str).collect();
+        format!("{}-{:08x}", self.version, stockade_model::hash::stable64(&regions.join(" ")) as u32)
+    }
+
+    /// The offer, as restrictions see it.
+    pub(crate) fn subject(&self) -> Subject<'_> {
+        Subject { sku: &self.sku, listing: &self.listing, regions: &self.regions }
+    }
+
+    /// What is left of it for a buyer in `asked`; `None` when it is withheld or does not serve that region.
+    pub fn left(&self, overlay: &Overlay, asked: Option<Region>) -> Option<Left> {
+        overlay.left(self.number, self.subject(), asked)
+    }
+}
+
 /// How answers are sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sort {
-    /// Cheapest first.
+    /// Cheapest first, one currency after the other.
     #[default]
     Price,
     /// Soonest first.
     Lead,
 }
 
-/// Where an offer stands in a sorted answer; also the cursor.
+/// Where an offer stands in a sorted answer; also the cursor. Prices of different currencies are never compared: an answer
+/// sorted by price is grouped by currency, and where prices only break ties, currencies do so before them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct SortKey(pub bool, pub i64, pub i64, pub SupplierId, pub ListingId);
+pub enum SortKey {
+    /// Dimmed last, then by currency, price, lead time, supplier and listing.
+    Price(bool, Currency, i64, u16, SupplierId, ListingId),
+    /// Dimmed last, then by lead time, currency, price, supplier and listing.
+    Lead(bool, u16, Currency, i64, SupplierId, ListingId),
+}
 
 /// What a buyer asks for one good.
 #[derive(Clone, Debug, Default)]
@@ -76,7 +102,7 @@ pub struct Query {
     pub min_qty: i64,
     /// Highest price, in minor units of `currency`.
     pub max_price: Option<i64>,
-    /// Only offers in it; required with `max_price` and when sorting by price over several currencies.
+    /// Only offers in it; required with `max_price`.
     pub currency: Option<Currency>,
     /// Most days to hand-over.
     pub max_lead_days: Option<u16>,
@@ -123,6 +149,7 @@ pub struct Impact {
 #[derive(Default)]
 pub struct Index {
     by_sku: DashMap<Sku, Vec<Offer>>,
+    /// Numbers that mean the same everywhere only.
     by_gtin: DashMap<Gtin, Vec<Sku>>,
     /// SKU of each listing, so that a supplier finds its own.
     by_listing: DashMap<(SupplierId, ListingId), Sku>,
@@ -134,7 +161,8 @@ impl Index {
     /// Puts what a listing offers now. An older version than the one held does nothing.
     pub fn put(&self, mut offer: Offer, overlay: &Overlay) {
         offer.number = overlay.number(&offer.supplier);
-        if let Some(gtin) = offer.gtin {
+        // A number that a shop gave itself is another good in the next shop.
+        if let Some(gtin) = offer.gtin.filter(|gtin| !gtin.is_restricted()) {
             let mut skus = self.by_gtin.entry(gtin).or_default();
             if !skus.contains(&offer.sku) {
                 skus.push(offer.sku.clone());
@@ -165,7 +193,7 @@ impl Index {
         self.by_sku.get(&sku).and_then(|offers| offers.iter().find(is_it).cloned())
     }
 
-    /// SKUs that share a GTIN.
+    /// SKUs that share a GTIN; none for a number of restricted circulation.
     pub fn skus(&self, gtin: Gtin) -> Vec<Sku> {
         self.by_gtin.get(&gtin).map(|skus| skus.clone()).unwrap_or_default()
     }
@@ -183,10 +211,16 @@ impl Index {
             let wanted = offers
                 .iter()
                 .filter(|offer| query.wants(offer) && gtin.is_none_or(|gtin| offer.gtin == Some(gtin)));
-            let seen = wanted.filter_map(|offer| Some((visible(overlay, offer, query.region)?, offer)));
-            let keyed = seen.map(|(dimmed, offer)| (query.key(offer, dimmed), offer));
-            let rest = keyed.filter(|(key, _)| query.after.as_ref().is_none_or(|after| key > after));
-            found.extend(rest.map(|(key, offer)| (key, offer.clone())));
+            let seen = wanted.filter_map(|offer| Some((offer.left(overlay, query.region)?, offer)));
+            let keyed = seen.map(|(left, offer)| (query.key(offer, &left), left, offer));
+            let rest = keyed.filter(|(key, ..)| query.after.as_ref().is_none_or(|after| key > after));
+            found.extend(rest.map(|(key, left, offer)| {
+                let mut offer = offer.clone();
+                if let Some(regions) = left.regions {
+                    offer.regions = regions;
+                }
+                (key, offer)
+            }));
         }
         found.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
         let more = found.len() > query.limit;
@@ -211,7 +245,7 @@ impl Index {
                 && offer.price.currency == currency
                 && offer.available > 0
         });
-        for offer in others.filter(|offer| visible(overlay, offer, None).is_some()).take(MARKET_OFFERS_MAX) {
+        for offer in others.filter(|offer| offer.left(overlay, None).is_some()).take(MARKET_OFFERS_MAX) {
             prices.push(offer.price.minor);
             units.push(offer.available);
         }
@@ -240,21 +274,22 @@ impl Index {
     pub fn impact(&self, suppliers: &BTreeSet<SupplierId>, overlay: &Overlay) -> Impact {
         let mut impact = Impact::default();
         for entry in &self.by_sku {
-            let seen = |offer: &&Offer| {
-                offer.available > 0 && !offer.withdrawn && visible(overlay, offer, None).is_some()
-            };
-            let (gone, stays): (Vec<&Offer>, Vec<&Offer>) =
-                entry.value().iter().filter(seen).partition(|offer| suppliers.contains(&offer.supplier));
+            let seen = entry.value().iter().filter_map(|offer| {
+                let left = offer.left(overlay, None).filter(|_| offer.available > 0 && !offer.withdrawn)?;
+                Some((offer, left.regions.unwrap_or_else(|| offer.regions.clone())))
+            });
+            let (gone, stays): (Vec<_>, Vec<_>) =
+                seen.partition(|(offer, _)| suppliers.contains(&offer.supplier));
             let mut empty: BTreeSet<Region> = BTreeSet::new();
-            for offer in &gone {
+            for (offer, regions) in &gone {
                 impact.listings += 1;
                 impact.units += offer.available;
                 let value = impact.value_minor.entry(offer.price.currency.as_str().to_owned()).or_insert(0);
                 *value = value.saturating_add(offer.price.minor.saturating_mul(offer.available));
                 let elsewhere = |region: &Region| {
-                    stays.iter().any(|other| other.regions.iter().any(|served| served.serves(*region)))
+                    stays.iter().any(|(_, served)| served.iter().any(|served| served.serves(*region)))
                 };
-                empty.extend(offer.regions.iter().filter(|region| !elsewhere(region)).copied());
+                empty.extend(regions.iter().filter(|region| !elsewhere(region)).copied());
             }
             impact.goods_empty += usize::from(!gone.is_empty() && stays.is_empty());
             impact.places_empty += empty.len();
@@ -264,25 +299,16 @@ impl Index {
         impact
     }
 
-    /// Listings and units withheld from buyers. Walks the whole index: for scrapes, not for requests.
+    /// Listings and units of which nothing is left for buyers in any region. Walks the whole index: for scrapes, not for requests.
     pub fn withheld(&self, overlay: &Overlay) -> (u64, i64) {
         let (mut listings, mut units) = (0, 0);
         for entry in &self.by_sku {
-            for offer in entry.value().iter().filter(|offer| visible(overlay, offer, None).is_none()) {
+            for offer in entry.value().iter().filter(|offer| offer.left(overlay, None).is_none()) {
                 listings += 1;
                 units += offer.available;
             }
         }
         (listings, units)
-    }
-}
-
-/// `None` when withheld, else whether it is dimmed.
-fn visible(overlay: &Overlay, offer: &Offer, region: Option<Region>) -> Option<bool> {
-    let subject = Subject { supplier: offer.number, region, sku: &offer.sku, listing: &offer.listing };
-    match overlay.level(subject) {
-        Some(level) if level.withholds() => None,
-        level => Some(level == Some(Level::Dim)),
     }
 }
 
@@ -295,25 +321,26 @@ fn median(values: &mut [i64]) -> Option<i64> {
 }
 
 impl Query {
+    /// Whether it is what the buyer wants, wherever it is sent; [`Offer::left`] looks at the region.
     fn wants(&self, offer: &Offer) -> bool {
         offer.available >= self.min_qty.max(1)
             && !offer.withdrawn
             && self.currency.is_none_or(|currency| offer.price.currency == currency)
             && self.max_price.is_none_or(|most| offer.price.minor <= most)
             && self.max_lead_days.is_none_or(|most| offer.lead_days <= most)
-            && self.region.is_none_or(|asked| offer.regions.iter().any(|region| region.serves(asked)))
             && self.near.is_none_or(|(latitude, longitude, radius_km)| {
                 distance_km((latitude, longitude), (offer.latitude, offer.longitude)) <= radius_km
             })
     }
 
-    fn key(&self, offer: &Offer, dimmed: bool) -> SortKey {
-        let (price, lead) = (offer.price.minor, i64::from(offer.lead_days));
-        let (first, second) = match self.sort {
-            Sort::Price => (price, lead),
-            Sort::Lead => (lead, price),
-        };
-        SortKey(dimmed, first, second, offer.supplier.clone(), offer.listing.clone())
+    fn key(&self, offer: &Offer, left: &Left) -> SortKey {
+        let dimmed = left.level == Some(Level::Dim);
+        let Money { minor, currency } = offer.price;
+        let (supplier, listing) = (offer.supplier.clone(), offer.listing.clone());
+        match self.sort {
+            Sort::Price => SortKey::Price(dimmed, currency, minor, offer.lead_days, supplier, listing),
+            Sort::Lead => SortKey::Lead(dimmed, offer.lead_days, currency, minor, supplier, listing),
+        }
     }
 }
 
@@ -325,5 +352,7 @@ fn distance_km(from: (f64, f64), to: (f64, f64)) -> f64 {
     2.0 * 6_371.0 * a.sqrt().min(1.0).asin()
 }
 
+#[cfg(test)]
+mod filters;
 #[cfg(test)]
 mod tests;

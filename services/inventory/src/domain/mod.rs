@@ -6,3 +6,6 @@ mod state;
 
 pub use fold::{Effect, Inventory};
 pub use index::{Found, Impact, Index, Offer, Query, Sort, SortKey};
+
+#[cfg(test)]
+mod scopes;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use stockade_model::{
-    Gtin, Level, ListingId, LocationId, LocationPut, Money, Region, RowOutcome, Sku, StockFigures,
+    Gtin, Level, ListingId, LocationId, LocationPut, Money, Region, RowOutcome, Scope, Sku, StockFigures,
     SupplierId, SupplierProfile, Timestamp,
 };
 
@@ -14,6 +14,9 @@ pub(crate) struct Supplier {
     pub(crate) locations: BTreeMap<LocationId, LocationPut>,
     /// Level on the whole supplier, from decision facts in its own partition.
     pub(crate) level: Option<Level>,
+    /// Narrower restrictions, from the same facts.
+    #[serde(default)]
+    pub(crate) narrow: Vec<(Scope, Level)>,
     /// Identities of requests whose outcome is remembered, oldest first.
     pub(crate) remembered: std::collections::VecDeque<(Timestamp, String)>,
     /// What it offers.
@@ -25,6 +28,12 @@ pub(crate) struct Supplier {
 }
 
 impl Supplier {
+    /// The restrictions in force on it.
+    pub(crate) fn in_force(&self) -> impl Iterator<Item = (&Scope, Level)> + Clone {
+        let narrow = self.narrow.iter().map(|(scope, level)| (scope, *level));
+        narrow.chain(self.level.map(|level| (&Scope::Supplier, level)))
+    }
+
     /// Whether what it offers differs so much from what the arbiter was told that it should hear of it.
     pub(crate) fn has_news(&self) -> bool {
         let told = self.told.map(|(told, _)| told).unwrap_or_default();

@@ -9,12 +9,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
-use stockade_model::{Currency, Gtin, Region, Sku, hash::hex};
-use stockade_runtime::{Caller, Problem, Role, body, limits::Allowance};
+use stockade_model::{Currency, Gtin, Invalid, Region, Sku, hash::hex};
+use stockade_runtime::{Caller, FieldError, Problem, Role, body, http::path_segment, limits::Allowance};
 
 use super::{
     fields::Fields,
-    token::{POSITION, await_position},
+    supplier::body_hash,
+    token::{await_position, named},
 };
 use crate::{
     app::App,
@@ -71,12 +72,7 @@ enum Asked {
 
 pub(super) fn admit(app: &App, caller: &Caller, units: usize) -> Result<Option<Allowance>, Problem> {
     caller.must("buyer", |role| *role == Role::Buyer || role.is_staff())?;
-    if !app.isolating() {
-        return Err(Problem::unavailable(
-            "starting",
-            "this replica is still reading who is locked out; ask again",
-        ));
-    }
+    app.caught_up()?;
     app.limits.take("buyer", &caller.0.id, units)
 }
 
@@ -84,12 +80,22 @@ pub(super) fn admit(app: &App, caller: &Caller, units: usize) -> Result<Option<A
 fn asked(fields: &mut Fields, at: &str, sku: Option<&str>, gtin: Option<&str>) -> Option<Asked> {
     match (sku, gtin) {
         (Some(sku), None) => fields.check(&format!("{at}sku"), Sku::new(sku)).map(Asked::Sku),
-        (None, Some(gtin)) => fields.check(&format!("{at}gtin"), Gtin::new(gtin)).map(Asked::Gtin),
+        (None, Some(gtin)) => fields.check(&format!("{at}gtin"), shared_gtin(gtin)).map(Asked::Gtin),
         _ => {
             fields.require(false, &format!("{at}sku"), "sku_or_gtin", "give exactly one of sku and gtin");
             None
         }
     }
+}
+
+/// A GTIN that means the same good in every shop.
+fn shared_gtin(text: &str) -> Result<Gtin, Invalid> {
+    let gtin = Gtin::new(text)?;
+    if gtin.is_restricted() {
+        let detail = format!("{gtin} is a number that shops give their own goods; ask by sku");
+        return Err(Invalid::new("gtin_restricted", detail));
+    }
+    Ok(gtin)
 }
 
 fn near(fields: &mut Fields, near: Option<&str>, radius_km: Option<f64>) -> Option<(f64, f64, f64)> {
@@ -167,14 +173,7 @@ pub(crate) async fn availability(
     let good = asked(&mut fields, "", query.sku.as_deref(), query.gtin.as_deref());
     let currency = fields.check_some("currency", query.currency.as_deref().map(Currency::new));
     max_price(&mut fields, "max_price", query.max_price, currency);
-    let after = query.cursor.as_deref().map(read_cursor);
-    fields.require(
-        after != Some(None),
-        "cursor",
-        "bad_cursor",
-        "send the cursor exactly as an answer handed it out",
-    );
-    let wanted = Query {
+    let mut wanted = Query {
         region: fields.check_some("region", query.region.as_deref().map(Region::new)),
         min_qty: min_qty(&mut fields, "min_qty", query.min_qty),
         max_price: query.max_price,
@@ -182,25 +181,26 @@ pub(crate) async fn availability(
         max_lead_days: query.max_lead_days,
         near: near(&mut fields, query.near.as_deref(), query.radius_km),
         sort: query.sort.unwrap_or_default(),
-        after: after.flatten(),
+        after: None,
         limit: limit(&mut fields, "limit", query.limit),
     };
     let good = fields.finish(good).map_err(Problem::invalid)?;
-    let position =
-        query.after_position.as_deref().or_else(|| headers.get(POSITION).and_then(|v| v.to_str().ok()));
-    if let Some(position) = position {
-        await_position(&app, position).await?;
+    let question = question(&good, &wanted);
+    wanted.after = query.cursor.as_deref().map(|cursor| read_cursor(cursor, &question)).transpose()?;
+    if let Some(position) = named(&headers, query.after_position.as_deref()) {
+        await_position(&app, &position).await?;
     }
     let (offers, next) = find(&app, &good, &wanted);
     let mut answer = answer(&app);
     answer["offers"] = offers.iter().map(offer_body).collect();
-    answer["next"] = next.as_ref().map(write_cursor).into();
+    let next = next.map(|key| write_cursor(&question, &key));
+    answer["next"] = next.as_deref().into();
     let mut response = Json(answer).into_response();
     if let Some(allowance) = allowance {
         allowance.write(response.headers_mut());
     }
     if let Some(next) = next {
-        let link = format!("</v1/availability?{}>; rel=\"next\"", next_query(&query, &write_cursor(&next)));
+        let link = format!("</v1/availability?{}>; rel=\"next\"", next_query(&query, &next));
         if let Ok(value) = HeaderValue::from_str(&link) {
             response.headers_mut().insert(header::LINK, value);
         }
@@ -208,12 +208,11 @@ pub(crate) async fn availability(
     Ok(response)
 }
 
-/// The same question with another cursor. Values were validated and hold nothing that needs escaping but `+` and `:`.
+/// The same question with another cursor.
 fn next_query(query: &AvailabilityQuery, cursor: &str) -> String {
-    let escape = |text: &str| text.replace('+', "%2B").replace(' ', "%20");
     let mut parts = Vec::new();
     let mut add = |name: &str, value: Option<String>| {
-        parts.extend(value.map(|value| format!("{name}={}", escape(&value))))
+        parts.extend(value.map(|value| format!("{name}={}", path_segment(&value))))
     };
     add("sku", query.sku.clone());
     add("gtin", query.gtin.clone());
@@ -261,8 +260,8 @@ pub(crate) async fn query(
         goods.push((asked(&mut fields, &at, good.sku.as_deref(), good.gtin.as_deref()), wanted));
     }
     fields.into_problem()?;
-    if let Some(position) = headers.get(POSITION).and_then(|value| value.to_str().ok()) {
-        await_position(&app, position).await?;
+    if let Some(position) = named(&headers, None) {
+        await_position(&app, &position).await?;
     }
     let results: Vec<Value> = goods
         .iter()
@@ -314,16 +313,36 @@ fn offer_body(offer: &Offer) -> Value {
     })
 }
 
-/// Opaque to callers: hex of the sort key.
-fn write_cursor(key: &SortKey) -> String {
-    hex(&serde_json::to_vec(key).unwrap_or_default())
+/// What a question is, whatever the page: a cursor of one question is none of another.
+fn question(good: &Asked, query: &Query) -> String {
+    let Query { region, min_qty, max_price, currency, max_lead_days, near, sort, after: _, limit: _ } = query;
+    let good = match good {
+        Asked::Sku(sku) => ("sku", sku.to_string()),
+        Asked::Gtin(gtin) => ("gtin", gtin.to_string()),
+    };
+    let bounds =
+        format!("{region:?} {min_qty} {max_price:?} {currency:?} {max_lead_days:?} {near:?} {sort:?}");
+    body_hash(&[good.0.as_bytes(), good.1.as_bytes(), bounds.as_bytes()])[..16].to_owned()
 }
 
-fn read_cursor(text: &str) -> Option<SortKey> {
+/// Opaque to callers: hex of the question and the place in its answer.
+fn write_cursor(question: &str, after: &SortKey) -> String {
+    hex(json!([question, after]).to_string().as_bytes())
+}
+
+fn read_cursor(text: &str, question: &str) -> Result<SortKey, Problem> {
+    let refused = |code, detail| Problem::invalid(vec![FieldError::new("cursor", code, detail)]);
+    let bad = || refused("bad_cursor", "send the cursor exactly as an answer handed it out");
     if text.len() > 1_024 || !text.len().is_multiple_of(2) {
-        return None;
+        return Err(bad());
     }
     let byte = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
-    let bytes = (0..text.len()).step_by(2).map(byte).collect::<Option<Vec<u8>>>()?;
-    serde_json::from_slice(&bytes).ok()
+    let bytes = (0..text.len()).step_by(2).map(byte).collect::<Option<Vec<u8>>>().ok_or_else(bad)?;
+    let (of, after): (String, SortKey) = serde_json::from_slice(&bytes).map_err(|_| bad())?;
+    if of != question {
+        let detail =
+            "this cursor continues another question; repeat that one, or begin this one without a cursor";
+        return Err(refused("cursor_of_another_question", detail));
+    }
+    Ok(after)
 }

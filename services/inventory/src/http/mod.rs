@@ -15,14 +15,19 @@ pub use token::POSITION;
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Router, middleware,
     routing::{get, post},
 };
+use stockade_runtime::http::{Readiness, reads_when_caught_up};
 
 use crate::app::App;
 
 /// The routes.
 pub fn router(app: Arc<App>) -> Router {
+    let readiness: Readiness = {
+        let app = app.clone();
+        Arc::new(move || app.ready())
+    };
     Router::new()
         .route("/v1/suppliers/{supplier}", get(supplier::get).put(supplier::register))
         .route(
@@ -41,5 +46,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/reservations", post(reservations::reserve))
         .route("/v1/reservations/{reservation}", post(reservations::confirm).delete(reservations::release))
         .route("/v1/events", post(events::receive))
+        .layer(middleware::from_fn_with_state(readiness, reads_when_caught_up))
         .with_state(app)
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,8 +9,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::json;
-use stockade_model::{Command, ListingId, OrderId, Row, RowOutcome, RowStatus, SupplierId, time::SECOND_MS};
-use stockade_runtime::{Caller, FieldError, Problem, body};
+use stockade_model::{
+    Command, ListingId, OrderId, Region, Row, RowOutcome, RowStatus, SupplierId, time::SECOND_MS,
+};
+use stockade_runtime::{Caller, FieldError, Problem, body, http::idempotency_key};
 
 use super::{
     buyer::admit,
@@ -30,6 +32,8 @@ pub(crate) struct ReserveBody {
     listing: String,
     quantity: i64,
     seconds: Option<i64>,
+    /// Where the units are to go; needed where some regions that the listing serves are not available.
+    region: Option<String>,
 }
 
 /// Reservations carry their supplier, so that any replica finds their partition.
@@ -45,7 +49,8 @@ pub(crate) async fn reserve(
     body::Body(text): body::Body,
 ) -> Result<Response, Problem> {
     admit(&app, &caller, 1)?;
-    let ReserveBody { supplier, listing, quantity, seconds } = body::parse(&text)?;
+    let ReserveBody { supplier, listing, quantity, seconds, region } = body::parse(&text)?;
+    let key = idempotency_key(&headers)?;
     let mut fields = Fields::default();
     let supplier = fields.check("/supplier", SupplierId::new(&supplier));
     let listing = fields.check("/listing", ListingId::new(&listing));
@@ -53,6 +58,7 @@ pub(crate) async fn reserve(
     let seconds = seconds.unwrap_or(900);
     let fine = (1..=HOLD_SECONDS_MAX).contains(&seconds);
     fields.require(fine, "/seconds", "hold_range", format!("seconds must be 1 to {HOLD_SECONDS_MAX}"));
+    let region = fields.check_some("/region", region.as_deref().map(Region::new));
     let (supplier, listing) = fields.finish(supplier.zip(listing)).map_err(Problem::invalid)?;
     let gone = || {
         Problem::new(
@@ -62,21 +68,14 @@ pub(crate) async fn reserve(
         )
     };
     // Withheld is unavailable; why is nobody's business here.
-    let offer = app.own_listing(&supplier, &listing).filter(|offer| {
-        let subject = stockade_quarantine::Subject {
-            supplier: offer.number,
-            region: None,
-            sku: &offer.sku,
-            listing: &offer.listing,
-        };
-        !app.overlay.level(subject).is_some_and(|level| level.withholds())
-    });
+    let offer =
+        app.own_listing(&supplier, &listing).filter(|offer| offer.left(&app.overlay, region).is_some());
     if offer.is_none() {
         return Err(gone());
     }
     let expires_at = app.now().plus_ms(seconds * SECOND_MS);
     // A retry with the same key names the same reservation.
-    let name = match headers.get("idempotency-key").and_then(|key| key.to_str().ok()) {
+    let name = match key {
         Some(key) => body_hash(&[b"reservation", caller.0.id.as_bytes(), key.as_bytes()])[..12].to_owned(),
         None => app.fresh_id(),
     };
@@ -87,19 +86,30 @@ pub(crate) async fn reserve(
             "this supplier's id is too long to reserve from",
         )])
     })?;
-    let row = Row::Hold { reservation: reservation.clone(), listing, quantity, expires_at };
+    let row = Row::Hold { reservation: reservation.clone(), listing, quantity, expires_at, region };
     let body = json!({ "reservation": reservation, "expires_at": expires_at, "quantity": quantity });
     let outcome = act(&app, &headers, supplier, row).await?;
     match outcome.status {
         RowStatus::Applied => Ok((StatusCode::CREATED, Json(body)).into_response()),
         _ if outcome.code.as_deref() == Some("reservation_exists") => Ok(Json(body).into_response()),
+        _ if outcome.code.as_deref() == Some("region_required") => {
+            let detail = outcome.detail.unwrap_or_default();
+            Err(Problem::invalid(vec![FieldError::new("/region", "region_required", detail)]))
+        }
         _ => Err(gone()),
     }
 }
 
 async fn act(app: &App, headers: &HeaderMap, supplier: SupplierId, row: Row) -> Result<RowOutcome, Problem> {
     let body_hash = body_hash(&[row.subject().as_bytes()]);
-    let command = Command { supplier, idempotency_key: None, body_hash, rows: vec![row], places: Vec::new() };
+    let command = Command {
+        supplier,
+        idempotency_key: None,
+        body_hash,
+        rows: vec![row],
+        precondition: None,
+        places: Vec::new(),
+    };
     let pending = || {
         Problem::unavailable(
             "pending",

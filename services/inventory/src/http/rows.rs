@@ -1,10 +1,14 @@
 //! Rows as callers write them, and what they become when they are right.
 
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
 use stockade_model::{
     Currency, Gln, Gtin, Invalid, ListingId, ListingPut, LocationId, LocationPut, Money, Region, Row, Sku,
-    StockChange, StockMode, inventory::QUANTITY_MAX,
+    StockChange, StockMode,
+    inventory::{QUANTITY_MAX, SEQUENCE_MAX},
 };
-use stockade_runtime::FieldError;
+use stockade_runtime::{FieldError, Problem, body};
 
 use super::fields::Fields;
 
@@ -46,31 +50,52 @@ pub(crate) struct StockBody {
     pub(crate) source_seq: Option<u64>,
 }
 
-/// A row of a batch.
+/// The part of a batch's row that is read first: what it is, and what it is about.
 #[derive(serde::Deserialize)]
-#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum RowBody {
-    Put {
-        listing: String,
-        sku: String,
-        gtin: Option<String>,
-        location: String,
-        price: Price,
-        #[serde(default)]
-        regions: Vec<String>,
-        on_hand: Option<i64>,
-        source_seq: Option<u64>,
-    },
-    Stock {
-        listing: String,
-        set: Option<i64>,
-        adjust: Option<i64>,
-        source_seq: Option<u64>,
-    },
-    Withdraw {
-        listing: String,
-        source_seq: Option<u64>,
-    },
+struct RowHead<'a> {
+    #[serde(borrow)]
+    op: Cow<'a, str>,
+    #[serde(borrow)]
+    listing: Cow<'a, str>,
+}
+
+/// `put` in a batch: [`PutBody`] with what a path says otherwise.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PutRow {
+    #[serde(rename = "op")]
+    _op: IgnoredAny,
+    listing: String,
+    sku: String,
+    gtin: Option<String>,
+    location: String,
+    price: Price,
+    #[serde(default)]
+    regions: Vec<String>,
+    on_hand: Option<i64>,
+    source_seq: Option<u64>,
+}
+
+/// `stock` in a batch.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StockRow {
+    #[serde(rename = "op")]
+    _op: IgnoredAny,
+    listing: String,
+    set: Option<i64>,
+    adjust: Option<i64>,
+    source_seq: Option<u64>,
+}
+
+/// `withdraw` in a batch.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WithdrawRow {
+    #[serde(rename = "op")]
+    _op: IgnoredAny,
+    listing: String,
+    source_seq: Option<u64>,
 }
 
 #[derive(serde::Deserialize)]
@@ -83,30 +108,48 @@ pub(crate) struct LocationBody {
     handling_days: u16,
 }
 
-impl RowBody {
-    pub(crate) fn row(self) -> Result<Row, Vec<FieldError>> {
-        match self {
-            RowBody::Put { listing, sku, gtin, location, price, regions, on_hand, source_seq } => {
-                let body = PutBody { sku, gtin, location, price, regions, on_hand, source_seq };
-                body.row(&listing)
-            }
-            RowBody::Stock { listing, set, adjust, source_seq } => {
-                StockBody { set, adjust, source_seq }.row(&listing)
-            }
-            RowBody::Withdraw { listing, source_seq } => {
-                let mut fields = Fields::default();
-                let listing = fields.check("/listing", ListingId::new(&listing));
-                fields.finish(listing.map(|listing| Row::Withdraw { listing, source_seq }))
-            }
+/// A row of a batch, or its subject as far as known and the first thing wrong with it. Each is read by the fields of its
+/// own kind, so that mistakes have a place.
+pub(crate) fn row_of_batch(text: &str) -> Result<Row, (String, FieldError)> {
+    let first = |errors: Vec<FieldError>| {
+        let wrong = || FieldError::new("", "invalid_row", "the row is not valid");
+        errors.into_iter().next().unwrap_or_else(wrong)
+    };
+    let located = |problem: Problem| match problem.errors.is_empty() {
+        true => FieldError::new("", problem.code, problem.detail),
+        false => first(problem.errors),
+    };
+    let head: RowHead<'_> = body::parse_borrowed(text.as_bytes()).map_err(|p| (String::new(), located(p)))?;
+    let row = match head.op.as_ref() {
+        "put" => body::parse::<PutRow>(text.as_bytes()).map_err(located).and_then(|row| {
+            let PutRow { _op, listing, sku, gtin, location, price, regions, on_hand, source_seq } = row;
+            let body = PutBody { sku, gtin, location, price, regions, on_hand, source_seq };
+            body.row(&listing).map_err(first)
+        }),
+        "stock" => body::parse::<StockRow>(text.as_bytes()).map_err(located).and_then(|row| {
+            let StockRow { _op, listing, set, adjust, source_seq } = row;
+            StockBody { set, adjust, source_seq }.row(&listing).map_err(first)
+        }),
+        "withdraw" => body::parse::<WithdrawRow>(text.as_bytes()).map_err(located).and_then(|row| {
+            let WithdrawRow { _op, listing, source_seq } = row;
+            let mut fields = Fields::default();
+            sequence(&mut fields, source_seq);
+            let listing = fields.check("/listing", ListingId::new(&listing));
+            fields.finish(listing.map(|listing| Row::Withdraw { listing, source_seq })).map_err(first)
+        }),
+        other => {
+            let detail = format!("{other:?} is none of put, stock, withdraw");
+            Err(FieldError::new("/op", "unknown_value", detail))
         }
-    }
-    pub(crate) fn subject(&self) -> &str {
-        match self {
-            RowBody::Put { listing, .. }
-            | RowBody::Stock { listing, .. }
-            | RowBody::Withdraw { listing, .. } => listing,
-        }
-    }
+    };
+    row.map_err(|error| (head.listing.into_owned(), error))
+}
+
+/// A supplier's own sequence, within its bound.
+fn sequence(fields: &mut Fields, given: Option<u64>) {
+    let fine = given.is_none_or(|given| given <= SEQUENCE_MAX);
+    let detail = format!("source_seq must be 0 to {SEQUENCE_MAX}: a larger one could never be followed");
+    fields.require(fine, "/source_seq", "sequence_range", detail);
 }
 
 impl OneRow for PutBody {
@@ -124,6 +167,7 @@ impl OneRow for PutBody {
             .map(|(index, region)| fields.check(&format!("/regions/{index}"), Region::new(region)))
             .collect();
         fields.require(self.regions.len() <= 300, "/regions", "too_many", "at most 300 regions");
+        sequence(&mut fields, self.source_seq);
         match (&mut put, regions.into_iter().collect::<Option<Vec<_>>>()) {
             (Ok(put), Some(regions)) if fields.errors.is_empty() => {
                 put.regions = regions;
@@ -183,7 +227,12 @@ impl OneRow for StockBody {
     const KIND: &'static str = "stock";
 
     fn row(self, listing: &str) -> Result<Row, Vec<FieldError>> {
-        let mut change = stock_change(listing, self.set, self.adjust)?;
+        let mut fields = Fields::default();
+        sequence(&mut fields, self.source_seq);
+        let mut change = match (stock_change(listing, self.set, self.adjust), fields.errors) {
+            (Ok(change), errors) if errors.is_empty() => change,
+            (change, errors) => return Err(change.err().into_iter().flatten().chain(errors).collect()),
+        };
         change.source_seq = self.source_seq;
         Ok(Row::Stock(change))
     }

@@ -15,23 +15,31 @@ use stockade_model::{
     Row, RowOutcome, RowStatus, SupplierId, Timestamp, inventory::ROWS_MAX,
 };
 use stockade_runtime::{
-    FieldError, Operator, OwnSupplier, Parsed, Problem, SupplierOrStaff, body, http::supplier_id,
-    limits::Allowance, text,
+    FieldError, Operator, OwnSupplier, Parsed, Problem, SupplierOrStaff, body,
+    http::{idempotency_key, path_segment, precondition, supplier_id, tagged},
+    limits::Allowance,
+    text,
 };
 
 use super::{
     fields::Fields,
-    rows::{LocationBody, OneRow, PutBody, RowBody, StockBody},
+    rows::{LocationBody, OneRow, PutBody, StockBody, row_of_batch},
     token::{POSITION, token},
 };
-use crate::app::{App, Decided, Submitted};
+use crate::app::{App, Decided, Submitted, SupplierView};
 
-/// Longest `Idempotency-Key`.
-const KEY_BYTES_MAX: usize = 128;
 /// Longest name of a supplier.
 const NAME_BYTES_MAX: usize = 200;
 
-pub(crate) fn unknown_supplier(id: &SupplierId) -> Problem {
+fn known(app: &App, id: &SupplierId) -> Result<SupplierView, Problem> {
+    match app.supplier(id) {
+        Some(view) => Ok(view),
+        // Who is missing may only not have been read yet.
+        None => app.caught_up().and(Err(unknown_supplier(id))),
+    }
+}
+
+fn unknown_supplier(id: &SupplierId) -> Problem {
     let detail =
         format!("supplier {id} is not registered; an operator registers it with PUT /v1/suppliers/{id}");
     Problem::new(StatusCode::NOT_FOUND, "unknown_supplier", detail)
@@ -39,22 +47,10 @@ pub(crate) fn unknown_supplier(id: &SupplierId) -> Problem {
 
 /// Takes `units` from the allowance of a supplier that is registered.
 fn admit(app: &App, id: &SupplierId, units: usize) -> Result<Option<Allowance>, Problem> {
-    let view = app.supplier(id).ok_or_else(|| unknown_supplier(id))?;
+    let view = known(app, id)?;
     let level = app.overlay.supplier_level(app.overlay.number(id));
-    let class = if level >= Some(Level::Limit) { "limited" } else { view.profile.class.as_str() };
+    let class = if level.is_some_and(Level::slows) { "limited" } else { view.profile.class.as_str() };
     app.limits.take(class, id.as_str(), units)
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let bad = |detail: String| {
-        Problem::invalid(vec![FieldError::new("Idempotency-Key", "bad_idempotency_key", detail)])
-    };
-    let text = value.to_str().map_err(|_| bad("it must be visible ASCII".to_owned()))?;
-    if text.is_empty() || text.len() > KEY_BYTES_MAX || text.contains('/') {
-        return Err(bad(format!("it must be 1 to {KEY_BYTES_MAX} characters without '/'")));
-    }
-    Ok(Some(text.to_owned()))
 }
 
 pub(crate) fn body_hash(parts: &[&[u8]]) -> String {
@@ -86,11 +82,18 @@ struct Request<'a> {
 impl Request<'_> {
     async fn submit(&self, mut rows: Vec<Row>, places: Vec<usize>) -> Result<Submitted, Problem> {
         self.app.stamp(&self.supplier, &mut rows);
+        let precondition = Some(precondition(self.headers)?).filter(|expected| !expected.is_empty());
+        // The same body with other expectations is another request.
+        let body_hash = match &precondition {
+            Some(expected) => body_hash(&[self.hash.as_bytes(), format!("{expected:?}").as_bytes()]),
+            None => self.hash.clone(),
+        };
         let command = Command {
             supplier: self.supplier.clone(),
             idempotency_key: idempotency_key(self.headers)?,
-            body_hash: self.hash.clone(),
+            body_hash,
             rows,
+            precondition,
             places,
         };
         self.app.submit(command, traceparent(self.headers)).await
@@ -120,7 +123,7 @@ impl Request<'_> {
     }
 
     fn pending(&self, key: &str, at: (u32, u64)) -> Response {
-        let link = format!("/v1/suppliers/{}/operations/{key}", self.supplier);
+        let link = format!("/v1/suppliers/{}/operations/{}", self.supplier, path_segment(key));
         let body = Json(
             json!({ "operation": link, "detail": "it is durable and will be decided; follow the link" }),
         );
@@ -167,6 +170,8 @@ fn refused(outcome: &RowOutcome) -> Problem {
         Some("unknown_location") => (StatusCode::UNPROCESSABLE_ENTITY, "unknown_location"),
         Some("supplier_locked_out") => (StatusCode::FORBIDDEN, "supplier_locked_out"),
         Some("sku_changed") => (StatusCode::CONFLICT, "sku_changed"),
+        Some("listing_changed") => (StatusCode::PRECONDITION_FAILED, "listing_changed"),
+        Some("location_changed") => (StatusCode::PRECONDITION_FAILED, "location_changed"),
         Some("stock_out_of_range") => (StatusCode::CONFLICT, "stock_out_of_range"),
         Some("not_available") => (StatusCode::CONFLICT, "not_available"),
         Some("no_reservation") => (StatusCode::NOT_FOUND, "no_reservation"),
@@ -233,7 +238,7 @@ pub(crate) async fn get(
     State(app): State<Arc<App>>,
     SupplierOrStaff { supplier, .. }: SupplierOrStaff,
 ) -> Result<Response, Problem> {
-    let view = app.supplier(&supplier).ok_or_else(|| unknown_supplier(&supplier))?;
+    let view = known(&app, &supplier)?;
     let locations: Vec<_> = view.locations.into_values().collect();
     Ok(Json(json!({ "profile": view.profile, "locations": locations })).into_response())
 }
@@ -242,13 +247,15 @@ pub(crate) async fn get_location(
     State(app): State<Arc<App>>,
     SupplierOrStaff { supplier, .. }: SupplierOrStaff,
     Path((_, location)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let view = app.supplier(&supplier).ok_or_else(|| unknown_supplier(&supplier))?;
+    let view = known(&app, &supplier)?;
     let found = LocationId::new(&location).ok().and_then(|id| view.locations.get(&id).cloned());
     let missing = || {
         Problem::new(StatusCode::NOT_FOUND, "unknown_location", format!("there is no location {location}"))
     };
-    found.map(|location| Json(location).into_response()).ok_or_else(missing)
+    let location = found.ok_or_else(missing)?;
+    tagged(&headers, &location.tag(), Json(location))
 }
 
 pub(crate) async fn put_location(
@@ -265,6 +272,7 @@ pub(crate) async fn get_listing(
     State(app): State<Arc<App>>,
     SupplierOrStaff { supplier, .. }: SupplierOrStaff,
     Path((_, listing)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let missing =
         || Problem::new(StatusCode::NOT_FOUND, "unknown_listing", format!("there is no listing {listing}"));
@@ -275,7 +283,7 @@ pub(crate) async fn get_listing(
         "regions": offer.regions, "on_hand": offer.on_hand, "available": offer.available, "withdrawn": offer.withdrawn,
         "updated_at": offer.updated,
     });
-    Ok(([(header::ETAG, format!("\"{}\"", offer.version))], Json(body)).into_response())
+    tagged(&headers, &offer.tag(), Json(body))
 }
 
 pub(crate) async fn put_listing(
@@ -325,6 +333,10 @@ pub(crate) async fn batch(
     headers: HeaderMap,
     body::Body(text): body::Body,
 ) -> Result<Response, Problem> {
+    if !precondition(&headers)?.is_empty() {
+        let detail = "a batch is about many listings; send what must match one with that listing alone";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "precondition_on_batch", detail));
+    }
     let BatchBody { rows } = body::parse_borrowed(&text)?;
     if rows.is_empty() || rows.len() > ROWS_MAX {
         let detail = format!("a batch holds 1 to {ROWS_MAX} rows, got {}; split it", rows.len());
@@ -333,7 +345,7 @@ pub(crate) async fn batch(
     let allowance = admit(&app, &supplier, rows.len())?;
     let (mut good, mut places, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
     for (index, raw) in rows.iter().enumerate() {
-        match parse_row(raw.get()) {
+        match row_of_batch(raw.get()) {
             Ok(row) => {
                 good.push(row);
                 places.push(index);
@@ -370,38 +382,6 @@ fn batch_answer(rows: &[RowOutcome]) -> Response {
     let succeeded = |row: &&RowOutcome| !matches!(row.status, RowStatus::Conflict | RowStatus::Invalid);
     let good = rows.iter().filter(succeeded).count();
     Json(json!({ "succeeded": good, "failed": rows.len() - good, "rows": rows })).into_response()
-}
-
-/// A row, or its subject as far as known and the first thing wrong with it.
-fn parse_row(text: &str) -> Result<Row, (String, FieldError)> {
-    let body: RowBody = body::parse(text.as_bytes()).map_err(|problem| {
-        let subject = serde_json::from_str::<serde_json::Value>(text)
-            .ok()
-            .and_then(|value| value.get("listing").and_then(|listing| listing.as_str().map(str::to_owned)))
-            .unwrap_or_default();
-        let first = located(text).or_else(|| problem.errors.into_iter().next());
-        (subject, first.unwrap_or_else(|| FieldError::new("", problem.code, problem.detail)))
-    })?;
-    let subject = body.subject().to_owned();
-    body.row().map_err(|errors| {
-        let first = errors.into_iter().next();
-        (subject, first.unwrap_or_else(|| FieldError::new("", "invalid_row", "the row is not valid")))
-    })
-}
-
-/// The same mistake with its field: choosing the kind of row by `op` loses the place, so a wrong row is read once more
-/// as the kind it says it is.
-fn located(text: &str) -> Option<FieldError> {
-    let serde_json::Value::Object(mut fields) = serde_json::from_str(text).ok()? else { return None };
-    let op = fields.remove("op")?;
-    fields.remove("listing");
-    let rest = serde_json::Value::Object(fields).to_string();
-    let problem = match op.as_str()? {
-        "put" => body::parse::<PutBody>(rest.as_bytes()).err()?,
-        "stock" => body::parse::<StockBody>(rest.as_bytes()).err()?,
-        _ => return None,
-    };
-    problem.errors.into_iter().next()
 }
 
 pub(crate) async fn operation(

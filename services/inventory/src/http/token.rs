@@ -1,6 +1,6 @@
 //! Position tokens: what a write hands out and a read can wait for, at any replica.
 
-use axum::http::{HeaderName, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use stockade_runtime::Problem;
 
 use crate::app::App;
@@ -13,11 +13,20 @@ pub(crate) fn token((lane, offset): (u32, u64)) -> String {
     format!("p1.{lane}.{offset}")
 }
 
-/// The positions of a token list, separated by commas.
+/// The tokens that a request names: those of the query, else of the header, which may stand more than once.
+pub(crate) fn named(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
+    let of_header = || {
+        let lines: Vec<&str> = headers.get_all(POSITION).iter().map(|v| v.to_str().unwrap_or("?")).collect();
+        (!lines.is_empty()).then(|| lines.join(","))
+    };
+    query.map(str::to_owned).or_else(of_header)
+}
+
+/// Partitions and the offsets after those that the tokens of a list name, separated by commas.
 fn positions(text: &str) -> Option<Vec<(u32, u64)>> {
     let one = |text: &str| {
         let (lane, offset) = text.trim().strip_prefix("p1.")?.split_once('.')?;
-        Some((lane.parse().ok()?, offset.parse().ok()?))
+        Some((lane.parse().ok()?, offset.parse::<u64>().ok()?.checked_add(1)?))
     };
     text.split(',').map(one).collect()
 }
@@ -33,8 +42,8 @@ pub(crate) async fn await_position(app: &App, text: &str) -> Result<(), Problem>
         return Err(bad());
     }
     let passed = async {
-        for (lane, offset) in positions {
-            app.board.wait("inventory", lane, offset + 1).await;
+        for (lane, next) in positions {
+            app.board.wait("inventory", lane, next).await;
         }
     };
     let late = |_| {

@@ -35,7 +35,7 @@ use stockade_model::{ScoreRecord, SupplierId};
 use stockade_rules::{FeatureSchema, RuleSet, Vocabulary};
 use stockade_runtime::{
     Analyst, Approver, Edge, FieldError, Limits, Operator, Params, Parsed, Problem, Reason, SupplierOrStaff,
-    Text, Waiters, body,
+    Text, Waiters, body, http::precondition,
 };
 
 pub use ask::Enacted;
@@ -175,14 +175,14 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
 
 /// Whether the caller has seen what is in force.
 fn unchanged(headers: &HeaderMap, current: &str, path: &str) -> Result<(), Problem> {
-    let tag = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok());
-    match tag.map(|tag| tag.trim_matches('"')) {
+    let expected = precondition(headers)?;
+    match expected.matches {
         None => {
             let detail =
                 format!("send If-Match with the ETag of GET {path}, so that nobody's change is overwritten");
             Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "if_match_required", detail))
         }
-        Some(tag) if tag != current => {
+        Some(_) if !expected.holds(Some(current)) => {
             let code = if path == "/v1/rules" { "rules_changed" } else { "features_changed" };
             let detail = format!("the one in force is {current}; read it, merge, and send its tag");
             Err(Problem::new(StatusCode::PRECONDITION_FAILED, code, detail))

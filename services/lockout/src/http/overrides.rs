@@ -1,7 +1,7 @@
 //! Overrides: what a person decides of one supplier over the heads of rules.
 
 use serde::Deserialize;
-use stockade_model::{Level, Proposal, Scope, Timestamp};
+use stockade_model::{Level, Proposal, Region, Scope, Timestamp};
 use stockade_runtime::http::supplier_id;
 
 use super::*;
@@ -22,7 +22,8 @@ pub(super) struct OverrideBody {
 impl OverrideBody {
     fn proposal(self, actor: String) -> Result<Proposal, Problem> {
         let Self { supplier, allow, deny, scope, reason, expires_at } = self;
-        let refused = |field, code, detail| Err(Problem::invalid(vec![FieldError::new(field, code, detail)]));
+        let refused =
+            |field, code, detail: &str| Err(Problem::invalid(vec![FieldError::new(field, code, detail)]));
         if allow == deny.is_some() {
             let detail = "say `\"allow\": true`, or `deny` with a level; never both, never neither";
             return refused("/deny", "allow_or_deny", detail);
@@ -33,6 +34,12 @@ impl OverrideBody {
                 "allow_scope",
                 "an allow covers the whole supplier; leave the scope out",
             );
+        }
+        // A region that is on no list covers nothing, and whoever wrote it believes that it does.
+        if let Some(Scope::Region { region }) = &scope
+            && let Err(unknown) = Region::new(region.as_str())
+        {
+            return refused("/scope/region", unknown.code, &unknown.detail);
         }
         let (scope, reason) = (scope.unwrap_or(Scope::Supplier), reason.said()?);
         Ok(Proposal::Override { supplier, deny, scope, actor, reason, expires_at })

@@ -158,8 +158,14 @@ impl Run {
             Input::Rows(supplier, rows) => {
                 let key = supplier.to_string();
                 let (idempotency_key, places) = (None, Vec::new());
-                let command =
-                    Command { supplier, idempotency_key, body_hash: number.to_string(), rows, places };
+                let command = Command {
+                    supplier,
+                    idempotency_key,
+                    body_hash: number.to_string(),
+                    rows,
+                    precondition: None,
+                    places,
+                };
                 (Topic::SupplierEvents, key, Payload::Command(command))
             }
         };

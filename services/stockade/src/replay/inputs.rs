@@ -16,11 +16,11 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 use stockade_inventory::http::{event_from_cloudevent, listing_put};
 use stockade_model::{
-    Change, ControlRecord, LocationId, LocationPut, OrderEvent, OrderEventKind, Region, Row as InventoryRow,
-    SupplierId, SupplierProfile, Timestamp,
+    Change, ControlRecord, Currency, LocationId, LocationPut, Money, OrderEvent, OrderEventKind, Region,
+    Row as InventoryRow, SupplierId, SupplierProfile, Timestamp,
 };
 
-use super::mapping::{Bound, EventColumns, Mapping, minor_units};
+use super::mapping::{Bound, EventColumns, Mapping};
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -227,7 +227,7 @@ impl Inputs {
             }
         }
         if let (Some(listing), Some(sku), Some(price)) = (&mapping.listing, sku, price) {
-            self.list(&supplier, &sku, &price, listing.on_hand, &mapping.currency, now);
+            self.list(&supplier, &sku, &price, listing.on_hand, mapping.currency, now);
         }
         for (at, body) in events {
             // An event that seems to precede its own row happens when the row is known.
@@ -267,18 +267,19 @@ impl Inputs {
         sku: &str,
         price: &str,
         on_hand: i64,
-        currency: &str,
+        currency: Currency,
         now: Timestamp,
     ) {
         let number = self.row_number;
-        let Some(minor) = minor_units(price) else {
-            return self.refuse(format!("row {number}: price {price:?} is not a decimal with two places"));
+        let Money { minor, .. } = match Money::from_decimal(price, currency) {
+            Ok(price) => price,
+            Err(error) => return self.refuse(format!("row {number}: price: {error}")),
         };
         let first = match self.prices.insert((supplier.clone(), sku.to_owned()), minor) {
             Some(known) if known == minor => return,
             known => known.is_none(),
         };
-        match listing_put(sku, sku, None, "main", (minor, currency), first.then_some(on_hand)) {
+        match listing_put(sku, sku, None, "main", (minor, currency.as_str()), first.then_some(on_hand)) {
             Ok(put) => {
                 self.ready.push_back((now, Input::Rows(supplier.clone(), vec![InventoryRow::Put(put)])))
             }
@@ -328,7 +329,7 @@ fn describe(
     let order = row.text(&event.order, at)?;
     let line = event.line.as_ref().map(|line| row.text(line, at)).transpose()?.flatten();
     let buyer = event.buyer.as_ref().map(|buyer| row.text(buyer, at)).transpose()?.flatten();
-    let minor = event.amount.as_ref().map(|column| row.value(column, at)).transpose()?.flatten();
+    let amount = event.amount.as_ref().map(|column| row.value(column, at)).transpose()?.flatten();
     let rating = event.rating.as_ref().map(|column| row.value(column, at)).transpose()?.flatten();
     let late = match &event.late_after {
         None => false,
@@ -344,10 +345,11 @@ fn describe(
     }
     let name = [order.as_deref(), line.as_deref(), Some(event.kind.event_type())].into_iter().flatten();
     let name = name.collect::<Vec<_>>().join(":");
-    let amount = minor
-        .as_deref()
-        .and_then(minor_units)
-        .map(|minor| json!({ "minor": minor, "currency": mapping.currency }));
+    // An amount that is none stays as it is written, so that the event is refused with it.
+    let amount = amount.map(|text| match Money::from_decimal(&text, mapping.currency) {
+        Ok(amount) => json!(amount),
+        Err(_) => json!(text),
+    });
     let data = json!({
         "supplier": supplier, "order": order, "buyer": buyer, "listing": sku, "sku": sku, "quantity": 1, "amount": amount,
         "cause": event.cause, "rating": rating, "late": late, "category": category,
@@ -364,5 +366,46 @@ fn short_id(name: &str) -> String {
         name.to_owned()
     } else {
         format!("{:032x}", stockade_model::hash::identity128(&[name]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a history in `currency` becomes: prices of listings, amounts of orders, and what was refused.
+    fn read(currency: &str, prices: &[&str]) -> (Vec<i64>, Vec<i64>, Vec<String>) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("orders.csv");
+        let rows = prices.iter().enumerate();
+        let rows = rows.map(|(at, price)| format!("2026-01-01T00:00:0{at}Z,shop,o-{at},i-{at},{price}\n"));
+        std::fs::write(&file, format!("at,who,order,item,price\n{}", rows.collect::<String>())).unwrap();
+        let mapping = format!(
+            "{{name: t, currency: {currency}, time: at, supplier: {{id: {{column: who}}, region: {{constant: JP}}}},
+              listing: {{sku: {{column: item}}, price: price, on_hand: 1}},
+              events: [{{kind: placed, at: {{column: at}}, order: {{column: order}}, amount: price}}]}}"
+        );
+        let mut inputs = Inputs::open(&file, Mapping::parse(&mapping).unwrap()).unwrap();
+        let (mut listed, mut ordered) = (Vec::new(), Vec::new());
+        while let Some((_, input)) = inputs.next().unwrap() {
+            match input {
+                Input::Rows(_, rows) => listed.extend(rows.iter().filter_map(|row| match row {
+                    InventoryRow::Put(put) => Some(put.price.minor),
+                    _ => None,
+                })),
+                Input::Event(event) => ordered.extend(event.amount.map(|amount| amount.minor)),
+                Input::Register(_) => {}
+            }
+        }
+        (listed, ordered, inputs.refusals)
+    }
+
+    #[test]
+    fn a_history_is_read_in_the_minor_units_of_its_currency() {
+        assert_eq!(read("JPY", &["1500", "15.00"]), (vec![1_500, 15], vec![1_500, 15], vec![]));
+        assert_eq!(read("KWD", &["1.505"]), (vec![1_505], vec![1_505], vec![]));
+        assert_eq!(read("EUR", &["19.99", "20"]), (vec![1_999, 2_000], vec![1_999, 2_000], vec![]));
+        let (listed, ordered, refused) = read("JPY", &["15.50"]);
+        assert_eq!((listed.len(), ordered.len(), refused.len()), (0, 0, 2), "both say so: {refused:?}");
     }
 }

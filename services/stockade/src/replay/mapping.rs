@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use stockade_model::{OrderEventKind, OutcomeCause, Timestamp};
+use stockade_model::{Currency, OrderEventKind, OutcomeCause, Timestamp};
 use stockade_rules::parse_duration_ms;
 
 /// A mapping as written.
@@ -16,7 +16,7 @@ pub(crate) struct Mapping {
     /// Name of the history, for messages and event sources.
     pub(crate) name: String,
     /// Currency of all amounts.
-    pub(crate) currency: String,
+    pub(crate) currency: Currency,
     /// The stamp that rows are sorted by; other columns are known from here on unless `known_at` says otherwise.
     pub(crate) time: String,
     /// When a column becomes known, where that is later than `time`.
@@ -153,7 +153,9 @@ pub(crate) struct When {
 impl Mapping {
     /// Reads the YAML of a mapping.
     pub(crate) fn parse(source: &str) -> Result<Self> {
-        serde_saphyr::from_str(source).context("the mapping does not parse")
+        let mapping: Self = serde_saphyr::from_str(source).context("the mapping does not parse")?;
+        Currency::new(mapping.currency.as_str()).context("the mapping's currency")?;
+        Ok(mapping)
     }
 
     /// Lets labels become known so long after their column's stamp.
@@ -292,32 +294,9 @@ impl Row<'_> {
     }
 }
 
-/// Minor units of a decimal with up to two places, such as `39.9` or `12`.
-pub(crate) fn minor_units(text: &str) -> Option<i64> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if fraction.len() > 2 && fraction[2..].bytes().any(|digit| digit != b'0') {
-        return None;
-    }
-    let cents: i64 = format!("{:0<2}", &fraction[..fraction.len().min(2)]).parse().ok()?;
-    let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    (whole >= 0).then_some(whole.checked_mul(100)?.checked_add(cents)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn decimals_become_minor_units_without_floating_point() {
-        for (text, minor) in
-            [("39.99", 3_999), ("39.9", 3_990), ("39", 3_900), (".5", 50), ("0.10", 10), ("1.500", 150)]
-        {
-            assert_eq!(minor_units(text), Some(minor), "{text}");
-        }
-        for bad in ["", "x", "1.005", "-1.00", "1.x"] {
-            assert_eq!(minor_units(bad).filter(|_| !bad.is_empty()), None, "{bad}");
-        }
-    }
 
     #[test]
     fn a_value_is_absent_before_its_own_stamp_and_counted() {
@@ -335,6 +314,17 @@ mod tests {
         assert_eq!(row.value("status", day("05")).unwrap(), None);
         assert_eq!(row.value("status", day("06")).unwrap().as_deref(), Some("canceled"));
         assert_eq!((row.withheld, row.value("who", day("01")).unwrap().as_deref()), (1, Some("a")));
+    }
+
+    #[test]
+    fn a_mapping_in_no_currency_is_refused() {
+        let of = |currency: &str| {
+            let rest = "time: at, supplier: {id: {column: a}, region: {constant: DE}}, events: []";
+            Mapping::parse(&format!("{{name: t, currency: {currency}, {rest}}}"))
+        };
+        assert!(of("KWD").is_ok());
+        let error = format!("{:#}", of("ZZZ").unwrap_err());
+        assert!(error.contains("ZZZ is no currency"), "{error}");
     }
 
     #[test]

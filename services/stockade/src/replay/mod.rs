@@ -248,6 +248,7 @@ impl Replay {
                     idempotency_key: None,
                     body_hash: number.to_string(),
                     rows,
+                    precondition: None,
                     places: Vec::new(),
                 };
                 (Topic::SupplierEvents, key, Payload::Command(command))

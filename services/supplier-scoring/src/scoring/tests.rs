@@ -88,6 +88,7 @@ impl Bench {
             idempotency_key: None,
             body_hash: String::new(),
             rows: vec![Row::Put(put)],
+            precondition: None,
             places: Vec::new(),
         };
         self.apply(&Payload::Command(command)).expect("submissions are scored")

@@ -1,3 +1,5 @@
+use stockade_model::{ListingId, Sku};
+
 use super::*;
 use crate::conformance::{entry, restriction};
 
@@ -5,43 +7,53 @@ fn sku() -> Sku {
     Sku::new("SKU-1").unwrap()
 }
 
-fn see(overlay: &Overlay, supplier: &str, region: Option<&str>, listing: &str) -> Option<Level> {
+fn seen(overlay: &Overlay, supplier: &str, asked: Option<&str>, listing: &str) -> Option<Left> {
     let (sku, listing) = (sku(), ListingId::new(listing).unwrap());
-    let region = region.map(|r| Region::new(r).unwrap());
+    let region = |region| Region::new(region).unwrap();
     let supplier = overlay.number(&SupplierId::new(supplier).unwrap());
-    overlay.level(Subject { supplier, region, sku: &sku, listing: &listing })
+    let regions = [region("DE"), region("FR")];
+    overlay.left(supplier, Subject { sku: &sku, listing: &listing, regions: &regions }, asked.map(region))
+}
+
+fn all(level: Option<Level>) -> Option<Left> {
+    Some(Left { level, regions: None })
 }
 
 #[test]
 fn a_supplier_flips_and_flips_back_and_nobody_else_notices() {
     let overlay = Overlay::default();
-    assert_eq!(see(&overlay, "a", None, "l"), None);
+    assert_eq!(seen(&overlay, "a", None, "l"), all(None));
     assert!(overlay.apply(&entry("a", 1, vec![restriction(Scope::Supplier, Level::Quarantine)]), 5));
-    assert_eq!(
-        (see(&overlay, "a", None, "l"), see(&overlay, "b", None, "l")),
-        (Some(Level::Quarantine), None)
-    );
+    assert_eq!((seen(&overlay, "a", None, "l"), seen(&overlay, "b", None, "l")), (None, all(None)));
     assert!(!overlay.apply(&entry("a", 1, vec![]), 6), "a repeat does nothing");
     assert!(overlay.apply(&entry("a", 2, vec![]), 7));
-    assert_eq!(see(&overlay, "a", None, "l"), None);
+    assert_eq!(seen(&overlay, "a", None, "l"), all(None));
     assert!(!overlay.apply(&entry("a", 1, vec![restriction(Scope::Supplier, Level::Lockout)]), 8));
-    assert_eq!(see(&overlay, "a", None, "l"), None, "an older version never comes back");
+    assert_eq!(seen(&overlay, "a", None, "l"), all(None), "an older version never comes back");
 }
 
 #[test]
 fn narrower_scopes_cover_what_they_name_and_the_hardest_level_counts() {
     let overlay = Overlay::default();
-    let de = Region::new("DE").unwrap();
+    let region = |region| Region::new(region).unwrap();
     let listing = ListingId::new("bad").unwrap();
     let set = vec![
         restriction(Scope::Supplier, Level::Dim),
-        restriction(Scope::Region { region: de }, Level::Quarantine),
+        restriction(Scope::Region { region: region("DE") }, Level::Quarantine),
         restriction(Scope::Listing { listing }, Level::Lockout),
     ];
     overlay.apply(&entry("a", 1, set), 1);
-    assert_eq!(see(&overlay, "a", Some("FR"), "good"), Some(Level::Dim));
-    assert_eq!(see(&overlay, "a", Some("DE-BY"), "good"), Some(Level::Quarantine));
-    assert_eq!(see(&overlay, "a", Some("FR"), "bad"), Some(Level::Lockout));
+    let france = Some(Left { level: Some(Level::Dim), regions: Some([region("FR")].into()) });
+    assert_eq!(seen(&overlay, "a", Some("FR"), "good"), france);
+    assert_eq!(seen(&overlay, "a", None, "good"), france, "who names no region sees what is left");
+    assert_eq!(seen(&overlay, "a", Some("DE-BY"), "good"), None);
+    assert_eq!(seen(&overlay, "a", Some("BR"), "good"), None, "a region that is not served");
+    assert_eq!(seen(&overlay, "a", Some("FR"), "bad"), None);
     overlay.apply(&entry("a", 2, vec![restriction(Scope::Sku { sku: sku() }, Level::Quarantine)]), 2);
-    assert_eq!(see(&overlay, "a", None, "any"), Some(Level::Quarantine));
+    assert_eq!(seen(&overlay, "a", None, "any"), None);
+    let part = vec![restriction(Scope::Region { region: region("DE-BY") }, Level::Quarantine)];
+    overlay.apply(&entry("a", 3, part), 3);
+    assert_eq!(seen(&overlay, "a", Some("DE"), "good"), None, "the asker may live in that part");
+    let other_part = Some([region("FR"), region("DE-BE")].into());
+    assert_eq!(seen(&overlay, "a", Some("DE-BE"), "good"), Some(Left { level: None, regions: other_part }));
 }

@@ -1,7 +1,7 @@
 //! Holds and orders: units kept from other buyers, and units gone.
 
 use stockade_fold::{Input, Out};
-use stockade_model::{Level, ListingId, OrderEventKind, OrderId, Outcome, RowStatus, SupplierId, Timestamp};
+use stockade_model::{ListingId, OrderEventKind, OrderId, Outcome, RowStatus, SupplierId, Timestamp};
 
 use super::{Applied, Due, Effect, Hold, Inventory, ORDER_KEPT_MS, OrderLine, conflict, path};
 
@@ -21,10 +21,8 @@ impl Inventory {
         if self.holds.get(&at).is_some() {
             return Err(conflict("reservation_exists", format!("reservation {reservation} exists already")));
         }
-        let withheld = self.suppliers.get(id).and_then(|s| s.level).is_some_and(Level::withholds);
         let row = self.known(id, listing)?;
-        // A withheld supplier's stock is simply not there for a buyer; why is nobody's business.
-        if withheld || row.available() < quantity {
+        if row.available() < quantity {
             return Err(conflict(
                 "not_available",
                 format!("fewer than {quantity} units of {listing} are available"),

@@ -84,6 +84,7 @@ impl Shop {
             idempotency_key: key.map(str::to_owned),
             body_hash: body.to_owned(),
             rows,
+            precondition: None,
             places: Vec::new(),
         };
         let effects = self.apply(&Payload::Command(command));
@@ -262,6 +263,7 @@ fn holds_keep_units_from_others_until_confirmed_released_or_lapsed() {
         listing: listing("l"),
         quantity,
         expires_at: Timestamp::from_ms(60_000),
+        region: None,
     };
     let named = |name: &str| OrderId::new(name).unwrap();
     assert_eq!(shop.row(hold("a", 2)).available, Some(3));

@@ -4,11 +4,18 @@ use stockade_quarantine::conformance::{entry, restriction};
 
 use super::*;
 
-fn sku() -> Sku {
+pub(super) fn sku() -> Sku {
     Sku::new("SKU").unwrap()
 }
 
-fn offer(supplier: u8, listing: u8, minor: i64, lead_days: u16, available: i64, version: u64) -> Offer {
+pub(super) fn offer(
+    supplier: u8,
+    listing: u8,
+    minor: i64,
+    lead_days: u16,
+    available: i64,
+    version: u64,
+) -> Offer {
     Offer {
         supplier: SupplierId::new(&format!("s{supplier}")).unwrap(),
         listing: ListingId::new(&format!("l{listing}")).unwrap(),
