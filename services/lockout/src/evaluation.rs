@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
+use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Single, Table};
 use stockade_model::{
     Cause, Change, Level, Models, Payload, Proposal, RuleId, RuleProposal, RuleRef, Scope, ScoreRecord,
     SupplierId, Timestamp, Topic,
@@ -71,10 +71,18 @@ pub struct ShadowDay {
 /// Days of shadow counts that are kept.
 const SHADOW_DAYS_KEPT: i64 = 90;
 
+/// A source in force, with its version.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-struct RulesRow {
+struct InForce {
     version: String,
     source: String,
+}
+
+/// The models in force, with the id of the change that made them so.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct ModelsRow {
+    version: String,
+    models: Models,
 }
 
 /// What was proposed last for a rule and a supplier, and what waits for its second to pass.
@@ -89,10 +97,22 @@ struct Proposed {
     by_association: bool,
 }
 
+/// A source in force; empty where none is.
+fn source_of(row: &Single<InForce>) -> &str {
+    row.get().map_or("", |row| row.source.as_str())
+}
+
 /// The fold.
 pub struct Evaluation {
-    /// The set, the declaration of features and the models in force, under the keys `rules`, `features`, `models`.
-    rules: Table<String, RulesRow>,
+    /// Rows of earlier builds, strings under the keys `rules`, `features`, `models`: moved into the tables below when they
+    /// are restored.
+    former: Table<String, InForce>,
+    /// The set in force.
+    rules: Single<InForce>,
+    /// The declaration of features in force.
+    features: Single<InForce>,
+    /// The models in force.
+    models: Single<ModelsRow>,
     /// When each rule was last proposed for a supplier.
     proposed: Table<SupplierId, BTreeMap<String, Proposed>>,
     /// How rules in shadow compare, by `rule/day`.
@@ -115,7 +135,10 @@ impl Evaluation {
     pub fn new(vocabulary: Vocabulary) -> Self {
         let compiled = Arc::new(RuleSet::empty(vocabulary.initial.clone()));
         Self {
-            rules: Table::new(1),
+            former: Table::new(1),
+            rules: Single::new(5),
+            features: Single::new(6),
+            models: Single::new(7),
             proposed: Table::new(2),
             shadow: Table::new(3),
             shadowed: Table::new(4),
@@ -127,8 +150,17 @@ impl Evaluation {
         }
     }
 
-    fn source(&self, what: &str) -> String {
-        self.rules.get(what).map(|row| row.source.clone()).unwrap_or_default()
+    /// Moves rows of earlier builds to where they belong now.
+    fn adopt_former(&mut self) {
+        if let Some(rules) = self.former.remove(&"rules".to_owned()) {
+            self.rules.set(rules);
+        }
+        if let Some(features) = self.former.remove(&"features".to_owned()) {
+            self.features.set(features);
+        }
+        if let Some(InForce { version, source }) = self.former.remove(&"models".to_owned()) {
+            self.models.set(ModelsRow { version, models: Models::from_text(&source) });
+        }
     }
 
     /// The set that a declaration and rules make; without rules one of none over the declared features.
@@ -144,26 +176,23 @@ impl Evaluation {
     fn change(&mut self, change: &Change) -> Option<EvaluationEffect> {
         match change {
             Change::Rules { version, source, .. } => {
-                self.compiled = self.compile(&self.source("features"), source)?;
+                self.compiled = self.compile(source_of(&self.features), source)?;
                 let (version, source) = (version.clone(), source.clone());
-                let row = RulesRow { version: version.clone(), source: source.clone() };
-                self.rules.insert("rules".to_owned(), row);
+                self.rules.set(InForce { version: version.clone(), source: source.clone() });
                 Some(EvaluationEffect::RulesInForce { version, source })
             }
             // Vectors carry the scores already; followed here so that the API knows what is in force everywhere.
             Change::Model { id, .. } | Change::ModelSwitch { id, .. } => {
-                let held =
-                    self.rules.get("models").map(|row| Models::from_text(&row.source)).unwrap_or_default();
-                let (version, source) = (id.clone(), held.after(change).ok()?.to_text());
-                let row = RulesRow { version: version.clone(), source: source.clone() };
-                self.rules.insert("models".to_owned(), row);
+                let held = self.models.get().map(|row| row.models.clone()).unwrap_or_default();
+                let (version, models) = (id.clone(), held.after(change).ok()?);
+                let source = models.to_text();
+                self.models.set(ModelsRow { version: version.clone(), models });
                 Some(EvaluationEffect::ModelsInForce { version, source })
             }
             Change::Features { version, source, .. } => {
-                self.compiled = self.compile(source, &self.source("rules"))?;
+                self.compiled = self.compile(source, source_of(&self.rules))?;
                 let (version, source) = (version.clone(), source.clone());
-                let row = RulesRow { version: version.clone(), source: source.clone() };
-                self.rules.insert("features".to_owned(), row);
+                self.features.set(InForce { version: version.clone(), source: source.clone() });
                 Some(EvaluationEffect::FeaturesInForce { version, source })
             }
             // The control fold keeps these to itself.
@@ -393,10 +422,19 @@ impl Fold for Evaluation {
     }
 
     fn tables(&mut self) -> Vec<&mut dyn AnyTable> {
-        vec![&mut self.rules, &mut self.proposed, &mut self.shadow, &mut self.shadowed]
+        vec![
+            &mut self.former,
+            &mut self.proposed,
+            &mut self.shadow,
+            &mut self.shadowed,
+            self.rules.table(),
+            self.features.table(),
+            self.models.table(),
+        ]
     }
 
     fn restored(&mut self, effects: &mut Vec<EvaluationEffect>) {
+        self.adopt_former();
         for (supplier, rules) in self.proposed.iter() {
             let waiting = rules.values().filter(|proposed| proposed.waiting.is_some());
             self.due.extend(waiting.map(|p| (p.last.plus_ms(PROPOSE_EVERY_MS), supplier.clone())));
@@ -406,16 +444,17 @@ impl Fold for Evaluation {
             Some(EvaluationEffect::Shadow { rule: rule.to_owned(), day: day.parse().ok()?, counts: *counts })
         };
         effects.extend(self.shadow.iter().filter_map(split));
-        if let Some(RulesRow { version, source }) = self.rules.get("features").cloned() {
+        if let Some(InForce { version, source }) = self.features.get().cloned() {
             effects.push(EvaluationEffect::FeaturesInForce { version, source });
         }
-        if let Some(RulesRow { version, source }) = self.rules.get("models").cloned() {
+        if let Some(ModelsRow { version, models }) = self.models.get() {
+            let (version, source) = (version.clone(), models.to_text());
             effects.push(EvaluationEffect::ModelsInForce { version, source });
         }
-        if let Some(compiled) = self.compile(&self.source("features"), &self.source("rules")) {
+        if let Some(compiled) = self.compile(source_of(&self.features), source_of(&self.rules)) {
             self.compiled = compiled;
         }
-        if let Some(RulesRow { version, source }) = self.rules.get("rules").cloned() {
+        if let Some(InForce { version, source }) = self.rules.get().cloned() {
             effects.push(EvaluationEffect::RulesInForce { version, source });
         }
     }

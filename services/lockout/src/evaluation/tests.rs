@@ -188,3 +188,29 @@ fn when_links_are_gone_the_arbiter_hears_of_what_rested_on_them() {
     assert_eq!(bench.of(2_000, "acme", &[2.0, 0.1]), [("linked".to_owned(), None)]);
     assert_eq!(bench.of(4_000, "acme", &[2.0, 0.1]), [], "once");
 }
+
+/// A row as it is stored.
+fn bytes(version: &str, source: &str) -> Vec<u8> {
+    let mut table = Table::new(0);
+    table.insert(String::new(), InForce { version: version.to_owned(), source: source.to_owned() });
+    table.encode(&[]).unwrap()
+}
+
+#[test]
+fn what_earlier_builds_kept_in_force_is_in_force_after_a_restart() {
+    let mut fold = Evaluation::new(Vocabulary::fixed(schema()));
+    let models = Models { champion: Some("{}".to_owned()), ..Models::default() };
+    for (key, version, source) in [("rules", "r", RULES), ("models", "m", &models.to_text())] {
+        let mut tables = fold.tables();
+        let former = tables.iter_mut().find(|held| held.name() == 1).unwrap();
+        former.load(key.as_bytes(), &bytes(version, source)).unwrap();
+    }
+    let mut told = Vec::new();
+    fold.restored(&mut told);
+    let (version, source) = ("m".to_owned(), models.to_text());
+    assert!(told.contains(&EvaluationEffect::ModelsInForce { version, source }), "{told:?}");
+    let (version, source) = ("r".to_owned(), RULES.to_owned());
+    assert!(told.contains(&EvaluationEffect::RulesInForce { version, source }), "{told:?}");
+    assert_eq!(fold.compiled.rules().len(), 2);
+    assert!(fold.former.is_empty());
+}
