@@ -159,7 +159,7 @@ pub(crate) fn run() -> Result<(Vec<Figure>, Vec<Curve>)> {
     // The lockout service is there for registrations only, and gone while it is measured.
     let lockout = Server::stockade("lockout", at, &[&common[..], &["--role", "lockout"]].concat())?;
     let inventory = Server::stockade("inventory", at, &[&common[..], &["--role", "inventory"]].concat())?;
-    let operator = key(at, &["operator"])?;
+    let operator = key(at, &["operator", "--name", "op"])?;
     let mut keys = Vec::new();
     for number in 0..SUPPLIERS {
         let id = format!("s{number}");

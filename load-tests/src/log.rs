@@ -32,7 +32,8 @@ fn batch(writer: usize, number: usize) -> Vec<NewRecord> {
 }
 
 fn open(directory: &std::path::Path, fsync: Fsync) -> Result<Arc<Embedded>> {
-    let options = EmbeddedOptions { directory: directory.to_owned(), fsync, writer: Writer::Thread };
+    let options =
+        EmbeddedOptions { directory: directory.to_owned(), fsync, writer: Writer::Thread, reserve_bytes: 0 };
     let log = Embedded::open(&options, Arc::new(|| 0))?;
     log.ensure_topic(&TopicSpec { name: "t", partitions: LANES, retention_ms: None })?;
     Ok(Arc::new(log))

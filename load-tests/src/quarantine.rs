@@ -123,8 +123,11 @@ impl<'a> Market<'a> {
         name: &'static str,
         serve: impl FnOnce() -> Result<Server>,
     ) -> Result<Self> {
-        let (operator, orders, buyer) =
-            (key(directory, &["operator"])?, key(directory, &["order-system"])?, key(directory, &["buyer"])?);
+        let (operator, orders, buyer) = (
+            key(directory, &["operator", "--name", "op"])?,
+            key(directory, &["order-system"])?,
+            key(directory, &["buyer"])?,
+        );
         // One to find out with, and two groups a round.
         let keys = (1..=1 + 2 * ROUNDS * PER_ROUND)
             .map(|number| key(directory, &["supplier", "--supplier", &format!("{name}-{number}")]))
@@ -274,8 +277,12 @@ pub(crate) fn run() -> Result<(Vec<Figure>, Vec<Curve>)> {
 
     let serve = || Server::stockade("embedded", at, &["--partitions", "12"]);
     let mut market = Market::open(at, "e", serve).context("on the embedded log")?;
-    let options =
-        EmbeddedOptions { directory: at.join("append"), fsync: Fsync::Group, writer: Writer::Thread };
+    let options = EmbeddedOptions {
+        directory: at.join("append"),
+        fsync: Fsync::Group,
+        writer: Writer::Thread,
+        reserve_bytes: 0,
+    };
     let log = Embedded::open(&options, stockade_runtime::clock::system_clock())?;
     log.ensure_topic(&TopicSpec { name: "t", partitions: 1, retention_ms: None })?;
     let (mut embedded, mut appends) = (histogram()?, histogram()?);

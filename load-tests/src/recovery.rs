@@ -42,7 +42,7 @@ fn batch(number: usize) -> Value {
 fn kill_and_count(at: &std::path::Path, name: &str, arguments: &[&str], listings: usize) -> Result<Lost> {
     let server = Server::stockade(name, at, arguments)?;
     let (operator, orders, buyer) =
-        (key(at, &["operator"])?, key(at, &["order-system"])?, key(at, &["buyer"])?);
+        (key(at, &["operator", "--name", "op"])?, key(at, &["order-system"])?, key(at, &["buyer"])?);
     let mut connection = server.connect()?;
     let good = supplier(at, &mut connection, &operator, &format!("{name}-good"), None)?;
     let path = format!("/v1/suppliers/{name}-good/inventory:batch");

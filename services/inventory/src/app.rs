@@ -236,6 +236,7 @@ impl App {
 
     /// Appends records durably, within a deadline; answers where they lie.
     pub async fn append_all(&self, records: Vec<NewRecord>) -> Result<Vec<Placed>, Problem> {
+        self.log.room().map_or(Ok(()), |room| room.admits()).map_err(|full| log_problem(&full))?;
         let appended = tokio::time::timeout(APPEND_DEADLINE, self.log.append(records, Ack::Durable));
         appended.await.map_err(|_| unconfirmed())?.map_err(|error| log_problem(&error))
     }
@@ -302,24 +303,12 @@ impl App {
         let restriction = decision.restriction.as_ref();
         let imposed = matches!(decision.action, Action::Imposed | Action::Raised);
         let level = restriction.map_or("none", |r| r.level.as_str());
-        let action = serde_json::to_value(decision.action)
-            .ok()
-            .and_then(|v| v.as_str().map(str::to_owned))
-            .unwrap_or_default();
-        for reason in restriction.map_or(&[][..], |r| &r.reasons) {
-            metrics::counter!(
-                "stockade_lockout_decisions_total", "action" => action.clone(), "level" => level, "reason" => reason.clone()
-            )
-            .increment(1);
-        }
         if let Some(cause) =
             envelope.cause.as_ref().filter(|_| imposed && restriction.is_some_and(|r| r.level.withholds()))
         {
-            let elapsed_ms = ((self.clock)() - cause.time.ms()).max(0);
-            metrics::histogram!("stockade_inventory_event_to_invisible_seconds")
-                .record(elapsed_ms as f64 / 1_000.0);
+            crate::metrics::invisible_after((self.clock)() - cause.time.ms());
         }
-        tracing::info!(supplier = %decision.supplier, action, level, "decision in force");
+        tracing::info!(supplier = %decision.supplier, action = decision.action.as_str(), level, "decision in force");
         witness(decision, envelope);
     }
 
@@ -360,8 +349,9 @@ pub fn record(topic: Topic, key: &str, envelope: &Envelope, payload: &Payload) -
 
 /// What a caller is told when the log did not take something.
 pub fn log_problem(error: &LogError) -> Problem {
-    match error.remedy() {
-        Remedy::Retry => {
+    match (error, error.remedy()) {
+        (LogError::DiskFull { .. }, _) => Problem::disk_full(error.to_string()),
+        (_, Remedy::Retry) => {
             Problem::unavailable("overloaded", "too much is waiting to be written; retry after a pause")
         }
         _ => Problem::unavailable("log_unavailable", error.to_string()),

@@ -2,11 +2,12 @@
 //!
 //! * [`domain`] is pure: the inventory fold, and the availability index that its effects feed.
 //! * [`http`] is the API of suppliers, buyers and order systems.
-//! * [`app`] is what connects the two in one process.
+//! * [`app`] is what connects the two in one process, [`metrics`] what it tells of itself.
 
 pub mod app;
 pub mod domain;
 pub mod http;
+pub mod metrics;
 
 use stockade_fold::Spec;
 use stockade_log::{Ack, Mode};

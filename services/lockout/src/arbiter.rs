@@ -38,7 +38,7 @@ const MUTE_MS: i64 = 7 * DAY_MS;
 /// When a person should look at a restriction, at the latest.
 const REVIEW_MS: i64 = DAY_MS;
 /// Reason code of a person's decision.
-const MANUAL: &str = "MANUAL_REVIEW";
+pub(crate) const MANUAL: &str = "MANUAL_REVIEW";
 
 /// What came of a person's proposal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

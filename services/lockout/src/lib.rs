@@ -16,7 +16,7 @@ pub use arbiter::{
     Arbiter, ArbiterEffect, Claim, Disposed, Exceeded, Kill, Refusal as ProposalRefusal, Review,
     ReviewChange, ReviewKind, RuleDay,
 };
-pub use check::DecisionsCheck;
+pub use check::{DecisionCounter, DecisionSeen, DecisionsCheck};
 pub use control::{
     Control, ControlEffect, Draft, Passed, Refusal as ChangeRefusal, Refused, Relayed, RuleVersion, Stack,
     StepBack, Subject, schema_in_force,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use stockade_log_kafka::{KafkaOptions, Secret};
-use stockade_runtime::{LimitsConfig, config, telemetry::LogFormat};
+use stockade_runtime::{Connections, LimitsConfig, config, telemetry::LogFormat};
 
 use crate::platform::Roles;
 
@@ -45,6 +45,8 @@ pub struct Http {
     pub admin_listen: SocketAddr,
     /// Largest request body, in bytes.
     pub body_bytes_max: usize,
+    /// How many connections the API keeps, and how slow their peers may be.
+    pub connections: Connections,
     /// How long a write waits for its outcome before it is answered with 202 and a link to it, in milliseconds;
     /// with 0 every write is.
     pub answer_deadline_ms: u64,
@@ -56,6 +58,7 @@ impl Default for Http {
             listen: SocketAddr::from(([127, 0, 0, 1], 7400)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 7401)),
             body_bytes_max: 2 << 20,
+            connections: Connections::default(),
             answer_deadline_ms: 2_000,
         }
     }
@@ -283,6 +286,14 @@ impl Config {
         if !(1..=1_024).contains(&config.log.partitions) {
             wrong.push("log.partitions must be 1 to 1024".to_owned());
         }
+        if config.log.disk_warn_bytes < config.log.disk_reserve_bytes {
+            wrong.push(
+                "log.disk_warn_bytes must not be less than log.disk_reserve_bytes: a warning comes before"
+                    .to_owned(),
+            );
+        }
+        wrong
+            .extend(config.http.connections.problems().iter().map(|what| format!("http.connections.{what}")));
         match config.role.roles() {
             Err(error) => wrong.push(error),
             Ok(roles) if roles != Roles::ALL && !config.kafka.used() => wrong.push(
@@ -310,11 +321,22 @@ pub struct Log {
     pub partitions: u32,
     /// Embedded log: whether an acknowledgement waits for fsync. Without it, a loss of power may lose acknowledged writes.
     pub fsync: bool,
+    /// Embedded log: bytes of the disk that are kept back. With less than that free, writes are answered 507 `disk_full`
+    /// until there is room again; the store needs some hundred MiB to compact what it holds.
+    pub disk_reserve_bytes: u64,
+    /// Free bytes of the disk under the data directory below which `doctor` and the log warn.
+    pub disk_warn_bytes: u64,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { directory: PathBuf::from("./stockade-data"), partitions: 12, fsync: true }
+        Self {
+            directory: PathBuf::from("./stockade-data"),
+            partitions: 12,
+            fsync: true,
+            disk_reserve_bytes: 1 << 30,
+            disk_warn_bytes: 4 << 30,
+        }
     }
 }
 
@@ -359,10 +381,15 @@ mod tests {
     #[test]
     fn everything_that_is_wrong_is_said_together_and_no_secret_with_it() {
         let place = Place { role: Some("everything".to_owned()), partitions: Some(0), ..Place::default() };
-        let more = [("redis.url", Some("redis://:hunter2@r:1".to_owned()))];
+        let more = [
+            ("redis.url", Some("redis://:hunter2@r:1".to_owned())),
+            ("http.connections.idle_ms", Some("0".to_owned())),
+        ];
         let error = Config::read(&place, &more).unwrap_err();
-        assert!(error.contains("everything") && error.contains("log.partitions"), "{error}");
-        let config = Config::read(&Place::default(), &more).unwrap();
+        for named in ["everything", "log.partitions", "http.connections.idle_ms"] {
+            assert!(error.contains(named), "{error}");
+        }
+        let config = Config::read(&Place::default(), &more[..1]).unwrap();
         assert!(!format!("{config:?}").contains("hunter2"));
         assert!(!serde_json::to_string(&config).unwrap().contains("hunter2"));
     }

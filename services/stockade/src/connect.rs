@@ -1,15 +1,19 @@
 //! The adapters that a configuration asks for. Only the binary names adapters.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use stockade_log::{Embedded, EmbeddedOptions, Fsync, SharedLog, Writer};
 use stockade_log_kafka::{KafkaLog, KafkaOptions};
+use stockade_model::Topic;
 use stockade_quarantine::{FileStore, QuarantineStore};
 use stockade_quarantine_redis::RedisStore;
 use stockade_runtime::clock;
 
-use crate::{config::Config, platform::quarantine_path};
+use crate::{
+    config::{Config, Log},
+    platform::{quarantine_path, topic_spec},
+};
 
 /// Names a process that nobody named: host and the directory it works in stay the same over restarts.
 fn fallback_name(config: &Config) -> String {
@@ -31,11 +35,51 @@ pub fn kafka_options(config: &Config) -> KafkaOptions {
     config.kafka.options(&fallback_name(config))
 }
 
-/// The embedded log of a directory.
-pub fn embedded(directory: &Path, fsync: bool) -> Result<SharedLog> {
-    let fsync = if fsync { Fsync::Group } else { Fsync::Never };
-    let options = EmbeddedOptions { directory: directory.to_owned(), fsync, writer: Writer::Thread };
-    Ok(Arc::new(Embedded::open(&options, clock::system_clock())?))
+/// The embedded log as configured.
+fn embedded_options(config: &Log) -> EmbeddedOptions {
+    EmbeddedOptions {
+        directory: config.directory.clone(),
+        fsync: if config.fsync { Fsync::Group } else { Fsync::Never },
+        writer: Writer::Thread,
+        reserve_bytes: config.disk_reserve_bytes,
+    }
+}
+
+/// The embedded log.
+pub fn embedded(config: &Log) -> Result<SharedLog> {
+    Ok(Arc::new(Embedded::open(&embedded_options(config), clock::system_clock())?))
+}
+
+/// The embedded log of a directory that a server has written to; any other is refused and left as it is.
+pub fn existing_embedded(config: &Log) -> Result<Embedded> {
+    Ok(Embedded::open_existing(&embedded_options(config), clock::system_clock())?)
+}
+
+/// A log that holds decisions, for reading. Where there is none, none is made.
+pub fn existing_decisions(config: &Config) -> Result<SharedLog> {
+    let spec = topic_spec(Topic::LockoutDecisions, config.log.partitions);
+    let log: SharedLog = if config.kafka.used() {
+        let log = KafkaLog::open(kafka_options(config), clock::system_clock())?;
+        let found = log.check_topic(&spec)?;
+        anyhow::ensure!(
+            found,
+            "{} has no topic {} under this prefix; check kafka.brokers and kafka.prefix",
+            config.kafka.brokers,
+            spec.name
+        );
+        Arc::new(log)
+    } else {
+        let log = existing_embedded(&config.log)?;
+        let directory = config.log.directory.display();
+        anyhow::ensure!(
+            log.has_topic(spec.name)?,
+            "the log in {directory} has no decisions: no server has run on it"
+        );
+        Arc::new(log)
+    };
+    // It is there, so this only makes it known.
+    log.ensure_topic(&spec)?;
+    Ok(log)
 }
 
 /// The log.
@@ -43,7 +87,7 @@ pub fn log(config: &Config) -> Result<SharedLog> {
     if config.kafka.used() {
         return Ok(Arc::new(KafkaLog::open(kafka_options(config), clock::system_clock())?));
     }
-    embedded(&config.log.directory, config.log.fsync)
+    embedded(&config.log)
 }
 
 /// Redis, if it is configured.

@@ -1,9 +1,8 @@
 //! `stockade doctor`: looks at everything a server needs, changes nothing, and says what to do about what it finds.
 
-use std::{path::Path, process::Command};
-
 use anyhow::Result;
 use serde_json::json;
+use stockade_log::{Log as _, LogError, embedded::free_bytes};
 use stockade_log_kafka::KafkaLog;
 use stockade_model::Topic;
 use stockade_quarantine::QuarantineStore as _;
@@ -16,8 +15,6 @@ use crate::{
     stalls,
 };
 
-/// Free space below which it warns, in bytes.
-const DISK_BYTES_MIN: u64 = 2 << 30;
 /// How far clocks may be apart, in milliseconds.
 const CLOCK_SKEW_MS_MAX: i64 = 1_000;
 
@@ -151,25 +148,21 @@ fn look_at_disk(config: &Config, findings: &mut Findings) {
     } else {
         findings.good("data directory", directory.display().to_string());
     }
+    let (warn, reserve) = (config.log.disk_warn_bytes, config.log.disk_reserve_bytes);
     match free_bytes(directory) {
-        Some(free) if free < DISK_BYTES_MIN => findings.warn(
+        Ok(free) if !config.kafka.used() && free < reserve => findings.bad(
             "disk",
-            format!("{} MiB free", free >> 20),
-            "make room: a log that cannot write stops the process",
+            format!("{} MiB free, {} MiB are kept back", free >> 20, reserve >> 20),
+            "make room: until then writes are answered 507 disk_full; buyers are answered on",
         ),
-        Some(free) => findings.good("disk", format!("{} GiB free", free >> 30)),
-        None => findings.warn("disk", "free space cannot be told", "look with df"),
+        Ok(free) if free < warn => findings.warn(
+            "disk",
+            format!("{} MiB free, fewer than log.disk_warn_bytes ({} MiB)", free >> 20, warn >> 20),
+            "make room, or move the data directory to a larger disk",
+        ),
+        Ok(free) => findings.good("disk", format!("{} GiB free", free >> 30)),
+        Err(error) => findings.warn("disk", format!("free space cannot be told: {error}"), "look with df"),
     }
-}
-
-/// Free bytes where `path` is or will be, by the system's df.
-fn free_bytes(path: &Path) -> Option<u64> {
-    let absolute = std::path::absolute(path).ok()?;
-    let existing = absolute.ancestors().find(|path| path.exists())?;
-    let output = Command::new("df").args(["-Pk"]).arg(existing).output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let kib: u64 = text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
-    Some(kib << 10)
 }
 
 fn look_at_keys(config: &Config, findings: &mut Findings) {
@@ -183,7 +176,14 @@ fn look_at_keys(config: &Config, findings: &mut Findings) {
                 "make some with `stockade keys create`",
             );
         }
-        Ok(_) => findings.good("API keys", file.display().to_string()),
+        Ok(keys) => match keys.shared_names() {
+            Ok(shared) if !shared.is_empty() => findings.warn(
+                "API keys",
+                format!("several share a name: {}", shared.into_iter().collect::<Vec<_>>().join(", ")),
+                "give each person a key of their own with `stockade keys create --name` and revoke the old ones",
+            ),
+            _ => findings.good("API keys", file.display().to_string()),
+        },
     }
 }
 
@@ -195,16 +195,22 @@ fn look_at_embedded(config: &Config, findings: &mut Findings) {
             "a loss of power may lose acknowledged writes; set log.fsync",
         );
     }
-    if !config.log.directory.join("log").exists() {
-        findings.good("embedded log", "none there yet");
-        return;
-    }
-    match connect::embedded(&config.log.directory, config.log.fsync) {
+    let opened = match connect::existing_embedded(&config.log) {
+        Err(error) if matches!(error.downcast_ref(), Some(LogError::Missing(_))) => {
+            return findings.good("embedded log", "none there yet");
+        }
+        opened => opened,
+    };
+    match opened {
         Ok(log) => {
             let mut wrong = Vec::new();
             for topic in Topic::ALL {
                 let spec = topic_spec(topic, config.log.partitions);
-                wrong.extend(log.ensure_topic(&spec).err().map(|error| error.to_string()));
+                // A topic of a later version is made at the next start, not here.
+                let checked = log
+                    .has_topic(spec.name)
+                    .and_then(|found| if found { log.ensure_topic(&spec) } else { Ok(()) });
+                wrong.extend(checked.err().map(|error| error.to_string()));
             }
             if wrong.is_empty() {
                 findings.good("embedded log", "it opens, and its topics fit");

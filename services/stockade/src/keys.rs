@@ -1,11 +1,13 @@
 //! `stockade keys`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Subcommand, ValueEnum};
 use stockade_model::SupplierId;
 use stockade_runtime::{KeyRing, Role};
+
+use crate::config::{Config, Place};
 
 /// What to do with keys.
 #[derive(Subcommand)]
@@ -18,13 +20,64 @@ pub enum Command {
         /// The supplier it is bound to, for the role supplier.
         #[arg(long)]
         supplier: Option<String>,
-        /// A name for it, for logs and audits.
+        /// Its name, which no other key may have: limits, audits and approvals go by it. Needed for an analyst's, an
+        /// approver's and an operator's key, which stand for one person each.
         #[arg(long)]
         name: Option<String>,
-        /// The data directory.
-        #[arg(long, default_value = "./stockade-data")]
-        data: PathBuf,
+        /// Where the key file is.
+        #[command(flatten)]
+        at: KeysAt,
     },
+    /// Show the keys there are: name, role, beginning of the hash, day.
+    List {
+        /// Print one JSON object a line instead.
+        #[arg(long)]
+        json: bool,
+        /// Where the key file is.
+        #[command(flatten)]
+        at: KeysAt,
+    },
+    /// Take a key out. A running server refuses it within two seconds; it need not be restarted.
+    Revoke {
+        /// The name that `stockade keys list` shows.
+        name: String,
+        /// Where the key file is.
+        #[command(flatten)]
+        at: KeysAt,
+    },
+}
+
+/// Where the key file is: in the data directory when that is given, else where the configuration says.
+#[derive(clap::Args)]
+pub struct KeysAt {
+    /// The data directory.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// A YAML configuration file.
+    #[arg(long)]
+    config: Option<PathBuf>,
+}
+
+impl KeysAt {
+    fn file(&self) -> Result<PathBuf> {
+        if let Some(data) = &self.data {
+            return Ok(path(data));
+        }
+        let place = Place { config: self.config.clone(), ..Place::default() };
+        let config = Config::read(&place, &[]).map_err(|e| anyhow::anyhow!("configuration: {e}"))?;
+        Ok(config.keys_file())
+    }
+
+    /// The keys of a file that must be there.
+    fn existing(&self) -> Result<KeyRing> {
+        let file = self.file()?;
+        anyhow::ensure!(
+            file.exists(),
+            "there is no key file {}; name the data directory with --data, or make a key with `stockade keys create`",
+            file.display()
+        );
+        Ok(KeyRing::open(&file)?)
+    }
 }
 
 /// Roles by name.
@@ -45,14 +98,24 @@ pub enum RoleName {
 }
 
 /// The key file of a data directory.
-pub fn path(directory: &std::path::Path) -> PathBuf {
+pub fn path(directory: &Path) -> PathBuf {
     directory.join("keys.jsonl")
 }
 
 /// Runs the command.
 pub fn run(command: Command) -> Result<()> {
-    let Command::Create { role, supplier, name, data } = command;
-    std::fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
+    match command {
+        Command::Create { role, supplier, name, at } => create(role, supplier, name, &at),
+        Command::List { json, at } => list(json, &at),
+        Command::Revoke { name, at } => {
+            at.existing()?.revoke(&name)?;
+            println!("{name} is revoked");
+            Ok(())
+        }
+    }
+}
+
+fn create(role: RoleName, supplier: Option<String>, name: Option<String>, at: &KeysAt) -> Result<()> {
     let role = match (role, supplier) {
         (RoleName::Supplier, Some(supplier)) => Role::Supplier { supplier: SupplierId::new(&supplier)? },
         (RoleName::Supplier, None) => anyhow::bail!("a supplier's key needs --supplier ID"),
@@ -63,15 +126,38 @@ pub fn run(command: Command) -> Result<()> {
         (RoleName::Approver, None) => Role::Approver,
         (RoleName::Operator, None) => Role::Operator,
     };
-    let name = name.unwrap_or_else(|| match &role {
-        Role::Supplier { supplier } => supplier.to_string(),
-        Role::Buyer => "buyer".to_owned(),
-        Role::OrderSystem => "order-system".to_owned(),
-        Role::Analyst => "analyst".to_owned(),
-        Role::Approver => "approver".to_owned(),
-        Role::Operator => "operator".to_owned(),
-    });
-    let key = KeyRing::open(&path(&data))?.create(&name, role)?;
+    let file = at.file()?;
+    if let Some(directory) = file.parent() {
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("cannot create {}", directory.display()))?;
+    }
+    let keys = KeyRing::open(&file)?;
+    let key = match name {
+        Some(name) => keys.create(&name, role)?,
+        None => keys.create_unnamed(role)?,
+    };
     println!("{key}");
+    Ok(())
+}
+
+fn list(json: bool, at: &KeysAt) -> Result<()> {
+    let keys = at.existing()?;
+    for key in keys.list()? {
+        if json {
+            println!("{}", serde_json::to_string(&key)?);
+            continue;
+        }
+        let of = match &key.principal.role {
+            Role::Supplier { supplier } => format!("supplier {supplier}"),
+            role => role.name().to_owned(),
+        };
+        let made = key.created.map_or_else(|| "-".to_owned(), |at| at.to_string());
+        println!("{:32} {of:32} {}… {made}", key.principal.id, key.fingerprint);
+    }
+    for name in keys.shared_names()? {
+        eprintln!(
+            "several keys were named {name}; revoke what is not needed and give each person a key with --name"
+        );
+    }
     Ok(())
 }

@@ -1,17 +1,19 @@
 //! The `stockade` command line: one process with every service in it, and the tools around it.
 
+pub mod audit;
 mod client;
 pub mod config;
 pub mod connect;
 mod decisions;
 pub mod demo;
+mod disk;
 pub mod doctor;
 pub mod evaluate;
-mod figures;
 mod given;
 pub mod keys;
 mod lockouts;
 pub mod model;
+mod open_files;
 pub mod platform;
 pub mod replay;
 mod rescore;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use stockade::{config::Place, demo, doctor, evaluate, keys, model, replay, rules, serve, simulate};
+use stockade::{audit, demo, doctor, evaluate, keys, model, replay, rules, serve, simulate};
 
 #[derive(Parser)]
 #[command(name = "stockade", version, about = "Virtual inventory that isolates fraud in real time")]
@@ -39,13 +39,7 @@ enum Command {
     Simulate(simulate::Args),
     /// The audit log.
     #[command(subcommand)]
-    Audit(Audit),
-}
-
-#[derive(Subcommand)]
-enum Audit {
-    /// Check the hash chain over all decisions, of a data directory that no server has open, or on Kafka.
-    Verify(Place),
+    Audit(audit::Command),
 }
 
 fn main() -> ExitCode {
@@ -60,7 +54,7 @@ fn main() -> ExitCode {
         Command::Rules(command) => rules::run(command),
         Command::Doctor(args) => doctor::run(&args),
         Command::Simulate(args) => simulate::run(&args),
-        Command::Audit(Audit::Verify(place)) => serve::verify_audit(&place),
+        Command::Audit(command) => audit::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,44 +1,35 @@
 //! Every service in one process: folds, followers and the API, over one log.
 
-use std::{
-    path::Path,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use axum::{Extension, Router, extract::DefaultBodyLimit, middleware};
 use metrics_exporter_prometheus::PrometheusHandle;
-use parking_lot::RwLock;
-use rustc_hash::FxHashMap;
 use stockade_fold::{Board, Fold, Gate, Spec, Worker};
 use stockade_inventory::{app::App, domain::Inventory};
 use stockade_lockout::{
-    ChangeRefusal, Decisions,
+    ChangeRefusal,
     http::{Enacted, LockoutApi, publish_rules},
 };
-use stockade_log::{Clock, Event, Mode, ReadLimit, SharedLog, TopicSpec};
-use stockade_model::{Level, Payload, ScoreRecord, SupplierId, Topic};
+use stockade_log::{Clock, SharedLog, TopicSpec};
+use stockade_model::Topic;
 use stockade_quarantine::QuarantineStore;
 use stockade_rules::RuleSet;
 use stockade_runtime::{KeyRing, Limits, LimitsConfig, Problem, Shutdown, http, shutdown::BUDGET};
-use stockade_supplier_scoring::{
-    Edge, FeatureSet, Intake, IntakeEffect, Links, Peers, Scoring, ScoringEffect, intake_spec, links_spec,
-    peers_spec, scoring_spec, vocabulary,
-};
+use stockade_supplier_scoring::vocabulary;
 use tokio::{sync::oneshot, task::JoinSet};
 
+mod housekeeping;
 mod lockout;
 mod progress;
+mod scoring;
+mod views;
 
-use crate::figures::ScoringFigures;
+use housekeeping::housekeeping;
 use lockout::{follow_suppliers, lockout_api, start_lockout};
 use progress::Watched;
-
-/// How often retention is applied and quiet callers are forgotten.
-const HOUSEKEEPING: Duration = Duration::from_secs(30);
-/// How often the key file is looked at.
-const KEY_RELOAD: Duration = Duration::from_secs(2);
+use scoring::start_scoring;
+use views::{Scores, Stock, follow_for_view, follow_scores};
 
 /// Which services this process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,19 +88,6 @@ pub struct Platform {
     shutdown: Shutdown,
     log: SharedLog,
 }
-
-/// What the analysts' view of a supplier is made of.
-#[derive(Default)]
-struct RiskData {
-    scores: FxHashMap<SupplierId, ScoreRecord>,
-    /// Known where the scoring service runs in this process.
-    links: FxHashMap<SupplierId, Vec<Edge>>,
-}
-
-type Scores = Arc<RwLock<RiskData>>;
-
-/// The inventory service, once it runs in this process.
-type Stock = Arc<OnceLock<Arc<App>>>;
 
 /// What a topic should be, when the supplier-keyed ones have `lanes` partitions.
 pub fn topic_spec(topic: Topic, lanes: u32) -> TopicSpec {
@@ -255,7 +233,7 @@ impl Platform {
             .method_not_allowed_fallback(http::wrong_method)
             .layer(Extension(keys))
             .layer(DefaultBodyLimit::max(parts.body_bytes_max))
-            .layer(middleware::from_fn(http::observe));
+            .layer(middleware::from_fn_with_state(http::Observer::default(), http::observe));
         let router = api.merge(http::probes(readiness.clone()));
         Ok(Self { app, lockout, router, readiness, board, watched, tasks, shutdown, log })
     }
@@ -324,7 +302,7 @@ impl Platform {
         let watched = self.watched.clone();
         http::metrics_route(handle, move || {
             if let Some(app) = &app {
-                refresh_inventory_metrics(app);
+                stockade_inventory::metrics::refresh(app);
             }
             progress::refresh_lag(&watched, &board, &log);
         })
@@ -334,140 +312,6 @@ impl Platform {
 /// A problem as an error of the command line.
 pub fn problem(problem: &Problem) -> anyhow::Error {
     anyhow::anyhow!("{} ({})", problem.detail, problem.code)
-}
-
-/// `keep` says whether scores are kept here, or followed from the log by whoever needs them.
-fn start_scoring(runner: &mut Runner<'_>, lanes: u32, scores: Scores, keep: bool) -> Result<()> {
-    runner.fold(
-        intake_spec(lanes),
-        |_| Intake::default(),
-        |_, effects: Vec<IntakeEffect>| {
-            metrics::counter!("stockade_scoring_duplicate_events_total").increment(effects.len() as u64);
-        },
-    )?;
-    runner.fold(peers_spec(lanes), |_| Peers::default(), |_, _| {})?;
-    runner.fold(links_spec(lanes), |_| Links::default(), |_, _| {})?;
-    let features = FeatureSet::default_set();
-    let mut figures = ScoringFigures::new(&features);
-    runner.fold(
-        scoring_spec(lanes),
-        move |_| Scoring::new(&features),
-        move |_, effects: Vec<ScoringEffect>| {
-            let mut made = Vec::with_capacity(effects.len());
-            for effect in effects {
-                figures.see(&effect);
-                match effect {
-                    ScoringEffect::Scored(record) => made.push((record.supplier.clone(), record)),
-                    ScoringEffect::Linked(supplier, edges) => {
-                        scores.write().links.insert(supplier, edges);
-                    }
-                    ScoringEffect::ChampionInForce(_) => {}
-                    ScoringEffect::FeaturesInForce(features) => {
-                        tracing::info!(version = features.version, "features in force in a partition");
-                    }
-                }
-            }
-            if keep {
-                scores.write().scores.extend(made);
-            }
-        },
-    )
-}
-
-/// Records of each partition of `supplier.scores` that a lockout replica looks back on for its view of scores.
-const SCORES_BACK: u64 = 20_000;
-
-/// Keeps the last score of each supplier for the analysts' view, where the scoring fold runs elsewhere.
-async fn follow_scores(log: SharedLog, lanes: u32, scores: Scores, shutdown: Shutdown) -> Result<()> {
-    let topic = Topic::SupplierScores.name();
-    let mut consumer = log.join("score-view", topic, Mode::Follow)?;
-    let starts: Vec<u64> = (0..lanes)
-        .map(|lane| {
-            let bounds = log.bounds(topic, lane)?;
-            Ok(bounds.end.saturating_sub(SCORES_BACK).max(bounds.first))
-        })
-        .collect::<Result<_>>()?;
-    let end = shutdown.wait();
-    tokio::pin!(end);
-    loop {
-        match consumer.try_next(ReadLimit::default())? {
-            Some(Event::Assigned { partition, .. }) => consumer.seek(partition, starts[partition as usize]),
-            Some(Event::Batch { records, .. }) => {
-                let mut scores = scores.write();
-                for record in records {
-                    let kind = record.headers.iter().find(|(name, _)| name.as_ref() == "ce_type");
-                    let kind = kind.and_then(|(_, kind)| std::str::from_utf8(kind).ok()).unwrap_or("");
-                    // What does not decode is dead-lettered by the fold that reads it.
-                    if let Ok(Payload::Score(score)) = Payload::decode(kind, &record.value) {
-                        scores.scores.insert(score.supplier.clone(), score);
-                    }
-                }
-            }
-            None => tokio::select! {
-                biased;
-                () = &mut end => return Ok(()),
-                () = consumer.wait() => {}
-            },
-        }
-    }
-}
-
-async fn follow_for_view(log: SharedLog, view: Decisions, shutdown: Shutdown) -> Result<()> {
-    let each = move |batch: Vec<stockade_fold::Tailed>| {
-        for tailed in batch {
-            if let Ok(Payload::Decision(decision)) = tailed.payload {
-                view.add(tailed.offset, decision);
-            }
-        }
-        std::future::ready(())
-    };
-    Ok(stockade_fold::tail(log, "decision-view", Topic::LockoutDecisions, 0, each, shutdown.wait()).await?)
-}
-
-async fn housekeeping(
-    log: SharedLog,
-    clock: Clock,
-    limits: Limits,
-    keys: KeyRing,
-    shutdown: Shutdown,
-) -> Result<()> {
-    let (mut keys_at, mut rest_at) = (tokio::time::interval(KEY_RELOAD), tokio::time::interval(HOUSEKEEPING));
-    let end = shutdown.wait();
-    tokio::pin!(end);
-    loop {
-        tokio::select! {
-            () = &mut end => return Ok(()),
-            _ = keys_at.tick() => if let Err(error) = keys.reload() {
-                tracing::warn!(%error, "the key file cannot be read; the keys known so far stay valid");
-            },
-            _ = rest_at.tick() => {
-                limits.evict();
-                let (log, now_ms) = (log.clone(), clock());
-                let trimmed = tokio::task::spawn_blocking(move || log.trim(now_ms)).await?;
-                metrics::counter!("stockade_log_records_expired_total").increment(trimmed?);
-            }
-        }
-    }
-}
-
-/// Figures that are cheaper to take when asked for than to keep.
-fn refresh_inventory_metrics(app: &App) {
-    let by_level = app.overlay.suppliers_by_level();
-    for level in Level::ALL {
-        let count = by_level.get(&level).copied().unwrap_or(0);
-        metrics::gauge!("stockade_lockout_suppliers", "level" => level.as_str()).set(count as f64);
-    }
-    let (listings, units) = app.index.withheld(&app.overlay);
-    metrics::gauge!("stockade_inventory_withheld_listings").set(listings as f64);
-    metrics::gauge!("stockade_inventory_withheld_units").set(units as f64);
-    metrics::gauge!("stockade_inventory_listings").set(app.index.listings() as f64);
-    metrics::gauge!("stockade_inventory_units").set(app.index.units() as f64);
-    metrics::gauge!("stockade_inventory_staleness_seconds").set(app.freshness().1 as f64 / 1_000.0);
-    let applied_ms = app.overlay.applied_ms();
-    if applied_ms > 0 {
-        let age_ms = (app.now().ms() - applied_ms).max(0);
-        metrics::gauge!("stockade_inventory_overlay_age_seconds").set(age_ms as f64 / 1_000.0);
-    }
 }
 
 /// A name for this start of this process, for record ids: time and process in base 36.

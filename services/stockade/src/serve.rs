@@ -6,14 +6,19 @@ use anyhow::{Context as _, Result};
 use stockade_lockout::STARTER_RULES;
 use stockade_log::{ReadLimit, SharedLog};
 use stockade_model::{Payload, Topic};
-use stockade_runtime::{KeyRing, Shutdown, clock, shutdown::BUDGET, telemetry};
+use stockade_runtime::{
+    Connections, KeyRing, Listener, Shutdown, clock, server, shutdown::BUDGET, telemetry,
+};
 use tokio::net::TcpListener;
 
 use crate::{
     config::{Config, Place},
-    connect,
+    connect, disk, open_files,
     platform::{Parts, Platform, ensure_topics, instance_name},
 };
+
+/// Connections that the listener of probes and metrics keeps.
+const ADMIN_CONNECTIONS_MAX: usize = 256;
 
 /// Flags of `serve`; they win over environment and file.
 #[derive(clap::Args)]
@@ -56,6 +61,13 @@ async fn serve(config: Config) -> Result<()> {
             config.keys_file().display()
         );
     }
+    let shared = keys.shared_names()?;
+    if !shared.is_empty() {
+        tracing::warn!(
+            ?shared,
+            "several keys share a name and go by the beginning of their hash beside it; give each person a key of their own with `stockade keys create --name` and revoke the old ones"
+        );
+    }
     let shutdown = Shutdown::default();
     shutdown.on_signals()?;
     let parts = Parts {
@@ -83,20 +95,23 @@ async fn serve(config: Config) -> Result<()> {
     println!("api http://{} admin http://{}", api.local_addr()?, admin.local_addr()?);
     let admin_router =
         stockade_runtime::http::probes(platform.readiness()).merge(platform.metrics_router(metrics));
-    let serve_api = axum::serve(api, platform.router.clone()).with_graceful_shutdown(shutdown.wait());
-    let serve_admin = axum::serve(admin, admin_router).with_graceful_shutdown(shutdown.wait());
-    let mut servers =
-        tokio::spawn(async move { tokio::try_join!(serve_api.into_future(), serve_admin.into_future()) });
+    let mut connections = config.http.connections.clone();
+    connections.max = open_files::connections(connections.max);
+    // Probes and scrapes have a listener of their own, so that whatever fills the other hides nothing from them.
+    let admin_connections =
+        Connections { max: ADMIN_CONNECTIONS_MAX.min(connections.max), ..connections.clone() };
+    let serve_api = server::serve(api, platform.router.clone(), connections, Listener::Api, shutdown.clone());
+    let serve_admin =
+        server::serve(admin, admin_router, admin_connections, Listener::Admin, shutdown.clone());
+    tokio::spawn(disk::watch(config.clone(), shutdown.clone()));
+    let mut servers = tokio::spawn(async move { tokio::join!(serve_api, serve_admin) });
 
     let mut serving = true;
     let outcome = tokio::select! {
         outcome = run_until_asked(&mut platform, &config, &shutdown) => outcome,
         ended = &mut servers => {
             serving = false;
-            match ended? {
-                Ok(_) => Ok(()),
-                Err(error) => Err(error.into()),
-            }
+            ended.map(|_| ()).context("the HTTP server panicked")
         }
     };
     shutdown.begin();
@@ -152,24 +167,4 @@ fn has_rules(log: &SharedLog) -> bool {
         }
     }
     false
-}
-
-/// Checks the hash chain over all decisions.
-pub fn verify_audit(place: &Place) -> Result<()> {
-    let config = Config::read(place, &[]).map_err(|e| anyhow::anyhow!("configuration: {e}"))?;
-    let log = connect::log(&config)?;
-    let spec = Topic::LockoutDecisions;
-    log.ensure_topic(&stockade_log::TopicSpec { name: spec.name(), partitions: 1, retention_ms: None })?;
-    let (mut link, mut count) = (String::new(), 0);
-    crate::decisions::read(&log, 0, |offset, decision| {
-        anyhow::ensure!(
-            decision.chain == decision.link(&link),
-            "the chain breaks at offset {offset}: a decision was changed, removed or put in"
-        );
-        link = decision.chain;
-        count += 1;
-        Ok(())
-    })?;
-    println!("{count} decisions, the chain holds");
-    Ok(())
 }

@@ -208,8 +208,7 @@ impl AnyTable for Histories {
             return history.windows.chunk(piece);
         }
         let row = HeadRow { plan: history.plan, head: history.windows.head() };
-        // Serialising our own plain structs to memory has no failing case.
-        Some(rmp_serde::to_vec_named(&row).unwrap_or_default())
+        Some(stockade_fold::row_bytes(&row))
     }
     fn load(&mut self, bytes: &[u8], value: &[u8]) -> Result<(), String> {
         let (id, piece) = parse_key(bytes).ok_or("the key of a history does not decode")?;

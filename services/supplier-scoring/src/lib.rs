@@ -6,6 +6,7 @@ mod facts;
 mod history;
 mod intake;
 mod links;
+pub mod metrics;
 mod model;
 mod peers;
 mod scorecard;

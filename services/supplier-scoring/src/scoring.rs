@@ -441,8 +441,7 @@ impl Scoring {
                     let Ok(features) = FeatureSet::compile_with(&source_of_features, &windows) else {
                         return;
                     };
-                    // Serialising our own plain structs to memory has no failing case.
-                    let source = serde_json::to_string(&windows).unwrap_or_default();
+                    let source = stockade_model::encode::json_text(&windows);
                     self.settings.insert("windows".to_owned(), FeaturesRow { source });
                     if features.plan_id != self.features.plan_id {
                         self.use_features(features, out);

@@ -24,6 +24,7 @@ mod worker;
 pub use board::{Board, Progress};
 pub use gate::Gate;
 pub use host::{Dest, Host, Input, Out};
+pub use row::row_bytes;
 pub use runner::{Effects, RunError, run};
 pub use stall::Stall;
 pub use table::{AnyTable, RowKey, Single, Table};

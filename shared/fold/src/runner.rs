@@ -9,8 +9,10 @@ use crate::{Board, Fold, Worker, worker::Flush};
 
 /// How long a quiet worker lets changes wait for their flush.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(500);
-/// Pause before an append that was refused for a full queue is tried again.
+/// First pause before an append that was refused for a full queue or disk is tried again; each further one is twice as long.
 const RETRY_PAUSE: Duration = Duration::from_millis(2);
+/// Longest such pause.
+const RETRY_PAUSE_MAX: Duration = Duration::from_millis(256);
 
 /// Why a worker stopped.
 #[derive(Debug, thiserror::Error)]
@@ -139,9 +141,13 @@ async fn send(log: &SharedLog, outputs: Vec<NewRecord>, ack: Ack) -> Result<(), 
     if outputs.is_empty() {
         return Ok(());
     }
+    let mut pause = RETRY_PAUSE;
     loop {
         match log.append(outputs.clone(), ack).await {
-            Err(error) if error.remedy() == Remedy::Retry => tokio::time::sleep(RETRY_PAUSE).await,
+            Err(error) if error.remedy() == Remedy::Retry => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(RETRY_PAUSE_MAX);
+            }
             other => return other.map(|_| ()),
         }
     }

@@ -157,8 +157,7 @@ impl<K: RowKey, V: Serialize + DeserializeOwned + Send + 'static> AnyTable for T
     }
     fn encode(&self, key: &[u8]) -> Option<Vec<u8>> {
         let row = self.rows.get(&K::from_bytes(key)?)?;
-        // Serialising our own plain structs to memory has no failing case.
-        Some(rmp_serde::to_vec_named(row).unwrap_or_default())
+        Some(crate::row::row_bytes(row))
     }
     fn load(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
         let key = K::from_bytes(key).ok_or("a row key does not decode")?;

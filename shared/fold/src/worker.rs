@@ -238,6 +238,10 @@ impl<F: Fold> Worker<F> {
                     lane.role = Role::Reader;
                 }
                 // Nothing was flushed, and nothing is lost: the next flush carries the same changes and more.
+                Err(error) if matches!(error, LogError::DiskFull { .. }) => {
+                    // Told once by who watches the disk, not twice a second by every partition.
+                    tracing::debug!(fold = self.spec.name, partition, %error, "flush put off");
+                }
                 Err(error) if error.remedy() == Remedy::Retry => {
                     tracing::warn!(fold = self.spec.name, partition, %error, "flush put off");
                 }

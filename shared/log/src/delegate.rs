@@ -56,6 +56,9 @@ macro_rules! delegate_log {
             fn trim(&self, now_ms: i64) -> Result<u64, LogError> {
                 self.0.trim(now_ms)
             }
+            fn room(&self) -> Option<Room> {
+                self.0.room()
+            }
             fn close(&self) -> Result<(), LogError> {
                 self.0.close()
             }

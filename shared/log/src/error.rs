@@ -88,6 +88,22 @@ pub enum LogError {
         /// Offset committed before.
         committed: u64,
     },
+    /// The disk is nearly full, and the rest of it is kept back so that what is being written can be finished.
+    #[error(
+        "the disk under {path} is full: {} MiB are free and {} MiB are kept back; make room there, then it goes on by itself",
+        .free_bytes >> 20, .reserve_bytes >> 20
+    )]
+    DiskFull {
+        /// The data directory.
+        path: String,
+        /// Bytes free.
+        free_bytes: u64,
+        /// Bytes kept back.
+        reserve_bytes: u64,
+    },
+    /// Nothing was ever written there.
+    #[error("{0} holds no log; name the data directory of a server with --data")]
+    Missing(String),
     /// The data directory is in use.
     #[error("data directory {0} is in use by another process; stop that process or choose another --data")]
     Locked(String),
@@ -117,15 +133,20 @@ impl LogError {
     pub fn remedy(&self) -> Remedy {
         match self {
             // Whoever is behind its own group's commit is still the owner, and will be past it when it has read on.
-            LogError::Full { .. } | LogError::Unavailable(_) | LogError::Backwards { .. } => Remedy::Retry,
+            LogError::Full { .. }
+            | LogError::Unavailable(_)
+            | LogError::DiskFull { .. }
+            | LogError::Backwards { .. } => Remedy::Retry,
             LogError::TooLarge { .. }
             | LogError::Unknown { .. }
             | LogError::Mismatch { .. }
             | LogError::OutOfRange { .. } => Remedy::Reject,
             LogError::Fenced { .. } => Remedy::Fenced,
-            LogError::Locked(_) | LogError::Corrupt { .. } | LogError::Config(_) | LogError::Stopped(_) => {
-                Remedy::Fatal
-            }
+            LogError::Missing(_)
+            | LogError::Locked(_)
+            | LogError::Corrupt { .. }
+            | LogError::Config(_)
+            | LogError::Stopped(_) => Remedy::Fatal,
         }
     }
     /// Stable name for metrics.
@@ -138,6 +159,8 @@ impl LogError {
             LogError::OutOfRange { .. } => "out_of_range",
             LogError::Fenced { .. } => "fenced",
             LogError::Backwards { .. } => "backwards",
+            LogError::DiskFull { .. } => "disk_full",
+            LogError::Missing(_) => "missing",
             LogError::Locked(_) => "locked",
             LogError::Corrupt { .. } => "corrupt",
             LogError::Config(_) => "config",

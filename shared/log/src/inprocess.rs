@@ -12,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     Ack, Bounds, Clock, Commit, Committed, Consumer, Horizon, Log, LogError, Mode, NewRecord, Placed,
-    ReadLimit, Record, Route, Ticket, TopicSpec,
+    ReadLimit, Record, Room, Route, Ticket, TopicSpec,
     consumer::InProcessConsumer,
     group::Group,
     partition_of,
@@ -127,6 +127,11 @@ impl<S: Store> Shared<S> {
             Some(why) => Err(LogError::Stopped(why.clone())),
             None => Ok(()),
         }
+    }
+
+    /// Whether the disk has room for `bytes` more.
+    fn holds(&self, bytes: usize) -> Result<(), LogError> {
+        self.store.room().map_or(Ok(()), |room| room.holds(bytes as u64))
     }
 
     /// After a failed write or fsync nobody knows what is on disk: refuse everything from here on.
@@ -460,6 +465,10 @@ impl<S: Store> Log for InProcess<S> {
     fn trim(&self, now_ms: i64) -> Result<u64, LogError> {
         let topics: Vec<_> = self.shared.topics.read().values().cloned().collect();
         let mut gone = 0;
+        // Removing is writing too, until the store has compacted what was removed; on a full disk it has to wait.
+        if self.shared.holds(0).is_err() {
+            return Ok(0);
+        }
         for topic in topics {
             let Some(retention_ms) = topic.retention_ms else { continue };
             for partition in 0..topic.row.partitions {
@@ -477,6 +486,10 @@ impl<S: Store> Log for InProcess<S> {
             }
         }
         Ok(gone)
+    }
+
+    fn room(&self) -> Option<Room> {
+        self.shared.store.room()
     }
 
     fn close(&self) -> Result<(), LogError> {
@@ -513,10 +526,17 @@ impl<S: Store> InProcess<S> {
         }
     }
 
+    /// Whether the store holds that topic; nothing is made.
+    pub(crate) fn has_topic(&self, name: &str) -> Result<bool, LogError> {
+        Ok(self.shared.store.topics()?.contains_key(name))
+    }
+
     fn commit_now(&self, commit: Commit) -> Result<(), LogError> {
         let _write = self.shared.write.lock();
         self.shared.healthy()?;
         let Commit { group, partition, epoch, next_offset, row, rows } = commit;
+        let of_row = |(key, value): &(Bytes, Option<Bytes>)| key.len() + value.as_ref().map_or(0, Bytes::len);
+        self.shared.holds(row.len() + rows.iter().map(of_row).sum::<usize>())?;
         // The fence is checked under the lock that the write happens under, so nobody can slip in between.
         let groups = self.shared.groups.lock();
         let entry = groups.get(group).ok_or(LogError::Fenced { group, partition, epoch, current: 0 })?;
@@ -553,6 +573,7 @@ impl<S: Store> InProcess<S> {
         if bytes > BATCH_BYTES_MAX {
             return Err(LogError::TooLarge { bytes, bytes_max: BATCH_BYTES_MAX });
         }
+        self.shared.holds(bytes)?;
         Ok(bytes)
     }
 

@@ -27,6 +27,8 @@
 //! * **Failure.** A write or fsync that failed poisons the log: what is on disk is no longer known, so every later call
 //!   is `Fatal`, and the process should stop and recover by restarting. A broker that is away is no failure: appends
 //!   wait for it, within the queue's bounds.
+//! * **A full disk** is no failure either: before it is reached, appends and commits are refused with `DiskFull`, which
+//!   means retry, and nothing of them is written. See [`Room`].
 
 pub mod conformance;
 mod consumer;
@@ -49,7 +51,7 @@ pub use partitioner::partition_of;
 pub use ticket::Ticket;
 pub use types::{
     Ack, Bounds, Clock, Commit, Committed, Epoch, Event, Horizon, Mode, NewRecord, Placed, ReadLimit, Record,
-    Role, Route, TopicSpec,
+    Role, Room, Route, TopicSpec,
 };
 
 use std::{future::Future, pin::Pin, sync::Arc};
@@ -86,6 +88,11 @@ pub trait Log: Send + Sync + 'static {
     ) -> Result<Option<Committed>, LogError>;
     /// Applies retention as of `now_ms`; returns how many records went.
     fn trim(&self, now_ms: i64) -> Result<u64, LogError>;
+    /// What is left of the disk under the log; `None` where it lies on no disk of this process. Ask it before new work is
+    /// taken from outside: the log itself goes on a little longer, so that what was taken can be finished.
+    fn room(&self) -> Option<Room> {
+        None
+    }
     /// Makes everything acknowledged so far durable and refuses what comes after.
     fn close(&self) -> Result<(), LogError>;
 }

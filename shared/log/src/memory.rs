@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::{
     Ack, Bounds, Clock, Commit, Committed, Consumer, Horizon, Log, LogError, Mode, NewRecord, ReadLimit,
-    Record, Ticket, TopicSpec,
+    Record, Room, Ticket, TopicSpec,
     inprocess::InProcess,
     store::{Extent, Store, TopicRow, Write},
 };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::{Committed, LogError, Record};
+use crate::{Committed, LogError, Record, Room};
 
 /// Records that lie next to each other in one partition.
 pub(crate) struct Block {
@@ -68,6 +68,10 @@ pub(crate) trait Store: Send + Sync + 'static {
         partition: u32,
         each: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<(), LogError>;
+    /// What is left of the disk; `None` when that is not known or there is none.
+    fn room(&self) -> Option<Room> {
+        None
+    }
     /// Called once, after the last write.
     fn close(&self) -> Result<(), LogError>;
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::LogError;
+
 /// The ownership epoch of one partition in one group.
 pub type Epoch = u64;
 
@@ -198,4 +200,37 @@ pub struct Committed {
     pub next_offset: u64,
     /// The partition row.
     pub row: Bytes,
+}
+
+/// What is left of the disk under a log. A part of it is kept back: work from outside is refused when the whole of that part
+/// is all that is left, and the log's own appends and commits at half of it. So what was taken in is finished, and the
+/// store never meets the end of the disk in the middle of a write, after which it could not be trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// The data directory.
+    pub path: String,
+    /// Bytes free.
+    pub free_bytes: u64,
+    /// Bytes kept back.
+    pub reserve_bytes: u64,
+}
+
+impl Room {
+    /// Whether new work may be taken in.
+    pub fn admits(&self) -> Result<(), LogError> {
+        self.above(self.reserve_bytes)
+    }
+
+    /// Whether `bytes` may be written to finish what was taken in.
+    pub(crate) fn holds(&self, bytes: u64) -> Result<(), LogError> {
+        self.above((self.reserve_bytes / 2).saturating_add(bytes))
+    }
+
+    fn above(&self, bytes: u64) -> Result<(), LogError> {
+        if self.free_bytes >= bytes {
+            return Ok(());
+        }
+        let Self { path, free_bytes, reserve_bytes } = self.clone();
+        Err(LogError::DiskFull { path, free_bytes, reserve_bytes })
+    }
 }

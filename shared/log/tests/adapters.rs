@@ -49,7 +49,8 @@ impl Fixture for EmbeddedFixture {
 }
 
 fn open(directory: &Path, writer: Writer, clock: Clock) -> Result<Embedded, LogError> {
-    let options = EmbeddedOptions { directory: directory.to_owned(), fsync: Fsync::Group, writer };
+    let options =
+        EmbeddedOptions { directory: directory.to_owned(), fsync: Fsync::Group, writer, reserve_bytes: 0 };
     Embedded::open(&options, clock)
 }
 

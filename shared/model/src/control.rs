@@ -170,8 +170,7 @@ impl Models {
 
     /// The stored form.
     pub fn to_text(&self) -> String {
-        // Serialising our own plain struct to memory has no failing case.
-        serde_json::to_string(self).unwrap_or_default()
+        crate::encode::json_text(self)
     }
     /// Reads the stored form; nothing is no models.
     pub fn from_text(text: &str) -> Self {

@@ -482,6 +482,29 @@ pub enum Action {
     Dismissed,
 }
 
+impl Action {
+    /// Its name, as in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Imposed => "imposed",
+            Action::Raised => "raised",
+            Action::Released => "released",
+            Action::Expired => "expired",
+            Action::Extended => "extended",
+            Action::Allowed => "allowed",
+            Action::AllowEnded => "allow_ended",
+            Action::Confirmed => "confirmed",
+            Action::Unlinked => "unlinked",
+            Action::Cured => "cured",
+            Action::Snoozed => "snoozed",
+            Action::Appealed => "appealed",
+            Action::AppealRejected => "appeal_rejected",
+            Action::OverBudget => "over_budget",
+            Action::Dismissed => "dismissed",
+        }
+    }
+}
+
 /// One decision: what changed, and the supplier's whole set in force after it.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Decision {
@@ -515,8 +538,36 @@ impl Decision {
         let unlinked = Self { chain: String::new(), ..self.clone() };
         let mut hash = sha2::Sha256::new();
         hash.update(previous.as_bytes());
-        // Serialising our own plain structs to memory has no failing case; an empty body would still chain.
-        hash.update(serde_json::to_vec(&unlinked).unwrap_or_default());
+        hash.update(crate::encode::json(&unlinked));
         crate::hash::hex(&hash.finalize())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_action_is_called_as_in_records() {
+        let all = [
+            Action::Imposed,
+            Action::Raised,
+            Action::Released,
+            Action::Expired,
+            Action::Extended,
+            Action::Allowed,
+            Action::AllowEnded,
+            Action::Confirmed,
+            Action::Unlinked,
+            Action::Cured,
+            Action::Snoozed,
+            Action::Appealed,
+            Action::AppealRejected,
+            Action::OverBudget,
+            Action::Dismissed,
+        ];
+        for action in all {
+            assert_eq!(serde_json::to_value(action).unwrap(), action.as_str());
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod control;
 pub mod decision;
+pub mod encode;
 pub mod envelope;
 pub mod fact;
 pub mod gs1;

@@ -74,11 +74,10 @@ macro_rules! payloads {
                     Payload::Score(_) => SCORE_KIND,
                 }
             }
-            /// The value's bytes.
+            /// The value's bytes. One that cannot be written ends the thread, see [`encode`](crate::encode).
             pub fn encode(&self) -> Vec<u8> {
                 match self {
-                    // Serialising our own plain structs to memory has no failing case.
-                    $(Payload::$variant(body) => serde_json::to_vec(body).unwrap_or_default(),)*
+                    $(Payload::$variant(body) => crate::encode::json(body),)*
                     Payload::Score(record) => record.encode(),
                 }
             }

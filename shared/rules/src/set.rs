@@ -428,7 +428,6 @@ fn compile_rule(
     }
     let guarded = spec.level.withholds() && reads.iter().any(association);
     let conjunction = compiler.conjunction(root);
-    // Serialising our own plain struct to memory has no failing case.
-    let content = RuleSet::version_of(&serde_json::to_string(&spec).unwrap_or_default());
+    let content = RuleSet::version_of(&stockade_model::encode::json_text(&spec));
     Ok(Rule { spec, content, duration_ms, budget, expr, root, conjunction, reads, guarded, evidence_slot })
 }

@@ -1,21 +1,14 @@
-//! API keys: 256 random bits each, only their SHA-256 is kept, each bound to one role.
+//! Who is calling, and what each role may do.
 //!
 //! [`KeyRing`] is the seam for fuller identity work: handlers see a [`Principal`] and nothing of how it was found.
-
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
 
 use axum::{
     extract::{FromRequestParts, OptionalFromRequestParts},
     http::{StatusCode, header, request::Parts},
 };
-use dashmap::DashMap;
-use sha2::Digest as _;
-use stockade_model::{SupplierId, hash::hex};
+use stockade_model::SupplierId;
 
-use crate::Problem;
+use crate::{KeyRing, Problem};
 
 /// What a key may do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -41,107 +34,11 @@ pub enum Role {
 /// Who is calling.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Principal {
-    /// Name of the key, not secret.
+    /// Name of the key: its own, and not secret.
     pub id: String,
     /// What it may do.
     #[serde(flatten)]
     pub role: Role,
-}
-
-/// A key as it is kept.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-struct KeptKey {
-    #[serde(flatten)]
-    principal: Principal,
-    sha256: String,
-}
-
-type Hash = [u8; 32];
-
-/// Finds the principal of a key. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct KeyRing {
-    keys: Arc<DashMap<Hash, Principal>>,
-    file: Option<Arc<PathBuf>>,
-}
-
-fn hash(key: &str) -> Hash {
-    sha2::Sha256::digest(key.as_bytes()).into()
-}
-
-fn unhex(text: &str) -> Option<Hash> {
-    let mut out = [0; 32];
-    if text.len() != 64 {
-        return None;
-    }
-    for (index, byte) in out.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
-    }
-    Some(out)
-}
-
-impl KeyRing {
-    /// Opens the key file, one JSON object a line; an absent one is an empty ring.
-    pub fn open(path: &Path) -> std::io::Result<Self> {
-        let ring = Self { keys: Arc::default(), file: Some(Arc::new(path.to_owned())) };
-        ring.reload()?;
-        Ok(ring)
-    }
-
-    /// Reads the file again, so that keys created or removed while serving count.
-    pub fn reload(&self) -> std::io::Result<()> {
-        let Some(path) = &self.file else { return Ok(()) };
-        let text = match std::fs::read_to_string(path.as_path()) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let mut found = std::collections::BTreeMap::new();
-        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let bad = |what: String| {
-                let at = format!("{} line {}: {what}", path.display(), number + 1);
-                std::io::Error::new(std::io::ErrorKind::InvalidData, at)
-            };
-            let kept: KeptKey = serde_json::from_str(line).map_err(|e| bad(e.to_string()))?;
-            let hash = unhex(&kept.sha256).ok_or_else(|| bad("sha256 is not 64 hex digits".to_owned()))?;
-            found.insert(hash, kept.principal);
-        }
-        self.keys.retain(|hash, _| found.contains_key(hash));
-        found.into_iter().for_each(|(hash, principal)| drop(self.keys.insert(hash, principal)));
-        Ok(())
-    }
-
-    /// Makes a key; the answer is the only time it is seen in full. Kept in the file, if there is one.
-    pub fn create(&self, id: &str, role: Role) -> std::io::Result<String> {
-        let mut secret = [0; 32];
-        getrandom::fill(&mut secret).map_err(|e| std::io::Error::other(e.to_string()))?;
-        let key = format!("sk_{}", hex(&secret));
-        let principal = Principal { id: id.to_owned(), role };
-        if let Some(path) = &self.file {
-            use std::io::Write as _;
-            let kept = KeptKey { principal: principal.clone(), sha256: hex(&hash(&key)) };
-            let mut line = serde_json::to_vec(&kept)?;
-            line.push(b'\n');
-            std::fs::OpenOptions::new().create(true).append(true).open(path.as_path())?.write_all(&line)?;
-        }
-        self.keys.insert(hash(&key), principal);
-        Ok(key)
-    }
-
-    /// The principal of a key.
-    pub fn find(&self, key: &str) -> Option<Principal> {
-        // Looked up by hash, so the time it takes says nothing about the key.
-        self.keys.get(&hash(key)).map(|principal| principal.clone())
-    }
-
-    /// How many keys there are.
-    pub fn len(&self) -> usize {
-        self.keys.len()
-    }
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
 }
 
 /// The authenticated caller. Put the [`KeyRing`] into the router's extensions.
@@ -149,7 +46,18 @@ impl KeyRing {
 pub struct Caller(pub Principal);
 
 impl Role {
-    /// Whether it may do what analysts do.
+    /// Its name on the command line.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Role::Supplier { .. } => "supplier",
+            Role::Buyer => "buyer",
+            Role::OrderSystem => "order-system",
+            Role::Analyst => "analyst",
+            Role::Approver => "approver",
+            Role::Operator => "operator",
+        }
+    }
+    /// Whether it may do what analysts do. These are people.
     pub fn is_staff(&self) -> bool {
         matches!(self, Role::Analyst | Role::Approver | Role::Operator)
     }
@@ -250,29 +158,5 @@ mod tests {
         let right = format!("Bearer {key}");
         assert_eq!(ask(&[right.clone(), "Bearer sk_0".to_owned()]), Err("repeated_header"));
         assert_eq!(ask(&[right.clone(), right]), Err("repeated_header"));
-    }
-
-    #[test]
-    fn keys_survive_in_the_file_as_hashes_only_and_go_when_their_line_goes() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("keys.jsonl");
-        let ring = KeyRing::open(&path).unwrap();
-        let supplier = SupplierId::new("acme").unwrap();
-        let key = ring.create("acme-1", Role::Supplier { supplier: supplier.clone() }).unwrap();
-        ring.create("ops", Role::Operator).unwrap();
-        assert_eq!(key.len(), 3 + 64);
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(!text.contains(&key[3..]), "the key itself is never kept");
-
-        let again = KeyRing::open(&path).unwrap();
-        let caller = Caller(again.find(&key).unwrap());
-        assert!(caller.must_be_supplier(&supplier).is_ok());
-        let other = SupplierId::new("other").unwrap();
-        assert_eq!(caller.must_be_supplier(&other).unwrap_err().code, "not_your_supplier");
-        assert!(again.find("sk_0").is_none());
-
-        std::fs::write(&path, text.lines().nth(1).unwrap()).unwrap();
-        again.reload().unwrap();
-        assert!(again.find(&key).is_none() && again.len() == 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Request bodies: read within the limit, parsed strictly, every failure a problem.
+//! Request bodies: read within the limit and the deadline, parsed strictly, every failure a problem.
 
 use axum::{
     extract::{FromRequest, Request, rejection::BytesRejection},
@@ -7,17 +7,28 @@ use axum::{
 use bytes::Bytes;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::{FieldError, Problem};
+use crate::{
+    FieldError, Problem,
+    server::{BodyDeadline, body_too_slow},
+};
 
 mod named;
 
-/// The bytes of a body within the configured limit.
+/// The bytes of a body within the configured limit and deadline.
 pub struct Body(pub Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Problem;
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        Bytes::from_request(request, state).await.map(Self).map_err(|rejection| match &rejection {
+        let deadline = request.extensions().get::<BodyDeadline>().copied();
+        let reading = Bytes::from_request(request, state);
+        let read = match deadline {
+            None => reading.await,
+            Some(BodyDeadline(deadline)) => {
+                tokio::time::timeout(deadline, reading).await.map_err(|_| body_too_slow(deadline))?
+            }
+        };
+        read.map(Self).map_err(|rejection| match &rejection {
             BytesRejection::FailedToBufferBody(_) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
                 Problem::new(
                     StatusCode::PAYLOAD_TOO_LARGE,

@@ -1,25 +1,31 @@
-//! What every service needs and none should write twice: configuration, keys, limits, problems, telemetry, shutdown.
+//! What every service needs and none should write twice: configuration, keys, limits, problems, the HTTP server,
+//! telemetry, shutdown.
 
 pub mod auth;
 pub mod body;
 pub mod clock;
 pub mod config;
 pub mod http;
+pub mod keyring;
 pub mod limits;
+pub mod metrics;
 pub mod problem;
 pub mod request;
 pub mod role;
+pub mod server;
 pub mod shutdown;
 pub mod telemetry;
 pub mod text;
 pub mod waiters;
 
-pub use auth::{Caller, KeyRing, Principal, Role};
+pub use auth::{Caller, Principal, Role};
 pub use clock::system_clock;
+pub use keyring::{KeyError, KeyRing};
 pub use limits::{Limits, LimitsConfig};
 pub use problem::{FieldError, Problem};
 pub use request::{Params, Parsed, Text};
 pub use role::{Analyst, Approver, Edge, Operator, OwnSupplier, SupplierOrStaff};
+pub use server::{Connections, Listener};
 pub use shutdown::Shutdown;
 pub use text::Reason;
 pub use waiters::{Waiter, Waiters};

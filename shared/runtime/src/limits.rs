@@ -95,7 +95,7 @@ struct Limiter<C: Clock> {
 
 impl<C: Clock> Limiter<C> {
     fn refused(&self, wait_s: u64, detail: String) -> Problem {
-        metrics::counter!("stockade_http_rate_limited_total").increment(1);
+        metrics::counter!(crate::metrics::RATE_LIMITED).increment(1);
         let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
             .with_header(header::RETRY_AFTER, wait_s.to_string());
         for (name, value) in (Allowance { class: self.class, remaining: 0 }).fields() {
@@ -226,7 +226,7 @@ impl<C: Clock + Clone> Limits<C> {
             limiter.keyed.shrink_to_fit();
             kept += limiter.keyed.len();
         }
-        metrics::gauge!("stockade_http_rate_limit_keys").set(kept as f64);
+        metrics::gauge!(crate::metrics::RATE_LIMIT_KEYS).set(kept as f64);
     }
 }
 

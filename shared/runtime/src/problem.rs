@@ -5,6 +5,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+/// When to come back after a full disk, in seconds: somebody has to make room.
+const DISK_FULL_RETRY_S: u32 = 10;
+
 /// One field that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct FieldError {
@@ -67,6 +70,18 @@ impl Problem {
     pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).with_header(header::RETRY_AFTER, "1")
     }
+    /// 507: the disk under the log is full. Nothing was written, and what was written before is there.
+    pub fn disk_full(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", detail)
+            .with_header(header::RETRY_AFTER, DISK_FULL_RETRY_S.to_string())
+    }
+    /// The problem as JSON. Its code is told whatever happens to the rest.
+    pub fn body(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_else(|error| {
+            tracing::error!(%error, code = self.code, "a problem could not be written out");
+            format!("{{\"code\":\"{}\"}}", self.code).into_bytes()
+        })
+    }
     /// Adds a response header.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
@@ -77,9 +92,9 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        metrics::counter!("stockade_http_problems_total", "code" => self.code).increment(1);
+        metrics::counter!(crate::metrics::PROBLEMS, "code" => self.code).increment(1);
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let body = self.body();
         let mut response =
             (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
         for (name, value) in self.headers {

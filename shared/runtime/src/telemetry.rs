@@ -13,14 +13,13 @@ const SCORES: [f64; 10] = [50.0, 100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 700.0
 
 /// Installs the metrics recorder of this process; the handle renders it. Fails when there is one already.
 pub fn metrics() -> Result<PrometheusHandle, BuildError> {
-    PrometheusBuilder::new()
-        .set_buckets_for_metric(
-            Matcher::Full("http_server_request_duration_seconds".to_owned()),
-            &HTTP_SECONDS,
-        )?
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full(crate::metrics::REQUEST_SECONDS.to_owned()), &HTTP_SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("event_to_invisible_seconds".to_owned()), &ISOLATION_SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("scoring_score".to_owned()), &SCORES)?
-        .install_recorder()
+        .install_recorder()?;
+    crate::metrics::describe();
+    Ok(handle)
 }
 
 /// How logs look.

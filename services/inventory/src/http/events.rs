@@ -256,14 +256,14 @@ pub(crate) async fn receive(
             }
             Err(errors) if !batch => return Err(Problem::invalid(errors)),
             Err(errors) => {
-                metrics::counter!("stockade_inventory_events_refused_total").increment(1);
+                crate::metrics::event_refused();
                 rows.push(json!({ "row": row, "status": "invalid", "errors": errors }));
             }
         }
     }
     let accepted = records.len();
     app.append_all(records).await?;
-    metrics::counter!("stockade_inventory_events_accepted_total").increment(accepted as u64);
+    crate::metrics::events_accepted(accepted);
     let body = Json(json!({ "accepted": accepted, "refused": rows.len() - accepted, "rows": rows }));
     let mut response = (StatusCode::ACCEPTED, body).into_response();
     if let Some(allowance) = allowance {

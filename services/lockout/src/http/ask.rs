@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use serde::Serialize;
-use stockade_log::{Ack, NewRecord, Route};
+use stockade_log::{Ack, LogError, NewRecord, Route};
 use stockade_model::{Change, ControlRecord, Envelope, Payload, Proposal, Restriction, Topic};
 
 use super::*;
@@ -92,6 +92,11 @@ impl LockoutApi {
             headers: Envelope::new(payload.kind(), id, "stockade/api").headers(),
             value: payload.encode().into(),
         };
+        let refused = |error: LogError| match error {
+            LogError::DiskFull { .. } => Problem::disk_full(error.to_string()),
+            other => Problem::unavailable("log_unavailable", other.to_string()),
+        };
+        self.log.room().map_or(Ok(()), |room| room.admits()).map_err(refused)?;
         let appended = tokio::time::timeout(DEADLINE, self.log.append(vec![record], Ack::Durable)).await;
         let unconfirmed = |_| {
             Problem::unavailable(
@@ -99,10 +104,7 @@ impl LockoutApi {
                 "the log did not confirm it in time; it may still be written: look before repeating it",
             )
         };
-        appended
-            .map_err(unconfirmed)?
-            .map(|_| ())
-            .map_err(|error| Problem::unavailable("log_unavailable", error.to_string()))
+        appended.map_err(unconfirmed)?.map(|_| ()).map_err(refused)
     }
 
     /// Waits until a verdict is there and this replica shows what it led to; `None` when that takes too long.

@@ -13,12 +13,14 @@ use stockade_log_kafka::{KafkaLog, KafkaOptions};
 use stockade_model::Timestamp;
 use stockade_quarantine::{FileStore, QuarantineStore};
 use stockade_quarantine_redis::RedisStore;
-use stockade_runtime::{KeyRing, LimitsConfig, Role, Shutdown, clock, telemetry};
+use stockade_runtime::{
+    Connections, KeyRing, LimitsConfig, Listener, Role, Shutdown, clock, server, telemetry,
+};
 use stockade_simulator::World;
 use tokio::net::TcpListener;
 
 use crate::{
-    connect,
+    config, connect,
     platform::{Parts, Platform, Roles, ensure_topics, instance_name, quarantine_path},
 };
 use play::{Keys, Play, Records};
@@ -72,7 +74,12 @@ async fn demo(args: &Args) -> Result<()> {
     });
     let log: SharedLog = match &kafka {
         Some(options) => Arc::new(KafkaLog::open(options.clone(), clock::system_clock())?),
-        None => connect::embedded(directory.path(), true)?,
+        None => connect::embedded(&config::Log {
+            directory: directory.path().to_owned(),
+            // The directory goes with the demo, so nothing has to outlive a full disk.
+            disk_reserve_bytes: 0,
+            ..config::Log::default()
+        })?,
     };
     let redis = args
         .redis
@@ -112,8 +119,10 @@ async fn demo(args: &Args) -> Result<()> {
 
     let listener = TcpListener::bind(args.listen).await?;
     let server = listener.local_addr()?;
-    let serve = axum::serve(listener, platform.router.clone()).with_graceful_shutdown(shutdown.wait());
-    let serving = tokio::spawn(serve.into_future());
+    let connections = Connections::default();
+    let serve =
+        server::serve(listener, platform.router.clone(), connections, Listener::Api, shutdown.clone());
+    let serving = tokio::spawn(serve);
 
     let world = World::new(args.seed, SUPPLIERS, ATTACKERS, SKUS, Timestamp::from_ms(clock::now_ms()));
     let keys = Keys::make(&keys, &world, args.duration)?;

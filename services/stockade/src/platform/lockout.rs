@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use anyhow::Result;
 use serde_json::json;
 use stockade_lockout::{
-    Arbiter, Control, Decisions, DecisionsCheck, Desk, Evaluation, InForceStatus, RuleVersions, Suppliers,
+    Arbiter, Control, DecisionCounter, Decisions, DecisionsCheck, Desk, Evaluation, InForceStatus,
+    RuleVersions, STARTER_RULES, Suppliers,
     backtest::Backtests,
     http::{IdSource, LockoutApi},
     schema_in_force,
@@ -16,7 +17,10 @@ use stockade_rules::Vocabulary;
 use stockade_runtime::{Limits, Shutdown, Waiters};
 use stockade_supplier_scoring::{DEFAULT_FEATURES, confidence, contributions};
 
-use super::{Runner, Scores, Stock};
+use super::{
+    Runner,
+    views::{Scores, Stock},
+};
 
 pub(super) fn lockout_api(
     log: &SharedLog,
@@ -103,7 +107,17 @@ pub(super) fn start_lockout(runner: &mut Runner<'_>, lanes: u32, lockout: &Locko
         move |_| Evaluation::new(evaluator.clone()),
         move |lane, effects| evaluation.hear_evaluation(lane, effects),
     )?;
-    runner.fold(stockade_lockout::decisions_spec(lanes), |_| DecisionsCheck, |_, _| {})?;
+    let decided = lockout.log.bounds(Topic::LockoutDecisions.name(), 0)?.end;
+    let starter = lockout
+        .vocabulary
+        .compile(lockout.default_features, STARTER_RULES)
+        .map_err(|errors| anyhow::anyhow!("the starter rules do not compile: {errors:?}"))?;
+    let counter = DecisionCounter::new(&starter, decided);
+    runner.fold(
+        stockade_lockout::decisions_spec(lanes),
+        |_| DecisionsCheck,
+        move |_, seen| counter.count(&seen),
+    )?;
     runner.fold(
         stockade_lockout::arbiter_spec(lanes),
         |_| Arbiter::default(),

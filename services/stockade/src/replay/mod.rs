@@ -124,8 +124,12 @@ struct Replay {
 impl Replay {
     fn open(directory: &Path, features: &FeatureSet, fingerprint: u128) -> Result<Self> {
         let mut pump = Pump::default();
-        let options =
-            EmbeddedOptions { directory: directory.to_owned(), fsync: Fsync::Group, writer: Writer::Caller };
+        let options = EmbeddedOptions {
+            directory: directory.to_owned(),
+            fsync: Fsync::Group,
+            writer: Writer::Caller,
+            reserve_bytes: 0,
+        };
         let log: SharedLog = Arc::new(Embedded::open(&options, pump.clock())?);
         ensure_topics(&log, 1)?;
         let limits = Limits::new(&LimitsConfig::default());

@@ -94,7 +94,7 @@ impl Server {
 fn kill_nine_loses_nothing_acknowledged_and_forgets_no_lock_out() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
-    let operator = key(data, &["--role", "operator"]);
+    let operator = key(data, &["--role", "operator", "--name", "op"]);
     let buyer = key(data, &["--role", "buyer"]);
     let orders = key(data, &["--role", "order-system"]);
     let supplier = key(data, &["--role", "supplier", "--supplier", "bad"]);
@@ -166,7 +166,7 @@ fn kill_nine_loses_nothing_acknowledged_and_forgets_no_lock_out() {
 #[test]
 fn asked_to_end_it_ends_cleanly_and_starts_again_where_it_was() {
     let directory = tempfile::tempdir().unwrap();
-    let operator = key(directory.path(), &["--role", "operator"]);
+    let operator = key(directory.path(), &["--role", "operator", "--name", "op"]);
     let mut server = Server::start(directory.path());
     let body = json!({ "name": "Acme", "region": "DE" }).to_string();
     assert_eq!(server.call("PUT", "/v1/suppliers/acme", &operator, &body).0, 200);
@@ -228,7 +228,7 @@ fn size_of(folder: &Path) -> u64 {
 fn a_damaged_data_directory_is_refused_with_the_remedy() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
-    let operator = key(data, &["--role", "operator"]);
+    let operator = key(data, &["--role", "operator", "--name", "op"]);
     let server = Server::start(data);
     let body = json!({ "name": "Acme", "region": "DE" }).to_string();
     assert_eq!(server.call("PUT", "/v1/suppliers/acme", &operator, &body).0, 200);

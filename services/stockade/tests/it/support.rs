@@ -61,8 +61,12 @@ impl Api {
     }
 
     pub(crate) async fn with(directory: &Path, limits: LimitsConfig, answer_deadline: Duration) -> Self {
-        let options =
-            EmbeddedOptions { directory: directory.to_owned(), fsync: Fsync::Group, writer: Writer::Thread };
+        let options = EmbeddedOptions {
+            directory: directory.to_owned(),
+            fsync: Fsync::Group,
+            writer: Writer::Thread,
+            reserve_bytes: 0,
+        };
         let log: SharedLog = Arc::new(Embedded::open(&options, clock::system_clock()).unwrap());
         ensure_topics(&log, 4).unwrap();
         let keys = KeyRing::default();

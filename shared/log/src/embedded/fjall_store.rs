@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions, TryLockError},
-    path::{Path, PathBuf},
+    path::Path,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -14,10 +14,11 @@ use parking_lot::Mutex;
 
 use super::{
     codec,
+    disk::Disk,
     integrity::{JournalCopies, Mark},
 };
 use crate::{
-    Committed, LogError, ReadLimit, Record,
+    Committed, LogError, ReadLimit, Record, Room,
     store::{Extent, Store, TopicRow, Write},
 };
 
@@ -25,6 +26,9 @@ use crate::{
 const FORMAT: u32 = 1;
 /// Records per stored block at most, so that reading one record never decodes much more than it needs.
 const BLOCK_RECORDS_MAX: usize = 1_024;
+
+/// Where the store lies in a data directory.
+pub(super) const LOG_FOLDER: &str = "log";
 
 const FORMAT_KEY: &[u8] = b"format";
 const NUMBER_KEY: &[u8] = b"write.number";
@@ -34,7 +38,7 @@ pub(super) struct FjallStore {
     log: Keyspace,
     state: Keyspace,
     meta: Keyspace,
-    directory: PathBuf,
+    disk: Disk,
     /// Number of the last write; stored with each write.
     number: AtomicU64,
     mark: Mutex<Mark>,
@@ -47,17 +51,26 @@ fn stopped(error: impl std::fmt::Display) -> LogError {
 }
 
 impl FjallStore {
-    pub(super) fn open(directory: &Path, fsync: bool) -> Result<Self, LogError> {
-        std::fs::create_dir_all(directory).map_err(|e| stopped(format!("{}: {e}", directory.display())))?;
-        let path = directory.join("log");
+    pub(super) fn open(disk: Disk, fsync: bool) -> Result<Self, LogError> {
+        let directory = disk.directory.clone();
+        let directory = directory.as_path();
+        std::fs::create_dir_all(directory).map_err(|e| disk.failed(&e))?;
+        let path = directory.join(LOG_FOLDER);
         let lock = lock(directory)?;
         let corrupt = |detail: String| LogError::Corrupt { path: directory.display().to_string(), detail };
-        let (mark, durable) = Mark::open(directory).map_err(stopped)?;
+        let (mark, durable) = Mark::open(directory).map_err(|e| disk.failed(&e))?;
         if durable > 0 && !path.exists() {
             return Err(corrupt("its log folder is missing although writes were acknowledged".to_owned()));
         }
-        let copies = JournalCopies::take(directory, &path).map_err(stopped)?;
-        let opened = Self::open_database(&path);
+        let copies = JournalCopies::take(directory, &path).map_err(|e| disk.failed(&e))?;
+        let opened = match Self::open_database(&path) {
+            // A full disk is no damage.
+            Err(fjall::Error::Io(error)) if error.kind() == std::io::ErrorKind::StorageFull => {
+                copies.put_back().map_err(|e| disk.failed(&e))?;
+                return Err(disk.failed(&error));
+            }
+            opened => opened,
+        };
         let found = opened.map_err(|e| e.to_string()).and_then(|(database, log, state, meta)| {
             let number = read_u64(&meta, NUMBER_KEY)?.unwrap_or(0);
             let format = read_u64(&meta, FORMAT_KEY)?.unwrap_or(u64::from(FORMAT));
@@ -72,13 +85,15 @@ impl FjallStore {
         match found {
             Ok((database, log, state, meta, number)) => {
                 copies.drop_them().map_err(stopped)?;
-                meta.insert(FORMAT_KEY, u64::from(FORMAT).to_le_bytes()).map_err(stopped)?;
+                if meta.get(FORMAT_KEY).map_err(stopped)?.is_none() {
+                    meta.insert(FORMAT_KEY, u64::from(FORMAT).to_le_bytes()).map_err(stopped)?;
+                }
                 Ok(Self {
                     database,
                     log,
                     state,
                     meta,
-                    directory: directory.to_owned(),
+                    disk,
                     number: AtomicU64::new(number),
                     mark: Mutex::new(mark),
                     fsync,
@@ -102,7 +117,7 @@ impl FjallStore {
     }
 
     fn damaged(&self, what: impl std::fmt::Display) -> LogError {
-        LogError::Corrupt { path: self.directory.display().to_string(), detail: what.to_string() }
+        LogError::Corrupt { path: self.disk.directory.display().to_string(), detail: what.to_string() }
     }
 
     fn block(&self, guard: fjall::Guard) -> Result<(u64, Bytes), LogError> {
@@ -298,6 +313,10 @@ impl Store for FjallStore {
             each(&key[prefix.len()..], &value);
         }
         Ok(())
+    }
+
+    fn room(&self) -> Option<Room> {
+        self.disk.room()
     }
 
     fn close(&self) -> Result<(), LogError> {

@@ -62,7 +62,11 @@ impl JournalCopies {
         }
         for (number, journal) in journals.into_iter().enumerate() {
             let copy = into.join(format!("{number}.jnl"));
-            fs::copy(&journal, &copy)?;
+            if let Err(error) = fs::copy(&journal, &copy) {
+                // On a full disk half a copy is of no use and in the way.
+                fs::remove_dir_all(&into)?;
+                return Err(error);
+            }
             copies.push((journal, copy));
         }
         Ok(Self { directory: into, copies })

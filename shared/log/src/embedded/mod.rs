@@ -1,16 +1,18 @@
 //! The embedded adapter: one fjall database, one journal, so what is durable is always a prefix of what was written.
 
 mod codec;
+mod disk;
 mod fjall_store;
 mod integrity;
 
 use std::path::PathBuf;
 
-use fjall_store::FjallStore;
+use disk::Disk;
+use fjall_store::{FjallStore, LOG_FOLDER};
 
 use crate::{
     Ack, Bounds, Clock, Commit, Committed, Consumer, Horizon, Log, LogError, Mode, NewRecord, ReadLimit,
-    Record, Ticket, TopicSpec, inprocess::InProcess,
+    Record, Room, Ticket, TopicSpec, inprocess::InProcess,
 };
 
 /// When a durable acknowledgement is given.
@@ -42,6 +44,14 @@ pub struct EmbeddedOptions {
     pub fsync: Fsync,
     /// Who writes.
     pub writer: Writer,
+    /// Bytes of the disk that are kept back, see [`Room`]. The store needs some hundred MiB to compact; 0 keeps nothing back,
+    /// for directories that are thrown away.
+    pub reserve_bytes: u64,
+}
+
+/// Free bytes of the disk that `path` lies on, or will, as an ordinary user may use them.
+pub fn free_bytes(path: &std::path::Path) -> std::io::Result<u64> {
+    disk::free_bytes(path)
 }
 
 /// The log in a directory of this machine.
@@ -50,8 +60,20 @@ pub struct Embedded(InProcess<FjallStore>);
 impl Embedded {
     /// Opens or creates the directory. A damaged one is refused and left as it was found.
     pub fn open(options: &EmbeddedOptions, clock: Clock) -> Result<Self, LogError> {
+        Self::open_on(Disk::of(&options.directory, options.reserve_bytes), options, clock)
+    }
+
+    /// Opens a directory that a server has written to. Any other is left as it is.
+    pub fn open_existing(options: &EmbeddedOptions, clock: Clock) -> Result<Self, LogError> {
+        if !options.directory.join(LOG_FOLDER).is_dir() {
+            return Err(LogError::Missing(options.directory.display().to_string()));
+        }
+        Self::open(options, clock)
+    }
+
+    fn open_on(disk: Disk, options: &EmbeddedOptions, clock: Clock) -> Result<Self, LogError> {
         let fsync = options.fsync == Fsync::Group;
-        let store = FjallStore::open(&options.directory, fsync)?;
+        let store = FjallStore::open(disk, fsync)?;
         InProcess::open(store, clock, fsync, options.writer == Writer::Thread).map(Self)
     }
 
@@ -60,6 +82,14 @@ impl Embedded {
     pub fn evict_owner(&self, group: &str, partition: u32) {
         self.0.evict_owner(group, partition);
     }
+
+    /// Whether it holds that topic; nothing is made.
+    pub fn has_topic(&self, name: &str) -> Result<bool, LogError> {
+        self.0.has_topic(name)
+    }
 }
 
 crate::delegate::delegate_log!(Embedded);
+
+#[cfg(test)]
+mod tests;

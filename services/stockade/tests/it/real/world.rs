@@ -147,7 +147,7 @@ impl World {
             suppliers.insert(id.clone(), key(&keys_at, &["--role", "supplier", "--supplier", &id]));
         }
         let keys = Keys {
-            operator: key(&keys_at, &["--role", "operator"]),
+            operator: key(&keys_at, &["--role", "operator", "--name", "op"]),
             buyer: key(&keys_at, &["--role", "buyer"]),
             orders: key(&keys_at, &["--role", "order-system"]),
             suppliers,

@@ -1,0 +1,56 @@
+//! What the inventory service tells of itself. Every name is here, and every label is closed: suppliers, goods and buyers are
+//! never labels; they are in the log.
+//!
+//! Every replica holds the whole index and the whole overlay: take the largest gauge over replicas, never the sum. What
+//! is counted is counted where it happened: add it up.
+//!
+//! | name | labels | what it says |
+//! |---|---|---|
+//! | `stockade_inventory_events_accepted_total` | | outcomes taken from order systems |
+//! | `stockade_inventory_events_refused_total` | | outcomes in batches that were refused, each with its reason in the answer |
+//! | `stockade_inventory_event_to_invisible_seconds` | | from the record of the event at the root of a decision until its offers were withheld in this replica |
+//! | `stockade_inventory_listings`, `stockade_inventory_units` | | what the index holds |
+//! | `stockade_inventory_withheld_listings`, `stockade_inventory_withheld_units` | | the part of it that buyers do not see |
+//! | `stockade_inventory_staleness_seconds` | | how far the index may be behind the log; alert on it |
+//! | `stockade_inventory_overlay_age_seconds` | | since the last decision was applied |
+//! | `stockade_lockout_suppliers` | `level` | suppliers by the highest level in force, as this replica's overlay has it |
+
+use ::metrics::{counter, gauge, histogram};
+use stockade_model::Level;
+
+use crate::app::App;
+
+/// Outcomes of a request were taken.
+pub(crate) fn events_accepted(events: usize) {
+    counter!("stockade_inventory_events_accepted_total").increment(events as u64);
+}
+
+/// An outcome of a batch was refused.
+pub(crate) fn event_refused() {
+    counter!("stockade_inventory_events_refused_total").increment(1);
+}
+
+/// A decision withheld offers here, so long after its cause was recorded.
+pub(crate) fn invisible_after(elapsed_ms: i64) {
+    histogram!("stockade_inventory_event_to_invisible_seconds").record(elapsed_ms.max(0) as f64 / 1_000.0);
+}
+
+/// Takes the figures that are cheaper to take when asked for than to keep.
+pub fn refresh(app: &App) {
+    let by_level = app.overlay.suppliers_by_level();
+    for level in Level::ALL {
+        let count = by_level.get(&level).copied().unwrap_or(0);
+        gauge!("stockade_lockout_suppliers", "level" => level.as_str()).set(count as f64);
+    }
+    let (listings, units) = app.index.withheld(&app.overlay);
+    gauge!("stockade_inventory_withheld_listings").set(listings as f64);
+    gauge!("stockade_inventory_withheld_units").set(units as f64);
+    gauge!("stockade_inventory_listings").set(app.index.listings() as f64);
+    gauge!("stockade_inventory_units").set(app.index.units() as f64);
+    gauge!("stockade_inventory_staleness_seconds").set(app.freshness().1 as f64 / 1_000.0);
+    let applied_ms = app.overlay.applied_ms();
+    if applied_ms > 0 {
+        let age_ms = (app.now().ms() - applied_ms).max(0);
+        gauge!("stockade_inventory_overlay_age_seconds").set(age_ms as f64 / 1_000.0);
+    }
+}

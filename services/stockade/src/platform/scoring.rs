@@ -1,0 +1,47 @@
+//! The scoring service in this process: its folds, and what becomes of what they say.
+
+use anyhow::Result;
+use stockade_supplier_scoring::{
+    FeatureSet, Intake, IntakeEffect, Links, Peers, Scoring, ScoringEffect, intake_spec, links_spec,
+    metrics::ScoringFigures, peers_spec, scoring_spec,
+};
+
+use super::{Runner, views::Scores};
+
+/// `keep` says whether scores are kept here, or followed from the log by whoever needs them.
+pub(super) fn start_scoring(runner: &mut Runner<'_>, lanes: u32, scores: Scores, keep: bool) -> Result<()> {
+    runner.fold(
+        intake_spec(lanes),
+        |_| Intake::default(),
+        |_, effects: Vec<IntakeEffect>| {
+            stockade_supplier_scoring::metrics::duplicate_events(effects.len());
+        },
+    )?;
+    runner.fold(peers_spec(lanes), |_| Peers::default(), |_, _| {})?;
+    runner.fold(links_spec(lanes), |_| Links::default(), |_, _| {})?;
+    let features = FeatureSet::default_set();
+    let mut figures = ScoringFigures::new(&features);
+    runner.fold(
+        scoring_spec(lanes),
+        move |_| Scoring::new(&features),
+        move |_, effects: Vec<ScoringEffect>| {
+            let mut made = Vec::with_capacity(effects.len());
+            for effect in effects {
+                figures.see(&effect);
+                match effect {
+                    ScoringEffect::Scored(record) => made.push((record.supplier.clone(), record)),
+                    ScoringEffect::Linked(supplier, edges) => {
+                        scores.write().links.insert(supplier, edges);
+                    }
+                    ScoringEffect::ChampionInForce(_) => {}
+                    ScoringEffect::FeaturesInForce(features) => {
+                        tracing::info!(version = features.version, "features in force in a partition");
+                    }
+                }
+            }
+            if keep {
+                scores.write().scores.extend(made);
+            }
+        },
+    )
+}

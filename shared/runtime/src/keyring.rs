@@ -1,0 +1,454 @@
+//! The key file and the keys known to a process: 256 random bits each, of which only the SHA-256 is kept.
+//!
+//! A key's name is its identity: limits, idempotency keys, audits and the second person of an approval go by it. So no
+//! two keys share one. People's keys are named by whoever makes them; other keys may go without, and then get their role
+//! (or supplier) and the beginning of their hash, as in `buyer~1f3a9c2e`. Names that people choose have no `~`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use dashmap::DashMap;
+use sha2::Digest as _;
+use stockade_model::{Timestamp, hash::hex};
+
+use crate::{Principal, Role, clock};
+
+/// Longest name of a key, in bytes.
+const NAME_BYTES_MAX: usize = 64;
+/// Hex digits of a key's hash that tell it from others in names and lists.
+const FINGERPRINT_DIGITS: usize = 8;
+
+/// Why a key was not made, found or read.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// A person's key without a name.
+    #[error(
+        "a key for the role {0} stands for one person and needs that person's own name: give --name, such as --name ada"
+    )]
+    NameNeeded(&'static str),
+    /// A name that cannot be one.
+    #[error(
+        "{0:?} cannot be the name of a key: use 1 to {NAME_BYTES_MAX} letters, digits, dots, hyphens, underscores or @"
+    )]
+    BadName(String),
+    /// Another key has the name.
+    #[error(
+        "there is a key named {0} already, and every key has its own name; choose another, or take that one out with `stockade keys revoke {0}`"
+    )]
+    NameTaken(String),
+    /// No key has the name.
+    #[error("no key is named {0}; `stockade keys list` shows those there are")]
+    NoSuchKey(String),
+    /// The file cannot be read or written.
+    #[error("key file {}: {error}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The file was there and is gone.
+    #[error("key file {} is gone; put it back, or revoke keys with `stockade keys revoke`", .0.display())]
+    Gone(PathBuf),
+    /// A line of the file is not a key.
+    #[error("key file {} line {line}: {what}; correct the line or take it out", .path.display())]
+    BadLine {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The system gave no random numbers.
+    #[error("the system gave no random numbers: {0}")]
+    Random(String),
+}
+
+/// A key as it is kept.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct KeptKey {
+    #[serde(flatten)]
+    principal: Principal,
+    sha256: String,
+    /// When it was made; absent in files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    created: Option<Timestamp>,
+}
+
+/// A key as it is listed: everything but the key.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct ListedKey {
+    /// Its name and what it may do.
+    #[serde(flatten)]
+    pub principal: Principal,
+    /// The beginning of its SHA-256, in hex.
+    pub fingerprint: String,
+    /// When it was made, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<Timestamp>,
+}
+
+type Hash = [u8; 32];
+
+fn hash(key: &str) -> Hash {
+    sha2::Sha256::digest(key.as_bytes()).into()
+}
+
+fn unhex(text: &str) -> Option<Hash> {
+    let mut out = [0; 32];
+    if text.len() != 64 {
+        return None;
+    }
+    for (index, byte) in out.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
+    }
+    Some(out)
+}
+
+fn fingerprint(sha256: &str) -> &str {
+    sha256.get(..FINGERPRINT_DIGITS).unwrap_or(sha256)
+}
+
+fn check_name(name: &str) -> Result<(), KeyError> {
+    let fits = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_' | b'@');
+    if (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(fits) {
+        Ok(())
+    } else {
+        Err(KeyError::BadName(name.to_owned()))
+    }
+}
+
+/// What a key file holds.
+struct Kept {
+    keys: Vec<KeptKey>,
+    /// Names that several of the keys have in the file.
+    shared: BTreeSet<String>,
+}
+
+/// The key file: one JSON object a line. Changes are made under a lock and appear at once and whole.
+struct KeyFile(PathBuf);
+
+impl KeyFile {
+    fn failed(&self) -> impl Fn(std::io::Error) -> KeyError + '_ {
+        |error| KeyError::File { path: self.0.clone(), error }
+    }
+
+    /// The keys in the file, each under a name of its own; `None` when there is no file. Files of earlier versions may have such names: each key then gets the beginning of its hash
+    /// beside the name, so that all go on working and nobody passes for somebody else.
+    fn read(&self) -> Result<Option<Kept>, KeyError> {
+        let text = match std::fs::read_to_string(&self.0) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.failed()(error)),
+        };
+        let mut keys = Vec::new();
+        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let bad = |what: String| KeyError::BadLine { path: self.0.clone(), line: number + 1, what };
+            let kept: KeptKey = serde_json::from_str(line).map_err(|e| bad(e.to_string()))?;
+            unhex(&kept.sha256).ok_or_else(|| bad("sha256 is not 64 hex digits".to_owned()))?;
+            keys.push(kept);
+        }
+        let mut bearers: BTreeMap<String, usize> = BTreeMap::new();
+        keys.iter().for_each(|kept| *bearers.entry(kept.principal.id.clone()).or_default() += 1);
+        let shared: BTreeSet<String> =
+            bearers.into_iter().filter(|(_, count)| *count > 1).map(|(name, _)| name).collect();
+        for kept in keys.iter_mut().filter(|kept| shared.contains(&kept.principal.id)) {
+            kept.principal.id = format!("{}~{}", kept.principal.id, fingerprint(&kept.sha256));
+        }
+        Ok(Some(Kept { keys, shared }))
+    }
+
+    /// Changes the file under a lock that other commands wait for; a reader sees the former file or the new one.
+    fn change<T>(&self, edit: impl FnOnce(&mut Vec<KeptKey>) -> Result<T, KeyError>) -> Result<T, KeyError> {
+        let failed = self.failed();
+        // The file itself is replaced, so the lock is on one beside it.
+        let lock = self.0.with_extension("lock");
+        let lock = File::options().create(true).truncate(false).write(true).open(lock).map_err(&failed)?;
+        lock.lock().map_err(&failed)?;
+        let mut keys = self.read()?.map(|kept| kept.keys).unwrap_or_default();
+        let made = edit(&mut keys)?;
+        let mut text = Vec::new();
+        for kept in &keys {
+            serde_json::to_writer(&mut text, kept).map_err(|e| failed(e.into()))?;
+            text.push(b'\n');
+        }
+        // A link to the file stays a link.
+        let path = std::fs::canonicalize(&self.0).unwrap_or_else(|_| self.0.clone());
+        let new = path.with_extension("new");
+        let written = (|| {
+            let mut file = File::create(&new)?;
+            if let Ok(former) = std::fs::metadata(&path) {
+                use std::os::unix::fs::MetadataExt as _;
+                file.set_permissions(former.permissions())?;
+                // A server that runs as another user must be able to read what root has changed.
+                std::os::unix::fs::chown(&new, Some(former.uid()), Some(former.gid()))?;
+            }
+            file.write_all(&text)?;
+            file.sync_all()?;
+            std::fs::rename(&new, &path)
+        })();
+        written.map_err(failed)?;
+        Ok(made)
+    }
+}
+
+/// Finds the principal of a key. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct KeyRing {
+    keys: Arc<DashMap<Hash, Principal>>,
+    /// Names in use, for keys that are made here.
+    names: Arc<Mutex<BTreeSet<String>>>,
+    file: Option<Arc<KeyFile>>,
+}
+
+impl KeyRing {
+    /// Opens the key file, one JSON object a line; an absent one is an empty ring.
+    pub fn open(path: &Path) -> Result<Self, KeyError> {
+        let ring = Self { file: Some(Arc::new(KeyFile(path.to_owned()))), ..Self::default() };
+        ring.reload()?;
+        Ok(ring)
+    }
+
+    /// Reads the file again, so that keys made or revoked while serving count. After an error the keys known so far stay.
+    pub fn reload(&self) -> Result<(), KeyError> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let Some(Kept { keys, .. }) = file.read()? else {
+            return if self.is_empty() { Ok(()) } else { Err(KeyError::Gone(file.0.clone())) };
+        };
+        let found: BTreeMap<Hash, Principal> =
+            keys.into_iter().filter_map(|kept| Some((unhex(&kept.sha256)?, kept.principal))).collect();
+        self.keys.retain(|hash, _| found.contains_key(hash));
+        for (hash, principal) in found {
+            self.keys.insert(hash, principal);
+        }
+        Ok(())
+    }
+
+    /// Names that several keys of the file share, as files of earlier versions may; see [`KeyRing::list`] for what those
+    /// keys go by.
+    pub fn shared_names(&self) -> Result<BTreeSet<String>, KeyError> {
+        let read = self.file.as_ref().map(|file| file.read()).transpose()?;
+        Ok(read.flatten().map(|kept| kept.shared).unwrap_or_default())
+    }
+
+    /// The keys of the file, in its order.
+    pub fn list(&self) -> Result<Vec<ListedKey>, KeyError> {
+        let read = self.file.as_ref().map(|file| file.read()).transpose()?.flatten();
+        let listed = |kept: KeptKey| ListedKey {
+            fingerprint: fingerprint(&kept.sha256).to_owned(),
+            principal: kept.principal,
+            created: kept.created,
+        };
+        Ok(read.map(|kept| kept.keys.into_iter().map(listed).collect()).unwrap_or_default())
+    }
+
+    /// Makes a key of that name; the answer is the only time it is seen in full. Kept in the file, if there is one.
+    pub fn create(&self, name: &str, role: Role) -> Result<String, KeyError> {
+        check_name(name)?;
+        self.make(Some(name), role)
+    }
+
+    /// Makes a key that gets its name from its role and its hash. Not for people.
+    pub fn create_unnamed(&self, role: Role) -> Result<String, KeyError> {
+        if role.is_staff() { Err(KeyError::NameNeeded(role.name())) } else { self.make(None, role) }
+    }
+
+    fn make(&self, name: Option<&str>, role: Role) -> Result<String, KeyError> {
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).map_err(|e| KeyError::Random(e.to_string()))?;
+        let key = format!("sk_{}", hex(&secret));
+        let sha256 = hex(&hash(&key));
+        let id = name.map_or_else(
+            || {
+                let of = match &role {
+                    Role::Supplier { supplier } => supplier.as_str(),
+                    other => other.name(),
+                };
+                format!("{of}~{}", fingerprint(&sha256))
+            },
+            str::to_owned,
+        );
+        let principal = Principal { id, role };
+        let taken = || KeyError::NameTaken(principal.id.clone());
+        match &self.file {
+            Some(file) => file.change(|keys| {
+                if keys.iter().any(|kept| kept.principal.id == principal.id) {
+                    return Err(taken());
+                }
+                let created = Some(Timestamp::from_ms(clock::now_ms()));
+                keys.push(KeptKey { principal: principal.clone(), sha256, created });
+                Ok(())
+            })?,
+            None => {
+                let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+                if !names.insert(principal.id.clone()) {
+                    return Err(taken());
+                }
+            }
+        }
+        self.keys.insert(hash(&key), principal);
+        Ok(key)
+    }
+
+    /// Takes the key of that name out of the file.
+    pub fn revoke(&self, name: &str) -> Result<(), KeyError> {
+        let unknown = || KeyError::NoSuchKey(name.to_owned());
+        let file = self.file.as_ref().ok_or_else(unknown)?;
+        file.change(|keys| {
+            let before = keys.len();
+            keys.retain(|kept| kept.principal.id != name);
+            if keys.len() < before { Ok(()) } else { Err(unknown()) }
+        })?;
+        self.keys.retain(|_, principal| principal.id != name);
+        Ok(())
+    }
+
+    /// The principal of a key.
+    pub fn find(&self, key: &str) -> Option<Principal> {
+        // Looked up by hash, so the time it takes says nothing about the key.
+        self.keys.get(&hash(key)).map(|principal| principal.clone())
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Caller;
+    use stockade_model::SupplierId;
+
+    fn supplier(id: &str) -> Role {
+        Role::Supplier { supplier: SupplierId::new(id).unwrap() }
+    }
+
+    #[test]
+    fn keys_survive_in_the_file_as_hashes_only_and_go_when_their_line_goes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys.jsonl");
+        let ring = KeyRing::open(&path).unwrap();
+        let key = ring.create("acme-1", supplier("acme")).unwrap();
+        ring.create("ops", Role::Operator).unwrap();
+        assert_eq!(key.len(), 3 + 64);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(!text.contains(&key[3..]), "the key itself is never kept");
+
+        let again = KeyRing::open(&path).unwrap();
+        let caller = Caller(again.find(&key).unwrap());
+        assert!(caller.must_be_supplier(&SupplierId::new("acme").unwrap()).is_ok());
+        let other = SupplierId::new("other").unwrap();
+        assert_eq!(caller.must_be_supplier(&other).unwrap_err().code, "not_your_supplier");
+        assert!(again.find("sk_0").is_none());
+
+        std::fs::write(&path, text.lines().nth(1).unwrap()).unwrap();
+        again.reload().unwrap();
+        assert!(again.find(&key).is_none() && again.len() == 1);
+    }
+
+    #[test]
+    fn every_key_has_its_own_name_and_people_choose_theirs() {
+        let directory = tempfile::tempdir().unwrap();
+        for ring in [KeyRing::default(), KeyRing::open(&directory.path().join("keys.jsonl")).unwrap()] {
+            for person in [Role::Analyst, Role::Approver, Role::Operator] {
+                let refused = ring.create_unnamed(person);
+                assert!(matches!(refused, Err(KeyError::NameNeeded(_))), "{refused:?}");
+            }
+            ring.create("ada", Role::Approver).unwrap();
+            let again = ring.create("ada", Role::Approver);
+            assert!(matches!(again, Err(KeyError::NameTaken(_))), "{again:?}");
+            for bad in ["", "buyer~1f3a9c2e", "a b", "a\u{7}", &"x".repeat(65)] {
+                assert!(matches!(ring.create(bad, Role::Buyer), Err(KeyError::BadName(_))), "{bad:?}");
+            }
+            let unnamed = [Role::Buyer, Role::Buyer, supplier("acme"), supplier("acme"), Role::OrderSystem];
+            let ids: BTreeSet<String> = unnamed
+                .into_iter()
+                .map(|role| ring.create_unnamed(role).unwrap())
+                .map(|key| ring.find(&key).unwrap().id)
+                .collect();
+            assert_eq!(ids.len(), 5, "limits and idempotency keys go by these: {ids:?}");
+            assert!(ids.iter().all(|id| id.contains('~')), "nobody can choose such a name: {ids:?}");
+        }
+    }
+
+    #[test]
+    fn a_revoked_key_is_gone_from_the_file_and_from_a_ring_that_reads_it_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys.jsonl");
+        let (serving, command) = (KeyRing::open(&path).unwrap(), KeyRing::open(&path).unwrap());
+        let keys: Vec<_> = ["ada", "ben"].map(|name| command.create(name, Role::Analyst).unwrap()).into();
+        serving.reload().unwrap();
+        assert!(keys.iter().all(|key| serving.find(key).is_some()));
+        let listed = command.list().unwrap();
+        assert_eq!(listed.iter().map(|key| key.principal.id.as_str()).collect::<Vec<_>>(), ["ada", "ben"]);
+        assert!(listed.iter().all(|key| key.created.is_some() && key.fingerprint.len() == 8));
+
+        command.revoke("ada").unwrap();
+        assert!(matches!(command.revoke("ada"), Err(KeyError::NoSuchKey(_))));
+        serving.reload().unwrap();
+        assert!(serving.find(&keys[0]).is_none() && serving.find(&keys[1]).is_some());
+        command.revoke("ben").unwrap();
+        serving.reload().unwrap();
+        assert!(serving.is_empty(), "the last key can be revoked too");
+    }
+
+    #[test]
+    fn keys_that_share_a_name_in_an_old_file_go_on_working_as_different_people() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys.jsonl");
+        let line = |name: &str, key: &str| {
+            format!(r#"{{"id":"{name}","role":"approver","sha256":"{}"}}"#, hex(&hash(key)))
+        };
+        let old = [line("approver", "one"), line("approver", "two"), line("ada", "three")].join("\n");
+        std::fs::write(&path, old).unwrap();
+        let ring = KeyRing::open(&path).unwrap();
+        let id = |key| ring.find(key).unwrap().id;
+        assert_ne!(id("one"), id("two"));
+        assert_eq!(id("three"), "ada");
+        assert_eq!(ring.shared_names().unwrap(), BTreeSet::from(["approver".to_owned()]));
+        ring.revoke(&id("one")).unwrap();
+        ring.reload().unwrap();
+        assert!(ring.find("one").is_none());
+        assert!(id("two").starts_with("approver~"), "the other keeps the identity it has been known by");
+    }
+
+    #[test]
+    fn a_file_that_is_gone_or_torn_takes_no_key_out_and_says_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys.jsonl");
+        let ring = KeyRing::open(&path).unwrap();
+        let key = ring.create("ada", Role::Analyst).unwrap();
+        std::fs::write(&path, "{\"id\":").unwrap();
+        assert!(matches!(ring.reload(), Err(KeyError::BadLine { line: 1, .. })));
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(ring.reload(), Err(KeyError::Gone(_))));
+        assert!(ring.find(&key).is_some());
+    }
+
+    #[test]
+    fn keys_made_at_the_same_moment_are_all_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys.jsonl");
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let path = &path;
+                scope.spawn(move || {
+                    KeyRing::open(path).unwrap().create(&format!("p-{number}"), Role::Analyst).unwrap();
+                });
+            }
+        });
+        assert_eq!(KeyRing::open(&path).unwrap().len(), 8);
+    }
+}

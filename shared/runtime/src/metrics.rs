@@ -1,0 +1,83 @@
+//! What the edges of every process say in metrics. Labels are closed: a caller cannot make a series.
+
+use axum::http::{Method, StatusCode};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// Duration of requests by route, method and status, in seconds (OpenTelemetry's name, without its prefix of a unit).
+pub const REQUEST_SECONDS: &str = "http_server_request_duration_seconds";
+/// Problems answered, by their stable code.
+pub const PROBLEMS: &str = "stockade_http_problems_total";
+/// Requests refused by a rate limit.
+pub const RATE_LIMITED: &str = "stockade_http_rate_limited_total";
+/// Callers whose allowance is not full at the moment.
+pub const RATE_LIMIT_KEYS: &str = "stockade_http_rate_limit_keys";
+/// Connections open, by listener.
+pub const CONNECTIONS: &str = "stockade_http_connections";
+/// Connections refused because as many were open as may be, by listener.
+pub const CONNECTIONS_REFUSED: &str = "stockade_http_connections_refused_total";
+/// Connections cut at a deadline, by listener and which deadline it was.
+pub const CONNECTIONS_CUT: &str = "stockade_http_connections_cut_total";
+
+/// The label of a request without a route.
+pub const UNMATCHED: &str = "unmatched";
+/// The label of whatever is not in a closed list.
+pub const OTHER: &str = "other";
+
+/// Tells the recorder what each figure means.
+pub fn describe() {
+    describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "Duration of requests by route, method and status.");
+    describe_counter!(PROBLEMS, "Problems answered, by their stable code.");
+    describe_counter!(RATE_LIMITED, "Requests refused by a rate limit.");
+    describe_gauge!(RATE_LIMIT_KEYS, "Callers whose allowance is not full at the moment.");
+    describe_gauge!(CONNECTIONS, "Connections open, by listener.");
+    describe_counter!(CONNECTIONS_REFUSED, "Connections refused because as many were open as may be.");
+    describe_counter!(
+        CONNECTIONS_CUT,
+        "Connections cut at a deadline: head (a request head that was not finished), idle, or stalled (an answer that was not read)."
+    );
+}
+
+/// The label of a method: those of RFC 9110 and PATCH; any other is [`OTHER`].
+pub fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        Method::TRACE => "TRACE",
+        Method::CONNECT => "CONNECT",
+        _ => OTHER,
+    }
+}
+
+/// The label of a status: those that this platform answers with; any other is [`OTHER`].
+pub fn status_label(status: StatusCode) -> &'static str {
+    macro_rules! known {
+        ($($code:literal)*) => {
+            match status.as_u16() {
+                $($code => stringify!($code),)*
+                _ => OTHER,
+            }
+        };
+    }
+    known!(200 201 202 204 206 304 400 401 403 404 405 406 408 409 410 412 413 414 415 422 428 429 431 500 501 503 504 507)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_caller_can_invent_a_label() {
+        let invented = Method::from_bytes(b"X-3000").unwrap();
+        assert_eq!((method_label(&invented), method_label(&Method::PUT)), (OTHER, "PUT"));
+        // Names of methods are case-sensitive, so this is another one.
+        assert_eq!(method_label(&Method::from_bytes(b"get").unwrap()), OTHER);
+        let labels = (100..1000).filter_map(|code| StatusCode::from_u16(code).ok()).map(status_label);
+        assert!(labels.collect::<std::collections::BTreeSet<_>>().len() < 40);
+        assert_eq!(status_label(StatusCode::INSUFFICIENT_STORAGE), "507");
+    }
+}

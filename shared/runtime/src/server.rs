@@ -1,0 +1,452 @@
+//! Serving HTTP/1.1 on a listener with bounds on what a peer may hold: so many connections, and a deadline for each thing
+//! that a peer can be slow at. None of it needs a key, so none of it may be for ever.
+//!
+//! A connection is *waiting* for a request, in a *head* that has begun, or *busy* with an answer. The first head must be
+//! there [`Connections::head_deadline_ms`] after the connection opened, a later one that long after its first byte; between
+//! two requests it may be idle for [`Connections::idle_ms`]. A body has [`Connections::body_deadline_ms`] from when its
+//! handler asks for it, else the answer is 408. An answer of which nothing is taken for [`Connections::stall_ms`] ends the
+//! connection. A request moves two atomics and no timer: the task of a connection looks at them when the nearest deadline
+//! can have passed.
+
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{Router, body::HttpBody as _, extract::Request, http::StatusCode, response::Response};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+use tower::Service as _;
+
+use crate::{Problem, Shutdown, metrics as names};
+
+/// Largest request head, and how much of a body is buffered ahead of its handler, in bytes.
+const BUFFER_BYTES_MAX: usize = 64 << 10;
+/// Refused connections that are told so at once; further ones are just closed.
+const REFUSALS_MAX: usize = 64;
+/// How long a refused connection may take to read why.
+const REFUSAL_LINGER: Duration = Duration::from_secs(1);
+/// Pause after the system refused to accept, as it does when files run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Bounds on the connections of one listener.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Connections {
+    /// Connections open at once; a further one is answered 503 `too_many_connections` and closed.
+    pub max: usize,
+    /// How long a request's head may take to arrive, in milliseconds.
+    pub head_deadline_ms: u64,
+    /// How long a request's body may take to arrive, in milliseconds; then the answer is 408 `body_too_slow`.
+    pub body_deadline_ms: u64,
+    /// How long a connection is kept between two requests, in milliseconds. More than that of a load balancer in front.
+    pub idle_ms: u64,
+    /// How long a peer may read nothing of an answer that waits for it, in milliseconds.
+    pub stall_ms: u64,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            max: 4_096,
+            head_deadline_ms: 10_000,
+            body_deadline_ms: 30_000,
+            idle_ms: 75_000,
+            stall_ms: 30_000,
+        }
+    }
+}
+
+impl Connections {
+    /// What is wrong with the bounds, by name.
+    pub fn problems(&self) -> Vec<String> {
+        let Self { max, head_deadline_ms, body_deadline_ms, idle_ms, stall_ms } = *self;
+        let mut wrong = Vec::new();
+        if !(1..=1_000_000).contains(&max) {
+            wrong.push("max must be 1 to 1000000".to_owned());
+        }
+        let deadlines = [
+            ("head_deadline_ms", head_deadline_ms),
+            ("body_deadline_ms", body_deadline_ms),
+            ("idle_ms", idle_ms),
+            ("stall_ms", stall_ms),
+        ];
+        let day_ms = 86_400_000;
+        wrong.extend(
+            deadlines
+                .into_iter()
+                .filter(|(_, ms)| !(1..=day_ms).contains(ms))
+                .map(|(name, _)| format!("{name} must be 1 to {day_ms}")),
+        );
+        wrong
+    }
+}
+
+/// Which listener, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// That of suppliers, buyers, order systems and people.
+    Api,
+    /// That of probes and metrics.
+    Admin,
+}
+
+impl Listener {
+    fn label(self) -> &'static str {
+        match self {
+            Listener::Api => "api",
+            Listener::Admin => "admin",
+        }
+    }
+}
+
+/// How long the body of a request may take; in its extensions when there is a body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodyDeadline(pub(crate) Duration);
+
+/// Why a connection was cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    Head,
+    Idle,
+    Stalled,
+}
+
+impl Cut {
+    fn label(self) -> &'static str {
+        match self {
+            Cut::Head => "head",
+            Cut::Idle => "idle",
+            Cut::Stalled => "stalled",
+        }
+    }
+}
+
+const WAITING: u8 = 0;
+const HEAD: u8 = 1;
+const BUSY: u8 = 2;
+/// No deadline.
+const NEVER: u64 = u64::MAX;
+
+/// Where a connection is, as its socket and its service see it. Times are milliseconds since it opened.
+struct Watch {
+    opened: Instant,
+    phase: AtomicU8,
+    read_by_ms: AtomicU64,
+    write_by_ms: AtomicU64,
+    head_ms: u64,
+    idle_ms: u64,
+    stall_ms: u64,
+}
+
+impl Watch {
+    fn new(bounds: &Connections) -> Self {
+        Self {
+            opened: Instant::now(),
+            // Nothing has come yet, and a whole head is due: a peer that says nothing gets no more time than a slow one.
+            phase: AtomicU8::new(HEAD),
+            read_by_ms: AtomicU64::new(bounds.head_deadline_ms),
+            write_by_ms: AtomicU64::new(NEVER),
+            head_ms: bounds.head_deadline_ms,
+            idle_ms: bounds.idle_ms,
+            stall_ms: bounds.stall_ms,
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.opened.elapsed().as_millis() as u64
+    }
+
+    fn received(&self) {
+        if self.phase.load(Ordering::Relaxed) == WAITING {
+            self.phase.store(HEAD, Ordering::Relaxed);
+            self.read_by_ms.store(self.now_ms() + self.head_ms, Ordering::Relaxed);
+        }
+    }
+
+    fn asked(&self) {
+        self.phase.store(BUSY, Ordering::Relaxed);
+        self.read_by_ms.store(NEVER, Ordering::Relaxed);
+    }
+
+    fn answered(&self) {
+        self.phase.store(WAITING, Ordering::Relaxed);
+        self.read_by_ms.store(self.now_ms() + self.idle_ms, Ordering::Relaxed);
+    }
+
+    /// The peer took some of an answer.
+    fn sent(&self) {
+        self.write_by_ms.store(NEVER, Ordering::Relaxed);
+        if self.phase.load(Ordering::Relaxed) == WAITING {
+            self.read_by_ms.store(self.now_ms() + self.idle_ms, Ordering::Relaxed);
+        }
+    }
+
+    /// Something waits for the peer to take it.
+    fn stuck(&self) {
+        if self.write_by_ms.load(Ordering::Relaxed) == NEVER {
+            self.write_by_ms.store(self.now_ms() + self.stall_ms, Ordering::Relaxed);
+        }
+    }
+
+    /// The shortest of the deadlines: one that is set from now on lies at least that far ahead.
+    fn shortest_ms(&self) -> u64 {
+        self.head_ms.min(self.idle_ms).min(self.stall_ms)
+    }
+
+    /// What has passed its deadline, or in how many milliseconds to look again.
+    fn look(&self) -> Result<u64, Cut> {
+        let now_ms = self.now_ms();
+        let (read_by, write_by) =
+            (self.read_by_ms.load(Ordering::Relaxed), self.write_by_ms.load(Ordering::Relaxed));
+        if write_by <= now_ms {
+            return Err(Cut::Stalled);
+        }
+        if read_by <= now_ms {
+            let waiting = self.phase.load(Ordering::Relaxed) == WAITING;
+            return Err(if waiting { Cut::Idle } else { Cut::Head });
+        }
+        Ok((read_by.min(write_by) - now_ms).min(self.shortest_ms()).max(1))
+    }
+}
+
+/// A socket that tells its watch what comes and goes.
+struct Watched {
+    stream: TcpStream,
+    watch: Arc<Watch>,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if read.is_ready() && buf.filled().len() > before {
+            self.watch.received();
+        }
+        read
+    }
+}
+
+impl Watched {
+    fn note<T>(&self, written: Poll<T>) -> Poll<T> {
+        if written.is_ready() {
+            self.watch.sent();
+        } else {
+            self.watch.stuck();
+        }
+        written
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.note(written)
+    }
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.note(written)
+    }
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Serves `router` on `listener` until `shutdown`, then lets requests under way end; give that a deadline.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    bounds: Connections,
+    which: Listener,
+    shutdown: Shutdown,
+) {
+    let permits = Arc::new(Semaphore::new(bounds.max));
+    let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
+    let refusal: Arc<[u8]> = refusal().into();
+    let server = Arc::new(Server {
+        router,
+        open: metrics::gauge!(names::CONNECTIONS, "listener" => which.label()),
+        refused: metrics::counter!(names::CONNECTIONS_REFUSED, "listener" => which.label()),
+        bounds,
+        which,
+        shutdown: shutdown.clone(),
+    });
+    let end = shutdown.wait();
+    tokio::pin!(end);
+    loop {
+        let stream = tokio::select! {
+            () = &mut end => break,
+            stream = accept(&listener) => stream,
+        };
+        if let Ok(permit) = permits.clone().try_acquire_owned() {
+            tokio::spawn(server.clone().connection(stream, permit));
+            continue;
+        }
+        server.refused.increment(1);
+        if let Ok(permit) = refusals.clone().try_acquire_owned() {
+            tokio::spawn(refuse(stream, refusal.clone(), permit));
+        }
+    }
+    drop(listener);
+    // All permits are back when the last connection has ended. The semaphore is never closed.
+    let all = u32::try_from(server.bounds.max).unwrap_or(u32::MAX);
+    let _ = permits.acquire_many(all).await;
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        let error = match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => error,
+        };
+        // The peer went away before it was accepted: nothing to pause for.
+        if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+            tracing::error!(%error, "no connection can be accepted; is the limit on open files too low?");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+    }
+}
+
+/// What a connection over the bound is told.
+fn refusal() -> Vec<u8> {
+    let detail =
+        "as many connections are open as this server keeps; close idle ones, or come back in a second";
+    let problem = Problem::unavailable("too_many_connections", detail);
+    let body = problem.body();
+    let head = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.into_bytes(), body].concat()
+}
+
+/// Tells it why and closes. Closing with a request unread would take the answer from the peer, so that is read, for a while.
+async fn refuse(mut stream: TcpStream, refusal: Arc<[u8]>, _permit: OwnedSemaphorePermit) {
+    let told = async {
+        stream.write_all(&refusal).await?;
+        stream.shutdown().await?;
+        let mut unread = [0; 1_024];
+        while stream.read(&mut unread).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _ = tokio::time::timeout(REFUSAL_LINGER, told).await;
+}
+
+struct Server {
+    router: Router,
+    bounds: Connections,
+    which: Listener,
+    open: metrics::Gauge,
+    refused: metrics::Counter,
+    shutdown: Shutdown,
+}
+
+impl Server {
+    async fn connection(self: Arc<Self>, stream: TcpStream, _permit: OwnedSemaphorePermit) {
+        self.open.increment(1);
+        if let Some(cut) = self.serve(stream).await {
+            metrics::counter!(
+                names::CONNECTIONS_CUT, "listener" => self.which.label(), "deadline" => cut.label()
+            )
+            .increment(1);
+        }
+        self.open.decrement(1);
+    }
+
+    /// Serves one connection to its end; says which deadline ended it.
+    async fn serve(&self, stream: TcpStream) -> Option<Cut> {
+        // An answer goes out whole; waiting for more to send with it only costs time.
+        let _ = stream.set_nodelay(true);
+        let peer = stream.peer_addr().ok();
+        let watch = Arc::new(Watch::new(&self.bounds));
+        let body_deadline = BodyDeadline(Duration::from_millis(self.bounds.body_deadline_ms));
+        let service = {
+            let (router, watch) = (self.router.clone(), watch.clone());
+            service_fn(move |mut request: Request<Incoming>| {
+                watch.asked();
+                if !request.body().is_end_stream() {
+                    request.extensions_mut().insert(body_deadline);
+                }
+                let (answer, watch) = (router.clone().call(request), watch.clone());
+                async move {
+                    let answer: Result<Response, Infallible> = answer.await;
+                    watch.answered();
+                    answer
+                }
+            })
+        };
+        let io = TokioIo::new(Watched { stream, watch: watch.clone() });
+        let mut connection = pin!(
+            http1::Builder::new()
+                .max_buf_size(BUFFER_BYTES_MAX)
+                .header_read_timeout(None)
+                .serve_connection(io, service)
+        );
+        let mut alarm = pin!(tokio::time::sleep(Duration::from_millis(watch.shortest_ms())));
+        let mut end = pin!(self.shutdown.wait());
+        let mut ending = false;
+        loop {
+            tokio::select! {
+                biased;
+                ended = poll_fn(|cx| connection.as_mut().poll(cx)) => {
+                    if let Err(error) = ended {
+                        debug_connection(peer, &error);
+                    }
+                    return None;
+                }
+                () = &mut end, if !ending => {
+                    ending = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = &mut alarm => match watch.look() {
+                    Ok(again_ms) => alarm.as_mut().reset(Instant::now() + Duration::from_millis(again_ms)),
+                    Err(cut) => return Some(cut),
+                },
+            }
+        }
+    }
+}
+
+fn debug_connection(peer: Option<SocketAddr>, error: &hyper::Error) {
+    tracing::debug!(?peer, %error, "a connection ended early");
+}
+
+/// A body that did not arrive in time.
+pub(crate) fn body_too_slow(deadline: Duration) -> Problem {
+    let detail =
+        format!("the body was not complete after {} ms; send it faster, or in parts", deadline.as_millis());
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail)
+        .with_header(axum::http::header::CONNECTION, "close")
+}
+
+#[cfg(test)]
+mod tests;
