@@ -21,6 +21,7 @@ use stockade_supplier_scoring::{DEFAULT_FEATURES, FeatureSet, Model};
 use crate::{
     given::{read, refused},
     lockouts,
+    marketplace::{self, Which},
     replay::{inputs::Inputs, mapping::Mapping},
 };
 use measures::Order;
@@ -31,19 +32,22 @@ use truth::Truth;
 #[derive(clap::Args)]
 pub struct Args {
     /// The history: CSV with a header, gzipped when it ends in .gz, sorted by the mapping's time.
-    #[arg(long)]
-    input: PathBuf,
+    #[arg(long, required_unless_present = "marketplace", requires = "mapping")]
+    input: Option<PathBuf>,
     /// How its columns become suppliers and events.
-    #[arg(long)]
-    mapping: PathBuf,
+    #[arg(long, conflicts_with = "marketplace")]
+    mapping: Option<PathBuf>,
+    /// Instead of a history.
+    #[command(flatten)]
+    marketplace: Which,
     /// Who was compromised when, read as the mapping's `truth` says. Without it only lock-outs are listed.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "marketplace")]
     truth: Option<PathBuf>,
     /// How long after their stamp labels become known, such as 0d, 1d or 7d; the mapping's own when absent.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "marketplace")]
     label_delay: Option<String>,
     /// Measure from this moment on; what is before only warms up.
-    #[arg(long, value_parser = |text: &str| Timestamp::parse(text))]
+    #[arg(long, value_parser = |text: &str| Timestamp::parse(text), conflicts_with = "marketplace")]
     from: Option<Timestamp>,
     /// Rules to judge by; the starter set when absent.
     #[arg(long)]
@@ -52,9 +56,9 @@ pub struct Args {
     #[arg(long)]
     features: Option<PathBuf>,
     /// A trained model to run as champion; its points are then what transactions are ranked by.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "marketplace")]
     model: Option<PathBuf>,
-    /// Where lock-outs are written as CSV: supplier,locked_at,released_at,level,reason.
+    /// Where lock-outs are written as CSV: supplier,locked_at,released_at,level,reason,rule,scope.
     #[arg(long)]
     lockouts: Option<PathBuf>,
     /// Print one JSON object on the last line.
@@ -70,7 +74,14 @@ pub fn run(args: &Args) -> Result<()> {
     let rules = args.rules.as_deref().map(read).transpose()?.unwrap_or_else(|| STARTER_RULES.to_owned());
     let set = FeatureSet::compile(&features).map_err(refused)?;
     RuleSet::compile(&rules, set.schema().clone()).map_err(refused)?;
-    let mut mapping = Mapping::parse(&read(&args.mapping)?)?;
+    if args.marketplace.marketplace.is_some() {
+        let lockouts = args.lockouts.as_deref();
+        return marketplace::evaluate(&args.marketplace, &features, &rules, lockouts, args.json);
+    }
+    let (Some(input), Some(mapping)) = (&args.input, &args.mapping) else {
+        anyhow::bail!("give a history with --input and --mapping, or a marketplace with --marketplace");
+    };
+    let mut mapping = Mapping::parse(&read(mapping)?)?;
     let delay_ms = set_delay(&mut mapping, args.label_delay.as_deref())?;
     let model = args.model.as_deref().map(read).transpose()?;
     if let Some(source) = &model {
@@ -83,10 +94,8 @@ pub fn run(args: &Args) -> Result<()> {
         }
         (Some(path), Some(columns)) => Some(Truth::read(path, columns)?),
     };
-    let size = std::fs::metadata(&args.input)
-        .with_context(|| format!("cannot open {}", args.input.display()))?
-        .len();
-    let mut inputs = Inputs::open(&args.input, mapping)?;
+    let size = std::fs::metadata(input).with_context(|| format!("cannot open {}", input.display()))?.len();
+    let mut inputs = Inputs::open(input, mapping)?;
     let begun = Instant::now();
     let mut run = Run::open(opening(&features, Some(&rules), model.as_deref()))?;
     let slot = set.schema().slot(if model.is_some() { "model.champion" } else { "score.total" });

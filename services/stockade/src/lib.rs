@@ -12,6 +12,7 @@ pub mod evaluate;
 mod given;
 pub mod keys;
 mod lockouts;
+mod marketplace;
 pub mod model;
 mod open_files;
 pub mod platform;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context as _, Result};
-use stockade_model::{Action, Decision, SupplierId, Timestamp};
+use stockade_model::{Action, Decision, Scope, SupplierId, Timestamp};
 
 /// One lock-out.
 #[derive(Clone, Debug)]
@@ -20,13 +20,15 @@ pub(crate) struct Lockout {
     pub(crate) reason: String,
     /// The rule; empty for a person's decision.
     pub(crate) rule: String,
+    /// What it covered: `supplier`, or the kind of part and its name, such as `listing:l-1`.
+    pub(crate) scope: String,
 }
 
-/// Writes `supplier,locked_at,released_at,level,reason`.
+/// Writes `supplier,locked_at,released_at,level,reason,rule,scope`; columns are only ever added at the end.
 pub(crate) fn write_csv(lockouts: &[Lockout], path: &Path) -> Result<()> {
     let mut writer =
         csv::Writer::from_path(path).with_context(|| format!("cannot write {}", path.display()))?;
-    writer.write_record(["supplier", "locked_at", "released_at", "level", "reason"])?;
+    writer.write_record(["supplier", "locked_at", "released_at", "level", "reason", "rule", "scope"])?;
     for lockout in lockouts {
         let released = lockout.released_at.map(|at| at.to_string()).unwrap_or_default();
         let row = [
@@ -35,10 +37,21 @@ pub(crate) fn write_csv(lockouts: &[Lockout], path: &Path) -> Result<()> {
             &released,
             lockout.level,
             &lockout.reason,
+            &lockout.rule,
+            &lockout.scope,
         ];
         writer.write_record(row)?;
     }
     Ok(writer.flush()?)
+}
+
+fn named(scope: &Scope) -> String {
+    match scope {
+        Scope::Supplier => "supplier".to_owned(),
+        Scope::Region { region } => format!("region:{region}"),
+        Scope::Sku { sku } => format!("sku:{sku}"),
+        Scope::Listing { listing } => format!("listing:{listing}"),
+    }
 }
 
 /// Restrictions that withheld offers, from begin to end.
@@ -70,6 +83,7 @@ pub(crate) fn of(decisions: &[Decision]) -> Vec<Lockout> {
                 level: restriction.level.as_str(),
                 reason: restriction.reasons.join("+"),
                 rule: restriction.rule.as_ref().map(|rule| rule.id.to_string()).unwrap_or_default(),
+                scope: named(&restriction.scope),
             });
         }
     }

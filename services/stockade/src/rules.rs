@@ -14,7 +14,11 @@ use serde_json::{Value, json};
 use stockade_rules::{RuleSet, RuleSpec};
 use stockade_supplier_scoring::vocabulary;
 
-use crate::{client::Server, given::read};
+use crate::{
+    client::Server,
+    given::read,
+    marketplace::{self, Which},
+};
 
 /// What to do with rules.
 #[derive(Subcommand)]
@@ -51,6 +55,20 @@ pub enum Command {
     },
     /// Print the rule set in force.
     Show(Server),
+    /// What a rule set catches and whom it hurts on a marketplace of the simulator, beside another set.
+    Try {
+        /// The YAML file.
+        file: PathBuf,
+        /// The other set; the starter set when absent.
+        #[arg(long)]
+        against: Option<PathBuf>,
+        /// Which marketplace; the hard one when absent.
+        #[command(flatten)]
+        marketplace: Which,
+        /// Print one JSON object on the last line.
+        #[arg(long)]
+        json: bool,
+    },
     /// What a rule set would have done in the past.
     Backtest {
         /// The YAML file; the set in force when absent.
@@ -174,6 +192,15 @@ pub fn run(command: Command) -> Result<()> {
             Ok(())
         }
         Command::Backtest { file, days, server } => backtest(file.as_ref(), days, &server),
+        Command::Try { file, against, marketplace, json } => {
+            compile(&file, None)?;
+            if let Some(against) = &against {
+                compile(against, None)?;
+            }
+            let against = against.as_deref().map(read).transpose()?;
+            let against = against.unwrap_or_else(|| stockade_lockout::STARTER_RULES.to_owned());
+            marketplace::compare(&marketplace, &read(&file)?, &against, json)
+        }
         Command::Impact { file, server } => {
             let source = read_or_none(file.as_ref())?;
             show(&server.ask(Method::POST, "/v1/rules:impact", &[], source.into_bytes())?.json()?)

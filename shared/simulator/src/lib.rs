@@ -1,13 +1,15 @@
-//! A seeded marketplace with honest and malicious suppliers, and the scheduler that drives real folds by hand.
+//! Seeded marketplaces with honest and malicious suppliers, and the scheduler that drives real folds by hand.
 //!
 //! [`World`] says what there is and what happens when, as plain data: the demo plays it over HTTP. [`Pump`] runs real
 //! workers over a real log in one thread, in event time, everything derived drained before the next input. [`Actor`] and
 //! [`FaultyLog`] are for simulations that let processes die, stall and break promises wherever a seed says.
+//! [`market`] is another marketplace, in which attackers react: verdicts are judged by it, so it knows nothing of rules.
 
 mod actor;
 mod attacks;
 mod faulty;
 mod honest;
+pub mod market;
 mod pump;
 mod world;
 

@@ -63,7 +63,7 @@ pub struct Args {
     /// Rules to judge by; the starter set when absent.
     #[arg(long)]
     rules: Option<PathBuf>,
-    /// Where lock-outs are written as CSV: supplier,locked_at,released_at,level,reason.
+    /// Where lock-outs are written as CSV: supplier,locked_at,released_at,level,reason,rule,scope.
     #[arg(long)]
     lockouts: Option<PathBuf>,
     /// Keep the log here, and go on from its last checkpoint if it has one. A temporary directory when absent.
@@ -309,7 +309,13 @@ impl Replay {
     }
 }
 
-fn add_stages(pump: &mut Pump, log: &SharedLog, app: &Arc<App>, features: &FeatureSet) -> Result<()> {
+/// Every fold that has a say in what buyers see, on one partition each.
+pub(crate) fn add_stages(
+    pump: &mut Pump,
+    log: &SharedLog,
+    app: &Arc<App>,
+    features: &FeatureSet,
+) -> Result<()> {
     let (judge, evaluator, features) = (vocabulary(), vocabulary(), features.clone());
     pump.add(
         Worker::join(stockade_lockout::control_spec(1), log.clone(), move |_| Control::new(judge.clone()))?,

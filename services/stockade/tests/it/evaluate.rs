@@ -30,7 +30,10 @@ fn the_sample_is_judged_against_its_truth() {
     assert_eq!(found["false_lockouts"]["count"], 0);
     assert!(found["hours_to_lockout"]["median"].as_f64().unwrap() > 0.0);
     let text = std::fs::read_to_string(csv).unwrap();
-    assert!(text.starts_with("supplier,locked_at,released_at,level,reason\n") && text.contains("card-mill"));
+    assert!(
+        text.starts_with("supplier,locked_at,released_at,level,reason,rule,scope\n")
+            && text.contains("card-mill")
+    );
 }
 
 #[test]

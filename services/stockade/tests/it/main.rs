@@ -8,6 +8,7 @@
 
 mod api;
 mod evaluate;
+mod marketplace;
 mod people;
 mod real;
 mod replay;

@@ -1,0 +1,215 @@
+//! The real folds, and the simulator's buyers in front of them.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use stockade_fold::Board;
+use stockade_inventory::app::{App, Witness, record};
+use stockade_log::{Ack, Memory, MemoryDisk, SharedLog};
+use stockade_model::{
+    Command, ControlRecord, Decision, Envelope, Level, ListingId, OrderEventKind, OrderId, Payload, Position,
+    Region, SupplierId, Topic, time::DAY_MS,
+};
+use stockade_runtime::{Limits, LimitsConfig};
+use stockade_simulator::{
+    Pump,
+    market::{Market, Plan, Shop, Sight, Step},
+};
+use stockade_supplier_scoring::FeatureSet;
+
+use crate::{evaluate::run::opening, platform::topic_spec, replay::add_stages};
+
+const NAME: &str = "marketplace";
+/// How long records stay in the log: everything has been read long before.
+const KEPT_MS: i64 = DAY_MS;
+/// Inputs between two looks at what may be forgotten.
+const TRIM_EVERY: u64 = 50_000;
+/// Orders that a capped supplier may have open before it has handed any over.
+pub(super) const GRANT: usize = 5;
+
+/// What a play left behind.
+pub(crate) struct Played {
+    /// The marketplace after its last day.
+    pub(crate) market: Market,
+    /// Every decision.
+    pub(crate) decisions: Vec<Decision>,
+    /// Records written.
+    pub(crate) inputs: u64,
+    /// What no fold could read.
+    pub(crate) dead_letters: u64,
+}
+
+/// Orders of one supplier, as far as a cap looks at them.
+#[derive(Default)]
+struct Trade {
+    open: HashMap<OrderId, ()>,
+    handed_in_time: usize,
+}
+
+/// What buyers and suppliers meet.
+struct Storefront {
+    app: Arc<App>,
+    trades: HashMap<SupplierId, Trade>,
+}
+
+impl Storefront {
+    fn note(&mut self, event: &stockade_model::OrderEvent) {
+        let Some(order) = &event.order else { return };
+        let trade = self.trades.entry(event.supplier.clone()).or_default();
+        match event.kind {
+            OrderEventKind::Placed => {
+                trade.open.insert(order.clone(), ());
+            }
+            OrderEventKind::Shipped => {
+                trade.open.remove(order);
+                trade.handed_in_time += usize::from(!event.late);
+            }
+            OrderEventKind::Cancelled => {
+                trade.open.remove(order);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Shop for Storefront {
+    fn sight(&mut self, supplier: &SupplierId, listing: &ListingId, region: Region, units: i64) -> Sight {
+        let Some(offer) = self.app.index.listing(supplier, listing) else { return Sight::Hidden };
+        if offer.withdrawn || offer.available < units {
+            return Sight::Hidden;
+        }
+        let Some(left) = offer.left(&self.app.overlay, Some(region)) else { return Sight::Hidden };
+        match left.level {
+            Some(Level::Dim) => Sight::Last,
+            Some(Level::Cap) => {
+                let trade = self.trades.get(supplier);
+                let (open, proven) = trade.map_or((0, 0), |t| (t.open.len(), t.handed_in_time));
+                if open < GRANT + proven { Sight::Seen } else { Sight::Hidden }
+            }
+            _ => Sight::Seen,
+        }
+    }
+    fn level(&self, supplier: &SupplierId) -> Option<Level> {
+        self.app.overlay.supplier_level(self.app.overlay.number(supplier))
+    }
+}
+
+/// Plays a marketplace to its end.
+pub(crate) fn run(plan: &Plan, features: &str, rules: &str, show: bool) -> Result<Played> {
+    let mut market = Market::new(plan.clone()).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let mut bench = Bench::open(plan)?;
+    let bar = if show { ProgressBar::new(u64::from(plan.days)) } else { ProgressBar::hidden() };
+    bar.set_style(ProgressStyle::with_template("{bar:40} day {pos} of {len}  {msg}  {elapsed_precise}")?);
+    for change in opening(features, Some(rules), None) {
+        bench.feed(Input::Control(ControlRecord { actor: NAME.to_owned(), change }))?;
+    }
+    while let Some(at) = market.next_at() {
+        bench.advance(at)?;
+        for step in market.step(&mut bench.shop) {
+            bench.feed(Input::Step(step))?;
+        }
+        if bench.made.is_multiple_of(1_000) {
+            bar.set_position(((at.ms() - plan.start.ms()) / DAY_MS) as u64);
+            bar.set_message(format!("{} inputs", bench.made));
+        }
+    }
+    bench.advance(market.end())?;
+    bar.finish_and_clear();
+    let dead_letters = bench.log.bounds(Topic::DeadLetters.name(), 0)?.end;
+    Ok(Played { market, decisions: bench.decisions, inputs: bench.made, dead_letters })
+}
+
+enum Input {
+    Control(ControlRecord),
+    Step(Step),
+}
+
+struct Bench {
+    log: SharedLog,
+    pump: Pump,
+    shop: Storefront,
+    made: u64,
+    trimmed: u64,
+    seen: u64,
+    decisions: Vec<Decision>,
+}
+
+impl Bench {
+    fn open(plan: &Plan) -> Result<Self> {
+        let mut pump = Pump::default();
+        let log: SharedLog = Arc::new(Memory::open(MemoryDisk::default(), pump.clock())?);
+        for topic in Topic::ALL {
+            let mut spec = topic_spec(topic, 1);
+            spec.retention_ms = spec.retention_ms.map(|_| KEPT_MS);
+            log.ensure_topic(&spec).with_context(|| format!("topic {}", topic.name()))?;
+        }
+        pump.advance(plan.start, &log)?;
+        let limits = Limits::new(&LimitsConfig::default());
+        let (board, name) = (Board::default(), NAME.to_owned());
+        let app = App::new(log.clone(), pump.clock(), board, limits, 1, name, Duration::ZERO)?;
+        let app = Arc::new(app);
+        add_stages(&mut pump, &log, &app, &FeatureSet::default_set())?;
+        let shop = Storefront { app, trades: HashMap::new() };
+        Ok(Self { log, pump, shop, made: 0, trimmed: 0, seen: 0, decisions: Vec::new() })
+    }
+
+    /// Moves time on; what falls due on the way is decided and enforced.
+    fn advance(&mut self, to: stockade_model::Timestamp) -> Result<()> {
+        self.pump.advance(to, &self.log)?;
+        self.enforce()
+    }
+
+    /// One record, and everything that follows from it.
+    fn feed(&mut self, input: Input) -> Result<()> {
+        self.made += 1;
+        let number = self.made;
+        let mut envelope = Envelope::new("", format!("{NAME}-{number}"), NAME);
+        envelope.position =
+            Some(Position { fold: NAME.to_owned(), partition: 0, generation: 1, offset: number, index: 1 });
+        let (topic, key, payload) = match input {
+            Input::Control(record) => (Topic::Control, String::new(), Payload::Control(record)),
+            Input::Step(Step::Register(profile)) => {
+                let change = stockade_model::Change::Supplier { profile };
+                let record = ControlRecord { actor: NAME.to_owned(), change };
+                (Topic::Control, String::new(), Payload::Control(record))
+            }
+            Input::Step(Step::Event(event)) => {
+                self.shop.note(&event);
+                envelope.id = event.id.to_string();
+                (Topic::EventsInbox, event.inbox_key().to_owned(), Payload::OrderEvent(*event))
+            }
+            Input::Step(Step::Rows(supplier, mut rows)) => {
+                self.shop.app.stamp(&supplier, &mut rows);
+                let key = supplier.to_string();
+                let (idempotency_key, places) = (None, Vec::new());
+                let body_hash = number.to_string();
+                let command =
+                    Command { supplier, idempotency_key, body_hash, rows, precondition: None, places };
+                (Topic::SupplierEvents, key, Payload::Command(command))
+            }
+        };
+        envelope.kind = payload.kind().to_owned();
+        self.log.append(vec![record(topic, &key, &envelope, &payload)], Ack::Ordered).wait()?;
+        self.pump.drain(&self.log)?;
+        self.enforce()?;
+        if self.made - self.trimmed >= TRIM_EVERY {
+            self.trimmed = self.made;
+            self.pump.flush()?;
+            self.log.trim(self.pump.now().ms())?;
+        }
+        Ok(())
+    }
+
+    /// Brings the overlay to the last decision.
+    fn enforce(&mut self) -> Result<()> {
+        let witness: Witness = Arc::new(|_, _| {});
+        let (app, decisions) = (self.shop.app.clone(), &mut self.decisions);
+        self.seen = crate::decisions::read(&self.log, self.seen, |offset, decision| {
+            app.enforce(offset, &Envelope::default(), &decision, &witness);
+            decisions.push(decision);
+            Ok(())
+        })?;
+        Ok(())
+    }
+}
