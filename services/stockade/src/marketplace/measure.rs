@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use stockade_model::{Decision, Level, Restriction, Scope, SupplierId, Timestamp, time::DAY_MS};
 use stockade_simulator::market::{Deal, Kind, Member};
 
-use super::play::{GRANT, Played};
+use super::{
+    play::{GRANT, Played},
+    promise::{self, Promises},
+};
 
 /// Whose offers were withheld for no longer than this were hit by a day's incident.
 const INCIDENT_MS: i64 = DAY_MS;
@@ -76,7 +79,7 @@ impl Course {
 }
 
 impl Measured {
-    pub(super) fn of(played: &Played) -> Self {
+    pub(super) fn of(played: &Played, promises: &Promises) -> Self {
         let mut courses: BTreeMap<&SupplierId, Course> = BTreeMap::new();
         for decision in &played.decisions {
             courses.entry(&decision.supplier).or_default().add(decision);
@@ -111,7 +114,7 @@ impl Measured {
                 }
             }
         }
-        let years = supplier_ms as f64 / (365.0 * DAY_MS as f64);
+        let years = supplier_ms as f64 / (365.25 * DAY_MS as f64);
         let rules: BTreeMap<String, Value> = alarms
             .into_iter()
             .map(|(rule, (withheld, capped))| {
@@ -120,6 +123,7 @@ impl Measured {
                     "withheld": withheld, "capped": capped,
                     "withheld_per_10000_supplier_years": rate(withheld),
                     "capped_per_10000_supplier_years": rate(capped),
+                    "accepted": promise::held(promises.get(&rule).copied(), withheld + capped, years),
                 });
                 (rule, figures)
             })

@@ -3,6 +3,7 @@
 
 mod measure;
 mod play;
+mod promise;
 mod table;
 
 use std::time::Instant;
@@ -117,7 +118,7 @@ pub(crate) fn play(which: &Which, features: &str, rules: &str, show: bool) -> Re
     let begun = Instant::now();
     let plan = which.plan()?;
     let played = play::run(&plan, features, rules, show)?;
-    let measured = measure::Measured::of(&played);
+    let measured = measure::Measured::of(&played, &promise::promises(rules));
     let mut report = json!({
         "marketplace": which.name(),
         "seed": plan.seed,

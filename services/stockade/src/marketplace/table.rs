@@ -89,7 +89,7 @@ fn alarms(out: &mut String, report: &Value) {
     let _ =
         writeln!(out, "false alarms in {} honest supplier-years, by rule", cell(&figures["supplier_years"]));
     for (rule, counts) in rules {
-        let _ = writeln!(
+        let _ = write!(
             out,
             "  {rule:<28} {:>5} withheld  {:>5} capped  ({} and {} in 10,000 supplier-years)",
             cell(&counts["withheld"]),
@@ -97,6 +97,12 @@ fn alarms(out: &mut String, report: &Value) {
             cell(&counts["withheld_per_10000_supplier_years"]),
             cell(&counts["capped_per_10000_supplier_years"]),
         );
+        let accepted = &counts["accepted"];
+        if let Some(kept) = accepted["kept"].as_bool() {
+            let word = if kept { "kept" } else { "BROKEN" };
+            let _ = write!(out, "  it accepts {}: {word}", cell(&accepted["per_10000_supplier_years"]));
+        }
+        out.push('\n');
     }
 }
 

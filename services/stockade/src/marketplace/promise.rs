@@ -1,0 +1,90 @@
+//! What rules promise of false alarms, held against what was seen.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+/// Days in a year, as rules count them.
+const DAYS_A_YEAR: f64 = 365.25;
+/// A count that would come by chance this rarely if the promise held says that it does not.
+const BY_CHANCE: f64 = 0.01;
+
+/// False alarms that each rule of a set accepts, per supplier-year; rules that promise nothing are left out.
+pub(super) type Promises = BTreeMap<String, f64>;
+
+/// The part of a rule set that is read here; whatever else it says was judged when it was compiled.
+#[derive(serde::Deserialize)]
+struct Set {
+    #[serde(default)]
+    rules: Vec<Rule>,
+}
+
+#[derive(serde::Deserialize)]
+struct Rule {
+    id: String,
+    #[serde(default)]
+    false_alarms: Option<String>,
+}
+
+/// Reads the promises of a set.
+pub(super) fn promises(source: &str) -> Promises {
+    let Ok(set) = serde_saphyr::from_str::<Set>(source) else { return Promises::new() };
+    set.rules.into_iter().filter_map(|rule| Some((rule.id, rate(&rule.false_alarms?)?))).collect()
+}
+
+/// `1 per 10000 supplier-years` as false alarms per supplier-year.
+fn rate(text: &str) -> Option<f64> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [alarms, "per", number, unit] = words.as_slice() else { return None };
+    let years = match *unit {
+        "supplier-years" | "supplier-year" => 1.0,
+        "supplier-days" | "supplier-day" => 1.0 / DAYS_A_YEAR,
+        _ => return None,
+    };
+    let (alarms, number) = (alarms.parse::<f64>().ok()?, number.parse::<f64>().ok()?);
+    (number > 0.0).then(|| alarms / (number * years))
+}
+
+/// What was promised for so many supplier-years, and whether `seen` false alarms go with it; null where nothing was.
+pub(super) fn held(promised: Option<f64>, seen: u64, years: f64) -> Value {
+    let Some(rate) = promised else { return Value::Null };
+    let expected = rate * years;
+    json!({
+        "per_10000_supplier_years": rate * 10_000.0,
+        "in_these_years": (expected * 1_000.0).round() / 1_000.0,
+        "kept": at_least(seen, expected) >= BY_CHANCE,
+    })
+}
+
+/// How likely at least `count` of something is that comes `expected` times on average (Poisson).
+fn at_least(count: u64, expected: f64) -> f64 {
+    let (mut term, mut below) = ((-expected).exp(), 0.0);
+    for number in 0..count {
+        below += term;
+        term *= expected / (number + 1) as f64;
+    }
+    1.0 - below
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn promises_are_read_from_a_set_and_others_left_out() {
+        let set = "rules:\n  - id: a\n    false_alarms: 1 per 10000 supplier-years\n    level: quarantine\n  - id: b\n    when: x\n  - id: c\n    false_alarms: 2 per 365.25 supplier-days\n";
+        let found = promises(set);
+        assert_eq!(found.len(), 2);
+        assert!((found["a"] - 1e-4).abs() < 1e-12 && (found["c"] - 2.0).abs() < 1e-9, "{found:?}");
+    }
+
+    #[test]
+    fn a_promise_is_broken_by_what_chance_would_not_bring() {
+        let kept = |seen, years| held(Some(0.01), seen, years)["kept"].as_bool();
+        assert_eq!((kept(0, 100.0), kept(3, 100.0), kept(9, 100.0)), (Some(true), Some(true), Some(false)));
+        assert_eq!(kept(1, 0.1), Some(false), "one where a thousandth was accepted");
+        assert_eq!(held(None, 7, 100.0), Value::Null);
+        // 1 - e^-1 (1 + 1 + 1/2).
+        assert!((at_least(3, 1.0) - 0.080_301_4).abs() < 1e-6);
+    }
+}
