@@ -19,7 +19,10 @@ use stockade_model::{
 use stockade_quarantine::{Entry, Overlay};
 use stockade_runtime::{Edge, Limits, Problem, Waiters};
 
-use crate::domain::{Effect, Index};
+use crate::{
+    domain::{Effect, EventAnswer, Index, event_identity},
+    reservations::Reservations,
+};
 
 /// What is known of a supplier without asking the fold.
 #[derive(Clone, Debug)]
@@ -88,6 +91,9 @@ pub struct App {
     waiting: Waiters<Decided>,
     registering: Waiters<SupplierProfile>,
     outcomes: DashMap<(SupplierId, String), Arc<Vec<RowOutcome>>>,
+    /// Reservations as this replica knows them.
+    pub(crate) reservations: Reservations,
+    answers: DashMap<u128, EventAnswer>,
     /// End of the decisions seen at start.
     decisions_at_start: u64,
     /// Log ends seen at start: ready once all are passed.
@@ -143,6 +149,8 @@ impl App {
             waiting: Waiters::default(),
             registering: Waiters::default(),
             outcomes: DashMap::new(),
+            reservations: Reservations::default(),
+            answers: DashMap::new(),
             decisions_at_start,
             gate,
         })
@@ -177,6 +185,11 @@ impl App {
     /// The remembered outcome of a request.
     pub fn outcome(&self, supplier: &SupplierId, key: &str) -> Option<Arc<Vec<RowOutcome>>> {
         self.outcomes.get(&(supplier.clone(), key.to_owned())).map(|rows| rows.clone())
+    }
+
+    /// What became of an event lately.
+    pub fn event_answer(&self, source: &str, id: &str) -> Option<EventAnswer> {
+        self.answers.get(&event_identity(source, id)).map(|answer| *answer)
     }
 
     /// Until when everything is in the index, and how far behind the clock that is.
@@ -268,6 +281,15 @@ impl App {
                     self.waiting.give(&id, Decided { rows, retry });
                 }
                 Effect::Forgotten { supplier, key } => drop(self.outcomes.remove(&(supplier, key))),
+                Effect::Reserved { key, reservation } => self.reservations.put(key, *reservation),
+                Effect::ReservationForgotten(key) => self.reservations.remove(&key),
+                Effect::Answered { identity, answer, news } => {
+                    self.answers.insert(identity, answer);
+                    if news {
+                        crate::metrics::event_answered(answer);
+                    }
+                }
+                Effect::AnswerForgotten(identity) => drop(self.answers.remove(&identity)),
             }
         }
     }

@@ -8,6 +8,7 @@ pub mod app;
 pub mod domain;
 pub mod http;
 pub mod metrics;
+mod reservations;
 
 use stockade_fold::Spec;
 use stockade_log::{Ack, Mode};

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `stockade_inventory_events_accepted_total` | | outcomes taken from order systems |
 //! | `stockade_inventory_events_refused_total` | | outcomes in batches that were refused, each with its reason in the answer |
+//! | `stockade_inventory_event_answers_total` | `answer`: `applied`, `noted`, `duplicate`, `conflict`, `parked` | what became of events, as this replica's fold decides it |
 //! | `stockade_inventory_event_to_invisible_seconds` | | from the record of the event at the root of a decision until its offers were withheld in this replica |
 //! | `stockade_inventory_listings`, `stockade_inventory_units` | | what the index holds |
 //! | `stockade_inventory_withheld_listings`, `stockade_inventory_withheld_units` | | the part of it that buyers do not see |
@@ -18,7 +19,10 @@
 use ::metrics::{counter, gauge, histogram};
 use stockade_model::Level;
 
-use crate::app::App;
+use crate::{
+    app::App,
+    domain::{EventAnswer, EventCode},
+};
 
 /// Outcomes of a request were taken.
 pub(crate) fn events_accepted(events: usize) {
@@ -28,6 +32,12 @@ pub(crate) fn events_accepted(events: usize) {
 /// An outcome of a batch was refused.
 pub(crate) fn event_refused() {
     counter!("stockade_inventory_events_refused_total").increment(1);
+}
+
+/// It was decided what became of an event.
+pub(crate) fn event_answered(answer: EventAnswer) {
+    let answer = answer.again.map_or(answer.status.as_str(), EventCode::as_answer);
+    counter!("stockade_inventory_event_answers_total", "answer" => answer).increment(1);
 }
 
 /// A decision withheld offers here, so long after its cause was recorded.

@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
 use stockade_model::{
-    BuyerHistory, BuyerId, Cause, OrderEvent, OrderEventKind, OrderSeen, Outcome, OutcomeCause, Payload,
-    Timestamp, Topic, hash,
+    BuyerHistory, BuyerId, Cause, EventAgain, OrderEvent, OrderEventKind, OrderSeen, Outcome, OutcomeCause,
+    Payload, Timestamp, Topic, encode, hash,
     time::{DAY_MS, HOUR_MS},
 };
 
@@ -30,11 +30,16 @@ const FRAUDS_KEPT: usize = 16;
 /// Other suppliers defrauded in these days from which on the card explains a fraud whatever its value.
 pub(crate) const DEFRAUDED_MIN: u32 = 3;
 
+/// Things said of one order that are told apart: far beyond what people order.
+const SAID_MAX: usize = 1_024;
+
 /// What the intake fold tells its process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IntakeEffect {
     /// An event with a known source and id was dropped.
     Duplicate,
+    /// The same, and it says something else than the first one.
+    Conflict,
 }
 
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -69,20 +74,89 @@ impl Buyer {
     }
 }
 
+/// An event that was seen.
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(from = "StoredSeen")]
+struct Seen {
+    at: Timestamp,
+    /// Print of what it said, never 0; 0 where an earlier build did not keep it.
+    print: u32,
+    /// What was told of it coming again.
+    told: Told,
+}
+
+/// What the sender of an event that came again can find out by now.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+enum Told {
+    #[default]
+    Nothing,
+    Repeated,
+    Differs,
+}
+
+/// The row as it is stored, and as earlier builds stored it.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum StoredSeen {
+    Now { at: Timestamp, print: u32, told: Told },
+    Former(Timestamp),
+}
+
+impl From<StoredSeen> for Seen {
+    fn from(row: StoredSeen) -> Self {
+        match row {
+            StoredSeen::Now { at, print, told } => Self { at, print, told },
+            StoredSeen::Former(at) => Self { at, print: 0, told: Told::Nothing },
+        }
+    }
+}
+
+/// Print of what an event says. Its time is left out: where the sender gave none, it is that of its arrival.
+fn print(event: &OrderEvent) -> u32 {
+    let timeless = OrderEvent { time: Timestamp::default(), ..event.clone() };
+    (hash::stable64(&encode::json_text(&timeless)) as u32).max(1)
+}
+
 /// An order of one supplier.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Order {
+    /// Of an order that was not placed yet: when the first was heard of it.
     placed_at: Timestamp,
     amount_z: Option<f64>,
     category: Option<String>,
     settled: bool,
     spoiled: bool,
+    /// Whether it was placed, as far as is known here.
+    #[serde(default = "yes")]
+    placed: bool,
+    /// What was said of it, each once: a class of outcomes, and a hash of the line.
+    #[serde(default)]
+    said: Vec<(u8, u32)>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Outcomes that say the same when they are about the same line: what happened, whose doing it was, whether it was bad.
+fn class(event: &OrderEvent) -> u8 {
+    let bad = event.late || event.rating.is_some_and(|rating| rating <= 2);
+    event.kind as u8 * 16 + event.cause as u8 * 2 + u8::from(bad)
+}
+
+/// The line that an event names, as well as it does.
+fn line(event: &OrderEvent) -> u32 {
+    let named = event.line.as_ref().map(|line| format!("line {line}"));
+    let named = named.or_else(|| event.listing.as_ref().map(|listing| format!("listing {listing}")));
+    hash::stable64(&named.unwrap_or_default()) as u32
 }
 
 /// The fold.
 pub struct Intake {
     /// When each event identity was first seen.
-    seen: Table<u128, Timestamp>,
+    seen: Table<u128, Seen>,
     buyers: Table<BuyerId, Buyer>,
     /// By identity of supplier and order.
     orders: Table<u128, Order>,
@@ -105,29 +179,39 @@ impl Default for Intake {
 }
 
 impl Intake {
-    /// What is known of the event's order, and `event` added to it.
-    fn order(&mut self, event: &OrderEvent) -> Option<OrderSeen> {
-        let order = event.order.as_ref().filter(|_| !event.kind.is_account())?;
+    /// What is known of the event's order, and `event` added to it; and whether the same was said of it before.
+    fn order(&mut self, event: &OrderEvent) -> (Option<OrderSeen>, bool) {
+        let Some(order) = event.order.as_ref().filter(|_| !event.kind.is_account()) else {
+            return (None, false);
+        };
         let identity = hash::identity128(&[event.supplier.as_str(), order.as_str()]);
-        if event.kind == OrderEventKind::Placed {
-            if self.orders.get(&identity).is_none() {
-                let buyer = event.buyer.as_ref().and_then(|id| self.buyers.get(id));
-                let amount_z = buyer.zip(event.amount).and_then(|(buyer, amount)| buyer.z(amount.minor));
-                let category = event.category.clone();
-                let order = Order { placed_at: event.time, amount_z, category, ..Order::default() };
-                self.orders.insert(identity, order);
-                self.orders_by_age.insert((event.time, identity));
-            }
-            // A further line of the same order says nothing new about it.
-            return self.orders.get(&identity).map(|order| order.seen(false, false));
+        let placed_now = event.kind == OrderEventKind::Placed
+            && self.orders.get(&identity).is_none_or(|order| !order.placed);
+        if placed_now || self.orders.get(&identity).is_none() {
+            let buyer = event.buyer.as_ref().and_then(|id| self.buyers.get(id));
+            let amount_z = buyer.zip(event.amount).and_then(|(buyer, amount)| buyer.z(amount.minor));
+            let heard = self.orders.get(&identity).cloned().unwrap_or_default();
+            self.orders_by_age.remove(&(heard.placed_at, identity));
+            let order = Order { placed_at: event.time, placed: placed_now, ..heard };
+            let order = match placed_now {
+                true => Order { amount_z, category: event.category.clone(), ..order },
+                false => order,
+            };
+            self.orders.insert(identity, order);
+            self.orders_by_age.insert((event.time, identity));
         }
-        let order = self.orders.edit(&identity)?;
+        let Some(order) = self.orders.edit(&identity) else { return (None, false) };
+        let repeated = order.says_again(event);
+        if !order.placed || event.kind == OrderEventKind::Placed {
+            // A further line of the same order says nothing new about it.
+            return (order.placed.then(|| order.seen(false, false)), repeated);
+        }
         // That it is on its way says nothing yet of how it ends.
         let outcome = event.kind != OrderEventKind::Shipped;
         let (settles, spoils) = (outcome && !order.settled, !order.spoiled && went_wrong(event));
         order.settled |= outcome;
         order.spoiled |= spoils;
-        Some(order.seen(settles, spoils))
+        (Some(order.seen(settles, spoils)), repeated)
     }
 
     /// The buyer's history before `event`, and `event` added to it.
@@ -135,6 +219,7 @@ impl Intake {
         &mut self,
         event: &OrderEvent,
         order: Option<&OrderSeen>,
+        repeated: bool,
         now: Timestamp,
     ) -> Option<BuyerHistory> {
         let id = event.buyer.as_ref().filter(|_| !event.kind.is_account())?;
@@ -155,6 +240,7 @@ impl Intake {
             suppliers_elsewhere: 0,
         };
         match event.kind {
+            _ if repeated => {}
             OrderEventKind::Placed => {
                 buyer.orders += 1;
                 if let Some(minor) = event.amount.map(|amount| i128::from(amount.minor)) {
@@ -180,6 +266,22 @@ impl Intake {
         Some(before)
     }
 
+    /// An event whose source and id are known changes nothing; the first time its sender is told.
+    fn again(&mut self, identity: u128, event: &OrderEvent, out: &mut Out<IntakeEffect>) {
+        let Some(seen) = self.seen.get(&identity).copied() else { return };
+        let differs = seen.print != 0 && seen.print != print(event);
+        out.effect(if differs { IntakeEffect::Conflict } else { IntakeEffect::Duplicate });
+        let told = if differs { Told::Differs } else { Told::Repeated };
+        if told <= seen.told {
+            return;
+        }
+        self.seen.insert(identity, Seen { told, ..seen });
+        let (id, source, supplier) = (event.id.clone(), event.source.clone(), event.supplier.clone());
+        let dest = Dest::Key(supplier.to_string());
+        let payload = Payload::EventAgain(EventAgain { id, source, supplier, differs });
+        out.emit(Topic::SupplierEvents, dest, payload);
+    }
+
     fn forget(&mut self, now: Timestamp) {
         let before = now.plus_ms(-REMEMBERED_MS);
         while let Some(oldest) = self.by_age.first().filter(|(seen, _)| *seen <= before).copied() {
@@ -195,6 +297,21 @@ impl Intake {
 }
 
 impl Order {
+    /// Whether what `event` says was said before: of the same line, or of as many lines as were placed. So one order's
+    /// outcome counts once, however often and under whatever ids it is sent, and no rate of orders goes beyond one.
+    fn says_again(&mut self, event: &OrderEvent) -> bool {
+        let (class, line) = (class(event), line(event));
+        let of_placed = |(said, _): &&(u8, u32)| said / 16 == OrderEventKind::Placed as u8;
+        let lines = self.said.iter().filter(of_placed).count().max(1);
+        let known = self.said.iter().filter(|(said, _)| *said == class).count();
+        let full = event.kind != OrderEventKind::Placed && known >= lines;
+        if full || self.said.len() >= SAID_MAX || self.said.contains(&(class, line)) {
+            return true;
+        }
+        self.said.push((class, line));
+        false
+    }
+
     fn seen(&self, settles: bool, spoils: bool) -> OrderSeen {
         OrderSeen {
             placed_at: self.placed_at,
@@ -240,19 +357,19 @@ impl Fold for Intake {
         let Payload::OrderEvent(event) = input.payload else { return };
         let identity = hash::identity128(&[&event.source, event.id.as_str()]);
         if self.seen.get(&identity).is_some() {
-            out.effect(IntakeEffect::Duplicate);
-            return;
+            return self.again(identity, event, out);
         }
-        self.seen.insert(identity, input.time);
+        self.seen.insert(identity, Seen { at: input.time, print: print(event), told: Told::Nothing });
         self.by_age.insert((input.time, identity));
-        let order = self.order(event);
-        let history = self.stamp(event, order.as_ref(), input.time);
+        let (order, repeated) = self.order(event);
+        let history = self.stamp(event, order.as_ref(), repeated, input.time);
         let payload = Payload::Outcome(Outcome {
             event: event.clone(),
             history,
             order,
             vouched: None,
             withdrawn: false,
+            repeated,
         });
         let cause = Cause { id: event.id.to_string(), time: input.time };
         out.emit_caused(Topic::SupplierEvents, Dest::Key(event.supplier.to_string()), payload, Some(cause));
@@ -270,7 +387,7 @@ impl Fold for Intake {
     }
 
     fn restored(&mut self, _: &mut Vec<IntakeEffect>) {
-        self.by_age = self.seen.iter().map(|(identity, seen)| (*seen, *identity)).collect();
+        self.by_age = self.seen.iter().map(|(identity, seen)| (seen.at, *identity)).collect();
         self.orders_by_age =
             self.orders.iter().map(|(identity, order)| (order.placed_at, *identity)).collect();
     }

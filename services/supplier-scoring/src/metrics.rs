@@ -6,6 +6,7 @@
 //! | name | labels | what it says |
 //! |---|---|---|
 //! | `stockade_scoring_duplicate_events_total` | | events that had been taken before, known by source and id |
+//! | `stockade_scoring_conflicting_events_total` | | events whose source and id had been taken with another content |
 //! | `stockade_scoring_score` | | scores as they are made |
 //! | `stockade_scoring_model_points` | `model`: `champion`, `challenger` | points the models give |
 //! | `stockade_scoring_feature_drift` | `feature`: those the champion reads, and `score` | population stability index of live vectors against those it was trained on |
@@ -13,11 +14,13 @@
 use ::metrics::{Histogram, counter, gauge, histogram};
 use stockade_rules::FeatureSchema;
 
-use crate::{Drift, FeatureSet, ScoringEffect};
+use crate::{Drift, FeatureSet, IntakeEffect, ScoringEffect};
 
-/// Events were dropped because they had been taken before.
-pub fn duplicate_events(events: usize) {
-    counter!("stockade_scoring_duplicate_events_total").increment(events as u64);
+/// Events were dropped because their identity was known.
+pub fn known_events(effects: &[IntakeEffect]) {
+    let conflicts = effects.iter().filter(|effect| **effect == IntakeEffect::Conflict).count();
+    counter!("stockade_scoring_duplicate_events_total").increment((effects.len() - conflicts) as u64);
+    counter!("stockade_scoring_conflicting_events_total").increment(conflicts as u64);
 }
 
 /// Scores, points of models, and how far vectors have moved from those the champion was trained on.

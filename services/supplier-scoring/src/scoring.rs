@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
 use stockade_model::{
-    BuyerHistory, Change, Command, ListingId, ListingPut, MarketSeen, Models, OrderEventKind, OrderSeen,
-    Outcome, OutcomeCause, Payload, Region, Row, ScoreRecord, Sku, StockChange, StockMode, SupplierId,
-    Timestamp, Topic, hash,
+    BuyerHistory, Change, Command, ListingId, ListingPut, MarketSeen, Models, OrderEvent, OrderEventKind,
+    OrderSeen, Outcome, OutcomeCause, Payload, Region, Row, ScoreRecord, Sku, StockChange, StockMode,
+    SupplierId, Timestamp, Topic, hash,
     time::{DAY_MS, HOUR_MS},
 };
 use stockade_rules::{Binding, RuleSet};
@@ -231,6 +231,21 @@ impl Scoring {
         self.histories.add(id, now.ms(), entry);
     }
 
+    /// What was said of the order before counts for nothing, unless it is the first that was heard of it here.
+    fn repeated(
+        &mut self,
+        outcome: &Outcome,
+        now: Timestamp,
+        out: &mut Out<ScoringEffect>,
+    ) -> Option<Subject> {
+        let order = outcome.order.as_ref().filter(|order| order.settles || order.spoils)?;
+        let event = &outcome.event;
+        let region = self.suppliers.get(&event.supplier).and_then(|supplier| supplier.region);
+        let (party, subject) = (party(event), subject(event));
+        self.cohort(&event.supplier, region, order, (whose(event), party), &subject, now, out);
+        Some(subject)
+    }
+
     fn outcome(&mut self, outcome: &Outcome, now: Timestamp, out: &mut Out<ScoringEffect>) -> Subject {
         let event = &outcome.event;
         let id = &event.supplier;
@@ -267,13 +282,7 @@ impl Scoring {
         };
         let region = supplier.region;
         self.links.see(id, &event.attributes, now, out);
-        let mut flags = match event.cause {
-            OutcomeCause::Supplier => flag::OWN,
-            OutcomeCause::Buyer => flag::BUYERS,
-            OutcomeCause::Carrier => flag::CARRIERS,
-            OutcomeCause::Platform => flag::PLATFORMS,
-            OutcomeCause::Unknown => 0,
-        };
+        let mut flags = whose(event);
         let explained = event.kind == OrderEventKind::FraudConfirmed && explained(outcome);
         for (set, flag) in [
             (event.late, flag::LATE),
@@ -285,13 +294,7 @@ impl Scoring {
         ] {
             flags |= if set { flag } else { 0 };
         }
-        let subject = Subject {
-            listing: event.listing.clone().zip(event.sku.clone()),
-            sku: event.sku.as_ref().map(|sku| hash::stable64(sku.as_str())),
-            place: event.region.map(|region| hash::stable64(region.as_str()) as u32),
-            ..Subject::default()
-        };
-        let party = event.buyer.as_ref().map_or(0, |buyer| hash::stable64(buyer.as_str()));
+        let (party, subject) = (party(event), subject(event));
         let value = event.amount.map_or(0, |amount| amount.minor);
         self.remember(id, now, kind, flags, event.time, &subject, (party, value));
         if let Some(order) = &outcome.order {
@@ -454,6 +457,32 @@ impl Scoring {
     }
 }
 
+/// Flag of whose doing an outcome is.
+fn whose(event: &OrderEvent) -> u16 {
+    match event.cause {
+        OutcomeCause::Supplier => flag::OWN,
+        OutcomeCause::Buyer => flag::BUYERS,
+        OutcomeCause::Carrier => flag::CARRIERS,
+        OutcomeCause::Platform => flag::PLATFORMS,
+        OutcomeCause::Unknown => 0,
+    }
+}
+
+/// The counterparty of an outcome: a hash of the buyer, 0 for guests.
+fn party(event: &OrderEvent) -> u64 {
+    event.buyer.as_ref().map_or(0, |buyer| hash::stable64(buyer.as_str()))
+}
+
+/// What an outcome is about.
+fn subject(event: &OrderEvent) -> Subject {
+    Subject {
+        listing: event.listing.clone().zip(event.sku.clone()),
+        sku: event.sku.as_ref().map(|sku| hash::stable64(sku.as_str())),
+        place: event.region.map(|region| hash::stable64(region.as_str()) as u32),
+        ..Subject::default()
+    }
+}
+
 /// Whether the buyer's own history explains a fraud: a value far out of their pattern, a card that was misused so elsewhere
 /// in the same days, or one that fraud follows from shop to shop.
 fn explained(outcome: &Outcome) -> bool {
@@ -495,6 +524,9 @@ impl Fold for Scoring {
         let scored = match input.payload {
             Payload::Command(command) => {
                 self.command(command, now).map(|subject| (&command.supplier, subject))
+            }
+            Payload::Outcome(outcome) if outcome.repeated => {
+                self.repeated(outcome, now, out).map(|subject| (&outcome.event.supplier, subject))
             }
             Payload::Outcome(outcome) => Some((&outcome.event.supplier, self.outcome(outcome, now, out))),
             Payload::Control(record) => {

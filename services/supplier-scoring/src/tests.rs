@@ -107,6 +107,7 @@ impl Market {
             region: Region::new(region).unwrap(),
             since: Timestamp::from_ms(0),
             class: "standard".to_owned(),
+            stock_counts: Default::default(),
         };
         self.control(Change::Supplier { profile });
     }
@@ -129,6 +130,9 @@ impl Market {
             buyer: Some(BuyerId::new(&format!("b-{order}")).unwrap()),
             listing: None,
             sku: None,
+            line: None,
+            part: None,
+            reservation: None,
             quantity: Some(1),
             amount: None,
             cause: OutcomeCause::Unknown,
@@ -428,4 +432,72 @@ features:
     assert_eq!(market.read("shop", "orders.value_to_region"), 300.0, "DE");
     market.order("shop", "e", "b", 100);
     assert!(market.read("shop", "orders.of_sku").is_nan(), "an order of no good concerns none");
+}
+
+#[test]
+fn an_outcome_of_an_order_counts_once_whatever_the_event_ids() {
+    let mut market = Market::new();
+    market.register("shop", "DE");
+    market.order("shop", "o", "ann", 1_000);
+    for again in 0..3 {
+        market.now_ms += again;
+        market.event(OrderEventKind::Cancelled, "shop", "o", |event| {
+            event.cause = OutcomeCause::Supplier;
+            event.buyer = BuyerId::new("ann").ok();
+        });
+    }
+    let seen = (market.read("shop", "cancellations.count_7d"), market.read("shop", "cancellations.rate_7d"));
+    assert_eq!(seen, (1.0, 1.0));
+    for name in ["l-1", "l-2"] {
+        market.event(OrderEventKind::Cancelled, "shop", "o", |event| {
+            event.cause = OutcomeCause::Supplier;
+            event.buyer = BuyerId::new("ann").ok();
+            event.listing = stockade_model::ListingId::new(name).ok();
+        });
+    }
+    assert_eq!(market.read("shop", "cancellations.rate_7d"), 1.0, "no more than was placed");
+    for kind in [OrderEventKind::Placed, OrderEventKind::FraudConfirmed, OrderEventKind::Disputed] {
+        for _ in 0..3 {
+            market.event(kind, "shop", "o", |event| event.buyer = BuyerId::new("ann").ok());
+        }
+    }
+    assert_eq!(market.read("shop", "orders.count_7d"), 1.0);
+    assert_eq!(market.read("shop", "supplier.orders_ever"), 1.0);
+    assert_eq!(market.read("shop", "frauds.count_7d"), 1.0);
+}
+
+#[test]
+fn every_line_of_an_order_may_go_wrong_once() {
+    let mut market = Market::new();
+    let line = |name: &'static str| {
+        move |event: &mut OrderEvent| {
+            event.buyer = BuyerId::new("ann").ok();
+            event.line = stockade_model::LineId::new(name).ok();
+            event.cause = OutcomeCause::Supplier;
+        }
+    };
+    for name in ["1", "2", "1"] {
+        market.event(OrderEventKind::Placed, "shop", "o", line(name));
+    }
+    for name in ["1", "2", "2"] {
+        market.event(OrderEventKind::Cancelled, "shop", "o", line(name));
+    }
+    let seen = (market.read("shop", "orders.count_7d"), market.read("shop", "cancellations.count_7d"));
+    assert_eq!(seen, (2.0, 2.0));
+}
+
+#[test]
+fn what_was_said_before_an_order_was_placed_is_not_counted_again_after_it() {
+    let mut market = Market::new();
+    let cancelled = |market: &mut Market| {
+        market.event(OrderEventKind::Cancelled, "shop", "o", |event| {
+            event.cause = OutcomeCause::Supplier;
+            event.buyer = BuyerId::new("ann").ok();
+        });
+    };
+    cancelled(&mut market);
+    market.order("shop", "o", "ann", 1_000);
+    cancelled(&mut market);
+    assert_eq!(market.read("shop", "cancellations.count_7d"), 1.0);
+    assert_eq!(market.read("shop", "peers.spoiled_60d"), 1.0, "heard of at last with the order at hand");
 }

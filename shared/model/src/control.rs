@@ -192,6 +192,22 @@ pub struct SupplierProfile {
     /// Class for rate limits, such as `standard` or `large`.
     #[serde(default = "standard_class")]
     pub class: String,
+    /// What its stock figures count.
+    #[serde(default)]
+    pub stock_counts: StockCounts,
+}
+
+/// What a supplier's stock figures count: whether goods that are ordered and not yet shipped are in `on_hand`.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum StockCounts {
+    /// `on_hand` is what lies on the shelf, ordered or not: `shipped` takes from it.
+    #[default]
+    IncludingOrdered,
+    /// `on_hand` is what is left when all orders are picked: `placed` has taken from it already, `shipped` takes nothing.
+    ExcludingOrdered,
 }
 
 /// What is said of a supplier when it is registered, the first time or again.
@@ -209,11 +225,14 @@ pub struct Registration {
     /// Class for rate limits; as before when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
+    /// What its stock figures count; as before when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stock_counts: Option<StockCounts>,
 }
 
 impl Registration {
     /// The profile that it makes of the one that is `held`. What nothing was ever said of: it trades since `now`, in the
-    /// class `standard`.
+    /// class `standard`, and counts what is ordered.
     pub fn onto(self, held: Option<&SupplierProfile>, now: Timestamp) -> SupplierProfile {
         SupplierProfile {
             supplier: self.supplier,
@@ -221,6 +240,7 @@ impl Registration {
             region: self.region,
             since: self.since.or(held.map(|held| held.since)).unwrap_or(now),
             class: self.class.or_else(|| held.map(|held| held.class.clone())).unwrap_or_else(standard_class),
+            stock_counts: self.stock_counts.or(held.map(|held| held.stock_counts)).unwrap_or_default(),
         }
     }
 }
@@ -243,11 +263,14 @@ mod tests {
             region: region("DE"),
             since: since_ms.map(Timestamp::from_ms),
             class: class.map(str::to_owned),
+            stock_counts: since_ms.map(|_| StockCounts::ExcludingOrdered),
         };
         let first = said("Acme", None, None).onto(None, Timestamp::from_ms(50));
         assert_eq!((first.since.ms(), first.class.as_str()), (50, "standard"));
+        assert_eq!(first.stock_counts, StockCounts::IncludingOrdered);
         let told = said("Acme", Some(10), Some("large")).onto(Some(&first), Timestamp::from_ms(60));
         assert_eq!((told.since.ms(), told.class.as_str()), (10, "large"));
+        assert_eq!(told.stock_counts, StockCounts::ExcludingOrdered);
         let renamed = said("Acme AG", None, None).onto(Some(&told), Timestamp::from_ms(70));
         assert_eq!(renamed, SupplierProfile { name: "Acme AG".to_owned(), ..told });
     }

@@ -7,11 +7,14 @@ use crate::Invalid;
 /// Longest identifier accepted, in bytes.
 pub const ID_BYTES_MAX: usize = 64;
 
-fn check(kind: &'static str, text: &str) -> Result<(), Invalid> {
-    if text.is_empty() || text.len() > ID_BYTES_MAX {
+/// Longest name of a reservation, in bytes: its supplier's id, `::` and 24 characters that nobody can guess.
+pub const RESERVATION_BYTES_MAX: usize = ID_BYTES_MAX + 26;
+
+fn check(kind: &'static str, bytes_max: usize, text: &str) -> Result<(), Invalid> {
+    if text.is_empty() || text.len() > bytes_max {
         return Err(Invalid::new(
             "id_length",
-            format!("{kind} must be 1 to {ID_BYTES_MAX} bytes long, got {}", text.len()),
+            format!("{kind} must be 1 to {bytes_max} bytes long, got {}", text.len()),
         ));
     }
     // '/' and '?' would change the meaning of a path, control characters the meaning of a log line.
@@ -38,6 +41,9 @@ fn check_path(kind: &'static str, text: &str) -> Result<(), Invalid> {
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $kind:literal) => {
+        id!($(#[$doc])* $name, $kind, ID_BYTES_MAX);
+    };
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $bytes_max:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         #[serde(try_from = "String", into = "String")]
@@ -45,14 +51,14 @@ macro_rules! id {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Checks and wraps `text`: 1 to 64 bytes of letters, digits and `. _ - : @ +`, but neither `.` nor `..`.
+            /// Checks and wraps `text`: 1 to 64 bytes (reservations: 90) of letters, digits and `. _ - : @ +`, but neither `.` nor `..`.
             pub fn new(text: &str) -> Result<Self, Invalid> {
                 check_path($kind, text)?;
                 Self::of_record(text)
             }
             /// The same as records have it, which may be older than the rule about `.` and `..`.
             pub fn of_record(text: &str) -> Result<Self, Invalid> {
-                check($kind, text)?;
+                check($kind, $bytes_max, text)?;
                 Ok(Self(text.into()))
             }
             /// The identifier as written.
@@ -75,6 +81,11 @@ macro_rules! id {
         impl From<$name> for String {
             fn from(id: $name) -> String {
                 id.0.as_ref().to_owned()
+            }
+        }
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
             }
         }
         impl std::borrow::Borrow<str> for $name {
@@ -107,6 +118,10 @@ id!(/// A buyer: the key of order outcomes in `events.inbox`.
     BuyerId, "buyer id");
 id!(/// An order of the marketplace's order system.
     OrderId, "order id");
+id!(/// One line of an order, as the order system counts them.
+    LineId, "order line id");
+id!(/// A reservation: units held for a buyer. It begins with its supplier's id, so that any replica finds its partition.
+    ReservationId, "reservation", RESERVATION_BYTES_MAX);
 id!(/// The identifier of an event or command, unique within its source.
     EventId, "event id");
 id!(/// The name of a lockout rule.

@@ -1,7 +1,7 @@
 //! Inventory commands: what a supplier asks for, and what became of it.
 
 use crate::{
-    Gln, Gtin, ListingId, LocationId, Money, OrderId, Precondition, Region, Sku, SupplierId, Timestamp,
+    Gln, Gtin, ListingId, LocationId, Money, Precondition, Region, ReservationId, Sku, SupplierId, Timestamp,
 };
 
 /// Largest stock quantity accepted for one listing, in units.
@@ -30,6 +30,9 @@ pub struct Command {
     /// Place of each row in the request, where wrong rows between them were left out; empty means 0, 1, 2, …
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<usize>,
+    /// Rows that were wrong before anything was decided, so that whoever looks the request up finds every row.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RowOutcome>,
 }
 
 /// One change to one listing, location or reservation.
@@ -53,7 +56,7 @@ pub enum Row {
     /// Hold units for a buyer until `expires_at`.
     Hold {
         /// Name of the reservation.
-        reservation: OrderId,
+        reservation: ReservationId,
         /// The listing.
         listing: ListingId,
         /// Units held.
@@ -63,16 +66,28 @@ pub enum Row {
         /// Where the units are to go; absent means anywhere that the listing serves.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         region: Option<Region>,
+        /// Name of the key that made the reservation; nobody else may act on it; absent in records of builds that knew no owners.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<String>,
+        /// Hash of what was asked for: the same reservation asked for with another one is a conflict.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<String>,
     },
     /// Turn a hold into confirmed but unshipped units.
     Confirm {
         /// Name of the reservation.
-        reservation: OrderId,
+        reservation: ReservationId,
+        /// Name of the caller's key; absent in records of builds that knew no owners.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<String>,
     },
     /// Give a hold back.
     ReleaseHold {
         /// Name of the reservation.
-        reservation: OrderId,
+        reservation: ReservationId,
+        /// Name of the caller's key; absent in records of builds that knew no owners.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<String>,
     },
 }
 
@@ -84,7 +99,7 @@ impl Row {
             Row::Stock(change) => change.listing.as_str(),
             Row::Withdraw { listing, .. } | Row::Hold { listing, .. } => listing.as_str(),
             Row::Location(put) => put.location.as_str(),
-            Row::Confirm { reservation } | Row::ReleaseHold { reservation } => reservation.as_str(),
+            Row::Confirm { reservation, .. } | Row::ReleaseHold { reservation, .. } => reservation.as_str(),
         }
     }
 }

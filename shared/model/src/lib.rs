@@ -25,7 +25,7 @@ pub mod time;
 pub mod topic;
 pub mod visibility;
 
-pub use control::{Change, ControlRecord, ModelSwitch, Models, Registration, SupplierProfile};
+pub use control::{Change, ControlRecord, ModelSwitch, Models, Registration, StockCounts, SupplierProfile};
 pub use decision::{
     Action, Budget, Confirmed, Counterfactual, Decision, Finding, Level, Proposal, Restriction, RuleProposal,
     RuleRef, Scope, StockFigures,
@@ -36,14 +36,16 @@ pub use fact::{
     TestFact,
 };
 pub use gs1::{Gln, Gtin};
-pub use ids::{BuyerId, EventId, ListingId, LocationId, OrderId, RuleId, Sku, SupplierId};
+pub use ids::{
+    BuyerId, EventId, LineId, ListingId, LocationId, OrderId, ReservationId, RuleId, Sku, SupplierId,
+};
 pub use invalid::Invalid;
 pub use inventory::{
     Command, ListingPut, LocationPut, MarketSeen, Row, RowOutcome, RowStatus, StockChange, StockMode,
 };
 pub use money::{Currency, Money};
 pub use outcome::{
-    BuyerHistory, Cause as OutcomeCause, OrderEvent, OrderEventKind, OrderSeen, Outcome, Vouched,
+    BuyerHistory, Cause as OutcomeCause, EventAgain, OrderEvent, OrderEventKind, OrderSeen, Outcome, Vouched,
 };
 pub use position::Position;
 pub use precondition::Precondition;

@@ -1,6 +1,9 @@
 //! Order outcomes and account events: what happened to suppliers' promises.
 
-use crate::{Attribute, BuyerId, EventId, ListingId, Money, OrderId, Region, Sku, SupplierId, Timestamp};
+use crate::{
+    Attribute, BuyerId, EventId, LineId, ListingId, Money, OrderId, Region, ReservationId, Sku, SupplierId,
+    Timestamp,
+};
 
 /// What happened.
 #[derive(
@@ -142,13 +145,23 @@ pub struct OrderEvent {
     /// The buyer; absent for guests and account events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buyer: Option<BuyerId>,
+    /// The line of the order; lines of one listing that have no name are one line, and what was placed of them adds up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<LineId>,
+    /// Which shipment or cancellation of its line this is: the same part said again is a repeat, another one adds up.
+    /// Without it a shipment is told by its tracking number, else by its quantity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
+    /// The reservation that became this line; without it, one that is named like the order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reservation: Option<ReservationId>,
     /// The listing ordered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listing: Option<ListingId>,
     /// The good ordered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sku: Option<Sku>,
-    /// Units.
+    /// Units; absent is 1 when placed, and all that is left when shipped or cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<i64>,
     /// Value of the line.
@@ -305,11 +318,27 @@ pub struct Outcome {
     /// Whether intake takes back what it had made of silence: the news had come late, or the fault was not the supplier's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withdrawn: bool,
+    /// Whether the same was said of the order before, under another event id: it counts for nothing more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeated: bool,
 }
 
 impl Outcome {
     /// An outcome of which nothing is known beside the event.
     pub const fn of(event: OrderEvent) -> Self {
-        Self { event, history: None, order: None, vouched: None, withdrawn: false }
+        Self { event, history: None, order: None, vouched: None, withdrawn: false, repeated: false }
     }
+}
+
+/// An event came again under an identity that was taken: what intake tells of it, so that its sender can find out.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct EventAgain {
+    /// CloudEvents id.
+    pub id: EventId,
+    /// CloudEvents source.
+    pub source: String,
+    /// The supplier that it names now.
+    pub supplier: SupplierId,
+    /// Whether it says something else than the first one; nothing of it was taken.
+    pub differs: bool,
 }

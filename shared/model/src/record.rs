@@ -3,7 +3,7 @@
 use crate::{
     CohortCounts, Command, ControlRecord, Decision, LinkFact, LinkSeen, PeerFact, Proposal, ScoreRecord,
     Timestamp,
-    outcome::{OrderEvent, Outcome},
+    outcome::{EventAgain, OrderEvent, Outcome},
 };
 
 /// A record whose type or value this build cannot read: poison, never to be guessed at.
@@ -109,6 +109,8 @@ payloads! {
     OrderEvent(OrderEvent) = "stockade.order.event",
     /// An outcome with the buyer's history.
     Outcome(Outcome) = "stockade.order.outcome",
+    /// An event that came again, told to the supplier's partition.
+    EventAgain(EventAgain) = "stockade.order.again",
     /// A control record, in `control` and relayed.
     Control(ControlRecord) = "stockade.control.change",
     /// A proposal to the arbiter.

@@ -60,6 +60,9 @@ fn order_event() -> OrderEvent {
         buyer: Some(id("b-1")),
         listing: Some(id("l-1")),
         sku: Some(id("SKU-1")),
+        line: None,
+        part: None,
+        reservation: None,
         quantity: Some(2),
         amount: Some(Money::new(1_999, Currency::new("EUR").unwrap()).unwrap()),
         cause: OutcomeCause::Supplier,
@@ -111,9 +114,11 @@ fn samples() -> Vec<(&'static str, Payload)> {
             quantity: 1,
             expires_at: time("2026-11-22T11:00:00Z"),
             region: None,
+            owner: None,
+            request: None,
         },
-        Row::Confirm { reservation: id("acme::r1") },
-        Row::ReleaseHold { reservation: id("acme::r2") },
+        Row::Confirm { reservation: id("acme::r1"), owner: None },
+        Row::ReleaseHold { reservation: id("acme::r2"), owner: None },
     ];
     let command = Command {
         supplier: id("acme"),
@@ -122,6 +127,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
         rows,
         precondition: None,
         places: vec![0, 1, 2, 4, 5, 6, 7],
+        refused: Vec::new(),
     };
     let conditional = Command {
         idempotency_key: None,
@@ -131,6 +137,8 @@ fn samples() -> Vec<(&'static str, Payload)> {
             quantity: 1,
             expires_at: time("2026-11-22T11:00:00Z"),
             region: Some(Region::new("FR").unwrap()),
+            owner: None,
+            request: None,
         }],
         precondition: Some(Precondition {
             matches: Some(vec!["12-0a1b2c3d".to_owned()]),
@@ -145,6 +153,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
         region: Region::new("BR-SP").unwrap(),
         since: time("2020-01-01T00:00:00Z"),
         class: "standard".to_owned(),
+        stock_counts: Default::default(),
     };
     let control = |change| Payload::Control(ControlRecord { actor: "ops".to_owned(), change });
     let registration = Registration {
@@ -153,6 +162,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
         region: Region::new("DE").unwrap(),
         since: None,
         class: None,
+        stock_counts: None,
     };
     let said = Registration {
         since: Some(time("2020-01-01T00:00:00Z")),
@@ -240,6 +250,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
         order: None,
         vouched: None,
         withdrawn: false,
+        repeated: false,
     };
     let order_v2 = OrderSeen {
         placed_at: time("2026-11-20T10:00:00Z"),
@@ -268,9 +279,48 @@ fn samples() -> Vec<(&'static str, Payload)> {
         tests: BTreeMap::from([("cancelled".to_owned(), test_counts)]),
     };
     let test_fact = TestFact { at_risk: vec![10.0], seen: vec![2.0], expected: 1.5, lately: (1.0, 0.5) };
+    let owner = Some("00112233445566778899aabbccddeeff".to_owned());
+    let command_v2 = Command {
+        rows: vec![
+            Row::Hold {
+                reservation: id("acme::r1"),
+                listing: id("l-1"),
+                quantity: 1,
+                expires_at: time("2026-11-22T11:00:00Z"),
+                region: None,
+                owner: owner.clone(),
+                request: Some("ffeeddccbbaa99887766554433221100".to_owned()),
+            },
+            Row::Confirm { reservation: id("acme::r1"), owner: owner.clone() },
+            Row::ReleaseHold { reservation: id("acme::r2"), owner },
+        ],
+        places: vec![0, 1, 3],
+        refused: vec![RowOutcome::refused(2, "l-2", RowStatus::Invalid, "quantity_range", "0 to 9")],
+        ..command.clone()
+    };
+    let order_event_v2 = OrderEvent {
+        line: Some(id("1")),
+        part: Some("parcel-1".to_owned()),
+        reservation: Some(id("acme::r1")),
+        ..order_event()
+    };
+    let profile_v2 = SupplierProfile { stock_counts: StockCounts::ExcludingOrdered, ..profile.clone() };
     vec![
         ("command", Payload::Command(command)),
         ("command_conditional", Payload::Command(conditional)),
+        ("command_v2", Payload::Command(command_v2)),
+        ("order_event_v2", Payload::OrderEvent(order_event_v2.clone())),
+        ("outcome_v2", Payload::Outcome(Outcome { repeated: true, ..Outcome::of(order_event_v2) })),
+        (
+            "order_again",
+            Payload::EventAgain(EventAgain {
+                id: id("e-1"),
+                source: "shop".to_owned(),
+                supplier: id("acme"),
+                differs: true,
+            }),
+        ),
+        ("control_supplier_v2", control(Change::Supplier { profile: profile_v2 })),
         ("order_event", Payload::OrderEvent(order_event())),
         ("outcome", Payload::Outcome(outcome)),
         ("outcome_overdue", Payload::Outcome(overdue)),

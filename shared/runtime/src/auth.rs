@@ -39,6 +39,9 @@ pub struct Principal {
     /// What it may do.
     #[serde(flatten)]
     pub role: Role,
+    /// The first 16 bytes of the key's SHA-256, hex, where the key itself was shown: nobody else can know it.
+    #[serde(skip)]
+    pub fingerprint: String,
 }
 
 /// The authenticated caller. Put the [`KeyRing`] into the router's extensions.

@@ -274,7 +274,7 @@ impl KeyRing {
             },
             str::to_owned,
         );
-        let principal = Principal { id, role };
+        let principal = Principal { id, role, fingerprint: String::new() };
         let taken = || KeyError::NameTaken(principal.id.clone());
         match &self.file {
             Some(file) => file.change(|keys| {
@@ -312,7 +312,9 @@ impl KeyRing {
     /// The principal of a key.
     pub fn find(&self, key: &str) -> Option<Principal> {
         // Looked up by hash, so the time it takes says nothing about the key.
-        self.keys.get(&hash(key)).map(|principal| principal.clone())
+        let hash = hash(key);
+        let fingerprint = hex(hash.split_at(16).0);
+        self.keys.get(&hash).map(|principal| Principal { fingerprint, ..principal.clone() })
     }
 
     /// How many keys there are.

@@ -1,29 +1,39 @@
 //! The inventory fold: commands and outcomes in, listings out.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
 use stockade_model::{
-    Change, Command, Decision, Left, Level, ListingId, ListingPut, LocationPut, Payload, Proposal, Region,
-    Row, RowOutcome, RowStatus, Scope, StockChange, StockFigures, StockMode, Subject, SupplierId,
-    SupplierProfile, Timestamp, Topic,
-    inventory::QUANTITY_MAX,
-    time::{DAY_MS, HOUR_MS, SECOND_MS},
+    Change, Command, Decision, Left, Level, ListingId, ListingPut, LocationId, LocationPut, OrderId, Payload,
+    Proposal, Region, ReservationId, Row, RowOutcome, RowStatus, Scope, StockCounts, StockFigures, Subject,
+    SupplierId, SupplierProfile, Timestamp, Topic,
+    time::{HOUR_MS, SECOND_MS},
 };
 
+mod answers;
+mod listings;
 mod orders;
+mod reservations;
+
+pub use answers::event_identity;
+use reservations::Asked;
 
 use super::{
+    answer::{AnswerRow, EventAnswer},
     index::Offer,
-    state::{Hold, Listing, OrderLine, Remembered, Supplier},
+    key::Of,
+    order::{FormerLine, Order},
+    reservation::Reservation,
+    state::{Listing, Remembered, Supplier},
 };
 
 /// How long the outcome of a request is remembered for its idempotency key.
 const REMEMBERED_MS: i64 = 24 * HOUR_MS;
 /// Outcomes remembered per supplier.
 const REMEMBERED_MAX: usize = 2_000;
-/// How long an order line is kept after its last outcome.
-const ORDER_KEPT_MS: i64 = 90 * DAY_MS;
 
 /// The arbiter is told at most this often what a supplier offers.
 const TELL_EVERY_MS: i64 = 10 * SECOND_MS;
@@ -67,13 +77,33 @@ pub enum Effect {
         /// Its key.
         key: String,
     },
+    /// What a reservation is now.
+    Reserved {
+        /// Whose stock, and which reservation.
+        key: Of<ReservationId>,
+        /// The reservation.
+        reservation: Box<Reservation>,
+    },
+    /// A reservation is no longer known.
+    ReservationForgotten(Of<ReservationId>),
+    /// What became of an event.
+    Answered {
+        /// The event's identity, see [`event_identity`].
+        identity: u128,
+        /// What became of it.
+        answer: EventAnswer,
+        /// Whether it was decided now, rather than read back.
+        news: bool,
+    },
+    /// What became of an event is no longer remembered.
+    AnswerForgotten(u128),
 }
 
 /// What is due when; derived from the tables.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
-    Hold(String),
-    Order(String),
+    Reservation(Of<ReservationId>),
+    Order(Of<OrderId>),
     Outcome(SupplierId),
     Stock(SupplierId),
 }
@@ -81,15 +111,23 @@ enum Due {
 /// The fold.
 pub struct Inventory {
     suppliers: Table<SupplierId, Supplier>,
-    /// By `supplier/listing`.
-    listings: Table<String, Listing>,
-    /// By `supplier/order/listing`.
-    orders: Table<String, OrderLine>,
-    /// By `supplier/reservation`.
-    holds: Table<String, Hold>,
+    listings: Table<Of<ListingId>, Listing>,
+    /// Order lines as earlier builds stored them, by `supplier/order/listing`: empty once restored.
+    former_lines: Table<String, FormerLine>,
+    reservations: Table<Of<ReservationId>, Reservation>,
     /// By `supplier/key`.
     outcomes: Table<String, Remembered>,
+    orders: Table<Of<OrderId>, Order>,
+    /// What became of events, by their identity.
+    answers: Table<u128, AnswerRow>,
+    /// Derived: what is due when, one entry a row.
     due: BTreeSet<(Timestamp, Due)>,
+    /// Derived: answers by age.
+    answers_by_age: BTreeSet<(Timestamp, u128)>,
+    /// Derived: listings by where they lie.
+    located: BTreeMap<Of<LocationId>, BTreeSet<ListingId>>,
+    /// Derived: orders of listings that are not there yet.
+    parked: HashMap<Of<ListingId>, BTreeSet<OrderId>>,
 }
 
 impl Default for Inventory {
@@ -97,10 +135,15 @@ impl Default for Inventory {
         Self {
             suppliers: Table::new(1),
             listings: Table::new(2),
-            orders: Table::new(3),
-            holds: Table::new(4),
+            former_lines: Table::new(3),
+            reservations: Table::new(4),
             outcomes: Table::new(5),
+            orders: Table::new(6),
+            answers: Table::new(7),
             due: BTreeSet::new(),
+            answers_by_age: BTreeSet::new(),
+            located: BTreeMap::new(),
+            parked: HashMap::new(),
         }
     }
 }
@@ -146,7 +189,7 @@ impl Inventory {
             out.effect(decided(same.then(|| Arc::new(remembered.rows.clone())), true));
             return;
         }
-        let rows: Vec<RowOutcome> = command
+        let mut rows: Vec<RowOutcome> = command
             .rows
             .iter()
             .enumerate()
@@ -165,6 +208,10 @@ impl Inventory {
                 }
             })
             .collect();
+        if !command.refused.is_empty() {
+            rows.extend(command.refused.iter().cloned());
+            rows.sort_by_key(|outcome| outcome.row);
+        }
         out.effect(decided(Some(Arc::new(rows.clone())), false));
         self.outcomes.insert(remembered_at, Remembered { body_hash: command.body_hash.clone(), rows });
         self.remember(&command.supplier, key, input.time, out);
@@ -180,7 +227,8 @@ impl Inventory {
                 ("location_changed", location.map(LocationPut::tag))
             }
             row => {
-                let offer = self.offer_of(&path(&command.supplier, row.subject()));
+                let listing = ListingId::of_record(row.subject()).ok();
+                let offer = listing.and_then(|listing| self.offer_of(&Of::new(&command.supplier, &listing)));
                 ("listing_changed", offer.map(|offer| offer.tag()))
             }
         };
@@ -198,7 +246,7 @@ impl Inventory {
     /// What would become of the stock that a listing is put with, if it is older than the stock known.
     fn stock_is_ahead(&self, id: &SupplierId, row: &Row) -> Option<RowStatus> {
         let Row::Put(ListingPut { listing, source_seq, on_hand: Some(_), .. }) = row else { return None };
-        let known = self.listings.get(&path(id, listing.as_str()))?;
+        let known = self.listings.get(&Of::new(id, listing))?;
         sequence(known.stock_seq, *source_seq)
     }
 
@@ -213,8 +261,11 @@ impl Inventory {
     }
 
     fn forget_oldest(&mut self, id: &SupplierId, out: &mut Out<Effect>) {
-        let oldest = self.suppliers.edit(id).and_then(|supplier| supplier.remembered.pop_front());
-        if let Some((_, key)) = oldest {
+        let Some(supplier) = self.suppliers.edit(id) else { return };
+        if let Some((at, key)) = supplier.remembered.pop_front() {
+            if supplier.remembered.front().is_none_or(|(next, _)| *next != at) {
+                self.due.remove(&(at.plus_ms(REMEMBERED_MS), Due::Outcome(id.clone())));
+            }
             self.outcomes.remove(&path(id, &key));
             out.effect(Effect::Forgotten { supplier: id.clone(), key });
         }
@@ -243,21 +294,27 @@ impl Inventory {
             }
             Row::Put(put) => self.put(input, id, put, out),
             Row::Stock(change) => self.stock(input, id, change, out),
-            Row::Withdraw { listing, source_seq } => {
-                let listing = self.known(id, listing)?;
+            Row::Withdraw { listing: name, source_seq } => {
+                let listing = self.known(id, name)?;
                 if let Some(status) = sequence(listing.listing_seq, *source_seq) {
                     return Ok((status, Some(listing.available())));
                 }
                 listing.listing_seq = source_seq.or(listing.listing_seq);
                 listing.withdrawn = true;
-                self.touched(input, id, row.subject(), out)
+                self.touched(input, id, name, out)
             }
-            Row::Hold { reservation, listing, quantity, expires_at, region } => {
-                self.held_back(id, listing, *region)?;
-                self.hold(input, id, reservation, listing, *quantity, *expires_at, out)
+            Row::Hold { reservation, listing, quantity, expires_at, region, owner, request } => {
+                let (quantity, expires_at, region) = (*quantity, *expires_at, *region);
+                let (owner, request) = (owner.as_ref(), request.as_ref());
+                let asked = Asked { reservation, listing, quantity, expires_at, region, owner, request };
+                self.hold(input, id, &asked, out)
             }
-            Row::Confirm { reservation } => self.confirm(input, id, reservation, out),
-            Row::ReleaseHold { reservation } => self.release(input, id, reservation, out),
+            Row::Confirm { reservation, owner } => {
+                self.confirm(input, id, (reservation, owner.as_deref()), out)
+            }
+            Row::ReleaseHold { reservation, owner } => {
+                self.release(input, id, (reservation, owner.as_deref()), out)
+            }
         }
     }
 
@@ -275,7 +332,7 @@ impl Inventory {
                 return Subject { sku: &put.sku, listing: &put.listing, regions }.level(&supplier.in_force())
                     == lockout;
             }
-            Row::Stock(change) => path(id, change.listing.as_str()),
+            Row::Stock(change) => Of::new(id, &change.listing),
             Row::Hold { .. } | Row::Location(_) => return false,
             Row::Withdraw { .. } | Row::Confirm { .. } | Row::ReleaseHold { .. } => return false,
         };
@@ -285,8 +342,7 @@ impl Inventory {
     /// Refuses to hold what a buyer in `region` may not have. Without a region the units may be for any that the listing
     /// serves, so none of these may be withheld.
     fn held_back(&self, id: &SupplierId, listing: &ListingId, region: Option<Region>) -> Result<(), Refusal> {
-        let (Some(supplier), Some(offer)) =
-            (self.suppliers.get(id), self.offer_of(&path(id, listing.as_str())))
+        let (Some(supplier), Some(offer)) = (self.suppliers.get(id), self.offer_of(&Of::new(id, listing)))
         else {
             return Ok(());
         };
@@ -303,28 +359,14 @@ impl Inventory {
         }
     }
 
-    /// Whether a row would put more in front of buyers than there is.
-    fn adds_supply(&self, id: &SupplierId, row: &Row) -> bool {
-        match row {
-            Row::Put(_) | Row::Location(_) | Row::Hold { .. } => true,
-            Row::Stock(change) => {
-                let on_hand = self
-                    .listings
-                    .get(&path(id, change.listing.as_str()))
-                    .map_or(0, |listing| listing.on_hand);
-                match change.mode {
-                    StockMode::Set => change.quantity > on_hand,
-                    StockMode::Adjust => change.quantity > 0,
-                }
-            }
-            Row::Withdraw { .. } | Row::Confirm { .. } | Row::ReleaseHold { .. } => false,
-        }
-    }
-
     fn known(&mut self, id: &SupplierId, listing: &ListingId) -> Result<&mut Listing, Refusal> {
         let unknown =
             || invalid("unknown_listing", format!("{listing} does not exist; create it with PUT first"));
-        self.listings.edit(&path(id, listing.as_str())).ok_or_else(unknown)
+        self.listings.edit(&Of::new(id, listing)).ok_or_else(unknown)
+    }
+
+    fn stock_counts(&self, id: &SupplierId) -> StockCounts {
+        self.suppliers.get(id).map(Supplier::stock_counts).unwrap_or_default()
     }
 
     /// Marks a listing changed by this record, and tells buyers.
@@ -332,10 +374,10 @@ impl Inventory {
         &mut self,
         input: &Input<'_>,
         id: &SupplierId,
-        listing: &str,
+        listing: &ListingId,
         out: &mut Out<Effect>,
     ) -> Applied {
-        let at = path(id, listing);
+        let at = Of::new(id, listing);
         if let Some(listing) = self.listings.edit(&at) {
             listing.version = input.offset;
             listing.updated = input.time;
@@ -343,99 +385,6 @@ impl Inventory {
         self.count(id, &at, input.time, out);
         self.offer(&at, out);
         Ok((RowStatus::Applied, self.listings.get(&at).map(Listing::available)))
-    }
-
-    fn put(
-        &mut self,
-        input: &Input<'_>,
-        id: &SupplierId,
-        put: &ListingPut,
-        out: &mut Out<Effect>,
-    ) -> Applied {
-        let located = self.suppliers.get(id).is_some_and(|s| s.locations.contains_key(&put.location));
-        if !located {
-            let detail = format!(
-                "location {} does not exist; create it with PUT /locations/{} first",
-                put.location, put.location
-            );
-            return Err(invalid("unknown_location", detail));
-        }
-        let at = path(id, put.listing.as_str());
-        let Some(listing) = self.listings.edit(&at) else {
-            self.listings.insert(
-                at,
-                Listing {
-                    supplier: id.clone(),
-                    listing: put.listing.clone(),
-                    sku: put.sku.clone(),
-                    gtin: put.gtin,
-                    location: put.location.clone(),
-                    price: put.price,
-                    regions: put.regions.clone(),
-                    on_hand: put.on_hand.unwrap_or(0),
-                    held: 0,
-                    committed: 0,
-                    listing_seq: put.source_seq,
-                    stock_seq: put.on_hand.and(put.source_seq),
-                    counted: 0,
-                    withdrawn: false,
-                    version: input.offset,
-                    updated: input.time,
-                },
-            );
-            return self.touched(input, id, put.listing.as_str(), out);
-        };
-        if let Some(status) = sequence(listing.listing_seq, put.source_seq) {
-            return Ok((status, Some(listing.available())));
-        }
-        if listing.sku != put.sku {
-            let detail = format!(
-                "listing {} is of {}; withdraw it and create another for {}",
-                put.listing, listing.sku, put.sku
-            );
-            return Err(conflict("sku_changed", detail));
-        }
-        listing.gtin = put.gtin;
-        listing.location.clone_from(&put.location);
-        listing.price = put.price;
-        listing.regions.clone_from(&put.regions);
-        listing.listing_seq = put.source_seq.or(listing.listing_seq);
-        listing.withdrawn = false;
-        // Stock that came with an older sequence than the last stock change must not win over it.
-        if let Some(on_hand) = put.on_hand
-            && sequence(listing.stock_seq, put.source_seq).is_none()
-        {
-            listing.on_hand = on_hand;
-            listing.stock_seq = put.source_seq.or(listing.stock_seq);
-        }
-        self.touched(input, id, put.listing.as_str(), out)
-    }
-
-    fn stock(
-        &mut self,
-        input: &Input<'_>,
-        id: &SupplierId,
-        change: &StockChange,
-        out: &mut Out<Effect>,
-    ) -> Applied {
-        let listing = self.known(id, &change.listing)?;
-        if let Some(status) = sequence(listing.stock_seq, change.source_seq) {
-            return Ok((status, Some(listing.available())));
-        }
-        let on_hand = match change.mode {
-            StockMode::Set => change.quantity,
-            StockMode::Adjust => listing.on_hand + change.quantity,
-        };
-        if !(0..=QUANTITY_MAX).contains(&on_hand) {
-            let detail = format!(
-                "on_hand is {} and would become {on_hand}, allowed is 0 to {QUANTITY_MAX}",
-                listing.on_hand
-            );
-            return Err(conflict("stock_out_of_range", detail));
-        }
-        listing.on_hand = on_hand;
-        listing.stock_seq = change.source_seq.or(listing.stock_seq);
-        self.touched(input, id, change.listing.as_str(), out)
     }
 
     fn decision(&mut self, decision: &Decision) {
@@ -448,14 +397,14 @@ impl Inventory {
     }
 
     /// Counts what a listing offers now in what its supplier offers, and sees to it that the arbiter hears of it.
-    fn count(&mut self, id: &SupplierId, at: &str, now: Timestamp, out: &mut Out<Effect>) {
+    fn count(&mut self, id: &SupplierId, at: &Of<ListingId>, now: Timestamp, out: &mut Out<Effect>) {
         let Some(listing) = self.listings.get(at) else { return };
         let units = u64::try_from(listing.available()).unwrap_or(0).min(StockFigures::UNITS_COUNTED_MAX);
         let before = listing.counted;
         if units == before {
             return;
         }
-        if let Some(listing) = self.listings.edit(&at.to_owned()) {
+        if let Some(listing) = self.listings.edit(at) {
             listing.counted = units;
         }
         let supplier = self.suppliers.edit_or(id, Supplier::default);
@@ -466,13 +415,14 @@ impl Inventory {
             (_, 0) => stock.listings = stock.listings.saturating_sub(1),
             _ => {}
         }
-        if supplier.has_news() {
-            match supplier.told {
-                Some((_, at)) if now.ms() - at.ms() < TELL_EVERY_MS => {
-                    self.due.insert((at.plus_ms(TELL_EVERY_MS), Due::Stock(id.clone())));
-                }
-                _ => self.tell(id, now, out),
+        let later = supplier.told.map(|(_, at)| at.plus_ms(TELL_EVERY_MS));
+        match later.filter(|later| now < *later) {
+            Some(later) if supplier.has_news() => {
+                self.due.insert((later, Due::Stock(id.clone())));
             }
+            // What was to be told is as it was.
+            Some(later) => drop(self.due.remove(&(later, Due::Stock(id.clone())))),
+            None => self.tell(id, now, out),
         }
     }
 
@@ -484,25 +434,26 @@ impl Inventory {
         out.emit(Topic::LockoutProposals, Dest::Key(id.to_string()), Payload::Proposal(proposal));
     }
 
-    fn offer(&self, at: &str, out: &mut Out<Effect>) {
+    fn offer(&self, at: &Of<ListingId>, out: &mut Out<Effect>) {
         if let Some(offer) = self.offer_of(at) {
             out.effect(Effect::Offered(Box::new(offer)));
         }
     }
 
-    fn offer_of(&self, at: &str) -> Option<Offer> {
+    fn offer_of(&self, at: &Of<ListingId>) -> Option<Offer> {
         let listing = self.listings.get(at)?;
-        let location = self.suppliers.get(&listing.supplier)?.locations.get(&listing.location)?;
+        let supplier = self.suppliers.get(&at.supplier)?;
+        let location = supplier.locations.get(&listing.location)?;
         let regions =
             if listing.regions.is_empty() { vec![location.region] } else { listing.regions.clone() };
         Some(Offer {
-            supplier: listing.supplier.clone(),
-            listing: listing.listing.clone(),
+            supplier: at.supplier.clone(),
+            listing: at.id.clone(),
             sku: listing.sku.clone(),
             gtin: listing.gtin,
             price: listing.price,
             available: listing.available(),
-            on_hand: listing.on_hand,
+            on_hand: listing.count(supplier.stock_counts()).max(0),
             withdrawn: listing.withdrawn,
             regions: regions.into(),
             location: listing.location.clone(),
@@ -516,11 +467,8 @@ impl Inventory {
     }
 
     fn offer_all_at(&self, id: &SupplierId, put: &LocationPut, out: &mut Out<Effect>) {
-        let here = |listing: &&Listing| listing.supplier == *id && listing.location == put.location;
-        let mut paths: Vec<String> =
-            self.listings.iter().map(|(_, l)| l).filter(here).map(|l| path(id, l.listing.as_str())).collect();
-        paths.sort_unstable();
-        paths.iter().for_each(|at| self.offer(at, out));
+        let here = self.located.get(&Of::new(id, &put.location));
+        here.into_iter().flatten().for_each(|listing| self.offer(&Of::new(id, listing), out));
     }
 
     /// Does what time has brought.
@@ -528,19 +476,10 @@ impl Inventory {
         while let Some(first) = self.due.first().filter(|(at, _)| *at <= input.time).cloned() {
             self.due.remove(&first);
             match first.1 {
-                Due::Order(at) => drop(self.orders.remove(&at)),
+                Due::Order(key) => self.order_due(&key, first.0),
+                Due::Reservation(key) => self.reservation_due(input, &key, first.0, out),
                 Due::Outcome(supplier) => self.forget_expired(&supplier, input.time, out),
                 Due::Stock(supplier) => self.tell(&supplier, input.time, out),
-                Due::Hold(at) => {
-                    let lapsed = self.holds.get(&at).filter(|hold| !hold.confirmed).cloned();
-                    if let Some(hold) = lapsed {
-                        self.holds.remove(&at);
-                        if let Ok(listing) = self.known(&hold.supplier, &hold.listing) {
-                            listing.held -= hold.quantity;
-                        }
-                        let _ = self.touched(input, &hold.supplier, hold.listing.as_str(), out);
-                    }
-                }
             }
         }
     }
@@ -562,6 +501,7 @@ impl Fold for Inventory {
         match input.payload {
             Payload::Command(command) => self.command(input, command, out),
             Payload::Outcome(outcome) => self.outcome(input, outcome, out),
+            Payload::EventAgain(event) => self.again(event, input.time, out),
             Payload::Decision(decision) => self.decision(decision),
             Payload::Control(record) => {
                 if let Change::Supplier { profile } = &record.change {
@@ -581,7 +521,15 @@ impl Fold for Inventory {
     }
 
     fn tables(&mut self) -> Vec<&mut dyn AnyTable> {
-        vec![&mut self.suppliers, &mut self.listings, &mut self.orders, &mut self.holds, &mut self.outcomes]
+        vec![
+            &mut self.suppliers,
+            &mut self.listings,
+            &mut self.former_lines,
+            &mut self.reservations,
+            &mut self.outcomes,
+            &mut self.orders,
+            &mut self.answers,
+        ]
     }
 
     fn restored(&mut self, effects: &mut Vec<Effect>) {
@@ -606,13 +554,19 @@ impl Fold for Inventory {
         }
         let offers = self.listings.iter().filter_map(|(at, _)| self.offer_of(at));
         effects.extend(offers.map(|offer| Effect::Offered(Box::new(offer))));
-        let holds = self.holds.iter().filter(|(_, hold)| !hold.confirmed);
-        self.due.extend(holds.map(|(at, hold)| (hold.expires_at, Due::Hold(at.clone()))));
-        let orders = self
-            .orders
-            .iter()
-            .map(|(at, line)| (line.touched.plus_ms(ORDER_KEPT_MS), Due::Order(at.clone())));
-        self.due.extend(orders);
+        for (key, listing) in self.listings.iter() {
+            let location = Of::new(&key.supplier, &listing.location);
+            self.located.entry(location).or_default().insert(key.id.clone());
+        }
+        for (key, row) in self.reservations.iter() {
+            self.due.insert((row.due(), Due::Reservation(key.clone())));
+            effects.push(Effect::Reserved { key: key.clone(), reservation: Box::new(row.clone()) });
+        }
+        for (identity, row) in self.answers.iter() {
+            self.answers_by_age.insert((row.at, *identity));
+            effects.push(Effect::Answered { identity: *identity, answer: row.answer, news: false });
+        }
+        self.restore_orders();
     }
 }
 

@@ -1,11 +1,18 @@
 //! Pure: no I/O, no clock, no randomness.
 
+mod answer;
 mod fold;
 mod index;
+mod key;
+mod order;
+mod reservation;
 mod state;
 
-pub use fold::{Effect, Inventory};
+pub use answer::{EventAnswer, EventCode, EventStatus};
+pub use fold::{Effect, Inventory, event_identity};
 pub use index::{Found, Impact, Index, Offer, Query, Sort, SortKey};
+pub use key::Of;
+pub use reservation::{Reservation, ReservationState};
 
 #[cfg(test)]
 mod scopes;

@@ -5,8 +5,8 @@ use stockade_fold::Host;
 use stockade_log::Record;
 use stockade_model::{
     Action, Change, Command, ControlRecord, Currency, Decision, Envelope, Gtin, Level, ListingId, ListingPut,
-    LocationId, LocationPut, Money, OrderId, Payload, Position, Region, Restriction, Row, RowStatus, Scope,
-    Sku, SupplierId, SupplierProfile, Timestamp, Topic,
+    LocationId, LocationPut, Money, Payload, Position, Region, ReservationId, Restriction, Row, RowStatus,
+    Scope, Sku, SupplierId, SupplierProfile, Timestamp, Topic,
 };
 use stockade_quarantine::{Entry, Overlay, conformance::restriction};
 
@@ -118,6 +118,7 @@ impl Market {
             region: region("DE"),
             since: Timestamp::from_ms(0),
             class: "standard".to_owned(),
+            stock_counts: Default::default(),
         };
         let change = Change::Supplier { profile };
         market.apply(&Payload::Control(ControlRecord { actor: "op".to_owned(), change }));
@@ -177,6 +178,7 @@ impl Market {
             rows: vec![row],
             precondition: None,
             places: Vec::new(),
+            refused: Vec::new(),
         };
         let decided = self.apply(&Payload::Command(command)).into_iter().find_map(|effect| match effect {
             Effect::Decided { rows, .. } => rows,
@@ -204,9 +206,17 @@ impl Market {
     }
 
     fn hold(&mut self, number: u8, region: Option<Region>) -> (RowStatus, Option<String>) {
-        let reservation = OrderId::new(&format!("r-{}", self.offset)).unwrap();
+        let reservation = ReservationId::new(&format!("r-{}", self.offset)).unwrap();
         let expires_at = Timestamp::from_ms(60_000);
-        self.row(Row::Hold { reservation, listing: listing(number), quantity: 1, expires_at, region })
+        self.row(Row::Hold {
+            reservation,
+            listing: listing(number),
+            quantity: 1,
+            expires_at,
+            region,
+            owner: None,
+            request: None,
+        })
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use stockade_model::{
-    Gtin, Level, ListingId, LocationId, LocationPut, Money, Region, RowOutcome, Scope, Sku, StockFigures,
-    SupplierId, SupplierProfile, Timestamp,
+    Gtin, Level, LocationId, LocationPut, Money, Region, RowOutcome, Scope, Sku, StockCounts, StockFigures,
+    SupplierProfile, Timestamp,
 };
 
 /// A supplier and its locations.
@@ -34,6 +34,10 @@ impl Supplier {
         narrow.chain(self.level.map(|level| (&Scope::Supplier, level)))
     }
 
+    /// What its stock figures count.
+    pub(crate) fn stock_counts(&self) -> StockCounts {
+        self.profile.as_ref().map(|profile| profile.stock_counts).unwrap_or_default()
+    }
     /// Whether what it offers differs so much from what the arbiter was told that it should hear of it.
     pub(crate) fn has_news(&self) -> bool {
         let told = self.told.map(|(told, _)| told).unwrap_or_default();
@@ -45,17 +49,20 @@ impl Supplier {
 /// A listing.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Listing {
-    pub(crate) supplier: SupplierId,
-    pub(crate) listing: ListingId,
     pub(crate) sku: Sku,
     pub(crate) gtin: Option<Gtin>,
     pub(crate) location: LocationId,
     pub(crate) price: Money,
     pub(crate) regions: Vec<Region>,
+    /// Units on the shelf, ordered or not, whatever the supplier's figures count. Below zero when more was shipped than the
+    /// supplier said it had, so that a later delivery is reckoned right.
     pub(crate) on_hand: i64,
     /// Units held for buyers who have not confirmed yet.
     pub(crate) held: i64,
-    /// Units confirmed and not yet shipped.
+    /// Units of confirmed reservations that no order has named yet.
+    #[serde(default)]
+    pub(crate) confirmed: i64,
+    /// Units ordered and neither shipped nor cancelled.
     pub(crate) committed: i64,
     pub(crate) listing_seq: Option<u64>,
     pub(crate) stock_seq: Option<u64>,
@@ -71,40 +78,27 @@ pub(crate) struct Listing {
 impl Listing {
     /// Units a buyer can have: never below zero, though sales may run ahead of what the supplier said it has.
     pub(crate) fn available(&self) -> i64 {
-        if self.withdrawn { 0 } else { (self.on_hand - self.held - self.committed).max(0) }
+        if self.withdrawn {
+            return 0;
+        }
+        (self.on_hand - self.held - self.confirmed - self.committed).max(0)
+    }
+    /// The stock as the supplier counts it.
+    pub(crate) fn count(&self, counts: StockCounts) -> i64 {
+        self.on_hand - not_counted(counts, self.committed)
+    }
+    /// The supplier counted `units`.
+    pub(crate) fn set_count(&mut self, counts: StockCounts, units: i64) {
+        self.on_hand = units + not_counted(counts, self.committed);
     }
 }
 
-/// What is known of one line of an order; its outcomes may come in any sequence.
-#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
-pub(crate) struct OrderLine {
-    pub(crate) quantity: i64,
-    pub(crate) placed: bool,
-    pub(crate) shipped: bool,
-    pub(crate) cancelled: bool,
-    pub(crate) touched: Timestamp,
-}
-
-impl OrderLine {
-    /// Units it keeps from other buyers.
-    pub(crate) fn committed(&self) -> i64 {
-        if self.placed && !self.shipped && !self.cancelled { self.quantity } else { 0 }
+/// Units on the shelf that a supplier's figures leave out. It knows of orders, not of reservations.
+fn not_counted(counts: StockCounts, committed: i64) -> i64 {
+    match counts {
+        StockCounts::IncludingOrdered => 0,
+        StockCounts::ExcludingOrdered => committed,
     }
-    /// Units it has taken off the shelf.
-    pub(crate) fn gone(&self) -> i64 {
-        if self.shipped { self.quantity } else { 0 }
-    }
-}
-
-/// A reservation.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Hold {
-    pub(crate) supplier: SupplierId,
-    pub(crate) listing: ListingId,
-    pub(crate) quantity: i64,
-    pub(crate) expires_at: Timestamp,
-    /// Confirmed holds have become committed units and do not expire.
-    pub(crate) confirmed: bool,
 }
 
 /// The remembered outcome of a request.

@@ -4,21 +4,24 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::State,
-    http::{HeaderMap, StatusCode},
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::{json, value::RawValue};
 use stockade_model::{
-    Attribute, BuyerId, Currency, Envelope, EventId, Invalid, ListingId, Money, OrderEvent, OrderEventKind,
-    OrderId, OutcomeCause, Payload, Region, Sku, SupplierId, Timestamp, Topic,
+    Attribute, BuyerId, Currency, Envelope, EventId, Invalid, LineId, ListingId, Money, OrderEvent,
+    OrderEventKind, OrderId, OutcomeCause, Payload, Region, ReservationId, Sku, SupplierId, Timestamp, Topic,
     inventory::QUANTITY_MAX,
     time::{DAY_MS, SECOND_MS},
 };
-use stockade_runtime::{Caller, FieldError, Problem, Role, body};
+use stockade_runtime::{Caller, FieldError, Problem, Role, body, http::path_segment};
 
 use super::{fields::Fields, rows::Price, supplier::traceparent};
-use crate::app::{App, record};
+use crate::{
+    app::{App, record},
+    domain::{EventCode, EventStatus},
+};
 
 /// Attributes one event may show.
 const ATTRIBUTES_MAX: usize = 16;
@@ -57,6 +60,9 @@ struct CloudEvent<'a> {
 struct Data {
     supplier: String,
     order: Option<String>,
+    line: Option<String>,
+    part: Option<String>,
+    reservation: Option<String>,
     buyer: Option<String>,
     listing: Option<String>,
     sku: Option<String>,
@@ -170,6 +176,9 @@ impl Data {
     fn check(self, fields: &mut Fields, kind: Option<OrderEventKind>) -> Option<OrderEvent> {
         let supplier = fields.check("/data/supplier", SupplierId::new(&self.supplier));
         let order = fields.check_some("/data/order", self.order.as_deref().map(OrderId::new));
+        let line = fields.check_some("/data/line", self.line.as_deref().map(LineId::new));
+        let reservation =
+            fields.check_some("/data/reservation", self.reservation.as_deref().map(ReservationId::new));
         let buyer = fields.check_some("/data/buyer", self.buyer.as_deref().map(BuyerId::new));
         let listing = fields.check_some("/data/listing", self.listing.as_deref().map(ListingId::new));
         let sku = fields.check_some("/data/sku", self.sku.as_deref().map(Sku::new));
@@ -200,7 +209,11 @@ impl Data {
             fields.check(&format!("/data/attributes/{index}/hash"), attribute.check());
         }
         let region = fields.check_some("/data/region", self.region.as_deref().map(Region::new));
-        for (field, text) in [("/data/category", &self.category), ("/data/tracking", &self.tracking)] {
+        for (field, text) in [
+            ("/data/category", &self.category),
+            ("/data/tracking", &self.tracking),
+            ("/data/part", &self.part),
+        ] {
             let fits = text.as_ref().is_none_or(|text| (1..=TEXT_BYTES_MAX).contains(&text.len()));
             fields.require(fits, field, "text_length", format!("must be 1 to {TEXT_BYTES_MAX} bytes"));
         }
@@ -211,6 +224,9 @@ impl Data {
             time: Timestamp::default(),
             supplier: supplier?,
             order,
+            line,
+            part: self.part,
+            reservation,
             buyer,
             listing,
             sku,
@@ -251,7 +267,8 @@ pub(crate) async fn receive(
     for (row, raw) in raw.iter().enumerate() {
         match event_from_cloudevent(raw.get().as_bytes(), now) {
             Ok(event) => {
-                rows.push(json!({ "row": row, "id": event.id, "status": "accepted" }));
+                let answer = answer_path(&event);
+                rows.push(json!({ "row": row, "id": event.id, "status": "accepted", "answer": answer }));
                 records.push(inbox_record(event, traceparent(&headers)));
             }
             Err(errors) if !batch => return Err(Problem::invalid(errors)),
@@ -270,6 +287,54 @@ pub(crate) async fn receive(
         allowance.write(response.headers_mut());
     }
     Ok(response)
+}
+
+/// Where to ask what became of an event. A source may be a URL, so what would end a path's part is escaped.
+fn answer_path(event: &OrderEvent) -> String {
+    format!("/v1/events/{}/{}", path_segment(&event.source), event.id)
+}
+
+/// What became of an event.
+#[derive(serde::Serialize)]
+struct AnswerBody {
+    source: String,
+    id: String,
+    answer: EventStatus,
+    /// Why, or what is remarkable about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<EventCode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'static str>,
+    /// Whether the same source and id came again, and how: nothing of that was counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    again: Option<AgainBody>,
+}
+
+#[derive(serde::Serialize)]
+struct AgainBody {
+    /// `duplicate` or `conflict`.
+    answer: &'static str,
+    code: EventCode,
+    detail: &'static str,
+}
+
+/// Answers what became of an event of the last day.
+pub(crate) async fn answer(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((source, id)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    caller.must("order_system", |role| *role == Role::OrderSystem || role.is_staff())?;
+    let class = if caller.0.role == Role::OrderSystem { "events" } else { "staff" };
+    app.limits.take(class, &caller.0.id, 1)?;
+    let Some(found) = app.event_answer(&source, &id) else {
+        let detail = "nothing is known of this event: it is still on its way, older than a day, or was not accepted; ask again or send it again under the same id";
+        return Err(Problem::new(StatusCode::NOT_FOUND, "no_answer_yet", detail)
+            .with_header(header::RETRY_AFTER, "1"));
+    };
+    let again = found.again.map(|code| AgainBody { answer: code.as_answer(), code, detail: code.detail() });
+    let (code, detail) = (found.code, found.code.map(EventCode::detail));
+    Ok(Json(AnswerBody { source, id, answer: found.status, code, detail, again }).into_response())
 }
 
 /// The record of an event for `events.inbox`.

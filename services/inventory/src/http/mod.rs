@@ -43,9 +43,13 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/suppliers/{supplier}/operations/{key}", get(supplier::operation))
         .route("/v1/availability", get(buyer::availability))
         .route("/v1/availability:query", post(buyer::query))
-        .route("/v1/reservations", post(reservations::reserve))
-        .route("/v1/reservations/{reservation}", post(reservations::confirm).delete(reservations::release))
+        .route("/v1/reservations", get(reservations::list).post(reservations::reserve))
+        .route(
+            "/v1/reservations/{reservation}",
+            get(reservations::get).post(reservations::confirm).delete(reservations::release),
+        )
         .route("/v1/events", post(events::receive))
+        .route("/v1/events/{source}/{id}", get(events::answer))
         .layer(middleware::from_fn_with_state(readiness, reads_when_caught_up))
         .with_state(app)
 }

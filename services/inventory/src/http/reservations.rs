@@ -1,29 +1,81 @@
 //! Reservations: units held for a buyer until confirmed, released or lapsed.
+//!
+//! A reservation belongs to the key that made it: by the key's name, which is its own. Its name holds 96 bits of a hash in which
+//! the key itself went, so nobody else can guess it, and any other buyer is told that there is none. Answers say what is held, never what was asked for: a retry with the
+//! same `Idempotency-Key` finds the reservation that the first one made.
 
 use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, State},
-    http::{HeaderMap, StatusCode},
+    extract::{Path, Query as UrlQuery, State, rejection::QueryRejection},
+    http::{HeaderMap, HeaderValue, StatusCode},
     response::{IntoResponse, Response},
 };
-use serde_json::json;
 use stockade_model::{
-    Command, ListingId, OrderId, Region, Row, RowOutcome, RowStatus, SupplierId, time::SECOND_MS,
+    Command, ListingId, OrderId, Region, ReservationId, Row, RowOutcome, RowStatus, SupplierId, Timestamp,
+    time::SECOND_MS,
 };
-use stockade_runtime::{Caller, FieldError, Problem, body, http::idempotency_key};
+use stockade_runtime::{
+    Caller, FieldError, Principal, Problem, Role, body,
+    http::{idempotency_key, supplier_id},
+    limits::Allowance,
+};
 
 use super::{
     buyer::admit,
     fields::Fields,
     supplier::{body_hash, traceparent},
-    token::{POSITION, token},
+    token::{POSITION, await_position, named, token},
 };
-use crate::app::{App, Submitted};
+use crate::{
+    app::{App, Submitted},
+    domain::{Offer, Reservation, ReservationState},
+};
 
 /// How long a reservation may hold units, in seconds.
 const HOLD_SECONDS_MAX: i64 = 3_600;
+/// How long it does unless the buyer says otherwise.
+const HOLD_SECONDS: i64 = 900;
+/// Characters of a name that nobody can guess: 96 bits.
+const SECRET_LEN: usize = 24;
+/// Reservations in one answer.
+const LIMIT_MAX: usize = 500;
+
+/// A reservation as its owner, order systems and analysts see it.
+#[derive(serde::Serialize)]
+struct ReservationBody {
+    reservation: ReservationId,
+    supplier: SupplierId,
+    listing: ListingId,
+    quantity: i64,
+    state: ReservationState,
+    /// While it is held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
+    /// The order it has become.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<OrderId>,
+    /// Whether the promise may not be kept: buyers are not shown the offer any more, for whatever reason, or fewer units are
+    /// there than it keeps. A confirmed reservation stands all the same; whether to ship is for the order system to say.
+    at_risk: bool,
+}
+
+impl ReservationBody {
+    fn of(app: &App, name: ReservationId, supplier: SupplierId, row: Reservation) -> Self {
+        use ReservationState::{Confirmed, Held, Ordered};
+        let Reservation { listing, quantity, region, state, expires_at, order, .. } = row;
+        let stands = matches!(state, Held | Confirmed | Ordered);
+        let offer = app.own_listing(&supplier, &listing);
+        // What is ordered may be picked already, and then the supplier's count does not hold it any more.
+        let there = |offer: &Offer| state == Ordered || offer.on_hand >= quantity;
+        let sound =
+            |offer: &Offer| !offer.withdrawn && there(offer) && offer.left(&app.overlay, region).is_some();
+        let at_risk = stands && !offer.as_ref().is_some_and(sound);
+        let expires_at = (state == Held).then_some(expires_at);
+        Self { reservation: name, supplier, listing, quantity, state, expires_at, order, at_risk }
+    }
+}
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,10 +88,60 @@ pub(crate) struct ReserveBody {
     region: Option<String>,
 }
 
+fn not_available() -> Problem {
+    Problem::new(StatusCode::CONFLICT, "not_available", "these units are not available; ask for alternatives")
+}
+
+fn key_reused() -> Problem {
+    let detail = "this Idempotency-Key has a reservation for something else; use a fresh key for another one";
+    Problem::new(StatusCode::CONFLICT, "idempotency_key_reused", detail)
+}
+
+fn no_reservation() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no_reservation",
+        "there is no such reservation of yours, or it was released or has lapsed; reserve again",
+    )
+}
+
+/// Only buyers reserve, confirm and release.
+fn admit_buyer(app: &App, caller: &Caller) -> Result<Option<Allowance>, Problem> {
+    caller.must("buyer", |role| *role == Role::Buyer)?;
+    admit(app, caller, 1)
+}
+
 /// Reservations carry their supplier, so that any replica finds their partition.
-fn split(reservation: &str) -> Option<(SupplierId, OrderId)> {
+fn split(reservation: &str) -> Option<(SupplierId, ReservationId)> {
     let (supplier, _) = reservation.rsplit_once("::")?;
-    Some((SupplierId::new(supplier).ok()?, OrderId::new(reservation).ok()?))
+    Some((SupplierId::new(supplier).ok()?, ReservationId::new(reservation).ok()?))
+}
+
+/// The answer for a reservation as it is now; `replay` says that the call changed nothing.
+fn answer(
+    app: &App,
+    name: ReservationId,
+    status: StatusCode,
+    replay: bool,
+    at: (u32, u64),
+    allowance: Option<Allowance>,
+) -> Result<Response, Problem> {
+    let (supplier, row) = app.reservations.get(&name).ok_or_else(no_reservation)?;
+    let body = Json(ReservationBody::of(app, name, supplier, row));
+    Ok(dress((status, body).into_response(), replay, at, allowance))
+}
+
+fn dress(mut response: Response, replay: bool, at: (u32, u64), allowance: Option<Allowance>) -> Response {
+    if let Some(allowance) = allowance {
+        allowance.write(response.headers_mut());
+    }
+    if let Ok(value) = HeaderValue::from_str(&token(at)) {
+        response.headers_mut().insert(POSITION, value);
+    }
+    if replay {
+        response.headers_mut().insert("idempotent-replay", HeaderValue::from_static("true"));
+    }
+    response
 }
 
 pub(crate) async fn reserve(
@@ -48,59 +150,67 @@ pub(crate) async fn reserve(
     headers: HeaderMap,
     body::Body(text): body::Body,
 ) -> Result<Response, Problem> {
-    admit(&app, &caller, 1)?;
+    let allowance = admit_buyer(&app, &caller)?;
     let ReserveBody { supplier, listing, quantity, seconds, region } = body::parse(&text)?;
-    let key = idempotency_key(&headers)?;
     let mut fields = Fields::default();
     let supplier = fields.check("/supplier", SupplierId::new(&supplier));
     let listing = fields.check("/listing", ListingId::new(&listing));
     fields.require(quantity >= 1, "/quantity", "quantity_range", "quantity must be 1 or more");
-    let seconds = seconds.unwrap_or(900);
+    let seconds = seconds.unwrap_or(HOLD_SECONDS);
     let fine = (1..=HOLD_SECONDS_MAX).contains(&seconds);
     fields.require(fine, "/seconds", "hold_range", format!("seconds must be 1 to {HOLD_SECONDS_MAX}"));
     let region = fields.check_some("/region", region.as_deref().map(Region::new));
     let (supplier, listing) = fields.finish(supplier.zip(listing)).map_err(Problem::invalid)?;
-    let gone = || {
-        Problem::new(
-            StatusCode::CONFLICT,
-            "not_available",
-            "these units are not available; ask for alternatives",
-        )
-    };
-    // Withheld is unavailable; why is nobody's business here.
-    let offer =
-        app.own_listing(&supplier, &listing).filter(|offer| offer.left(&app.overlay, region).is_some());
-    if offer.is_none() {
-        return Err(gone());
+    let unique = idempotency_key(&headers)?.map_or_else(|| app.fresh_id(), |key| format!("key {key}"));
+    let Principal { id: owner, fingerprint, .. } = caller.0;
+    let mut secret = body_hash(&[b"reservation", fingerprint.as_bytes(), unique.as_bytes()]);
+    secret.truncate(SECRET_LEN);
+    let name = ReservationId::new(&format!("{supplier}::{secret}")).map_err(|_| no_reservation())?;
+    if app.reservations.is_used_elsewhere(&name) {
+        return Err(key_reused());
     }
-    let expires_at = app.now().plus_ms(seconds * SECOND_MS);
-    // A retry with the same key names the same reservation.
-    let name = match key {
-        Some(key) => body_hash(&[b"reservation", caller.0.id.as_bytes(), key.as_bytes()])[..12].to_owned(),
-        None => app.fresh_id(),
+    let known = app.reservations.get(&name).is_some_and(|(_, row)| !row.is_free());
+    // What is reserved already is answered for, whatever has become of the offer.
+    let offered =
+        app.own_listing(&supplier, &listing).is_some_and(|offer| offer.left(&app.overlay, region).is_some());
+    if !known && !offered {
+        return Err(not_available());
+    }
+    let place = region.as_ref().map_or("", Region::as_str);
+    let request = body_hash(&[
+        listing.as_str().as_bytes(),
+        &quantity.to_le_bytes(),
+        &seconds.to_le_bytes(),
+        place.as_bytes(),
+    ]);
+    let row = Row::Hold {
+        reservation: name.clone(),
+        listing,
+        quantity,
+        expires_at: app.now().plus_ms(seconds * SECOND_MS),
+        region,
+        owner: Some(owner),
+        request: Some(request),
     };
-    let reservation = OrderId::new(&format!("{supplier}::{name}")).map_err(|_| {
-        Problem::invalid(vec![FieldError::new(
-            "/supplier",
-            "id_length",
-            "this supplier's id is too long to reserve from",
-        )])
-    })?;
-    let row = Row::Hold { reservation: reservation.clone(), listing, quantity, expires_at, region };
-    let body = json!({ "reservation": reservation, "expires_at": expires_at, "quantity": quantity });
-    let outcome = act(&app, &headers, supplier, row).await?;
-    match outcome.status {
-        RowStatus::Applied => Ok((StatusCode::CREATED, Json(body)).into_response()),
-        _ if outcome.code.as_deref() == Some("reservation_exists") => Ok(Json(body).into_response()),
-        _ if outcome.code.as_deref() == Some("region_required") => {
+    let (outcome, at) = act(&app, &headers, supplier, row).await?;
+    match (outcome.status, outcome.code.as_deref()) {
+        (RowStatus::Applied, _) => answer(&app, name, StatusCode::CREATED, false, at, allowance),
+        (RowStatus::Replayed, _) => answer(&app, name, StatusCode::OK, true, at, allowance),
+        (_, Some("reservation_exists")) => Err(key_reused()),
+        (_, Some("region_required")) => {
             let detail = outcome.detail.unwrap_or_default();
             Err(Problem::invalid(vec![FieldError::new("/region", "region_required", detail)]))
         }
-        _ => Err(gone()),
+        _ => Err(not_available()),
     }
 }
 
-async fn act(app: &App, headers: &HeaderMap, supplier: SupplierId, row: Row) -> Result<RowOutcome, Problem> {
+async fn act(
+    app: &App,
+    headers: &HeaderMap,
+    supplier: SupplierId,
+    row: Row,
+) -> Result<(RowOutcome, (u32, u64)), Problem> {
     let body_hash = body_hash(&[row.subject().as_bytes()]);
     let command = Command {
         supplier,
@@ -109,6 +219,7 @@ async fn act(app: &App, headers: &HeaderMap, supplier: SupplierId, row: Row) -> 
         rows: vec![row],
         precondition: None,
         places: Vec::new(),
+        refused: Vec::new(),
     };
     let pending = || {
         Problem::unavailable(
@@ -117,49 +228,132 @@ async fn act(app: &App, headers: &HeaderMap, supplier: SupplierId, row: Row) -> 
         )
     };
     match app.submit(command, traceparent(headers)).await? {
-        Submitted::Decided { decided, .. } => {
-            decided.rows.and_then(|rows| rows.first().cloned()).ok_or_else(pending)
+        Submitted::Decided { decided, at, .. } => {
+            let outcome = decided.rows.and_then(|rows| rows.first().cloned()).ok_or_else(pending)?;
+            Ok((outcome, at))
         }
         Submitted::Pending { at, .. } => Err(pending().with_header(POSITION, token(at))),
     }
 }
 
-fn no_reservation() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "no_reservation", "there is no such reservation, or it has lapsed")
-}
-
+/// Confirms a hold. Confirming again is answered the same, and so is one that has become an order meanwhile.
 pub(crate) async fn confirm(
     State(app): State<Arc<App>>,
     caller: Caller,
     headers: HeaderMap,
     Path(reservation): Path<String>,
 ) -> Result<Response, Problem> {
-    admit(&app, &caller, 1)?;
-    let (supplier, reservation) =
-        reservation.strip_suffix(":confirm").and_then(split).ok_or_else(no_reservation)?;
-    let body = json!({ "reservation": reservation, "state": "confirmed" });
-    let outcome = act(&app, &headers, supplier, Row::Confirm { reservation }).await?;
-    match outcome.status {
-        RowStatus::Applied | RowStatus::Replayed => Ok(Json(body).into_response()),
+    let allowance = admit_buyer(&app, &caller)?;
+    let (supplier, name) = reservation.strip_suffix(":confirm").and_then(split).ok_or_else(no_reservation)?;
+    let row = Row::Confirm { reservation: name.clone(), owner: Some(caller.0.id) };
+    let (outcome, at) = act(&app, &headers, supplier, row).await?;
+    match (outcome.status, outcome.code.as_deref()) {
+        (RowStatus::Applied, _) => answer(&app, name, StatusCode::OK, false, at, allowance),
+        (RowStatus::Replayed, _) => answer(&app, name, StatusCode::OK, true, at, allowance),
+        (_, Some("order_cancelled")) => Err(Problem::new(
+            StatusCode::CONFLICT,
+            "order_cancelled",
+            "the order that this reservation has become was cancelled; reserve again",
+        )),
         _ => Err(no_reservation()),
     }
 }
 
+/// Gives a hold back. Giving it back again, or one that has lapsed, is answered the same.
 pub(crate) async fn release(
     State(app): State<Arc<App>>,
     caller: Caller,
     headers: HeaderMap,
     Path(reservation): Path<String>,
 ) -> Result<Response, Problem> {
-    admit(&app, &caller, 1)?;
-    let (supplier, reservation) = split(&reservation).ok_or_else(no_reservation)?;
-    let outcome = act(&app, &headers, supplier, Row::ReleaseHold { reservation }).await?;
-    match outcome.status {
-        RowStatus::Applied | RowStatus::Replayed => Ok(StatusCode::NO_CONTENT.into_response()),
-        _ => Err(Problem::new(
+    let allowance = admit_buyer(&app, &caller)?;
+    let (supplier, name) = split(&reservation).ok_or_else(no_reservation)?;
+    let row = Row::ReleaseHold { reservation: name, owner: Some(caller.0.id) };
+    let (outcome, at) = act(&app, &headers, supplier, row).await?;
+    let done = |replay| Ok(dress(StatusCode::NO_CONTENT.into_response(), replay, at, allowance));
+    match (outcome.status, outcome.code.as_deref()) {
+        (RowStatus::Applied, _) => done(false),
+        (RowStatus::Replayed, _) => done(true),
+        (_, Some("already_confirmed")) => Err(Problem::new(
             StatusCode::CONFLICT,
             "already_confirmed",
             "a confirmed reservation is cancelled by the order system",
         )),
+        _ => Err(no_reservation()),
     }
+}
+
+/// Who may look: the buyer at its own, order systems and staff at all.
+fn admit_reader(app: &App, caller: &Caller) -> Result<Option<Allowance>, Problem> {
+    let reads = |role: &Role| matches!(role, Role::Buyer | Role::OrderSystem) || role.is_staff();
+    caller.must("buyer", reads)?;
+    let class = match caller.0.role {
+        Role::Buyer => "buyer",
+        Role::OrderSystem => "events",
+        _ => "staff",
+    };
+    app.limits.take(class, &caller.0.id, 1)
+}
+
+/// The owner whose reservations the caller may see; `None` is everybody's.
+fn visible_owner(caller: &Caller) -> Option<&str> {
+    (caller.0.role == Role::Buyer).then_some(caller.0.id.as_str())
+}
+
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    headers: HeaderMap,
+    Path(reservation): Path<String>,
+) -> Result<Response, Problem> {
+    admit_reader(&app, &caller)?;
+    if let Some(position) = named(&headers, None) {
+        await_position(&app, &position).await?;
+    }
+    let (_, name) = split(&reservation).ok_or_else(no_reservation)?;
+    let owner = visible_owner(&caller);
+    let found = app.reservations.get(&name).filter(|(_, row)| owner.is_none() || row.is_owned_by(owner));
+    let (supplier, row) = found.ok_or_else(no_reservation)?;
+    Ok(Json(ReservationBody::of(&app, name, supplier, row)).into_response())
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    supplier: Option<String>,
+    limit: Option<usize>,
+    after: Option<String>,
+}
+
+#[derive(serde::Serialize)]
+struct ListBody {
+    reservations: Vec<ReservationBody>,
+    /// Send it as `after` for what follows; absent at the end.
+    next: Option<ReservationId>,
+}
+
+/// Lists reservations in order of their names, those that ended within a day included.
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    query: Result<UrlQuery<ListQuery>, QueryRejection>,
+) -> Result<Response, Problem> {
+    admit_reader(&app, &caller)?;
+    let UrlQuery(ListQuery { supplier, limit, after }) =
+        query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_query", e.body_text()))?;
+    let supplier = supplier.as_deref().map(supplier_id).transpose()?;
+    let mut fields = Fields::default();
+    let after = fields.check_some("after", after.as_deref().map(ReservationId::new));
+    let limit = limit.unwrap_or(50);
+    let fine = (1..=LIMIT_MAX).contains(&limit);
+    fields.require(fine, "limit", "limit_range", format!("limit must be 1 to {LIMIT_MAX}"));
+    fields.into_problem()?;
+    let mut found =
+        app.reservations.list(visible_owner(&caller), supplier.as_ref(), after.as_ref(), limit + 1);
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|(name, ..)| name.clone());
+    let body = |(name, supplier, row)| ReservationBody::of(&app, name, supplier, row);
+    let reservations = found.into_iter().map(body).collect();
+    Ok(Json(ListBody { reservations, next }).into_response())
 }

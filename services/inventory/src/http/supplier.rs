@@ -12,7 +12,7 @@ use serde_json::{json, value::RawValue};
 use sha2::Digest as _;
 use stockade_model::{
     Change, Command, ControlRecord, Invalid, Level, ListingId, LocationId, Payload, Region, Registration,
-    Row, RowOutcome, RowStatus, SupplierId, Timestamp, inventory::ROWS_MAX,
+    Row, RowOutcome, RowStatus, StockCounts, SupplierId, Timestamp, inventory::ROWS_MAX,
 };
 use stockade_runtime::{
     FieldError, Operator, OwnSupplier, Parsed, Problem, SupplierOrStaff, body,
@@ -80,7 +80,12 @@ struct Request<'a> {
 }
 
 impl Request<'_> {
-    async fn submit(&self, mut rows: Vec<Row>, places: Vec<usize>) -> Result<Submitted, Problem> {
+    async fn submit(
+        &self,
+        mut rows: Vec<Row>,
+        places: Vec<usize>,
+        refused: Vec<RowOutcome>,
+    ) -> Result<Submitted, Problem> {
         self.app.stamp(&self.supplier, &mut rows);
         let precondition = Some(precondition(self.headers)?).filter(|expected| !expected.is_empty());
         // The same body with other expectations is another request.
@@ -95,13 +100,14 @@ impl Request<'_> {
             rows,
             precondition,
             places,
+            refused,
         };
         self.app.submit(command, traceparent(self.headers)).await
     }
 
     /// Sends one row and answers for it.
     async fn single(&self, row: Row) -> Result<Response, Problem> {
-        match self.submit(vec![row], Vec::new()).await? {
+        match self.submit(vec![row], Vec::new(), Vec::new()).await? {
             Submitted::Pending { key, at } => Ok(self.pending(&key, at)),
             Submitted::Decided { id, decided, at } => {
                 let rows = rows_of(&decided)?;
@@ -189,6 +195,7 @@ pub(crate) struct RegisterBody {
     region: String,
     since: Option<String>,
     class: Option<String>,
+    stock_counts: Option<StockCounts>,
 }
 
 /// What is not said stays as it is; the fold knows how that is, whatever replica was asked.
@@ -199,7 +206,7 @@ pub(crate) async fn register(
     Parsed(body): Parsed<RegisterBody>,
 ) -> Result<Response, Problem> {
     let supplier = supplier_id(&supplier)?;
-    let RegisterBody { name, region, since, class } = body;
+    let RegisterBody { name, region, since, class, stock_counts } = body;
     let mut fields = Fields::default();
     let region = fields.check("/region", Region::new(&region));
     let since = fields.check_some("/since", since.as_deref().map(Timestamp::parse));
@@ -211,7 +218,7 @@ pub(crate) async fn register(
     fields.require(known, "/class", "unknown_class", format!("the classes of suppliers are {classes}"));
     let region = fields.finish(region).map_err(Problem::invalid)?;
     let known = app.supplier(&supplier).map(|view| view.profile);
-    let registration = Registration { supplier, name, region, since, class };
+    let registration = Registration { supplier, name, region, since, class, stock_counts };
     let said = registration.clone();
     let record = ControlRecord { actor: by.id, change: Change::Register { registration, known } };
     match app.register(&app.fresh_id(), &Payload::Control(record)).await? {
@@ -360,17 +367,16 @@ pub(crate) async fn batch(
     }
     let hash = body_hash(&[b"batch", &text]);
     let request = Request { app: &app, supplier, headers: &headers, allowance, hash };
-    if good.is_empty() {
+    // Without a key nobody can look it up, so where nothing is to be decided nothing is written.
+    if good.is_empty() && !headers.contains_key("idempotency-key") {
         return Ok(batch_answer(&outcomes));
     }
     // Places are spelt out only where they are not 0, 1, 2, …
     let places = if outcomes.is_empty() { Vec::new() } else { places };
-    match request.submit(good, places).await? {
+    match request.submit(good, places, outcomes).await? {
         Submitted::Pending { key, at } => Ok(request.pending(&key, at)),
         Submitted::Decided { id, decided, at } => {
-            outcomes.extend(rows_of(&decided)?.iter().cloned());
-            outcomes.sort_by_key(|outcome| outcome.row);
-            let mut response = batch_answer(&outcomes);
+            let mut response = batch_answer(&rows_of(&decided)?);
             request.dress(&mut response, at, decided.retry);
             name_record(&mut response, &id);
             Ok(response)

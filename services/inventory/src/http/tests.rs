@@ -138,6 +138,7 @@ impl Api {
             region: Region::new("DE").unwrap(),
             since: Timestamp::default(),
             class: "standard".to_owned(),
+            stock_counts: Default::default(),
         };
         let change = Change::Supplier { profile };
         let payload = Payload::Control(ControlRecord { actor: "op".to_owned(), change });

@@ -231,6 +231,7 @@ fn one_of_each() -> Vec<(Change, bool)> {
         region: Region::new("DE").unwrap(),
         since: None,
         class: None,
+        stock_counts: None,
     };
     let profile = registration.clone().onto(None, Timestamp::from_ms(0));
     let (version, why) = (RuleSet::version_of(&rules(1)), String::new);
@@ -314,6 +315,7 @@ fn a_registration_keeps_what_is_held_whichever_replica_was_asked() {
         region: Region::new("DE").unwrap(),
         since: since_ms.map(Timestamp::from_ms),
         class: since_ms.map(|_| "large".to_owned()),
+        stock_counts: None,
     };
     let mut office = Office::new();
     let first = Change::Register { registration: said("Acme", Some(-9_000)), known: None };

@@ -165,6 +165,7 @@ impl Run {
                     rows,
                     precondition: None,
                     places,
+                    refused: Vec::new(),
                 };
                 (Topic::SupplierEvents, key, Payload::Command(command))
             }

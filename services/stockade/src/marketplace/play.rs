@@ -184,8 +184,15 @@ impl Bench {
                 let key = supplier.to_string();
                 let (idempotency_key, places) = (None, Vec::new());
                 let body_hash = number.to_string();
-                let command =
-                    Command { supplier, idempotency_key, body_hash, rows, precondition: None, places };
+                let command = Command {
+                    supplier,
+                    idempotency_key,
+                    body_hash,
+                    rows,
+                    precondition: None,
+                    places,
+                    refused: Vec::new(),
+                };
                 (Topic::SupplierEvents, key, Payload::Command(command))
             }
         };

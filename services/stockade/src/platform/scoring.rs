@@ -14,7 +14,7 @@ pub(super) fn start_scoring(runner: &mut Runner<'_>, lanes: u32, scores: Scores,
         intake_spec(lanes),
         |_| Intake::default(),
         |_, effects: Vec<IntakeEffect>| {
-            stockade_supplier_scoring::metrics::duplicate_events(effects.len());
+            stockade_supplier_scoring::metrics::known_events(&effects);
         },
     )?;
     runner.fold(peers_spec(lanes), |_| Peers::default(), |_, _| {})?;

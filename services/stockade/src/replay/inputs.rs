@@ -245,6 +245,7 @@ impl Inputs {
             region,
             since: now,
             class: stockade_model::control::standard_class(),
+            stock_counts: Default::default(),
         };
         let record = ControlRecord { actor: "replay".to_owned(), change: Change::Supplier { profile } };
         self.ready.push_back((now, Input::Register(record)));
@@ -351,7 +352,7 @@ fn describe(
         Err(_) => json!(text),
     });
     let data = json!({
-        "supplier": supplier, "order": order, "buyer": buyer, "listing": sku, "sku": sku, "quantity": 1, "amount": amount,
+        "supplier": supplier, "order": order, "line": line, "buyer": buyer, "listing": sku, "sku": sku, "quantity": 1, "amount": amount,
         "cause": event.cause, "rating": rating, "late": late, "category": category,
     });
     Ok(Some(json!({

@@ -254,6 +254,7 @@ impl Replay {
                     rows,
                     precondition: None,
                     places: Vec::new(),
+                    refused: Vec::new(),
                 };
                 (Topic::SupplierEvents, key, Payload::Command(command))
             }

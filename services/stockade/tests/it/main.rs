@@ -15,4 +15,5 @@ mod replay;
 mod rules;
 mod simulate;
 mod slow;
+mod stock;
 mod support;

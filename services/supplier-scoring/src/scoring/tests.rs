@@ -44,6 +44,7 @@ impl Bench {
             region: Region::new("DE").unwrap(),
             since: Timestamp::from_ms(0),
             class: "standard".to_owned(),
+            stock_counts: Default::default(),
         };
         bench.apply(&Payload::Control(ControlRecord {
             actor: "op".to_owned(),
@@ -90,6 +91,7 @@ impl Bench {
             rows: vec![Row::Put(put)],
             precondition: None,
             places: Vec::new(),
+            refused: Vec::new(),
         };
         self.apply(&Payload::Command(command)).expect("submissions are scored")
     }
@@ -106,6 +108,9 @@ fn event(kind: OrderEventKind, number: usize, time_ms: i64, cause: OutcomeCause)
         buyer: Some(BuyerId::new(&format!("b-{number}")).unwrap()),
         listing: None,
         sku: None,
+        line: None,
+        part: None,
+        reservation: None,
         quantity: Some(1),
         amount: None,
         cause,
@@ -221,19 +226,65 @@ fn intake_drops_repeats_and_stamps_the_buyers_history_before_the_event() {
         same_buyer(OrderEventKind::Placed, 2),
         OrderEvent { source: "another".to_owned(), ..same_buyer(OrderEventKind::Placed, 1) },
     ];
-    let mut effects = Vec::new();
+    let (mut effects, mut again) = (Vec::new(), 0);
     for (offset, event) in events.into_iter().enumerate() {
         for output in host.apply(&record(offset as u64, 1_000, &Payload::OrderEvent(event)), &mut effects) {
             let Ok(Payload::Outcome(outcome)) = Payload::decode("stockade.order.outcome", &output.value)
             else {
-                panic!()
+                // The repeat is told to its sender.
+                again += 1;
+                continue;
             };
             let history = outcome.history.unwrap();
             seen.push((history.orders, history.claims, history.suppliers_claimed));
         }
     }
     assert_eq!(seen, [(0, 0, 0), (1, 0, 0), (1, 1, 1), (2, 1, 1)]);
-    assert_eq!(effects.len(), 1, "one repeat");
+    assert_eq!((effects.len(), again), (1, 1), "one repeat");
+}
+
+#[test]
+fn an_identity_that_comes_again_is_told_once_and_with_another_content_as_a_conflict() {
+    let mut host = Host::new("intake", Topic::EventsInbox, 0, 1, 1, Intake::default());
+    let first = event(OrderEventKind::Placed, 1, 1_000, OutcomeCause::Unknown);
+    // Sent again without a time, it has that of its arrival.
+    let later = OrderEvent { time: Timestamp::from_ms(2_000), ..first.clone() };
+    let other = OrderEvent { quantity: Some(7), ..first.clone() };
+    let (mut told, mut effects) = (Vec::new(), Vec::new());
+    for (offset, event) in
+        [first, later.clone(), later.clone(), other.clone(), other, later].into_iter().enumerate()
+    {
+        for output in host.apply(&record(offset as u64, 1_000, &Payload::OrderEvent(event)), &mut effects) {
+            let kind = if output.headers.iter().any(|(_, value)| value == "stockade.order.again") {
+                "stockade.order.again"
+            } else {
+                "stockade.order.outcome"
+            };
+            match Payload::decode(kind, &output.value).unwrap() {
+                Payload::EventAgain(again) => told.push(again.differs),
+                Payload::Outcome(outcome) => assert_eq!(outcome.event.quantity, Some(1)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(told, [false, true]);
+    let conflicts = effects.iter().filter(|effect| **effect == crate::IntakeEffect::Conflict).count();
+    assert_eq!((effects.len(), conflicts), (5, 2));
+}
+
+#[test]
+fn identities_that_an_earlier_build_kept_are_known_and_contradict_nothing() {
+    use stockade_fold::Fold as _;
+    let first = event(OrderEventKind::Placed, 1, 1_000, OutcomeCause::Unknown);
+    let mut fold = Intake::default();
+    let identity = stockade_model::hash::identity128(&["test", first.id.as_str()]);
+    let row = rmp_serde::to_vec_named(&Timestamp::from_ms(500)).unwrap();
+    fold.tables()[0].load(&identity.to_be_bytes(), &row).unwrap();
+    fold.restored(&mut Vec::new());
+    let mut host = Host::new("intake", Topic::EventsInbox, 0, 1, 1, fold);
+    let mut effects = Vec::new();
+    host.apply(&record(0, 1_000, &Payload::OrderEvent(first)), &mut effects);
+    assert_eq!(effects, [crate::IntakeEffect::Duplicate]);
 }
 
 proptest! {

@@ -333,6 +333,7 @@ impl Market {
             region: trader.region,
             since: now.plus_ms(-ms(trader.age_days)),
             class: control::standard_class(),
+            stock_counts: Default::default(),
         };
         let location = LocationPut {
             location: self.location.clone(),
@@ -378,6 +379,9 @@ impl Market {
         let trader = &mut self.traders[number];
         trader.events += 1;
         Some(OrderEvent {
+            line: None,
+            part: None,
+            reservation: None,
             id: EventId::new(&format!("{}-{}", trader.id, trader.events)).ok()?,
             source: "shop".to_owned(),
             kind,

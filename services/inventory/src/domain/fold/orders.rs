@@ -1,129 +1,277 @@
-//! Holds and orders: units kept from other buyers, and units gone.
+//! Outcomes: what an order keeps from other buyers, and what has left the shelf.
 
 use stockade_fold::{Input, Out};
-use stockade_model::{ListingId, OrderEventKind, OrderId, Outcome, RowStatus, SupplierId, Timestamp};
+use stockade_model::{
+    ListingId, OrderEvent, OrderEventKind, OrderId, Outcome, ReservationId, SupplierId, Timestamp,
+};
 
-use super::{Applied, Due, Effect, Hold, Inventory, ORDER_KEPT_MS, OrderLine, conflict, path};
+use super::{Due, Effect, Inventory, answers::event_identity};
+use crate::domain::{
+    answer::{EventAnswer, EventCode, EventStatus},
+    key::Of,
+    order::{Order, Taken},
+    reservation::{Reservation, ReservationState, SILENT_MS},
+};
+
+impl Order {
+    /// When it is closed if nothing more is said of it.
+    fn due(&self) -> Timestamp {
+        self.touched.plus_ms(SILENT_MS)
+    }
+}
 
 impl Inventory {
-    #[allow(clippy::too_many_arguments, reason = "the fields of one row")]
-    pub(super) fn hold(
-        &mut self,
-        input: &Input<'_>,
-        id: &SupplierId,
-        reservation: &OrderId,
-        listing: &ListingId,
-        quantity: i64,
-        expires_at: Timestamp,
-        out: &mut Out<Effect>,
-    ) -> Applied {
-        let at = path(id, reservation.as_str());
-        if self.holds.get(&at).is_some() {
-            return Err(conflict("reservation_exists", format!("reservation {reservation} exists already")));
-        }
-        let row = self.known(id, listing)?;
-        if row.available() < quantity {
-            return Err(conflict(
-                "not_available",
-                format!("fewer than {quantity} units of {listing} are available"),
-            ));
-        }
-        row.held += quantity;
-        let hold =
-            Hold { supplier: id.clone(), listing: listing.clone(), quantity, expires_at, confirmed: false };
-        self.due.insert((expires_at, Due::Hold(at.clone())));
-        self.holds.insert(at, hold);
-        self.touched(input, id, listing.as_str(), out)
-    }
-
-    pub(super) fn confirm(
-        &mut self,
-        input: &Input<'_>,
-        id: &SupplierId,
-        reservation: &OrderId,
-        out: &mut Out<Effect>,
-    ) -> Applied {
-        let Some(hold) = self.holds.edit(&path(id, reservation.as_str())) else {
-            return Err(conflict(
-                "no_reservation",
-                format!("reservation {reservation} does not exist or has lapsed"),
-            ));
-        };
-        if hold.confirmed {
-            return Ok((RowStatus::Replayed, None));
-        }
-        hold.confirmed = true;
-        let hold = hold.clone();
-        // The order system's `placed` for the same order and listing finds the line here and does not commit twice.
-        let line =
-            OrderLine { quantity: hold.quantity, placed: true, touched: input.time, ..OrderLine::default() };
-        self.order_line(&path(id, &format!("{reservation}/{}", hold.listing)), line);
-        if let Ok(listing) = self.known(id, &hold.listing) {
-            listing.held -= hold.quantity;
-            listing.committed += hold.quantity;
-        }
-        self.touched(input, id, hold.listing.as_str(), out)
-    }
-
-    pub(super) fn release(
-        &mut self,
-        input: &Input<'_>,
-        id: &SupplierId,
-        reservation: &OrderId,
-        out: &mut Out<Effect>,
-    ) -> Applied {
-        let at = path(id, reservation.as_str());
-        match self.holds.get(&at) {
-            None => return Ok((RowStatus::Replayed, None)),
-            Some(hold) if hold.confirmed => {
-                return Err(conflict(
-                    "already_confirmed",
-                    "a confirmed reservation is cancelled by the order system",
-                ));
-            }
-            Some(_) => {}
-        }
-        let Some(hold) = self.holds.remove(&at) else { return Ok((RowStatus::Replayed, None)) };
-        if let Ok(listing) = self.known(id, &hold.listing) {
-            listing.held -= hold.quantity;
-        }
-        self.touched(input, id, hold.listing.as_str(), out)
-    }
-
-    pub(super) fn order_line(&mut self, at: &str, line: OrderLine) {
-        if let Some(old) = self.orders.insert(at.to_owned(), line) {
-            self.due.remove(&(old.touched.plus_ms(ORDER_KEPT_MS), Due::Order(at.to_owned())));
-        }
-        self.due.insert((line.touched.plus_ms(ORDER_KEPT_MS), Due::Order(at.to_owned())));
-    }
-
-    /// One order's outcomes are accepted in any sequence: the line's facts decide what it commits and has taken.
     pub(super) fn outcome(&mut self, input: &Input<'_>, outcome: &Outcome, out: &mut Out<Effect>) {
         let event = &outcome.event;
+        let identity = event_identity(&event.source, event.id.as_str());
         let concerns_stock = matches!(
             event.kind,
             OrderEventKind::Placed | OrderEventKind::Shipped | OrderEventKind::Cancelled
         );
-        let (Some(order), Some(listing), true) = (&event.order, &event.listing, concerns_stock) else {
-            return;
+        let answer = match &event.order {
+            Some(order) if concerns_stock => self.say(input, order, event, identity, out),
+            _ if outcome.repeated => {
+                EventAnswer::of(EventStatus::Duplicate, Some(EventCode::RepeatedOutcome))
+            }
+            _ => EventAnswer::of(EventStatus::Noted, None),
         };
-        let at = path(&event.supplier, &format!("{order}/{listing}"));
-        let before = self.orders.get(&at).copied().unwrap_or_default();
-        let mut after = OrderLine { touched: input.time, ..before };
-        match event.kind {
-            OrderEventKind::Placed => after.placed = true,
-            OrderEventKind::Shipped => after.shipped = true,
-            _ => after.cancelled = true,
+        self.answer(identity, answer, input.time, out);
+    }
+
+    /// Adds what `event` says to its order; what follows for stock is the difference that it makes to the whole.
+    fn say(
+        &mut self,
+        input: &Input<'_>,
+        id: &OrderId,
+        event: &OrderEvent,
+        identity: u128,
+        out: &mut Out<Effect>,
+    ) -> EventAnswer {
+        let key = Of::new(&event.supplier, id);
+        let before = self.orders.get(&key).cloned().unwrap_or_default();
+        let mut after = before.clone();
+        let name = event.reservation.clone().or_else(|| ReservationId::of_record(id.as_str()).ok());
+        let (taken_over, remark) =
+            name.as_ref().map_or((None, None), |name| self.take_over(&key, event, name, &mut after));
+        let name = name.filter(|name| after.has_taken(name));
+        let placed = event.kind == OrderEventKind::Placed;
+        if placed && event.listing.is_none() && name.is_none() && event.line.is_none() {
+            // There is nothing to reckon with, and most senders that name no listing never do.
+            return EventAnswer::of(EventStatus::Noted, Some(EventCode::NoListing));
         }
-        // The quantity of the order counts; a shipment or cancellation that comes first stands in for it.
-        if event.kind == OrderEventKind::Placed || !before.placed {
-            after.quantity = event.quantity.unwrap_or(before.quantity.max(1));
+        let taken = after.take(event, name.as_ref());
+        if taken != Taken::New && (taken != Taken::Again || taken_over.is_none()) {
+            return refusal(taken);
         }
-        self.order_line(&at, after);
-        if let Ok(row) = self.known(&event.supplier, listing) {
-            row.committed += after.committed() - before.committed();
-            row.on_hand = (row.on_hand - (after.gone() - before.gone())).max(0);
-            let _ = self.touched(input, &event.supplier, listing.as_str(), out);
+        after.touched = input.time;
+        if let Some((of, reservation)) = taken_over {
+            let ordered = Reservation { order: Some(id.clone()), ..reservation };
+            self.set_reservation(&of, Some(ordered.to(ReservationState::Ordered, input.time)), out);
+        }
+        let known = after.knows(event, name.as_ref());
+        let answer = self.answer_to(event, known, after.excess() > before.excess(), &after, remark);
+        if answer.status == EventStatus::Parked {
+            after.wait(identity);
+        }
+        self.set_order(input, &key, after, out);
+        answer
+    }
+
+    /// Lets the order have the reservation `name`, if that still keeps its units; else says what is remarkable about it.
+    fn take_over(
+        &self,
+        key: &Of<OrderId>,
+        event: &OrderEvent,
+        name: &ReservationId,
+        order: &mut Order,
+    ) -> (Option<(Of<ReservationId>, Reservation)>, Option<EventCode>) {
+        if order.has_taken(name) {
+            return (None, None);
+        }
+        let of = Of::new(&key.supplier, name);
+        let remark = match self.reservations.get(&of) {
+            Some(row) if row.is_open() && event.listing.as_ref().is_none_or(|l| *l == row.listing) => {
+                order.take_over(event, name, &row.listing, row.quantity);
+                return (Some((of, row.clone())), None);
+            }
+            Some(row) if row.is_open() => EventCode::ReservationMismatch,
+            Some(row) if row.is_free() => EventCode::ReservationOver,
+            Some(_) => EventCode::ReservationTaken,
+            None => EventCode::UnknownReservation,
+        };
+        (None, event.reservation.is_some().then_some(remark))
+    }
+
+    /// What is said of an event that was taken: `known` is whether a line is known that it is about, `excess` whether it
+    /// went beyond what was ordered.
+    fn answer_to(
+        &self,
+        event: &OrderEvent,
+        known: bool,
+        excess: bool,
+        order: &Order,
+        remark: Option<EventCode>,
+    ) -> EventAnswer {
+        let supplier = self.suppliers.get(&event.supplier);
+        let units = order.units();
+        if units.keys().any(|listing| !self.has_listing(&event.supplier, listing)) {
+            let registered = supplier.is_some_and(|supplier| supplier.profile.is_some());
+            let code = if registered { EventCode::UnknownListing } else { EventCode::UnknownSupplier };
+            return EventAnswer::of(EventStatus::Parked, Some(code));
+        }
+        // Goods that left the shelf have left it, whatever was placed; all else waits for its line.
+        let left = event.kind == OrderEventKind::Shipped && event.listing.is_some();
+        if !known && !left {
+            return EventAnswer::of(EventStatus::Parked, Some(EventCode::NotPlaced));
+        }
+        if excess {
+            return EventAnswer::of(EventStatus::Conflict, Some(EventCode::MoreThanOrdered));
+        }
+        if units.is_empty() {
+            return EventAnswer::of(EventStatus::Noted, Some(EventCode::NoListing));
+        }
+        EventAnswer::of(EventStatus::Applied, remark)
+    }
+
+    fn has_listing(&self, supplier: &SupplierId, listing: &ListingId) -> bool {
+        self.listings.get(&Of::new(supplier, listing)).is_some()
+    }
+
+    /// The only place that changes an order: the units it has, what is due of it, its reservations, and who waits for it.
+    fn set_order(&mut self, input: &Input<'_>, key: &Of<OrderId>, mut order: Order, out: &mut Out<Effect>) {
+        let listings = order.units().into_keys().collect::<Vec<_>>();
+        let waits: Vec<&ListingId> =
+            listings.iter().filter(|listing| !self.has_listing(&key.supplier, listing)).collect();
+        for listing in &waits {
+            self.parked.entry(Of::new(&key.supplier, listing)).or_default().insert(key.id.clone());
+        }
+        if waits.is_empty() && !order.has_loose_ends() {
+            for identity in std::mem::take(&mut order.waiting) {
+                self.unpark(identity, input.time, out);
+            }
+        }
+        for (name, cancelled) in order.reservations() {
+            let state = if cancelled { ReservationState::Cancelled } else { ReservationState::Ordered };
+            let of = Of::new(&key.supplier, &name);
+            // One that was forgotten and made again under its name is another one.
+            let row = self.reservations.get(&of).filter(|row| row.order.as_ref() == Some(&key.id));
+            if let Some(row) = row.filter(|row| row.state != state) {
+                let row = row.to(state, input.time);
+                self.set_reservation(&of, Some(row), out);
+            }
+        }
+        let units = order.units();
+        let due = (order.due(), Due::Order(key.clone()));
+        let before = self.orders.insert(key.clone(), order);
+        if let Some(before) = &before {
+            self.due.remove(&(before.due(), Due::Order(key.clone())));
+        }
+        self.due.insert(due);
+        let before = before.map(|before| before.units()).unwrap_or_default();
+        for listing in listings {
+            let (was, is) = (before.get(&listing).copied(), units.get(&listing).copied());
+            let (was, is) = (was.unwrap_or_default(), is.unwrap_or_default());
+            if was == is {
+                continue;
+            }
+            if let Some(row) = self.listings.edit(&Of::new(&key.supplier, &listing)) {
+                row.committed += is.committed - was.committed;
+                row.on_hand -= is.gone - was.gone;
+                let _ = self.touched(input, &key.supplier, &listing, out);
+            }
         }
     }
+
+    /// Units that orders had of a listing before it was there, and the news for the events that waited for it.
+    pub(super) fn orders_waiting_for(
+        &mut self,
+        input: &Input<'_>,
+        key: &Of<ListingId>,
+        out: &mut Out<Effect>,
+    ) -> i64 {
+        let mut committed = 0;
+        for id in self.parked.remove(key).unwrap_or_default() {
+            let order_key = Of::new(&key.supplier, &id);
+            let Some(order) = self.orders.get(&order_key) else { continue };
+            let units = order.units();
+            committed += units.get(&key.id).map_or(0, |units| units.committed);
+            let there = |other: &ListingId| *other == key.id || self.has_listing(&key.supplier, other);
+            if order.has_loose_ends() || !units.keys().all(there) {
+                continue;
+            }
+            let waiting = self.orders.edit(&order_key).map(|order| std::mem::take(&mut order.waiting));
+            for identity in waiting.unwrap_or_default() {
+                self.unpark(identity, input.time, out);
+            }
+        }
+        committed
+    }
+
+    /// Closes an order of which nothing was heard for so long. What it still owes is taken to have left the shelf without a
+    /// word: that sells nothing twice, and the supplier's next count puts it right.
+    pub(super) fn order_due(&mut self, key: &Of<OrderId>, at: Timestamp) {
+        if self.orders.get(key).is_none_or(|order| order.due() != at) {
+            return;
+        }
+        let Some(order) = self.orders.remove(key) else { return };
+        for (listing, units) in order.units() {
+            let of = Of::new(&key.supplier, &listing);
+            if let Some(row) = self.listings.edit(&of) {
+                row.committed -= units.committed;
+                row.on_hand -= units.committed;
+            } else if let Some(orders) = self.parked.get_mut(&of) {
+                orders.remove(&key.id);
+                if orders.is_empty() {
+                    self.parked.remove(&of);
+                }
+            }
+        }
+    }
+
+    /// Rebuilds what is derived from orders, and takes over those that an earlier build stored line by line.
+    pub(super) fn restore_orders(&mut self) {
+        let mut former: Vec<(String, _)> =
+            self.former_lines.iter().map(|(at, line)| (at.clone(), *line)).collect();
+        former.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        let mut taken: std::collections::BTreeMap<Of<OrderId>, Order> = Default::default();
+        for (at, line) in former {
+            self.former_lines.remove(&at);
+            let mut parts = at.splitn(3, '/');
+            let mut next = || parts.next().unwrap_or_default();
+            let (supplier, order) = (SupplierId::of_record(next()), OrderId::of_record(next()));
+            let (Ok(supplier), Ok(id), Ok(listing)) = (supplier, order, ListingId::of_record(next())) else {
+                continue;
+            };
+            let key = Of { supplier, id };
+            if self.orders.get(&key).is_some() {
+                continue;
+            }
+            let name = ReservationId::of_record(key.id.as_str()).ok();
+            let hold = name.filter(|name| {
+                let row = self.reservations.get(&Of::new(&key.supplier, name));
+                row.is_some_and(|row| row.state == ReservationState::Ordered && row.listing == listing)
+            });
+            taken.entry(key).or_default().take_former(&listing, line, hold.as_ref());
+        }
+        taken.into_iter().for_each(|(key, order)| drop(self.orders.insert(key, order)));
+        for (key, order) in self.orders.iter() {
+            self.due.insert((order.due(), Due::Order(key.clone())));
+            for listing in order.units().into_keys() {
+                let of = Of::new(&key.supplier, &listing);
+                if self.listings.get(&of).is_none() {
+                    self.parked.entry(of).or_default().insert(key.id.clone());
+                }
+            }
+        }
+    }
+}
+
+fn refusal(taken: Taken) -> EventAnswer {
+    let (status, code) = match taken {
+        Taken::New | Taken::Again => (EventStatus::Duplicate, EventCode::RepeatedOutcome),
+        Taken::Differs => (EventStatus::Conflict, EventCode::Contradicts),
+        Taken::Ambiguous => (EventStatus::Conflict, EventCode::AmbiguousQuantity),
+        Taken::TooLarge => (EventStatus::Conflict, EventCode::OrderTooLarge),
+    };
+    EventAnswer::of(status, Some(code))
 }

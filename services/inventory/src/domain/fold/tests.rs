@@ -2,11 +2,16 @@ use proptest::prelude::*;
 use stockade_fold::Host;
 use stockade_log::Record;
 use stockade_model::{
-    Action, BuyerId, ControlRecord, Currency, Envelope, EventId, LocationId, Money, OrderEvent,
-    OrderEventKind, OrderId, Outcome, OutcomeCause, Position, Region, Restriction, Sku, Topic,
+    Action, BuyerId, ControlRecord, Currency, Envelope, EventAgain, EventId, ListingPut, Money, OrderEvent,
+    OrderEventKind, Outcome, OutcomeCause, Position, Region, Restriction, Sku, StockChange, StockMode,
 };
 
 use super::*;
+use crate::domain::{answer::EventCode, answer::EventStatus, reservation::ReservationState};
+
+mod life;
+mod orders;
+mod reservations;
 
 /// An inventory fold with one registered supplier that has one location.
 struct Shop {
@@ -16,6 +21,10 @@ struct Shop {
     effects: Vec<Effect>,
     /// What the arbiter was told: when, and what.
     told: Vec<(i64, StockFigures)>,
+    /// What became of events, by identity.
+    answers: HashMap<u128, EventAnswer>,
+    /// The rows that it was restored from.
+    loaded: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 fn acme() -> SupplierId {
@@ -24,32 +33,88 @@ fn acme() -> SupplierId {
 fn listing(name: &str) -> ListingId {
     ListingId::new(name).unwrap()
 }
+fn reservation(name: &str) -> ReservationId {
+    ReservationId::new(name).unwrap()
+}
+fn location(name: &str) -> LocationPut {
+    LocationPut {
+        location: LocationId::new(name).unwrap(),
+        gln: None,
+        latitude: 0.0,
+        longitude: 0.0,
+        region: Region::new("DE").unwrap(),
+        handling_days: 2,
+    }
+}
 
 impl Shop {
     fn new() -> Self {
+        let mut shop = Self::unregistered();
+        shop.register(StockCounts::IncludingOrdered);
+        shop
+    }
+    fn unregistered() -> Self {
         let host = Host::new("inventory", Topic::SupplierEvents, 0, 1, 1, Inventory::default());
-        let mut shop = Self { host, offset: 0, now_ms: 1_000, effects: Vec::new(), told: Vec::new() };
+        Self {
+            host,
+            offset: 0,
+            now_ms: 1_000,
+            effects: Vec::new(),
+            told: Vec::new(),
+            answers: HashMap::new(),
+            loaded: BTreeMap::new(),
+        }
+    }
+    /// Registers the supplier, or changes what its figures count, and gives it a location.
+    fn register(&mut self, stock_counts: StockCounts) {
         let profile = SupplierProfile {
             supplier: acme(),
             name: "Acme".to_owned(),
             region: Region::new("DE").unwrap(),
             since: Timestamp::from_ms(0),
             class: "standard".to_owned(),
+            stock_counts,
         };
-        shop.apply(&Payload::Control(ControlRecord {
+        self.apply(&Payload::Control(ControlRecord {
             actor: "op".to_owned(),
             change: Change::Supplier { profile },
         }));
-        let location = LocationPut {
-            location: LocationId::new("main").unwrap(),
-            gln: None,
-            latitude: 0.0,
-            longitude: 0.0,
-            region: Region::new("DE").unwrap(),
-            handling_days: 2,
-        };
-        assert_eq!(shop.row(Row::Location(location)).status, RowStatus::Applied);
-        shop
+        assert_eq!(self.row(Row::Location(location("main"))).status, RowStatus::Applied);
+    }
+    /// The same partition in another process, from the rows that this one would flush.
+    fn restored(&mut self) -> Self {
+        let mut fold = Inventory::default();
+        let loaded = self.rows();
+        for (key, row) in &loaded {
+            let (name, key) = key.split_first().unwrap();
+            let table = fold.tables().into_iter().find(|table| table.name() == *name).unwrap();
+            table.load(key, row).unwrap();
+        }
+        let mut effects = Vec::new();
+        fold.restored(&mut effects);
+        let mut other = Self::unregistered();
+        other.host = Host::new("inventory", Topic::SupplierEvents, 0, 1, 1, fold);
+        (other.offset, other.now_ms, other.loaded) = (self.offset, self.now_ms, loaded);
+        other.take(&effects);
+        other
+    }
+    /// The rows as they would lie in the changelog.
+    fn rows(&mut self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut rows = self.loaded.clone();
+        for (key, row) in self.host.changed_rows(0) {
+            match row {
+                Some(row) => rows.insert(key.to_vec(), row.to_vec()),
+                None => rows.remove(key.as_ref()),
+            };
+        }
+        rows
+    }
+    fn take(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            if let Effect::Answered { identity, answer, .. } = effect {
+                self.answers.insert(*identity, *answer);
+            }
+        }
     }
     fn apply(&mut self, payload: &Payload) -> Vec<Effect> {
         let id = format!("r-{}", self.offset);
@@ -71,7 +136,9 @@ impl Shop {
                 other => panic!("inventory tells the arbiter of stock and nothing else: {other:?}"),
             }
         }
-        std::mem::take(&mut self.effects)
+        let effects = std::mem::take(&mut self.effects);
+        self.take(&effects);
+        effects
     }
     fn request(
         &mut self,
@@ -86,6 +153,7 @@ impl Shop {
             rows,
             precondition: None,
             places: Vec::new(),
+            refused: Vec::new(),
         };
         let effects = self.apply(&Payload::Command(command));
         let decided = effects.into_iter().find_map(|effect| match effect {
@@ -114,18 +182,33 @@ impl Shop {
         let listing = listing(name);
         self.row(Row::Stock(StockChange { listing, mode, quantity, source_seq, market: None }))
     }
+    /// An outcome of `order` of listing `l`, for `quantity` units.
     fn order(&mut self, kind: OrderEventKind, order: &str, quantity: i64) {
-        let event = OrderEvent {
+        self.say(kind, order, |event| {
+            (event.listing, event.quantity) = (Some(listing("l")), Some(quantity));
+        });
+    }
+    /// An outcome of `order` that says nothing but its kind, changed by `change`; answers what became of it.
+    fn say(
+        &mut self,
+        kind: OrderEventKind,
+        order: &str,
+        change: impl FnOnce(&mut OrderEvent),
+    ) -> (EventStatus, Option<EventCode>) {
+        let mut event = OrderEvent {
             id: EventId::new(&format!("e-{}", self.offset)).unwrap(),
             source: "test".to_owned(),
             kind,
             time: Timestamp::from_ms(self.now_ms),
             supplier: acme(),
             order: Some(OrderId::new(order).unwrap()),
+            line: None,
+            part: None,
+            reservation: None,
             buyer: Some(BuyerId::new("b").unwrap()),
-            listing: Some(listing("l")),
+            listing: None,
             sku: None,
-            quantity: Some(quantity),
+            quantity: None,
             amount: None,
             cause: OutcomeCause::Supplier,
             rating: None,
@@ -138,7 +221,48 @@ impl Shop {
             deliver_by: None,
             attributes: Vec::new(),
         };
+        change(&mut event);
+        let id = event.id.to_string();
         self.apply(&Payload::Outcome(Outcome::of(event)));
+        self.answer(&id)
+    }
+    /// What became of an event.
+    fn answer(&self, id: &str) -> (EventStatus, Option<EventCode>) {
+        let answer = self.answers[&event_identity("test", id)];
+        (answer.status, answer.code)
+    }
+    /// Id that the next event will have.
+    fn next_event(&self) -> String {
+        format!("e-{}", self.offset)
+    }
+    fn hold(&mut self, name: &str, quantity: i64, expires_at_ms: i64) -> RowOutcome {
+        self.row(Row::Hold {
+            reservation: reservation(name),
+            listing: listing("l"),
+            quantity,
+            expires_at: Timestamp::from_ms(expires_at_ms),
+            region: None,
+            owner: Some("ann".to_owned()),
+            request: Some(format!("{quantity}")),
+        })
+    }
+    fn confirm(&mut self, name: &str) -> RowOutcome {
+        self.row(Row::Confirm { reservation: reservation(name), owner: Some("ann".to_owned()) })
+    }
+    fn release(&mut self, name: &str) -> RowOutcome {
+        self.row(Row::ReleaseHold { reservation: reservation(name), owner: Some("ann".to_owned()) })
+    }
+    fn state(&self, name: &str) -> Option<ReservationState> {
+        let key = Of::new(&acme(), &reservation(name));
+        self.host.fold.reservations.get(&key).map(|row| row.state)
+    }
+    /// Units on the shelf, committed to orders, and available of listing `l`.
+    fn units(&self) -> (i64, i64, i64) {
+        let listing = self.listing();
+        (listing.on_hand, listing.committed, listing.available())
+    }
+    fn listing(&self) -> &Listing {
+        self.host.fold.listings.get(&Of::new(&acme(), &listing("l"))).unwrap()
     }
     fn level(&mut self, level: Option<Level>) {
         let version = Position::parse(&format!("arbiter/0/1/{}/1", self.offset)).unwrap();
@@ -177,7 +301,7 @@ impl Shop {
         self.apply(&Payload::Decision(decision));
     }
     fn available(&self) -> i64 {
-        self.host.fold.listings.get("acme/l").unwrap().available()
+        self.listing().available()
     }
     fn tick(&mut self, at_ms: i64) {
         self.now_ms = at_ms;
@@ -205,7 +329,7 @@ fn stock_without_a_sequence_is_taken_as_it_comes_and_leaves_other_fields_alone()
     let mut shop = Shop::new();
     shop.put("l", Some(10), None);
     assert_eq!(shop.stock("l", StockMode::Adjust, 5, None).available, Some(15));
-    let listing = shop.host.fold.listings.get("acme/l").unwrap();
+    let listing = shop.listing();
     assert_eq!((listing.price.minor, listing.sku.as_str()), (500, "SKU"));
 }
 
@@ -258,23 +382,15 @@ fn outcomes_remembered_are_bounded_per_supplier() {
 fn holds_keep_units_from_others_until_confirmed_released_or_lapsed() {
     let mut shop = Shop::new();
     shop.put("l", Some(5), None);
-    let hold = |name: &str, quantity| Row::Hold {
-        reservation: OrderId::new(name).unwrap(),
-        listing: listing("l"),
-        quantity,
-        expires_at: Timestamp::from_ms(60_000),
-        region: None,
-    };
-    let named = |name: &str| OrderId::new(name).unwrap();
-    assert_eq!(shop.row(hold("a", 2)).available, Some(3));
-    assert_eq!(shop.row(hold("b", 3)).available, Some(0));
-    assert_eq!(shop.row(hold("c", 1)).code.as_deref(), Some("not_available"));
-    assert_eq!(shop.row(Row::ReleaseHold { reservation: named("b") }).available, Some(3));
-    assert_eq!(shop.row(Row::Confirm { reservation: named("a") }).status, Applied);
-    assert_eq!(shop.row(Row::Confirm { reservation: named("a") }).status, Replayed);
+    assert_eq!(shop.hold("a", 2, 60_000).available, Some(3));
+    assert_eq!(shop.hold("b", 3, 60_000).available, Some(0));
+    assert_eq!(shop.hold("c", 1, 60_000).code.as_deref(), Some("not_available"));
+    assert_eq!(shop.release("b").available, Some(3));
+    assert_eq!(shop.confirm("a").status, Applied);
+    assert_eq!(shop.confirm("a").status, Replayed);
     shop.order(OrderEventKind::Placed, "a", 2);
     assert_eq!(shop.available(), 3, "the order of a confirmed reservation is not committed twice");
-    shop.row(hold("d", 3));
+    shop.hold("d", 3, 60_000);
     assert_eq!(shop.available(), 0);
     shop.tick(60_000);
     assert_eq!(shop.available(), 3, "what was not confirmed lapses, what was stays");
@@ -310,9 +426,12 @@ proptest! {
         let mut shop = Shop::new();
         shop.put("l", Some(20), None);
         for (kind, order, quantity) in steps.iter().chain(steps.get(again)) {
-            shop.order(*kind, order, *quantity);
+            shop.say(*kind, order, |event| {
+                event.line = stockade_model::LineId::new("1").ok();
+                (event.listing, event.quantity) = (Some(listing("l")), Some(*quantity));
+            });
         }
-        let listing = shop.host.fold.listings.get("acme/l").unwrap();
+        let listing = shop.listing();
         prop_assert_eq!((listing.on_hand, listing.committed, listing.available()), (18, 1, 17));
     }
 }

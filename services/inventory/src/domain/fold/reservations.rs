@@ -1,0 +1,169 @@
+//! Holds: units kept from other buyers until they are confirmed, given back, ordered, or their time is over.
+
+use stockade_fold::{Input, Out};
+use stockade_model::{ListingId, Region, ReservationId, RowStatus, SupplierId, Timestamp};
+
+use super::{Applied, Due, Effect, Inventory, Refusal, conflict};
+use crate::domain::{
+    key::Of,
+    reservation::{Reservation, ReservationState},
+};
+
+/// What a buyer asks to be held.
+pub(super) struct Asked<'a> {
+    pub(super) reservation: &'a ReservationId,
+    pub(super) listing: &'a ListingId,
+    pub(super) quantity: i64,
+    pub(super) expires_at: Timestamp,
+    pub(super) region: Option<Region>,
+    pub(super) owner: Option<&'a String>,
+    pub(super) request: Option<&'a String>,
+}
+
+fn no_reservation(reservation: &ReservationId) -> Refusal {
+    conflict("no_reservation", format!("reservation {reservation} does not exist or has lapsed"))
+}
+
+impl Inventory {
+    /// The only place that changes a reservation: its units, what is due of it, and what the process knows.
+    pub(super) fn set_reservation(
+        &mut self,
+        key: &Of<ReservationId>,
+        next: Option<Reservation>,
+        out: &mut Out<Effect>,
+    ) {
+        let before = match &next {
+            Some(next) => self.reservations.insert(key.clone(), next.clone()),
+            None => self.reservations.remove(key),
+        };
+        let units = |row: &Option<Reservation>| row.as_ref().map_or((0, 0), |r| (r.held(), r.confirmed()));
+        let (was, is) = (units(&before), units(&next));
+        if let Some(listing) = before.as_ref().or(next.as_ref()).map(|row| &row.listing)
+            && was != is
+            && let Some(row) = self.listings.edit(&Of::new(&key.supplier, listing))
+        {
+            row.held += is.0 - was.0;
+            row.confirmed += is.1 - was.1;
+        }
+        if let Some(before) = &before {
+            self.due.remove(&(before.due(), Due::Reservation(key.clone())));
+        }
+        match next {
+            Some(next) => {
+                self.due.insert((next.due(), Due::Reservation(key.clone())));
+                out.effect(Effect::Reserved { key: key.clone(), reservation: Box::new(next) });
+            }
+            None => out.effect(Effect::ReservationForgotten(key.clone())),
+        }
+    }
+
+    /// Does to a reservation what its time brings.
+    pub(super) fn reservation_due(
+        &mut self,
+        input: &Input<'_>,
+        key: &Of<ReservationId>,
+        at: Timestamp,
+        out: &mut Out<Effect>,
+    ) {
+        // An entry of something that is over: the row says when its time is.
+        let Some(row) = self.reservations.get(key).filter(|row| row.due() == at).cloned() else { return };
+        if row.is_open() {
+            self.set_reservation(key, Some(row.to(ReservationState::Lapsed, input.time)), out);
+            let _ = self.touched(input, &key.supplier, &row.listing, out);
+        } else {
+            self.set_reservation(key, None, out);
+        }
+    }
+
+    pub(super) fn hold(
+        &mut self,
+        input: &Input<'_>,
+        id: &SupplierId,
+        asked: &Asked<'_>,
+        out: &mut Out<Effect>,
+    ) -> Applied {
+        let Asked { reservation, listing, quantity, expires_at, region, owner, request } = *asked;
+        let key = Of::new(id, reservation);
+        if let Some(known) = self.reservations.get(&key).filter(|known| !known.is_free()) {
+            let same = request.is_some() && known.request.as_ref() == request;
+            if same && known.is_owned_by(owner.map(String::as_str)) {
+                return Ok((RowStatus::Replayed, None));
+            }
+            return Err(conflict("reservation_exists", format!("reservation {reservation} exists already")));
+        }
+        self.held_back(id, listing, region)?;
+        let row = self.known(id, listing)?;
+        if row.available() < quantity {
+            return Err(conflict(
+                "not_available",
+                format!("fewer than {quantity} units of {listing} are available"),
+            ));
+        }
+        let held = Reservation {
+            listing: listing.clone(),
+            quantity,
+            region,
+            owner: owner.cloned(),
+            request: request.cloned(),
+            state: ReservationState::Held,
+            since: input.time,
+            expires_at,
+            order: None,
+        };
+        self.set_reservation(&key, Some(held), out);
+        self.touched(input, id, listing, out)
+    }
+
+    /// A confirmed reservation is a promise to the buyer, so it is taken whatever has become of the supplier meanwhile: whether
+    /// to ship it is for the order system to say, which is told that it is at risk.
+    pub(super) fn confirm(
+        &mut self,
+        input: &Input<'_>,
+        id: &SupplierId,
+        (reservation, owner): (&ReservationId, Option<&str>),
+        out: &mut Out<Effect>,
+    ) -> Applied {
+        let key = Of::new(id, reservation);
+        let known = self.reservations.get(&key).filter(|known| known.is_owned_by(owner));
+        let Some(known) = known.filter(|known| !known.is_free()).cloned() else {
+            return Err(no_reservation(reservation));
+        };
+        match known.state {
+            ReservationState::Held => {
+                self.set_reservation(&key, Some(known.to(ReservationState::Confirmed, input.time)), out);
+                self.touched(input, id, &known.listing, out)
+            }
+            ReservationState::Cancelled => Err(conflict(
+                "order_cancelled",
+                "the order that this reservation has become was cancelled; reserve again",
+            )),
+            _ => Ok((RowStatus::Replayed, None)),
+        }
+    }
+
+    pub(super) fn release(
+        &mut self,
+        input: &Input<'_>,
+        id: &SupplierId,
+        (reservation, owner): (&ReservationId, Option<&str>),
+        out: &mut Out<Effect>,
+    ) -> Applied {
+        let key = Of::new(id, reservation);
+        let Some(known) = self.reservations.get(&key).filter(|known| known.is_owned_by(owner)).cloned()
+        else {
+            return Err(no_reservation(reservation));
+        };
+        match known.state {
+            ReservationState::Held => {
+                self.set_reservation(&key, Some(known.to(ReservationState::Released, input.time)), out);
+                self.touched(input, id, &known.listing, out)
+            }
+            ReservationState::Confirmed | ReservationState::Ordered => {
+                Err(conflict("already_confirmed", "a confirmed reservation is cancelled by the order system"))
+            }
+            ReservationState::Released | ReservationState::Lapsed | ReservationState::Cancelled => {
+                Ok((RowStatus::Replayed, None))
+            }
+        }
+    }
+}

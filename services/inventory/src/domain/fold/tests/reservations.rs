@@ -1,0 +1,180 @@
+//! The life of a reservation, one case each.
+
+use OrderEventKind::{Cancelled, Placed, Shipped};
+use ReservationState::{Confirmed, Held, Lapsed, Ordered, Released};
+use RowStatus::{Applied, Conflict, Replayed};
+
+use super::*;
+
+fn shop() -> Shop {
+    let mut shop = Shop::new();
+    shop.put("l", Some(10), None);
+    shop
+}
+
+/// Says `kind` of `order`, which was `reservation`, of which it was told nothing else.
+fn named(shop: &mut Shop, kind: OrderEventKind, order: &str, name: &str) -> (EventStatus, Option<EventCode>) {
+    shop.say(kind, order, |event| event.reservation = Some(reservation(name)))
+}
+
+#[test]
+fn a_hold_and_its_order_count_once_in_whatever_sequence_they_and_the_confirmation_come() {
+    for order in ["r", "o"] {
+        for early in [Placed, Shipped, Cancelled] {
+            for confirmed_first in [false, true] {
+                let mut shop = shop();
+                shop.hold("r", 4, 60_000);
+                if confirmed_first {
+                    shop.confirm("r");
+                }
+                assert_eq!(named(&mut shop, early, order, "r").0, EventStatus::Applied);
+                assert_eq!(shop.state("r").map(|state| state == Ordered), Some(early != Cancelled));
+                let confirmed = shop.confirm("r");
+                let refused = early == Cancelled;
+                assert_eq!(confirmed.status, if refused { Conflict } else { Replayed });
+                shop.tick(60_000);
+                let after = match early {
+                    Placed => (10, 4, 6),
+                    Shipped => (6, 0, 6),
+                    _ => (10, 0, 10),
+                };
+                assert_eq!(shop.units(), after, "{early:?} of {order}, confirmed first: {confirmed_first}");
+                let rest = shop.say(Placed, order, |event| {
+                    event.reservation = Some(reservation("r"));
+                    (event.listing, event.quantity) = (Some(listing("l")), Some(4));
+                });
+                assert!(early != Placed || rest.0 == EventStatus::Duplicate);
+                assert_eq!(shop.units(), after, "placed at last");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_order_of_fewer_or_more_units_than_were_reserved_has_what_was_placed() {
+    for placed in [2, 7] {
+        let mut shop = shop();
+        shop.hold("r", 4, 60_000);
+        shop.say(Placed, "o", |event| {
+            event.reservation = Some(reservation("r"));
+            event.quantity = Some(placed);
+        });
+        assert_eq!(shop.units(), (10, placed, 10 - placed));
+    }
+}
+
+#[test]
+fn several_reservations_become_the_lines_of_one_order() {
+    let mut shop = shop();
+    shop.hold("r", 1, 60_000);
+    shop.hold("s", 2, 60_000);
+    named(&mut shop, Shipped, "o", "r");
+    named(&mut shop, Placed, "o", "s");
+    named(&mut shop, Placed, "o", "r");
+    assert_eq!(shop.units(), (9, 2, 7));
+    named(&mut shop, Cancelled, "o", "s");
+    assert_eq!(shop.units(), (9, 0, 9), "only what was reserved as s");
+}
+
+#[test]
+fn a_reservation_that_is_over_unknown_or_of_another_listing_leaves_the_order_to_itself() {
+    let mut shop = shop();
+    shop.put("m", Some(10), None);
+    shop.hold("r", 4, 60_000);
+    shop.release("r");
+    let placed = |shop: &mut Shop, order: &str, name: &str, of: &'static str| {
+        shop.say(Placed, order, |event| {
+            event.reservation = Some(reservation(name));
+            (event.listing, event.quantity) = (Some(listing(of)), Some(1));
+        })
+    };
+    let applied = |code| (EventStatus::Applied, Some(code));
+    assert_eq!(placed(&mut shop, "o", "r", "l"), applied(EventCode::ReservationOver));
+    assert_eq!(placed(&mut shop, "p", "x", "l"), applied(EventCode::UnknownReservation));
+    shop.hold("s", 4, 60_000);
+    assert_eq!(placed(&mut shop, "q", "s", "m"), applied(EventCode::ReservationMismatch));
+    assert_eq!(shop.units(), (10, 2, 4), "the hold stays");
+    named(&mut shop, Placed, "t", "s");
+    assert_eq!(placed(&mut shop, "u", "s", "l"), applied(EventCode::ReservationTaken));
+    assert_eq!(shop.units(), (10, 7, 3));
+}
+
+#[test]
+fn a_name_used_again_lapses_at_its_own_time_on_every_replica() {
+    let mut shop = shop();
+    shop.hold("r", 2, 10_000);
+    shop.release("r");
+    assert_eq!(shop.hold("r", 3, 60_000).status, Applied, "released, the name is free");
+    let mut other = shop.restored();
+    assert_eq!(shop.host.fold.deadline(), other.host.fold.deadline());
+    for shop in [&mut shop, &mut other] {
+        shop.tick(10_000);
+        assert_eq!((shop.state("r"), shop.available()), (Some(Held), 7), "not at the time of the first");
+        shop.tick(60_000);
+        assert_eq!((shop.state("r"), shop.available()), (Some(Lapsed), 10));
+    }
+    assert_eq!(shop.rows(), other.rows());
+}
+
+#[test]
+fn the_same_reservation_asked_for_again_is_answered_and_another_under_its_name_refused() {
+    let mut shop = shop();
+    shop.hold("r", 2, 60_000);
+    assert_eq!(shop.hold("r", 2, 90_000).status, Replayed);
+    assert_eq!(shop.hold("r", 400, 90_000).code.as_deref(), Some("reservation_exists"));
+    shop.tick(60_000);
+    assert_eq!(shop.state("r"), Some(Lapsed), "its time did not move");
+}
+
+#[test]
+fn strangers_find_no_reservation() {
+    let mut shop = shop();
+    shop.hold("r", 2, 60_000);
+    for owner in [None, Some("bob".to_owned())] {
+        let confirmed = shop.row(Row::Confirm { reservation: reservation("r"), owner: owner.clone() });
+        let released = shop.row(Row::ReleaseHold { reservation: reservation("r"), owner });
+        assert_eq!(confirmed.code.as_deref(), Some("no_reservation"));
+        assert_eq!(released.code.as_deref(), Some("no_reservation"));
+    }
+    assert_eq!(shop.state("r"), Some(Held));
+}
+
+#[test]
+fn confirming_and_releasing_again_changes_nothing_and_says_so() {
+    let mut shop = shop();
+    shop.hold("r", 2, 60_000);
+    assert_eq!((shop.confirm("r").status, shop.confirm("r").status), (Applied, Replayed));
+    assert_eq!(shop.release("r").code.as_deref(), Some("already_confirmed"));
+    shop.hold("s", 2, 60_000);
+    assert_eq!((shop.release("s").status, shop.release("s").status), (Applied, Replayed));
+    assert_eq!(shop.confirm("s").code.as_deref(), Some("no_reservation"));
+    assert_eq!((shop.state("r"), shop.state("s")), (Some(Confirmed), Some(Released)));
+}
+
+#[test]
+fn a_hold_is_confirmed_after_its_supplier_was_withheld_but_no_new_one_is_taken() {
+    let mut shop = shop();
+    shop.hold("r", 2, 60_000);
+    shop.level(Some(Level::Quarantine));
+    assert_eq!(shop.hold("s", 1, 60_000).code.as_deref(), Some("not_available"));
+    assert_eq!(shop.confirm("r").status, Applied);
+    assert_eq!(shop.state("r"), Some(Confirmed));
+}
+
+#[test]
+fn what_is_over_is_forgotten_and_what_is_confirmed_without_an_order_is_given_back() {
+    let mut shop = shop();
+    shop.hold("r", 2, 60_000);
+    shop.hold("s", 2, 60_000);
+    shop.hold("t", 2, 60_000);
+    shop.confirm("r");
+    shop.confirm("s");
+    named(&mut shop, Placed, "o", "s");
+    shop.release("t");
+    let silent = crate::domain::reservation::SILENT_MS;
+    shop.tick(1_000 + silent);
+    assert_eq!((shop.state("r"), shop.state("s"), shop.state("t")), (Some(Lapsed), None, None));
+    assert_eq!(shop.units(), (8, 0, 8), "r is given back, and the order of s is closed");
+    shop.tick(1_000 + 2 * silent);
+    assert!(shop.host.fold.reservations.is_empty());
+}

@@ -1,0 +1,138 @@
+//! A reservation: units held for a buyer, from the hold to the order that they become.
+//!
+//! ```text
+//! held --confirm--> confirmed --an event names it--> ordered --its line is cancelled--> cancelled
+//!   |  \----------------------- an event names it -----^
+//!   |--release--> released            confirmed, 90 days without an order --> lapsed
+//!   '--its time is over--> lapsed
+//! ```
+//! A held or confirmed reservation keeps its units from other buyers by itself. Once an outcome of an order names it (by
+//! `reservation`, or because the order is named like it), its units are the order line's and it keeps nothing any more, so
+//! that hold, confirmation, `placed`, `shipped` and `cancelled` count the units once in whatever sequence they come. What is
+//! released or lapsed gives its name free: a hold under the same name is a new one.
+
+use stockade_model::{ListingId, OrderId, Region, Timestamp, time::DAY_MS};
+
+/// A reservation that was confirmed, or an order, of which nothing more is heard is closed after this time.
+pub(crate) const SILENT_MS: i64 = 90 * DAY_MS;
+/// How long it is known that a reservation was released or has lapsed.
+const ENDED_KEPT_MS: i64 = DAY_MS;
+
+/// Where a reservation is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReservationState {
+    /// Units are kept until it expires.
+    Held,
+    /// The buyer took it; units are kept until an order names it.
+    Confirmed,
+    /// It has become an order, whose line keeps the units.
+    Ordered,
+    /// It has become an order, which was cancelled.
+    Cancelled,
+    /// It was given back.
+    Released,
+    /// Its time was over.
+    Lapsed,
+}
+
+/// A reservation.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(from = "StoredReservation")]
+pub struct Reservation {
+    /// What is reserved.
+    pub listing: ListingId,
+    /// Units.
+    pub quantity: i64,
+    /// Where they are to go, if that was said.
+    pub region: Option<Region>,
+    /// Name of the key that made it; absent in rows of builds that knew no owners.
+    pub owner: Option<String>,
+    /// Hash of what was asked for.
+    pub request: Option<String>,
+    /// Where it is in its life.
+    pub state: ReservationState,
+    /// Record time at which it came there.
+    pub since: Timestamp,
+    /// When it lapses if it is still held.
+    pub expires_at: Timestamp,
+    /// The order it has become.
+    pub order: Option<OrderId>,
+}
+
+/// The row as it is stored, and as earlier builds stored it.
+#[derive(serde::Deserialize)]
+struct StoredReservation {
+    listing: ListingId,
+    quantity: i64,
+    #[serde(default)]
+    region: Option<Region>,
+    #[serde(default)]
+    owner: Option<String>,
+    #[serde(default)]
+    request: Option<String>,
+    #[serde(default)]
+    state: Option<ReservationState>,
+    #[serde(default)]
+    since: Option<Timestamp>,
+    expires_at: Timestamp,
+    #[serde(default)]
+    order: Option<OrderId>,
+    /// Of earlier builds: a confirmed hold had an order line of its own.
+    #[serde(default)]
+    confirmed: bool,
+}
+
+impl From<StoredReservation> for Reservation {
+    fn from(row: StoredReservation) -> Self {
+        let earlier = if row.confirmed { ReservationState::Ordered } else { ReservationState::Held };
+        Self {
+            listing: row.listing,
+            quantity: row.quantity,
+            region: row.region,
+            owner: row.owner,
+            request: row.request,
+            state: row.state.unwrap_or(earlier),
+            since: row.since.unwrap_or(row.expires_at),
+            expires_at: row.expires_at,
+            order: row.order,
+        }
+    }
+}
+
+impl Reservation {
+    /// Units it keeps from other buyers as a hold.
+    pub(crate) fn held(&self) -> i64 {
+        if self.state == ReservationState::Held { self.quantity } else { 0 }
+    }
+    /// Units it keeps from other buyers as a confirmed reservation without an order.
+    pub(crate) fn confirmed(&self) -> i64 {
+        if self.state == ReservationState::Confirmed { self.quantity } else { 0 }
+    }
+    /// Whether it keeps units by itself.
+    pub(crate) fn is_open(&self) -> bool {
+        self.held() + self.confirmed() > 0
+    }
+    /// Whether it is over without an order, so that its name is free.
+    pub(crate) fn is_free(&self) -> bool {
+        matches!(self.state, ReservationState::Released | ReservationState::Lapsed)
+    }
+    /// Whether the caller with the fingerprint `owner` may act on it.
+    pub(crate) fn is_owned_by(&self, owner: Option<&str>) -> bool {
+        self.owner.as_deref() == owner
+    }
+    /// When time does something to it: it lapses, or it is forgotten. The only place that says so.
+    pub(crate) fn due(&self) -> Timestamp {
+        match self.state {
+            ReservationState::Held => self.expires_at,
+            ReservationState::Confirmed | ReservationState::Ordered | ReservationState::Cancelled => {
+                self.since.plus_ms(SILENT_MS)
+            }
+            ReservationState::Released | ReservationState::Lapsed => self.since.plus_ms(ENDED_KEPT_MS),
+        }
+    }
+    /// The same in another state, from `now` on.
+    pub(crate) fn to(&self, state: ReservationState, now: Timestamp) -> Self {
+        Self { state, since: now, ..self.clone() }
+    }
+}
