@@ -7,6 +7,7 @@
 )]
 
 mod api;
+mod edges;
 mod evaluate;
 mod marketplace;
 mod people;

@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 use crate::replay::{here, replay, report};
 
 /// A running server; killed when dropped.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    api: String,
+    pub(crate) api: String,
+    pub(crate) admin: String,
 }
 
 impl Drop for Server {
@@ -26,7 +27,7 @@ impl Drop for Server {
 }
 
 /// Looks again until `holds`, for a minute at most.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
@@ -34,18 +35,22 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-fn binary() -> Command {
+pub(crate) fn binary() -> Command {
     Command::new(env!("CARGO_BIN_EXE_stockade"))
 }
 
-fn key(data: &Path, args: &[&str]) -> String {
+pub(crate) fn key(data: &Path, args: &[&str]) -> String {
     let output = binary().args(["keys", "create", "--data"]).arg(data).args(args).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 impl Server {
-    fn start(data: &Path) -> Self {
+    pub(crate) fn start(data: &Path) -> Self {
+        Self::start_with(data, &[])
+    }
+    /// One with further settings, given as variables.
+    pub(crate) fn start_with(data: &Path, settings: &[(&str, &str)]) -> Self {
         let mut child = binary()
             .args([
                 "serve",
@@ -58,19 +63,23 @@ impl Server {
                 "--data",
             ])
             .arg(data)
+            .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let api = line.split_whitespace().nth(1).expect("the first line names the addresses");
-        let server = Self { api: api.trim_start_matches("http://").to_owned(), child };
+        let address = |word| {
+            let url: &str = line.split_whitespace().nth(word).expect("the first line names the addresses");
+            url.trim_start_matches("http://").to_owned()
+        };
+        let server = Self { api: address(1), admin: address(3), child };
         until("it is ready", || server.call("GET", "/readyz", "", "").0 == 200);
         server
     }
     /// One request on a connection of its own: status and body.
-    fn call(&self, method: &str, path: &str, key: &str, body: &str) -> (u16, Value) {
+    pub(crate) fn call(&self, method: &str, path: &str, key: &str, body: &str) -> (u16, Value) {
         let mut stream = TcpStream::connect(&self.api).unwrap();
         write!(
             stream,
@@ -84,7 +93,7 @@ impl Server {
         let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
         (status, serde_json::from_str(body).unwrap_or(Value::Null))
     }
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
