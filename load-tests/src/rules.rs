@@ -33,8 +33,7 @@ fn name(slot: usize) -> String {
 }
 
 fn schema() -> Arc<FeatureSchema> {
-    let feature =
-        |slot| Feature { name: name(slot), unit: "count".to_owned(), meaning: String::new(), window: None };
+    let feature = |slot| Feature { name: name(slot), unit: "count".to_owned(), ..Feature::default() };
     Arc::new(FeatureSchema::new((0..FEATURES).map(feature).collect()))
 }
 

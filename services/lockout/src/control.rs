@@ -247,7 +247,7 @@ impl Control {
                     ));
                 }
                 unchanged(base.as_deref(), &self.rules().version, Refusal::RulesChanged)?;
-                self.compile(source)?;
+                self.compile_new(source, now)?;
                 Plan::Publish(RuleVersion {
                     version: version.clone(),
                     source: source.clone(),
@@ -291,6 +291,17 @@ impl Control {
         })
     }
 
+    /// A set that is to come into force.
+    fn compile_new(&self, source: &str, now: Timestamp) -> Result<(), Refused> {
+        let refused = |errors: &[RuleError]| Refused::new(Refusal::InvalidRules, joined(errors));
+        let set = self.vocabulary.compile(self.features(), source).map_err(|errors| refused(&errors))?;
+        match set.unpublishable(source, now.ms()) {
+            errors if errors.is_empty() => Ok(()),
+            errors => Err(refused(&errors)),
+        }
+    }
+
+    /// One that was in force before.
     fn compile(&self, source: &str) -> Result<(), Refused> {
         let refused = |errors: Vec<RuleError>| Refused::new(Refusal::InvalidRules, joined(&errors));
         self.vocabulary.compile(self.features(), source).map(drop).map_err(refused)

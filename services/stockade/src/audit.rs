@@ -1,5 +1,6 @@
 //! `stockade audit`.
 
+use crate::output::say;
 use anyhow::Result;
 use clap::Subcommand;
 
@@ -38,9 +39,9 @@ fn verify(place: &Place) -> Result<()> {
         Ok(())
     })?;
     if count == 0 {
-        println!("0 decisions: the log is there and none has been made yet");
+        say!("0 decisions: the log is there and none has been made yet");
     } else {
-        println!("{count} decisions, the chain holds");
+        say!("{count} decisions, the chain holds");
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::address::Address;
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -91,7 +92,7 @@ impl Client {
 pub struct Server {
     /// Address of the API.
     #[arg(long, default_value = "127.0.0.1:7400")]
-    pub(crate) server: SocketAddr,
+    pub(crate) server: Address,
     /// An analyst's key; better given by the environment than on the command line.
     #[arg(long, env = "STOCKADE_KEY", hide_env_values = true)]
     pub(crate) key: String,
@@ -107,9 +108,10 @@ impl Server {
         body: Vec<u8>,
     ) -> Result<Answer> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let server = self.server.find()?;
         let answer = runtime
             .block_on(async {
-                Client::new(self.server).send_with(method, path, &self.key, headers, Bytes::from(body)).await
+                Client::new(server).send_with(method, path, &self.key, headers, Bytes::from(body)).await
             })
             .with_context(|| format!("no answer from {}; is it serving?", self.server))?;
         if answer.status.is_success() {

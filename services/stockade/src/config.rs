@@ -2,14 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use stockade_log_kafka::{KafkaOptions, Secret};
 use stockade_runtime::{Connections, LimitsConfig, config, telemetry::LogFormat};
 
-use crate::platform::Roles;
+use crate::{address::Address, platform::Roles};
 
 /// Everything, by component.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -40,9 +39,9 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 pub struct Http {
     /// Where the API listens.
-    pub listen: SocketAddr,
+    pub listen: Address,
     /// Where probes and metrics listen. Keep it away from the outside.
-    pub admin_listen: SocketAddr,
+    pub admin_listen: Address,
     /// Largest request body, in bytes.
     pub body_bytes_max: usize,
     /// How many connections the API keeps, and how slow their peers may be.
@@ -55,8 +54,8 @@ pub struct Http {
 impl Default for Http {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 7400)),
-            admin_listen: SocketAddr::from(([127, 0, 0, 1], 7401)),
+            listen: Address::from(([127, 0, 0, 1], 7400)),
+            admin_listen: Address::from(([127, 0, 0, 1], 7401)),
             body_bytes_max: 2 << 20,
             connections: Connections::default(),
             answer_deadline_ms: 2_000,

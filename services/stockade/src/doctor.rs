@@ -1,5 +1,6 @@
 //! `stockade doctor`: looks at everything a server needs, changes nothing, and says what to do about what it finds.
 
+use crate::output::say;
 use anyhow::Result;
 use serde_json::json;
 use stockade_log::{Log as _, LogError, embedded::free_bytes};
@@ -65,16 +66,16 @@ impl Findings {
                     json!({ "health": word(*health), "what": what, "detail": detail, "remedy": remedy })
                 })
                 .collect();
-            println!(
+            say!(
                 "{}",
                 json!({ "problems": self.count(Health::Bad), "warnings": self.count(Health::Warning), "findings": list })
             );
             return;
         }
         for (health, what, detail, remedy) in &self.0 {
-            println!("{:8} {what}: {detail}", word(*health));
+            say!("{:8} {what}: {detail}", word(*health));
             if !remedy.is_empty() {
-                println!("         -> {remedy}");
+                say!("         -> {remedy}");
             }
         }
     }
@@ -222,11 +223,17 @@ fn look_at_embedded(config: &Config, findings: &mut Findings) {
                 );
             }
         }
-        Err(error) => findings.bad(
-            "embedded log",
-            error.to_string(),
-            "stop the process that uses it, or follow what it says",
-        ),
+        // A running server is what the directory is for. What it can say of itself it says at /readyz.
+        Err(error) if matches!(error.downcast_ref(), Some(LogError::Locked(_))) => {
+            findings.good(
+                "embedded log",
+                format!(
+                    "a server that runs has it open; http://{}/readyz says how that is",
+                    config.http.admin_listen
+                ),
+            );
+        }
+        Err(error) => findings.bad("embedded log", error.to_string(), "follow what it says"),
     }
 }
 

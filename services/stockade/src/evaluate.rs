@@ -16,7 +16,7 @@ use stockade_lockout::STARTER_RULES;
 use stockade_model::{SupplierId, Timestamp, time::DAY_MS};
 use stockade_rules::RuleSet;
 use stockade_runtime::telemetry;
-use stockade_supplier_scoring::{DEFAULT_FEATURES, FeatureSet, Model};
+use stockade_supplier_scoring::{DEFAULT_FEATURES, FeatureSet, Model, vocabulary};
 
 use crate::{
     given::{read, refused},
@@ -73,7 +73,8 @@ pub fn run(args: &Args) -> Result<()> {
     let features = features.unwrap_or_else(|| DEFAULT_FEATURES.to_owned());
     let rules = args.rules.as_deref().map(read).transpose()?.unwrap_or_else(|| STARTER_RULES.to_owned());
     let set = FeatureSet::compile(&features).map_err(refused)?;
-    RuleSet::compile(&rules, set.schema().clone()).map_err(refused)?;
+    // As publishing compiles them: windows that rules bind get slots of their own, so the slots are those of the rules.
+    let judged = vocabulary().compile(&features, &rules).map_err(refused)?;
     if args.marketplace.marketplace.is_some() {
         let lockouts = args.lockouts.as_deref();
         return marketplace::evaluate(&args.marketplace, &features, &rules, lockouts, args.json);
@@ -98,7 +99,7 @@ pub fn run(args: &Args) -> Result<()> {
     let mut inputs = Inputs::open(input, mapping)?;
     let begun = Instant::now();
     let mut run = Run::open(opening(&features, Some(&rules), model.as_deref()))?;
-    let slot = set.schema().slot(if model.is_some() { "model.champion" } else { "score.total" });
+    let slot = judged.schema().slot(if model.is_some() { "model.champion" } else { "score.total" });
     let mut orders: FxHashMap<(SupplierId, String), Order> = FxHashMap::default();
     run.play(&mut inputs, size, &mut |supplier, order, at, record| {
         let score = slot.and_then(|slot| record.slots.get(slot)).copied().unwrap_or(0.0);

@@ -1,5 +1,6 @@
 //! `stockade keys`.
 
+use crate::output::say;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -109,7 +110,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::List { json, at } => list(json, &at),
         Command::Revoke { name, at } => {
             at.existing()?.revoke(&name)?;
-            println!("{name} is revoked");
+            say!("{name} is revoked");
             Ok(())
         }
     }
@@ -136,7 +137,7 @@ fn create(role: RoleName, supplier: Option<String>, name: Option<String>, at: &K
         Some(name) => keys.create(&name, role)?,
         None => keys.create_unnamed(role)?,
     };
-    println!("{key}");
+    say!("{key}");
     Ok(())
 }
 
@@ -144,7 +145,7 @@ fn list(json: bool, at: &KeysAt) -> Result<()> {
     let keys = at.existing()?;
     for key in keys.list()? {
         if json {
-            println!("{}", serde_json::to_string(&key)?);
+            say!("{}", serde_json::to_string(&key)?);
             continue;
         }
         let of = match &key.principal.role {
@@ -152,12 +153,12 @@ fn list(json: bool, at: &KeysAt) -> Result<()> {
             role => role.name().to_owned(),
         };
         let made = key.created.map_or_else(|| "-".to_owned(), |at| at.to_string());
-        println!("{:32} {of:32} {}… {made}", key.principal.id, key.fingerprint);
+        say!("{:32} {of:32} {}… {made}", key.principal.id, key.fingerprint);
     }
     for name in keys.shared_names()? {
-        eprintln!(
+        crate::output::complain(format_args!(
             "several keys were named {name}; revoke what is not needed and give each person a key with --name"
-        );
+        ));
     }
     Ok(())
 }

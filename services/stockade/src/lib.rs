@@ -1,5 +1,8 @@
 //! The `stockade` command line: one process with every service in it, and the tools around it.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+pub mod address;
 pub mod audit;
 mod client;
 pub mod config;
@@ -15,6 +18,7 @@ mod lockouts;
 mod marketplace;
 pub mod model;
 mod open_files;
+pub mod output;
 pub mod platform;
 pub mod replay;
 mod rescore;

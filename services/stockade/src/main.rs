@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use stockade::{audit, demo, doctor, evaluate, keys, model, replay, rules, serve, simulate};
+use stockade::{audit, demo, doctor, evaluate, keys, model, output, replay, rules, serve, simulate};
 
 #[derive(Parser)]
 #[command(name = "stockade", version, about = "Virtual inventory that isolates fraud in real time")]
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            output::complain(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

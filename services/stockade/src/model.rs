@@ -1,5 +1,6 @@
 //! `stockade train`, and `stockade model` for what is done with a trained model.
 
+use crate::output::say;
 use std::{
     io::Read as _,
     path::{Path, PathBuf},
@@ -120,9 +121,9 @@ pub fn train(args: &TrainArgs) -> Result<()> {
         "held_out": model.held_out(), "inference_ns": inference_ns.round(),
     });
     if args.json {
-        println!("{report}");
+        say!("{report}");
     } else {
-        report.as_object().into_iter().flatten().for_each(|(name, value)| println!("{name:<14} {value}"));
+        crate::output::figures(&report);
     }
     Ok(())
 }
@@ -172,6 +173,6 @@ pub fn run(command: Command) -> Result<()> {
         Command::Rollback(server) => (Method::POST, "/v1/models:rollback", server, Vec::new()),
     };
     let body = server.ask(method, path, &[], body)?.json()?;
-    println!("{}", serde_json::to_string_pretty(&body)?);
+    say!("{}", serde_json::to_string_pretty(&body)?);
     Ok(())
 }

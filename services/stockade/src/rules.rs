@@ -1,8 +1,8 @@
 //! `stockade rules`: the life of a rule from the command line.
 
+use crate::output::say;
 use std::{
     collections::BTreeMap,
-    io::Write as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -11,13 +11,15 @@ use anyhow::{Context as _, Result};
 use clap::Subcommand;
 use hyper::Method;
 use serde_json::{Value, json};
-use stockade_rules::{RuleSet, RuleSpec};
+use stockade_rules::{RuleError, RuleSet, RuleSpec};
 use stockade_supplier_scoring::vocabulary;
 
 use crate::{
+    address::Address,
     client::Server,
     given::read,
     marketplace::{self, Which},
+    output,
 };
 
 /// What to do with rules.
@@ -149,7 +151,7 @@ pub enum Command {
 pub struct MaybeServer {
     /// Address of the API.
     #[arg(long, default_value = "127.0.0.1:7400")]
-    server: std::net::SocketAddr,
+    server: Address,
     /// An analyst's key; better given by the environment than on the command line.
     #[arg(long, env = "STOCKADE_KEY", hide_env_values = true)]
     key: Option<String>,
@@ -163,32 +165,36 @@ fn read_or_none(path: Option<&PathBuf>) -> Result<String> {
 pub fn run(command: Command) -> Result<()> {
     match command {
         Command::Check { file, features } => {
-            let set = compile(&file, features.as_ref())?;
-            println!("{}: {} rules, version {}", file.display(), set.rules().len(), set.version);
+            let (set, warnings) = check(&file, features.as_ref())?;
+            let rules = set.rules().len();
+            say!("{}: {rules} rules, {warnings} warnings, version {}", file.display(), set.version);
             Ok(())
         }
         Command::Test { file, features } => test(&file, features.as_ref()),
         Command::Features => {
             let schema = vocabulary().initial;
             for feature in schema.features() {
-                println!("{:<32} {:<8} {}", feature.name, feature.unit, feature.meaning);
+                let (low, high) = (feature.bounds.low, feature.bounds.high);
+                let bounds = if high < f64::MAX { format!(", {low} to {high}") } else { String::new() };
+                say!("{:<32} {:<8} {}{bounds}", feature.name, feature.unit, feature.meaning);
             }
-            println!("\nWindows from 30s to 90d of these measures may be bound where they are used, such as");
-            println!(
+            say!("\nWindows from 30s to 90d of these measures may be bound where they are used, such as");
+            say!(
                 "cancellations.count(\"7d\"), .buyers, .sum, .mean, .rate, and wilson_lower(cancellations, \"7d\"):"
             );
-            println!("{}", schema.measures().join(", "));
-            println!("\nAlso: score, now (record time), supplier.id, listing.id, listing.sku");
+            say!("{}", schema.measures().join(", "));
+            say!("\nAlso: score, now (record time), supplier.id, listing.id, listing.sku;");
+            say!("known(feature) asks whether there is a value, such as known(account.payout_changed_hours)");
             Ok(())
         }
         Command::Starter => {
-            print!("{}", stockade_lockout::STARTER_RULES);
+            output::write(format_args!("{}", stockade_lockout::STARTER_RULES));
             Ok(())
         }
         Command::Diff { file, other, server } => diff(&file, other.as_ref(), server),
         Command::Show(server) => {
             let body = server.ask(Method::GET, "/v1/rules", &[], Vec::new())?.json()?;
-            print!("{}", body["source"].as_str().unwrap_or_default());
+            output::write(format_args!("{}", body["source"].as_str().unwrap_or_default()));
             Ok(())
         }
         Command::Backtest { file, days, server } => backtest(file.as_ref(), days, &server),
@@ -210,12 +216,12 @@ pub fn run(command: Command) -> Result<()> {
             let body =
                 server.ask(Method::POST, "/v1/rules:explain", &[], body.to_string().into_bytes())?.json()?;
             for rule in body["rules"].as_array().into_iter().flatten() {
-                println!("{} ({}, {})", text(&rule["rule"]), text(&rule["mode"]), text(&rule["truth"]));
-                rule["tree"].as_array().into_iter().flatten().for_each(|line| println!("  {}", text(line)));
+                say!("{} ({}, {})", text(&rule["rule"]), text(&rule["mode"]), text(&rule["truth"]));
+                rule["tree"].as_array().into_iter().flatten().for_each(|line| say!("  {}", text(line)));
                 for other in rule["counterfactuals"].as_array().into_iter().flatten() {
                     let decides =
                         if other["decides"] == json!(true) { "would change it" } else { "alone would not" };
-                    println!(
+                    say!(
                         "  {} {} if it were {}: {decides}",
                         text(&other["feature"]),
                         text(&other["test"]),
@@ -246,32 +252,56 @@ fn text(value: &Value) -> String {
 }
 
 fn show(body: &Value) -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(body)?);
+    say!("{}", serde_json::to_string_pretty(body)?);
     Ok(())
+}
+
+/// Where a finding is to be looked for: `file:line:column`, as editors know it.
+fn place(file: &Path, finding: &RuleError) -> String {
+    match (finding.source_line, finding.source_column) {
+        (Some(line), Some(column)) => format!("{}:{line}:{column}", file.display()),
+        _ => file.display().to_string(),
+    }
+}
+
+fn refuse(file: &Path, errors: &[RuleError]) -> anyhow::Error {
+    errors.iter().for_each(|error| output::complain(format_args!("{}: {error}", place(file, error))));
+    anyhow::anyhow!("{} problems; nothing of this set would be used", errors.len())
 }
 
 fn compile(file: &Path, features: Option<&PathBuf>) -> Result<std::sync::Arc<RuleSet>> {
     let (source, declaration) = (read(file)?, read_or_none(features)?);
-    vocabulary().compile(&declaration, &source).map_err(|errors| {
-        errors.iter().for_each(|error| eprintln!("{}: {error}", file.display()));
-        anyhow::anyhow!("{} problems; nothing of this set would be used", errors.len())
-    })
+    vocabulary().compile(&declaration, &source).map_err(|errors| refuse(file, &errors))
+}
+
+/// Judges a set as publishing would now, and prints what is hardly meant; answers how many warnings there are.
+fn check(file: &Path, features: Option<&PathBuf>) -> Result<(std::sync::Arc<RuleSet>, usize)> {
+    let set = compile(file, features)?;
+    let errors = set.unpublishable(&read(file)?, stockade_runtime::clock::now_ms());
+    if !errors.is_empty() {
+        return Err(refuse(file, &errors));
+    }
+    for warning in set.warnings() {
+        output::complain(format_args!("{}: warning ({}): {warning}", place(file, warning), warning.code));
+    }
+    let warnings = set.warnings().len();
+    Ok((set, warnings))
 }
 
 fn test(file: &Path, features: Option<&PathBuf>) -> Result<()> {
     // A set compiles only if all its examples come out, and says which do not.
-    let set = compile(file, features)?;
+    let (set, _) = check(file, features)?;
     let mut count = 0;
     for rule in set.rules() {
         for example in &rule.spec.examples {
-            println!("ok   {}: {} is {:?}", rule.spec.id, example.name, example.expect);
+            say!("ok   {}: {} is {:?}", rule.spec.id, example.name, example.expect);
             count += 1;
         }
         if rule.spec.examples.is_empty() {
-            println!("none {}: has no examples", rule.spec.id);
+            say!("none {}: has no examples", rule.spec.id);
         }
     }
-    println!("{count} examples of {} rules came out as written", set.rules().len());
+    say!("{count} examples of {} rules came out as written", set.rules().len());
     Ok(())
 }
 
@@ -296,7 +326,7 @@ fn diff(file: &Path, other: Option<&PathBuf>, server: MaybeServer) -> Result<()>
     let ((before, rest_before), (after, rest_after)) = (specs(&before)?, specs(&after)?);
     let mut changes = 0;
     let mut say = |line: String| {
-        println!("{line}");
+        say!("{line}");
         changes += 1;
     };
     for (field, line) in fields_that_differ(&rest_before, &rest_after) {
@@ -316,7 +346,7 @@ fn diff(file: &Path, other: Option<&PathBuf>, server: MaybeServer) -> Result<()>
         }
     }
     if changes == 0 {
-        println!("no rule differs");
+        say!("no rule differs");
     }
     Ok(())
 }
@@ -349,11 +379,16 @@ fn publish(file: &Path, note: &str, server: &Server) -> Result<()> {
     let path = format!("/v1/rules?note={encoded}");
     let answer = server.ask(Method::PUT, &path, &[("if-match", &tag)], read(file)?.into_bytes())?;
     let body = answer.json()?;
+    for warning in body["warnings"].as_array().into_iter().flatten() {
+        let line = text(&warning["source_line"]);
+        let (rule, detail) = (text(&warning["rule"]), text(&warning["detail"]));
+        output::complain(format_args!("{}:{line}: warning: {rule}: {detail}", file.display()));
+    }
     match body["draft"].as_str() {
         Some(draft) => {
-            println!("{draft} waits for approval: `stockade rules approve {draft}` by somebody else")
+            say!("{draft} waits for approval: `stockade rules approve {draft}` by somebody else")
         }
-        None => println!("{} is in force; it was {} before", text(&body["version"]), tag.trim_matches('"')),
+        None => say!("{} is in force; it was {} before", text(&body["version"]), tag.trim_matches('"')),
     }
     Ok(())
 }
@@ -369,10 +404,9 @@ fn backtest(file: Option<&PathBuf>, days: u32, server: &Server) -> Result<()> {
     while status["state"] == "running" || status["state"] == "cancelling" {
         std::thread::sleep(ASK_EVERY);
         status = server.ask(Method::GET, &path, &[], Vec::new())?.json()?;
-        eprint!("\r{} of {} records", status["records_done"], status["records"]);
-        std::io::stderr().flush()?;
+        output::progress(format_args!("{} of {} records", status["records_done"], status["records"]));
     }
-    eprintln!();
+    output::complain(format_args!(""));
     anyhow::ensure!(
         status["state"] == "done",
         "the backtest {}: {}",

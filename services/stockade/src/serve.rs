@@ -1,5 +1,6 @@
 //! `stockade serve`.
 
+use crate::output::say;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
@@ -85,14 +86,15 @@ async fn serve(config: Config) -> Result<()> {
     };
     let mut platform = Platform::start(parts, shutdown.clone(), Arc::new(|_, _| {})).await?;
 
-    let api = TcpListener::bind(config.http.listen)
+    let api = TcpListener::bind(config.http.listen.to_bind())
         .await
         .with_context(|| format!("cannot listen on {}", config.http.listen))?;
-    let admin = config.http.admin_listen;
-    let admin = TcpListener::bind(admin).await.with_context(|| format!("cannot listen on {admin}"))?;
+    let admin = config.http.admin_listen.clone();
+    let admin =
+        TcpListener::bind(admin.to_bind()).await.with_context(|| format!("cannot listen on {admin}"))?;
     tracing::info!(api = %api.local_addr()?, admin = %admin.local_addr()?, role = config.role.0, data = %directory.display(), "serving");
     // For scripts that let the system choose the ports: the first line of standard output.
-    println!("api http://{} admin http://{}", api.local_addr()?, admin.local_addr()?);
+    say!("api http://{} admin http://{}", api.local_addr()?, admin.local_addr()?);
     let admin_router =
         stockade_runtime::http::probes(platform.readiness()).merge(platform.metrics_router(metrics));
     let mut connections = config.http.connections.clone();

@@ -12,7 +12,9 @@ use std::{
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use stockade_model::{hash, time::HOUR_MS};
-use stockade_rules::{Binding, Feature, FeatureSchema, RuleSet, Take as Read, Vocabulary, parse_duration_ms};
+use stockade_rules::{
+    Binding, Bounds, Feature, FeatureSchema, RuleSet, Take as Read, Vocabulary, parse_duration_ms,
+};
 use stockade_windows::{Entity, Plan, Reading, Windows, poisson_lower, wilson_lower};
 
 mod compile;
@@ -251,6 +253,21 @@ enum Take {
     Score,
 }
 
+impl Take {
+    /// What values it can have. What cannot be told from the declaration is left open: the values of a measure may be
+    /// anything, and so may a ratio of features.
+    fn bounds(&self) -> Bounds {
+        match self {
+            Self::Count(_) | Self::Distinct(_) => Bounds::COUNT,
+            Self::Rate(..) | Self::RateLow(..) | Self::CohortRateLow(..) => Bounds::SHARE,
+            Self::Spread(_) | Self::ExcessLow(..) => Bounds::POSITIVE,
+            Self::Fact(fact) => fact.bounds(),
+            Self::Model(_) | Self::Score => Bounds::POINTS,
+            Self::Sum(_) | Self::Mean(_) | Self::Min(_) | Self::Max(_) | Self::Ratio(..) => Bounds::ANY,
+        }
+    }
+}
+
 /// A compiled declaration.
 #[derive(Clone, Debug)]
 pub struct FeatureSet {
@@ -277,8 +294,8 @@ impl FeatureSet {
             let detail = format!("{} bytes, at most {SOURCE_BYTES_MAX} are allowed", source.len());
             return Err(whole("too_large", detail));
         }
-        let Declaration { measures, mut features } = serde_saphyr::from_str(source)
-            .map_err(|e| whole("syntax", format!("the declaration does not parse: {e}")))?;
+        let Declaration { measures, mut features } = stockade_yaml::read(source)
+            .map_err(|error| whole("syntax", format!("the declaration does not parse: {error}")))?;
         let declared = features.len();
         let mut windows: Vec<Option<Binding>> = features.iter().map(|spec| spec.binding(&measures)).collect();
         for binding in bound {
@@ -319,10 +336,15 @@ impl FeatureSet {
         let mut schema: Vec<Feature> = features
             .into_iter()
             .zip(windows)
-            .map(|(spec, window)| Feature { name: spec.name, unit: spec.unit, meaning: spec.meaning, window })
+            .zip(&takes)
+            .map(|((spec, window), take)| {
+                let FeatureSpec { name, unit, meaning, .. } = spec;
+                Feature { name, unit, meaning, window, bounds: take.bounds() }
+            })
             .collect();
         schema.push(Feature {
             window: None,
+            bounds: Bounds::POINTS,
             name: SCORE.to_owned(),
             unit: "points".to_owned(),
             meaning: "the supplier's score, 0 (trusted) to 1000".to_owned(),
@@ -390,7 +412,8 @@ impl FeatureSet {
             }
             Take::Min(over) => read(over).filter(|reading| reading.whole)?.min.map(|value| value as f64),
             Take::Max(over) => read(over).filter(|reading| reading.whole)?.max.map(|value| value as f64),
-            Take::Rate(hits, trials) => Some(count(hits)? / some(read(trials)?.count)?),
+            // A share of a whole, as its lower bound is: of orders before the window there may be more hits in it than orders.
+            Take::Rate(hits, trials) => Some((count(hits)? / some(read(trials)?.count)?).min(1.0)),
             Take::RateLow(hits, trials) => wilson_lower(count(hits)?, count(trials)?, Z),
             Take::CohortRateLow(hits, ages) => {
                 let (mut exposure, mut younger) = (0.0, 0.0);

@@ -7,6 +7,7 @@ use stockade_model::{
     Timestamp,
     time::{DAY_MS, HOUR_MS},
 };
+use stockade_rules::Bounds;
 use stockade_windows::Windows;
 
 use crate::{
@@ -73,6 +74,26 @@ fn hours_since(then: Option<Timestamp>, now: Timestamp) -> Option<f64> {
 }
 
 impl Fact {
+    /// What values it can have.
+    pub(crate) fn bounds(self) -> Bounds {
+        match self {
+            Self::OrdersEver | Self::MarketOffers | Self::HistoryLateEvents | Self::LinksKnown => {
+                Bounds::COUNT
+            }
+            Self::ShippedEver => Bounds { low: 1.0, ..Bounds::COUNT },
+            Self::AgeDays
+            | Self::PayoutChangedHours
+            | Self::NewDeviceHours
+            | Self::DormantDays
+            | Self::HistoryLostDays
+            | Self::LinksStrength => Bounds::POSITIVE,
+            Self::ListingPriceRatio
+            | Self::ListingUnitsRatio
+            | Self::ListingPriceZ
+            | Self::MarketMedianUnits => Bounds::ANY,
+        }
+    }
+
     pub(crate) fn take(self, view: &View<'_>) -> Option<f64> {
         let (supplier, subject, now) = (view.supplier, view.subject, view.now);
         match self {

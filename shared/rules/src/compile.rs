@@ -87,6 +87,11 @@ impl<'a> Compiler<'a> {
         }
     }
 
+    /// What was compiled so far.
+    pub(crate) fn program(&self) -> &Program {
+        &self.program
+    }
+
     fn node(&self, id: Id) -> &Node {
         &self.program.nodes[id as usize]
     }
@@ -130,6 +135,7 @@ impl<'a> Compiler<'a> {
                     let node = if name == "&&" { Node::All(ids.into()) } else { Node::Any(ids.into()) };
                     Ok(Form::Truth(self.add(node)))
                 }
+                (None, "known") => self.knows(expr, args),
                 (target, _) => {
                     let mut forms = Vec::with_capacity(args.len() + 1);
                     for arg in target.into_iter().chain(args) {
@@ -160,6 +166,28 @@ impl<'a> Compiler<'a> {
             Kind::List(_) => Err(not_scalar(expr, "a list of what is not constant")),
             Kind::Map(_) => Err(not_scalar(expr, "a map of what is not constant")),
             Kind::OptMap { .. } => Err(not_scalar(expr, "an optional")),
+        }
+    }
+
+    /// `known(feature)`. Names alone may stand there, so that what is asked is whether something was seen, and not whether
+    /// something could be calculated.
+    fn knows(&mut self, expr: &Expr, args: &[Expr]) -> Result<Form, Flaw> {
+        let form = args.first().map(|arg| self.form(arg)).transpose()?;
+        let node = match form {
+            Some(Form::Number(id)) => match self.node(id) {
+                Node::Slot(slot) => Some(Node::KnowsSlot(*slot)),
+                _ => None,
+            },
+            Some(Form::Text(which)) => Some(Node::KnowsText(which)),
+            _ => None,
+        };
+        match node {
+            Some(node) => Ok(Form::Truth(self.add(node))),
+            None => {
+                let detail = "known() asks for a feature, a window, or one of the texts, such as \
+                              known(supplier.age_days)";
+                Err(Flaw::new("type", expr.span, detail))
+            }
         }
     }
 

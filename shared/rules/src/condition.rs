@@ -115,20 +115,31 @@ pub(crate) fn general(expr: &Expr, schema: &FeatureSchema, snapshot: &Snapshot<'
     }
 }
 
-/// The slots that an expression reads, in the order of their first use.
-pub(crate) fn reads(expr: &Expr, schema: &FeatureSchema) -> Vec<usize> {
-    fn visit(expr: &Expr, schema: &FeatureSchema, slots: &mut Vec<usize>) {
+/// The slots that an expression reads, in the order of their first use; with `tested` only those whose value matters, and
+/// not those of which it is only asked whether they are known.
+pub(crate) fn reads(expr: &Expr, schema: &FeatureSchema, tested: bool) -> Vec<usize> {
+    fn visit(expr: &Expr, schema: &FeatureSchema, tested: bool, slots: &mut Vec<usize>) {
+        if tested && matches!(&expr.kind, Kind::Call { target: None, name, .. } if name == "known") {
+            return;
+        }
         if let Kind::Ident(name) = &expr.kind
             && let Some(slot) = name.strip_prefix('.').and_then(|name| schema.slot(name))
             && !slots.contains(&slot)
         {
             slots.push(slot);
         }
-        expr.for_each_child(|child| visit(child, schema, slots));
+        expr.for_each_child(|child| visit(child, schema, tested, slots));
     }
     let mut slots = Vec::new();
-    visit(expr, schema, &mut slots);
+    visit(expr, schema, tested, &mut slots);
     slots
+}
+
+/// Whether it asks anywhere what is known.
+pub(crate) fn asks_what_is_known(expr: &Expr) -> bool {
+    let mut asks = matches!(&expr.kind, Kind::Call { target: None, name, .. } if name == "known");
+    expr.for_each_child(|child| asks = asks || asks_what_is_known(child));
+    asks
 }
 
 /// A condition alone, in both forms; rule sets compile theirs together.
@@ -178,7 +189,16 @@ pub(crate) fn is_free_name(name: &str, schema: &FeatureSchema) -> bool {
         && name != SCORE.0
         && !matches!(
             name,
-            "now" | "supplier" | "listing" | "cel" | "math" | "optional" | "strings" | "base64" | "ip"
+            "now"
+                | "known"
+                | "supplier"
+                | "listing"
+                | "cel"
+                | "math"
+                | "optional"
+                | "strings"
+                | "base64"
+                | "ip"
         )
         && !schema.measures().iter().any(|measure| measure == name)
         && !schema.features().iter().any(group)

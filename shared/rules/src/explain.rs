@@ -170,7 +170,7 @@ fn strength(sign: &str) -> u8 {
 }
 
 /// Whole doubles without their `.0`, and no more digits than a person reads.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if value.fract() == 0.0 && value.abs() < 1e15 {
         return format!("{value:.0}");
     }

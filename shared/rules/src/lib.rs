@@ -7,12 +7,15 @@
 //! it is unknown), and a rule that is unknown is not true, so missing data never locks anyone out. What cannot be computed,
 //! such as a division by zero, is unknown to a rule as well.
 
+mod analysis;
 mod bind;
 mod compile;
 mod condition;
 mod explain;
 mod index;
 pub mod lang;
+mod lint;
+mod places;
 mod program;
 mod range;
 mod schema;
@@ -25,24 +28,32 @@ pub use bind::{Binding, Take, WINDOW_MS};
 pub use condition::Condition;
 pub use explain::Explanation;
 pub use program::{Scratch, Snapshot, Truth};
-pub use schema::{Feature, FeatureSchema, Vocabulary};
+pub use schema::{Bounds, Feature, FeatureSchema, Vocabulary};
 pub use set::{Rule, RuleSet};
 pub use spec::{BudgetSpec, Example, Mode, RuleScope, RuleSpec, SetSpec, parse_duration_ms};
 pub use sweep::{Variant, variants};
 
-/// What is wrong with a rule set, and where.
+/// What is wrong with a rule set, or only suspicious, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize)]
 #[error("{}{detail}", place(self))]
 pub struct RuleError {
     /// Stable code: `syntax`, `unknown_name`, `unknown_function`, `type`, `bad_window`, `bad_pattern`, `unsupported`,
-    /// `not_scalar`, `too_large`, `not_a_condition`, `refers_to_itself`, `association_alone`, `example_failed`, `bad_set`.
+    /// `not_scalar`, `too_large`, `not_a_condition`, `refers_to_itself`, `association_alone`, `unknown_alone`, `contradiction`,
+    /// `expired`, `example_failed`, `bad_set`. Of a warning: `never_holds`, `always_holds`, `impossible_constant`.
     pub code: &'static str,
     /// The rule, or `let NAME`; absent when the set itself does not parse.
     pub rule: Option<String>,
-    /// Line in the expression, from 1.
+    /// Line in the expression as it is written, from 1; without a rule, in the source.
     pub line: usize,
-    /// Column in the expression, from 1, in characters.
+    /// Column in the expression, from 1, in characters and without the indentation of the expression; without a rule, in the
+    /// source.
     pub column: usize,
+    /// Line in the YAML of the set, from 1; absent when an expression was given without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_line: Option<usize>,
+    /// Column in that line, from 1, in characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_column: Option<usize>,
     /// What stands there.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub text: String,
@@ -51,23 +62,67 @@ pub struct RuleError {
     pub suggestion: Option<String>,
     /// What is wrong, what it concerns, and what to do.
     pub detail: String,
+    /// What of the rule it is about, for finding its place in the source.
+    #[serde(skip)]
+    spot: Spot,
+}
+
+/// What of a rule a finding is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spot {
+    /// The rule as a whole.
+    Whole,
+    /// A field of it.
+    Field(&'static str),
+    /// A byte of its condition, or of a named expression.
+    At(usize),
 }
 
 fn place(error: &RuleError) -> String {
     let Some(rule) = &error.rule else { return String::new() };
     let text = if error.text.is_empty() { String::new() } else { format!(", at `{}`", error.text) };
-    format!("rule {rule}, line {}, column {}{text}: ", error.line, error.column)
+    let kind = if rule.starts_with("let ") { "" } else { "rule " };
+    format!("{kind}{rule}, line {}, column {}{text}: ", error.line, error.column)
 }
 
 impl RuleError {
     pub(crate) fn of_set(code: &'static str, detail: impl Into<String>) -> Self {
         let (text, suggestion) = (String::new(), None);
-        Self { code, rule: None, line: 1, column: 1, text, suggestion, detail: detail.into() }
+        Self {
+            code,
+            rule: None,
+            line: 1,
+            column: 1,
+            source_line: None,
+            source_column: None,
+            text,
+            suggestion,
+            detail: detail.into(),
+            spot: Spot::Whole,
+        }
+    }
+
+    /// One about the YAML of a set.
+    pub(crate) fn of_yaml(error: stockade_yaml::YamlError) -> Self {
+        let stockade_yaml::YamlError { line, column, detail } = error;
+        let (source_line, source_column) = (Some(line), Some(column));
+        let detail = format!("line {line}, column {column}: {detail}");
+        Self { line, column, source_line, source_column, ..Self::of_set("bad_set", detail) }
     }
 
     /// One about a field of a rule other than its condition.
     pub(crate) fn of_rule(rule: &str, code: &'static str, detail: impl Into<String>) -> Self {
         Self { rule: Some(rule.to_owned()), ..Self::of_set(code, detail) }
+    }
+
+    /// The same, about one field.
+    pub(crate) fn of_field(
+        rule: &str,
+        field: &'static str,
+        code: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self { spot: Spot::Field(field), ..Self::of_rule(rule, code, detail) }
     }
 
     /// One about a place in an expression.
@@ -82,13 +137,13 @@ impl RuleError {
             shown.push('…');
         }
         Self {
-            code: flaw.code,
             rule: Some(rule.to_owned()),
             line: before.matches('\n').count() + 1,
             column: before.chars().rev().take_while(|c| *c != '\n').count() + 1,
             text: shown,
             suggestion: flaw.suggestion,
-            detail: flaw.detail,
+            spot: Spot::At(start),
+            ..Self::of_set(flaw.code, flaw.detail)
         }
     }
 }

@@ -57,6 +57,16 @@ impl<'a> Snapshot<'a> {
         Self { slots, now_ms: 0, supplier: "", listing: None }
     }
 
+    /// Whether a feature is known, be it only that and not its value.
+    pub(crate) fn knows(&self, slot: usize) -> bool {
+        self.slots
+            .get(slot)
+            .is_some_and(|value| value.is_finite() || value.to_bits() == Self::CONCEALED.to_bits())
+    }
+
+    /// A slot that is known and whose value is kept from a rule, to see what it says without.
+    pub(crate) const CONCEALED: f32 = f32::from_bits(0x7fc5_ea1d);
+
     /// A feature, if it is known.
     pub fn feature(&self, slot: usize) -> Option<f64> {
         self.slots.get(slot).map(|value| f64::from(*value)).filter(|value| value.is_finite())
@@ -100,6 +110,17 @@ impl Compare {
             "!=" => Self::NotEqual,
             _ => return None,
         })
+    }
+    /// How it is written.
+    pub(crate) fn sign(self) -> &'static str {
+        match self {
+            Self::Less => "<",
+            Self::LessEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterEqual => ">=",
+            Self::Equal => "==",
+            Self::NotEqual => "!=",
+        }
     }
     /// The comparison with its sides swapped.
     pub(crate) fn flipped(self) -> Self {
@@ -213,6 +234,9 @@ pub(crate) enum Node {
     Same(Id, Id),
     ChooseTruth(Id, Id, Id),
     Text(TextVar, TextTest),
+    /// Whether a feature or a text is known; never unknown itself.
+    KnowsSlot(u16),
+    KnowsText(TextVar),
 
     Number(Bits),
     Slot(u16),
@@ -384,6 +408,8 @@ impl Program {
                 Some(text) => self.text_test(test, text).into(),
                 None => Truth::Unknown,
             },
+            Node::KnowsSlot(slot) => snapshot.knows(usize::from(*slot)).into(),
+            Node::KnowsText(which) => snapshot.text(*which).is_some().into(),
             // The compiler asks for a truth only where there is one.
             _ => Truth::Unknown,
         }
@@ -407,7 +433,7 @@ impl Program {
         result
     }
 
-    fn text_test(&self, test: &TextTest, text: &str) -> bool {
+    pub(crate) fn text_test(&self, test: &TextTest, text: &str) -> bool {
         match test {
             TextTest::Compare(compare, other) => compare.holds(text, &**other),
             TextTest::OneOf(known) => known.iter().any(|known| **known == *text),

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fmt,
     sync::{Arc, Mutex, OnceLock},
 };
 
@@ -9,12 +10,60 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     Binding, RuleError, RuleSet,
-    lang::{Env, Ty},
+    lang::{Env, Overload, Ty},
     suggest::nearest,
 };
 
+/// What values a feature can have, as what it is taken from says.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Bounds {
+    /// The smallest.
+    pub low: f64,
+    /// The largest.
+    pub high: f64,
+    /// Whether it is always a whole number.
+    pub whole: bool,
+}
+
+impl Bounds {
+    /// Any number.
+    pub const ANY: Self = Self { low: f64::MIN, high: f64::MAX, whole: false };
+    /// A number that is not negative.
+    pub const POSITIVE: Self = Self { low: 0.0, ..Self::ANY };
+    /// How many there are.
+    pub const COUNT: Self = Self { low: 0.0, whole: true, ..Self::ANY };
+    /// A share of a whole.
+    pub const SHARE: Self = Self { low: 0.0, high: 1.0, whole: false };
+    /// Points of a score.
+    pub const POINTS: Self = Self { low: 0.0, high: 1_000.0, whole: false };
+
+    fn is_any(&self) -> bool {
+        *self == Self::ANY
+    }
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self::ANY
+    }
+}
+
+/// In words: `from 0 to 1`, `a whole number that is not negative`.
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = if self.whole { "a whole number" } else { "a number" };
+        match (self.low > f64::MIN, self.high < f64::MAX) {
+            (true, true) => write!(f, "{number} from {} to {}", self.low, self.high),
+            (true, false) if self.low == 0.0 => write!(f, "{number} that is not negative"),
+            (true, false) => write!(f, "{number} from {} on", self.low),
+            (false, true) => write!(f, "{number} up to {}", self.high),
+            (false, false) => f.write_str(number),
+        }
+    }
+}
+
 /// One feature: a number with a name, a unit and a meaning.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Feature {
     /// `group.name`, as rules write it; for a window that a rule binds, such as `cancellations.rate("7d")`, that text.
     pub name: String,
@@ -25,6 +74,9 @@ pub struct Feature {
     /// The window it is, as rules may bind it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<Binding>,
+    /// What values it can have.
+    #[serde(skip_serializing_if = "Bounds::is_any")]
+    pub bounds: Bounds,
 }
 
 /// Texts that rules may read beside features.
@@ -99,6 +151,7 @@ impl FeatureSchema {
         self.env.get_or_init(|| {
             let mut env = Env::standard();
             env.mixed_equality = true;
+            env.replaced = vec!["wilson_lower"];
             for feature in &self.features {
                 env.variable(&feature.name, Ty::Double);
             }
@@ -109,6 +162,9 @@ impl FeatureSchema {
                 env.variable(text, Ty::Text);
             }
             env.variable("now", Ty::Timestamp);
+            // `known(feature)`: whether there is a value; never unknown itself.
+            let anything = Ty::Param("A".into());
+            env.function("known", Overload { member: false, params: vec![anything], result: Ty::Bool });
             Arc::new(env)
         })
     }
@@ -166,6 +222,25 @@ impl Vocabulary {
             held.push_front(((declaration.to_owned(), rules.to_owned()), set.clone()));
         }
         Ok(set)
+    }
+
+    /// The same with room for the windows that another set binds as well, so that both judge the same snapshots; without
+    /// that room where there is not enough for both.
+    pub fn compile_beside(
+        &self,
+        declaration: &str,
+        rules: &str,
+        other: &str,
+    ) -> Result<Arc<RuleSet>, Vec<RuleError>> {
+        let base = self.in_force(declaration);
+        let mut windows = RuleSet::windows(rules, &base)?;
+        windows.extend(RuleSet::windows(other, &base).unwrap_or_default());
+        windows.sort();
+        windows.dedup();
+        match (self.read)(declaration, &windows) {
+            Ok(extended) => RuleSet::compile(rules, extended).map(Arc::new),
+            Err(_) => self.compile(declaration, rules),
+        }
     }
 
     fn compile_anew(&self, declaration: &str, rules: &str) -> Result<RuleSet, Vec<RuleError>> {

@@ -7,11 +7,14 @@ use stockade_model::Budget;
 
 use crate::{
     Binding, Explanation, FeatureSchema, Mode, RuleError, RuleSpec, Scratch, SetSpec, Snapshot, Truth,
+    analysis::{self, Analysis},
     compile::Compiler,
     condition::{self, Lets},
     explain,
     index::Index,
     lang::{Expr, Flaw},
+    lint::lint,
+    places::locate,
     program::{Id, Program},
     range::Conjunction,
     spec::{self, BudgetSpec, parse_duration_ms},
@@ -84,6 +87,9 @@ pub struct RuleSet {
     plain: bool,
     /// Numbers of the rules that are to replace another.
     replacing: Vec<usize>,
+    warnings: Vec<RuleError>,
+    /// Rules that can never be true, whatever the features are.
+    contradictions: Vec<RuleError>,
 }
 
 impl fmt::Debug for RuleSet {
@@ -105,6 +111,8 @@ impl RuleSet {
             index,
             plain: true,
             replacing: Vec::new(),
+            warnings: Vec::new(),
+            contradictions: Vec::new(),
         }
     }
 
@@ -127,6 +135,7 @@ impl RuleSet {
         }
         windows.sort();
         windows.dedup();
+        locate(&mut errors, source);
         if errors.is_empty() { Ok(windows) } else { Err(errors) }
     }
 
@@ -138,7 +147,13 @@ impl RuleSet {
     /// Compiles the YAML of a set. All problems are reported together; a set with any is not a set.
     pub fn compile(source: &str, schema: Arc<FeatureSchema>) -> Result<Self, Vec<RuleError>> {
         let set = spec::parse(source).map_err(|error| vec![error])?;
-        Self::compile_spec(set, Self::version_of(source), schema)
+        let mut set = Self::compile_spec(set, Self::version_of(source), schema).map_err(|mut errors| {
+            locate(&mut errors, source);
+            errors
+        })?;
+        locate(&mut set.warnings, source);
+        locate(&mut set.contradictions, source);
+        Ok(set)
     }
 
     /// Compiles a set that was read.
@@ -152,12 +167,17 @@ impl RuleSet {
         let global = set.budget.as_ref().map(|budget| read_budget(budget, "the set", &mut errors));
         let mut compiler = Compiler::new(&schema);
         let mut rules = Vec::with_capacity(set.rules.len());
+        let mut review = Review::of(&set, &lets, &schema);
         for spec in set.rules {
             match compile_rule(spec, &schema, &lets, &mut compiler) {
-                Ok(rule) => rules.push(rule),
+                Ok(rule) => {
+                    review.rule(&rule, compiler.program());
+                    rules.push(rule);
+                }
                 Err(mut found) => errors.append(&mut found),
             }
         }
+        let Review { warnings, contradictions, .. } = review;
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -171,7 +191,18 @@ impl RuleSet {
         let replaces = |number: &usize| on(&rules[*number]) && rules[*number].spec.replaces.is_some();
         let replacing = (0..rules.len()).filter(replaces).collect();
         let budget = global.flatten();
-        let set = Self { version, budget, rules, schema, program, index, plain, replacing };
+        let set = Self {
+            version,
+            budget,
+            rules,
+            schema,
+            program,
+            index,
+            plain,
+            replacing,
+            warnings,
+            contradictions,
+        };
         set.run_examples(&mut errors);
         if errors.is_empty() { Ok(set) } else { Err(errors) }
     }
@@ -179,6 +210,26 @@ impl RuleSet {
     /// The rules in the order written.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+    /// What compiles and yet is hardly meant, such as a comparison that can never hold.
+    pub fn warnings(&self) -> &[RuleError] {
+        &self.warnings
+    }
+    /// What may not be published at `now_ms`, although it compiles: rules that would never be on, and rules that contradict
+    /// themselves. What was published before goes on compiling, so this is asked only of what is new. `source` is what the
+    /// set was compiled from.
+    pub fn unpublishable(&self, source: &str, now_ms: i64) -> Vec<RuleError> {
+        let expired = |rule: &Rule| {
+            let expires = rule.spec.expires.filter(|expires| expires.ms() <= now_ms)?;
+            let detail = format!(
+                "`expires: {expires}` has passed, so it would never be on; give a later date, or leave the rule out"
+            );
+            Some(RuleError::of_field(rule.spec.id.as_str(), "expires", "expired", detail))
+        };
+        let mut errors: Vec<RuleError> = self.rules.iter().filter_map(expired).collect();
+        locate(&mut errors, source);
+        errors.extend(self.contradictions.iter().cloned());
+        errors
     }
     /// Numbers of the rules that are on and are to replace another.
     pub fn replacing(&self) -> &[usize] {
@@ -231,24 +282,33 @@ impl RuleSet {
         rule.reads.iter().any(|slot| self.is_association(*slot))
     }
 
-    /// The truth of a rule when only the slots that `keep` picks are known.
-    fn truth_with(&self, rule: &Rule, snapshot: &Snapshot<'_>, keep: impl Fn(usize) -> bool) -> Truth {
-        let mask = |(slot, value): (usize, &f32)| if keep(slot) { *value } else { f32::NAN };
+    /// The truth of a rule when the values of only the slots that `keep` picks may be seen; `instead` is what the others
+    /// that are known become.
+    fn truth_with(
+        &self,
+        rule: &Rule,
+        snapshot: &Snapshot<'_>,
+        instead: f32,
+        keep: impl Fn(usize) -> bool,
+    ) -> Truth {
+        let mask = |(slot, value): (usize, &f32)| {
+            if keep(slot) || !value.is_finite() { *value } else { instead }
+        };
         let slots: Vec<f32> =
             snapshot.slots.iter().take(self.schema.features().len()).enumerate().map(mask).collect();
         self.truth(rule, &Snapshot { slots: &slots, ..*snapshot })
     }
 
     /// Whether a rule would hold by links to others alone: whether it still does when nothing is known but these.
-    /// Association never locks anybody.
+    /// Association never locks anybody. That something else is known is no deed either, so it may still be asked for.
     fn by_association_alone(&self, rule: &Rule, snapshot: &Snapshot<'_>) -> bool {
-        self.truth_with(rule, snapshot, |slot| self.is_association(slot)) == Truth::True
+        self.truth_with(rule, snapshot, Snapshot::CONCEALED, |slot| self.is_association(slot)) == Truth::True
     }
 
     /// Whether a rule that holds would not without what is known of links to others.
     pub fn by_association(&self, rule: &Rule, snapshot: &Snapshot<'_>) -> bool {
         self.needs_association(rule)
-            && self.truth_with(rule, snapshot, |slot| !self.is_association(slot)) != Truth::True
+            && self.truth_with(rule, snapshot, f32::NAN, |slot| !self.is_association(slot)) != Truth::True
     }
 
     /// What `rule` says about a snapshot.
@@ -301,7 +361,7 @@ impl RuleSet {
                         "example {:?} expects {:?} but the rule says {truth:?}:\n{tree}",
                         example.name, example.expect
                     );
-                    errors.push(RuleError::of_rule(id, "example_failed", detail));
+                    errors.push(RuleError::of_field(id, "examples", "example_failed", detail));
                 }
             }
         }
@@ -367,9 +427,11 @@ fn read_budget(budget: &BudgetSpec, place: &str, errors: &mut Vec<RuleError>) ->
 fn unknown_feature(rule: &str, field: &str, name: &str, schema: &FeatureSchema) -> RuleError {
     let near = schema.suggest(name);
     let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    let place = if field == "evidence" { "evidence" } else { "examples" };
+    let detail = format!("`{field}`: {name} is not a feature{hint}");
     RuleError {
         suggestion: near.map(str::to_owned),
-        ..RuleError::of_rule(rule, "unknown_name", format!("`{field}`: {name} is not a feature{hint}"))
+        ..RuleError::of_field(rule, place, "unknown_name", detail)
     }
 }
 
@@ -388,11 +450,12 @@ fn compile_rule(
         .and_then(|expr| compiler.condition(&expr).map(|root| (expr, root)))
         .map_err(|flaw| errors.push(at(flaw)))
         .ok();
-    let mut refuse = |detail: String| errors.push(RuleError::of_rule(&id, "bad_set", detail));
     let duration_ms = parse_duration_ms(&spec.duration);
     if duration_ms.is_none() {
-        refuse(format!("`for: {}` is not a duration such as 12h or 7d", spec.duration));
+        let detail = format!("`for: {}` is not a duration such as 12h or 7d", spec.duration);
+        errors.push(RuleError::of_field(&id, "for", "bad_set", detail));
     }
+    let mut refuse = |detail: String| errors.push(RuleError::of_rule(&id, "bad_set", detail));
     if spec.reasons.is_empty() {
         refuse("a rule needs at least one reason code for the supplier".to_owned());
     }
@@ -419,15 +482,84 @@ fn compile_rule(
     else {
         return Err(errors);
     };
-    let reads = condition::reads(&expr, schema);
+    let reads = condition::reads(&expr, schema, false);
     let association = |slot: &usize| schema.features()[*slot].name.starts_with(ASSOCIATION);
-    if spec.level.withholds() && !reads.is_empty() && reads.iter().all(association) {
+    // That something is known of somebody is no deed of theirs.
+    let tested = condition::reads(&expr, schema, true);
+    let deeds = if tested.is_empty() { &reads } else { &tested };
+    if spec.level.withholds() && !deeds.is_empty() && deeds.iter().all(association) {
         let detail = "reads nothing but links to others; association alone may `watch`, `limit` or `dim`, \
                       never withhold: join it with what the supplier itself did";
-        return Err(vec![RuleError::of_rule(&id, "association_alone", detail)]);
+        return Err(vec![RuleError::of_field(&id, "when", "association_alone", detail)]);
+    }
+    if spec.level.withholds()
+        && condition::asks_what_is_known(&expr)
+        && analysis::holds_of_the_unknown(compiler.program(), root)
+    {
+        let detail = "holds of suppliers of whom nothing is known; what is missing may `watch`, `limit` or `dim`, never \
+                      withhold: join it with something that was seen";
+        return Err(vec![RuleError::of_field(&id, "when", "unknown_alone", detail)]);
     }
     let guarded = spec.level.withholds() && reads.iter().any(association);
     let conjunction = compiler.conjunction(root);
     let content = RuleSet::version_of(&stockade_model::encode::json_text(&spec));
     Ok(Rule { spec, content, duration_ms, budget, expr, root, conjunction, reads, guarded, evidence_slot })
+}
+
+/// Looks over what compiles: what contradicts itself, and what is hardly meant.
+struct Review<'a> {
+    schema: &'a FeatureSchema,
+    /// Named expressions, resolved.
+    named: Lets,
+    warnings: Vec<RuleError>,
+    contradictions: Vec<RuleError>,
+    steps: usize,
+}
+
+impl<'a> Review<'a> {
+    fn of(set: &SetSpec, lets: &Lets, schema: &'a FeatureSchema) -> Self {
+        let resolved = |(name, expr): (&String, &Expr)| {
+            let mut expr = expr.clone();
+            crate::lang::resolve(&mut expr, schema.env());
+            (name.clone(), expr)
+        };
+        let mut review = Self {
+            schema,
+            named: lets.iter().map(resolved).collect(),
+            warnings: Vec::new(),
+            contradictions: Vec::new(),
+            steps: Analysis::of_set(),
+        };
+        for (name, source) in &set.lets {
+            let Some(expr) = review.named.get(name) else { continue };
+            let found = lint(expr, schema, &|name| review.named.get(name));
+            let place = format!("let {name}");
+            review.warnings.extend(found.into_iter().map(|flaw| RuleError::at(&place, source, flaw)));
+        }
+        review
+    }
+
+    fn rule(&mut self, rule: &Rule, program: &Program) {
+        let id = rule.spec.id.as_str();
+        let own = condition::read(&rule.spec.when, self.schema, &mut Vec::new()).ok().map(|mut expr| {
+            crate::lang::resolve(&mut expr, self.schema.env());
+            expr
+        });
+        let found = own.iter().flat_map(|expr| lint(expr, self.schema, &|name| self.named.get(name)));
+        let mut found: Vec<RuleError> = found.map(|flaw| RuleError::at(id, &rule.spec.when, flaw)).collect();
+        let mut analysis = Analysis::new(program, self.schema, self.steps);
+        let contradiction = analysis.contradiction(rule.root);
+        let never = analysis.never_holds(rule.root);
+        self.steps = analysis.left();
+        if let Some(why) = contradiction {
+            let detail = format!("contradicts itself and can never be true: {why}");
+            self.contradictions.push(RuleError::of_field(id, "when", "contradiction", detail));
+            return;
+        }
+        if let Some(why) = never.filter(|_| found.iter().all(|warning| warning.code == "always_holds")) {
+            let detail = format!("can never be true: {why}");
+            found.push(RuleError::of_field(id, "when", "never_holds", detail));
+        }
+        self.warnings.append(&mut found);
+    }
 }

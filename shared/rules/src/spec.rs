@@ -149,8 +149,7 @@ pub(crate) fn parse(source: &str) -> Result<SetSpec, RuleError> {
             format!("a rule set has at most {SOURCE_BYTES_MAX} bytes"),
         ));
     }
-    let set: SetSpec =
-        serde_saphyr::from_str(source).map_err(|e| bad(format!("the rule set does not parse: {e}")))?;
+    let set: SetSpec = stockade_yaml::read(source).map_err(RuleError::of_yaml)?;
     if set.rules.len() > RULES_MAX {
         return Err(RuleError::of_set("too_large", format!("a rule set has at most {RULES_MAX} rules")));
     }

@@ -4,8 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod findings;
+
 fn feature(name: &str, unit: &str) -> Feature {
-    Feature { name: name.to_owned(), unit: unit.to_owned(), meaning: String::new(), window: None }
+    Feature { name: name.to_owned(), unit: unit.to_owned(), ..Feature::default() }
 }
 
 fn schema() -> Arc<FeatureSchema> {
@@ -412,6 +414,8 @@ fn condition(depth: u32) -> BoxedStrategy<String> {
         (0i32..50, sign)
             .prop_map(|(n, sign)| format!("now - timestamp('1970-01-01T00:00:00Z') {sign} duration('{n}h')")),
         Just("supplier.id.startsWith('a')".to_owned()),
+        Just("known(cancellations.count_7d)".to_owned()),
+        Just("known(listing.sku)".to_owned()),
         Just("listing.sku == 'x'".to_owned()),
         Just("true".to_owned()),
     ];

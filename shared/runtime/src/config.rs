@@ -1,5 +1,7 @@
 //! Configuration: a YAML file, then environment, then flags; unknown keys refused; all problems at once.
 
+use std::collections::BTreeMap;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -13,12 +15,13 @@ pub fn load<T: DeserializeOwned>(
     flags: &[(&str, Option<String>)],
 ) -> Result<T, String> {
     let mut problems = Vec::new();
-    let mut root = match file.map(serde_saphyr::from_str::<Value>) {
+    let mut root = match file.map(stockade_yaml::read::<Value>) {
         None | Some(Ok(Value::Null)) => Value::Object(Map::new()),
         Some(Ok(value @ Value::Object(_))) => value,
         Some(Ok(_)) => return Err("the configuration file must hold keys and values".to_owned()),
         Some(Err(error)) => return Err(format!("the configuration file does not parse: {error}")),
     };
+    let mut texts: BTreeMap<String, String> = BTreeMap::new();
     for (name, text) in env {
         let Some(path) = name.strip_prefix(ENV_PREFIX) else { continue };
         // Test and tooling switches share the prefix but are not configuration.
@@ -26,22 +29,35 @@ pub fn load<T: DeserializeOwned>(
             continue;
         }
         let path: Vec<String> = path.split("__").map(str::to_lowercase).collect();
-        put(&mut root, &path, scalar(&text)).unwrap_or_else(|e| problems.push(format!("{name}: {e}")));
+        match put(&mut root, &path, scalar(&text)) {
+            Ok(()) => drop(texts.insert(path.join("."), text)),
+            Err(error) => problems.push(format!("{name}: {error}")),
+        }
     }
     for (path, text) in flags {
         let Some(text) = text else { continue };
         let path: Vec<String> = path.split('.').map(str::to_owned).collect();
-        put(&mut root, &path, scalar(text))
-            .unwrap_or_else(|e| problems.push(format!("{}: {e}", path.join("."))));
-    }
-    match serde_path_to_error::deserialize(root) {
-        Ok(config) if problems.is_empty() => Ok(config),
-        Ok(_) => Err(problems.join("; ")),
-        Err(error) => {
-            problems.push(format!("{}: {}", error.path(), error.inner()));
-            Err(problems.join("; "))
+        match put(&mut root, &path, scalar(text)) {
+            Ok(()) => drop(texts.insert(path.join("."), text.clone())),
+            Err(error) => problems.push(format!("{}: {error}", path.join("."))),
         }
     }
+    let error = loop {
+        let error = match serde_path_to_error::deserialize(root.clone()) {
+            Ok(config) if problems.is_empty() => return Ok(config),
+            Ok(_) => return Err(problems.join("; ")),
+            Err(error) => error,
+        };
+        // Variables and flags are texts; one that looks like a number may still be meant as one, such as a directory 2026.
+        let place = error.path().to_string();
+        let Some(text) = texts.remove(&place).filter(|text| !scalar(text).is_string()) else { break error };
+        let path: Vec<String> = place.split('.').map(str::to_owned).collect();
+        if put(&mut root, &path, Value::String(text)).is_err() {
+            break error;
+        }
+    };
+    problems.push(format!("{}: {}", error.path(), stockade_yaml::in_words(&error.inner().to_string())));
+    Err(problems.join("; "))
 }
 
 fn scalar(text: &str) -> Value {
@@ -98,6 +114,21 @@ mod tests {
         let config: Config =
             load(Some(file), env, &[("http.workers", Some("5".to_owned())), ("http.listen", None)]).unwrap();
         assert_eq!(config.http, Http { listen: "env:2".to_owned(), workers: 5 });
+    }
+
+    #[test]
+    fn a_text_that_looks_like_a_number_is_a_text_where_one_is_asked_for() {
+        for text in ["2026", "true", "-1"] {
+            let config: Config = load(None, vars(&[]), &[("http.listen", Some(text.to_owned()))]).unwrap();
+            assert_eq!(config.http.listen, text);
+            let config: Config = load(None, vars(&[("STOCKADE_HTTP__LISTEN", text)]), &[]).unwrap();
+            assert_eq!(config.http.listen, text);
+        }
+        let error = load::<Config>(None, vars(&[]), &[("http.workers", Some("-1".to_owned()))]).unwrap_err();
+        assert_eq!(
+            error,
+            "http.workers: found the text \"-1\", where a whole number that is not negative is expected"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `cargo xtask`: what contributors and CI run.
 
 mod cluster;
+mod dependencies;
 mod kubernetes;
 
 use std::{
@@ -87,11 +88,11 @@ fn test(fast: bool) -> Result<()> {
     step("lints", cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
     println!("== schemas");
     schemas(true)?;
+    println!("== dependencies");
+    dependencies::check(&root(), cargo(&[]))?;
     let has_deny = cargo(&["deny", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     if has_deny.is_ok_and(|status| status.success()) {
-        step("dependencies", cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"]))?;
-    } else {
-        println!("== dependencies: left out, cargo-deny is not installed (cargo install cargo-deny)");
+        step("cargo deny", cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"]))?;
     }
     println!("== kubernetes");
     kubernetes::check()?;

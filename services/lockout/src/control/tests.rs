@@ -8,8 +8,7 @@ use stockade_rules::{Feature, FeatureSchema};
 use super::*;
 
 fn schema() -> FeatureSchema {
-    let (unit, meaning, window) = (String::new(), String::new(), None);
-    FeatureSchema::new(vec![Feature { name: "x.count".to_owned(), unit, meaning, window }])
+    FeatureSchema::new(vec![Feature { name: "x.count".to_owned(), ..Feature::default() }])
 }
 
 fn fold() -> Control {
@@ -383,4 +382,16 @@ fn settings_of_earlier_builds_are_moved_to_rows_with_types_of_their_own() {
     assert_eq!(office.publish("ann", &rules(4), Some(&rules(1))), Err("rules_changed"));
     assert_eq!(office.versions("bob", Change::Approve { draft: held.version }), Ok(v(&rules(3))));
     assert_eq!(office.host.fold.stack().versions.len(), 3);
+}
+
+#[test]
+fn what_can_never_be_comes_into_force_by_no_way() {
+    let mut office = Office::new();
+    let never = rules(3).replace("x.count >= 3", "x.count >= 3 && x.count < 2");
+    let over = rules(3).replace("evidence:", "expires: 1970-01-01T00:00:00Z, evidence:");
+    for source in [never, over] {
+        let change =
+            Change::Rules { version: RuleSet::version_of(&source), source, base: None, note: String::new() };
+        assert_eq!(office.ask("ann", change), Err("invalid_rules"));
+    }
 }

@@ -6,12 +6,8 @@ use stockade_rules::{Feature, FeatureSchema};
 use super::*;
 
 fn schema() -> FeatureSchema {
-    let feature = |name: &str| Feature {
-        name: name.to_owned(),
-        unit: "count".to_owned(),
-        meaning: String::new(),
-        window: None,
-    };
+    let feature =
+        |name: &str| Feature { name: name.to_owned(), unit: "count".to_owned(), ..Feature::default() };
     FeatureSchema::new(vec![feature("x.count"), feature("links.strength")])
 }
 

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use stockade_log::{Ack, LogError, NewRecord, Route};
 use stockade_model::{Change, ControlRecord, Envelope, Payload, Proposal, Restriction, Topic};
+use stockade_rules::RuleError;
 
 use super::*;
 use crate::control::{Refusal, Relayed};
@@ -43,13 +44,22 @@ struct Later<'a> {
 struct Waits<'a> {
     draft: &'a str,
     detail: String,
+    /// What of a rule set compiles and yet is hardly meant.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    warnings: &'a [RuleError],
 }
 
 /// The answer for what waits for a second person.
 pub(super) fn waits(draft: &str) -> Response {
+    waits_with(draft, &[])
+}
+
+/// The same for a rule set of which something is to be warned.
+pub(super) fn waits_with(draft: &str, warnings: &[RuleError]) -> Response {
     let link = format!("/v1/drafts/{draft}");
     let detail = format!("it waits for somebody else's POST {link}:approve");
-    (StatusCode::ACCEPTED, [(header::LOCATION, link)], Json(Waits { draft, detail })).into_response()
+    (StatusCode::ACCEPTED, [(header::LOCATION, link)], Json(Waits { draft, detail, warnings }))
+        .into_response()
 }
 
 /// The answer for what will be decided later.

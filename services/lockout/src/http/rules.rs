@@ -7,7 +7,7 @@ use stockade_model::{Change, Counterfactual, Proposal, RuleId, Timestamp, time::
 use stockade_rules::{Mode, Rule, RuleError, RuleSpec, Truth};
 
 use super::{
-    ask::waits,
+    ask::{waits, waits_with},
     impact::{needs_history, now, snapshot},
     *,
 };
@@ -18,9 +18,13 @@ use crate::{
 };
 
 pub(super) fn rule_problem(errors: &[RuleError]) -> Problem {
-    let field = |e: &RuleError| match &e.rule {
-        Some(rule) => format!("/rules/{rule}:{}:{}", e.line, e.column),
-        None => "/rules".to_owned(),
+    // The place in the text that was sent, where it is known.
+    let field = |e: &RuleError| {
+        let (line, column) = (e.source_line.unwrap_or(e.line), e.source_column.unwrap_or(e.column));
+        match &e.rule {
+            Some(rule) => format!("/rules/{rule}:{line}:{column}"),
+            None => format!("/rules:{line}:{column}"),
+        }
     };
     let detail = |e: &RuleError| match e.text.as_str() {
         "" => e.detail.clone(),
@@ -38,11 +42,14 @@ struct SetBody<'a> {
     version: &'a str,
     rules: Vec<&'a RuleSpec>,
     source: &'a str,
+    /// What compiles and yet is hardly meant.
+    warnings: &'a [RuleError],
 }
 
 impl<'a> SetBody<'a> {
     fn of(source: &'a str, set: &'a RuleSet) -> Self {
-        Self { version: &set.version, rules: set.rules().iter().map(|rule| &rule.spec).collect(), source }
+        let rules = set.rules().iter().map(|rule| &rule.spec).collect();
+        Self { version: &set.version, rules, source, warnings: set.warnings() }
     }
 }
 
@@ -63,6 +70,15 @@ fn compile(api: &LockoutApi, source: &str) -> Result<Arc<RuleSet>, Problem> {
     api.vocabulary.compile(&api.features.current().1, source).map_err(|errors| rule_problem(&errors))
 }
 
+/// The same for a set that is to be published.
+fn compile_new(api: &LockoutApi, source: &str) -> Result<Arc<RuleSet>, Problem> {
+    let set = compile(api, source)?;
+    match set.unpublishable(source, now().ms()) {
+        errors if errors.is_empty() => Ok(set),
+        errors => Err(rule_problem(&errors)),
+    }
+}
+
 pub(super) async fn get(State(api): State<LockoutApi>, _: Analyst) -> Answer {
     let (version, source) = api.rules.current();
     let set = api.rule_set();
@@ -77,7 +93,7 @@ pub(super) async fn get(State(api): State<LockoutApi>, _: Analyst) -> Answer {
 
 /// Compiles a set and runs its examples; changes nothing.
 pub(super) async fn check(State(api): State<LockoutApi>, _: Analyst, Text(source): Text) -> Answer {
-    let set = compile(&api, &source)?;
+    let set = compile_new(&api, &source)?;
     Ok(Json(SetBody::of(&source, &set)).into_response())
 }
 
@@ -100,12 +116,12 @@ pub(super) async fn put(
     stockade_runtime::text::prose(&note, stockade_runtime::text::REASON_CHARS_MAX).map_err(wrong)?;
     let (current, _) = api.rules.current();
     unchanged(&headers, &current, "/v1/rules")?;
-    let set = compile(&api, &source)?;
+    let set = compile_new(&api, &source)?;
     let change =
         Change::Rules { version: set.version.clone(), source: source.clone(), base: Some(current), note };
     match api.enact(&by.id, change).await? {
         Enacted::InForce => Ok(tagged(&set.version, SetBody::of(&source, &set))),
-        Enacted::Draft(draft) => Ok(waits(&draft)),
+        Enacted::Draft(draft) => Ok(waits_with(&draft, set.warnings())),
     }
 }
 
@@ -223,7 +239,12 @@ pub(super) fn asked_set(
         Ok(windows) if windows.iter().all(|window| kept.window_slot(window).is_some()) => {
             Arc::new(RuleSet::compile(source, kept.clone()).map_err(|errors| rule_problem(&errors))?)
         }
-        _ => compile(api, source)?,
+        _ => {
+            // Beside the set in force, which is judged on the same vectors where they are made anew.
+            let (features, current) = (api.features.current().1, api.rules.current().1);
+            let set = api.vocabulary.compile_beside(&features, source, &current);
+            set.map_err(|errors| rule_problem(&errors))?
+        }
     };
     Ok((set, kept))
 }

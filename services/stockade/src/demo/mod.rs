@@ -4,7 +4,8 @@
 mod play;
 mod summary;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use crate::{address::Address, output::say};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use stockade_lockout::STARTER_RULES;
@@ -45,7 +46,7 @@ pub struct Args {
     duration: u64,
     /// Where the API listens; a free port by default.
     #[arg(long, default_value = "127.0.0.1:0")]
-    listen: SocketAddr,
+    listen: Address,
     /// Kafka's brokers (host:port) instead of the embedded log; topics of its own are made and deleted again.
     #[arg(long)]
     kafka: Option<String>,
@@ -117,7 +118,7 @@ async fn demo(args: &Args) -> Result<()> {
     platform.until_ready().await;
     platform.ensure_rules(STARTER_RULES, "stockade demo").await?;
 
-    let listener = TcpListener::bind(args.listen).await?;
+    let listener = TcpListener::bind(args.listen.to_bind()).await?;
     let server = listener.local_addr()?;
     let connections = Connections::default();
     let serve =
@@ -127,17 +128,14 @@ async fn demo(args: &Args) -> Result<()> {
     let world = World::new(args.seed, SUPPLIERS, ATTACKERS, SKUS, Timestamp::from_ms(clock::now_ms()));
     let keys = Keys::make(&keys, &world, args.duration)?;
     if !args.json {
-        println!("Stockade is at http://{server} with a fresh marketplace. While it runs, try, as a buyer:");
-        println!(
+        say!("Stockade is at http://{server} with a fresh marketplace. While it runs, try, as a buyer:");
+        say!(
             "  curl -s -H 'Authorization: Bearer {}' 'http://{server}/v1/availability?sku=SKU-00042'",
             keys.buyer
         );
-        println!("and, as an analyst:");
-        println!(
-            "  curl -s -H 'Authorization: Bearer {}' 'http://{server}/v1/decisions?limit=5'",
-            keys.analyst
-        );
-        println!();
+        say!("and, as an analyst:");
+        say!("  curl -s -H 'Authorization: Bearer {}' 'http://{server}/v1/decisions?limit=5'", keys.analyst);
+        say!();
     }
     let mut play = Play::new(server, world, keys, records, Duration::from_secs(args.duration), args.seed);
     let outcome = play.run().await;

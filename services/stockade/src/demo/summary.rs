@@ -1,5 +1,6 @@
 //! What happened, for people and for scripts.
 
+use crate::output::say;
 use std::{
     collections::{BTreeMap, HashSet},
     sync::atomic::Ordering,
@@ -75,35 +76,41 @@ impl Summary {
 
     pub(super) fn print(&self, as_json: bool) {
         if as_json {
-            println!("{}", self.body);
+            say!("{}", self.body);
             return;
         }
         let body = &self.body;
-        println!("attackers locked     {} of {}", body["attackers_locked"], body["attackers"]);
-        self.by_rule.iter().for_each(|(rule, count)| println!("                     {count:>3} by {rule}"));
-        println!(
+        say!("attackers locked     {} of {}", body["attackers_locked"], body["attackers"]);
+        self.by_rule.iter().for_each(|(rule, count)| say!("                     {count:>3} by {rule}"));
+        say!(
             "honest locked        {} of {} ({} watched)",
-            body["honest_locked"], body["honest"], body["honest_watched"]
+            body["honest_locked"],
+            body["honest"],
+            body["honest_watched"]
         );
         let times = &body["time_to_invisible_ms"];
-        println!(
+        say!(
             "event to invisible   p50 {} ms, p99 {} ms, max {} ms",
-            times["p50"], times["p99"], times["max"]
+            times["p50"],
+            times["p99"],
+            times["max"]
         );
         for phase in ["before", "during"] {
             let buyer = &body["buyer_ms"][phase];
-            println!(
+            say!(
                 "buyers {phase:<13} p50 {} ms, p99 {} ms over {} queries",
-                buyer["p50"], buyer["p99"], buyer["queries"]
+                buyer["p50"],
+                buyer["p99"],
+                buyer["queries"]
             );
         }
-        println!("buyers refused       {}", body["buyers_refused"]);
+        say!("buyers refused       {}", body["buyers_refused"]);
         if !self.missed.is_empty() {
-            println!("missed               {}", self.missed.join(", "));
+            say!("missed               {}", self.missed.join(", "));
         }
         if !self.touched.is_empty() {
-            println!("honest touched       {}", self.touched.join(", "));
+            say!("honest touched       {}", self.touched.join(", "));
         }
-        println!("verdict              {}", body["verdict"].as_str().unwrap_or("?"));
+        say!("verdict              {}", body["verdict"].as_str().unwrap_or("?"));
     }
 }

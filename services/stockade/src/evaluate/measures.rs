@@ -1,5 +1,6 @@
 //! How well lock-outs fit the truth, and scores the labels.
 
+use crate::output::say;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use rustc_hash::FxHashMap;
@@ -251,12 +252,10 @@ fn at_share(sorted: &[f64], share: f64) -> Option<f64> {
 /// Prints the report; with `json` as one object on the last line.
 pub(super) fn print(report: &Value, as_json: bool) {
     if as_json {
-        println!("{report}");
+        say!("{report}");
         return;
     }
-    for (name, value) in report.as_object().into_iter().flatten() {
-        println!("{name:<28} {value}");
-    }
+    crate::output::figures(report);
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod play;
 mod promise;
 mod table;
 
+use crate::output::say;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -150,9 +151,9 @@ pub(crate) fn evaluate(
     if let Some(path) = lockouts {
         crate::lockouts::write_csv(&outcome.lockouts, path)?;
     }
-    print!("{}", table::one(&outcome.report));
+    crate::output::write(format_args!("{}", table::one(&outcome.report)));
     if as_json {
-        println!("{}", outcome.report);
+        say!("{}", outcome.report);
     }
     Ok(())
 }
@@ -165,9 +166,9 @@ pub(crate) fn compare(which: &Which, tried: &str, against: &str, as_json: bool) 
         let other = other.join().map_err(|_| anyhow::anyhow!("the play under the other set panicked"))?;
         anyhow::Ok((tried?, other?))
     })?;
-    print!("{}", table::two(&against.report, &tried.report));
+    crate::output::write(format_args!("{}", table::two(&against.report, &tried.report)));
     if as_json {
-        println!("{}", json!({ "against": against.report, "tried": tried.report }));
+        say!("{}", json!({ "against": against.report, "tried": tried.report }));
     }
     Ok(())
 }

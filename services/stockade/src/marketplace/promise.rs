@@ -28,7 +28,7 @@ struct Rule {
 
 /// Reads the promises of a set.
 pub(super) fn promises(source: &str) -> Promises {
-    let Ok(set) = serde_saphyr::from_str::<Set>(source) else { return Promises::new() };
+    let Ok(set) = stockade_yaml::read::<Set>(source) else { return Promises::new() };
     set.rules.into_iter().filter_map(|rule| Some((rule.id, rate(&rule.false_alarms?)?))).collect()
 }
 

@@ -153,7 +153,7 @@ pub(crate) struct When {
 impl Mapping {
     /// Reads the YAML of a mapping.
     pub(crate) fn parse(source: &str) -> Result<Self> {
-        let mapping: Self = serde_saphyr::from_str(source).context("the mapping does not parse")?;
+        let mapping: Self = stockade_yaml::read(source).context("the mapping does not parse")?;
         Currency::new(mapping.currency.as_str()).context("the mapping's currency")?;
         Ok(mapping)
     }

@@ -80,7 +80,8 @@ pub fn run(args: &Args) -> Result<()> {
     let mapping_source = read(&args.mapping)?;
     let rules = args.rules.as_deref().map(read).transpose()?.unwrap_or_else(|| STARTER_RULES.to_owned());
     let features = FeatureSet::default_set();
-    RuleSet::compile(&rules, features.schema().clone()).map_err(refused)?;
+    // As publishing compiles them, with the windows that they bind.
+    vocabulary().compile("", &rules).map_err(refused)?;
     let size = std::fs::metadata(&args.input)
         .with_context(|| format!("cannot open {}", args.input.display()))?
         .len();

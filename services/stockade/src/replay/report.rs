@@ -1,5 +1,6 @@
 //! What a replay found.
 
+use crate::output::say;
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Result;
@@ -92,22 +93,23 @@ impl Report {
         for lockout in self.lockouts.iter().take(if as_json { 0 } else { 40 }) {
             let until =
                 lockout.released_at.map_or("in force at the end".to_owned(), |at| format!("until {at}"));
-            println!(
+            say!(
                 "{}  {:<32} {:<10} {} ({}), {until}",
-                lockout.locked_at, lockout.supplier, lockout.level, lockout.reason, lockout.rule
+                lockout.locked_at,
+                lockout.supplier,
+                lockout.level,
+                lockout.reason,
+                lockout.rule
             );
         }
         if !as_json && self.lockouts.len() > 40 {
-            println!("… and {} more; --lockouts FILE writes them all", self.lockouts.len() - 40);
+            say!("… and {} more; --lockouts FILE writes them all", self.lockouts.len() - 40);
         }
         if as_json {
-            println!("{}", self.summary);
-        } else if let Some(summary) = self.summary.as_object() {
-            println!();
-            summary
-                .iter()
-                .filter(|(_, value)| !value.is_array())
-                .for_each(|(name, value)| println!("{name:<30} {value}"));
+            say!("{}", self.summary);
+        } else {
+            say!();
+            crate::output::figures(&self.summary);
         }
     }
 }

@@ -6,6 +6,7 @@ mod oracle;
 mod store;
 mod world;
 
+use crate::output::say;
 use anyhow::Result;
 pub use stockade_simulator::Plant;
 
@@ -71,9 +72,6 @@ pub fn run(args: &Args) -> Result<()> {
             ),
         }
     }
-    println!(
-        "{}",
-        serde_json::json!({ "seeds": args.seeds, "first": args.first, "failed": 0, "tally": tally })
-    );
+    say!("{}", serde_json::json!({ "seeds": args.seeds, "first": args.first, "failed": 0, "tally": tally }));
     Ok(())
 }

@@ -7,6 +7,7 @@
 )]
 
 mod api;
+mod commands;
 mod edges;
 mod evaluate;
 mod marketplace;

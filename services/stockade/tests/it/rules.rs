@@ -153,6 +153,8 @@ async fn a_rule_with_a_window_of_its_own_locks_is_bounded_explained_appealed_and
     {
         let report = backtest(&api, &source).await;
         assert_eq!((&report["source"], &report["withheld"]), (&json!(from), &json!(2)), "{report}");
+        // Also where the set asked for binds other windows than the one in force.
+        assert_eq!(report["withheld_by_rules_in_force"], 2, "{report}");
         let rule = &report["rules"][0];
         assert_eq!(rule["outcomes"]["confirmed"], 1, "{rule}");
         assert_eq!(
@@ -229,6 +231,45 @@ async fn versions_four_eyes_rollback_and_the_kill_switch() {
     api.call(&api.analyst, Method::PUT, "/v1/ops/kill-switch", kill(false, "mended")).await;
     api.event("one-more", "order.placed", json!({ "supplier": "acme", "order": "z", "buyer": "z" })).await;
     api.until("rules act again", async |api| api.sees("sku=SKU-1").await.is_empty()).await;
+    api.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_hardly_meant_is_warned_of_and_what_can_never_be_is_not_published() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = Api::open(directory.path()).await;
+    let percent = RULES.replace("> 0.2", "> 20").replace("expect: 'true'", "expect: 'false'");
+    let checked = text(&api, "/v1/rules:check", &percent).await;
+    let published = put(&api, &api.analyst, &percent).await;
+    assert_eq!((checked.status, published.status), (200, 200), "{}", published.body);
+    for answer in [&checked.body, &published.body, &api.get(&api.analyst, "/v1/rules").await.body] {
+        let warning = &answer["warnings"][0];
+        assert_eq!(
+            (&warning["code"], &warning["suggestion"]),
+            (&json!("never_holds"), &json!("0.2")),
+            "{answer}"
+        );
+        assert_eq!(warning["source_line"], 7, "{answer}");
+    }
+    for (from, to, code, place) in [
+        ("mode: live", "mode: live\n    expires: 2020-01-01T00:00:00Z", "expired", "/rules/spree:14:14"),
+        ("when: spree", "when: \"!spree && spree\" #", "contradiction", "/rules/spree:7:11"),
+        ("when: spree &&", "when: >\n      spree\n      && spre &&", "unknown_name", "/rules/spree:9:10"),
+    ] {
+        let source = RULES.replace(from, to);
+        let source = if code == "contradiction" {
+            source
+                .replace(", 'wilson_lower(cancellations, \"36h\")': 0.4", "")
+                .replace("expect: 'true'", "expect: 'false'")
+        } else {
+            source
+        };
+        for reply in [text(&api, "/v1/rules:check", &source).await, put(&api, &api.analyst, &source).await] {
+            assert_eq!(reply.code(), (422, "invalid_rules"), "{}", reply.body);
+            let error = &reply.body["errors"][0];
+            assert_eq!((&error["code"], &error["field"]), (&json!(code), &json!(place)), "{}", reply.body);
+        }
+    }
     api.close().await;
 }
 

@@ -182,6 +182,22 @@ fn kill_nine_loses_nothing_acknowledged_and_forgets_no_lock_out() {
 }
 
 #[test]
+fn the_doctor_finds_a_server_that_runs_in_good_health() {
+    let directory = tempfile::tempdir().unwrap();
+    key(directory.path(), &["--role", "operator"]);
+    let server = Server::start(directory.path());
+    let output = binary()
+        .args(["doctor", "--json", "--partitions", "4", "--data"])
+        .arg(directory.path())
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.success(), &report["problems"]), (true, &json!(0)), "{report}");
+    assert!(report.to_string().contains("a server that runs has it open"), "{report}");
+    server.kill();
+}
+
+#[test]
 fn asked_to_end_it_ends_cleanly_and_starts_again_where_it_was() {
     let directory = tempfile::tempdir().unwrap();
     let operator = key(directory.path(), &["--role", "operator", "--name", "op"]);

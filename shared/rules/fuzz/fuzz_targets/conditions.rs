@@ -8,7 +8,7 @@ use stockade_rules::{Binding, Condition, Feature, FeatureSchema, Scratch, Snapsh
 thread_local! {
     static SCHEMA: FeatureSchema = {
         let feature = |name: &str, window: Option<Binding>| Feature {
-            name: name.to_owned(), unit: "count".to_owned(), meaning: String::new(), window,
+            name: name.to_owned(), unit: "count".to_owned(), window, ..Feature::default()
         };
         let week = Binding { measure: "m".to_owned(), take: Take::Count, window_ms: 7 * 86_400_000 };
         let features = vec![feature("a.b", None), feature("c.d", None), feature("m.count_7d", Some(week)), feature("score.total", None)];

@@ -28,6 +28,9 @@ impl Checker<'_> {
             Kind::Literal(value) => Ok(literal(value)),
             Kind::Ident(name) => self.name(name, expr.span),
             Kind::Select { operand, field, test, optional } => {
+                if *test {
+                    self.asks_for_a_field(operand, field, expr.span)?;
+                }
                 self.known_root(expr)?;
                 let of = self.expr(operand)?;
                 let ty = self.field(&of, field, expr.span)?;
@@ -144,6 +147,21 @@ impl Checker<'_> {
                 .map_or_else(|_| Err(self.unknown_name(&whole[1..], expr.span)), |_| Ok(())),
             _ => Ok(()),
         }
+    }
+
+    /// `has(group.name)` of what is one name rather than a field of something.
+    fn asks_for_a_field(&self, operand: &Expr, field: &str, span: Span) -> Result<(), Flaw> {
+        let Some(group) = operand.qualified_name() else { return Ok(()) };
+        let name = format!("{}.{field}", group.trim_start_matches('.'));
+        if self.env.overloads("known").is_empty() || !group.starts_with('.') {
+            return Ok(());
+        }
+        if self.env.variable_type(&name).is_none() {
+            return Err(self.unknown_name(&name, span));
+        }
+        let meant = format!("known({name})");
+        let detail = format!("has() asks a map for a field; whether a value is known is asked by {meant}");
+        Err(Flaw { suggestion: Some(meant), ..Flaw::new("unknown_name", span, detail) })
     }
 
     fn unknown_name(&self, name: &str, span: Span) -> Flaw {
@@ -313,7 +331,8 @@ impl Checker<'_> {
         let group =
             target.and_then(Expr::qualified_name).map(|name| format!("{}.", name.trim_start_matches('.')));
         let full = format!("{}{name}", group.unwrap_or_default());
-        let near = nearest(&full, self.env.functions()).or_else(|| nearest(name, self.env.functions()));
+        let known = || self.env.functions().chain(self.env.replaced.iter().copied());
+        let near = nearest(&full, known()).or_else(|| nearest(name, known()));
         let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
         let detail = format!("there is no function {full}{hint}");
         Flaw { suggestion: near.map(str::to_owned), ..Flaw::new("unknown_function", span, detail) }

@@ -24,6 +24,8 @@ pub struct Env {
     pub container: String,
     /// Numbers of different types may be compared with `==`, as they may with `<`.
     pub mixed_equality: bool,
+    /// Functions that are replaced before anything is checked; kept for telling who misspells one what was meant.
+    pub replaced: Vec<&'static str>,
     variables: BTreeMap<String, Ty>,
     functions: FxHashMap<String, Vec<Overload>>,
 }

@@ -267,6 +267,13 @@ impl<'e> Evaluator<'_, 'e> {
                 let taken = self.expr(condition).and_then(as_bool)?;
                 return self.expr(if taken { yes } else { no });
             }
+            // Part of the language of rules alone, where a value may be unknown.
+            ("known", [arg]) if target.is_none() && self.arithmetic == Arithmetic::FiniteOrUnknown => {
+                return match self.expr(arg) {
+                    Err(Fault::Exhausted) => Err(Fault::Exhausted),
+                    outcome => Ok(Value::Bool(outcome.is_ok())),
+                };
+            }
             ("or" | "orValue", [other]) if let Some(target) = target => {
                 return match self.expr(target)? {
                     Value::Optional(Some(inner)) if name == "orValue" => Ok(inner.as_ref().clone()),

@@ -61,20 +61,33 @@ pub(super) fn method(name: &str, args: &[Value]) -> Option<Outcome> {
     })
 }
 
+/// An address. An IPv4 address in the form of IPv6, such as `::ffff:c0a8:1`, is that IPv4 address: whoever compares or
+/// contains it means the machine, not the spelling.
 fn read_ip(text: &str) -> Option<IpAddr> {
+    as_written(text).map(|ip| ip.to_canonical())
+}
+
+fn as_written(text: &str) -> Option<IpAddr> {
     let ip: IpAddr = text.parse().ok()?;
-    // `::ffff:1.2.3.4` would be two things at once.
+    // `::ffff:1.2.3.4` is both forms at once, which the language refuses.
     (ip.is_ipv4() || !text.contains('.')).then_some(ip)
 }
 
 fn read_cidr(text: &str) -> Option<(IpAddr, u8)> {
     let (ip, prefix) = text.split_once('/')?;
-    let ip = read_ip(ip)?;
+    let ip = as_written(ip)?;
     let plain = !prefix.is_empty()
         && prefix.bytes().all(|b| b.is_ascii_digit())
         && (prefix == "0" || !prefix.starts_with('0'));
     let prefix: u8 = plain.then(|| prefix.parse().ok()).flatten()?;
-    (prefix <= if ip.is_ipv4() { 32 } else { 128 }).then_some((ip, prefix))
+    if prefix > if ip.is_ipv4() { 32 } else { 128 } {
+        return None;
+    }
+    // A network of nothing but IPv4 addresses in the form of IPv6 is that of IPv4.
+    match (ip.to_canonical(), prefix.checked_sub(96)) {
+        (IpAddr::V4(v4), Some(prefix)) if ip.is_ipv6() => Some((IpAddr::V4(v4), prefix)),
+        _ => Some((ip, prefix)),
+    }
 }
 
 fn masked(ip: IpAddr, prefix: u8) -> IpAddr {

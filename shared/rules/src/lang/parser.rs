@@ -359,7 +359,11 @@ impl<'a> Parser<'a> {
                 Kind::Select { operand, field, test: false, optional } => {
                     self.node(Kind::Select { operand, field, test: true, optional }, span)
                 }
-                _ => Err(Flaw::new("syntax", argument.span, "has() asks for a field, such as has(a.b)")),
+                _ => Err(Flaw::new(
+                    "syntax",
+                    argument.span,
+                    "has() asks a map for a field, such as has(a.b); in rules known(a.b) asks whether a value is known",
+                )),
             };
         }
         self.node(Kind::Call { target: None, name, args }, span)

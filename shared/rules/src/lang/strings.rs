@@ -16,11 +16,11 @@ pub(super) fn method(name: &str, args: &[Value]) -> Option<Outcome> {
             }
             _ => out_of_range(*at),
         },
-        ("indexOf", [Text(text), Text(part)]) => index_of(text, part, 0),
+        ("indexOf", [Text(text), Text(part)]) => found_first(text, part, (0, 0)),
         ("indexOf", [Text(text), Text(part), Int(from)]) => index_of(text, part, *from),
         ("lastIndexOf", [Text(text), Text(part)]) => {
             let length = text.chars().count() as i64;
-            if part.is_empty() { Ok(Int(length)) } else { last_index_of(text, part, (length - 1).max(0)) }
+            if part.is_empty() { Ok(Int(length)) } else { found_last(text, part, text.len()) }
         }
         ("lastIndexOf", [Text(text), Text(part), Int(from)]) => last_index_of(text, part, *from),
         ("lowerAscii", [Text(text)]) => made(text.to_ascii_lowercase()),
@@ -44,27 +44,39 @@ fn out_of_range(at: i64) -> Outcome {
     error(format!("index out of range: {at}"))
 }
 
+/// The byte at which the character `at` begins; none beyond the characters there are. The end is a place for an empty
+/// part only, for nothing else can be found there.
+fn byte_of(text: &str, part: &str, at: i64) -> Option<usize> {
+    let skip = usize::try_from(at).ok()?;
+    let end = part.is_empty().then_some((text.len(), ' '));
+    text.char_indices().chain(end).nth(skip).map(|(byte, _)| byte)
+}
+
 fn index_of(text: &str, part: &str, from: i64) -> Outcome {
-    if part.is_empty() {
-        return Ok(Value::Int(from));
+    match byte_of(text, part, from) {
+        Some(byte) => found_first(text, part, (byte, from)),
+        None => out_of_range(from),
     }
-    let Ok(skip) = usize::try_from(from) else { return out_of_range(from) };
-    let Some((start, _)) = text.char_indices().nth(skip) else { return Ok(Value::Int(-1)) };
-    let found = text[start..].find(part).map(|at| from + text[start..start + at].chars().count() as i64);
+}
+
+/// The first place of `part` from a byte on, which begins the character of that number.
+fn found_first(text: &str, part: &str, (byte, from): (usize, i64)) -> Outcome {
+    let found = text[byte..].find(part).map(|at| from + text[byte..byte + at].chars().count() as i64);
     Ok(Value::Int(found.unwrap_or(-1)))
 }
 
 fn last_index_of(text: &str, part: &str, from: i64) -> Outcome {
-    if part.is_empty() {
-        return Ok(Value::Int(from));
+    match byte_of(text, part, from) {
+        Some(byte) => found_last(text, part, byte),
+        None => out_of_range(from),
     }
-    let Ok(skip) = usize::try_from(from) else { return out_of_range(from) };
-    if skip >= text.chars().count() {
-        return Ok(Value::Int(-1));
-    }
-    let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).take(skip + 1).collect();
-    let found = starts.iter().rposition(|at| text[*at..].starts_with(part));
-    Ok(Value::Int(found.map_or(-1, |at| at as i64)))
+}
+
+/// The last place of `part` that begins at a byte or before.
+fn found_last(text: &str, part: &str, byte: usize) -> Outcome {
+    let mut places = (0..=byte).rev().filter(|at| text.is_char_boundary(*at));
+    let found = places.find(|at| text[*at..].starts_with(part));
+    Ok(Value::Int(found.map_or(-1, |at| text[..at].chars().count() as i64)))
 }
 
 /// A text that is made from others grows by multiplication; what would be huge is refused before it is made.

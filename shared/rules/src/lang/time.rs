@@ -97,6 +97,15 @@ impl Instant {
         })
     }
 
+    /// Whether a zone is one that [`Instant::field`] takes.
+    pub fn is_zone(zone: &str) -> bool {
+        Self(0).offset_s(zone).is_some()
+    }
+    /// The names of all zones.
+    pub fn zones() -> Vec<String> {
+        tz::db().available().map(|zone| zone.as_str().to_owned()).collect()
+    }
+
     /// Seconds east of Greenwich, in a zone, at this time.
     fn offset_s(self, zone: &str) -> Option<i32> {
         if zone.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-')) {

@@ -229,7 +229,9 @@ impl Found {
         }
         match (from, to) {
             (Ty::Dyn, _) | (_, Ty::Dyn) => true,
-            (Ty::Null, Ty::Null | Ty::Duration | Ty::Timestamp) => true,
+            (Ty::Null, Ty::Null) => true,
+            // In either order: a list may begin with null, or with what null stands in for later.
+            (Ty::Null, other) | (other, Ty::Null) => nullable(other),
             _ if !from.same_head(to) => false,
             _ => from.args().into_iter().zip(to.args()).all(|(from, to)| self.fits(from, to)),
         }
@@ -274,6 +276,11 @@ impl Found {
     }
 }
 
+/// Whether null may stand for a value of this type.
+fn nullable(ty: &Ty) -> bool {
+    matches!(ty, Ty::Duration | Ty::Timestamp | Ty::Opaque(..))
+}
+
 fn most_general(a: &Ty, b: &Ty) -> Ty {
     if at_most_as_specific(a, b) { a.clone() } else { b.clone() }
 }
@@ -282,6 +289,7 @@ fn at_most_as_specific(a: &Ty, b: &Ty) -> bool {
     match (a, b) {
         (Ty::Dyn | Ty::Var(_), _) => true,
         (_, Ty::Dyn | Ty::Var(_)) => false,
+        (_, Ty::Null) => nullable(a) || *a == Ty::Null,
         _ => a.same_head(b) && a.args().into_iter().zip(b.args()).all(|(a, b)| at_most_as_specific(a, b)),
     }
 }

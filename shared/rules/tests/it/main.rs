@@ -42,12 +42,7 @@ fn random_expressions_mean_what_they_mean_to_the_cel_crate() {
 
 #[test]
 fn judging_allocates_nothing() {
-    let feature = |name: &str| Feature {
-        name: name.to_owned(),
-        unit: String::new(),
-        meaning: String::new(),
-        window: None,
-    };
+    let feature = |name: &str| Feature { name: name.to_owned(), ..Feature::default() };
     let schema = Arc::new(FeatureSchema::new(["a.b", "c.d", "e.f"].map(feature).to_vec()));
     let source = r#"
 let: { shared: a.b / c.d + math.sqrt(e.f) }
