@@ -8,7 +8,7 @@ use stockade_testkit::{Kafka, KafkaOptions, Process, wait_until};
 
 use crate::generator::Connection;
 
-pub(crate) const LANES: u32 = 12;
+pub(crate) const PARTITIONS: u32 = 12;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running server; ends with this.

@@ -21,7 +21,7 @@ use stockade_testkit::Redis;
 
 use crate::{
     Figure,
-    cluster::{Brokers, LANES, Server, key, supplier},
+    cluster::{Brokers, PARTITIONS, Server, key, supplier},
     generator::histogram,
     report::Curve,
 };
@@ -37,7 +37,7 @@ pub(crate) fn bare(brokers: &str) -> Result<()> {
     let mut options = KafkaOptions::new(brokers, "bare");
     options.prefix = format!("bare-{}.", std::process::id());
     let log = KafkaLog::open(options, stockade_runtime::clock::system_clock())?;
-    log.ensure_topic(&TopicSpec { name: "t", partitions: LANES, retention_ms: None })?;
+    log.ensure_topic(&TopicSpec { name: "t", partitions: PARTITIONS, retention_ms: None })?;
     let log: SharedLog = Arc::new(log);
     let take = async |State(log): State<SharedLog>, body: Bytes| {
         let Ok(batch) = serde_json::from_slice::<Batch>(&body) else {

@@ -15,7 +15,7 @@ const ROUNDS: usize = 8;
 const RECORDS: usize = 200_000;
 const BATCH: usize = 500;
 const WRITERS: usize = 4;
-const LANES: u32 = 12;
+const PARTITIONS: u32 = 12;
 const SINGLE: usize = 400;
 
 fn batch(writer: usize, number: usize) -> Vec<NewRecord> {
@@ -35,7 +35,7 @@ fn open(directory: &std::path::Path, fsync: Fsync) -> Result<Arc<Embedded>> {
     let options =
         EmbeddedOptions { directory: directory.to_owned(), fsync, writer: Writer::Thread, reserve_bytes: 0 };
     let log = Embedded::open(&options, Arc::new(|| 0))?;
-    log.ensure_topic(&TopicSpec { name: "t", partitions: LANES, retention_ms: None })?;
+    log.ensure_topic(&TopicSpec { name: "t", partitions: PARTITIONS, retention_ms: None })?;
     Ok(Arc::new(log))
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn run() -> Result<Vec<Figure>> {
     let ratio = rate / crate::median(&mut quick)?;
     let (p50, p99) = single()?;
     let shape = format!(
-        "{WRITERS} writers, batches of {BATCH}, 200 B values, {LANES} partitions, median of {ROUNDS} rounds"
+        "{WRITERS} writers, batches of {BATCH}, 200 B values, {PARTITIONS} partitions, median of {ROUNDS} rounds"
     );
     Ok(vec![
         Figure::new("durable appends", rate, "records/s", ">= 100000").met(rate >= 100_000.0).note(shape),

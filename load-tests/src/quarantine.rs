@@ -27,7 +27,7 @@ use stockade_testkit::{Redis, wait_until};
 
 use crate::{
     Figure,
-    cluster::{Brokers, LANES, Server, insist, key, supplier},
+    cluster::{Brokers, PARTITIONS, Server, insist, key, supplier},
     generator::{Connection, histogram, micros},
     report::Curve,
 };
@@ -45,7 +45,7 @@ pub(crate) fn echo(brokers: &str) -> Result<()> {
     options.prefix = format!("echo-{}.", std::process::id());
     let log: SharedLog = Arc::new(KafkaLog::open(options, stockade_runtime::clock::system_clock())?);
     for (number, hop) in HOPS.iter().enumerate() {
-        let partitions = if number < 3 { LANES } else { 1 };
+        let partitions = if number < 3 { PARTITIONS } else { 1 };
         log.ensure_topic(&TopicSpec { name: hop, partitions, retention_ms: None })?;
     }
     let seen = Arc::new(AtomicU64::new(0));

@@ -81,7 +81,7 @@ pub struct App {
     /// Limits at the edge.
     pub limits: Limits,
     /// Partitions of supplier-keyed topics.
-    pub lanes: u32,
+    pub partitions: u32,
     /// How long a request waits for its outcome; with zero it never waits.
     pub deadline: Duration,
     /// Makes record ids unique: a part that differs from start to start.
@@ -126,14 +126,14 @@ impl App {
         clock: Clock,
         board: Board,
         limits: Limits,
-        lanes: u32,
+        partitions: u32,
         instance: String,
         deadline: Duration,
     ) -> Result<Self, LogError> {
         let mut gate = Gate::new(board.clone());
-        gate.add(&log, "inventory", Topic::SupplierEvents, lanes)?;
+        gate.add(&log, "inventory", Topic::SupplierEvents, partitions)?;
         let decisions_at_start = log.bounds(Topic::LockoutDecisions.name(), 0)?.end;
-        gate.add(&log, OVERLAY, Topic::LockoutDecisions, lanes)?;
+        gate.add(&log, OVERLAY, Topic::LockoutDecisions, partitions)?;
         Ok(Self {
             log,
             clock,
@@ -141,7 +141,7 @@ impl App {
             overlay: Arc::default(),
             board,
             limits,
-            lanes,
+            partitions,
             deadline,
             instance,
             next_id: AtomicU64::new(0),
@@ -196,9 +196,9 @@ impl App {
     pub fn freshness(&self) -> (Timestamp, i64) {
         let now = self.now();
         let mut as_of = now;
-        for lane in 0..self.lanes {
-            let progress: Progress = self.board.progress("inventory", lane);
-            let horizon = self.log.horizon(Topic::SupplierEvents.name(), lane);
+        for partition in 0..self.partitions {
+            let progress: Progress = self.board.progress("inventory", partition);
+            let horizon = self.log.horizon(Topic::SupplierEvents.name(), partition);
             let seen = if progress.next < horizon.end { progress.clock.ms() } else { horizon.heard_ms };
             as_of = as_of.min(Timestamp::from_ms(seen));
         }

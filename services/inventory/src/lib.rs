@@ -15,13 +15,13 @@ use stockade_log::{Ack, Mode};
 use stockade_model::Topic;
 
 /// The inventory fold over `supplier.events`. Every replica follows all partitions for its index.
-pub const fn inventory_spec(lanes: u32) -> Spec {
+pub const fn inventory_spec(partitions: u32) -> Spec {
     Spec {
         name: "inventory",
         input: Topic::SupplierEvents,
         mode: Mode::All,
         ack: Ack::Ordered,
-        lanes,
+        partitions,
         flush_records: 20_000,
     }
 }

@@ -135,7 +135,7 @@ pub struct Sources {
     /// The log.
     pub log: SharedLog,
     /// Partitions of supplier-keyed topics.
-    pub lanes: u32,
+    pub partitions: u32,
     /// Makes vectors anew.
     pub rescore: Rescore,
     /// What people found.
@@ -380,15 +380,15 @@ fn collect(job: &Job, question: Question, sources: &Sources) -> Result<Value, St
     let from_events = set.schema().id() != kept.id();
     let topic = if from_events { Topic::SupplierEvents } else { Topic::SupplierScores };
     let mut total = 0;
-    for lane in 0..sources.lanes {
-        let bounds = sources.log.bounds(topic.name(), lane).map_err(|error| error.to_string())?;
+    for partition in 0..sources.partitions {
+        let bounds = sources.log.bounds(topic.name(), partition).map_err(|error| error.to_string())?;
         total += bounds.end.saturating_sub(bounds.first);
     }
     job.total.store(total, Ordering::Relaxed);
     let (schema, windows) = (set.schema().clone(), bound(set.schema()));
     let mut judge = Judge::new(&spec, set, current);
     let mut skipped = 0u64;
-    for lane in 0..sources.lanes {
+    for partition in 0..sources.partitions {
         if from_events {
             let mut each = |time_ms: i64, record: ScoreRecord| {
                 job.done.fetch_add(1, Ordering::Relaxed);
@@ -399,9 +399,9 @@ fn collect(job: &Job, question: Question, sources: &Sources) -> Result<Value, St
                 }
                 !job.is_cancelled()
             };
-            (sources.rescore)(lane, &features, &windows, &mut each)?;
+            (sources.rescore)(partition, &features, &windows, &mut each)?;
         } else {
-            skipped += scores(job, sources, lane, (schema.id(), since.ms()), &mut judge)?;
+            skipped += scores(job, sources, partition, (schema.id(), since.ms()), &mut judge)?;
         }
         if job.is_cancelled() {
             return Err("cancelled".to_owned());
@@ -422,16 +422,16 @@ fn bound(schema: &FeatureSchema) -> Vec<Binding> {
 fn scores(
     job: &Job,
     sources: &Sources,
-    lane: u32,
+    partition: u32,
     (schema, since_ms): (u32, i64),
     judge: &mut Judge,
 ) -> Result<u64, String> {
     let topic = Topic::SupplierScores.name();
-    let bounds = sources.log.bounds(topic, lane).map_err(|error| error.to_string())?;
+    let bounds = sources.log.bounds(topic, partition).map_err(|error| error.to_string())?;
     let (mut next, mut skipped, mut slots) = (bounds.first, 0, Vec::new());
     while next < bounds.end {
         let limit = ReadLimit { records: LOOK_EVERY as usize, bytes: 4 << 20 };
-        let records = sources.log.read(topic, lane, next, limit).map_err(|error| error.to_string())?;
+        let records = sources.log.read(topic, partition, next, limit).map_err(|error| error.to_string())?;
         let Some(last) = records.last() else { break };
         next = last.offset + 1;
         for record in &records {

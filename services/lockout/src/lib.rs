@@ -34,52 +34,52 @@ pub const STARTER_RULES: &str = include_str!("../rules/starter.yaml");
 
 /// The control fold: `control` into `supplier.events`. Every lockout replica follows it, so that each knows every version of
 /// the rules and answers its own callers.
-pub const fn control_spec(lanes: u32) -> Spec {
+pub const fn control_spec(partitions: u32) -> Spec {
     Spec {
         name: "control",
         input: Topic::Control,
         mode: Mode::All,
         ack: Ack::Ordered,
-        lanes,
+        partitions,
         flush_records: 1_000,
     }
 }
 
 /// The evaluation fold: `supplier.scores` into `lockout.proposals`. Every lockout replica follows all partitions, so that
 /// each can say which rules are in force everywhere.
-pub const fn evaluation_spec(lanes: u32) -> Spec {
+pub const fn evaluation_spec(partitions: u32) -> Spec {
     Spec {
         name: "evaluation",
         input: Topic::SupplierScores,
         mode: Mode::All,
         ack: Ack::Ordered,
-        lanes,
+        partitions,
         flush_records: 20_000,
     }
 }
 
 /// The arbiter: `lockout.proposals` into `lockout.decisions`. Nothing acts on a decision before it is durable. Every
 /// lockout replica follows it, so that each can answer its own callers and any can take over at once.
-pub const fn arbiter_spec(lanes: u32) -> Spec {
+pub const fn arbiter_spec(partitions: u32) -> Spec {
     Spec {
         name: "arbiter",
         input: Topic::LockoutProposals,
         mode: Mode::All,
         ack: Ack::Durable,
-        lanes,
+        partitions,
         flush_records: 1_000,
     }
 }
 
 /// The check of what was decided: `lockout.decisions` into `dead.letters`. One lockout replica does it; there is nothing
 /// that the others would need to know of it.
-pub const fn decisions_spec(lanes: u32) -> Spec {
+pub const fn decisions_spec(partitions: u32) -> Spec {
     Spec {
         name: "decisions",
         input: Topic::LockoutDecisions,
         mode: Mode::Owned,
         ack: Ack::Durable,
-        lanes,
+        partitions,
         flush_records: 20_000,
     }
 }

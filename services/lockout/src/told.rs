@@ -27,19 +27,21 @@ impl LockoutApi {
     }
 
     /// Takes what the evaluation fold tells of a partition.
-    pub fn hear_evaluation(&self, lane: u32, effects: Vec<EvaluationEffect>) {
+    pub fn hear_evaluation(&self, partition: u32, effects: Vec<EvaluationEffect>) {
         for effect in effects {
             match effect {
                 EvaluationEffect::RulesInForce { version, source } => {
-                    self.rules.in_force(lane, version, source);
+                    self.rules.in_force(partition, version, source);
                 }
                 EvaluationEffect::FeaturesInForce { version, source } => {
-                    self.features.in_force(lane, version, source);
+                    self.features.in_force(partition, version, source);
                 }
                 EvaluationEffect::ModelsInForce { version, source } => {
-                    self.models.in_force(lane, version, source);
+                    self.models.in_force(partition, version, source);
                 }
-                EvaluationEffect::Shadow { rule, day, counts } => self.desk.shadow(lane, rule, day, counts),
+                EvaluationEffect::Shadow { rule, day, counts } => {
+                    self.desk.shadow(partition, rule, day, counts)
+                }
                 EvaluationEffect::ForeignSchema => metrics::foreign_vector(),
             }
         }

@@ -21,7 +21,7 @@ use crate::{
 /// What is in force in which partition.
 #[derive(Clone, Debug, Default)]
 struct InForce {
-    by_lane: BTreeMap<u32, String>,
+    by_partition: BTreeMap<u32, String>,
     version: String,
     source: String,
 }
@@ -38,9 +38,9 @@ impl Default for InForceStatus {
 
 impl InForceStatus {
     /// It came into force in a partition.
-    pub fn in_force(&self, lane: u32, version: String, source: String) {
+    pub fn in_force(&self, partition: u32, version: String, source: String) {
         self.0.send_modify(|state| {
-            state.by_lane.insert(lane, version.clone());
+            state.by_partition.insert(partition, version.clone());
             (state.version, state.source) = (version, source);
         });
     }
@@ -49,11 +49,12 @@ impl InForceStatus {
         let state = self.0.borrow();
         (state.version.clone(), state.source.clone())
     }
-    /// Waits until `version` is in force in all of `lanes` partitions.
-    pub async fn wait(&self, version: &str, lanes: u32) {
+    /// Waits until `version` is in force in all of `partitions` partitions.
+    pub async fn wait(&self, version: &str, partitions: u32) {
         let mut receiver = self.0.subscribe();
         let everywhere = |state: &InForce| {
-            state.by_lane.len() >= lanes as usize && state.by_lane.values().all(|held| held == version)
+            state.by_partition.len() >= partitions as usize
+                && state.by_partition.values().all(|held| held == version)
         };
         // The sender lives in `self`, so this cannot fail.
         let _ = receiver.wait_for(everywhere).await;

@@ -19,7 +19,7 @@ use stockade_runtime::telemetry;
 use stockade_supplier_scoring::{DEFAULT_FEATURES, FeatureSet, Model, vocabulary};
 
 use crate::{
-    given::{read, refused},
+    inputs::{read, refused},
     lockouts,
     marketplace::{self, Which},
     replay::{inputs::Inputs, mapping::Mapping},

@@ -12,7 +12,7 @@ pub mod demo;
 mod disk;
 pub mod doctor;
 pub mod evaluate;
-mod given;
+mod inputs;
 pub mod keys;
 mod lockouts;
 mod marketplace;

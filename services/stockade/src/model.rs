@@ -21,7 +21,7 @@ use crate::{
         run::{Run, opening},
         set_delay,
     },
-    given::{read, refused},
+    inputs::{read, refused},
     replay::{inputs::Inputs, mapping::Mapping},
 };
 

@@ -58,7 +58,7 @@ pub struct Parts {
     /// The time.
     pub clock: Clock,
     /// Partitions of supplier-keyed topics.
-    pub lanes: u32,
+    pub partitions: u32,
     /// What is in force, for other systems.
     pub quarantine: Arc<dyn QuarantineStore>,
     /// Who may call.
@@ -89,15 +89,20 @@ pub struct Platform {
     log: SharedLog,
 }
 
-/// What a topic should be, when the supplier-keyed ones have `lanes` partitions.
-pub fn topic_spec(topic: Topic, lanes: u32) -> TopicSpec {
-    TopicSpec { name: topic.name(), partitions: topic.partitions(lanes), retention_ms: topic.retention_ms() }
+/// What a topic should be, when the supplier-keyed ones have `partitions` partitions.
+pub fn topic_spec(topic: Topic, partitions: u32) -> TopicSpec {
+    TopicSpec {
+        name: topic.name(),
+        partitions: topic.partitions(partitions),
+        retention_ms: topic.retention_ms(),
+    }
 }
 
 /// Creates all topics, or checks the existing ones.
-pub fn ensure_topics(log: &SharedLog, lanes: u32) -> Result<()> {
+pub fn ensure_topics(log: &SharedLog, partitions: u32) -> Result<()> {
     for topic in Topic::ALL {
-        log.ensure_topic(&topic_spec(topic, lanes)).with_context(|| format!("topic {}", topic.name()))?;
+        log.ensure_topic(&topic_spec(topic, partitions))
+            .with_context(|| format!("topic {}", topic.name()))?;
     }
     Ok(())
 }
@@ -148,7 +153,7 @@ impl Platform {
         witness: stockade_inventory::app::Witness,
     ) -> Result<Self> {
         let roles = parts.roles;
-        let Parts { log, clock, lanes, quarantine, keys, instance, .. } = parts;
+        let Parts { log, clock, partitions, quarantine, keys, instance, .. } = parts;
         let vocabulary = vocabulary();
         let limits = Limits::new(&parts.limits);
         let board = Board::default();
@@ -165,23 +170,29 @@ impl Platform {
         let scores = Scores::default();
 
         if roles.scoring {
-            start_scoring(&mut runner, lanes, scores.clone(), !parts.shared_log)?;
+            start_scoring(&mut runner, partitions, scores.clone(), !parts.shared_log)?;
         }
         let mut gate = Gate::new(board.clone());
         let (mut lockout, stock) = (None, Stock::default());
         if roles.lockout {
-            let api =
-                lockout_api(&log, lanes, &vocabulary, &limits, (scores.clone(), stock.clone()), &instance);
-            gate.add(&log, "control", Topic::Control, lanes)?;
-            gate.add(&log, "evaluation", Topic::SupplierScores, lanes)?;
-            gate.add(&log, "arbiter", Topic::LockoutProposals, lanes)?;
-            start_lockout(&mut runner, lanes, &api)?;
+            let api = lockout_api(
+                &log,
+                partitions,
+                &vocabulary,
+                &limits,
+                (scores.clone(), stock.clone()),
+                &instance,
+            );
+            gate.add(&log, "control", Topic::Control, partitions)?;
+            gate.add(&log, "evaluation", Topic::SupplierScores, partitions)?;
+            gate.add(&log, "arbiter", Topic::LockoutProposals, partitions)?;
+            start_lockout(&mut runner, partitions, &api)?;
             let writer = stockade_lockout::write_quarantine(log.clone(), quarantine, shutdown.wait());
             runner.tasks.spawn(async move { Ok(writer.await?) });
             runner.tasks.spawn(follow_for_view(log.clone(), api.decisions.clone(), shutdown.clone()));
             runner.tasks.spawn(follow_suppliers(log.clone(), api.suppliers.clone(), shutdown.clone()));
             if parts.shared_log || !roles.scoring {
-                runner.tasks.spawn(follow_scores(log.clone(), lanes, scores, shutdown.clone()));
+                runner.tasks.spawn(follow_scores(log.clone(), partitions, scores, shutdown.clone()));
             }
             lockout = Some(api);
         }
@@ -199,12 +210,12 @@ impl Platform {
                 clock.clone(),
                 board.clone(),
                 limits.clone(),
-                lanes,
+                partitions,
                 instance,
                 parts.answer_deadline,
             )?);
             let taker = service.clone();
-            let spec = stockade_inventory::inventory_spec(lanes);
+            let spec = stockade_inventory::inventory_spec(partitions);
             runner.fold(spec, |_| Inventory::default(), move |_, effects| taker.take(effects))?;
             let follow = {
                 let (service, end) = (service.clone(), shutdown.wait());
@@ -218,7 +229,13 @@ impl Platform {
             app = Some(service);
         }
         let watched: Arc<[Watched]> = std::mem::take(&mut runner.watched).into();
-        tasks.spawn(progress::watch(watched.clone(), log.clone(), lanes, board.clone(), shutdown.clone()));
+        tasks.spawn(progress::watch(
+            watched.clone(),
+            log.clone(),
+            partitions,
+            board.clone(),
+            shutdown.clone(),
+        ));
         tasks.spawn(housekeeping(log.clone(), clock, limits, keys.clone(), shutdown.clone()));
 
         let readiness: http::Readiness = {

@@ -10,14 +10,16 @@ use stockade_rules::Binding;
 use stockade_supplier_scoring::{DEFAULT_FEATURES, FeatureSet, Scoring, ScoringEffect};
 
 /// Runs the scoring fold over a partition, with windows of the caller's choice.
-pub(crate) fn rescore(log: SharedLog, lanes: u32) -> Rescore {
-    Arc::new(move |lane, declaration, windows, each| run(&log, lanes, lane, declaration, windows, each))
+pub(crate) fn rescore(log: SharedLog, partitions: u32) -> Rescore {
+    Arc::new(move |partition, declaration, windows, each| {
+        run(&log, partitions, partition, declaration, windows, each)
+    })
 }
 
 fn run(
     log: &SharedLog,
-    lanes: u32,
-    lane: u32,
+    partitions: u32,
+    partition: u32,
     declaration: &str,
     windows: &[Binding],
     each: &mut dyn FnMut(i64, ScoreRecord) -> bool,
@@ -26,12 +28,13 @@ fn run(
     let features = FeatureSet::compile_with(declaration, windows)
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
     let topic = Topic::SupplierEvents;
-    let mut host = Host::new("backtest", topic, lane, 1, lanes, Scoring::new(&features));
-    let bounds = log.bounds(topic.name(), lane).map_err(|error| error.to_string())?;
+    let mut host = Host::new("backtest", topic, partition, 1, partitions, Scoring::new(&features));
+    let bounds = log.bounds(topic.name(), partition).map_err(|error| error.to_string())?;
     let (mut next, mut effects) = (bounds.first, Vec::new());
     while next < bounds.end {
-        let records =
-            log.read(topic.name(), lane, next, ReadLimit::default()).map_err(|error| error.to_string())?;
+        let records = log
+            .read(topic.name(), partition, next, ReadLimit::default())
+            .map_err(|error| error.to_string())?;
         let Some(last) = records.last() else { break };
         next = last.offset + 1;
         for record in records.iter().filter(|record| !changes_features(record)) {

@@ -17,7 +17,7 @@ use stockade_supplier_scoring::vocabulary;
 use crate::{
     address::Address,
     client::Server,
-    given::read,
+    inputs::read,
     marketplace::{self, Which},
     output,
 };

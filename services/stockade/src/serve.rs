@@ -76,7 +76,7 @@ async fn serve(config: Config) -> Result<()> {
         shared_log: config.kafka.used(),
         log,
         clock: clock::system_clock(),
-        lanes: config.log.partitions,
+        partitions: config.log.partitions,
         quarantine: connect::quarantine(&config)?,
         keys,
         limits: config.limits.clone(),

@@ -23,24 +23,24 @@ pub(crate) struct Standing {
 }
 
 /// The folds of all roles.
-fn folds(lanes: u32) -> [Spec; 9] {
+fn folds(partitions: u32) -> [Spec; 9] {
     [
-        control_spec(lanes),
-        intake_spec(lanes),
-        inventory_spec(lanes),
-        scoring_spec(lanes),
-        peers_spec(lanes),
-        links_spec(lanes),
-        evaluation_spec(lanes),
-        arbiter_spec(lanes),
-        decisions_spec(lanes),
+        control_spec(partitions),
+        intake_spec(partitions),
+        inventory_spec(partitions),
+        scoring_spec(partitions),
+        peers_spec(partitions),
+        links_spec(partitions),
+        evaluation_spec(partitions),
+        arbiter_spec(partitions),
+        decisions_spec(partitions),
     ]
 }
 
-fn look(log: &KafkaLog, lanes: u32) -> Result<Vec<Standing>, LogError> {
+fn look(log: &KafkaLog, partitions: u32) -> Result<Vec<Standing>, LogError> {
     let mut all = Vec::new();
-    for Spec { name, input, .. } in folds(lanes) {
-        let progress = log.group_progress(name, &topic_spec(input, lanes))?;
+    for Spec { name, input, .. } in folds(partitions) {
+        let progress = log.group_progress(name, &topic_spec(input, partitions))?;
         let of_fold = (0..).zip(progress).map(|(partition, at)| Standing { fold: name, partition, at });
         all.extend(of_fold.filter(|place| place.at.committed < place.at.end));
     }
@@ -59,13 +59,13 @@ fn unmoved(before: Vec<Standing>, after: &[Standing]) -> Vec<Standing> {
 }
 
 /// Looks twice, and says what did not move. It takes no time where there is nothing to do.
-pub(crate) fn standing(log: &KafkaLog, lanes: u32) -> Result<Vec<Standing>, LogError> {
-    let before = look(log, lanes)?;
+pub(crate) fn standing(log: &KafkaLog, partitions: u32) -> Result<Vec<Standing>, LogError> {
+    let before = look(log, partitions)?;
     if before.is_empty() {
         return Ok(before);
     }
     std::thread::park_timeout(BETWEEN);
-    Ok(unmoved(before, &look(log, lanes)?))
+    Ok(unmoved(before, &look(log, partitions)?))
 }
 
 #[cfg(test)]

@@ -25,49 +25,49 @@ use stockade_log::{Ack, Mode};
 use stockade_model::Topic;
 
 /// The intake fold: `events.inbox` by buyer, into `supplier.events`.
-pub const fn intake_spec(lanes: u32) -> Spec {
+pub const fn intake_spec(partitions: u32) -> Spec {
     Spec {
         name: "intake",
         input: Topic::EventsInbox,
         mode: Mode::Owned,
         ack: Ack::Ordered,
-        lanes,
+        partitions,
         flush_records: 20_000,
     }
 }
 
 /// The scoring fold: `supplier.events` into `supplier.scores`.
-pub const fn scoring_spec(lanes: u32) -> Spec {
+pub const fn scoring_spec(partitions: u32) -> Spec {
     Spec {
         name: "scoring",
         input: Topic::SupplierEvents,
         mode: Mode::Owned,
         ack: Ack::Ordered,
-        lanes,
+        partitions,
         flush_records: 20_000,
     }
 }
 
 /// The peers fold: `scoring.rekeyed` by cohort, facts into `supplier.events`.
-pub const fn peers_spec(lanes: u32) -> Spec {
+pub const fn peers_spec(partitions: u32) -> Spec {
     Spec {
         name: "peers",
         input: Topic::ScoringRekeyed,
         mode: Mode::Owned,
         ack: Ack::Ordered,
-        lanes,
+        partitions,
         flush_records: 20_000,
     }
 }
 
 /// The links fold: `scoring.rekeyed` by attribute, facts into `supplier.events`.
-pub const fn links_spec(lanes: u32) -> Spec {
+pub const fn links_spec(partitions: u32) -> Spec {
     Spec {
         name: "links",
         input: Topic::ScoringRekeyed,
         mode: Mode::Owned,
         ack: Ack::Ordered,
-        lanes,
+        partitions,
         flush_records: 20_000,
     }
 }

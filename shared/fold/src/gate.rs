@@ -24,10 +24,10 @@ impl Gate {
         log: &SharedLog,
         fold: &'static str,
         input: Topic,
-        lanes: u32,
+        partitions: u32,
     ) -> Result<(), LogError> {
-        for lane in 0..input.partitions(lanes) {
-            self.ends.get_mut().push((fold, lane, log.bounds(input.name(), lane)?.end));
+        for partition in 0..input.partitions(partitions) {
+            self.ends.get_mut().push((fold, partition, log.bounds(input.name(), partition)?.end));
         }
         Ok(())
     }
@@ -38,18 +38,20 @@ impl Gate {
             return Ok(());
         }
         let mut ends = self.ends.write();
-        ends.retain(|(fold, lane, end)| self.board.progress(fold, *lane).next < *end);
+        ends.retain(|(fold, partition, end)| self.board.progress(fold, *partition).next < *end);
         match ends.first() {
             None => Ok(()),
-            Some((fold, lane, end)) => {
-                Err(format!("{fold}/{lane} is at {} of {end}", self.board.progress(fold, *lane).next))
-            }
+            Some((fold, partition, end)) => Err(format!(
+                "{fold}/{partition} is at {} of {end}",
+                self.board.progress(fold, *partition).next
+            )),
         }
     }
 
     /// Whether `fold` has passed, whoever else has not.
     pub fn passed(&self, fold: &str) -> bool {
         let ends = self.ends.read();
-        ends.iter().all(|(of, lane, end)| *of != fold || self.board.progress(of, *lane).next >= *end)
+        ends.iter()
+            .all(|(of, partition, end)| *of != fold || self.board.progress(of, *partition).next >= *end)
     }
 }

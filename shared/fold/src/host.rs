@@ -101,20 +101,20 @@ pub struct Host<F: Fold> {
     input: Topic,
     partition: u32,
     generation: u32,
-    lanes: u32,
+    partitions: u32,
     row: PartitionRow,
     /// Rows changed and not known to be flushed, with the offset of the last change.
     dirty: FxHashMap<RowId, u64>,
 }
 
 impl<F: Fold> Host<F> {
-    /// A host for `partition` of `input`; `lanes` is the number of partitions of supplier-keyed topics.
+    /// A host for `partition` of `input`; `partitions` is the number of partitions of supplier-keyed topics.
     pub fn new(
         name: &'static str,
         input: Topic,
         partition: u32,
         generation: u32,
-        lanes: u32,
+        partitions: u32,
         fold: F,
     ) -> Self {
         Self {
@@ -123,7 +123,7 @@ impl<F: Fold> Host<F> {
             input,
             partition,
             generation,
-            lanes,
+            partitions,
             row: PartitionRow::default(),
             dirty: FxHashMap::default(),
         }
@@ -230,9 +230,9 @@ impl<F: Fold> Host<F> {
         let envelope = Envelope::from_headers(headers).map_err(|detail| {
             Box::new(Poison { envelope: Envelope::default(), code: "bad_header", detail })
         })?;
-        let lanes = self.input.partitions(self.lanes);
-        if !record.key.is_empty() && partition_of(&record.key, lanes) != self.partition {
-            let detail = format!("its key belongs to partition {}", partition_of(&record.key, lanes));
+        let partitions = self.input.partitions(self.partitions);
+        if !record.key.is_empty() && partition_of(&record.key, partitions) != self.partition {
+            let detail = format!("its key belongs to partition {}", partition_of(&record.key, partitions));
             return Err(Box::new(Poison { envelope, code: "wrong_partition", detail }));
         }
         if let Some(position) = &envelope.position {
@@ -277,10 +277,10 @@ impl<F: Fold> Host<F> {
             };
             match dest {
                 Dest::Key(key) => records.push(record(Route::Key, key.into())),
-                Dest::Partition(lane) => records.push(record(Route::Partition(lane), Bytes::new())),
+                Dest::Partition(partition) => records.push(record(Route::Partition(partition), Bytes::new())),
                 Dest::All => records.extend(
-                    (0..topic.partitions(self.lanes))
-                        .map(|lane| record(Route::Partition(lane), Bytes::new())),
+                    (0..topic.partitions(self.partitions))
+                        .map(|partition| record(Route::Partition(partition), Bytes::new())),
                 ),
             }
         }

@@ -24,14 +24,14 @@ pub struct Spec {
     /// Whether this process follows all partitions or only those it owns.
     pub mode: Mode,
     /// Partitions of supplier-keyed topics.
-    pub lanes: u32,
+    pub partitions: u32,
     /// What the acknowledgement of its outputs must mean before it goes on.
     pub ack: Ack,
     /// Flush after this many records of a partition.
     pub flush_records: u64,
 }
 
-struct Lane<F: Fold> {
+struct Held<F: Fold> {
     host: Host<F>,
     role: Role,
     /// Outputs not known to be flushed by an owner, with the offset of their cause. Only readers fill it.
@@ -41,7 +41,7 @@ struct Lane<F: Fold> {
     overflowed: bool,
     /// Next offset of the last commit known, by whoever.
     flushed: u64,
-    /// A commit of this lane is under way.
+    /// A commit of this partition is under way.
     flushing: bool,
     /// Deadline of the last tick appended, and when.
     ticked: Option<(Timestamp, Timestamp)>,
@@ -71,7 +71,7 @@ pub struct Worker<F: Fold> {
     log: SharedLog,
     consumer: Box<dyn Consumer>,
     make: Box<dyn Fn(u32) -> F + Send>,
-    lanes: BTreeMap<u32, Lane<F>>,
+    held: BTreeMap<u32, Held<F>>,
 }
 
 impl<F: Fold> Worker<F> {
@@ -82,7 +82,7 @@ impl<F: Fold> Worker<F> {
         make: impl Fn(u32) -> F + Send + 'static,
     ) -> Result<Self, LogError> {
         let consumer = log.join(spec.name, spec.input.name(), spec.mode)?;
-        Ok(Self { spec, log, consumer, make: Box::new(make), lanes: BTreeMap::new() })
+        Ok(Self { spec, log, consumer, make: Box::new(make), held: BTreeMap::new() })
     }
 
     /// What it runs.
@@ -92,12 +92,12 @@ impl<F: Fold> Worker<F> {
 
     /// The hosts by partition.
     pub fn hosts(&self) -> impl Iterator<Item = (u32, &Host<F>)> {
-        self.lanes.iter().map(|(partition, lane)| (*partition, &lane.host))
+        self.held.iter().map(|(partition, held)| (*partition, &held.host))
     }
 
     /// The partitions that it owns and has not been fenced from, with the epoch of each.
     pub fn owned(&self) -> impl Iterator<Item = (u32, Epoch)> {
-        self.lanes.iter().filter_map(|(partition, lane)| match lane.role {
+        self.held.iter().filter_map(|(partition, held)| match held.role {
             Role::Owner(epoch) => Some((*partition, epoch)),
             Role::Reader | Role::None => None,
         })
@@ -110,18 +110,18 @@ impl<F: Fold> Worker<F> {
             Some(Event::Assigned { partition, role }) => self.assigned(partition, role).map(Some),
             Some(Event::Batch { partition, records }) => {
                 let mut step = Step { outputs: Vec::new(), effects: Vec::new(), moved: Vec::new() };
-                let Some(lane) = self.lanes.get_mut(&partition) else { return Ok(Some(step)) };
+                let Some(held) = self.held.get_mut(&partition) else { return Ok(Some(step)) };
                 let mut effects = Vec::new();
                 for record in &records {
-                    let outputs = lane.host.apply(record, &mut effects);
-                    if matches!(lane.role, Role::Owner(_)) {
+                    let outputs = held.host.apply(record, &mut effects);
+                    if matches!(held.role, Role::Owner(_)) {
                         step.outputs.extend(outputs);
                     } else {
-                        lane.retain(record.offset, outputs);
+                        held.retain(record.offset, outputs);
                     }
                 }
                 step.effects.push((partition, effects));
-                step.moved.push((partition, lane.host.progress()));
+                step.moved.push((partition, held.host.progress()));
                 Ok(Some(step))
             }
         }
@@ -131,40 +131,46 @@ impl<F: Fold> Worker<F> {
         let mut step = Step { outputs: Vec::new(), effects: Vec::new(), moved: Vec::new() };
         tracing::debug!(fold = self.spec.name, partition, ?role, "assigned");
         if role == Role::None {
-            self.lanes.remove(&partition);
+            self.held.remove(&partition);
             return Ok(step);
         }
         let promoted = matches!(role, Role::Owner(_));
-        if promoted && self.lanes.get(&partition).is_some_and(|lane| lane.overflowed) {
-            self.lanes.remove(&partition);
+        if promoted && self.held.get(&partition).is_some_and(|held| held.overflowed) {
+            self.held.remove(&partition);
         }
-        if !self.lanes.contains_key(&partition) {
-            let (lane, effects) = self.restore(partition)?;
-            self.consumer.seek(partition, lane.host.next());
+        if !self.held.contains_key(&partition) {
+            let (held, effects) = self.restore(partition)?;
+            self.consumer.seek(partition, held.host.next());
             step.effects.push((partition, effects));
-            step.moved.push((partition, lane.host.progress()));
-            self.lanes.insert(partition, lane);
+            step.moved.push((partition, held.host.progress()));
+            self.held.insert(partition, held);
         }
         let flushed = self.log.flushed(self.spec.name, partition)?;
-        if let Some(lane) = self.lanes.get_mut(&partition) {
-            lane.role = role;
-            lane.flushing = false;
-            lane.flushed_up_to(flushed);
+        if let Some(held) = self.held.get_mut(&partition) {
+            held.role = role;
+            held.flushing = false;
+            held.flushed_up_to(flushed);
             if promoted {
                 // What the former owner may not have sent. Receivers skip what they have seen.
-                step.outputs.extend(lane.retained.drain(..).map(|(_, record)| record));
-                lane.retained_bytes = 0;
+                step.outputs.extend(held.retained.drain(..).map(|(_, record)| record));
+                held.retained_bytes = 0;
             }
         }
         Ok(step)
     }
 
     /// State as of the last commit.
-    fn restore(&self, partition: u32) -> Result<(Lane<F>, Vec<F::Effect>), LogError> {
+    fn restore(&self, partition: u32) -> Result<(Held<F>, Vec<F::Effect>), LogError> {
         let name = self.spec.name;
         let generation = self.log.generation(self.spec.input.name())?;
-        let mut host =
-            Host::new(name, self.spec.input, partition, generation, self.spec.lanes, (self.make)(partition));
+        let mut host = Host::new(
+            name,
+            self.spec.input,
+            partition,
+            generation,
+            self.spec.partitions,
+            (self.make)(partition),
+        );
         let mut wrong = None;
         let committed = self.log.restore(name, partition, &mut |key, value| {
             if let Err(error) = host.load_row(key, value) {
@@ -183,7 +189,7 @@ impl<F: Fold> Worker<F> {
         }
         let mut effects = Vec::new();
         host.fold.restored(&mut effects);
-        let lane = Lane {
+        let held = Held {
             flushed: host.next(),
             flushing: false,
             host,
@@ -193,7 +199,7 @@ impl<F: Fold> Worker<F> {
             overflowed: false,
             ticked: None,
         };
-        Ok((lane, effects))
+        Ok((held, effects))
     }
 
     /// Begins to flush the owned partitions that have moved by `flush_records`, or all that moved when `force`, each
@@ -201,21 +207,21 @@ impl<F: Fold> Worker<F> {
     /// each ticket to [`Worker::finish_flush`]; records may be applied meanwhile.
     pub fn begin_flush(&mut self, force: bool) -> Vec<(Flush, Ticket<()>)> {
         let mut begun = Vec::new();
-        for (partition, lane) in &mut self.lanes {
-            let Role::Owner(epoch) = lane.role else { continue };
-            let next_offset = lane.host.next();
-            let moved = next_offset.saturating_sub(lane.flushed);
-            if lane.flushing || moved == 0 || (!force && moved < self.spec.flush_records) {
+        for (partition, held) in &mut self.held {
+            let Role::Owner(epoch) = held.role else { continue };
+            let next_offset = held.host.next();
+            let moved = next_offset.saturating_sub(held.flushed);
+            if held.flushing || moved == 0 || (!force && moved < self.spec.flush_records) {
                 continue;
             }
-            lane.flushing = true;
+            held.flushing = true;
             let ticket = self.log.commit(Commit {
                 group: self.spec.name,
                 partition: *partition,
                 epoch,
                 next_offset,
-                row: lane.host.partition_row(),
-                rows: lane.host.changed_rows(lane.flushed),
+                row: held.host.partition_row(),
+                rows: held.host.changed_rows(held.flushed),
             });
             begun.push((Flush { partition: *partition, epoch, next_offset }, ticket));
         }
@@ -225,17 +231,17 @@ impl<F: Fold> Worker<F> {
     /// Takes note of how a flush ended.
     pub fn finish_flush(&mut self, flush: Flush, result: Result<(), LogError>) -> Result<(), LogError> {
         let Flush { partition, epoch, next_offset } = flush;
-        // The partition may have been given away and even come back meanwhile; then this says nothing about the lane.
-        let lane = self.lanes.get_mut(&partition).filter(|lane| lane.role == Role::Owner(epoch));
-        if let Some(lane) = lane {
-            lane.flushing = false;
+        // The partition may have been given away and even come back meanwhile; then this says nothing about what is held now.
+        let held = self.held.get_mut(&partition).filter(|held| held.role == Role::Owner(epoch));
+        if let Some(held) = held {
+            held.flushing = false;
             match &result {
-                Ok(()) => lane.flushed_up_to(next_offset),
+                Ok(()) => held.flushed_up_to(next_offset),
                 // The term is over. The consumer will say what this member is now, the owner under a later epoch perhaps;
                 // until then it follows along as a reader and keeps its outputs.
                 Err(error) if error.remedy() == Remedy::Fenced => {
                     tracing::warn!(fold = self.spec.name, partition, %error, "flush refused");
-                    lane.role = Role::Reader;
+                    held.role = Role::Reader;
                 }
                 // Nothing was flushed, and nothing is lost: the next flush carries the same changes and more.
                 Err(error) if matches!(error, LogError::DiskFull { .. }) => {
@@ -267,24 +273,24 @@ impl<F: Fold> Worker<F> {
 
     /// Learns what owners elsewhere have flushed, so that readers can forget it.
     pub fn prune(&mut self) -> Result<(), LogError> {
-        for (partition, lane) in self.lanes.iter_mut().filter(|(_, lane)| lane.role == Role::Reader) {
-            lane.flushed_up_to(self.log.flushed(self.spec.name, *partition)?);
+        for (partition, held) in self.held.iter_mut().filter(|(_, held)| held.role == Role::Reader) {
+            held.flushed_up_to(self.log.flushed(self.spec.name, *partition)?);
         }
         Ok(())
     }
 
     /// The earliest deadline of any owned partition for which no tick is under way.
     pub fn deadline(&self) -> Option<Timestamp> {
-        self.lanes.values().filter_map(Lane::tick_wanted).min()
+        self.held.values().filter_map(Held::tick_wanted).min()
     }
 
     /// Ticks for owned partitions whose deadline has passed at `now`; at most one a second per partition.
     pub fn ticks(&mut self, now: Timestamp) -> Vec<NewRecord> {
         let mut ticks = Vec::new();
-        for (partition, lane) in &mut self.lanes {
-            let Some(due) = lane.tick_wanted().filter(|due| *due <= now) else { continue };
-            let wanted = lane.host.fold.deadline().unwrap_or(due);
-            lane.ticked = Some((wanted, now));
+        for (partition, held) in &mut self.held {
+            let Some(due) = held.tick_wanted().filter(|due| *due <= now) else { continue };
+            let wanted = held.host.fold.deadline().unwrap_or(due);
+            held.ticked = Some((wanted, now));
             let payload = Payload::Tick(Tick { due: wanted });
             ticks.push(NewRecord {
                 topic: self.spec.input.name(),
@@ -303,7 +309,7 @@ impl<F: Fold> Worker<F> {
     }
 }
 
-impl<F: Fold> Lane<F> {
+impl<F: Fold> Held<F> {
     fn retain(&mut self, offset: u64, outputs: Vec<NewRecord>) {
         if self.overflowed || offset < self.flushed {
             return;
@@ -326,7 +332,7 @@ impl<F: Fold> Lane<F> {
         self.host.forget_changes_before(self.flushed);
     }
 
-    /// When this lane next wants a tick: its fold's deadline, but not before a second after the last one.
+    /// When this partition next wants a tick: its fold's deadline, but not before a second after the last one.
     fn tick_wanted(&self) -> Option<Timestamp> {
         let due = self.host.fold.deadline().filter(|_| matches!(self.role, Role::Owner(_)))?;
         match self.ticked {

@@ -110,7 +110,7 @@ const SPEC: Spec = Spec {
     input: Topic::EventsInbox,
     mode: Mode::All,
     ack: Ack::Ordered,
-    lanes: 1,
+    partitions: 1,
     flush_records: 1,
 };
 

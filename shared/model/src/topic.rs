@@ -48,11 +48,11 @@ impl Topic {
             Topic::DeadLetters => "dead.letters",
         }
     }
-    /// How many partitions, when the supplier-keyed topics have `lanes`.
-    pub const fn partitions(self, lanes: u32) -> u32 {
+    /// How many partitions, when the supplier-keyed topics have `partitions`.
+    pub const fn partitions(self, partitions: u32) -> u32 {
         match self {
             Topic::EventsInbox | Topic::SupplierEvents | Topic::ScoringRekeyed | Topic::SupplierScores => {
-                lanes
+                partitions
             }
             _ => 1,
         }

@@ -9,8 +9,8 @@ use crate::app::App;
 pub const POSITION: HeaderName = HeaderName::from_static("stockade-position");
 
 /// The token of an offset of `supplier.events`.
-pub(crate) fn token((lane, offset): (u32, u64)) -> String {
-    format!("p1.{lane}.{offset}")
+pub(crate) fn token((partition, offset): (u32, u64)) -> String {
+    format!("p1.{partition}.{offset}")
 }
 
 /// The tokens that a request names: those of the query, else of the header, which may stand more than once.
@@ -25,8 +25,8 @@ pub(crate) fn named(headers: &HeaderMap, query: Option<&str>) -> Option<String> 
 /// Partitions and the offsets after those that the tokens of a list name, separated by commas.
 fn positions(text: &str) -> Option<Vec<(u32, u64)>> {
     let one = |text: &str| {
-        let (lane, offset) = text.trim().strip_prefix("p1.")?.split_once('.')?;
-        Some((lane.parse().ok()?, offset.parse::<u64>().ok()?.checked_add(1)?))
+        let (partition, offset) = text.trim().strip_prefix("p1.")?.split_once('.')?;
+        Some((partition.parse().ok()?, offset.parse::<u64>().ok()?.checked_add(1)?))
     };
     text.split(',').map(one).collect()
 }
@@ -38,12 +38,12 @@ pub(crate) async fn await_position(app: &App, text: &str) -> Result<(), Problem>
         Problem::new(StatusCode::BAD_REQUEST, "bad_position", detail)
     };
     let positions = positions(text).filter(|positions| positions.len() <= 64).ok_or_else(bad)?;
-    if positions.iter().any(|(lane, _)| *lane >= app.lanes) {
+    if positions.iter().any(|(partition, _)| *partition >= app.partitions) {
         return Err(bad());
     }
     let passed = async {
-        for (lane, next) in positions {
-            app.board.wait("inventory", lane, next).await;
+        for (partition, next) in positions {
+            app.board.wait("inventory", partition, next).await;
         }
     };
     let late = |_| {

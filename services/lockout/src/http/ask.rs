@@ -166,7 +166,7 @@ impl LockoutApi {
             |code| Problem::unavailable(code, "it is durable and on its way; read it until it shows");
         let Some(judged) = judged.within(DEADLINE).await else { return Err(pending("control_pending")) };
         let arrived = async |status: &InForceStatus, version: &str, code| {
-            let arrived = tokio::time::timeout(DEADLINE, status.wait(version, self.lanes)).await;
+            let arrived = tokio::time::timeout(DEADLINE, status.wait(version, self.partitions)).await;
             arrived.map_err(|_| pending(code))
         };
         match judged? {

@@ -44,7 +44,7 @@ pub(super) async fn begin(
     let question = Question { spec, set, current, features, kept, since };
     let sources = Sources {
         log: api.log.clone(),
-        lanes: api.lanes,
+        partitions: api.partitions,
         rescore: api.rescore.clone(),
         decisions: api.decisions.clone(),
     };

@@ -65,7 +65,7 @@ pub struct LockoutApi {
     /// The log.
     pub log: SharedLog,
     /// Partitions of supplier-keyed topics.
-    pub lanes: u32,
+    pub partitions: u32,
     /// How declarations of features are read.
     pub vocabulary: Vocabulary,
     /// The declaration of features that a new installation starts with.

@@ -78,8 +78,8 @@ impl Desk {
         self.0.write().days.insert((rule, day), counts);
     }
     /// How a rule in shadow compares on a day in a partition.
-    pub fn shadow(&self, lane: u32, rule: String, day: i64, counts: ShadowDay) {
-        self.0.write().shadow.entry((rule, day)).or_default().insert(lane, counts);
+    pub fn shadow(&self, partition: u32, rule: String, day: i64, counts: ShadowDay) {
+        self.0.write().shadow.entry((rule, day)).or_default().insert(partition, counts);
     }
     /// A rule exceeded a budget, or may act again.
     pub fn budget(&self, rule: String, exceeded: Option<Exceeded>) {
@@ -143,9 +143,9 @@ impl Desk {
         for ((_, day), counts) in held.days.range(range.clone()) {
             days.entry(*day).or_default().0 = *counts;
         }
-        for ((_, day), lanes) in held.shadow.range(range) {
+        for ((_, day), partitions) in held.shadow.range(range) {
             let sum = &mut days.entry(*day).or_default().1;
-            for counts in lanes.values() {
+            for counts in partitions.values() {
                 sum.hits += counts.hits;
                 sum.suppliers += counts.suppliers;
                 sum.agreed += counts.agreed;

@@ -33,7 +33,7 @@ const ATTACKERS: usize = 40;
 /// Goods.
 const SKUS: usize = 20_000;
 /// Partitions of supplier-keyed topics.
-const LANES: u32 = 12;
+const PARTITIONS: u32 = 12;
 
 /// Flags of `demo`.
 #[derive(clap::Args)]
@@ -91,7 +91,7 @@ async fn demo(args: &Args) -> Result<()> {
         Some(store) => store.clone(),
         None => Arc::new(FileStore::open(&quarantine_path(directory.path()))?),
     };
-    ensure_topics(&log, LANES)?;
+    ensure_topics(&log, PARTITIONS)?;
     let keys = KeyRing::default();
     let records = Arc::new(Records::default());
     let witness = {
@@ -106,7 +106,7 @@ async fn demo(args: &Args) -> Result<()> {
         shared_log: false,
         log,
         clock: clock::system_clock(),
-        lanes: LANES,
+        partitions: PARTITIONS,
         quarantine,
         keys: keys.clone(),
         limits: LimitsConfig::default(),

@@ -24,7 +24,7 @@ use super::{
 
 pub(super) fn lockout_api(
     log: &SharedLog,
-    lanes: u32,
+    partitions: u32,
     vocabulary: &Vocabulary,
     limits: &Limits,
     (scores, stock): (Scores, Stock),
@@ -72,7 +72,7 @@ pub(super) fn lockout_api(
     };
     LockoutApi {
         log: log.clone(),
-        lanes,
+        partitions,
         vocabulary: vocabulary.clone(),
         default_features: DEFAULT_FEATURES,
         features,
@@ -85,7 +85,7 @@ pub(super) fn lockout_api(
         suppliers: Suppliers::default(),
         vectors: Arc::new(vectors),
         impact: Arc::new(impact),
-        rescore: crate::rescore::rescore(log.clone(), lanes),
+        rescore: crate::rescore::rescore(log.clone(), partitions),
         backtests: Backtests::default(),
         decisions: Decisions::default(),
         limits: limits.clone(),
@@ -94,18 +94,18 @@ pub(super) fn lockout_api(
     }
 }
 
-pub(super) fn start_lockout(runner: &mut Runner<'_>, lanes: u32, lockout: &LockoutApi) -> Result<()> {
+pub(super) fn start_lockout(runner: &mut Runner<'_>, partitions: u32, lockout: &LockoutApi) -> Result<()> {
     let (judge, evaluator) = (lockout.vocabulary.clone(), lockout.vocabulary.clone());
     let (control, evaluation, arbiter) = (lockout.clone(), lockout.clone(), lockout.clone());
     runner.fold(
-        stockade_lockout::control_spec(lanes),
+        stockade_lockout::control_spec(partitions),
         move |_| Control::new(judge.clone()),
         move |_, effects| control.hear_control(effects),
     )?;
     runner.fold(
-        stockade_lockout::evaluation_spec(lanes),
+        stockade_lockout::evaluation_spec(partitions),
         move |_| Evaluation::new(evaluator.clone()),
-        move |lane, effects| evaluation.hear_evaluation(lane, effects),
+        move |partition, effects| evaluation.hear_evaluation(partition, effects),
     )?;
     let decided = lockout.log.bounds(Topic::LockoutDecisions.name(), 0)?.end;
     let starter = lockout
@@ -114,12 +114,12 @@ pub(super) fn start_lockout(runner: &mut Runner<'_>, lanes: u32, lockout: &Locko
         .map_err(|errors| anyhow::anyhow!("the starter rules do not compile: {errors:?}"))?;
     let counter = DecisionCounter::new(&starter, decided);
     runner.fold(
-        stockade_lockout::decisions_spec(lanes),
+        stockade_lockout::decisions_spec(partitions),
         |_| DecisionsCheck,
         move |_, seen| counter.count(&seen),
     )?;
     runner.fold(
-        stockade_lockout::arbiter_spec(lanes),
+        stockade_lockout::arbiter_spec(partitions),
         |_| Arbiter::default(),
         move |_, effects| arbiter.hear_arbiter(effects),
     )

@@ -103,13 +103,13 @@ impl Place {
 pub(super) async fn watch(
     watched: Arc<[Watched]>,
     log: SharedLog,
-    lanes: u32,
+    partitions: u32,
     board: Board,
     shutdown: Shutdown,
 ) -> Result<()> {
     let mut places: Vec<Place> = watched
         .iter()
-        .flat_map(|of| (0..of.input.partitions(lanes)).map(|partition| Place::new(*of, partition)))
+        .flat_map(|of| (0..of.input.partitions(partitions)).map(|partition| Place::new(*of, partition)))
         .collect();
     let begun = Instant::now();
     let mut looks = tokio::time::interval(LOOK);

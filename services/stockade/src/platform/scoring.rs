@@ -9,20 +9,25 @@ use stockade_supplier_scoring::{
 use super::{Runner, views::Scores};
 
 /// `keep` says whether scores are kept here, or followed from the log by whoever needs them.
-pub(super) fn start_scoring(runner: &mut Runner<'_>, lanes: u32, scores: Scores, keep: bool) -> Result<()> {
+pub(super) fn start_scoring(
+    runner: &mut Runner<'_>,
+    partitions: u32,
+    scores: Scores,
+    keep: bool,
+) -> Result<()> {
     runner.fold(
-        intake_spec(lanes),
+        intake_spec(partitions),
         |_| Intake::default(),
         |_, effects: Vec<IntakeEffect>| {
             stockade_supplier_scoring::metrics::known_events(&effects);
         },
     )?;
-    runner.fold(peers_spec(lanes), |_| Peers::default(), |_, _| {})?;
-    runner.fold(links_spec(lanes), |_| Links::default(), |_, _| {})?;
+    runner.fold(peers_spec(partitions), |_| Peers::default(), |_, _| {})?;
+    runner.fold(links_spec(partitions), |_| Links::default(), |_, _| {})?;
     let features = FeatureSet::default_set();
     let mut figures = ScoringFigures::new(&features);
     runner.fold(
-        scoring_spec(lanes),
+        scoring_spec(partitions),
         move |_| Scoring::new(&features),
         move |_, effects: Vec<ScoringEffect>| {
             let mut made = Vec::with_capacity(effects.len());

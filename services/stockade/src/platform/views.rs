@@ -31,15 +31,15 @@ const SCORES_BACK: u64 = 20_000;
 /// Keeps the last score of each supplier for the analysts' view, where the scoring fold runs elsewhere.
 pub(super) async fn follow_scores(
     log: SharedLog,
-    lanes: u32,
+    partitions: u32,
     scores: Scores,
     shutdown: Shutdown,
 ) -> Result<()> {
     let topic = Topic::SupplierScores.name();
     let mut consumer = log.join("score-view", topic, Mode::Follow)?;
-    let starts: Vec<u64> = (0..lanes)
-        .map(|lane| {
-            let bounds = log.bounds(topic, lane)?;
+    let starts: Vec<u64> = (0..partitions)
+        .map(|partition| {
+            let bounds = log.bounds(topic, partition)?;
             Ok(bounds.end.saturating_sub(SCORES_BACK).max(bounds.first))
         })
         .collect::<Result<_>>()?;

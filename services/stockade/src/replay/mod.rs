@@ -39,7 +39,7 @@ use stockade_supplier_scoring::{
 };
 
 use crate::{
-    given::{read, refused},
+    inputs::{read, refused},
     lockouts,
     platform::ensure_topics,
 };

@@ -31,7 +31,7 @@ use stockade_supplier_scoring::{
 use super::store::SimStore;
 
 /// Partitions of supplier-keyed topics.
-pub(super) const LANES: u32 = 2;
+pub(super) const PARTITIONS: u32 = 2;
 
 /// Runs a future that waits for nothing but other parts of this thread.
 pub(super) fn now<T>(future: impl Future<Output = T>) -> Result<T, String> {
@@ -100,7 +100,7 @@ impl Node {
             clock,
             Board::default(),
             limits,
-            LANES,
+            PARTITIONS,
             name.to_owned(),
             // Answers are looked up later: nothing here may wait.
             Duration::ZERO,
@@ -112,28 +112,28 @@ impl Node {
         let board = app.board.clone();
         let mut actors = vec![
             Actor::new(
-                stockade_lockout::control_spec(LANES),
+                stockade_lockout::control_spec(PARTITIONS),
                 move |_| Control::new(judge.clone()),
                 |_, _| {},
             ),
-            Actor::new(intake_spec(LANES), |_| Intake::default(), |_, _| {}),
+            Actor::new(intake_spec(PARTITIONS), |_| Intake::default(), |_, _| {}),
             Actor::new(
-                stockade_inventory::inventory_spec(LANES),
+                stockade_inventory::inventory_spec(PARTITIONS),
                 |_| Inventory::default(),
                 move |_, effects| {
                     sink.take(effects);
                 },
             ),
-            Actor::new(scoring_spec(LANES), move |_| Scoring::new(&features), |_, _| {}),
-            Actor::new(peers_spec(LANES), |_| Peers::default(), |_, _| {}),
-            Actor::new(links_spec(LANES), |_| Links::default(), |_, _| {}),
+            Actor::new(scoring_spec(PARTITIONS), move |_| Scoring::new(&features), |_, _| {}),
+            Actor::new(peers_spec(PARTITIONS), |_| Peers::default(), |_, _| {}),
+            Actor::new(links_spec(PARTITIONS), |_| Links::default(), |_, _| {}),
             Actor::new(
-                stockade_lockout::evaluation_spec(LANES),
+                stockade_lockout::evaluation_spec(PARTITIONS),
                 move |_| Evaluation::new(evaluator.clone()),
                 |_, _| {},
             ),
-            Actor::new(stockade_lockout::arbiter_spec(LANES), |_| Arbiter::default(), |_, _| {}),
-            Actor::new(stockade_lockout::decisions_spec(LANES), |_| DecisionsCheck, |_, _| {}),
+            Actor::new(stockade_lockout::arbiter_spec(PARTITIONS), |_| Arbiter::default(), |_, _| {}),
+            Actor::new(stockade_lockout::decisions_spec(PARTITIONS), |_| DecisionsCheck, |_, _| {}),
         ];
         drop(board);
         for actor in &mut actors {

@@ -16,7 +16,7 @@ use stockade_supplier_scoring::{
 };
 
 use super::{
-    node::LANES,
+    node::PARTITIONS,
     world::{FIRST_UNITS, World},
 };
 
@@ -64,15 +64,15 @@ pub(super) fn check(world: &mut World) -> Result<(), String> {
     check_dead_letters(world)?;
     let (judge, evaluator) = (world.ground.vocabulary.clone(), world.ground.vocabulary.clone());
     let features = FeatureSet::default_set();
-    clean_pass(world, stockade_lockout::control_spec(LANES), |_| Control::new(judge.clone()))?;
-    clean_pass(world, intake_spec(LANES), |_| Intake::default())?;
-    clean_pass(world, stockade_inventory::inventory_spec(LANES), |_| Inventory::default())?;
-    clean_pass(world, scoring_spec(LANES), |_| Scoring::new(&features))?;
-    clean_pass(world, peers_spec(LANES), |_| Peers::default())?;
-    clean_pass(world, links_spec(LANES), |_| Links::default())?;
-    clean_pass(world, stockade_lockout::evaluation_spec(LANES), |_| Evaluation::new(evaluator.clone()))?;
-    clean_pass(world, stockade_lockout::arbiter_spec(LANES), |_| Arbiter::default())?;
-    clean_pass(world, stockade_lockout::decisions_spec(LANES), |_| DecisionsCheck)
+    clean_pass(world, stockade_lockout::control_spec(PARTITIONS), |_| Control::new(judge.clone()))?;
+    clean_pass(world, intake_spec(PARTITIONS), |_| Intake::default())?;
+    clean_pass(world, stockade_inventory::inventory_spec(PARTITIONS), |_| Inventory::default())?;
+    clean_pass(world, scoring_spec(PARTITIONS), |_| Scoring::new(&features))?;
+    clean_pass(world, peers_spec(PARTITIONS), |_| Peers::default())?;
+    clean_pass(world, links_spec(PARTITIONS), |_| Links::default())?;
+    clean_pass(world, stockade_lockout::evaluation_spec(PARTITIONS), |_| Evaluation::new(evaluator.clone()))?;
+    clean_pass(world, stockade_lockout::arbiter_spec(PARTITIONS), |_| Arbiter::default())?;
+    clean_pass(world, stockade_lockout::decisions_spec(PARTITIONS), |_| DecisionsCheck)
 }
 
 /// Versions are unique, the chain holds, and each decision follows from the one before it and from what was asked.
@@ -216,11 +216,11 @@ fn check_stock(world: &World) -> Result<(), String> {
 fn check_scores(world: &World) -> Result<(), String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let mut last: BTreeMap<(u32, u32), (u32, u64, u32)> = BTreeMap::new();
-    for lane in 0..LANES {
-        for record in read(&world.ground.memory, Topic::SupplierScores.name(), lane)? {
+    for partition in 0..PARTITIONS {
+        for record in read(&world.ground.memory, Topic::SupplierScores.name(), partition)? {
             let envelope = envelope(&record.headers)?;
             let Some(position) = envelope.position else { continue };
-            let slot = (lane, position.partition);
+            let slot = (partition, position.partition);
             if last.get(&slot).is_none_or(|last| position.order() > *last) {
                 last.insert(slot, position.order());
                 *counts.entry(envelope.cause.map(|cause| cause.id).unwrap_or_default()).or_insert(0) += 1;
@@ -249,7 +249,7 @@ fn check_owners(world: &World) -> Result<(), String> {
     let mut owners: BTreeMap<(&'static str, u32), usize> = BTreeMap::new();
     for actor in world.nodes.iter().flatten().flat_map(|node| &node.actors) {
         let Spec { name, input, .. } = actor.spec();
-        for partition in 0..input.partitions(LANES) {
+        for partition in 0..input.partitions(PARTITIONS) {
             owners.entry((name, partition)).or_default();
             let log = &world.ground.memory;
             let end = log.bounds(input.name(), partition).map_err(|error| error.to_string())?.end;
@@ -273,19 +273,22 @@ type Outputs = BTreeMap<(String, u32), Vec<(Position, Bytes)>>;
 /// State and outputs of a fold equal those of one pass over its input without any accident.
 fn clean_pass<F: Fold>(world: &World, spec: Spec, make: impl Fn(u32) -> F) -> Result<(), String> {
     let memory = &world.ground.memory;
-    for partition in 0..spec.input.partitions(LANES) {
-        let mut host = Host::new(spec.name, spec.input, partition, 1, LANES, make(partition));
+    for partition in 0..spec.input.partitions(PARTITIONS) {
+        let mut host = Host::new(spec.name, spec.input, partition, 1, PARTITIONS, make(partition));
         let mut outputs = Outputs::new();
         for record in read(memory, spec.input.name(), partition)? {
             for output in host.apply(&record, &mut Vec::new()) {
-                let lane = match output.route {
-                    Route::Partition(lane) => lane,
+                let partition = match output.route {
+                    Route::Partition(partition) => partition,
                     Route::Key => partition_of(&output.key, memory.partitions(output.topic).unwrap_or(1)),
                 };
                 let headers = output.headers.iter().map(|(name, value)| (*name, value.as_bytes()));
                 let position =
                     Envelope::from_headers(headers)?.position.ok_or("an output without a position")?;
-                outputs.entry((output.topic.to_owned(), lane)).or_default().push((position, output.value));
+                outputs
+                    .entry((output.topic.to_owned(), partition))
+                    .or_default()
+                    .push((position, output.value));
             }
         }
         let mut rows = BTreeMap::new();
@@ -319,13 +322,13 @@ fn clean_pass<F: Fold>(world: &World, spec: Spec, make: impl Fn(u32) -> F) -> Re
 fn received(world: &World, fold: &str, partition: u32) -> Result<Outputs, String> {
     let mut kept = Outputs::new();
     for topic in Topic::ALL {
-        for lane in 0..topic.partitions(LANES) {
-            for record in read(&world.ground.memory, topic.name(), lane)? {
+        for to in 0..topic.partitions(PARTITIONS) {
+            for record in read(&world.ground.memory, topic.name(), to)? {
                 let Some(position) = envelope(&record.headers)?.position else { continue };
                 if position.fold != fold || position.partition != partition {
                     continue;
                 }
-                let list = kept.entry((topic.name().to_owned(), lane)).or_default();
+                let list = kept.entry((topic.name().to_owned(), to)).or_default();
                 if list.last().is_none_or(|(last, _)| position.order() > last.order()) {
                     list.push((position, record.value));
                 }

@@ -27,7 +27,7 @@ use crate::platform::topic_spec;
 
 use super::{
     Tally,
-    node::{Ground, LANES, Node, now},
+    node::{Ground, Node, PARTITIONS, now},
     oracle,
     store::SimStore,
 };
@@ -80,7 +80,7 @@ impl World {
             Memory::open(disk.clone(), Arc::new(move || clock.load(Ordering::SeqCst))).map_err(text)?;
         let memory = Arc::new(memory);
         for topic in Topic::ALL {
-            memory.ensure_topic(&topic_spec(topic, LANES)).map_err(text)?;
+            memory.ensure_topic(&topic_spec(topic, PARTITIONS)).map_err(text)?;
         }
         let keys = KeyRing::default();
         let key = |name: &str, role| keys.create(name, role).map_err(text);
@@ -409,7 +409,7 @@ impl World {
         if stepped == Stepped::Moved && fate == Fate::Stalls {
             self.tally.stalls += 1;
             let spec = actor.spec();
-            for partition in 0..spec.input.partitions(LANES) {
+            for partition in 0..spec.input.partitions(PARTITIONS) {
                 self.ground.memory.evict_owner(spec.name, partition);
             }
         }

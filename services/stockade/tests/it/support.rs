@@ -75,7 +75,7 @@ impl Api {
             shared_log: false,
             log,
             clock: clock::system_clock(),
-            lanes: 4,
+            partitions: 4,
             quarantine: Arc::new(FileStore::open(&quarantine_path(directory)).unwrap()),
             keys: keys.clone(),
             limits,

@@ -14,7 +14,7 @@ use stockade_model::Topic;
 use stockade_runtime::clock;
 use stockade_testkit::{Kafka, KafkaOptions as Cluster, SASL_PASSWORD, SASL_USER, wait_until};
 
-use super::world::{LANES, PATIENCE, Reader, World, possible};
+use super::world::{PARTITIONS, PATIENCE, Reader, World, possible};
 
 fn serve(directory: &std::path::Path, kafka: &str, more: &[(&str, &str)]) -> (Output, Duration) {
     let begun = Instant::now();
@@ -155,7 +155,7 @@ fn the_doctor_says_which_partitions_stand_still_while_nobody_goes_through_them()
 }
 
 #[test]
-fn poison_written_by_hand_to_any_topic_is_buried_with_its_origin_and_the_partition_moves_on() {
+fn poison_written_by_hand_to_any_topic_is_dead_lettered_with_its_origin_and_the_partition_moves_on() {
     if !possible() {
         return;
     }
@@ -185,27 +185,28 @@ fn poison_written_by_hand_to_any_topic_is_buried_with_its_origin_and_the_partiti
             ),
             (vec![("ce_type", "stockade.never.heard".to_owned()), ("ce_id", "y".to_owned())], b"\xff\xfe"),
         ] {
-            let lane = topic.partitions(LANES) - 1;
+            let partition = topic.partitions(PARTITIONS) - 1;
             let record = NewRecord {
                 topic: topic.name(),
-                route: Route::Partition(lane),
+                route: Route::Partition(partition),
                 key: Bytes::new(),
                 headers,
                 value: Bytes::from_static(value),
             };
             let placed = reader.append(vec![record], Ack::Durable);
-            written.push((topic.name().to_owned(), lane, placed, readers));
+            written.push((topic.name().to_owned(), partition, placed, readers));
         }
     }
     let mut letters = Vec::new();
-    let all_buried = wait_until(PATIENCE, || {
+    let all_dead_lettered = wait_until(PATIENCE, || {
         letters = reader.dead_letters();
-        written.iter().all(|(topic, lane, offset, readers)| {
-            let of = letters.iter().filter(|l| (&l.topic, l.partition, l.offset) == (topic, *lane, *offset));
+        written.iter().all(|(topic, partition, offset, readers)| {
+            let of =
+                letters.iter().filter(|l| (&l.topic, l.partition, l.offset) == (topic, *partition, *offset));
             of.count() == *readers
         })
     });
-    assert!(all_buried, "{letters:#?}\n{}", world.outputs());
+    assert!(all_dead_lettered, "{letters:#?}\n{}", world.outputs());
     let expected: usize = written.iter().map(|(.., readers)| readers).sum();
     assert_eq!(letters.len(), expected, "{letters:#?}");
     assert!(

@@ -24,7 +24,7 @@ use stockade_quarantine_redis::RedisStore;
 use stockade_runtime::clock;
 use stockade_testkit::{Kafka, Process, Proxy, Redis, free_ports, wait_until};
 
-pub(crate) const LANES: u32 = 4;
+pub(crate) const PARTITIONS: u32 = 4;
 const HONEST: usize = 4;
 /// Longer than any take-over: session time-out, open transactions, restart.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
@@ -189,7 +189,7 @@ impl World {
         command
             .args(["serve", "--role", role, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .args(["--kafka", &self.kafka.addresses(), "--redis", &self.redis.url()])
-            .args(["--partitions", &LANES.to_string(), "--data"])
+            .args(["--partitions", &PARTITIONS.to_string(), "--data"])
             .arg(&data)
             .env("STOCKADE_KEYS__FILE", self.directory.path().join("keys/keys.jsonl"))
             .env("STOCKADE_KAFKA__INSTANCE", format!("{role}-{}", self.started))
@@ -467,7 +467,7 @@ impl Reader {
     pub(crate) fn open(brokers: &str) -> Self {
         let log = KafkaLog::open(KafkaOptions::new(brokers, "reader"), clock::system_clock()).unwrap();
         for topic in Topic::ALL {
-            log.ensure_topic(&topic_spec(topic, LANES)).unwrap();
+            log.ensure_topic(&topic_spec(topic, PARTITIONS)).unwrap();
         }
         Self(log)
     }
@@ -489,17 +489,17 @@ impl Reader {
 
     /// Everything of a topic that can be read.
     fn each(&self, topic: Topic, mut each: impl FnMut(u32, Envelope, Payload)) {
-        for lane in 0..topic.partitions(LANES) {
+        for partition in 0..topic.partitions(PARTITIONS) {
             let mut next = 0;
             loop {
-                let records = self.0.read(topic.name(), lane, next, ReadLimit::default()).unwrap();
+                let records = self.0.read(topic.name(), partition, next, ReadLimit::default()).unwrap();
                 let Some(last) = records.last() else { break };
                 next = last.offset + 1;
                 for record in &records {
                     let headers = record.headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
                     let envelope = Envelope::from_headers(headers).unwrap_or_default();
                     if let Ok(payload) = Payload::decode(&envelope.kind, &record.value) {
-                        each(lane, envelope, payload);
+                        each(partition, envelope, payload);
                     }
                 }
             }
@@ -509,11 +509,11 @@ impl Reader {
     /// How often each event is the cause of a score, as receivers count: what is not after the last position is a repeat.
     fn scored(&self) -> BTreeMap<String, usize> {
         let (mut last, mut counts) = (BTreeMap::new(), BTreeMap::new());
-        self.each(Topic::SupplierScores, |lane, envelope, payload| {
+        self.each(Topic::SupplierScores, |partition, envelope, payload| {
             let (Payload::Score(_), Some(position)) = (payload, envelope.position) else { return };
             let order = position.order();
-            if last.get(&(lane, position.partition)).is_none_or(|last| order > *last) {
-                last.insert((lane, position.partition), order);
+            if last.get(&(partition, position.partition)).is_none_or(|last| order > *last) {
+                last.insert((partition, position.partition), order);
                 *counts.entry(envelope.cause.unwrap().id).or_insert(0) += 1;
             }
         });
