@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
+use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Single, Table};
 use stockade_model::{
     BuyerHistory, Change, Command, ListingId, ListingPut, MarketSeen, Models, OrderEvent, OrderEventKind,
     OrderSeen, Outcome, OutcomeCause, Payload, Region, Row, ScoreRecord, Sku, StockChange, StockMode,
@@ -107,8 +107,15 @@ pub struct Scoring {
     suppliers: Table<SupplierId, Supplier>,
     /// SKU of every listing ever seen, by identity of supplier and listing.
     listings: Table<u128, Sku>,
-    /// The declaration in force, under the key `features`.
-    settings: Table<String, FeaturesRow>,
+    /// Rows of earlier builds, texts under the keys `features`, `models`, `windows`: moved into the tables below when they
+    /// are restored.
+    former: Table<String, FeaturesRow>,
+    /// The declaration in force; none is that of a new installation.
+    declared: Single<FeaturesRow>,
+    /// The models in force, as published.
+    published: Single<Models>,
+    /// The windows that the rules in force bind.
+    bound: Single<Vec<Binding>>,
     /// Goods a supplier offers, by identity of supplier and SKU.
     goods: Table<u128, ()>,
     /// Order and time of each tracking number, by identity of supplier and number.
@@ -129,7 +136,10 @@ impl Scoring {
         Self {
             suppliers: Table::new(1),
             listings: Table::new(2),
-            settings: Table::new(4),
+            former: Table::new(4),
+            declared: Single::new(11),
+            published: Single::new(12),
+            bound: Single::new(13),
             goods: Table::new(5),
             tracking: Table::new(6),
             histories: Histories::new(3, features.plan.clone(), features.plan_id),
@@ -375,7 +385,7 @@ impl Scoring {
     }
 
     fn stored_models(&self) -> Models {
-        self.settings.get("models").map(|row| Models::from_text(&row.source)).unwrap_or_default()
+        self.published.get().cloned().unwrap_or_default()
     }
 
     /// Reads the stored models for the features in force; what does not fit them scores nothing.
@@ -390,14 +400,27 @@ impl Scoring {
 
     /// The declaration in force.
     fn declaration(&self) -> String {
-        let declared = self.settings.get("features").map(|row| row.source.clone());
+        let declared = self.declared.get().map(|row| row.source.clone());
         declared.unwrap_or_else(|| DEFAULT_FEATURES.to_owned())
     }
 
     /// The windows that the rules in force bind.
     fn bound_windows(&self) -> Vec<Binding> {
-        let stored = self.settings.get("windows");
-        stored.and_then(|row| serde_json::from_str(&row.source).ok()).unwrap_or_default()
+        self.bound.get().cloned().unwrap_or_default()
+    }
+
+    /// Moves rows of earlier builds to where they belong now.
+    fn adopt_former(&mut self) {
+        if let Some(row) = self.former.remove(&"features".to_owned()) {
+            self.declared.set(row);
+        }
+        if let Some(row) = self.former.remove(&"models".to_owned()) {
+            self.published.set(Models::from_text(&row.source));
+        }
+        let windows = self.former.remove(&"windows".to_owned());
+        if let Some(windows) = windows.and_then(|row| serde_json::from_str(&row.source).ok()) {
+            self.bound.set(windows);
+        }
     }
 
     fn use_features(&mut self, features: FeatureSet, out: &mut Out<ScoringEffect>) {
@@ -418,12 +441,12 @@ impl Scoring {
             Change::Features { source, .. } => {
                 // The control fold let it pass; what does not compile here was accepted by another build.
                 let Ok(features) = FeatureSet::compile_with(source, &self.bound_windows()) else { return };
-                self.settings.insert("features".to_owned(), FeaturesRow { source: source.clone() });
+                self.declared.set(FeaturesRow { source: source.clone() });
                 self.use_features(features, out);
             }
             Change::Model { .. } | Change::ModelSwitch { .. } => {
                 let Ok(next) = self.stored_models().after(change) else { return };
-                self.settings.insert("models".to_owned(), FeaturesRow { source: next.to_text() });
+                self.published.set(next);
                 self.read_models();
                 out.effect(ScoringEffect::ChampionInForce(self.models.champion.clone()));
             }
@@ -444,8 +467,7 @@ impl Scoring {
                     let Ok(features) = FeatureSet::compile_with(&source_of_features, &windows) else {
                         return;
                     };
-                    let source = stockade_model::encode::json_text(&windows);
-                    self.settings.insert("windows".to_owned(), FeaturesRow { source });
+                    self.bound.set(windows);
                     if features.plan_id != self.features.plan_id {
                         self.use_features(features, out);
                     }
@@ -567,7 +589,10 @@ impl Fold for Scoring {
         vec![
             &mut self.suppliers,
             &mut self.listings,
-            &mut self.settings,
+            &mut self.former,
+            self.declared.table(),
+            self.published.table(),
+            self.bound.table(),
             &mut self.goods,
             &mut self.tracking,
             &mut self.histories,
@@ -578,7 +603,8 @@ impl Fold for Scoring {
     }
 
     fn restored(&mut self, effects: &mut Vec<ScoringEffect>) {
-        let changed = self.settings.get("features").is_some() || self.settings.get("windows").is_some();
+        self.adopt_former();
+        let changed = self.declared.get().is_some() || self.bound.get().is_some();
         if changed && let Ok(features) = FeatureSet::compile_with(&self.declaration(), &self.bound_windows())
         {
             self.histories.replan(features.plan.clone(), features.plan_id);

@@ -273,6 +273,40 @@ fn an_identity_that_comes_again_is_told_once_and_with_another_content_as_a_confl
 }
 
 #[test]
+fn settings_that_an_earlier_build_kept_are_in_force_after_a_restart() {
+    use stockade_fold::Fold as _;
+    let features = crate::FeatureSet::default_set();
+    let source = format!("# other\n{}", crate::DEFAULT_FEATURES);
+    let window = stockade_rules::Binding {
+        measure: "cancellations".to_owned(),
+        take: stockade_rules::Take::Count,
+        window_ms: 36 * 3_600_000,
+    };
+    let models = Models { champion: Some("{}".to_owned()), ..Models::default() };
+    let mut fold = Scoring::new(&features);
+    for (key, text) in [
+        ("features", source.clone()),
+        ("models", models.to_text()),
+        ("windows", serde_json::to_string(&[&window]).unwrap()),
+    ] {
+        let row = rmp_serde::to_vec_named(&std::collections::BTreeMap::from([("source", text)])).unwrap();
+        let mut tables = fold.tables();
+        tables.iter_mut().find(|table| table.name() == 4).unwrap().load(key.as_bytes(), &row).unwrap();
+    }
+    let mut told = Vec::new();
+    fold.restored(&mut told);
+    let in_force = told.iter().find_map(|effect| match effect {
+        ScoringEffect::FeaturesInForce(features) => Some(features.clone()),
+        _ => None,
+    });
+    let in_force = in_force.expect("the declaration is in force");
+    assert_eq!(in_force.version, stockade_rules::RuleSet::version_of(&source));
+    assert!(in_force.schema().window_slot(&window).is_some());
+    assert_eq!(fold.stored_models(), models);
+    assert!(fold.former.is_empty());
+}
+
+#[test]
 fn identities_that_an_earlier_build_kept_are_known_and_contradict_nothing() {
     use stockade_fold::Fold as _;
     let first = event(OrderEventKind::Placed, 1, 1_000, OutcomeCause::Unknown);
