@@ -106,7 +106,7 @@ impl RuleError {
     pub(crate) fn of_yaml(error: stockade_yaml::YamlError) -> Self {
         let stockade_yaml::YamlError { line, column, detail } = error;
         let (source_line, source_column) = (Some(line), Some(column));
-        let detail = format!("line {line}, column {column}: {detail}");
+        let detail = format!("the rule set does not parse: line {line}, column {column}: {detail}");
         Self { line, column, source_line, source_column, ..Self::of_set("bad_set", detail) }
     }
 

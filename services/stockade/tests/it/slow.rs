@@ -184,7 +184,7 @@ fn kill_nine_loses_nothing_acknowledged_and_forgets_no_lock_out() {
 #[test]
 fn the_doctor_finds_a_server_that_runs_in_good_health() {
     let directory = tempfile::tempdir().unwrap();
-    key(directory.path(), &["--role", "operator"]);
+    key(directory.path(), &["--role", "operator", "--name", "op"]);
     let server = Server::start(directory.path());
     let output = binary()
         .args(["doctor", "--json", "--partitions", "4", "--data"])
