@@ -352,6 +352,14 @@ impl App {
         }
     }
 
+    /// A reservation as this replica knows it, and whose stock it holds.
+    pub fn reservation(
+        &self,
+        name: &stockade_model::ReservationId,
+    ) -> Option<(SupplierId, crate::domain::Reservation)> {
+        self.reservations.get(name)
+    }
+
     /// One listing of a supplier.
     pub fn own_listing(&self, supplier: &SupplierId, listing: &ListingId) -> Option<crate::domain::Offer> {
         self.index.listing(supplier, listing)

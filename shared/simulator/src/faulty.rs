@@ -1,7 +1,7 @@
 //! A log of one process that can be made to break its promises, to see that checks notice.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     pin::Pin,
     sync::{
@@ -15,7 +15,7 @@ use stockade_log::{
     Ack, Bounds, Commit, Committed, Consumer, Event, Horizon, Log, LogError, Memory, MemoryDisk, Mode,
     NewRecord, ReadLimit, Record, Remedy, Ticket, TopicSpec,
 };
-use stockade_model::{Payload, Position, Proposal, Row, Topic};
+use stockade_model::{Payload, Position, Proposal, Row, Scope, Topic};
 
 /// A fault planted on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,11 +42,21 @@ pub enum Plant {
     SkewedExpiry,
     /// An owner that was fenced is never told what it is now, and so drops its partitions for good.
     StuckOwner,
+    /// One process reads every hold as one unit fewer, and so sells that unit again.
+    Oversells,
+    /// One process lets anybody confirm what others have reserved.
+    StrangersConfirm,
+    /// One process hears of no restriction on a region.
+    RegionLeak,
+    /// One process does not see which reservation an order was, and commits its units twice.
+    CommitsTwice,
+    /// A process that was started again reads holds as lasting longer.
+    LapsesLater,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 11] = [
+    pub const ALL: [Plant; 16] = [
         Plant::StaleRowWins,
         Plant::OutputLost,
         Plant::TornFlush,
@@ -58,6 +68,11 @@ impl Plant {
         Plant::GhostLock,
         Plant::SkewedExpiry,
         Plant::StuckOwner,
+        Plant::Oversells,
+        Plant::StrangersConfirm,
+        Plant::RegionLeak,
+        Plant::CommitsTwice,
+        Plant::LapsesLater,
     ];
 }
 
@@ -68,6 +83,8 @@ pub struct FaultyLog {
     plant: Option<Plant>,
     /// Whether this is the process that plants about one process concern.
     chosen: bool,
+    /// Whether its process was started again.
+    again: bool,
     tear_next: AtomicBool,
     /// Groups in which a commit of this process was fenced.
     fenced: Arc<Mutex<BTreeSet<&'static str>>>,
@@ -75,8 +92,14 @@ pub struct FaultyLog {
 
 impl FaultyLog {
     /// A process's view of `inner`, with a fault or none.
-    pub fn new(inner: Arc<Memory>, disk: MemoryDisk, plant: Option<Plant>, chosen: bool) -> Self {
-        Self { inner, disk, plant, chosen, tear_next: AtomicBool::new(false), fenced: Arc::default() }
+    pub fn new(
+        inner: Arc<Memory>,
+        disk: MemoryDisk,
+        plant: Option<Plant>,
+        chosen: bool,
+        again: bool,
+    ) -> Self {
+        Self { inner, disk, plant, chosen, again, tear_next: AtomicBool::new(false), fenced: Arc::default() }
     }
     /// Whether the next commit writes half of its rows and then fails.
     pub fn tear_next_commit(&self, tear: bool) {
@@ -182,9 +205,20 @@ impl Log for FaultyLog {
     }
     fn join(&self, group: &'static str, topic: &str, mode: Mode) -> Result<Box<dyn Consumer>, LogError> {
         let inner = self.inner.join(group, topic, mode)?;
-        let misreads = self.plant == Some(Plant::JudgedDifferently) && self.chosen && group == "inventory";
+        let reads = (self.chosen && group == "inventory").then_some(self.plant).flatten();
+        let misread: Option<Misread> = match reads {
+            Some(Plant::JudgedDifferently) => Some(one_unit_more),
+            Some(Plant::Oversells) => Some(one_unit_fewer_held),
+            Some(Plant::StrangersConfirm) => Some(anybody_confirms),
+            Some(Plant::RegionLeak) => Some(no_region_restricted),
+            Some(Plant::CommitsTwice) => Some(no_reservation_named),
+            Some(Plant::LapsesLater) if self.again => Some(held_longer),
+            _ => None,
+        };
         Ok(match self.plant {
-            _ if misreads => Box::new(Misreading(inner)),
+            _ if let Some(misread) = misread => {
+                Box::new(Misreading { inner, misread, owners: BTreeMap::new() })
+            }
             Some(Plant::StuckOwner) => Box::new(Untold { inner, group, fenced: self.fenced.clone() }),
             _ => inner,
         })
@@ -231,25 +265,95 @@ impl Log for FaultyLog {
     }
 }
 
-/// Reads every third stock adjustment as one unit more than it says.
-struct Misreading(Box<dyn Consumer>);
+/// Owners of reservations, as holds name them.
+type Owners = BTreeMap<String, Option<String>>;
+/// What a record is read as, by its offset.
+type Misread = fn(&mut Payload, u64, &mut Owners);
+
+/// Reads records as something else than they are.
+struct Misreading {
+    inner: Box<dyn Consumer>,
+    misread: Misread,
+    owners: Owners,
+}
 
 impl Consumer for Misreading {
     fn try_next(&mut self, limit: ReadLimit) -> Result<Option<Event>, LogError> {
-        let mut event = self.0.try_next(limit)?;
+        let mut event = self.inner.try_next(limit)?;
         if let Some(Event::Batch { records, .. }) = &mut event {
-            for record in records.iter_mut().filter(|record| record.offset.is_multiple_of(3)) {
-                misread(record);
+            for record in records.iter_mut() {
+                let kind = record.headers.iter().find(|(name, _)| name.as_ref() == "ce_type");
+                let kind = kind.and_then(|(_, kind)| std::str::from_utf8(kind).ok()).unwrap_or("");
+                if let Ok(mut payload) = Payload::decode(kind, &record.value) {
+                    (self.misread)(&mut payload, record.offset, &mut self.owners);
+                    record.value = payload.encode().into();
+                }
             }
         }
         Ok(event)
     }
     fn wait(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        self.0.wait()
+        self.inner.wait()
     }
     fn seek(&mut self, partition: u32, offset: u64) {
-        self.0.seek(partition, offset);
+        self.inner.seek(partition, offset);
     }
+}
+
+fn rows(payload: &mut Payload, change: impl FnMut(&mut Row)) {
+    if let Payload::Command(command) = payload {
+        command.rows.iter_mut().for_each(change);
+    }
+}
+
+/// Every third stock adjustment is one unit more than it says.
+fn one_unit_more(payload: &mut Payload, offset: u64, _: &mut Owners) {
+    rows(payload, |row| match row {
+        Row::Stock(change) if offset.is_multiple_of(3) => change.quantity += 1,
+        _ => {}
+    });
+}
+
+fn one_unit_fewer_held(payload: &mut Payload, _: u64, _: &mut Owners) {
+    rows(payload, |row| {
+        if let Row::Hold { quantity, .. } = row {
+            *quantity = (*quantity - 1).max(1);
+        }
+    });
+}
+
+fn anybody_confirms(payload: &mut Payload, _: u64, owners: &mut Owners) {
+    rows(payload, |row| match row {
+        Row::Hold { reservation, owner, .. } => {
+            owners.entry(reservation.to_string()).or_insert_with(|| owner.clone());
+        }
+        Row::Confirm { reservation, owner } => {
+            if let Some(known) = owners.get(reservation.as_str()) {
+                owner.clone_from(known);
+            }
+        }
+        _ => {}
+    });
+}
+
+fn no_region_restricted(payload: &mut Payload, _: u64, _: &mut Owners) {
+    if let Payload::Decision(decision) = payload {
+        decision.in_force.retain(|restriction| !matches!(restriction.scope, Scope::Region { .. }));
+    }
+}
+
+fn no_reservation_named(payload: &mut Payload, _: u64, _: &mut Owners) {
+    if let Payload::Outcome(outcome) = payload {
+        outcome.event.reservation = None;
+    }
+}
+
+fn held_longer(payload: &mut Payload, _: u64, _: &mut Owners) {
+    rows(payload, |row| {
+        if let Row::Hold { expires_at, .. } = row {
+            *expires_at = expires_at.plus_ms(3_600_000);
+        }
+    });
 }
 
 /// Says nothing of its role any more once a commit of its group was fenced.
@@ -276,17 +380,4 @@ impl Consumer for Untold {
     fn seek(&mut self, partition: u32, offset: u64) {
         self.inner.seek(partition, offset);
     }
-}
-
-fn misread(record: &mut Record) {
-    let Ok(Payload::Command(mut command)) = Payload::decode("stockade.inventory.command", &record.value)
-    else {
-        return;
-    };
-    for row in &mut command.rows {
-        if let Row::Stock(change) = row {
-            change.quantity += 1;
-        }
-    }
-    record.value = Payload::Command(command).encode().into();
 }

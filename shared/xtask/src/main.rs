@@ -96,7 +96,8 @@ fn test(fast: bool) -> Result<()> {
     }
     println!("== kubernetes");
     kubernetes::check()?;
-    let mut args = vec!["test", "--workspace", "--locked"];
+    // One failure does not hide what the other test programs have to say.
+    let mut args = vec!["test", "--workspace", "--locked", "--no-fail-fast"];
     if fast {
         println!("== tests, without those on real brokers (real::) and those that kill the binary (slow::)");
         args.extend(["--", "--skip", "slow::", "--skip", "real::"]);

@@ -3,6 +3,7 @@
 
 mod node;
 mod oracle;
+mod reckoning;
 mod store;
 mod world;
 
@@ -45,6 +46,12 @@ pub struct Tally {
     pub releases: u64,
     /// Restrictions that ran out.
     pub expiries: u64,
+    /// Units held for buyers, by the last hold of each name.
+    pub holds: u64,
+    /// Of these, how many lapsed.
+    pub lapsed: u64,
+    /// Of these, how many became orders.
+    pub ordered: u64,
 }
 
 impl Tally {
@@ -58,6 +65,9 @@ impl Tally {
         self.decisions += other.decisions;
         self.releases += other.releases;
         self.expiries += other.expiries;
+        self.holds += other.holds;
+        self.lapsed += other.lapsed;
+        self.ordered += other.ordered;
     }
 }
 

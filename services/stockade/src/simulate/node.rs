@@ -86,8 +86,14 @@ fn next(consumer: &mut dyn Consumer, records: usize) -> Result<Vec<Tailed>, Stri
 
 impl Node {
     /// Starts a process whose clock is off by `skew_ms`; `chosen` is the one that plants about one process concern.
-    pub(super) fn start(ground: &Ground, name: &str, chosen: bool, skew_ms: i64) -> Result<Self, LogError> {
-        let log = Arc::new(FaultyLog::new(ground.memory.clone(), ground.disk.clone(), ground.plant, chosen));
+    pub(super) fn start(
+        ground: &Ground,
+        name: &str,
+        (chosen, again): (bool, bool),
+        skew_ms: i64,
+    ) -> Result<Self, LogError> {
+        let log =
+            Arc::new(FaultyLog::new(ground.memory.clone(), ground.disk.clone(), ground.plant, chosen, again));
         let shared: SharedLog = log.clone();
         let time = ground.time_ms.clone();
         let clock: Clock = Arc::new(move || time.load(Ordering::SeqCst) + skew_ms);

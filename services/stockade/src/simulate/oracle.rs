@@ -8,9 +8,7 @@ use stockade_fold::{Fold, Host, Spec};
 use stockade_inventory::domain::Inventory;
 use stockade_lockout::{Arbiter, Control, DecisionsCheck, Evaluation};
 use stockade_log::{Log as _, Memory, ReadLimit, Record, Route, partition_of};
-use stockade_model::{
-    Action, Decision, Envelope, Level, ListingId, Payload, Position, RowStatus, SupplierId, Topic,
-};
+use stockade_model::{Action, Decision, Envelope, Level, Payload, Position, RowStatus, SupplierId, Topic};
 use stockade_supplier_scoring::{
     FeatureSet, Intake, Links, Peers, Scoring, intake_spec, links_spec, peers_spec, scoring_spec,
 };
@@ -20,12 +18,12 @@ use super::{
     world::{FIRST_UNITS, World},
 };
 
-fn read(memory: &Memory, topic: &str, partition: u32) -> Result<Vec<Record>, String> {
+pub(super) fn read(memory: &Memory, topic: &str, partition: u32) -> Result<Vec<Record>, String> {
     let all = ReadLimit { records: usize::MAX, bytes: usize::MAX };
     memory.read(topic, partition, 0, all).map_err(|error| error.to_string())
 }
 
-fn envelope(headers: &[(Box<str>, Bytes)]) -> Result<Envelope, String> {
+pub(super) fn envelope(headers: &[(Box<str>, Bytes)]) -> Result<Envelope, String> {
     Envelope::from_headers(headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref())))
 }
 
@@ -59,7 +57,8 @@ pub(super) fn check(world: &mut World) -> Result<(), String> {
     check_decisions(world, &all)?;
     let fold = fold_of_decisions(&all)?;
     check_views(world, &fold)?;
-    check_stock(world)?;
+    check_outcomes(world)?;
+    super::reckoning::check(world)?;
     check_scores(world)?;
     check_dead_letters(world)?;
     let (judge, evaluator) = (world.ground.vocabulary.clone(), world.ground.vocabulary.clone());
@@ -179,10 +178,9 @@ fn check_views(world: &World, fold: &BTreeMap<SupplierId, Decision>) -> Result<(
 }
 
 /// Every accepted adjustment has one outcome, the same at each process, and was done once if it was done, however often it
-/// was sent.
-fn check_stock(world: &World) -> Result<(), String> {
-    let mut units: BTreeMap<&SupplierId, i64> =
-        world.suppliers.iter().map(|(id, _)| (id, FIRST_UNITS)).collect();
+/// was sent. What follows for the units is reckoned beside it.
+fn check_outcomes(world: &World) -> Result<(), String> {
+    let mut units: BTreeMap<&SupplierId, i64> = BTreeMap::new();
     for (key, (supplier, delta)) in &world.promises.adjustments {
         let outcomes: Vec<_> =
             world.nodes.iter().flatten().map(|node| node.app.outcome(supplier, key)).collect();
@@ -192,21 +190,18 @@ fn check_stock(world: &World) -> Result<(), String> {
         if outcomes.iter().any(|other| other.as_ref() != Some(outcome)) {
             return Err(format!("{key} was judged differently: {outcomes:?}"));
         }
-        if outcome.iter().all(|row| row.status == RowStatus::Applied)
-            && let Some(units) = units.get_mut(supplier)
-        {
-            *units += delta;
+        if outcome.iter().all(|row| row.status == RowStatus::Applied) {
+            *units.entry(supplier).or_default() += delta;
         }
     }
-    let listing = ListingId::new("l").map_err(|error| error.detail)?;
-    for (supplier, units) in units {
-        for (index, node) in world.nodes.iter().flatten().enumerate() {
-            let seen = node.app.own_listing(supplier, &listing).map(|offer| offer.on_hand);
-            if seen != Some(units) {
-                return Err(format!(
-                    "process {index} has {seen:?} units of {supplier}, promised were {units}"
-                ));
-            }
+    let counted = super::reckoning::counted(world)?;
+    for (supplier, _) in &world.suppliers {
+        let promised = FIRST_UNITS + units.get(supplier).copied().unwrap_or(0);
+        if counted.get(supplier) != Some(&promised) {
+            return Err(format!(
+                "{supplier} was promised {promised} units, counted are {:?}",
+                counted.get(supplier)
+            ));
         }
     }
     Ok(())

@@ -14,7 +14,8 @@ use serde_json::json;
 use stockade_lockout::STARTER_RULES;
 use stockade_log::{Ack, Log as _, Memory, MemoryDisk, NewRecord, ReadLimit, Route};
 use stockade_model::{
-    Change, ControlRecord, Envelope, Level, Payload, Proposal, Scope, SupplierId, Timestamp, Topic,
+    Change, Command, ControlRecord, Envelope, Level, ListingId, Payload, Proposal, Region, ReservationId,
+    Row, Scope, SupplierId, Timestamp, Topic,
 };
 use stockade_quarantine::Entry;
 use stockade_rules::RuleSet;
@@ -40,6 +41,19 @@ const ACTIONS: usize = 260;
 /// Units of each supplier's listing as it was put.
 pub(super) const FIRST_UNITS: i64 = 10;
 const START_MS: i64 = 1_790_000_000_000;
+
+/// Names that reservations of a supplier have: few, so that they come again.
+pub(super) const NAMES: u32 = 4;
+
+pub(super) fn name_of(supplier: &SupplierId, number: u32) -> Result<ReservationId, String> {
+    ReservationId::new(&format!("{supplier}::r{number}")).map_err(|e| e.detail)
+}
+
+/// Regions that each listing serves.
+pub(super) fn regions() -> Result<[Region; 2], String> {
+    let region = |code| Region::new(code).map_err(|e| e.detail);
+    Ok([region("DE")?, region("FR")?])
+}
 
 /// What clients were promised.
 #[derive(Default)]
@@ -134,7 +148,7 @@ impl World {
         world.drain()?;
         for (id, key) in world.suppliers.clone() {
             let body = json!({
-                "sku": "SKU", "location": "main", "price": { "minor": 1_000, "currency": "EUR" }, "on_hand": FIRST_UNITS,
+                "sku": "SKU", "location": "main", "regions": ["DE", "FR"], "price": { "minor": 1_000, "currency": "EUR" }, "on_hand": FIRST_UNITS,
             });
             let status =
                 world.call(0, &key, "PUT", &format!("/v1/suppliers/{id}/listings/l"), None, &body)?;
@@ -151,16 +165,28 @@ impl World {
             self.started += 1;
             let skew_ms = [0, 90_000, -90_000, 3_600_000][self.random.usize(..4)];
             let name = format!("n{}", self.started);
-            let node = Node::start(&self.ground, &name, index == 1, skew_ms).map_err(text)?;
+            let node =
+                Node::start(&self.ground, &name, (index == 1, self.started > 2), skew_ms).map_err(text)?;
             self.nodes[index] = Some(node);
         }
         Ok(())
     }
 
     fn append(&self, topic: Topic, key: &str, payload: &Payload, id: &str) -> Result<(), String> {
+        self.append_to(topic, Route::Partition(0), key, payload, id)
+    }
+
+    fn append_to(
+        &self,
+        topic: Topic,
+        route: Route,
+        key: &str,
+        payload: &Payload,
+        id: &str,
+    ) -> Result<(), String> {
         let record = NewRecord {
             topic: topic.name(),
-            route: Route::Partition(0),
+            route,
             key: Bytes::copy_from_slice(key.as_bytes()),
             headers: Envelope::new(payload.kind(), id, "simulation").headers(),
             value: payload.encode().into(),
@@ -208,13 +234,15 @@ impl World {
         let node = self.random.usize(..2);
         match self.random.u32(..100) {
             0..=8 => self.adjust(node),
-            9..=20 => self.report(node),
+            9..=16 => self.report(node),
+            17..=20 => self.order(node),
             21..=23 => self.ask_release(),
             24..=25 => self.ask_deny(),
             26..=30 => self.pass_time(),
             31..=33 => self.up(node),
-            34..=37 => self.harm_store(node),
-            38..=41 => self.with(node, |node, random| node.compare(random.bool())),
+            34..=36 => self.harm_store(node),
+            37..=41 if self.random.bool() => self.reserve(),
+            37..=41 => self.with(node, |node, random| node.compare(random.bool())),
             42..=48 => self.with(node, |node, random| node.enforce(1 + random.usize(..4)).map(drop)),
             49..=54 => self.with(node, |node, random| node.write(1 + random.usize(..4)).map(drop)),
             55..=57 => self.wake(node),
@@ -290,6 +318,96 @@ impl World {
         Ok(())
     }
 
+    /// Which partition a supplier's records lie in.
+    pub(super) fn partition_of(&self, supplier: &SupplierId) -> u32 {
+        stockade_log::partition_of(supplier.as_str().as_bytes(), PARTITIONS)
+    }
+
+    /// A buyer holds, confirms or gives back; names come again, and strangers try what is not theirs.
+    fn reserve(&mut self) -> Result<(), String> {
+        if self.nodes.iter().flatten().next().is_none() {
+            return Ok(());
+        }
+        self.next += 1;
+        let (supplier, _) = self.suppliers[self.random.usize(..SUPPLIERS)].clone();
+        let reservation = name_of(&supplier, self.random.u32(..NAMES))?;
+        let owner = Some(["ann", "bea"][self.random.usize(..2)].to_owned());
+        let row = match self.random.u32(..6) {
+            0 => Row::ReleaseHold { reservation, owner },
+            1 | 2 => Row::Confirm { reservation, owner },
+            _ => {
+                let now_ms = self.ground.time_ms.load(Ordering::SeqCst);
+                let regions = regions()?;
+                Row::Hold {
+                    reservation,
+                    listing: ListingId::new("l").map_err(|e| e.detail)?,
+                    quantity: 1 + self.random.i64(0..5),
+                    expires_at: Timestamp::from_ms(
+                        now_ms + [10_000, 60_000, 600_000][self.random.usize(..3)],
+                    ),
+                    region: [None, Some(regions[0]), Some(regions[1])][self.random.usize(..3)],
+                    owner,
+                    request: Some(format!("q{}", self.next)),
+                }
+            }
+        };
+        let command = Command {
+            supplier: supplier.clone(),
+            idempotency_key: Some(format!("v{}", self.next)),
+            body_hash: format!("v{}", self.next),
+            rows: vec![row],
+            precondition: None,
+            places: Vec::new(),
+            refused: Vec::new(),
+        };
+        // Sometimes sent again: the same key, another record.
+        for time in 0..1 + self.random.usize(..2) {
+            let id = format!("v{}-{time}", self.next);
+            let payload = Payload::Command(command.clone());
+            self.append_to(Topic::SupplierEvents, Route::Key, supplier.as_str(), &payload, &id)?;
+        }
+        Ok(())
+    }
+
+    /// Outcomes of an order of one line, in any sequence, by part of it; some of it was reserved.
+    fn order(&mut self, node: usize) -> Result<(), String> {
+        self.next += 1;
+        let (supplier, _) = self.suppliers[self.random.usize(..SUPPLIERS)].clone();
+        let reservation =
+            if self.random.u32(..3) > 0 { Some(name_of(&supplier, self.random.u32(..NAMES))?) } else { None };
+        let ordered = 1 + self.random.i64(0..4);
+        let mut said = vec![("placed", ordered)];
+        if self.random.bool() {
+            said.push(("shipped", 1 + self.random.i64(0..ordered)));
+        }
+        if self.random.u32(..3) == 0 {
+            said.push(("cancelled", 1 + self.random.i64(0..ordered)));
+        }
+        self.random.shuffle(&mut said);
+        for (kind, units) in said {
+            let cause = if kind == "cancelled" { json!("buyer") } else { json!(null) };
+            let event = json!({
+                "specversion": "1.0", "id": format!("l{}-{kind}", self.next), "source": "sim",
+                "type": format!("stockade.order.{kind}"),
+                "data": {
+                    "supplier": supplier, "order": format!("p{}", self.next), "buyer": format!("c{}", self.next),
+                    "listing": "l", "line": "1", "quantity": units, "reservation": reservation, "cause": cause,
+                },
+            });
+            for node in [node, self.random.usize(..2)] {
+                let orders = self.orders.clone();
+                let status = self.call(node, &orders, "POST", "/v1/events", None, &event)?;
+                if status != 202 && status != 0 {
+                    return Err(format!("an outcome was answered with {status}"));
+                }
+                if self.random.bool() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn decisions(&self) -> Result<BTreeMap<SupplierId, stockade_model::Decision>, String> {
         oracle::fold_of_decisions(&oracle::decisions(&self.ground.memory)?)
     }
@@ -325,7 +443,11 @@ impl World {
         self.next += 1;
         let (supplier, _) = self.suppliers[self.random.usize(..SUPPLIERS)].clone();
         let sku = stockade_model::Sku::new(&format!("SKU-{}", self.random.u32(..2))).map_err(|e| e.detail)?;
-        let scope = if self.random.bool() { Scope::Supplier } else { Scope::Sku { sku } };
+        let scope = match self.random.u32(..4) {
+            0 | 1 => Scope::Supplier,
+            2 => Scope::Sku { sku },
+            _ => Scope::Region { region: regions()?[self.random.usize(..2)] },
+        };
         let now = Timestamp::from_ms(self.ground.time_ms.load(Ordering::SeqCst));
         // Whole minutes, so that two may end together.
         let expires_at = Timestamp::from_ms((now.ms() / 60_000 + 1 + self.random.i64(0..3)) * 60_000);

@@ -64,6 +64,7 @@ impl Inventory {
             return refusal(taken);
         }
         after.touched = input.time;
+        let kept = taken_over.as_ref().map(|(_, reservation)| reservation.listing.clone());
         if let Some((of, reservation)) = taken_over {
             let ordered = Reservation { order: Some(id.clone()), ..reservation };
             self.set_reservation(&of, Some(ordered.to(ReservationState::Ordered, input.time)), out);
@@ -74,6 +75,10 @@ impl Inventory {
             after.wait(identity);
         }
         self.set_order(input, &key, after, out);
+        if let Some(listing) = kept {
+            // What the reservation kept is the order's now, or nobody's when it was cancelled at once: buyers hear of both.
+            let _ = self.touched(input, &event.supplier, &listing, out);
+        }
         answer
     }
 

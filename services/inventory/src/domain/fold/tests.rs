@@ -23,6 +23,8 @@ struct Shop {
     told: Vec<(i64, StockFigures)>,
     /// What became of events, by identity.
     answers: HashMap<u128, EventAnswer>,
+    /// What buyers were told last, by listing.
+    told_buyers: HashMap<ListingId, i64>,
     /// The rows that it was restored from.
     loaded: BTreeMap<Vec<u8>, Vec<u8>>,
 }
@@ -62,6 +64,7 @@ impl Shop {
             effects: Vec::new(),
             told: Vec::new(),
             answers: HashMap::new(),
+            told_buyers: HashMap::new(),
             loaded: BTreeMap::new(),
         }
     }
@@ -111,9 +114,19 @@ impl Shop {
     }
     fn take(&mut self, effects: &[Effect]) {
         for effect in effects {
-            if let Effect::Answered { identity, answer, .. } = effect {
-                self.answers.insert(*identity, *answer);
+            match effect {
+                Effect::Answered { identity, answer, .. } => {
+                    self.answers.insert(*identity, *answer);
+                }
+                Effect::Offered(offer) => {
+                    self.told_buyers.insert(offer.listing.clone(), offer.available);
+                }
+                _ => {}
             }
+        }
+        // Whatever changes the books is told to buyers in the same breath.
+        for (key, listing) in self.host.fold.listings.iter() {
+            assert_eq!(self.told_buyers.get(&key.id), Some(&listing.available()), "{:?}", key.id);
         }
     }
     fn apply(&mut self, payload: &Payload) -> Vec<Effect> {
@@ -299,6 +312,10 @@ impl Shop {
             chain: String::new(),
         };
         self.apply(&Payload::Decision(decision));
+    }
+    /// Available units of listing `l`, as buyers were told.
+    fn offered(&self) -> i64 {
+        self.told_buyers[&listing("l")]
     }
     fn available(&self) -> i64 {
         self.listing().available()

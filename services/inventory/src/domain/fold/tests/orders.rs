@@ -360,6 +360,8 @@ fn rows_of_earlier_builds_are_taken_over() {
     former.restored(&mut Vec::new());
     shop.host.fold = former;
     assert_eq!(shop.available(), 3);
+    // A start builds what buyers see from the rows themselves.
+    shop.told_buyers.insert(listing("l"), 3);
     shop.order(Placed, "c", 3);
     assert_eq!(shop.units(), (9, 5, 3), "the order of the confirmed hold is not committed twice");
     shop.say(Shipped, "o", |_| {});

@@ -51,6 +51,15 @@ fn a_hold_and_its_order_count_once_in_whatever_sequence_they_and_the_confirmatio
 }
 
 #[test]
+fn what_is_cancelled_before_it_was_placed_is_offered_again_at_once() {
+    let mut shop = shop();
+    shop.hold("r", 4, 60_000);
+    assert_eq!(shop.offered(), 6);
+    named(&mut shop, Cancelled, "o", "r");
+    assert_eq!((shop.units(), shop.offered()), ((10, 0, 10), 10), "buyers are told, not only the books");
+}
+
+#[test]
 fn an_order_of_fewer_or_more_units_than_were_reserved_has_what_was_placed() {
     for placed in [2, 7] {
         let mut shop = shop();
