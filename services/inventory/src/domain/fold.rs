@@ -415,15 +415,21 @@ impl Inventory {
             (_, 0) => stock.listings = stock.listings.saturating_sub(1),
             _ => {}
         }
-        let later = supplier.told.map(|(_, at)| at.plus_ms(TELL_EVERY_MS));
+        let has_news = supplier.has_news();
+        let later = self.tells_at(id);
         match later.filter(|later| now < *later) {
-            Some(later) if supplier.has_news() => {
+            Some(later) if has_news => {
                 self.due.insert((later, Due::Stock(id.clone())));
             }
             // What was to be told is as it was.
             Some(later) => drop(self.due.remove(&(later, Due::Stock(id.clone())))),
             None => self.tell(id, now, out),
         }
+    }
+
+    /// When the arbiter may be told again what a supplier offers.
+    fn tells_at(&self, id: &SupplierId) -> Option<Timestamp> {
+        self.suppliers.get(id)?.told.map(|(_, at)| at.plus_ms(TELL_EVERY_MS))
     }
 
     fn tell(&mut self, id: &SupplierId, now: Timestamp, out: &mut Out<Effect>) {
@@ -476,9 +482,11 @@ impl Inventory {
         while let Some(first) = self.due.first().filter(|(at, _)| *at <= input.time).cloned() {
             self.due.remove(&first);
             match first.1 {
-                Due::Order(key) => self.order_due(&key, first.0),
+                Due::Order(key) => self.order_due(input, &key, first.0, out),
                 Due::Reservation(key) => self.reservation_due(input, &key, first.0, out),
                 Due::Outcome(supplier) => self.forget_expired(&supplier, input.time, out),
+                // Something else that was due now may have told already.
+                Due::Stock(supplier) if self.tells_at(&supplier) != Some(first.0) => {}
                 Due::Stock(supplier) => self.tell(&supplier, input.time, out),
             }
         }

@@ -1,15 +1,19 @@
 //! A reservation: units held for a buyer, from the hold to the order that they become.
 //!
 //! ```text
-//! held --confirm--> confirmed --an event names it--> ordered --its line is cancelled--> cancelled
+//! held --confirm--> confirmed --an event names it--> ordered --all of it is cancelled--> cancelled
 //!   |  \----------------------- an event names it -----^
 //!   |--release--> released            confirmed, 90 days without an order --> lapsed
 //!   '--its time is over--> lapsed
 //! ```
 //! A held or confirmed reservation keeps its units from other buyers by itself. Once an outcome of an order names it (by
-//! `reservation`, or because the order is named like it), its units are the order line's and it keeps nothing any more, so
-//! that hold, confirmation, `placed`, `shipped` and `cancelled` count the units once in whatever sequence they come. What is
-//! released or lapsed gives its name free: a hold under the same name is a new one.
+//! `reservation`, or because the order is named like it), its units are the order's, so that hold, confirmation, `placed`,
+//! `shipped` and `cancelled` count the units once in whatever sequence they come. What is released or lapsed gives its name
+//! free: a hold under the same name is a new one.
+//!
+//! An order may take it line by line. What was placed is the lines', and what no line has taken yet is its rest, which it keeps
+//! itself as it would without the order: unconfirmed until it expires, confirmed until 90 days are over. The rest ends
+//! sooner when its owner gives it back, or when the order, or all that it is of the order, is cancelled.
 
 use stockade_model::{ListingId, OrderId, Region, Timestamp, time::DAY_MS};
 
@@ -26,7 +30,7 @@ pub enum ReservationState {
     Held,
     /// The buyer took it; units are kept until an order names it.
     Confirmed,
-    /// It has become an order, whose line keeps the units.
+    /// It has become an order, whose lines keep the units that were placed.
     Ordered,
     /// It has become an order, which was cancelled.
     Cancelled,
@@ -58,6 +62,10 @@ pub struct Reservation {
     pub expires_at: Timestamp,
     /// The order it has become.
     pub order: Option<OrderId>,
+    /// Whether its owner confirmed it.
+    pub confirmed: bool,
+    /// Units that no line of its order has taken, and that it keeps itself.
+    pub rest: i64,
 }
 
 /// The row as it is stored, and as earlier builds stored it.
@@ -78,40 +86,53 @@ struct StoredReservation {
     expires_at: Timestamp,
     #[serde(default)]
     order: Option<OrderId>,
-    /// Of earlier builds: a confirmed hold had an order line of its own.
+    /// In rows without a state, of earlier builds: then a confirmed hold had an order line of its own.
     #[serde(default)]
     confirmed: bool,
+    #[serde(default)]
+    rest: i64,
 }
 
 impl From<StoredReservation> for Reservation {
     fn from(row: StoredReservation) -> Self {
         let earlier = if row.confirmed { ReservationState::Ordered } else { ReservationState::Held };
+        let state = row.state.unwrap_or(earlier);
         Self {
             listing: row.listing,
             quantity: row.quantity,
             region: row.region,
             owner: row.owner,
             request: row.request,
-            state: row.state.unwrap_or(earlier),
+            state,
             since: row.since.unwrap_or(row.expires_at),
             expires_at: row.expires_at,
             order: row.order,
+            confirmed: row.confirmed || state == ReservationState::Confirmed,
+            rest: row.rest,
         }
     }
 }
 
 impl Reservation {
+    /// Units it keeps from other buyers by itself.
+    pub fn kept(&self) -> i64 {
+        if self.is_open() { self.quantity } else { self.rest }
+    }
     /// Units it keeps from other buyers as a hold.
     pub(crate) fn held(&self) -> i64 {
-        if self.state == ReservationState::Held { self.quantity } else { 0 }
+        if self.confirmed { 0 } else { self.kept() }
     }
-    /// Units it keeps from other buyers as a confirmed reservation without an order.
+    /// Units it keeps from other buyers as a confirmed reservation.
     pub(crate) fn confirmed(&self) -> i64 {
-        if self.state == ReservationState::Confirmed { self.quantity } else { 0 }
+        if self.confirmed { self.kept() } else { 0 }
     }
-    /// Whether it keeps units by itself.
+    /// Whether it keeps its units by itself and no order has named it.
     pub(crate) fn is_open(&self) -> bool {
-        self.held() + self.confirmed() > 0
+        matches!(self.state, ReservationState::Held | ReservationState::Confirmed)
+    }
+    /// Whether it lapses unless it is confirmed.
+    pub fn may_lapse(&self) -> bool {
+        self.held() > 0
     }
     /// Whether it is over without an order, so that its name is free.
     pub(crate) fn is_free(&self) -> bool {
@@ -124,6 +145,7 @@ impl Reservation {
     /// When time does something to it: it lapses, or it is forgotten. The only place that says so.
     pub(crate) fn due(&self) -> Timestamp {
         match self.state {
+            _ if self.may_lapse() => self.expires_at,
             ReservationState::Held => self.expires_at,
             ReservationState::Confirmed | ReservationState::Ordered | ReservationState::Cancelled => {
                 self.since.plus_ms(SILENT_MS)
@@ -133,6 +155,7 @@ impl Reservation {
     }
     /// The same in another state, from `now` on.
     pub(crate) fn to(&self, state: ReservationState, now: Timestamp) -> Self {
-        Self { state, since: now, ..self.clone() }
+        let confirmed = self.confirmed || state == ReservationState::Confirmed;
+        Self { state, since: now, confirmed, ..self.clone() }
     }
 }

@@ -50,7 +50,9 @@ struct ReservationBody {
     listing: ListingId,
     quantity: i64,
     state: ReservationState,
-    /// While it is held.
+    /// Units that it keeps by itself: all until an order names it, then what no line of that order has taken.
+    kept: i64,
+    /// When what it keeps lapses, unless it is confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<Timestamp>,
     /// The order it has become.
@@ -64,6 +66,7 @@ struct ReservationBody {
 impl ReservationBody {
     fn of(app: &App, name: ReservationId, supplier: SupplierId, row: Reservation) -> Self {
         use ReservationState::{Confirmed, Held, Ordered};
+        let (kept, may_lapse) = (row.kept(), row.may_lapse());
         let Reservation { listing, quantity, region, state, expires_at, order, .. } = row;
         let stands = matches!(state, Held | Confirmed | Ordered);
         let offer = app.own_listing(&supplier, &listing);
@@ -72,8 +75,8 @@ impl ReservationBody {
         let sound =
             |offer: &Offer| !offer.withdrawn && there(offer) && offer.left(&app.overlay, region).is_some();
         let at_risk = stands && !offer.as_ref().is_some_and(sound);
-        let expires_at = (state == Held).then_some(expires_at);
-        Self { reservation: name, supplier, listing, quantity, state, expires_at, order, at_risk }
+        let expires_at = may_lapse.then_some(expires_at);
+        Self { reservation: name, supplier, listing, quantity, state, kept, expires_at, order, at_risk }
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Tally {
     pub lapsed: u64,
     /// Of these, how many became orders.
     pub ordered: u64,
+    /// Of these, how many by several lines.
+    pub by_lines: u64,
 }
 
 impl Tally {
@@ -68,6 +70,7 @@ impl Tally {
         self.holds += other.holds;
         self.lapsed += other.lapsed;
         self.ordered += other.ordered;
+        self.by_lines += other.by_lines;
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stockade_inventory::domain::ReservationState as State;
 use stockade_model::{
-    Command, Decision, Level, ListingId, OrderEvent, OrderEventKind, OrderId, Payload, Position, Region,
-    ReservationId, Row, Scope, StockMode, SupplierId, Timestamp, Topic,
+    Command, Decision, Level, LineId, ListingId, OrderEvent, OrderEventKind, OrderId, Payload, Position,
+    Region, ReservationId, Row, Scope, StockMode, SupplierId, Timestamp, Topic,
 };
 
 use super::{
@@ -23,35 +23,82 @@ struct Held {
     state: State,
     expires_at: Timestamp,
     order: Option<OrderId>,
+    confirmed: bool,
+    /// What no line of its order had taken was given back, or has lapsed.
+    over: bool,
 }
 
-/// What was said of an order of one line.
+/// What was said of one line of an order.
 #[derive(Debug, Default)]
-struct Said {
-    reservation: Option<ReservationId>,
-    reserved: Option<i64>,
+struct Line {
     placed: Option<i64>,
     shipped: i64,
     cancelled: i64,
+    /// Whether it was named when the order had the reservation, and so takes its units from there.
+    of_it: bool,
+}
+
+impl Line {
+    /// Units that left the shelf, and that were called off, once it was placed.
+    fn fate(&self, placed: i64) -> (i64, i64) {
+        let gone = self.shipped.min(placed);
+        (gone, self.cancelled.min(placed - gone))
+    }
+}
+
+/// What was said of an order, all of whose events name one reservation or none.
+#[derive(Debug, Default)]
+struct Said {
+    reservation: Option<ReservationId>,
+    /// Units that were reserved.
+    reserved: i64,
+    lines: BTreeMap<LineId, Line>,
+}
+
+/// Where the units of an order are.
+#[derive(Debug, Default)]
+struct Count {
+    /// Owed, of lines that were placed.
+    owed: i64,
+    /// Left the shelf; shipped before anything was placed, they have left all the same.
+    gone: i64,
+    called_off: i64,
+    /// Reserved, and not taken by any line.
+    rest: i64,
 }
 
 impl Said {
-    fn known(&self) -> bool {
-        self.placed.or(self.reserved).is_some()
+    /// Lines that were placed: all, or those that are the reservation's.
+    fn placed(&self, of_it: bool) -> impl Iterator<Item = (&Line, i64)> {
+        let placed = move |line: &Line| line.placed.filter(|_| line.of_it || !of_it);
+        self.lines.values().filter_map(move |line| Some((line, placed(line)?)))
     }
-    fn ordered(&self) -> i64 {
-        self.placed.or(self.reserved).unwrap_or(0)
+    fn count(&self, of_it: bool) -> Count {
+        let mut count = Count::default();
+        for (line, placed) in self.placed(of_it) {
+            let (gone, called_off) = line.fate(placed);
+            count.gone += gone;
+            count.called_off += called_off;
+            count.owed += placed - gone - called_off;
+        }
+        // What was said of lines that were not placed yet is said of what is reserved and no line has.
+        let free = (self.reserved - self.placed(true).map(|(_, placed)| placed).sum::<i64>()).max(0);
+        let waiting = || self.lines.values().filter(|line| line.placed.is_none());
+        let shipped: i64 = waiting().map(|line| line.shipped).sum();
+        let cancelled: i64 = waiting().map(|line| line.cancelled).sum();
+        let gone = if free > 0 { shipped.min(free) } else { shipped };
+        let called_off = cancelled.min((free - gone).max(0));
+        count.gone += gone;
+        count.called_off += called_off;
+        count.rest = (free - gone - called_off).max(0);
+        count
     }
-    /// Units that left the shelf; shipped before anything was placed, they have left all the same.
-    fn gone(&self) -> i64 {
-        if self.known() { self.shipped.min(self.ordered()) } else { self.shipped }
+    fn has_begun(&self) -> bool {
+        self.placed(true).next().is_some()
     }
-    fn called_off(&self) -> i64 {
-        if self.known() { self.cancelled.min(self.ordered() - self.gone()) } else { 0 }
-    }
-    /// Units that are still owed.
-    fn owed(&self) -> i64 {
-        if self.known() { self.ordered() - self.gone() - self.called_off() } else { 0 }
+    fn nothing_left(&self, over: bool) -> bool {
+        let Count { owed, gone, called_off, rest } = self.count(true);
+        owed == 0 && gone == 0 && (over || rest == 0) && called_off > 0
     }
 }
 
@@ -68,12 +115,18 @@ struct Shelf {
 
 impl Shelf {
     fn on_hand(&self) -> i64 {
-        self.counted - self.orders.values().map(Said::gone).sum::<i64>()
+        self.counted - self.orders.values().map(|said| said.count(false).gone).sum::<i64>()
+    }
+    /// Units of an order that nobody else can have.
+    fn kept_for(&self, said: &Said) -> i64 {
+        let Count { owed, rest, .. } = said.count(false);
+        let over = said.reservation.as_ref().and_then(|name| self.holds.get(name)).is_some_and(|h| h.over);
+        if over { owed } else { owed + rest }
     }
     fn free(&self) -> i64 {
         let open = |held: &&Held| matches!(held.state, State::Held | State::Confirmed);
         let held: i64 = self.holds.values().filter(open).map(|held| held.units).sum();
-        self.on_hand() - held - self.orders.values().map(Said::owed).sum::<i64>()
+        self.on_hand() - held - self.orders.values().map(|said| self.kept_for(said)).sum::<i64>()
     }
     /// Whether a restriction of at least `level` is in force on everything, or on `region`.
     fn restricted(&self, level: Level, region: Option<Region>) -> bool {
@@ -105,7 +158,9 @@ impl Shelf {
                 let taken = self.holds.get(reservation).is_some_and(|held| !over(held));
                 if !taken && !self.restricted(Level::Quarantine, *region) && self.free() >= *quantity {
                     let (units, owner, expires_at) = (*quantity, owner.clone(), *expires_at);
-                    let held = Held { units, owner, state: State::Held, expires_at, order: None };
+                    let state = State::Held;
+                    let held =
+                        Held { units, owner, state, expires_at, order: None, confirmed: false, over: false };
                     self.holds.insert(reservation.clone(), held);
                 }
             }
@@ -116,16 +171,40 @@ impl Shelf {
     }
 
     fn turn(&mut self, name: &ReservationId, owner: &Option<String>, to: State) {
-        if let Some(held) = self.holds.get_mut(name)
-            && held.state == State::Held
-            && held.owner == *owner
-        {
-            held.state = to;
+        let beside = self.keeps_beside(name);
+        let Some(held) = self.holds.get_mut(name).filter(|held| held.owner == *owner) else { return };
+        match (held.state, to) {
+            (State::Held, _) => {
+                held.state = to;
+                held.confirmed = to == State::Confirmed;
+            }
+            // What its order has not taken is confirmed, or given back.
+            (State::Ordered, State::Confirmed) if !held.over => held.confirmed = true,
+            (State::Ordered, State::Released) if beside => held.over = true,
+            _ => {}
+        }
+        self.stand(name);
+    }
+
+    /// Whether a reservation keeps units beside its order.
+    fn keeps_beside(&self, name: &ReservationId) -> bool {
+        let held = self.holds.get(name).filter(|held| !held.over);
+        let order = held.and_then(|held| self.orders.get(held.order.as_ref()?));
+        order.is_some_and(|said| said.has_begun() && said.count(true).rest > 0)
+    }
+
+    /// Where a reservation is that has become an order.
+    fn stand(&mut self, name: &ReservationId) {
+        let Some(held) = self.holds.get_mut(name) else { return };
+        if let Some(said) = held.order.as_ref().and_then(|order| self.orders.get(order)) {
+            held.state = if said.nothing_left(held.over) { State::Cancelled } else { State::Ordered };
         }
     }
 
-    fn said(&mut self, event: &OrderEvent) {
-        let (Some(order), Some(_), Some(units)) = (&event.order, &event.listing, event.quantity) else {
+    fn said(&mut self, event: &OrderEvent, now: Timestamp) {
+        let (Some(order), Some(line), Some(_), Some(units)) =
+            (&event.order, &event.line, &event.listing, event.quantity)
+        else {
             return;
         };
         let said = self.orders.entry(order.clone()).or_default();
@@ -134,27 +213,37 @@ impl Shelf {
             && matches!(held.state, State::Held | State::Confirmed)
         {
             (held.state, held.order) = (State::Ordered, Some(order.clone()));
-            (said.reservation, said.reserved) = (Some(name.clone()), Some(held.units));
+            (said.reservation, said.reserved) = (Some(name.clone()), held.units);
         }
+        let line = said.lines.entry(line.clone()).or_default();
+        line.of_it |= event.reservation.is_some() && event.reservation == said.reservation;
         match event.kind {
-            OrderEventKind::Placed => said.placed = said.placed.or(Some(units)),
-            OrderEventKind::Shipped => said.shipped = said.shipped.max(units),
-            OrderEventKind::Cancelled => said.cancelled = said.cancelled.max(units),
+            OrderEventKind::Placed => line.placed = line.placed.or(Some(units)),
+            OrderEventKind::Shipped => line.shipped = line.shipped.max(units),
+            OrderEventKind::Cancelled => line.cancelled = line.cancelled.max(units),
             _ => {}
         }
-        let all_called_off = said.ordered() > 0 && said.called_off() == said.ordered();
-        if let Some(held) = said.reservation.as_ref().and_then(|name| self.holds.get_mut(name))
-            && held.order.as_ref() == Some(order)
-        {
-            held.state = if all_called_off { State::Cancelled } else { State::Ordered };
+        if let Some(name) = said.reservation.clone() {
+            self.stand(&name);
         }
+        self.lapse(now);
     }
 
     fn lapse(&mut self, now: Timestamp) {
-        for held in self.holds.values_mut() {
-            if held.state == State::Held && held.expires_at <= now {
-                held.state = State::Lapsed;
+        let late: Vec<ReservationId> = self
+            .holds
+            .iter()
+            .filter(|(_, held)| !held.confirmed && held.expires_at <= now)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in late {
+            let beside = self.keeps_beside(&name);
+            match self.holds.get_mut(&name) {
+                Some(held) if held.state == State::Held => held.state = State::Lapsed,
+                Some(held) if beside => held.over = true,
+                _ => {}
             }
+            self.stand(&name);
         }
     }
 
@@ -189,7 +278,7 @@ fn reckon(world: &World) -> Result<BTreeMap<SupplierId, Shelf>, String> {
                     }
                 }
                 Payload::Outcome(outcome) => {
-                    shelves.entry(outcome.event.supplier.clone()).or_default().said(&outcome.event);
+                    shelves.entry(outcome.event.supplier.clone()).or_default().said(&outcome.event, now);
                 }
                 Payload::Decision(decision) => {
                     shelves.entry(decision.supplier.clone()).or_default().decided(&decision);
@@ -235,6 +324,8 @@ pub(super) fn check(world: &mut World) -> Result<(), String> {
             world.tally.holds += 1;
             world.tally.lapsed += u64::from(held.state == State::Lapsed);
             world.tally.ordered += u64::from(held.order.is_some());
+            let order = held.order.as_ref().and_then(|order| shelf.orders.get(order));
+            world.tally.by_lines += u64::from(order.is_some_and(|said| said.lines.len() > 1));
         }
     }
     Ok(())

@@ -369,29 +369,33 @@ impl World {
         Ok(())
     }
 
-    /// Outcomes of an order of one line, in any sequence, by part of it; some of it was reserved.
+    /// Outcomes of an order of one line or several, in any sequence, by part of each; some of them were reserved, as one.
     fn order(&mut self, node: usize) -> Result<(), String> {
         self.next += 1;
         let (supplier, _) = self.suppliers[self.random.usize(..SUPPLIERS)].clone();
         let reservation =
             if self.random.u32(..3) > 0 { Some(name_of(&supplier, self.random.u32(..NAMES))?) } else { None };
-        let ordered = 1 + self.random.i64(0..4);
-        let mut said = vec![("placed", ordered)];
-        if self.random.bool() {
-            said.push(("shipped", 1 + self.random.i64(0..ordered)));
-        }
-        if self.random.u32(..3) == 0 {
-            said.push(("cancelled", 1 + self.random.i64(0..ordered)));
+        let mut said = Vec::new();
+        for line in 1..=1 + self.random.u32(..3) {
+            let ordered = 1 + self.random.i64(0..4);
+            said.push((line, "placed", ordered));
+            if self.random.bool() {
+                said.push((line, "shipped", 1 + self.random.i64(0..ordered)));
+            }
+            if self.random.u32(..3) == 0 {
+                said.push((line, "cancelled", 1 + self.random.i64(0..ordered)));
+            }
         }
         self.random.shuffle(&mut said);
-        for (kind, units) in said {
+        for (line, kind, units) in said {
             let cause = if kind == "cancelled" { json!("buyer") } else { json!(null) };
             let event = json!({
-                "specversion": "1.0", "id": format!("l{}-{kind}", self.next), "source": "sim",
+                "specversion": "1.0", "id": format!("l{}-{line}-{kind}", self.next), "source": "sim",
                 "type": format!("stockade.order.{kind}"),
                 "data": {
                     "supplier": supplier, "order": format!("p{}", self.next), "buyer": format!("c{}", self.next),
-                    "listing": "l", "line": "1", "quantity": units, "reservation": reservation, "cause": cause,
+                    "listing": "l", "line": line.to_string(), "quantity": units, "reservation": reservation,
+                    "cause": cause,
                 },
             });
             for node in [node, self.random.usize(..2)] {

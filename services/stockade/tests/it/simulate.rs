@@ -22,6 +22,7 @@ fn a_thousand_seeds_of_crashes_stalls_and_repeats_hold() {
         "{tally:?}"
     );
     assert!(tally.holds > SEEDS && tally.lapsed > SEEDS / 2 && tally.ordered > SEEDS / 10, "{tally:?}");
+    assert!(tally.by_lines > SEEDS / 20, "{tally:?}");
 }
 
 #[test]

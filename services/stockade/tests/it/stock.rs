@@ -170,6 +170,35 @@ async fn a_confirmed_reservation_becomes_the_order_that_names_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reservation_keeps_what_its_order_has_not_taken_until_its_owner_gives_it_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let (api, _) = open(directory.path()).await;
+    let other = api.keys.create_unnamed(Role::Buyer).unwrap();
+    let of = name(&reserve(&api, &api.buyer, None, units(10)).await);
+    confirm(&api, &api.buyer, &of).await;
+    let placed = |line: &str, quantity: i64| {
+        json!({
+            "supplier": "acme", "order": "o-1", "buyer": "b", "listing": "S", "quantity": quantity, "line": line,
+            "reservation": of,
+        })
+    };
+    api.event("p-1", "order.placed", placed("1", 2)).await;
+    assert_eq!(answer(&api, "p-1").await["answer"], "applied");
+    assert_eq!(available(&api).await, 0);
+    assert_eq!(reserve(&api, &other, None, units(3)).await.code(), (409, "not_available"));
+    api.event("p-2", "order.placed", placed("2", 3)).await;
+    assert_eq!(answer(&api, "p-2").await["answer"], "applied");
+    let shown = show(&api, &api.buyer, &of).await.body;
+    assert_eq!((shown["state"].as_str(), &shown["kept"]), (Some("ordered"), &json!(5)));
+    for replay in ["", "true"] {
+        let given = release(&api, &api.buyer, &of).await;
+        assert_eq!((given.status, given.header("idempotent-replay").as_str()), (204, replay));
+    }
+    assert_eq!(available(&api).await, 5, "what was ordered stays");
+    api.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hold_of_a_withheld_supplier_is_confirmed_and_marked_at_risk() {
     let directory = tempfile::tempdir().unwrap();
     let (api, _) = open(directory.path()).await;

@@ -1,5 +1,7 @@
 //! Outcomes: what an order keeps from other buyers, and what has left the shelf.
 
+use std::collections::BTreeSet;
+
 use stockade_fold::{Input, Out};
 use stockade_model::{
     ListingId, OrderEvent, OrderEventKind, OrderId, Outcome, ReservationId, SupplierId, Timestamp,
@@ -9,7 +11,7 @@ use super::{Due, Effect, Inventory, answers::event_identity};
 use crate::domain::{
     answer::{EventAnswer, EventCode, EventStatus},
     key::Of,
-    order::{Order, Taken},
+    order::{Order, Standing, Taken},
     reservation::{Reservation, ReservationState, SILENT_MS},
 };
 
@@ -60,7 +62,8 @@ impl Inventory {
             return EventAnswer::of(EventStatus::Noted, Some(EventCode::NoListing));
         }
         let taken = after.take(event, name.as_ref());
-        if taken != Taken::New && (taken != Taken::Again || taken_over.is_none()) {
+        // The same may be said again to say which reservation it was.
+        if taken != Taken::New && (taken != Taken::Again || !after.has_other_lines(&before)) {
             return refusal(taken);
         }
         after.touched = input.time;
@@ -91,7 +94,8 @@ impl Inventory {
         order: &mut Order,
     ) -> (Option<(Of<ReservationId>, Reservation)>, Option<EventCode>) {
         if order.has_taken(name) {
-            return (None, None);
+            let missed = event.kind == OrderEventKind::Placed && order.is_rest_over(name);
+            return (None, missed.then_some(EventCode::ReservationOver));
         }
         let of = Of::new(&key.supplier, name);
         let remark = match self.reservations.get(&of) {
@@ -155,16 +159,7 @@ impl Inventory {
                 self.unpark(identity, input.time, out);
             }
         }
-        for (name, cancelled) in order.reservations() {
-            let state = if cancelled { ReservationState::Cancelled } else { ReservationState::Ordered };
-            let of = Of::new(&key.supplier, &name);
-            // One that was forgotten and made again under its name is another one.
-            let row = self.reservations.get(&of).filter(|row| row.order.as_ref() == Some(&key.id));
-            if let Some(row) = row.filter(|row| row.state != state) {
-                let row = row.to(state, input.time);
-                self.set_reservation(&of, Some(row), out);
-            }
-        }
+        let mut touched = self.set_standings(input, key, &mut order, out);
         let units = order.units();
         let due = (order.due(), Due::Order(key.clone()));
         let before = self.orders.insert(key.clone(), order);
@@ -182,9 +177,71 @@ impl Inventory {
             if let Some(row) = self.listings.edit(&Of::new(&key.supplier, &listing)) {
                 row.committed += is.committed - was.committed;
                 row.on_hand -= is.gone - was.gone;
-                let _ = self.touched(input, &key.supplier, &listing, out);
+                touched.insert(listing);
             }
         }
+        for listing in touched {
+            let _ = self.touched(input, &key.supplier, &listing, out);
+        }
+    }
+
+    /// Tells the reservations of an order how they stand; those listings are answered whose units that has changed. A rest
+    /// that nobody keeps any more ends.
+    fn set_standings(
+        &mut self,
+        input: &Input<'_>,
+        key: &Of<OrderId>,
+        order: &mut Order,
+        out: &mut Out<Effect>,
+    ) -> BTreeSet<ListingId> {
+        let row_of = |fold: &Self, name: &ReservationId| {
+            let row = fold.reservations.get(&Of::new(&key.supplier, name));
+            // One that was forgotten and made again under its name is another one.
+            row.filter(|row| row.order.as_ref() == Some(&key.id)).cloned()
+        };
+        for Standing { name, .. } in order.reservations().into_iter().filter(|standing| standing.rest > 0) {
+            let stands = |row: Reservation| row.confirmed || row.expires_at > input.time;
+            if !row_of(self, &name).is_some_and(stands) {
+                order.end_rest(&name);
+            }
+        }
+        let mut touched = BTreeSet::new();
+        for Standing { name, listing, cancelled, rest } in order.reservations() {
+            let Some(row) = row_of(self, &name) else { continue };
+            let state = if cancelled { ReservationState::Cancelled } else { ReservationState::Ordered };
+            let since = if row.state == state { row.since } else { input.time };
+            let next = Reservation { state, since, rest, ..row.clone() };
+            if next.rest != row.rest {
+                touched.insert(listing);
+            }
+            if next != row {
+                self.set_reservation(&Of::new(&key.supplier, &name), Some(next), out);
+            }
+        }
+        touched
+    }
+
+    /// Gives back what no line of its order has taken of a reservation.
+    pub(super) fn end_rest(
+        &mut self,
+        input: &Input<'_>,
+        key: &Of<ReservationId>,
+        row: &Reservation,
+        out: &mut Out<Effect>,
+    ) {
+        let order_key = row.order.as_ref().map(|order| Of::new(&key.supplier, order));
+        if let Some((order_key, mut order)) =
+            order_key.and_then(|order_key| Some((order_key.clone(), self.orders.get(&order_key).cloned()?)))
+        {
+            order.end_rest(&key.id);
+            self.set_order(input, &order_key, order, out);
+        }
+    }
+
+    /// Whether what no line of its order had taken of a reservation was given back.
+    pub(super) fn is_rest_over(&self, key: &Of<ReservationId>, row: &Reservation) -> bool {
+        let order = row.order.as_ref().and_then(|order| self.orders.get(&Of::new(&key.supplier, order)));
+        order.is_some_and(|order| order.is_rest_over(&key.id))
     }
 
     /// Units that orders had of a listing before it was there, and the news for the events that waited for it.
@@ -214,11 +271,23 @@ impl Inventory {
 
     /// Closes an order of which nothing was heard for so long. What it still owes is taken to have left the shelf without a
     /// word: that sells nothing twice, and the supplier's next count puts it right.
-    pub(super) fn order_due(&mut self, key: &Of<OrderId>, at: Timestamp) {
+    pub(super) fn order_due(
+        &mut self,
+        input: &Input<'_>,
+        key: &Of<OrderId>,
+        at: Timestamp,
+        out: &mut Out<Effect>,
+    ) {
         if self.orders.get(key).is_none_or(|order| order.due() != at) {
             return;
         }
-        let Some(order) = self.orders.remove(key) else { return };
+        let Some(mut order) = self.orders.remove(key) else { return };
+        for Standing { name, .. } in order.reservations() {
+            order.end_rest(&name);
+        }
+        for listing in self.set_standings(input, key, &mut order, out) {
+            let _ = self.touched(input, &key.supplier, &listing, out);
+        }
         for (listing, units) in order.units() {
             let of = Of::new(&key.supplier, &listing);
             if let Some(row) = self.listings.edit(&of) {

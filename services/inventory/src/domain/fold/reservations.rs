@@ -7,6 +7,7 @@ use super::{Applied, Due, Effect, Inventory, Refusal, conflict};
 use crate::domain::{
     key::Of,
     reservation::{Reservation, ReservationState},
+    state::Listing,
 };
 
 /// What a buyer asks to be held.
@@ -67,7 +68,9 @@ impl Inventory {
     ) {
         // An entry of something that is over: the row says when its time is.
         let Some(row) = self.reservations.get(key).filter(|row| row.due() == at).cloned() else { return };
-        if row.is_open() {
+        if row.rest > 0 {
+            self.end_rest(input, key, &row, out);
+        } else if row.is_open() {
             self.set_reservation(key, Some(row.to(ReservationState::Lapsed, input.time)), out);
             let _ = self.touched(input, &key.supplier, &row.listing, out);
         } else {
@@ -109,6 +112,8 @@ impl Inventory {
             since: input.time,
             expires_at,
             order: None,
+            confirmed: false,
+            rest: 0,
         };
         self.set_reservation(&key, Some(held), out);
         self.touched(input, id, listing, out)
@@ -137,6 +142,11 @@ impl Inventory {
                 "order_cancelled",
                 "the order that this reservation has become was cancelled; reserve again",
             )),
+            ReservationState::Ordered if !known.confirmed => {
+                let (listing, kept) = (known.listing.clone(), known.rest > 0);
+                self.set_reservation(&key, Some(Reservation { confirmed: true, ..known }), out);
+                if kept { self.touched(input, id, &listing, out) } else { Ok((RowStatus::Replayed, None)) }
+            }
             _ => Ok((RowStatus::Replayed, None)),
         }
     }
@@ -158,6 +168,14 @@ impl Inventory {
                 self.set_reservation(&key, Some(known.to(ReservationState::Released, input.time)), out);
                 self.touched(input, id, &known.listing, out)
             }
+            ReservationState::Ordered if known.rest > 0 => {
+                self.end_rest(input, &key, &known, out);
+                Ok((
+                    RowStatus::Applied,
+                    self.listings.get(&Of::new(id, &known.listing)).map(Listing::available),
+                ))
+            }
+            ReservationState::Ordered if self.is_rest_over(&key, &known) => Ok((RowStatus::Replayed, None)),
             ReservationState::Confirmed | ReservationState::Ordered => {
                 Err(conflict("already_confirmed", "a confirmed reservation is cancelled by the order system"))
             }

@@ -371,3 +371,50 @@ fn rows_of_earlier_builds_are_taken_over() {
     assert_eq!(shop.units(), (4, 0, 4), "the hold lapses");
     assert!(shop.host.fold.former_lines.is_empty());
 }
+
+#[test]
+fn orders_of_the_build_before_are_taken_over_where_a_reservation_was_one_line() {
+    #[derive(serde::Serialize)]
+    struct FormerLine {
+        line: Option<LineId>,
+        listing: Option<ListingId>,
+        placed: Option<i64>,
+        reserved: i64,
+        reservations: Vec<ReservationId>,
+    }
+    #[derive(serde::Serialize)]
+    struct FormerOrder {
+        lines: Vec<FormerLine>,
+        acts: Vec<()>,
+        touched: Timestamp,
+    }
+    let mut shop = shop(10);
+    for name in ["r", "s", "t"] {
+        shop.hold(name, 4, 60_000);
+        shop.say(Shipped, name, |event| (event.reservation, event.part) = (Some(reservation(name)), None));
+    }
+    let mut rows = shop.rows();
+    for (order, line, placed) in [("r", Some("1"), Some(2)), ("s", None, Some(4)), ("t", Some("1"), None)] {
+        let line = FormerLine {
+            line: line.and_then(|line| LineId::new(line).ok()),
+            listing: Some(listing("l")),
+            placed,
+            reserved: 4,
+            reservations: vec![reservation(order)],
+        };
+        let former = FormerOrder { lines: vec![line], acts: Vec::new(), touched: Timestamp::from_ms(1_000) };
+        let key = rows.keys().find(|key| key.ends_with(format!("acme/{order}").as_bytes()) && key[0] == 6);
+        let key = key.unwrap().clone();
+        rows.insert(key, rmp_serde::to_vec_named(&former).unwrap());
+    }
+    let mut fold = Inventory::default();
+    for (key, row) in &rows {
+        let (name, key) = key.split_first().unwrap();
+        fold.tables().into_iter().find(|table| table.name() == *name).unwrap().load(key, row).unwrap();
+    }
+    let units = |order: &str| {
+        let order = fold.orders.get(&Of::new(&acme(), &OrderId::new(order).unwrap())).unwrap();
+        order.units()[&listing("l")].committed
+    };
+    assert_eq!(["r", "s", "t"].map(units), [2, 4, 4], "as that build had them");
+}

@@ -60,7 +60,7 @@ fn what_is_cancelled_before_it_was_placed_is_offered_again_at_once() {
 }
 
 #[test]
-fn an_order_of_fewer_or_more_units_than_were_reserved_has_what_was_placed() {
+fn an_order_of_fewer_or_more_units_than_were_reserved_has_what_was_placed_and_the_rest_is_kept() {
     for placed in [2, 7] {
         let mut shop = shop();
         shop.hold("r", 4, 60_000);
@@ -68,7 +68,9 @@ fn an_order_of_fewer_or_more_units_than_were_reserved_has_what_was_placed() {
             event.reservation = Some(reservation("r"));
             event.quantity = Some(placed);
         });
-        assert_eq!(shop.units(), (10, placed, 10 - placed));
+        assert_eq!(shop.units(), (10, placed, 10 - placed.max(4)));
+        shop.tick(60_000);
+        assert_eq!(shop.units(), (10, placed, 10 - placed), "what was not confirmed has lapsed");
     }
 }
 
@@ -186,4 +188,153 @@ fn what_is_over_is_forgotten_and_what_is_confirmed_without_an_order_is_given_bac
     assert_eq!(shop.units(), (8, 0, 8), "r is given back, and the order of s is closed");
     shop.tick(1_000 + 2 * silent);
     assert!(shop.host.fold.reservations.is_empty());
+}
+
+/// Places `quantity` units of `order`, as `line` if that is named, of the reservation `name`.
+fn placed(
+    shop: &mut Shop,
+    order: &str,
+    line: Option<&str>,
+    quantity: i64,
+    name: &str,
+) -> (EventStatus, Option<EventCode>) {
+    shop.say(Placed, order, |event| {
+        event.line = line.map(|line| stockade_model::LineId::new(line).unwrap());
+        event.reservation = Some(reservation(name));
+        (event.listing, event.quantity) = (Some(listing("l")), Some(quantity));
+    })
+}
+
+#[test]
+fn a_confirmed_reservation_keeps_what_its_order_has_not_taken_yet() {
+    let mut shop = Shop::new();
+    shop.put("l", Some(5), None);
+    shop.hold("r", 5, 60_000);
+    shop.confirm("r");
+    assert_eq!(placed(&mut shop, "o", Some("1"), 2, "r"), (EventStatus::Applied, None));
+    assert_eq!((shop.units(), shop.listing().confirmed), ((5, 2, 0), 3));
+    assert_eq!(shop.hold("s", 3, 60_000).code.as_deref(), Some("not_available"));
+    let mut other = shop.restored();
+    for shop in [&mut shop, &mut other] {
+        shop.tick(60_000);
+        assert_eq!(shop.available(), 0, "it was confirmed");
+        assert_eq!(placed(shop, "o", Some("2"), 3, "r"), (EventStatus::Applied, None));
+        assert_eq!((shop.units(), shop.listing().confirmed), ((5, 5, 0), 0));
+        shop.say(Shipped, "o", |_| {});
+        assert_eq!(shop.units(), (0, 0, 0));
+    }
+    assert_eq!(shop.rows(), other.rows());
+}
+
+#[test]
+fn the_rest_of_a_hold_lapses_is_confirmed_or_is_given_back_by_its_owner() {
+    let begun = |confirmed| {
+        let mut shop = shop();
+        shop.hold("r", 5, 60_000);
+        if confirmed {
+            shop.confirm("r");
+        }
+        placed(&mut shop, "o", Some("1"), 2, "r");
+        assert_eq!(shop.available(), 5);
+        shop
+    };
+    let mut shop = begun(false);
+    shop.tick(60_000);
+    assert_eq!((shop.units(), shop.state("r")), ((10, 2, 8), Some(Ordered)), "only what was ordered stays");
+    assert_eq!(
+        placed(&mut shop, "o", Some("2"), 3, "r"),
+        (EventStatus::Applied, Some(EventCode::ReservationOver))
+    );
+    assert_eq!(shop.units(), (10, 5, 5), "the order has it all the same");
+    let mut shop = begun(false);
+    assert_eq!(shop.confirm("r").status, Applied);
+    shop.tick(60_000);
+    assert_eq!(shop.available(), 5);
+    let mut shop = begun(true);
+    assert_eq!((shop.release("r").status, shop.release("r").status), (Applied, Replayed));
+    assert_eq!((shop.units(), shop.state("r")), ((10, 2, 8), Some(Ordered)));
+    for names_it in [false, true] {
+        let mut shop = begun(true);
+        shop.say(Cancelled, "o", |event| event.reservation = names_it.then(|| reservation("r")));
+        assert_eq!((shop.units(), shop.state("r")), ((10, 0, 10), Some(ReservationState::Cancelled)));
+    }
+    let mut shop = begun(true);
+    shop.say(Shipped, "o", |_| {});
+    assert_eq!(
+        (shop.units(), shop.available()),
+        ((8, 0, 5), 5),
+        "all that was placed was shipped, and no more"
+    );
+    shop.tick(1_000 + crate::domain::reservation::SILENT_MS);
+    assert_eq!(shop.available(), 8, "given back when nothing is heard of the order");
+}
+
+#[test]
+fn what_is_placed_of_a_reservation_without_lines_adds_up_and_the_whole_said_again_is_a_repeat() {
+    let mut shop = shop();
+    shop.hold("r", 5, 60_000);
+    shop.confirm("r");
+    assert_eq!(placed(&mut shop, "o", None, 2, "r"), (EventStatus::Applied, None));
+    assert_eq!((shop.units(), shop.available()), ((10, 2, 5), 5));
+    assert_eq!(placed(&mut shop, "o", None, 3, "r"), (EventStatus::Applied, None));
+    assert_eq!(shop.units(), (10, 5, 5));
+    shop.hold("s", 4, 60_000);
+    assert_eq!(placed(&mut shop, "p", None, 4, "s").0, EventStatus::Applied);
+    for line in [None, Some("1")] {
+        let again = placed(&mut shop, "p", line, 4, "s");
+        assert_eq!(again, (EventStatus::Duplicate, Some(EventCode::RepeatedOutcome)));
+    }
+    assert_eq!(shop.units(), (10, 9, 1));
+}
+
+#[test]
+fn a_reservation_is_cancelled_only_when_nothing_of_it_is_left() {
+    let of_line = |shop: &mut Shop, kind, name: &str| {
+        shop.say(kind, "o", |event| event.line = stockade_model::LineId::new(name).ok())
+    };
+    let mut shop = shop();
+    shop.hold("r", 5, 60_000);
+    shop.confirm("r");
+    placed(&mut shop, "o", Some("1"), 2, "r");
+    of_line(&mut shop, Cancelled, "1");
+    assert_eq!((shop.units(), shop.state("r")), ((10, 0, 7), Some(Ordered)), "three are kept still");
+    placed(&mut shop, "o", Some("2"), 3, "r");
+    assert_eq!((shop.units(), shop.state("r")), ((10, 3, 7), Some(Ordered)));
+    of_line(&mut shop, Cancelled, "2");
+    assert_eq!((shop.units(), shop.state("r")), ((10, 0, 10), Some(ReservationState::Cancelled)));
+    shop.hold("s", 5, 90_000);
+    for (line, quantity) in [("1", 2), ("2", 3)] {
+        placed(&mut shop, "p", Some(line), quantity, "s");
+    }
+    shop.say(Shipped, "p", |event| event.line = stockade_model::LineId::new("1").ok());
+    shop.say(Cancelled, "p", |_| {});
+    assert_eq!((shop.units(), shop.state("s")), ((8, 0, 8), Some(Ordered)), "some of it was shipped");
+}
+
+#[test]
+fn what_is_said_of_a_line_before_it_is_placed_frees_no_unit_of_another_line() {
+    let said = |shop: &mut Shop, kind, quantity| {
+        shop.say(kind, "o", |event| {
+            event.line = stockade_model::LineId::new("1").ok();
+            event.reservation = Some(reservation("r"));
+            (event.listing, event.quantity) = (Some(listing("l")), quantity);
+        })
+    };
+    for (kind, quantity, before) in [
+        (Cancelled, None, (10, 5, 5)),
+        (Cancelled, Some(2), (10, 3, 7)),
+        (Shipped, Some(2), (8, 3, 5)),
+        (Shipped, None, (5, 0, 5)),
+    ] {
+        let mut shop = shop();
+        shop.hold("r", 5, 60_000);
+        shop.confirm("r");
+        let parked = quantity.is_none() && kind == Cancelled;
+        let status = if parked { EventStatus::Parked } else { EventStatus::Applied };
+        assert_eq!(said(&mut shop, kind, quantity).0, status);
+        assert_eq!(shop.units(), before, "{kind:?} {quantity:?}");
+        placed(&mut shop, "o", Some("2"), 3, "r");
+        placed(&mut shop, "o", Some("1"), 2, "r");
+        assert_eq!(shop.units(), if kind == Cancelled { (10, 3, 7) } else { (8, 3, 5) });
+    }
 }
