@@ -140,10 +140,18 @@ fn yes() -> bool {
     true
 }
 
-/// Outcomes that say the same when they are about the same line: what happened, whose doing it was, whether it was bad.
+/// The bits of a class that hold whose doing an outcome was.
+const CAUSE_BITS: u8 = 0b1110;
+
+/// What an outcome says: what happened, whose doing it was, whether it was bad. Two that are about the same line and differ in
+/// whose doing it was alone are one outcome, whose first cause stands.
 fn class(event: &OrderEvent) -> u8 {
     let bad = event.late || event.rating.is_some_and(|rating| rating <= 2);
     event.kind as u8 * 16 + event.cause as u8 * 2 + u8::from(bad)
+}
+
+fn is_same(one: u8, other: u8) -> bool {
+    (one ^ other) & !CAUSE_BITS == 0
 }
 
 /// The line that an event names, as well as it does.
@@ -201,14 +209,14 @@ impl Intake {
             self.orders_by_age.insert((event.time, identity));
         }
         let Some(order) = self.orders.edit(&identity) else { return (None, false) };
-        let repeated = order.says_again(event);
+        let (corrects, repeated) = (order.is_corrected_by(event), order.says_again(event));
         if !order.placed || event.kind == OrderEventKind::Placed {
             // A further line of the same order says nothing new about it.
             return (order.placed.then(|| order.seen(false, false)), repeated);
         }
         // That it is on its way says nothing yet of how it ends.
         let outcome = event.kind != OrderEventKind::Shipped;
-        let (settles, spoils) = (outcome && !order.settled, !order.spoiled && went_wrong(event));
+        let (settles, spoils) = (outcome && !order.settled, !order.spoiled && !corrects && went_wrong(event));
         order.settled |= outcome;
         order.spoiled |= spoils;
         (Some(order.seen(settles, spoils)), repeated)
@@ -298,18 +306,41 @@ impl Intake {
 
 impl Order {
     /// Whether what `event` says was said before: of the same line, or of as many lines as were placed. So one order's
-    /// outcome counts once, however often and under whatever ids it is sent, and no rate of orders goes beyond one.
+    /// outcome counts once, however often and under whatever ids and causes it is sent, and no rate of orders goes beyond one.
     fn says_again(&mut self, event: &OrderEvent) -> bool {
         let (class, line) = (class(event), line(event));
         let of_placed = |(said, _): &&(u8, u32)| said / 16 == OrderEventKind::Placed as u8;
         let lines = self.said.iter().filter(of_placed).count().max(1);
-        let known = self.said.iter().filter(|(said, _)| *said == class).count();
+        let known = self.said.iter().filter(|(said, _)| is_same(*said, class)).count();
         let full = event.kind != OrderEventKind::Placed && known >= lines;
-        if full || self.said.len() >= SAID_MAX || self.said.contains(&(class, line)) {
-            return true;
+        if full || self.said.len() >= SAID_MAX || self.first(event).is_some() {
+            return !self.learns_cause(event);
         }
         self.said.push((class, line));
         false
+    }
+
+    /// The class in which the same was said of the same line before.
+    fn first(&self, event: &OrderEvent) -> Option<u8> {
+        let (class, line) = (class(event), line(event));
+        self.said.iter().find(|(said, of)| *of == line && is_same(*said, class)).map(|(said, _)| *said)
+    }
+
+    /// Whether `event` says of the same outcome that it was somebody else's doing.
+    fn is_corrected_by(&self, event: &OrderEvent) -> bool {
+        let unknown = OutcomeCause::Unknown as u8 * 2;
+        self.first(event).is_some_and(|first| first & CAUSE_BITS != unknown && first != class(event))
+    }
+
+    /// Takes the cause of a cancellation whose cause was not known: only then it counts for or against somebody.
+    fn learns_cause(&mut self, event: &OrderEvent) -> bool {
+        if event.kind != OrderEventKind::Cancelled || event.cause == OutcomeCause::Unknown {
+            return false;
+        }
+        let (class, line) = (class(event), line(event));
+        let unknown = |said: u8| is_same(said, class) && said & CAUSE_BITS == OutcomeCause::Unknown as u8 * 2;
+        let first = self.said.iter_mut().find(|(said, of)| *of == line && unknown(*said));
+        first.map(|(said, _)| *said = class).is_some()
     }
 
     fn seen(&self, settles: bool, spoils: bool) -> OrderSeen {

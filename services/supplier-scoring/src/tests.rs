@@ -467,6 +467,48 @@ fn an_outcome_of_an_order_counts_once_whatever_the_event_ids() {
 }
 
 #[test]
+fn the_first_cause_told_of_an_outcome_stands_unless_it_was_not_known() {
+    use OutcomeCause::{Buyer, Carrier, Supplier, Unknown};
+    for (causes, counted, spoiled) in [
+        (vec![Buyer, Supplier], 0.0, 0.0),
+        (vec![Supplier, Buyer], 1.0, 1.0),
+        (vec![Carrier, Supplier, Buyer, Supplier], 0.0, 1.0),
+        (vec![Unknown, Supplier], 1.0, 1.0),
+        (vec![Unknown, Unknown, Supplier, Supplier, Buyer], 1.0, 1.0),
+        (vec![Unknown, Buyer, Supplier], 0.0, 1.0),
+    ] {
+        let mut market = Market::new();
+        market.register("shop", "DE");
+        market.order("shop", "o", "ann", 1_000);
+        for cause in &causes {
+            market.event(OrderEventKind::Cancelled, "shop", "o", |event| {
+                event.cause = *cause;
+                event.buyer = BuyerId::new("ann").ok();
+            });
+        }
+        let seen = (market.read("shop", "cancellations.count_7d"), market.read("shop", "peers.spoiled_60d"));
+        assert_eq!(seen, (counted, spoiled), "{causes:?}");
+    }
+    let returns = |causes: &[OutcomeCause]| {
+        let mut market = Market::new();
+        market.order("shop", "o", "ann", 1_000);
+        market.order("shop", "p", "ann", 1_000);
+        for cause in causes {
+            market.event(OrderEventKind::Refunded, "shop", "o", |event| {
+                event.cause = *cause;
+                event.buyer = BuyerId::new("ann").ok();
+            });
+        }
+        market.read("shop", "returns.rate_30d_low")
+    };
+    assert_eq!(
+        returns(&[Unknown, Supplier]),
+        returns(&[Unknown]),
+        "it counted while its cause was not known"
+    );
+}
+
+#[test]
 fn every_line_of_an_order_may_go_wrong_once() {
     let mut market = Market::new();
     let line = |name: &'static str| {
