@@ -62,8 +62,12 @@ impl Problem {
     }
     /// 422 with the offending fields.
     pub fn invalid(errors: Vec<FieldError>) -> Self {
-        let detail =
-            errors.iter().map(|e| format!("{}: {}", e.field, e.detail)).collect::<Vec<_>>().join("; ");
+        let text = |e: &FieldError| match e.field.as_str() {
+            // It is about all of the body.
+            "" => e.detail.clone(),
+            field => format!("{field}: {}", e.detail),
+        };
+        let detail = errors.iter().map(text).collect::<Vec<_>>().join("; ");
         Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail) }
     }
     /// 503 with `Retry-After: 1`: the caller did nothing wrong.

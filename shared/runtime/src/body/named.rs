@@ -6,6 +6,7 @@ use std::fmt;
 use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected, VariantAccess,
     Visitor,
+    value::{MapAccessDeserializer, StrDeserializer},
 };
 
 /// Wraps a deserializer and everything below it.
@@ -51,13 +52,43 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Named<D> {
         deserialize_tuple(len: usize) false;
         deserialize_tuple_struct(name: &'static str, len: usize) false;
         deserialize_map() false;
-        deserialize_enum(name: &'static str, variants: &'static [&'static str]) false;
         deserialize_identifier() false;
         deserialize_ignored_any() false;
     }
 
+    /// One of several words, or an object whose only name is one of them. Asked for anything, the wrapped deserializer says what
+    /// there is; asked for a word, it would say of a number or of `true` that it is no JSON.
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        words: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_any(Choice { visitor, words })
+    }
+
     fn is_human_readable(&self) -> bool {
         self.0.is_human_readable()
+    }
+}
+
+/// What is given to the wrapped deserializer where one of several words is expected.
+struct Choice<V> {
+    visitor: V,
+    words: &'static [&'static str],
+}
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Choice<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "one of `{}`", self.words.join("`, `"))
+    }
+    fn visit_str<E: Error>(self, word: &str) -> Result<V::Value, E> {
+        self.visitor.visit_enum(Inside(StrDeserializer::new(word)))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
+        self.visitor.visit_enum(Inside(MapAccessDeserializer::new(map)))
     }
 }
 
