@@ -80,18 +80,26 @@ impl Caller {
                 "not_your_supplier",
                 "this key is bound to another supplier; use that supplier's own key",
             )),
-            _ => Err(self.wrong("supplier")),
+            _ => Err(wrong(&["supplier"])),
         }
     }
-    /// Refuses everyone for whom `allowed` is false; `needed` names the role in words.
-    pub fn must(&self, needed: &'static str, allowed: impl Fn(&Role) -> bool) -> Result<(), Problem> {
-        if allowed(&self.0.role) { Ok(()) } else { Err(self.wrong(needed)) }
+    /// Refuses everyone for whom `allowed` is false, and names the roles that are allowed.
+    pub fn must(&self, allowed: impl Fn(&Role) -> bool) -> Result<(), Problem> {
+        if allowed(&self.0.role) {
+            return Ok(());
+        }
+        let others = [Role::Buyer, Role::OrderSystem, Role::Analyst, Role::Approver, Role::Operator];
+        Err(wrong(&others.iter().filter(|role| allowed(role)).map(Role::name).collect::<Vec<_>>()))
     }
-    fn wrong(&self, needed: &str) -> Problem {
-        let detail =
-            format!("this call needs a key with the role {needed}; `stockade keys create` makes one");
-        Problem::new(StatusCode::FORBIDDEN, "wrong_role", detail)
-    }
+}
+
+/// The problem of a key with another role than `needed`, as these are named on the command line.
+fn wrong(needed: &[&str]) -> Problem {
+    let detail = match needed {
+        [one] => format!("this call needs a key with the role {one}; `stockade keys create` makes one"),
+        many => format!("this call needs a key with one of the roles {}", many.join(", ")),
+    };
+    Problem::new(StatusCode::FORBIDDEN, "wrong_role", detail)
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

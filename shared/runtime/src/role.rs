@@ -61,11 +61,10 @@ pub struct SupplierOrStaff {
 async fn person<S: Edge>(
     parts: &mut Parts,
     state: &S,
-    needed: &'static str,
     allowed: impl Fn(&Role) -> bool,
 ) -> Result<Principal, Problem> {
     let caller = <Caller as FromRequestParts<S>>::from_request_parts(parts, state).await?;
-    caller.must(needed, allowed)?;
+    caller.must(allowed)?;
     state.limits().take(STAFF, &caller.0.id, 1)?;
     Ok(caller.0)
 }
@@ -81,21 +80,21 @@ async fn named<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<SupplierI
 impl<S: Edge> FromRequestParts<S> for Analyst {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        person(parts, state, "analyst", Role::is_staff).await.map(Self)
+        person(parts, state, Role::is_staff).await.map(Self)
     }
 }
 
 impl<S: Edge> FromRequestParts<S> for Approver {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        person(parts, state, "approver", Role::may_approve).await.map(Self)
+        person(parts, state, Role::may_approve).await.map(Self)
     }
 }
 
 impl<S: Edge> FromRequestParts<S> for Operator {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        person(parts, state, "operator", |role| *role == Role::Operator).await.map(Self)
+        person(parts, state, |role| *role == Role::Operator).await.map(Self)
     }
 }
 

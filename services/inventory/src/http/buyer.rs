@@ -71,7 +71,7 @@ enum Asked {
 }
 
 pub(super) fn admit(app: &App, caller: &Caller, units: usize) -> Result<Option<Allowance>, Problem> {
-    caller.must("buyer", |role| *role == Role::Buyer || role.is_staff())?;
+    caller.must(|role| *role == Role::Buyer || role.is_staff())?;
     app.caught_up()?;
     app.limits.take("buyer", &caller.0.id, units)
 }

@@ -253,7 +253,7 @@ pub(crate) async fn receive(
     headers: HeaderMap,
     body::Body(text): body::Body,
 ) -> Result<Response, Problem> {
-    caller.must("order_system", |role| *role == Role::OrderSystem)?;
+    caller.must(|role| *role == Role::OrderSystem)?;
     let batch = text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     let raw: Vec<&RawValue> =
         if batch { body::parse_borrowed(&text)? } else { vec![body::parse_borrowed(&text)?] };
@@ -324,7 +324,7 @@ pub(crate) async fn answer(
     caller: Caller,
     Path((source, id)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    caller.must("order_system", |role| *role == Role::OrderSystem || role.is_staff())?;
+    caller.must(|role| *role == Role::OrderSystem || role.is_staff())?;
     let class = if caller.0.role == Role::OrderSystem { "events" } else { "staff" };
     app.limits.take(class, &caller.0.id, 1)?;
     let Some(found) = app.event_answer(&source, &id) else {

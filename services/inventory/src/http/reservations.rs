@@ -110,7 +110,7 @@ fn no_reservation() -> Problem {
 
 /// Only buyers reserve, confirm and release.
 fn admit_buyer(app: &App, caller: &Caller) -> Result<Option<Allowance>, Problem> {
-    caller.must("buyer", |role| *role == Role::Buyer)?;
+    caller.must(|role| *role == Role::Buyer)?;
     admit(app, caller, 1)
 }
 
@@ -289,7 +289,7 @@ pub(crate) async fn release(
 /// Who may look: the buyer at its own, order systems and staff at all.
 fn admit_reader(app: &App, caller: &Caller) -> Result<Option<Allowance>, Problem> {
     let reads = |role: &Role| matches!(role, Role::Buyer | Role::OrderSystem) || role.is_staff();
-    caller.must("buyer", reads)?;
+    caller.must(reads)?;
     let class = match caller.0.role {
         Role::Buyer => "buyer",
         Role::OrderSystem => "events",

@@ -167,6 +167,53 @@ async fn bad_input_is_a_problem_with_a_stable_code_and_the_offending_field() {
     };
     assert_eq!(put("{").await.code(), (400, "malformed_json"));
     assert_eq!(put("{} x").await.status, 422);
+    assert_eq!(put("").await.code(), (400, "empty_body"));
+    assert!(
+        put("[]").await.body["detail"].as_str().unwrap().starts_with("invalid type"),
+        "no field, no colon"
+    );
+    // Valid JSON of another kind is no malformed JSON.
+    let far = "2999-01-01T00:00:00Z";
+    for (key, method, path, body, field) in [
+        (
+            &api.operator,
+            Method::PUT,
+            "/v1/suppliers/a",
+            json!({ "name": "A", "region": "DE", "stock_counts": true }),
+            "/stock_counts",
+        ),
+        (
+            &api.analyst,
+            Method::POST,
+            "/v1/overrides",
+            json!({ "supplier": "a", "deny": true, "reason": "x", "expires_at": far }),
+            "/deny",
+        ),
+        (
+            &api.analyst,
+            Method::POST,
+            "/v1/overrides",
+            json!({ "supplier": "a", "deny": "dim", "scope": "all", "reason": "x", "expires_at": far }),
+            "/scope",
+        ),
+        (
+            &api.orders,
+            Method::POST,
+            "/v1/events",
+            json!({ "specversion": "1.0", "id": "e", "source": "t", "type": "stockade.order.cancelled", "data": { "supplier": "a", "order": "o", "cause": 5 } }),
+            "/data/cause",
+        ),
+    ] {
+        let reply = api.call(key, method, path, body).await;
+        assert_eq!(reply.code(), (422, "invalid_request"), "{path}: {}", reply.body);
+        let error = &reply.body["errors"][0];
+        assert_eq!(
+            (error["field"].as_str(), error["code"].as_str()),
+            (Some(field), Some("wrong_type")),
+            "{error}"
+        );
+        assert!(!error["detail"].as_str().unwrap().contains("enum"), "{error}");
+    }
     let wrong =
         put(r#"{"sku":"S","location":"main","price":{"minor":-5,"currency":"eur"},"gtin":"123"}"#).await;
     assert_eq!(wrong.code(), (422, "invalid_request"));
@@ -192,6 +239,15 @@ async fn bad_input_is_a_problem_with_a_stable_code_and_the_offending_field() {
     let forged = api.get("sk_0", "/v1/availability?sku=S").await;
     assert_eq!(forged.code(), (401, "unknown_key"));
     assert_eq!(api.get(&key, "/v1/decisions").await.code(), (403, "wrong_role"));
+    for (path, roles) in [
+        ("/v1/decisions", "one of the roles analyst, approver, operator"),
+        ("/v1/reservations/a::x", "one of the roles buyer, order-system, analyst, approver, operator"),
+        ("/v1/events/t/e", "one of the roles order-system, analyst, approver, operator"),
+    ] {
+        let refused = api.get(&key, path).await;
+        assert_eq!(refused.code(), (403, "wrong_role"));
+        assert!(refused.body["detail"].as_str().unwrap().contains(roles), "{path}: {}", refused.body);
+    }
     assert_eq!(api.get(&api.buyer, "/v1/availability").await.body["errors"][0]["code"], "sku_or_gtin");
     assert_eq!(api.get(&api.buyer, "/v1/availability?sku=S&colour=red").await.code(), (400, "bad_query"));
     assert_eq!(
