@@ -55,9 +55,15 @@ pub(super) fn now() -> Timestamp {
 
 /// The problem of a set that nothing is known for yet.
 pub(super) fn needs_history() -> Problem {
-    let detail =
-        "it binds windows that are not kept yet, so nothing is known of them now; a backtest makes them anew";
+    let detail = "it binds windows that no published set binds, so nobody keeps them yet and what it would do now is not \
+        known; `stockade rules backtest` reckons them from the past, and published with `mode: shadow` they are kept";
     Problem::new(StatusCode::CONFLICT, "windows_not_kept", detail)
+}
+
+/// The problem of a supplier whose last vector holds other features, or windows, than are in force.
+pub(super) fn outdated() -> Problem {
+    let detail = "its last score is of the features and windows that were in force before; it is scored anew with its next event";
+    Problem::new(StatusCode::CONFLICT, "score_outdated", detail)
 }
 
 #[derive(Serialize)]
@@ -67,6 +73,8 @@ struct OfRules {
     version: String,
     /// Suppliers by rule.
     rules: BTreeMap<String, usize>,
+    /// Suppliers of whom nothing can be said: their last score is of the features and windows that were in force before.
+    outdated: usize,
 }
 
 /// What buyers would no longer see if every rule of a set that withholds, and is not off, were live now.
@@ -78,7 +86,9 @@ pub(super) async fn of_rules(State(api): State<LockoutApi>, _: Analyst, Text(sou
     aside(move || {
         let (mut suppliers, mut by_rule) = (BTreeSet::new(), BTreeMap::<String, BTreeSet<SupplierId>>::new());
         let (at, mut scratch) = (now(), Scratch::default());
-        for record in (api.vectors)(None).iter().filter(|record| record.schema == kept.id()) {
+        let (records, outdated): (Vec<_>, Vec<_>) =
+            (api.vectors)(None).into_iter().partition(|record| record.schema == kept.id());
+        for record in &records {
             set.evaluate(&snapshot(record, at), &mut scratch, |_, rule| {
                 if rule.spec.level.withholds() {
                     suppliers.insert(record.supplier.clone());
@@ -87,7 +97,8 @@ pub(super) async fn of_rules(State(api): State<LockoutApi>, _: Analyst, Text(sou
             });
         }
         let rules = by_rule.into_iter().map(|(rule, of)| (rule, of.len())).collect();
-        Json(OfRules { impact: of(&api, &suppliers), version: set.version.clone(), rules }).into_response()
+        let (impact, version, outdated) = (of(&api, &suppliers), set.version.clone(), outdated.len());
+        Json(OfRules { impact, version, rules, outdated }).into_response()
     })
     .await
 }

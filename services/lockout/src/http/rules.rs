@@ -8,7 +8,7 @@ use stockade_rules::{Mode, Rule, RuleError, RuleSpec, Truth};
 
 use super::{
     ask::{waits, waits_with},
-    impact::{needs_history, now, snapshot},
+    impact::{needs_history, now, outdated, snapshot},
     *,
 };
 use crate::{
@@ -288,8 +288,10 @@ pub(super) async fn explain(
         return Err(needs_history());
     }
     let record = (api.vectors)(Some(&supplier)).pop();
-    let record = record.filter(|record| record.schema == kept.id());
     let record = record.ok_or_else(|| missing("no_score", "this supplier has no score yet"))?;
+    if record.schema != kept.id() {
+        return Err(outdated());
+    }
     let snapshot = snapshot(&record, now());
     let asked = set.rules().iter().filter(|known| rule.as_ref().is_none_or(|id| *id == known.spec.id));
     let rules: Vec<Explained<'_>> = asked

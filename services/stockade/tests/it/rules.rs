@@ -170,6 +170,21 @@ async fn a_rule_with_a_window_of_its_own_locks_is_bounded_explained_appealed_and
     let impact = text(&api, "/v1/rules:impact", RULES).await.body;
     assert_eq!((&impact["suppliers"], &impact["withheld_already"]), (&json!(2), &json!(1)), "{impact}");
     assert_eq!(impact["stock"]["units"], 10, "the other is withheld already: {impact}");
+
+    // With another window in force, the last scores are of what was in force before, until the next event.
+    published(&api, &blind).await;
+    let impact = text(&api, "/v1/rules:impact", &blind).await.body;
+    assert_eq!((&impact["suppliers"], &impact["outdated"]), (&json!(0), &json!(2)), "{impact}");
+    let explain = async |supplier: &str| {
+        let body = json!({ "supplier": supplier });
+        api.call(&api.analyst, Method::POST, "/v1/rules:explain", body).await
+    };
+    let outdated = explain("first").await;
+    assert_eq!(outdated.code(), (409, "score_outdated"), "{}", outdated.body);
+    assert_eq!(explain("nobody").await.code(), (404, "no_score"));
+    let data = json!({ "supplier": "first", "order": "next", "buyer": "b" });
+    assert_eq!(api.event("next", "order.placed", data).await.status, 202);
+    api.until("it is scored anew", async |_| explain("first").await.status == 200).await;
     api.close().await;
 }
 
