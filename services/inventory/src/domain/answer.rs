@@ -88,7 +88,7 @@ impl EventCode {
                 "this source and id came before with another content, which counts; send the correction under an id of its own"
             }
             Self::MoreThanOrdered => {
-                "more was shipped and cancelled than was placed; what is beyond that counts when more is placed"
+                "more was shipped and cancelled than was placed: what was shipped counts first and has left the shelf, cancellations count for what is left, and what is beyond both counts when more is placed"
             }
             Self::Contradicts => {
                 "this line was placed, or this part said, with another quantity or listing before; cancel the line and place another"

@@ -104,7 +104,8 @@ pub fn event_from_cloudevent(text: &[u8], now: Timestamp) -> Result<OrderEvent, 
     fields.require(source, "/source", "source_length", "source must be 1 to 200 bytes");
     let kind = OrderEventKind::from_event_type(&event.kind);
     if kind.is_none() {
-        let known: Vec<&str> = OrderEventKind::ALL.iter().map(|kind| kind.event_type()).collect();
+        let sent = OrderEventKind::ALL.iter().filter(|kind| !kind.is_derived());
+        let known: Vec<&str> = sent.map(|kind| kind.event_type()).collect();
         fields.require(
             false,
             "/type",
@@ -360,6 +361,17 @@ mod tests {
         });
         let now = Timestamp::parse("2026-11-22T10:00:05Z").unwrap();
         event_from_cloudevent(event.to_string().as_bytes(), now)
+    }
+
+    #[test]
+    fn a_type_that_nobody_may_send_is_not_offered_for_another() {
+        let event = json!({
+            "specversion": "1.0", "id": "e", "source": "t", "type": "stockade.order.overdue",
+            "data": { "supplier": "acme", "order": "o" },
+        });
+        let errors = event_from_cloudevent(event.to_string().as_bytes(), Timestamp::default()).unwrap_err();
+        let detail = errors[0].detail.split_once(" is none of ").unwrap().1;
+        assert!(!detail.contains("overdue") && detail.contains("stockade.order.placed"), "{detail}");
     }
 
     #[test]

@@ -47,6 +47,13 @@ fn more_than_was_ordered_is_told_and_takes_no_more_than_was_ordered() {
     assert_eq!(shop.units(), (7, 0, 7));
     assert_eq!(shop.say(Cancelled, "o", of("l", 1)), (Conflict, Some(MoreThanOrdered)));
     assert_eq!(shop.units(), (7, 0, 7), "what was shipped is not cancelled");
+    shop.order(Placed, "p", 4);
+    shop.order(Cancelled, "p", 4);
+    assert_eq!(shop.units(), (7, 0, 7));
+    assert_eq!(shop.say(Shipped, "p", of("l", 4)), (Conflict, Some(MoreThanOrdered)));
+    assert_eq!(shop.units(), (3, 0, 3), "the goods have left, whatever was cancelled");
+    let said = MoreThanOrdered.detail();
+    assert!(said.contains("what was shipped counts first and has left the shelf"), "{said}");
 }
 
 #[test]
