@@ -18,13 +18,6 @@ pub(crate) struct Reservations(RwLock<Held>);
 struct Held {
     by_name: BTreeMap<ReservationId, (SupplierId, Reservation)>,
     by_owner: BTreeMap<String, BTreeSet<ReservationId>>,
-    /// The part of a name that its owner and key decide, and the supplier decides not: which suppliers it was used with.
-    by_secret: BTreeMap<String, BTreeSet<ReservationId>>,
-}
-
-/// The part of a reservation's name behind its supplier.
-fn secret(name: &ReservationId) -> Option<&str> {
-    name.as_str().rsplit_once("::").map(|(_, secret)| secret)
 }
 
 impl Reservations {
@@ -33,9 +26,6 @@ impl Reservations {
         let mut held = self.0.write();
         if let Some(owner) = &reservation.owner {
             held.by_owner.entry(owner.clone()).or_default().insert(key.id.clone());
-        }
-        if let Some(secret) = secret(&key.id) {
-            held.by_secret.entry(secret.to_owned()).or_default().insert(key.id.clone());
         }
         held.by_name.insert(key.id, (key.supplier, reservation));
     }
@@ -47,24 +37,11 @@ impl Reservations {
         if let Some(owner) = &reservation.owner {
             forget(&mut held.by_owner, owner, &key.id);
         }
-        if let Some(secret) = secret(&key.id) {
-            forget(&mut held.by_secret, secret, &key.id);
-        }
     }
 
     /// One by its name.
     pub(crate) fn get(&self, name: &ReservationId) -> Option<(SupplierId, Reservation)> {
         self.0.read().by_name.get(name).cloned()
-    }
-
-    /// Whether the same owner and key have a reservation of another supplier that is not over.
-    pub(crate) fn is_used_elsewhere(&self, name: &ReservationId) -> bool {
-        let held = self.0.read();
-        let others = secret(name).and_then(|secret| held.by_secret.get(secret));
-        let in_use = |other: &&ReservationId| {
-            *other != name && held.by_name.get(*other).is_some_and(|(_, row)| !row.is_free())
-        };
-        others.is_some_and(|others| others.iter().any(|other| in_use(&other)))
     }
 
     /// Up to `limit` reservations in order of their names, those after `after`: of one owner, of one supplier, or of all.

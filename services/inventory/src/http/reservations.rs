@@ -104,7 +104,7 @@ fn no_reservation() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "no_reservation",
-        "there is no such reservation of yours, or it was released or has lapsed; reserve again",
+        "there is no such reservation of yours; it may have ended more than a day ago",
     )
 }
 
@@ -169,9 +169,6 @@ pub(crate) async fn reserve(
     let mut secret = body_hash(&[b"reservation", fingerprint.as_bytes(), unique.as_bytes()]);
     secret.truncate(SECRET_LEN);
     let name = ReservationId::new(&format!("{supplier}::{secret}")).map_err(|_| no_reservation())?;
-    if app.reservations.is_used_elsewhere(&name) {
-        return Err(key_reused());
-    }
     let known = app.reservations.get(&name).is_some_and(|(_, row)| !row.is_free());
     // What is reserved already is answered for, whatever has become of the offer.
     let offered =
@@ -253,16 +250,26 @@ pub(crate) async fn confirm(
     match (outcome.status, outcome.code.as_deref()) {
         (RowStatus::Applied, _) => answer(&app, name, StatusCode::OK, false, at, allowance),
         (RowStatus::Replayed, _) => answer(&app, name, StatusCode::OK, true, at, allowance),
-        (_, Some("order_cancelled")) => Err(Problem::new(
-            StatusCode::CONFLICT,
+        (_, Some("order_cancelled")) => Err(over(
             "order_cancelled",
             "the order that this reservation has become was cancelled; reserve again",
         )),
+        (_, Some("reservation_lapsed")) => {
+            Err(over("reservation_lapsed", "its time was over, and its units are free; reserve again"))
+        }
+        (_, Some("reservation_released")) => {
+            Err(over("reservation_released", "it was given back, and its units are free; reserve again"))
+        }
         _ => Err(no_reservation()),
     }
 }
 
-/// Gives a hold back. Giving it back again, or one that has lapsed, is answered the same.
+fn over(code: &'static str, detail: &str) -> Problem {
+    Problem::new(StatusCode::CONFLICT, code, detail)
+}
+
+/// Gives back what a reservation keeps that was not confirmed, or that no line of its order has taken. Giving it back again, or
+/// what has lapsed, is answered the same.
 pub(crate) async fn release(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -280,7 +287,7 @@ pub(crate) async fn release(
         (_, Some("already_confirmed")) => Err(Problem::new(
             StatusCode::CONFLICT,
             "already_confirmed",
-            "a confirmed reservation is cancelled by the order system",
+            "a confirmed reservation is cancelled by the order system; once an order has taken part of it, the rest can be given back",
         )),
         _ => Err(no_reservation()),
     }

@@ -108,12 +108,14 @@ async fn a_retry_is_answered_with_what_is_held_and_another_body_under_its_key_is
     let again = reserve(&api, &api.buyer, Some("k"), units(1)).await;
     assert_eq!((first.status, again.status), (201, 200));
     assert_eq!((&first.body, again.header("idempotent-replay").as_str()), (&again.body, "true"));
-    let of_other = json!({ "supplier": "other", "listing": "S", "quantity": 1 });
     let longer = json!({ "supplier": "acme", "listing": "S", "quantity": 1, "seconds": 60 });
-    for body in [units(400), of_other, longer] {
+    for body in [units(400), longer] {
         assert_eq!(reserve(&api, &api.buyer, Some("k"), body).await.code(), (409, "idempotency_key_reused"));
     }
     assert_eq!(show(&api, &api.buyer, &name(&first)).await.body, first.body, "nothing moved");
+    // Each supplier has its own keys, whether asked one after the other or at once.
+    let of_other = json!({ "supplier": "other", "listing": "S", "quantity": 1 });
+    assert_eq!(reserve(&api, &api.buyer, Some("k"), of_other).await.status, 201);
     assert_eq!(release(&api, &api.buyer, &name(&first)).await.status, 204);
     let anew = reserve(&api, &api.buyer, Some("k"), units(4)).await;
     assert_eq!((anew.status, &anew.body["quantity"]), (201, &json!(4)), "given back, the key is free");
@@ -135,7 +137,12 @@ async fn confirming_and_giving_back_again_is_answered_the_same_and_says_so() {
         assert_eq!((released.status, released.header("idempotent-replay").as_str()), (204, replay));
     }
     assert_eq!(release(&api, &api.buyer, &kept).await.code(), (409, "already_confirmed"));
-    assert_eq!(confirm(&api, &api.buyer, &given).await.code(), (404, "no_reservation"));
+    assert_eq!(confirm(&api, &api.buyer, &given).await.code(), (409, "reservation_released"));
+    let short = json!({ "supplier": "acme", "listing": "S", "quantity": 1, "seconds": 1 });
+    let short = name(&reserve(&api, &api.buyer, None, short).await);
+    api.until("it lapses", async |api| show(api, &api.buyer, &short).await.body["state"] == "lapsed").await;
+    assert_eq!(confirm(&api, &api.buyer, &short).await.code(), (409, "reservation_lapsed"));
+    assert_eq!(release(&api, &api.buyer, &short).await.status, 204);
     assert_eq!(available(&api).await, 8);
     api.close().await;
 }

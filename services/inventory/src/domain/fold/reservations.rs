@@ -22,7 +22,7 @@ pub(super) struct Asked<'a> {
 }
 
 fn no_reservation(reservation: &ReservationId) -> Refusal {
-    conflict("no_reservation", format!("reservation {reservation} does not exist or has lapsed"))
+    conflict("no_reservation", format!("reservation {reservation} does not exist"))
 }
 
 impl Inventory {
@@ -129,10 +129,8 @@ impl Inventory {
         out: &mut Out<Effect>,
     ) -> Applied {
         let key = Of::new(id, reservation);
-        let known = self.reservations.get(&key).filter(|known| known.is_owned_by(owner));
-        let Some(known) = known.filter(|known| !known.is_free()).cloned() else {
-            return Err(no_reservation(reservation));
-        };
+        let known = self.reservations.get(&key).filter(|known| known.is_owned_by(owner)).cloned();
+        let Some(known) = known else { return Err(no_reservation(reservation)) };
         match known.state {
             ReservationState::Held => {
                 self.set_reservation(&key, Some(known.to(ReservationState::Confirmed, input.time)), out);
@@ -142,6 +140,18 @@ impl Inventory {
                 "order_cancelled",
                 "the order that this reservation has become was cancelled; reserve again",
             )),
+            ReservationState::Lapsed => {
+                Err(conflict("reservation_lapsed", "its time was over; reserve again"))
+            }
+            ReservationState::Released => {
+                Err(conflict("reservation_released", "it was given back; reserve again"))
+            }
+            ReservationState::Ordered if !known.confirmed && self.is_rest_over(&key, &known) => {
+                Err(conflict(
+                    "reservation_lapsed",
+                    "what its order had not taken has lapsed or was given back; reserve again",
+                ))
+            }
             ReservationState::Ordered if !known.confirmed => {
                 let (listing, kept) = (known.listing.clone(), known.rest > 0);
                 self.set_reservation(&key, Some(Reservation { confirmed: true, ..known }), out);

@@ -158,7 +158,11 @@ fn confirming_and_releasing_again_changes_nothing_and_says_so() {
     assert_eq!(shop.release("r").code.as_deref(), Some("already_confirmed"));
     shop.hold("s", 2, 60_000);
     assert_eq!((shop.release("s").status, shop.release("s").status), (Applied, Replayed));
-    assert_eq!(shop.confirm("s").code.as_deref(), Some("no_reservation"));
+    assert_eq!(shop.confirm("s").code.as_deref(), Some("reservation_released"));
+    shop.hold("t", 2, 60_000);
+    shop.tick(60_000);
+    assert_eq!(shop.confirm("t").code.as_deref(), Some("reservation_lapsed"));
+    assert_eq!(shop.release("t").status, Replayed);
     assert_eq!((shop.state("r"), shop.state("s")), (Some(Confirmed), Some(Released)));
 }
 
@@ -241,6 +245,7 @@ fn the_rest_of_a_hold_lapses_is_confirmed_or_is_given_back_by_its_owner() {
     let mut shop = begun(false);
     shop.tick(60_000);
     assert_eq!((shop.units(), shop.state("r")), ((10, 2, 8), Some(Ordered)), "only what was ordered stays");
+    assert_eq!(shop.confirm("r").code.as_deref(), Some("reservation_lapsed"));
     assert_eq!(
         placed(&mut shop, "o", Some("2"), 3, "r"),
         (EventStatus::Applied, Some(EventCode::ReservationOver))
