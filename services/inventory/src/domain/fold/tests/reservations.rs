@@ -343,3 +343,37 @@ fn what_is_said_of_a_line_before_it_is_placed_frees_no_unit_of_another_line() {
         assert_eq!(shop.units(), if kind == Cancelled { (10, 3, 7) } else { (8, 3, 5) });
     }
 }
+
+proptest! {
+    /// However an order takes a reservation, by lines or without, in parts and in whatever sequence, nobody else is offered a
+    /// unit of it; what it places beyond is taken from the shelf.
+    #[test]
+    fn what_an_order_takes_of_a_reservation_in_any_parts_is_sold_to_nobody_else(
+        parts in proptest::collection::vec((any::<bool>(), 1i64..5), 1..6),
+        confirmed in any::<bool>(),
+        shipped in any::<bool>(),
+    ) {
+        let (mut shop, mut sum) = (Shop::new(), 0);
+        shop.put("l", Some(40), None);
+        shop.hold("r", 6, 60_000);
+        if confirmed {
+            shop.confirm("r");
+        }
+        for (index, (named, units)) in parts.iter().enumerate() {
+            let line = index.to_string();
+            let said = placed(&mut shop, "o", named.then_some(line.as_str()), *units, "r");
+            prop_assert_eq!(said, (EventStatus::Applied, None));
+            sum += units;
+            prop_assert_eq!(shop.available(), 40 - sum.max(6));
+        }
+        if shipped {
+            shop.say(Shipped, "o", |_| {});
+            prop_assert_eq!(shop.units(), (40 - sum, 0, 40 - sum.max(6)));
+        }
+        let mut other = shop.restored();
+        for shop in [&mut shop, &mut other] {
+            shop.tick(60_000);
+            prop_assert_eq!(shop.available(), 40 - if confirmed { sum.max(6) } else { sum });
+        }
+    }
+}
