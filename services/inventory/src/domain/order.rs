@@ -16,9 +16,16 @@
 //! * The same part of an outcome said again, under whatever event id, is a repeat (see [`Act`]).
 //! * Goods that are shipped before anything was placed have left the shelf; a cancellation waits for what it cancels.
 
+mod act;
+mod stored;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use stockade_model::{LineId, ListingId, OrderEvent, OrderEventKind, ReservationId, Timestamp};
+
+use act::{Act, Deed, Selection, act_of, compatible};
+pub(crate) use stored::FormerLine;
+use stored::StoredOrder;
 
 /// Lines an order may have, and shipments and cancellations it may see: far beyond what people order.
 const PARTS_MAX: usize = 500;
@@ -84,82 +91,6 @@ pub(crate) struct Standing {
     pub(crate) rest: i64,
 }
 
-/// The lines that an event is about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-struct Selection {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    line: Option<LineId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reservation: Option<ReservationId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    listing: Option<ListingId>,
-}
-
-impl Selection {
-    /// What names most is served first.
-    fn precision(&self) -> usize {
-        usize::from(self.line.is_some() || self.reservation.is_some()) + usize::from(self.listing.is_some())
-    }
-    /// Whether both may mean the same line: a line named by its name is not one named by another reservation.
-    fn is_compatible(&self, other: &Self) -> bool {
-        let (lines, reservations) = (
-            self.line.as_ref().zip(other.line.as_ref()),
-            self.reservation.as_ref().zip(other.reservation.as_ref()),
-        );
-        let names_none = |of: &Self| of.line.is_none() && of.reservation.is_none();
-        let same_line = match (lines, reservations) {
-            (Some((left, right)), _) => left == right,
-            (None, Some((left, right))) => left == right,
-            (None, None) => names_none(self) || names_none(other),
-        };
-        same_line && compatible(self.listing.as_ref(), other.listing.as_ref())
-    }
-}
-
-/// What an outcome does to the lines it is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-enum Deed {
-    Shipped,
-    Cancelled,
-}
-
-/// A shipment or a cancellation. Two are the same when they do the same to the same lines in the same part; where no part is
-/// named, when their quantity is the same too, for a sender that says it again under another id is far more common than
-/// two equal halves, and taking one for two would sell what is owed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-struct Act {
-    deed: Deed,
-    of: Selection,
-    /// The part named, or the tracking number of a shipment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    part: Option<Box<str>>,
-    /// Units; absent is all that is left.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    quantity: Option<i64>,
-}
-
-/// Whether two selections may mean the same line.
-fn compatible<T: PartialEq>(left: Option<&T>, right: Option<&T>) -> bool {
-    left.zip(right).is_none_or(|(left, right)| left == right)
-}
-
-impl Act {
-    /// Whether `other` is about the same part of the same lines.
-    fn is_same_part(&self, other: &Self) -> bool {
-        let exact = self.of == other.of;
-        self.deed == other.deed
-            && self.part == other.part
-            && match self.part {
-                Some(_) => exact,
-                // With a quantity, naming the line in one and not in the other makes no other act of it.
-                None => {
-                    let close = self.quantity.is_some() && self.of.is_compatible(&other.of);
-                    self.quantity == other.quantity && (exact || close)
-                }
-            }
-    }
-}
-
 /// What has become of a line so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Fate {
@@ -202,23 +133,6 @@ struct Outcome {
     strays: BTreeMap<ListingId, i64>,
     /// Units shipped or cancelled beyond what was ordered.
     excess: i64,
-}
-
-/// The lines that `event` is about. An order that is named like its reservation names it in every event, so there it does not
-/// tell one line from another.
-fn selection(event: &OrderEvent, reservation: Option<&ReservationId>) -> Selection {
-    let reservation = reservation.filter(|_| event.reservation.is_some()).cloned();
-    Selection { line: event.line.clone(), reservation, listing: event.listing.clone() }
-}
-
-fn act_of(deed: Deed, event: &OrderEvent, reservation: Option<&ReservationId>) -> Act {
-    let tracking = event.tracking.clone().filter(|_| deed == Deed::Shipped);
-    Act {
-        deed,
-        of: selection(event, reservation),
-        part: event.part.clone().or(tracking).map(String::into_boxed_str),
-        quantity: event.quantity,
-    }
 }
 
 /// What became of a fact.
@@ -601,103 +515,5 @@ impl Order {
         if self.waiting.len() < WAITING_MAX {
             self.waiting.push(identity);
         }
-    }
-}
-
-/// The row as it is stored, and as earlier builds stored it: there a reservation was one line.
-#[derive(serde::Deserialize)]
-struct StoredOrder {
-    lines: Vec<StoredLine>,
-    #[serde(default)]
-    reserved: Vec<Reserved>,
-    acts: Vec<Act>,
-    touched: Timestamp,
-    #[serde(default)]
-    waiting: Vec<u128>,
-}
-
-#[derive(serde::Deserialize)]
-struct StoredLine {
-    #[serde(flatten)]
-    line: Line,
-    /// Of earlier builds: units of the reservations that had become this line.
-    #[serde(default, rename = "reserved")]
-    former: i64,
-}
-
-impl From<StoredOrder> for Order {
-    fn from(row: StoredOrder) -> Self {
-        let StoredOrder { lines, reserved, acts, touched, waiting } = row;
-        let mut order = Self { reserved, acts, touched, waiting, ..Self::default() };
-        for StoredLine { line, former } in lines {
-            order.restore(line, former);
-        }
-        order.lines.sort_unstable();
-        order.reserved.sort_unstable();
-        order
-    }
-}
-
-/// One line of an order as earlier builds stored it, under `supplier/order/listing`.
-#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
-pub(crate) struct FormerLine {
-    quantity: i64,
-    placed: bool,
-    shipped: bool,
-    cancelled: bool,
-    touched: Timestamp,
-}
-
-impl Order {
-    /// Takes a line of which an earlier build stored that it was `former` reserved units.
-    fn restore(&mut self, mut line: Line, former: i64) {
-        line.reservations.sort_unstable();
-        if let (Some(listing), 1..) = (&line.listing, former) {
-            let mut units = former;
-            for name in &line.reservations {
-                // Which had how many was not kept.
-                let (name, listing, units) = (name.clone(), listing.clone(), std::mem::take(&mut units));
-                self.reserved.push(Reserved { name, listing, units, over: false });
-            }
-            line.whole = line.line.is_none() && line.placed == Some(former);
-        }
-        if line.line.is_some() || line.placed.is_some() {
-            self.add(line);
-        }
-    }
-
-    /// Takes a line that an earlier build stored. One that a confirmed hold left is a reservation's: whether it was placed
-    /// beside that was not kept.
-    pub(crate) fn take_former(
-        &mut self,
-        listing: &ListingId,
-        former: FormerLine,
-        hold: Option<&ReservationId>,
-    ) {
-        let FormerLine { quantity, placed, shipped, cancelled, touched } = former;
-        if placed {
-            let line = Line {
-                line: None,
-                listing: Some(listing.clone()),
-                placed: hold.is_none().then_some(quantity),
-                whole: false,
-                reservations: hold.cloned().into_iter().collect(),
-            };
-            self.restore(line, if hold.is_some() { quantity } else { 0 });
-        }
-        let mut act = |deed, quantity| {
-            let of = Selection { line: None, reservation: None, listing: Some(listing.clone()) };
-            self.acts.push(Act { deed, of, part: None, quantity });
-        };
-        if shipped {
-            act(Deed::Shipped, (!placed).then_some(quantity));
-        }
-        if cancelled {
-            act(Deed::Cancelled, None);
-        }
-        self.lines.sort_unstable();
-        self.reserved.sort_unstable();
-        self.acts.sort_unstable();
-        self.touched = self.touched.max(touched);
     }
 }
