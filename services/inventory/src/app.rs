@@ -258,6 +258,9 @@ impl App {
     pub fn take(&self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
+                Effect::Allowance { supplier, units } => {
+                    self.index.allow(self.overlay.number(&supplier), units);
+                }
                 Effect::Offered(offer) => self.index.put(*offer, &self.overlay),
                 Effect::Registered { profile, cause } => {
                     self.suppliers

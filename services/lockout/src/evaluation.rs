@@ -95,6 +95,22 @@ struct Proposed {
     /// Whether it would not have been proposed without what is known of links to others.
     #[serde(default)]
     by_association: bool,
+    /// What it covers, where that is not the supplier.
+    #[serde(default)]
+    scope: Option<Scope>,
+}
+
+/// Scopes of rules remembered of one supplier; past it the longest ago makes room.
+const PROPOSED_MAX: usize = 512;
+
+/// The name under which it is kept what was proposed: of a rule, and of each listing or good that it covers by itself.
+fn proposed_key(rule: &str, scope: &Scope) -> String {
+    match scope {
+        Scope::Supplier => rule.to_owned(),
+        Scope::Region { region } => format!("{rule} region {region}"),
+        Scope::Sku { sku } => format!("{rule} sku {sku}"),
+        Scope::Listing { listing } => format!("{rule} listing {listing}"),
+    }
 }
 
 /// A source in force; empty where none is.
@@ -225,6 +241,7 @@ impl Evaluation {
             }
         }
         self.unlink(&set, &hits, &score.supplier, input, out);
+        self.cure(&set, &hits, &snapshot, score, input, out);
         self.hits = hits;
     }
 
@@ -233,15 +250,20 @@ impl Evaluation {
         let (now, supplier) = (input.time, proposal.supplier.clone());
         let rules = self.proposed.edit_or(&supplier, BTreeMap::new);
         let by_association = proposal.by_association;
-        match rules.get_mut(proposal.rule.id.as_str()) {
+        let key = proposed_key(proposal.rule.id.as_str(), &proposal.scope);
+        match rules.get_mut(&key) {
             Some(proposed) if now.ms() - proposed.last.ms() < PROPOSE_EVERY_MS => {
                 proposed.by_association = by_association;
                 proposed.waiting = Some((proposal, input.envelope.cause.clone()));
                 self.due.insert((proposed.last.plus_ms(PROPOSE_EVERY_MS), supplier));
             }
             _ => {
-                let rule = proposal.rule.id.to_string();
-                rules.insert(rule, Proposed { last: now, waiting: None, by_association });
+                let scope = (proposal.scope != Scope::Supplier).then(|| proposal.scope.clone());
+                rules.insert(key, Proposed { last: now, waiting: None, by_association, scope });
+                if rules.len() > PROPOSED_MAX {
+                    let oldest = rules.iter().min_by_key(|(key, proposed)| (proposed.last, (*key).clone()));
+                    oldest.map(|(key, _)| key.clone()).map(|key| rules.remove(&key));
+                }
                 propose(proposal, input.envelope.cause.clone(), out);
             }
         }
@@ -263,6 +285,7 @@ impl Evaluation {
         }
         let Some(rules) = self.proposed.edit(supplier) else { return };
         for (id, proposed) in rules.iter_mut().filter(|(_, proposed)| proposed.by_association) {
+            let id = id.split(' ').next().unwrap_or(id);
             let holds = hits.iter().any(|number| set.rules()[*number].spec.id.as_str() == id);
             if holds {
                 continue;
@@ -278,6 +301,47 @@ impl Evaluation {
                 Payload::Proposal(unlinked),
                 input.envelope.cause.clone(),
             );
+        }
+    }
+
+    /// Tells the arbiter of rules whose condition of cure holds for what they had found: the supplier, or the listing or
+    /// good in hand.
+    fn cure(
+        &mut self,
+        set: &RuleSet,
+        hits: &[usize],
+        snapshot: &Snapshot<'_>,
+        score: &ScoreRecord,
+        input: &Input<'_>,
+        out: &mut Out<EvaluationEffect>,
+    ) {
+        let Some(proposed) = self.proposed.get(&score.supplier) else { return };
+        let mut cured = Vec::new();
+        for (key, proposed) in proposed {
+            let in_hand = match (&proposed.scope, &score.listing) {
+                (None, _) => true,
+                (Some(Scope::Listing { listing }), Some((of, _))) => listing == of,
+                (Some(Scope::Sku { sku }), Some((_, of))) => sku == of,
+                _ => false,
+            };
+            let id = key.split(' ').next().unwrap_or(key);
+            let number = set.rules().iter().position(|rule| rule.spec.id.as_str() == id);
+            let Some(number) = number.filter(|number| in_hand && !hits.contains(number)) else { continue };
+            if set.is_cured(&set.rules()[number], snapshot) {
+                cured.push((key.clone(), number, proposed.scope.clone().unwrap_or(Scope::Supplier)));
+            }
+        }
+        if cured.is_empty() {
+            return;
+        }
+        let Some(proposed) = self.proposed.edit(&score.supplier) else { return };
+        for (key, number, scope) in cured {
+            proposed.remove(&key);
+            let rule = set.rules()[number].spec.id.clone();
+            let cured = Proposal::Cured { supplier: score.supplier.clone(), rule, scope };
+            let to = Dest::Key(score.supplier.to_string());
+            let cause = input.envelope.cause.clone();
+            out.emit_caused(Topic::LockoutProposals, to, Payload::Proposal(cured), cause);
         }
     }
 

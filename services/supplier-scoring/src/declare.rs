@@ -15,13 +15,14 @@ use stockade_model::{hash, time::HOUR_MS};
 use stockade_rules::{
     Binding, Bounds, Feature, FeatureSchema, RuleSet, Take as Read, Vocabulary, parse_duration_ms,
 };
-use stockade_windows::{Entity, Plan, Reading, Windows, poisson_lower, wilson_lower};
+use stockade_windows::{Entity, Measure, Plan, Reading, Windows, poisson_lower, wilson_lower};
 
 mod compile;
 
 use compile::Compiler;
 
 use crate::{
+    evidence::{ALTERNATIVES, Evidence, Test},
     facts::{Fact, View},
     history::{Kind, flag},
     model::Model,
@@ -80,6 +81,51 @@ pub struct FeatureError {
 struct Declaration {
     measures: BTreeMap<String, MeasureSpec>,
     features: Vec<FeatureSpec>,
+    /// Sequential tests against peers: each is the features `evidence.<test>`, its odds in powers of ten, and
+    /// `evidence.<test>_seen` and `_expected`; all together are `evidence.total`.
+    #[serde(default)]
+    tests: BTreeMap<String, TestSpec>,
+}
+
+/// A sequential test: which outcomes are evidence, and of what rate they are evidence against.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TestSpec {
+    /// Types of outcome, any of them.
+    events: Vec<Kind>,
+    /// Properties, all of them.
+    #[serde(default, rename = "where")]
+    having: Vec<Property>,
+    /// Properties, none of them.
+    #[serde(default)]
+    unless: Vec<Property>,
+    /// Only this one's doing.
+    #[serde(default)]
+    cause: Option<Doing>,
+    /// None of these ones' doing.
+    #[serde(default)]
+    not_cause: Vec<Doing>,
+    /// Up to how many times the peers' rate is no fraud, 1 to 10.
+    tolerates: f64,
+    /// Up to how many times the tolerated rate is looked for, 1.5 to 20; less where one cause, such as a storm, makes many
+    /// orders go wrong at once.
+    #[serde(default = "all_alternatives")]
+    up_to: f64,
+    /// Its part of what all tests together may raise in false alarms; 1 when absent.
+    #[serde(default = "one")]
+    share: f64,
+    /// Age and the share of orders for which it has usually happened by then, until peers are known, the youngest first.
+    usual: Vec<(String, f64)>,
+    /// What is counted, in words that follow a number, such as `orders not handed over`.
+    meaning: String,
+}
+
+fn all_alternatives() -> f64 {
+    ALTERNATIVES.iter().copied().fold(0.0, f64::max)
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 /// A property an event may have.
@@ -96,6 +142,7 @@ enum Property {
     PatternKnown,
     Duplicate,
     ReusedTracking,
+    Bare,
 }
 
 impl Property {
@@ -111,6 +158,7 @@ impl Property {
             Self::PatternKnown => flag::PATTERN,
             Self::Duplicate => flag::DUPLICATE,
             Self::ReusedTracking => flag::REUSED_TRACKING,
+            Self::Bare => flag::BARE,
         }
     }
 }
@@ -204,6 +252,9 @@ struct FeatureSpec {
     fact: Option<Fact>,
     model: Option<Standing>,
     ratio: Option<[String; 2]>,
+    /// What is counted, for the odds of a test; nobody declares it.
+    #[serde(skip)]
+    counted: Option<String>,
 }
 
 /// Hits per order of a window, where of younger orders only a part of what goes wrong is known.
@@ -248,6 +299,9 @@ enum Take {
     ExcessLow(Over, Over),
     Fact(Fact),
     Model(Standing),
+    /// A test by number.
+    Evidence(usize, OfTest),
+    EvidenceTotal,
     /// Slots of two features before it.
     Ratio(usize, usize),
     Score,
@@ -263,9 +317,35 @@ impl Take {
             Self::Spread(_) | Self::ExcessLow(..) => Bounds::POSITIVE,
             Self::Fact(fact) => fact.bounds(),
             Self::Model(_) | Self::Score => Bounds::POINTS,
+            Self::Evidence(_, OfTest::Seen | OfTest::Expected) => Bounds::POSITIVE,
+            // Powers of ten: nothing bounds them.
+            Self::Evidence(_, OfTest::Odds) | Self::EvidenceTotal => Bounds::ANY,
             Self::Sum(_) | Self::Mean(_) | Self::Min(_) | Self::Max(_) | Self::Ratio(..) => Bounds::ANY,
         }
     }
+
+    /// Whether it counts what people say of orders, and whether it counts outcomes that somebody else attests.
+    fn vouched(&self, measures: &[Measure], tests: &[Test]) -> (bool, bool) {
+        let kinds = |over: &Over| measures[over.measure].kinds;
+        let kinds = match self {
+            Take::Count(over) | Take::Distinct(over) | Take::Sum(over) | Take::Mean(over) => kinds(over),
+            Take::Spread(over) | Take::Min(over) | Take::Max(over) => kinds(over),
+            // What a rate is of says nothing of who vouches for the hits.
+            Take::Rate(hits, _) | Take::RateLow(hits, _) | Take::ExcessLow(hits, _) => kinds(hits),
+            Take::CohortRateLow(hits, _) => kinds(hits),
+            Take::Evidence(number, _) => tests[*number].kinds,
+            Take::Fact(_) | Take::Model(_) | Take::Ratio(..) | Take::EvidenceTotal | Take::Score => 0,
+        };
+        (kinds & Kind::CLAIMS != 0, kinds & Kind::ATTESTED != 0)
+    }
+}
+
+/// What a feature says of a test.
+#[derive(Clone, Copy, Debug)]
+enum OfTest {
+    Odds,
+    Seen,
+    Expected,
 }
 
 /// A compiled declaration.
@@ -276,6 +356,7 @@ pub struct FeatureSet {
     schema: Arc<FeatureSchema>,
     pub(crate) plan: Arc<Plan>,
     pub(crate) plan_id: u32,
+    pub(crate) tests: Arc<[Test]>,
     takes: Vec<Take>,
     /// In which order they are taken: a ratio after what it divides.
     order: Vec<usize>,
@@ -294,9 +375,11 @@ impl FeatureSet {
             let detail = format!("{} bytes, at most {SOURCE_BYTES_MAX} are allowed", source.len());
             return Err(whole("too_large", detail));
         }
-        let Declaration { measures, mut features } = stockade_yaml::read(source)
+        let Declaration { measures, mut features, tests } = stockade_yaml::read(source)
             .map_err(|error| whole("syntax", format!("the declaration does not parse: {error}")))?;
         let declared = features.len();
+        let (of_tests, evidence) = FeatureSpec::of_tests(&tests);
+        features.extend(of_tests);
         let mut windows: Vec<Option<Binding>> = features.iter().map(|spec| spec.binding(&measures)).collect();
         for binding in bound {
             if !windows.iter().flatten().any(|known| known == binding) {
@@ -309,8 +392,10 @@ impl FeatureSet {
         lengths.sort_unstable();
         lengths.dedup();
         let mut compiler = Compiler::new(&measures, lengths);
-        compiler.bounds(declared, features.len() - declared);
+        let automatic = declared + evidence.len();
+        compiler.bounds(declared, features.len() - automatic);
         compiler.measures();
+        let tests = compiler.tests(&tests);
         let names: FxHashMap<&str, usize> =
             features.iter().enumerate().map(|(slot, feature)| (feature.name.as_str(), slot)).collect();
         let mut takes = Vec::new();
@@ -322,7 +407,13 @@ impl FeatureSet {
                     "is declared twice; give each feature its own name",
                 );
             }
-            takes.push(compiler.feature(spec, &names, slot < declared).unwrap_or(Take::Score));
+            let automatic = slot.checked_sub(declared).and_then(|number| evidence.get(number)).copied();
+            let take = match automatic {
+                Some((Some(number), what)) => Some(Take::Evidence(number, what)),
+                Some((None, _)) => Some(Take::EvidenceTotal),
+                None => compiler.feature(spec, &names, slot < declared),
+            };
+            takes.push(take.unwrap_or(Take::Score));
         }
         let order = compiler.order(&features, &takes);
         compiler.cost();
@@ -330,24 +421,26 @@ impl FeatureSet {
         if !errors.is_empty() {
             return Err(errors);
         }
+        let vouched: Vec<(bool, bool)> = takes.iter().map(|take| take.vouched(&measures, &tests)).collect();
         takes.push(Take::Score);
         let version = RuleSet::version_of(source);
-        let plan_name = features[declared..].iter().fold(version.clone(), |name, spec| name + &spec.name);
+        let plan_name = features[automatic..].iter().fold(version.clone(), |name, spec| name + &spec.name);
         let mut schema: Vec<Feature> = features
             .into_iter()
             .zip(windows)
+            .zip(vouched)
             .zip(&takes)
-            .map(|((spec, window), take)| {
-                let FeatureSpec { name, unit, meaning, .. } = spec;
-                Feature { name, unit, meaning, window, bounds: take.bounds() }
+            .map(|(((spec, window), (claims, attested)), take)| {
+                let FeatureSpec { name, unit, meaning, counted, .. } = spec;
+                Feature { name, unit, meaning, window, bounds: take.bounds(), counted, claims, attested }
             })
             .collect();
         schema.push(Feature {
-            window: None,
             bounds: Bounds::POINTS,
             name: SCORE.to_owned(),
             unit: "points".to_owned(),
             meaning: "the supplier's score, 0 (trusted) to 1000".to_owned(),
+            ..Feature::default()
         });
         let plan = Plan {
             windows_ms,
@@ -362,6 +455,7 @@ impl FeatureSet {
             version,
             schema: Arc::new(FeatureSchema::new(schema).with_measures(measure_names)),
             plan: Arc::new(plan),
+            tests: tests.into(),
             takes,
             order,
         })
@@ -429,6 +523,16 @@ impl FeatureSet {
                 (expected > 0.0).then_some(poisson_lower(count(observed)?, Z_PEERS) / expected)
             }
             Take::Fact(fact) => fact.take(view),
+            Take::EvidenceTotal => view.evidence.map(Evidence::total),
+            Take::Evidence(number, what) => {
+                let evidence = view.evidence?;
+                let (seen, expected) = evidence.counts(*number);
+                Some(match what {
+                    OfTest::Odds => evidence.odds(*number, &self.tests[*number]),
+                    OfTest::Seen => seen,
+                    OfTest::Expected => expected,
+                })
+            }
             Take::Ratio(over, under) => {
                 let (over, under) = (f64::from(slots[*over]), f64::from(slots[*under]));
                 (under != 0.0).then_some(over / under)
@@ -461,6 +565,37 @@ fn part_of<'a>(measure: &str, measures: &'a BTreeMap<String, MeasureSpec>) -> &'
 }
 
 impl FeatureSpec {
+    /// The features that tests are, and what each says of which test; the last one is all of them.
+    fn of_tests(tests: &BTreeMap<String, TestSpec>) -> (Vec<Self>, Vec<(Option<usize>, OfTest)>) {
+        let (mut specs, mut takes) = (Vec::new(), Vec::new());
+        if tests.is_empty() {
+            return (specs, takes);
+        }
+        let mut add = |name: String, unit: &str, meaning: String, counted: Option<String>| {
+            let unit = unit.to_owned();
+            specs.push(Self { name, unit, meaning, counted, ..Self::default() });
+        };
+        for (number, (name, test)) in tests.iter().enumerate() {
+            let what = &test.meaning;
+            let odds = format!("odds against chance by {what}, compared with peers");
+            add(format!("evidence.{name}"), "powers of ten", odds, Some(what.clone()));
+            add(
+                format!("evidence.{name}_seen"),
+                "count",
+                format!("{what}, weighted, since it stands out"),
+                None,
+            );
+            let expected =
+                format!("what peers' orders of the same ages would have brought of {what} since then");
+            add(format!("evidence.{name}_expected"), "count", expected, None);
+            takes.extend([OfTest::Odds, OfTest::Seen, OfTest::Expected].map(|what| (Some(number), what)));
+        }
+        let all = "odds against chance by all tests together".to_owned();
+        add("evidence.total".to_owned(), "powers of ten", all, Some("outcomes gone wrong".to_owned()));
+        takes.push((None, OfTest::Odds));
+        (specs, takes)
+    }
+
     /// The window that a declared feature is, as rules may bind it.
     fn binding(&self, measures: &BTreeMap<String, MeasureSpec>) -> Option<Binding> {
         let of_part = |pair: &'_ Option<[String; 2]>| {

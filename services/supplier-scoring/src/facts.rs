@@ -11,6 +11,7 @@ use stockade_rules::Bounds;
 use stockade_windows::Windows;
 
 use crate::{
+    evidence::Evidence,
     links::Linked,
     model::Model,
     scoring::{Subject, Supplier},
@@ -24,6 +25,7 @@ pub(crate) struct View<'a> {
     pub(crate) now: Timestamp,
     pub(crate) linked: Option<&'a Linked>,
     pub(crate) models: &'a LiveModels,
+    pub(crate) evidence: Option<&'a Evidence>,
 }
 
 /// The models in force, read.
@@ -65,6 +67,8 @@ pub(crate) enum Fact {
     HistoryLateEvents,
     /// Worth of the links to withheld suppliers; 1 is one shared payout account, seen today, nobody else's.
     LinksStrength,
+    /// Odds of all tests together, of the supplier and of those it shares something with; unknown without links.
+    LinksEvidence,
     /// Links known, to anybody.
     LinksKnown,
 }
@@ -86,7 +90,8 @@ impl Fact {
             | Self::NewDeviceHours
             | Self::DormantDays
             | Self::HistoryLostDays
-            | Self::LinksStrength => Bounds::POSITIVE,
+            | Self::LinksStrength
+            | Self::LinksEvidence => Bounds::POSITIVE,
             Self::ListingPriceRatio
             | Self::ListingUnitsRatio
             | Self::ListingPriceZ
@@ -111,6 +116,10 @@ impl Fact {
             Self::HistoryLostDays => {
                 view.windows.lost_until_ms().map(|lost| (now.ms() - lost).max(0) as f64 / DAY_MS as f64)
             }
+            Self::LinksEvidence => view
+                .linked
+                .and_then(|linked| linked.evidence_of_others(now))
+                .map(|others| view.evidence.map_or(others.max(0.0), |own| own.with_others(others))),
             Self::LinksStrength => Some(view.linked.map_or(0.0, |linked| linked.strength(now))),
             Self::LinksKnown => Some(view.linked.map_or(0.0, |linked| linked.edges().len() as f64)),
             Self::HistoryLateEvents => Some(view.windows.late() as f64),

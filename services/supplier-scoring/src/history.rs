@@ -43,6 +43,34 @@ pub(crate) enum Kind {
     Undelivered = 17,
 }
 
+impl Kind {
+    /// What people say of orders, a bit each; what first went wrong may be one of them.
+    pub(crate) const CLAIMS: u32 = 1 << Self::Disputed as u32
+        | 1 << Self::Refunded as u32
+        | 1 << Self::Reviewed as u32
+        | 1 << Self::Complaint as u32
+        | 1 << Self::Spoiled as u32;
+    /// Outcomes of orders that somebody else attests.
+    pub(crate) const ATTESTED: u32 = 1 << Self::Shipped as u32
+        | 1 << Self::Cancelled as u32
+        | 1 << Self::FraudConfirmed as u32
+        | 1 << Self::Overdue as u32
+        | 1 << Self::Undelivered as u32;
+
+    /// Whether it is something that becomes of an order.
+    pub(crate) const fn is_outcome(self) -> bool {
+        !matches!(
+            self,
+            Self::Placed
+                | Self::Login
+                | Self::PayoutChanged
+                | Self::NewListing
+                | Self::ListingUpdate
+                | Self::Stock
+        )
+    }
+}
+
 /// Properties of an event. Stored: never renumber.
 pub(crate) mod flag {
     /// The supplier's own doing.
@@ -73,6 +101,8 @@ pub(crate) mod flag {
     pub(crate) const PATTERN: u16 = 1 << 13;
     /// The platform's doing.
     pub(crate) const PLATFORMS: u16 = 1 << 12;
+    /// A claim that nobody but the claimant vouches for.
+    pub(crate) const BARE: u16 = 1 << 14;
 }
 
 #[derive(Clone, Debug)]

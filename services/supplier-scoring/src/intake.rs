@@ -1,12 +1,16 @@
 //! Intake, keyed by buyer: removes duplicates, stamps what the buyer's own history and the order say, forwards to the
 //! supplier. What an order did wrong is judged once, here, where all outcomes of an order meet.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+mod promises;
+mod witness;
+
+use promises::{Heard, Promises};
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
 use stockade_model::{
     BuyerHistory, BuyerId, Cause, EventAgain, OrderEvent, OrderEventKind, OrderSeen, Outcome, OutcomeCause,
-    Payload, Timestamp, Topic, encode, hash,
+    Payload, Region, Timestamp, Topic, Vouched, encode, hash,
     time::{DAY_MS, HOUR_MS},
 };
 
@@ -16,6 +20,10 @@ const REMEMBERED_MS: i64 = 30 * DAY_MS;
 const ORDERS_MS: i64 = 90 * DAY_MS;
 /// Distinct suppliers claimed against are counted up to here.
 const SUPPLIERS_COUNTED_MAX: usize = 16;
+/// Suppliers remembered that a buyer ordered from.
+const SUPPLIERS_BOUGHT_MAX: usize = 32;
+/// Orders of one buyer from one supplier within this time are one piece of evidence.
+const REPEAT_MS: i64 = 30 * DAY_MS;
 /// Orders a buyer must have placed before the value of the next one can be out of pattern.
 const PATTERN_ORDERS_MIN: u32 = 5;
 /// The spread of a buyer's values is taken to be at least this share of their mean, and one unit of currency.
@@ -58,9 +66,42 @@ struct Buyer {
     /// All frauds, likewise.
     #[serde(default)]
     recent_frauds: VecDeque<(Timestamp, u64)>,
+    /// Suppliers ordered from, by hash, and when last.
+    #[serde(default)]
+    bought: BTreeMap<u64, Timestamp>,
 }
 
 impl Buyer {
+    /// What the buyer's record says in a matter of `supplier`, which it must not depend on.
+    fn record(&self, supplier: u64) -> BuyerHistory {
+        let elsewhere = self.bought.keys().filter(|known| **known != supplier).count();
+        BuyerHistory {
+            orders: self.orders,
+            claims: self.claims,
+            frauds: self.frauds,
+            suppliers_claimed: self.suppliers_claimed.len() as u32,
+            since: self.since,
+            suppliers_elsewhere: elsewhere.min(SUPPLIERS_COUNTED_MAX) as u32,
+            ..BuyerHistory::default()
+        }
+    }
+
+    /// Whether there was an order from the same supplier shortly before this one.
+    fn bought_lately(&self, event: &OrderEvent) -> bool {
+        let last = self.bought.get(&hash::stable64(event.supplier.as_str()));
+        last.is_some_and(|last| event.time.ms() - last.ms() < REPEAT_MS)
+    }
+
+    /// Notes an order; of too many suppliers the one longest ago makes room.
+    fn buys(&mut self, supplier: u64, at: Timestamp) {
+        let last = self.bought.entry(supplier).or_insert(at);
+        *last = at.max(*last);
+        if self.bought.len() > SUPPLIERS_BOUGHT_MAX {
+            let oldest = self.bought.iter().min_by_key(|(supplier, at)| (**at, **supplier));
+            oldest.map(|(supplier, _)| *supplier).map(|supplier| self.bought.remove(&supplier));
+        }
+    }
+
     /// Standard deviations of `minor` above the mean of the orders so far.
     fn z(&self, minor: i64) -> Option<f64> {
         let (count, sum, squares) = self.values;
@@ -134,6 +175,30 @@ struct Order {
     /// What was said of it, each once: a class of outcomes, and a hash of the line.
     #[serde(default)]
     said: Vec<(u8, u32)>,
+    /// Where it was ordered to.
+    #[serde(default)]
+    region: Option<Region>,
+    /// Whether the buyer had ordered from the supplier within 30 days before.
+    #[serde(default)]
+    repeat: bool,
+    /// Whether it did harm for which somebody vouches.
+    #[serde(default)]
+    told: bool,
+    /// Whether that was silence, which may be taken back.
+    #[serde(default)]
+    told_by_silence: bool,
+    /// Whose doing the first that went wrong was, where that is known.
+    #[serde(default)]
+    spoiled_by: Option<OutcomeCause>,
+    /// Whether a delivery was seen.
+    #[serde(default)]
+    delivered: bool,
+    /// What was promised, while something can come of it.
+    #[serde(default)]
+    promises: Option<Promises>,
+    /// When the promises are looked at.
+    #[serde(default)]
+    look_at: Option<Timestamp>,
 }
 
 fn yes() -> bool {
@@ -168,6 +233,10 @@ pub struct Intake {
     buyers: Table<BuyerId, Buyer>,
     /// By identity of supplier and order.
     orders: Table<u128, Order>,
+    /// What was last heard of hand-overs and deliveries, under one key.
+    heard: Table<String, Heard>,
+    /// Derived: orders by when their promises are looked at.
+    looks: BTreeSet<(Timestamp, u128)>,
     /// Derived: identities by the time they were seen.
     by_age: BTreeSet<(Timestamp, u128)>,
     /// Derived: orders by the time they were placed.
@@ -180,6 +249,8 @@ impl Default for Intake {
             seen: Table::new(1),
             buyers: Table::new(2),
             orders: Table::new(3),
+            heard: Table::new(4),
+            looks: BTreeSet::new(),
             by_age: BTreeSet::new(),
             orders_by_age: BTreeSet::new(),
         }
@@ -188,11 +259,9 @@ impl Default for Intake {
 
 impl Intake {
     /// What is known of the event's order, and `event` added to it; and whether the same was said of it before.
-    fn order(&mut self, event: &OrderEvent) -> (Option<OrderSeen>, bool) {
-        let Some(order) = event.order.as_ref().filter(|_| !event.kind.is_account()) else {
-            return (None, false);
-        };
-        let identity = hash::identity128(&[event.supplier.as_str(), order.as_str()]);
+    /// `vouched` is whether anybody vouches for it.
+    fn order(&mut self, event: &OrderEvent, vouched: bool) -> (Option<OrderSeen>, bool) {
+        let Some(identity) = order_identity(event) else { return (None, false) };
         let placed_now = event.kind == OrderEventKind::Placed
             && self.orders.get(&identity).is_none_or(|order| !order.placed);
         if placed_now || self.orders.get(&identity).is_none() {
@@ -202,24 +271,116 @@ impl Intake {
             self.orders_by_age.remove(&(heard.placed_at, identity));
             let order = Order { placed_at: event.time, placed: placed_now, ..heard };
             let order = match placed_now {
-                true => Order { amount_z, category: event.category.clone(), ..order },
+                true => Order {
+                    amount_z,
+                    category: event.category.clone(),
+                    region: event.region,
+                    repeat: buyer.is_some_and(|buyer| buyer.bought_lately(event)),
+                    promises: Promises::of(event),
+                    ..order
+                },
                 false => order,
             };
             self.orders.insert(identity, order);
             self.orders_by_age.insert((event.time, identity));
         }
         let Some(order) = self.orders.edit(&identity) else { return (None, false) };
+        let first = order.placed && order.is_first(event);
         let (corrects, repeated) = (order.is_corrected_by(event), order.says_again(event));
         if !order.placed || event.kind == OrderEventKind::Placed {
             // A further line of the same order says nothing new about it.
-            return (order.placed.then(|| order.seen(false, false)), repeated);
+            let seen = order.placed.then(|| OrderSeen { first, ..order.seen(false, false) });
+            return (seen, repeated);
         }
         // That it is on its way says nothing yet of how it ends.
         let outcome = event.kind != OrderEventKind::Shipped;
-        let (settles, spoils) = (outcome && !order.settled, !order.spoiled && !corrects && went_wrong(event));
+        let wrong = !corrects && went_wrong(event);
+        let (settles, spoils) = (outcome && !order.settled, !order.spoiled && wrong);
+        let tells = wrong && did_harm(event) && vouched && !order.told;
+        order.told |= tells;
+        order.told_by_silence |=
+            tells && matches!(event.kind, OrderEventKind::Overdue | OrderEventKind::Undelivered);
         order.settled |= outcome;
         order.spoiled |= spoils;
-        (Some(order.seen(settles, spoils)), repeated)
+        order.delivered |= event.kind == OrderEventKind::Delivered;
+        if wrong && event.cause != OutcomeCause::Unknown {
+            order.spoiled_by.get_or_insert(event.cause);
+        }
+        (Some(OrderSeen { first, tells, ..order.seen(settles, spoils) }), repeated)
+    }
+
+    /// Who vouches for `event`, by what was known before it.
+    fn vouched(&self, event: &OrderEvent, now: Timestamp) -> Vouched {
+        let supplier = hash::stable64(event.supplier.as_str());
+        let buyer = event.buyer.as_ref().and_then(|id| self.buyers.get(id));
+        let record = buyer.map(|buyer| buyer.record(supplier));
+        let order = order_identity(event).and_then(|identity| self.orders.get(&identity));
+        let known = order
+            .map(|order| witness::OrderKnown { spoiled_by: order.spoiled_by, delivered: order.delivered });
+        witness::vouched(event, record.as_ref(), known.unwrap_or_default(), now)
+    }
+
+    /// What `event` closes of what was promised, and takes back of what silence had said.
+    fn hear(&mut self, event: &OrderEvent, now: Timestamp, out: &mut Out<IntakeEffect>) {
+        let key = HEARD.to_owned();
+        if matches!(event.kind, OrderEventKind::Shipped | OrderEventKind::Delivered) {
+            self.heard.edit_or(&key, Heard::default).hear(event);
+        }
+        let Some(identity) = order_identity(event) else { return };
+        if self.orders.get(&identity).is_none_or(|order| order.promises.is_none()) {
+            return;
+        }
+        let Some(order) = self.orders.edit(&identity) else { return };
+        let seen = order.seen(false, false);
+        let Some(promises) = &mut order.promises else { return };
+        let back = promises.hear(event);
+        let told: Vec<OrderEvent> = back.iter().filter_map(|what| promises.event(*what, now)).collect();
+        let over = promises.is_over();
+        // Looked at anew when it was placed, or when there is less to wait for.
+        let at = if over { None } else { promises.due() };
+        if over {
+            order.promises = None;
+        }
+        self.look_at(identity, at);
+        for event in told {
+            let order = self.orders.edit(&identity);
+            // The harm that it was said to have done is taken back with it, unless somebody had claimed before.
+            let tells = event.late && order.is_some_and(|order| std::mem::take(&mut order.told_by_silence));
+            let seen = OrderSeen { tells, ..seen.clone() };
+            let outcome = Outcome { order: Some(seen), withdrawn: true, ..Outcome::of(event) };
+            silence(Outcome { vouched: Some(Vouched::Attested), ..outcome }, now, out);
+        }
+    }
+
+    fn look_at(&mut self, identity: u128, at: Option<Timestamp>) {
+        let Some(order) = self.orders.edit(&identity) else { return };
+        if let Some(before) = std::mem::replace(&mut order.look_at, at) {
+            self.looks.remove(&(before, identity));
+        }
+        if let Some(at) = at {
+            self.looks.insert((at, identity));
+        }
+    }
+
+    /// Says what was promised and has not happened.
+    fn judge(&mut self, now: Timestamp, out: &mut Out<IntakeEffect>) {
+        let heard = self.heard.get(HEARD).copied().unwrap_or_default();
+        while let Some((at, identity)) = self.looks.first().filter(|(at, _)| *at <= now).copied() {
+            // Removed first, so that nothing can make this loop turn on the spot.
+            self.looks.remove(&(at, identity));
+            let Some(order) = self.orders.edit(&identity) else { continue };
+            order.look_at = None;
+            let Some(promises) = &mut order.promises else { continue };
+            let judged = promises.judge(now, heard);
+            let missed: Vec<OrderEvent> =
+                judged.missed.iter().filter_map(|kind| promises.event(*kind, now)).collect();
+            self.look_at(identity, judged.again);
+            for event in missed {
+                let (order, repeated) = self.order(&event, true);
+                let outcome = Outcome { order, repeated, ..Outcome::of(event) };
+                silence(Outcome { vouched: Some(Vouched::Attested), ..outcome }, now, out);
+            }
+        }
     }
 
     /// The buyer's history before `event`, and `event` added to it.
@@ -238,19 +399,15 @@ impl Intake {
         let defrauded: BTreeSet<u64> =
             buyer.recent_frauds.iter().filter(elsewhere).map(|(_, supplier)| *supplier).collect();
         let before = BuyerHistory {
-            orders: buyer.orders,
-            claims: buyer.claims,
-            frauds: buyer.frauds,
-            suppliers_claimed: buyer.suppliers_claimed.len() as u32,
-            since: buyer.since,
             unusual_frauds_elsewhere: buyer.unusual_frauds.iter().filter(elsewhere).count() as u32,
             suppliers_defrauded_elsewhere: defrauded.len() as u32,
-            suppliers_elsewhere: 0,
+            ..buyer.record(supplier)
         };
         match event.kind {
             _ if repeated => {}
             OrderEventKind::Placed => {
                 buyer.orders += 1;
+                buyer.buys(supplier, event.time);
                 if let Some(minor) = event.amount.map(|amount| i128::from(amount.minor)) {
                     let (count, sum, squares) = buyer.values;
                     buyer.values = (count + 1, sum + minor, squares.saturating_add(minor * minor));
@@ -299,12 +456,19 @@ impl Intake {
         let before = now.plus_ms(-ORDERS_MS);
         while let Some(oldest) = self.orders_by_age.first().filter(|(placed, _)| *placed <= before).copied() {
             self.orders_by_age.remove(&oldest);
+            self.look_at(oldest.1, None);
             self.orders.remove(&oldest.1);
         }
     }
 }
 
 impl Order {
+    /// Whether nothing like it was said of any line of the order.
+    fn is_first(&self, event: &OrderEvent) -> bool {
+        let (kind, bad) = (event.kind as u8, class(event) & 1);
+        !self.said.iter().any(|(said, _)| said / 16 == kind && said & 1 == bad)
+    }
+
     /// Whether what `event` says was said before: of the same line, or of as many lines as were placed. So one order's
     /// outcome counts once, however often and under whatever ids and causes it is sent, and no rate of orders goes beyond one.
     fn says_again(&mut self, event: &OrderEvent) -> bool {
@@ -351,9 +515,10 @@ impl Order {
             settles,
             spoils,
             first: false,
-            repeat: false,
-            region: None,
-            spoiled_by: None,
+            tells: false,
+            repeat: self.repeat,
+            region: self.region,
+            spoiled_by: self.spoiled_by,
         }
     }
 }
@@ -365,6 +530,22 @@ fn remember(frauds: &mut VecDeque<(Timestamp, u64)>, fraud: (Timestamp, u64)) {
     }
 }
 
+/// The key under which it is kept what was heard.
+const HEARD: &str = "heard";
+
+/// Name of the order that an outcome is about.
+fn order_identity(event: &OrderEvent) -> Option<u128> {
+    let order = event.order.as_ref().filter(|_| !event.kind.is_account())?;
+    Some(hash::identity128(&[event.supplier.as_str(), order.as_str()]))
+}
+
+/// Forwards what intake itself found.
+fn silence(outcome: Outcome, now: Timestamp, out: &mut Out<IntakeEffect>) {
+    let cause = Cause { id: outcome.event.id.to_string(), time: now };
+    let to = Dest::Key(outcome.event.supplier.to_string());
+    out.emit_caused(Topic::SupplierEvents, to, Payload::Outcome(outcome), Some(cause));
+}
+
 fn next_hour(ms: i64) -> i64 {
     (ms.div_euclid(HOUR_MS) + 1) * HOUR_MS
 }
@@ -374,9 +555,21 @@ pub fn went_wrong(event: &OrderEvent) -> bool {
     match event.kind {
         OrderEventKind::Cancelled | OrderEventKind::Refunded => event.cause != OutcomeCause::Buyer,
         OrderEventKind::Disputed | OrderEventKind::Complaint | OrderEventKind::FraudConfirmed => true,
+        OrderEventKind::Overdue | OrderEventKind::Undelivered => true,
         OrderEventKind::Delivered => event.late,
         OrderEventKind::Reviewed => event.rating.is_some_and(|rating| rating <= 2),
         _ => false,
+    }
+}
+
+/// Whether an outcome says that the buyer was harmed, rather than that something was late or disliked. Silence says so when
+/// nothing can be expected to come any more.
+fn did_harm(event: &OrderEvent) -> bool {
+    match event.kind {
+        // Stolen cards are used at honest suppliers too: frauds have a test of their own.
+        OrderEventKind::FraudConfirmed | OrderEventKind::Delivered | OrderEventKind::Reviewed => false,
+        OrderEventKind::Overdue | OrderEventKind::Undelivered => event.late,
+        _ => went_wrong(event),
     }
 }
 
@@ -385,6 +578,7 @@ impl Fold for Intake {
 
     fn apply(&mut self, input: &Input<'_>, out: &mut Out<IntakeEffect>) {
         self.forget(input.time);
+        self.judge(input.time, out);
         let Payload::OrderEvent(event) = input.payload else { return };
         let identity = hash::identity128(&[&event.source, event.id.as_str()]);
         if self.seen.get(&identity).is_some() {
@@ -392,34 +586,40 @@ impl Fold for Intake {
         }
         self.seen.insert(identity, Seen { at: input.time, print: print(event), told: Told::Nothing });
         self.by_age.insert((input.time, identity));
-        let (order, repeated) = self.order(event);
+        let vouched = self.vouched(event, input.time);
+        let (order, repeated) = self.order(event, vouched.weight() > 0.0);
         let history = self.stamp(event, order.as_ref(), repeated, input.time);
         let payload = Payload::Outcome(Outcome {
             event: event.clone(),
             history,
             order,
-            vouched: None,
+            vouched: Some(vouched),
             withdrawn: false,
             repeated,
         });
         let cause = Cause { id: event.id.to_string(), time: input.time };
         out.emit_caused(Topic::SupplierEvents, Dest::Key(event.supplier.to_string()), payload, Some(cause));
+        self.hear(event, input.time, out);
     }
 
     fn deadline(&self) -> Option<Timestamp> {
         let identity = self.by_age.first().map(|(seen, _)| seen.plus_ms(REMEMBERED_MS));
         let order = self.orders_by_age.first().map(|(placed, _)| placed.plus_ms(ORDERS_MS));
         // Forgetting is in no hurry: one tick an hour serves everything that was due in it.
-        identity.into_iter().chain(order).min().map(|due| Timestamp::from_ms(next_hour(due.ms())))
+        let forgotten = identity.into_iter().chain(order).min();
+        let forgotten = forgotten.map(|due| Timestamp::from_ms(next_hour(due.ms())));
+        forgotten.into_iter().chain(self.looks.first().map(|(at, _)| *at)).min()
     }
 
     fn tables(&mut self) -> Vec<&mut dyn AnyTable> {
-        vec![&mut self.seen, &mut self.buyers, &mut self.orders]
+        vec![&mut self.seen, &mut self.buyers, &mut self.orders, &mut self.heard]
     }
 
     fn restored(&mut self, _: &mut Vec<IntakeEffect>) {
         self.by_age = self.seen.iter().map(|(identity, seen)| (seen.at, *identity)).collect();
         self.orders_by_age =
             self.orders.iter().map(|(identity, order)| (order.placed_at, *identity)).collect();
+        let look = |(identity, order): (&u128, &Order)| Some((order.look_at?, *identity));
+        self.looks = self.orders.iter().filter_map(look).collect();
     }
 }

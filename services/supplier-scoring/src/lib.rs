@@ -2,6 +2,7 @@
 //! exact windows, features and a score whose every point has a name, the peers fold says what was to be expected.
 
 mod declare;
+mod evidence;
 mod facts;
 mod history;
 mod intake;

@@ -23,6 +23,8 @@ const HALF_LIFE_DAYS: f64 = 90.0;
 const FORGET_MS: i64 = 365 * DAY_MS;
 /// An attribute seen again within this time says nothing new.
 const SEEN_AGAIN_MS: i64 = DAY_MS;
+/// Evidence that differs by this from what others were told, in powers of ten, is news.
+const EVIDENCE_NEWS: f64 = 0.3;
 /// Attributes remembered of one supplier.
 const ATTRIBUTES_MAX: usize = 64;
 
@@ -48,9 +50,23 @@ pub struct Edge {
     pub withheld: bool,
     /// How many suppliers share it.
     pub degree: u32,
+    /// The evidence against the other, an e-value in powers of ten.
+    #[serde(default)]
+    pub evidence: f64,
 }
 
 impl Edge {
+    /// What the evidence against the other counts for here, in powers of ten. A power of at most one of an e-value is one
+    /// too, so what is shared and how long ago may lessen it; how many share it may not, for each of them is looked at.
+    fn evidence(&self, now: Timestamp) -> f64 {
+        let days = (now.ms() - self.at.ms()).max(0) as f64 / DAY_MS as f64;
+        if self.degree as usize > HUB_DEGREE {
+            0.0
+        } else {
+            self.evidence * weight(self.attribute.kind) * libm::exp2(-days / HALF_LIFE_DAYS)
+        }
+    }
+
     /// What it is worth at `now`, 0 to 1.
     pub fn worth(&self, now: Timestamp) -> f64 {
         let days = (now.ms() - self.at.ms()).max(0) as f64 / DAY_MS as f64;
@@ -70,6 +86,9 @@ pub(crate) struct Linked {
     own: BTreeMap<String, (Attribute, Timestamp)>,
     withheld: bool,
     edges: Vec<Edge>,
+    /// The evidence as others were last told.
+    #[serde(default)]
+    evidence: f64,
 }
 
 impl Linked {
@@ -87,6 +106,19 @@ impl Linked {
     pub(crate) fn strength(&self, now: Timestamp) -> f64 {
         // Not `sum`: of nothing that is minus zero.
         self.withheld(now).values().fold(0.0, |sum, worth| sum + worth)
+    }
+    /// The evidence against all who share something with it, by the best link to each: of suppliers who have nothing to do
+    /// with each other each e-value has a mean of at most one, and so has their product. Unknown without links.
+    pub(crate) fn evidence_of_others(&self, now: Timestamp) -> Option<f64> {
+        let mut best: BTreeMap<&SupplierId, f64> = BTreeMap::new();
+        for edge in &self.edges {
+            let evidence = edge.evidence(now);
+            let known = best.entry(&edge.other).or_insert(evidence);
+            if evidence.abs() > known.abs() {
+                *known = evidence;
+            }
+        }
+        (!best.is_empty()).then(|| best.values().fold(0.0, |sum, evidence| sum + evidence))
     }
     pub(crate) fn edges(&self) -> &[Edge] {
         &self.edges
@@ -128,7 +160,20 @@ impl LinkView {
                 oldest.map(|key| linked.own.remove(&key));
             }
             linked.own.insert(key, (attribute.clone(), now));
-            tell(id, attribute, now, linked.withheld, out);
+            tell(id, attribute, now, (linked.withheld, linked.evidence), out);
+        }
+    }
+
+    /// The evidence against the supplier is now this: whoever shares something with it hears of it when that is news.
+    pub(crate) fn weighed<E>(&mut self, id: &SupplierId, evidence: f64, out: &mut Out<E>) {
+        let known = self.0.get(id).filter(|linked| !linked.own.is_empty());
+        if known.is_none_or(|linked| (linked.evidence - evidence).abs() < EVIDENCE_NEWS) {
+            return;
+        }
+        let linked = self.0.edit_or(id, Linked::default);
+        linked.evidence = evidence;
+        for (attribute, told) in linked.own.values() {
+            tell(id, attribute, *told, (linked.withheld, evidence), out);
         }
     }
 
@@ -143,7 +188,7 @@ impl LinkView {
         linked.withheld = withheld;
         for (attribute, told) in linked.own.values_mut() {
             *told = now;
-            tell(&decision.supplier, attribute, now, withheld, out);
+            tell(&decision.supplier, attribute, now, (withheld, linked.evidence), out);
         }
     }
 
@@ -163,6 +208,7 @@ impl LinkView {
             at: fact.at,
             withheld: fact.withheld,
             degree: fact.degree,
+            evidence: fact.evidence,
         });
     }
 }
@@ -171,13 +217,23 @@ fn attribute_key(attribute: &Attribute) -> String {
     format!("link/{:?}/{}", attribute.kind, attribute.hash)
 }
 
-fn tell<E>(id: &SupplierId, attribute: &Attribute, at: Timestamp, withheld: bool, out: &mut Out<E>) {
-    let seen = LinkSeen { attribute: attribute.clone(), supplier: id.clone(), at, withheld };
+fn tell<E>(
+    id: &SupplierId,
+    attribute: &Attribute,
+    at: Timestamp,
+    (withheld, evidence): (bool, f64),
+    out: &mut Out<E>,
+) {
+    let seen = LinkSeen { attribute: attribute.clone(), supplier: id.clone(), at, withheld, evidence };
     out.emit(Topic::ScoringRekeyed, Dest::Key(attribute_key(attribute)), Payload::LinkSeen(seen));
 }
 
 /// Who was seen with an attribute.
-type Members = BTreeMap<String, (SupplierId, Timestamp, bool)>;
+type Members = BTreeMap<String, Member>;
+
+/// One of them: who, when last, whether it is withheld, and the evidence against it.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Member(SupplierId, Timestamp, bool, #[serde(default)] f64);
 
 /// The fold: `scoring.rekeyed` by attribute, facts to each supplier concerned.
 pub struct Links {
@@ -196,18 +252,19 @@ impl Fold for Links {
     fn apply(&mut self, input: &Input<'_>, out: &mut Out<()>) {
         let Payload::LinkSeen(seen) = input.payload else { return };
         let members = self.attributes.edit_or(&attribute_key(&seen.attribute), Members::default);
-        members.retain(|_, (_, at, _)| input.time.ms() - at.ms() < FORGET_MS);
+        members.retain(|_, Member(_, at, ..)| input.time.ms() - at.ms() < FORGET_MS);
         let newcomer = !members.contains_key(seen.supplier.as_str());
         if newcomer && members.len() >= MEMBERS_MAX {
             return;
         }
-        members.insert(seen.supplier.to_string(), (seen.supplier.clone(), seen.at, seen.withheld));
+        let me = Member(seen.supplier.clone(), seen.at, seen.withheld, seen.evidence);
+        members.insert(seen.supplier.to_string(), me.clone());
         let degree = members.len();
         // The last who makes it a hub is still told about, so that everybody's links fade; after that nobody is.
         if degree > HUB_DEGREE + 1 {
             return;
         }
-        let mut tell = |supplier: &SupplierId, (other, at, withheld): &(SupplierId, Timestamp, bool)| {
+        let mut tell = |supplier: &SupplierId, Member(other, at, withheld, evidence): &Member| {
             let fact = LinkFact {
                 supplier: supplier.clone(),
                 attribute: seen.attribute.clone(),
@@ -215,10 +272,10 @@ impl Fold for Links {
                 at: *at,
                 withheld: *withheld,
                 degree: degree as u32,
+                evidence: *evidence,
             };
             out.emit(Topic::SupplierEvents, Dest::Key(supplier.to_string()), Payload::Link(fact));
         };
-        let me = (seen.supplier.clone(), seen.at, seen.withheld);
         let others: BTreeSet<&String> = members.keys().filter(|id| *id != seen.supplier.as_str()).collect();
         for other in others {
             let member = &members[other];

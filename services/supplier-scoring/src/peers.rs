@@ -6,10 +6,15 @@
 //! changed. A scoring partition stamps every settled order with the share of bad orders that its peers had at that moment:
 //! summed over a window that is what was to be expected of the supplier.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
 use stockade_model::{CohortCounts, Payload, PeerFact, Timestamp, Topic, time::DAY_MS};
+
+use crate::evidence::{self, AGES, Hazards, Sums, Test, Weeks};
 
 /// Expected bad orders are kept in thousandths.
 pub(crate) const EXPECTED_SCALE: f64 = 1_000.0;
@@ -50,6 +55,9 @@ struct Gathered {
     spoiled: u64,
     /// When it is to be sent.
     due: Timestamp,
+    /// Evidence of the tests in force.
+    #[serde(default)]
+    evidence: Sums,
 }
 
 /// What a scoring partition knows of peers, and what it has gathered for them.
@@ -58,15 +66,63 @@ pub(crate) struct PeerView {
     gathered: Table<String, Gathered>,
     /// Derived.
     due: BTreeSet<(Timestamp, String)>,
+    /// Derived: the tests in force, and what they expect of peers.
+    tests: Arc<[Test]>,
+    hazards: Hazards,
+    /// Room for what a cohort would bring if it were like all.
+    base: Vec<f64>,
 }
 
 impl PeerView {
-    pub(crate) fn new(known: u8, gathered: u8) -> Self {
-        Self { known: Table::new(known), gathered: Table::new(gathered), due: BTreeSet::new() }
+    pub(crate) fn new(known: u8, gathered: u8, tests: Arc<[Test]>) -> Self {
+        Self {
+            known: Table::new(known),
+            gathered: Table::new(gathered),
+            due: BTreeSet::new(),
+            hazards: Hazards::new(&tests, std::iter::empty()),
+            base: vec![0.0; tests.len()],
+            tests,
+        }
     }
 
     pub(crate) fn learn(&mut self, fact: &PeerFact) {
         self.known.insert(fact.cohort.clone(), fact.clone());
+        self.hazards.learn(&self.tests, fact);
+    }
+
+    /// Other tests come into force: what was gathered for those before is sent first.
+    pub(crate) fn use_tests<E>(&mut self, tests: &Arc<[Test]>, out: &mut Out<E>) {
+        if *self.tests != **tests {
+            let all: BTreeSet<String> = self.gathered.iter().map(|(cohort, _)| cohort.clone()).collect();
+            all.iter().for_each(|cohort| self.send(cohort, out));
+            self.set_tests(tests);
+        }
+    }
+
+    fn set_tests(&mut self, tests: &Arc<[Test]>) {
+        self.tests = tests.clone();
+        self.base = vec![0.0; tests.len()];
+        self.hazards = Hazards::new(tests, self.known.iter().map(|(_, fact)| fact));
+    }
+
+    /// Whether enough is known of peers to hold claims against them.
+    pub(crate) fn warm(&self) -> bool {
+        self.hazards.warm()
+    }
+
+    /// The same view for the evidence of one supplier, at `now`.
+    pub(crate) fn at(&mut self, now: Timestamp) -> PeersNow<'_> {
+        PeersNow { view: self, now }
+    }
+
+    /// What is gathered of a cohort in the week of `now`; it is sent a quarter of an hour later.
+    fn of_cohort(&mut self, cohort: &String, now: Timestamp) -> &mut Gathered {
+        let due = &mut self.due;
+        self.gathered.edit_or(cohort, || {
+            let due_at = now.plus_ms(SEND_EVERY_MS);
+            due.insert((due_at, cohort.clone()));
+            Gathered { week: week(now), due: due_at, ..Gathered::default() }
+        })
     }
 
     /// The share of bad orders among peers: a cohort's own, drawn towards that of the cohort around it.
@@ -98,12 +154,7 @@ impl PeerView {
             if self.gathered.get(&cohort).is_some_and(|gathered| gathered.week != week(now)) {
                 self.send(&cohort, out);
             }
-            let due = &mut self.due;
-            let gathered = self.gathered.edit_or(&cohort, || {
-                let due_at = now.plus_ms(SEND_EVERY_MS);
-                due.insert((due_at, cohort.clone()));
-                Gathered { week: week(now), due: due_at, ..Gathered::default() }
-            });
+            let gathered = self.of_cohort(&cohort, now);
             gathered.settled += u64::from(settles);
             gathered.spoiled += u64::from(spoils);
         }
@@ -119,9 +170,11 @@ impl PeerView {
     }
 
     fn send<E>(&mut self, cohort: &String, out: &mut Out<E>) {
-        let Some(Gathered { week, settled, spoiled, due }) = self.gathered.remove(cohort) else { return };
+        let Some(gathered) = self.gathered.remove(cohort) else { return };
+        let Gathered { week, settled, spoiled, due, evidence } = gathered;
         self.due.remove(&(due, cohort.clone()));
-        let counts = CohortCounts { cohort: cohort.clone(), week, settled, spoiled, evidence: None };
+        let evidence = evidence.counts(&self.tests);
+        let counts = CohortCounts { cohort: cohort.clone(), week, settled, spoiled, evidence };
         out.emit(Topic::ScoringRekeyed, Dest::Key(cohort.clone()), Payload::Cohort(counts));
     }
 
@@ -131,9 +184,45 @@ impl PeerView {
     pub(crate) fn tables(&mut self) -> [&mut dyn AnyTable; 2] {
         [&mut self.known, &mut self.gathered]
     }
-    pub(crate) fn restored(&mut self) {
+    /// Derives what is not stored, for the tests in force.
+    pub(crate) fn restored(&mut self, tests: &Arc<[Test]>) {
+        self.set_tests(tests);
         self.due = self.gathered.iter().map(|(cohort, gathered)| (gathered.due, cohort.clone())).collect();
     }
+}
+
+/// What peers bring at a moment, and where what happens is gathered.
+pub(crate) struct PeersNow<'a> {
+    view: &'a mut PeerView,
+    now: Timestamp,
+}
+
+impl PeersNow<'_> {
+    /// What is gathered of a cohort; that of a week gone by waits to be sent, and is counted there.
+    fn sums(&mut self, cohort: &String) -> &mut Sums {
+        &mut self.view.of_cohort(cohort, self.now).evidence
+    }
+}
+
+impl evidence::Peers for PeersNow<'_> {
+    fn expect(&mut self, cohort: &[String], orders: &[f64; AGES], suspect: bool, sums: &mut [f64]) {
+        let mut base = std::mem::take(&mut self.view.base);
+        self.view.hazards.expect(cohort, orders, sums, &mut base);
+        self.sums(&ALL.to_owned()).at_risk_by_age(base.len(), orders, suspect);
+        cohort.iter().for_each(|one| self.sums(one).at_risk(orders, &base, suspect));
+        self.view.base = base;
+    }
+
+    fn saw(&mut self, cohort: &[String], test: usize, class: usize, weight: f64, suspect: bool) {
+        let number = (self.view.tests.len(), test);
+        self.sums(&ALL.to_owned()).saw(number, (AGES, class), weight, suspect);
+        cohort.iter().for_each(|one| self.sums(one).saw(number, (1, 0), weight, suspect));
+    }
+}
+
+/// The cohorts of an order beside that of all suppliers, the widest first.
+pub(crate) fn cohort_of(region: Option<&str>, category: Option<&str>) -> Vec<String> {
+    cohorts(region, category).split_off(1)
 }
 
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -142,6 +231,12 @@ struct Cohort {
     weeks: BTreeMap<i64, (u64, u64)>,
     /// As the last fact had it.
     told: (u64, u64),
+    /// Evidence of the tests.
+    #[serde(default)]
+    evidence: Weeks,
+    /// As the last fact had it.
+    #[serde(default)]
+    told_evidence: BTreeMap<String, stockade_model::TestFact>,
 }
 
 /// The fold: `scoring.rekeyed` by cohort, facts into every partition of `supplier.events`.
@@ -169,13 +264,20 @@ impl Fold for Peers {
         let sum = cohort.weeks.values().fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
         let changed =
             |now: u64, told: u64| now as f64 > told as f64 * GROWN || (now as f64) * GROWN < told as f64;
-        if changed(sum.0, cohort.told.0) || changed(sum.1, cohort.told.1) {
+        let mut news = changed(sum.0, cohort.told.0) || changed(sum.1, cohort.told.1);
+        if let Some(counts_of_tests) = &counts.evidence {
+            cohort.evidence.add(counts.week, counts_of_tests);
+            if let Some(facts) = cohort.evidence.news(counts.cohort == ALL) {
+                (cohort.told_evidence, news) = (facts, true);
+            }
+        }
+        if news {
             cohort.told = sum;
             let fact = PeerFact {
                 cohort: counts.cohort.clone(),
                 settled: sum.0,
                 spoiled: sum.1,
-                evidence: BTreeMap::new(),
+                evidence: cohort.told_evidence.clone(),
             };
             out.emit(Topic::SupplierEvents, Dest::All, Payload::Peers(fact));
         }

@@ -6,7 +6,7 @@ use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Single, Table};
 use stockade_model::{
     BuyerHistory, Change, Command, ListingId, ListingPut, MarketSeen, Models, OrderEvent, OrderEventKind,
     OrderSeen, Outcome, OutcomeCause, Payload, Region, Row, ScoreRecord, Sku, StockChange, StockMode,
-    SupplierId, Timestamp, Topic, hash,
+    SupplierId, Timestamp, Topic, Vouched, hash,
     time::{DAY_MS, HOUR_MS},
 };
 use stockade_rules::{Binding, RuleSet};
@@ -14,12 +14,13 @@ use stockade_windows::Entry;
 
 use crate::{
     declare::{DEFAULT_FEATURES, FeatureSet},
+    evidence::{Evidence, Test, day},
     facts::{LiveModels, View},
     history::{Histories, Kind, flag},
     intake::{DEFRAUDED_MIN, UNUSUAL_Z},
     links::{Edge, LinkView},
     model::Model,
-    peers::{EXPECTED_SCALE, PeerView},
+    peers::{EXPECTED_SCALE, PeerView, PeersNow, cohort_of},
     scorecard::contributions,
 };
 
@@ -66,6 +67,12 @@ pub(crate) struct Supplier {
     last_submission: Option<Timestamp>,
     /// When it last submitted after a long silence, and how long that was.
     woke: Option<(Timestamp, i64)>,
+    /// Whether anything is in force against it: then it is looked at every day, for what is grown out of ends.
+    #[serde(default)]
+    restricted: bool,
+    /// Whether its offers are withheld.
+    #[serde(default)]
+    withheld: bool,
 }
 
 impl Supplier {
@@ -123,6 +130,9 @@ pub struct Scoring {
     histories: Histories,
     peers: PeerView,
     links: LinkView,
+    evidence: Table<SupplierId, Evidence>,
+    /// Derived: when a day's exposure of whom is counted if nothing else happens.
+    sweeps: BTreeSet<(Timestamp, SupplierId)>,
     /// Derived: the models as they are stored under the key `models`, read.
     models: LiveModels,
     /// Derived: tracking numbers by age.
@@ -143,8 +153,10 @@ impl Scoring {
             goods: Table::new(5),
             tracking: Table::new(6),
             histories: Histories::new(3, features.plan.clone(), features.plan_id),
-            peers: PeerView::new(7, 8),
+            peers: PeerView::new(7, 8, features.tests.clone()),
             links: LinkView::new(9),
+            evidence: Table::new(10),
+            sweeps: BTreeSet::new(),
             models: LiveModels::default(),
             tracking_by_age: BTreeSet::new(),
             features: features.clone(),
@@ -262,7 +274,7 @@ impl Scoring {
         let supplier = self.suppliers.edit_or(id, Supplier::default);
         let units = event.quantity.unwrap_or(1).max(0);
         let kind = match event.kind {
-            OrderEventKind::Placed => {
+            OrderEventKind::Placed if !outcome.withdrawn => {
                 supplier.orders_ever += 1;
                 Kind::Placed
             }
@@ -287,6 +299,7 @@ impl Scoring {
                 supplier.payout_changed = supplier.payout_changed.max(Some(event.time));
                 Kind::PayoutChanged
             }
+            OrderEventKind::Placed => Kind::Placed,
             OrderEventKind::Overdue => Kind::Overdue,
             OrderEventKind::Undelivered => Kind::Undelivered,
         };
@@ -296,7 +309,8 @@ impl Scoring {
         let explained = event.kind == OrderEventKind::FraudConfirmed && explained(outcome);
         for (set, flag) in [
             (event.late, flag::LATE),
-            (outcome.history.is_some_and(credible), flag::CREDIBLE),
+            (believed(outcome), flag::CREDIBLE),
+            (is_claim(event) && outcome.vouched == Some(Vouched::Bare), flag::BARE),
             (event.rating.is_some_and(|rating| rating <= 2), flag::LOW_RATING),
             (explained, flag::EXPLAINED),
             (outcome.order.as_ref().is_some_and(|order| order.amount_z.is_some()), flag::PATTERN),
@@ -306,11 +320,110 @@ impl Scoring {
         }
         let (party, subject) = (party(event), subject(event));
         let value = event.amount.map_or(0, |amount| amount.minor);
+        if let Some(order) = &outcome.order {
+            self.weigh(outcome, order, (kind, flags), region, now);
+            self.tell_linked(id, out);
+        }
+        if outcome.withdrawn {
+            return subject;
+        }
         self.remember(id, now, kind, flags, event.time, &subject, (party, value));
         if let Some(order) = &outcome.order {
             self.cohort(id, region, order, (flags, party), &subject, now, out);
         }
         subject
+    }
+
+    /// What an outcome is as evidence. An order is at risk from the day it was placed; only the first outcome of a kind says
+    /// anything, and repeat orders of one buyer say nothing.
+    fn weigh(
+        &mut self,
+        outcome: &Outcome,
+        order: &OrderSeen,
+        (kind, flags): (Kind, u16),
+        region: Option<Region>,
+        now: Timestamp,
+    ) {
+        if order.repeat || !(order.first || outcome.withdrawn) {
+            return;
+        }
+        let region = order.region.or(region);
+        let cohort = cohort_of(region.as_ref().map(Region::as_str), order.category.as_deref());
+        let placed = day(order.placed_at);
+        let attested = !is_claim(&outcome.event);
+        let weight = match outcome.vouched {
+            // Until peers are known only attested facts count.
+            _ if !attested && !self.peers.warm() => 0.0,
+            Some(vouched) => vouched.weight(),
+            None => f64::from(u8::from(attested || believed(outcome))),
+        };
+        self.with_evidence(&outcome.event.supplier, now, |evidence, tests, peers| {
+            if outcome.withdrawn {
+                evidence.withdraw((kind as u8, flags), weight, tests);
+                if order.tells {
+                    evidence.withdraw((Kind::Spoiled as u8, flags), weight, tests);
+                }
+            } else if kind == Kind::Placed {
+                evidence.placed(placed, &cohort, tests, peers);
+            } else if weight > 0.0 {
+                evidence.witness((kind as u8, flags), weight, (placed, &cohort), tests, peers);
+                if order.tells {
+                    let spoiled = (Kind::Spoiled as u8, flags);
+                    evidence.witness(spoiled, weight, (placed, &cohort), tests, peers);
+                }
+            }
+        });
+    }
+
+    /// Brings the evidence against a supplier to `now`, and then does something with it.
+    fn with_evidence(
+        &mut self,
+        id: &SupplierId,
+        now: Timestamp,
+        then: impl FnOnce(&mut Evidence, &[Test], &mut PeersNow<'_>),
+    ) {
+        let tests = self.features.tests.clone();
+        if tests.is_empty() {
+            return;
+        }
+        let mut peers = self.peers.at(now);
+        let evidence = self.evidence.edit_or(id, Evidence::default);
+        let before = evidence.next_day().map(|day| sweep_at(day, id));
+        evidence.advance(day(now), &tests, &mut peers);
+        then(evidence, &tests, &mut peers);
+        let after = evidence.next_day().map(|day| sweep_at(day, id));
+        if before != after {
+            before.map(|at| self.sweeps.remove(&(at, id.clone())));
+            after.map(|at| self.sweeps.insert((at, id.clone())));
+        }
+    }
+
+    /// Counts the exposure of the day of those of whom nothing else was heard; who is restricted is looked at again.
+    fn sweep(&mut self, now: Timestamp, out: &mut Out<ScoringEffect>) {
+        while let Some((at, id)) = self.sweeps.first().filter(|(at, _)| *at <= now).cloned() {
+            // Removed first, so that nothing can make this loop turn on the spot.
+            self.sweeps.remove(&(at, id.clone()));
+            self.with_evidence(&id, now, |_, _, _| ());
+            self.tell_linked(&id, out);
+            if self.suppliers.get(&id).is_some_and(|supplier| supplier.restricted) {
+                self.histories.touch(&id, now.ms());
+                self.scored(&id, Subject::default(), now, out);
+            }
+        }
+    }
+
+    /// Whoever shares something with the supplier hears how the evidence against it stands.
+    fn tell_linked(&mut self, id: &SupplierId, out: &mut Out<ScoringEffect>) {
+        if let Some(evidence) = self.evidence.get(id) {
+            self.links.weighed(id, evidence.e_value(), out);
+        }
+    }
+
+    fn scored(&self, id: &SupplierId, subject: Subject, now: Timestamp, out: &mut Out<ScoringEffect>) {
+        if let Some(record) = self.score(id, subject, now) {
+            out.effect(ScoringEffect::Scored(record.clone()));
+            out.emit(Topic::SupplierScores, Dest::Key(id.to_string()), Payload::Score(record));
+        }
     }
 
     /// What an outcome says of its order counts at the time of the order, so that a burst of old bad news is no burst of
@@ -374,6 +487,7 @@ impl Scoring {
             now,
             linked: self.links.get(id),
             models: &self.models,
+            evidence: self.evidence.get(id),
         });
         let schema = self.features.schema();
         let score: u16 = contributions(schema, &slots).iter().map(|contribution| contribution.points).sum();
@@ -425,6 +539,7 @@ impl Scoring {
 
     fn use_features(&mut self, features: FeatureSet, out: &mut Out<ScoringEffect>) {
         self.histories.replan(features.plan.clone(), features.plan_id);
+        self.peers.use_tests(&features.tests, out);
         self.features = features.clone();
         out.effect(ScoringEffect::FeaturesInForce(features));
         self.read_models();
@@ -532,6 +647,31 @@ fn market_flags(subject: &Subject) -> u16 {
         | pick(subject.price_ratio.is_some(), flag::MARKET)
 }
 
+/// Whether an outcome is what somebody says of an order, rather than what a third party saw.
+fn is_claim(event: &OrderEvent) -> bool {
+    matches!(
+        event.kind,
+        OrderEventKind::Disputed
+            | OrderEventKind::Complaint
+            | OrderEventKind::Refunded
+            | OrderEventKind::Reviewed
+    )
+}
+
+/// Whether somebody with a record of their own stands behind a claim.
+fn believed(outcome: &Outcome) -> bool {
+    match outcome.vouched {
+        Some(vouched) => vouched.weight() > 0.0,
+        None => outcome.history.is_some_and(credible),
+    }
+}
+
+/// When the exposure of `day` is counted at the latest: suppliers are spread over the day by the hour.
+fn sweep_at(day: i64, id: &SupplierId) -> Timestamp {
+    let hour = (hash::stable64(id.as_str()) % 24) as i64;
+    Timestamp::from_ms(day * DAY_MS + hour * HOUR_MS)
+}
+
 /// Whether the buyer's own history makes a claim credible: few claims so far, or few for their orders.
 fn credible(history: BuyerHistory) -> bool {
     history.orders > 0 && (history.claims <= CLAIMS_CREDIBLE_MAX || history.claims * 2 <= history.orders)
@@ -543,6 +683,7 @@ impl Fold for Scoring {
     fn apply(&mut self, input: &Input<'_>, out: &mut Out<ScoringEffect>) {
         let now = input.time;
         self.peers.settle(now, out);
+        self.sweep(now, out);
         let scored = match input.payload {
             Payload::Command(command) => {
                 self.command(command, now).map(|subject| (&command.supplier, subject))
@@ -569,19 +710,29 @@ impl Fold for Scoring {
             }
             Payload::Decision(decision) => {
                 self.links.decided(decision, now, out);
+                let restricted = !decision.in_force.is_empty();
+                let withheld = decision.in_force.iter().any(|restriction| restriction.level.withholds());
+                let supplier = self.suppliers.edit_or(&decision.supplier, Supplier::default);
+                supplier.restricted = restricted;
+                // What ended, whoever ended it, has answered the evidence before it: without this a rare kind of harm, of
+                // which a month of good orders says little, would withhold for ever.
+                if std::mem::replace(&mut supplier.withheld, withheld)
+                    && !withheld
+                    && let Some(evidence) = self.evidence.edit(&decision.supplier)
+                {
+                    evidence.begin_anew();
+                }
                 None
             }
             _ => None,
         };
         let Some((supplier, subject)) = scored else { return };
-        if let Some(record) = self.score(supplier, subject, now) {
-            out.effect(ScoringEffect::Scored(record.clone()));
-            out.emit(Topic::SupplierScores, Dest::Key(supplier.to_string()), Payload::Score(record));
-        }
+        self.scored(supplier, subject, now, out);
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        self.peers.deadline()
+        let sweep = self.sweeps.first().map(|(at, _)| *at);
+        self.peers.deadline().into_iter().chain(sweep).min()
     }
 
     fn tables(&mut self) -> Vec<&mut dyn AnyTable> {
@@ -599,6 +750,7 @@ impl Fold for Scoring {
             known,
             gathered,
             self.links.table(),
+            &mut self.evidence,
         ]
     }
 
@@ -614,7 +766,10 @@ impl Fold for Scoring {
         self.read_models();
         effects.push(ScoringEffect::ChampionInForce(self.models.champion.clone()));
         self.histories.assemble();
-        self.peers.restored();
+        self.peers.restored(&self.features.tests);
+        let next =
+            |(id, evidence): (&SupplierId, &Evidence)| Some((sweep_at(evidence.next_day()?, id), id.clone()));
+        self.sweeps = self.evidence.iter().filter_map(next).collect();
         self.tracking_by_age = self.tracking.iter().map(|(identity, (_, seen))| (*seen, *identity)).collect();
         for (id, supplier) in self.suppliers.iter() {
             let now = supplier.last_submission.unwrap_or_default();

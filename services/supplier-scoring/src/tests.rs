@@ -144,6 +144,7 @@ impl Market {
             region: None,
             ship_by: None,
             deliver_by: None,
+            reason: None,
             attributes: Vec::new(),
         };
         change(&mut event);

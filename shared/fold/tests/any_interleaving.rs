@@ -101,6 +101,7 @@ fn event(supplier: &str, time: i64) -> OrderEvent {
         region: None,
         ship_by: None,
         deliver_by: None,
+        reason: None,
         attributes: Vec::new(),
     }
 }

@@ -74,6 +74,9 @@ pub struct LinkSeen {
     pub at: Timestamp,
     /// Whether its offers are withheld.
     pub withheld: bool,
+    /// The evidence against it as an e-value, in powers of ten: 0 says nothing.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub evidence: f64,
 }
 
 /// Another supplier shares an attribute: what each of them is told.
@@ -91,6 +94,14 @@ pub struct LinkFact {
     pub withheld: bool,
     /// How many suppliers share it.
     pub degree: u32,
+    /// The evidence against the other as an e-value, in powers of ten.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub evidence: f64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_nothing(evidence: &f64) -> bool {
+    *evidence == 0.0
 }
 
 /// Counts for a cohort that a scoring partition has gathered; they add up over partitions.
@@ -154,7 +165,7 @@ pub struct TestFact {
 }
 
 /// How a cohort's orders have fared lately, for every scoring partition.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct PeerFact {
     /// The cohort.
     pub cohort: String,

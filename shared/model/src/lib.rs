@@ -45,7 +45,8 @@ pub use inventory::{
 };
 pub use money::{Currency, Money};
 pub use outcome::{
-    BuyerHistory, Cause as OutcomeCause, EventAgain, OrderEvent, OrderEventKind, OrderSeen, Outcome, Vouched,
+    BuyerHistory, Cause as OutcomeCause, ClaimReason, EventAgain, OrderEvent, OrderEventKind, OrderSeen,
+    Outcome, Vouched,
 };
 pub use position::Position;
 pub use precondition::Precondition;

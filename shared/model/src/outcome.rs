@@ -126,6 +126,22 @@ pub enum Cause {
     Unknown,
 }
 
+/// What a claim says is wrong.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimReason {
+    /// It never arrived.
+    NotReceived,
+    /// It is not what was offered: counterfeit, another good, a worse one.
+    NotAsDescribed,
+    /// It arrived broken.
+    Damaged,
+    /// Anything else.
+    Other,
+}
+
 /// One outcome or account event as it is written to `events.inbox`.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct OrderEvent {
@@ -197,9 +213,48 @@ pub struct OrderEvent {
     /// What the account event shows of the supplier, as salted hashes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<Attribute>,
+    /// What a claim says is wrong, where the claimant says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<ClaimReason>,
 }
 
 impl OrderEvent {
+    /// An event that says nothing but what happened to whom.
+    pub fn bare(
+        id: EventId,
+        source: &str,
+        kind: OrderEventKind,
+        time: Timestamp,
+        supplier: SupplierId,
+    ) -> Self {
+        Self {
+            id,
+            source: source.to_owned(),
+            kind,
+            time,
+            supplier,
+            order: None,
+            buyer: None,
+            line: None,
+            part: None,
+            reservation: None,
+            listing: None,
+            sku: None,
+            quantity: None,
+            amount: None,
+            cause: Cause::Unknown,
+            rating: None,
+            late: false,
+            new_device: false,
+            category: None,
+            tracking: None,
+            region: None,
+            ship_by: None,
+            deliver_by: None,
+            reason: None,
+            attributes: Vec::new(),
+        }
+    }
     /// The key of the event in `events.inbox`: buyer, for guests the order, for account events the supplier.
     pub fn inbox_key(&self) -> &str {
         if self.kind.is_account() {
@@ -290,6 +345,9 @@ pub struct OrderSeen {
     /// Whether this is the first outcome of its kind for the order.
     #[serde(default)]
     pub first: bool,
+    /// Whether this is the first that went wrong with it for which somebody vouches.
+    #[serde(default)]
+    pub tells: bool,
     /// Whether the same buyer had ordered from the same supplier in the 30 days before it.
     #[serde(default)]
     pub repeat: bool,

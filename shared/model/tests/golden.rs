@@ -74,6 +74,7 @@ fn order_event() -> OrderEvent {
         region: None,
         ship_by: None,
         deliver_by: None,
+        reason: None,
         attributes: Vec::new(),
     }
 }
@@ -259,6 +260,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
         settles: true,
         spoils: true,
         first: true,
+        tells: false,
         repeat: false,
         region: Some(Region::new("DE").unwrap()),
         spoiled_by: Some(OutcomeCause::Carrier),

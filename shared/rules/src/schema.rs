@@ -77,6 +77,16 @@ pub struct Feature {
     /// What values it can have.
     #[serde(skip_serializing_if = "Bounds::is_any")]
     pub bounds: Bounds,
+    /// What is counted, in words that follow a number, where it is the odds of a test: `<name>_seen` and
+    /// `<name>_expected` are its counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counted: Option<String>,
+    /// Whether it counts what people say of orders: disputes, complaints, refunds, ratings.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub claims: bool,
+    /// Whether it counts outcomes of orders that somebody beside the buyer attests.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub attested: bool,
 }
 
 /// Texts that rules may read beside features.

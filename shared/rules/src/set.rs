@@ -12,10 +12,11 @@ use crate::{
     condition::{self, Lets},
     explain,
     index::Index,
-    lang::{Expr, Flaw},
+    lang::{Expr, Flaw, Kind},
     lint::lint,
     places::locate,
     program::{Id, Program},
+    promise,
     range::Conjunction,
     spec::{self, BudgetSpec, parse_duration_ms},
 };
@@ -41,6 +42,8 @@ pub struct Rule {
     /// Whether it withholds offers and reads links to others.
     guarded: bool,
     evidence_slot: usize,
+    /// Under what it ends before its time.
+    cure: Option<Expr>,
 }
 
 impl Rule {
@@ -58,6 +61,11 @@ impl Rule {
             }
             Mode::Off | Mode::Shadow => false,
         }
+    }
+
+    /// The slots it reads.
+    pub fn reads(&self) -> &[usize] {
+        &self.reads
     }
 
     /// Whether this supplier is of the share that is only dimmed.
@@ -128,7 +136,11 @@ impl RuleSet {
         let mut windows = Vec::new();
         let mut errors = Vec::new();
         let lets = set.lets.iter().map(|(name, source)| (format!("let {name}"), source));
-        for (rule, source) in lets.chain(set.rules.iter().map(|rule| (rule.id.to_string(), &rule.when))) {
+        let conditions = set.rules.iter().flat_map(|rule| {
+            let written = std::iter::once(&rule.when).filter(|when| !when.is_empty());
+            written.chain(&rule.cure).map(|source| (rule.id.to_string(), source))
+        });
+        for (rule, source) in lets.chain(conditions) {
             if let Err(flaw) = condition::read(source, schema, &mut windows) {
                 errors.push(RuleError::at(&rule, source, flaw));
             }
@@ -321,15 +333,21 @@ impl RuleSet {
     pub fn truth_in_general(&self, rule: &Rule, snapshot: &Snapshot<'_>) -> Truth {
         condition::general(&rule.expr, &self.schema, snapshot)
     }
-    /// Why `rule` holds or does not.
+    /// Why `rule` holds or does not; first, where it promises a bound on false alarms, its evidence in words.
     pub fn explain(&self, rule: &Rule, snapshot: &Snapshot<'_>) -> Explanation {
-        explain::explain(&rule.expr, &self.schema, snapshot)
+        let mut explanation = explain::explain(&rule.expr, &self.schema, snapshot);
+        explanation.tree.splice(0..0, self.words(rule, snapshot));
+        explanation
+    }
+    /// Whether what `rule` had found is corrected or grown out of.
+    pub fn is_cured(&self, rule: &Rule, snapshot: &Snapshot<'_>) -> bool {
+        rule.cure.as_ref().is_some_and(|cure| condition::general(cure, &self.schema, snapshot) == Truth::True)
     }
     /// The values `rule` read, unknown ones left out.
     pub fn values(&self, rule: &Rule, snapshot: &Snapshot<'_>) -> BTreeMap<String, f64> {
         let value =
             |slot: &usize| Some((self.schema.features()[*slot].name.clone(), snapshot.feature(*slot)?));
-        rule.reads.iter().filter_map(value).collect()
+        rule.reads.iter().filter_map(value).chain(self.counts(rule, snapshot)).collect()
     }
     /// The evidence count of `rule`; 0 when it is unknown.
     pub fn evidence(&self, rule: &Rule, snapshot: &Snapshot<'_>) -> f64 {
@@ -444,12 +462,23 @@ fn compile_rule(
     let mut errors = Vec::new();
     let id = spec.id.to_string();
     let at = |flaw: Flaw| RuleError::at(&id, &spec.when, flaw);
-    let compiled = condition::read(&spec.when, schema, &mut Vec::new())
+    let bound = read_promise(&spec, schema).map_err(|error| errors.push(error)).ok().flatten();
+    let compiled = match bound {
+        Some(bound) if spec.when.is_empty() => Ok(bound),
+        bound => condition::read(&spec.when, schema, &mut Vec::new()).map(|when| join(bound, when)),
+    };
+    let compiled = compiled
         .and_then(|expr| condition::with_lets(expr, lets))
         .and_then(|mut expr| condition::check(&mut expr, schema).map(|()| expr))
         .and_then(|expr| compiler.condition(&expr).map(|root| (expr, root)))
         .map_err(|flaw| errors.push(at(flaw)))
         .ok();
+    let cure = spec.cure.as_ref().and_then(|source| {
+        let read = condition::read(source, schema, &mut Vec::new())
+            .and_then(|expr| condition::with_lets(expr, lets))
+            .and_then(|mut expr| condition::check(&mut expr, schema).map(|()| expr));
+        read.map_err(|flaw| errors.push(RuleError::at(&format!("{id}: cure"), source, flaw))).ok()
+    });
     let duration_ms = parse_duration_ms(&spec.duration);
     if duration_ms.is_none() {
         let detail = format!("`for: {}` is not a duration such as 12h or 7d", spec.duration);
@@ -503,7 +532,54 @@ fn compile_rule(
     let guarded = spec.level.withholds() && reads.iter().any(association);
     let conjunction = compiler.conjunction(root);
     let content = RuleSet::version_of(&stockade_model::encode::json_text(&spec));
-    Ok(Rule { spec, content, duration_ms, budget, expr, root, conjunction, reads, guarded, evidence_slot })
+    Ok(Rule {
+        spec,
+        content,
+        duration_ms,
+        budget,
+        expr,
+        root,
+        conjunction,
+        reads,
+        guarded,
+        evidence_slot,
+        cure,
+    })
+}
+
+/// The bound that a rule promises, as a condition.
+fn read_promise(spec: &RuleSpec, schema: &FeatureSchema) -> Result<Option<Expr>, RuleError> {
+    let refuse = |detail: String| Err(RuleError::of_rule(spec.id.as_str(), "bad_set", detail));
+    let Some(text) = &spec.false_alarms else {
+        if spec.when.is_empty() {
+            return refuse("a rule has a condition `when`, or `false_alarms`, or both".to_owned());
+        }
+        return Ok(None);
+    };
+    let bound = match promise::bound(text) {
+        Ok(bound) => bound,
+        Err(detail) => return refuse(detail),
+    };
+    let slot = schema.slot(&spec.evidence);
+    if slot.is_none_or(|slot| schema.features()[slot].counted.is_none()) {
+        let tests = schema.features().iter().filter(|feature| feature.counted.is_some());
+        let names: Vec<&str> = tests.map(|feature| feature.name.as_str()).collect();
+        return refuse(format!(
+            "`false_alarms` bounds the odds of a test: `evidence` names one of {}, not {}",
+            names.join(", "),
+            spec.evidence
+        ));
+    }
+    let source = format!("{} >= {bound:?}", spec.evidence);
+    condition::read(&source, schema, &mut Vec::new())
+        .map(Some)
+        .map_err(|flaw| RuleError::at(spec.id.as_str(), &source, flaw))
+}
+
+fn join(bound: Option<Expr>, when: Expr) -> Expr {
+    let Some(bound) = bound else { return when };
+    let span = when.span;
+    Expr::new(Kind::Call { target: None, name: "&&".to_owned(), args: vec![bound, when] }, span)
 }
 
 /// Looks over what compiles: what contradicts itself, and what is hardly meant.

@@ -75,8 +75,19 @@ pub struct RuleSpec {
     pub id: RuleId,
     /// One line for people.
     pub title: String,
-    /// The condition, in CEL.
+    /// The condition, in CEL. With `false_alarms` it may be left out: then the bound is all there is.
+    #[serde(default)]
     pub when: String,
+    /// How many false alarms are accepted, such as `1 per 10000 supplier-years`: a bound on the odds that `evidence` names,
+    /// which joins `when`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub false_alarms: Option<String>,
+    /// What a rule that withholds rests on when it promises no bound on false alarms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<crate::Floor>,
+    /// The condition, in CEL, under which what the rule imposed ends before its time, unless a person confirmed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cure: Option<String>,
     /// How hard it bites.
     pub level: Level,
     /// What it covers.

@@ -27,7 +27,7 @@ use super::{
     key::Of,
     order::{FormerLine, Order},
     reservation::Reservation,
-    state::{Listing, Remembered, Supplier},
+    state::{self, Listing, Remembered, Supplier, caps},
 };
 
 /// How long the outcome of a request is remembered for its idempotency key.
@@ -97,6 +97,13 @@ pub enum Effect {
     },
     /// What became of an event is no longer remembered.
     AnswerForgotten(u128),
+    /// How many units can be had of a supplier that is capped; `None` when it is not any more.
+    Allowance {
+        /// The supplier.
+        supplier: SupplierId,
+        /// Units, over all its listings.
+        units: Option<i64>,
+    },
 }
 
 /// What is due when; derived from the tables.
@@ -126,6 +133,9 @@ pub struct Inventory {
     answers_by_age: BTreeSet<(Timestamp, u128)>,
     /// Derived: listings by where they lie.
     located: BTreeMap<Of<LocationId>, BTreeSet<ListingId>>,
+    /// Derived: units that listings owe, where they owe any, and their sums.
+    owed: HashMap<Of<ListingId>, i64>,
+    owes: HashMap<SupplierId, i64>,
     /// Derived: orders of listings that are not there yet.
     parked: HashMap<Of<ListingId>, BTreeSet<OrderId>>,
 }
@@ -143,9 +153,16 @@ impl Default for Inventory {
             due: BTreeSet::new(),
             answers_by_age: BTreeSet::new(),
             located: BTreeMap::new(),
+            owed: HashMap::new(),
+            owes: HashMap::new(),
             parked: HashMap::new(),
         }
     }
+}
+
+/// The day of a time, from 1970-01-01.
+fn day(at: Timestamp) -> i64 {
+    at.ms().div_euclid(24 * HOUR_MS)
 }
 
 fn path(supplier: &SupplierId, rest: &str) -> String {
@@ -341,7 +358,13 @@ impl Inventory {
 
     /// Refuses to hold what a buyer in `region` may not have. Without a region the units may be for any that the listing
     /// serves, so none of these may be withheld.
-    fn held_back(&self, id: &SupplierId, listing: &ListingId, region: Option<Region>) -> Result<(), Refusal> {
+    fn held_back(
+        &self,
+        id: &SupplierId,
+        listing: &ListingId,
+        region: Option<Region>,
+        (quantity, now): (i64, Timestamp),
+    ) -> Result<(), Refusal> {
         let (Some(supplier), Some(offer)) = (self.suppliers.get(id), self.offer_of(&Of::new(id, listing)))
         else {
             return Ok(());
@@ -355,6 +378,10 @@ impl Inventory {
                 let detail = format!("say which region it is for: {}", names.join(", "));
                 Err(conflict("region_required", detail))
             }
+            // What a capped supplier has not proven is not there for a buyer either.
+            Some(Left { level, .. }) if level.is_some_and(caps) && quantity > self.allowance(id, now) => Err(
+                conflict("not_available", format!("fewer than {quantity} units of {listing} are available")),
+            ),
             Some(_) => Ok(()),
         }
     }
@@ -383,17 +410,63 @@ impl Inventory {
             listing.updated = input.time;
         }
         self.count(id, &at, input.time, out);
+        self.owe(&at, input.time, out);
         self.offer(&at, out);
         Ok((RowStatus::Applied, self.listings.get(&at).map(Listing::available)))
     }
 
-    fn decision(&mut self, decision: &Decision) {
+    /// Counts what a listing owes in what its supplier owes.
+    fn owe(&mut self, at: &Of<ListingId>, now: Timestamp, out: &mut Out<Effect>) {
+        let owed = self.listings.get(at).map_or(0, Listing::owed);
+        let before = match owed {
+            0 => self.owed.remove(at),
+            owed => self.owed.insert(at.clone(), owed),
+        };
+        let change = owed - before.unwrap_or_default();
+        if change == 0 {
+            return;
+        }
+        let sum = self.owes.get(&at.supplier).copied().unwrap_or_default() + change;
+        match sum {
+            0 => drop(self.owes.remove(&at.supplier)),
+            sum => drop(self.owes.insert(at.supplier.clone(), sum)),
+        }
+        self.tell_allowance(&at.supplier, now, out);
+    }
+
+    /// Units that can still be had of a supplier while it is capped.
+    fn allowance(&self, id: &SupplierId, now: Timestamp) -> i64 {
+        let capacity = self.suppliers.get(id).map_or(state::GRANT, |supplier| supplier.capacity(day(now)));
+        (capacity - self.owes.get(id).copied().unwrap_or_default()).max(0)
+    }
+
+    fn tell_allowance(&self, id: &SupplierId, now: Timestamp, out: &mut Out<Effect>) {
+        if self.suppliers.get(id).is_some_and(Supplier::is_capped) {
+            let units = Some(self.allowance(id, now));
+            out.effect(Effect::Allowance { supplier: id.clone(), units });
+        }
+    }
+
+    /// Units handed over in time prove what a supplier can do.
+    fn hands_over(&mut self, id: &SupplierId, units: i64, now: Timestamp, out: &mut Out<Effect>) {
+        self.suppliers.edit_or(id, Supplier::default).hands_over(day(now), units);
+        self.tell_allowance(id, now, out);
+    }
+
+    fn decision(&mut self, decision: &Decision, now: Timestamp, out: &mut Out<Effect>) {
         let whole = decision.in_force.iter().filter(|r| r.scope == Scope::Supplier);
         let level = whole.map(|r| r.level).max();
         let narrow = decision.in_force.iter().filter(|r| r.scope != Scope::Supplier);
         let supplier = self.suppliers.edit_or(&decision.supplier, Supplier::default);
+        let was_capped = supplier.is_capped();
         supplier.level = level;
         supplier.narrow = narrow.map(|r| (r.scope.clone(), r.level)).collect();
+        let is_capped = supplier.is_capped();
+        if is_capped {
+            self.tell_allowance(&decision.supplier, now, out);
+        } else if was_capped {
+            out.effect(Effect::Allowance { supplier: decision.supplier.clone(), units: None });
+        }
     }
 
     /// Counts what a listing offers now in what its supplier offers, and sees to it that the arbiter hears of it.
@@ -510,7 +583,7 @@ impl Fold for Inventory {
             Payload::Command(command) => self.command(input, command, out),
             Payload::Outcome(outcome) => self.outcome(input, outcome, out),
             Payload::EventAgain(event) => self.again(event, input.time, out),
-            Payload::Decision(decision) => self.decision(decision),
+            Payload::Decision(decision) => self.decision(decision, input.time, out),
             Payload::Control(record) => {
                 if let Change::Supplier { profile } = &record.change {
                     self.suppliers.edit_or(&profile.supplier, Supplier::default).profile =
@@ -541,12 +614,22 @@ impl Fold for Inventory {
     }
 
     fn restored(&mut self, effects: &mut Vec<Effect>) {
+        for (at, listing) in self.listings.iter().filter(|(_, listing)| listing.owed() > 0) {
+            self.owed.insert(at.clone(), listing.owed());
+            *self.owes.entry(at.supplier.clone()).or_default() += listing.owed();
+        }
         for (id, supplier) in self.suppliers.iter() {
             if let Some(profile) = &supplier.profile {
                 effects.push(Effect::Registered { profile: profile.clone(), cause: String::new() });
             }
             for location in supplier.locations.values() {
                 effects.push(Effect::Located { supplier: id.clone(), location: location.clone() });
+            }
+            if supplier.is_capped() {
+                let last = supplier.handed.last().map_or(0, |(day, _)| *day);
+                let owes = self.owes.get(id).copied().unwrap_or_default();
+                let units = Some((supplier.capacity(last) - owes).max(0));
+                effects.push(Effect::Allowance { supplier: id.clone(), units });
             }
             if let Some((_, at)) = supplier.told.filter(|_| supplier.has_news()) {
                 self.due.insert((at.plus_ms(TELL_EVERY_MS), Due::Stock(id.clone())));

@@ -13,6 +13,8 @@ use stockade_model::{
 };
 use stockade_quarantine::Overlay;
 
+use super::state::{GRANT, caps};
+
 /// Offers looked at for a market's median: enough to know, bounded for a SKU that everyone sells.
 const MARKET_OFFERS_MAX: usize = 256;
 
@@ -153,6 +155,8 @@ pub struct Index {
     by_gtin: DashMap<Gtin, Vec<Sku>>,
     /// SKU of each listing, so that a supplier finds its own.
     by_listing: DashMap<(SupplierId, ListingId), Sku>,
+    /// Units that can be had of suppliers that are capped, over all their listings, by their number in the overlay.
+    allowances: DashMap<u32, i64>,
     listings: AtomicU64,
     units: AtomicI64,
 }
@@ -186,6 +190,24 @@ impl Index {
         }
     }
 
+    /// Sets how many units can be had of a supplier that is capped; `None` when it is not any more.
+    pub fn allow(&self, supplier: u32, units: Option<i64>) {
+        match units {
+            Some(units) => drop(self.allowances.insert(supplier, units)),
+            None => drop(self.allowances.remove(&supplier)),
+        }
+    }
+
+    /// Units of an offer that a buyer can have: of a capped supplier no more than it has proven. The overlay may know of a
+    /// cap before the supplier's partition has said what that leaves; until then it is the grant.
+    pub fn available(&self, offer: &Offer, left: &Left) -> i64 {
+        if !left.level.is_some_and(caps) {
+            return offer.available;
+        }
+        let allowed = self.allowances.get(&offer.number).map_or(GRANT, |units| *units);
+        offer.available.min(allowed)
+    }
+
     /// One listing of a supplier, whatever the overlay says: for the supplier itself.
     pub fn listing(&self, supplier: &SupplierId, listing: &ListingId) -> Option<Offer> {
         let sku = self.by_listing.get(&(supplier.clone(), listing.clone())).map(|sku| sku.clone())?;
@@ -211,11 +233,15 @@ impl Index {
             let wanted = offers
                 .iter()
                 .filter(|offer| query.wants(offer) && gtin.is_none_or(|gtin| offer.gtin == Some(gtin)));
-            let seen = wanted.filter_map(|offer| Some((offer.left(overlay, query.region)?, offer)));
-            let keyed = seen.map(|(left, offer)| (query.key(offer, &left), left, offer));
+            let seen = wanted.filter_map(|offer| {
+                let left = offer.left(overlay, query.region)?;
+                let units = self.available(offer, &left);
+                (units >= query.min_qty.max(1)).then_some((left, units, offer))
+            });
+            let keyed = seen.map(|(left, units, offer)| (query.key(offer, &left), left, units, offer));
             let rest = keyed.filter(|(key, ..)| query.after.as_ref().is_none_or(|after| key > after));
-            found.extend(rest.map(|(key, left, offer)| {
-                let mut offer = offer.clone();
+            found.extend(rest.map(|(key, left, units, offer)| {
+                let mut offer = Offer { available: units, ..offer.clone() };
                 if let Some(regions) = left.regions {
                     offer.regions = regions;
                 }

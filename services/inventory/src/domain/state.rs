@@ -25,9 +25,37 @@ pub(crate) struct Supplier {
     /// What the arbiter was told of that last, and when.
     #[serde(default)]
     pub(crate) told: Option<(StockFigures, Timestamp)>,
+    /// Units handed over in time, by day since 1970-01-01, of the last days.
+    #[serde(default)]
+    pub(crate) handed: Vec<(i64, i64)>,
 }
 
+/// Units that a capped supplier may owe before it has proven anything.
+pub(crate) const GRANT: i64 = 5;
+/// Days for which handing over in time proves what a supplier can do.
+const PROVEN_DAYS: i64 = 14;
+
 impl Supplier {
+    /// Notes units handed over in time.
+    pub(crate) fn hands_over(&mut self, day: i64, units: i64) {
+        match self.handed.last_mut().filter(|(last, _)| *last >= day) {
+            Some((_, sum)) => *sum = sum.saturating_add(units),
+            None => self.handed.push((day, units)),
+        }
+        self.handed.retain(|(of, _)| day - of < PROVEN_DAYS);
+    }
+
+    /// Units it may owe at once while it is capped: a small grant, and what it has handed over in time lately.
+    pub(crate) fn capacity(&self, day: i64) -> i64 {
+        let lately = self.handed.iter().filter(|(of, _)| day - of < PROVEN_DAYS);
+        lately.fold(GRANT, |sum, (_, units)| sum.saturating_add(*units))
+    }
+
+    /// Whether anything of it is capped.
+    pub(crate) fn is_capped(&self) -> bool {
+        self.in_force().any(|(_, level)| caps(level))
+    }
+
     /// The restrictions in force on it.
     pub(crate) fn in_force(&self) -> impl Iterator<Item = (&Scope, Level)> + Clone {
         let narrow = self.narrow.iter().map(|(scope, level)| (scope, *level));
@@ -44,6 +72,11 @@ impl Supplier {
         let differs = |now: u64, then: u64| now.abs_diff(then) * 20 > then || (now == 0) != (then == 0);
         differs(self.stock.units, told.units) || differs(self.stock.listings, told.listings)
     }
+}
+
+/// Whether no more can be had of what is under `level` than its supplier has proven: each level contains the milder ones.
+pub(crate) fn caps(level: Level) -> bool {
+    level >= Level::Cap
 }
 
 /// A listing.
@@ -82,6 +115,10 @@ impl Listing {
             return 0;
         }
         (self.on_hand - self.held - self.confirmed - self.committed).max(0)
+    }
+    /// Units that it owes: held, confirmed or ordered, and not shipped.
+    pub(crate) fn owed(&self) -> i64 {
+        (self.held + self.confirmed + self.committed).max(0)
     }
     /// The stock as the supplier counts it.
     pub(crate) fn count(&self, counts: StockCounts) -> i64 {

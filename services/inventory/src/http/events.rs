@@ -10,8 +10,9 @@ use axum::{
 };
 use serde_json::{json, value::RawValue};
 use stockade_model::{
-    Attribute, BuyerId, Currency, Envelope, EventId, Invalid, LineId, ListingId, Money, OrderEvent,
-    OrderEventKind, OrderId, OutcomeCause, Payload, Region, ReservationId, Sku, SupplierId, Timestamp, Topic,
+    Attribute, BuyerId, ClaimReason, Currency, Envelope, EventId, Invalid, LineId, ListingId, Money,
+    OrderEvent, OrderEventKind, OrderId, OutcomeCause, Payload, Region, ReservationId, Sku, SupplierId,
+    Timestamp, Topic,
     inventory::QUANTITY_MAX,
     time::{DAY_MS, SECOND_MS},
 };
@@ -79,6 +80,7 @@ struct Data {
     region: Option<String>,
     ship_by: Option<String>,
     deliver_by: Option<String>,
+    reason: Option<ClaimReason>,
     #[serde(default)]
     attributes: Vec<Attribute>,
 }
@@ -242,6 +244,7 @@ impl Data {
             region,
             ship_by: None,
             deliver_by: None,
+            reason: self.reason,
             attributes: self.attributes,
         })
     }

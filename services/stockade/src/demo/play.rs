@@ -17,7 +17,7 @@ use hyper::Method;
 use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use stockade_model::{Decision, Envelope, Timestamp};
+use stockade_model::{Decision, Envelope, Level, Timestamp};
 use stockade_runtime::clock;
 use stockade_simulator::{Action, Call, World};
 use tokio::sync::Semaphore;
@@ -55,6 +55,8 @@ pub(super) struct Decided {
     cause: Option<String>,
     at: Instant,
     pub(super) withheld: bool,
+    /// Whether no more can be had of it than it has proven.
+    pub(super) capped: bool,
     pub(super) rule: String,
 }
 
@@ -66,6 +68,7 @@ impl Records {
             cause: envelope.cause.as_ref().map(|cause| cause.id.clone()),
             at: Instant::now(),
             withheld: decision.in_force.iter().any(|r| r.level.withholds()),
+            capped: decision.in_force.iter().any(|r| r.level == Level::Cap),
             rule: restriction
                 .and_then(|r| r.rule.as_ref())
                 .map(|rule| rule.id.to_string())

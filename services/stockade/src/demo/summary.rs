@@ -38,16 +38,24 @@ impl Summary {
         let decided = play.records.all();
         let locked: HashSet<&String> = decided.iter().filter(|d| d.withheld).map(|d| &d.supplier).collect();
         let guilty = locked.iter().filter(|id| attackers.contains(**id)).count();
+        let capped: HashSet<&String> = decided
+            .iter()
+            .filter(|d| d.capped && !locked.contains(&d.supplier))
+            .map(|d| &d.supplier)
+            .collect();
+        let guilty_capped = capped.iter().filter(|id| attackers.contains(**id)).count();
         let touched: HashSet<&String> =
             decided.iter().map(|d| &d.supplier).filter(|id| !attackers.contains(*id)).collect();
         let mut times = play.records.times_to_invisible(&attackers);
         times.sort_unstable();
         let honest = play.world.honest.len() + play.newcomers.len();
         let honest_locked = locked.len() - guilty;
-        let held = guilty * 100 >= attackers.len() * 95 && honest_locked == 0 && live.visible_at_end == 0;
+        let stopped = (guilty + guilty_capped) * 100 >= attackers.len() * 95;
+        let held = stopped && honest_locked == 0 && live.visible_at_end == 0;
         let mut by_rule = BTreeMap::new();
         let mut counted = HashSet::new();
-        for first in decided.iter().filter(|d| d.withheld && counted.insert(d.supplier.clone())) {
+        for first in decided.iter().filter(|d| (d.withheld || d.capped) && counted.insert(d.supplier.clone()))
+        {
             *by_rule.entry(first.rule.clone()).or_insert(0) += 1;
         }
         let body = json!({
@@ -55,8 +63,10 @@ impl Summary {
             "duration_s": duration,
             "attackers": attackers.len(),
             "attackers_locked": guilty,
+            "attackers_capped": guilty_capped,
             "honest": honest,
             "honest_locked": honest_locked,
+            "honest_capped": capped.len() - guilty_capped,
             "honest_watched": touched.len() - honest_locked,
             "time_to_invisible_ms": {
                 "p50": percentile(&times, 0.5), "p99": percentile(&times, 0.99), "max": percentile(&times, 1.0),
@@ -67,7 +77,8 @@ impl Summary {
             "withheld_offers_still_visible": live.visible_at_end,
             "verdict": if held { "held" } else { "failed" },
         });
-        let mut missed: Vec<String> = attackers.iter().filter(|id| !locked.contains(id)).cloned().collect();
+        let mut missed: Vec<String> =
+            attackers.iter().filter(|id| !locked.contains(id) && !capped.contains(id)).cloned().collect();
         missed.sort_unstable();
         let mut touched: Vec<String> = touched.into_iter().cloned().collect();
         touched.sort_unstable();
@@ -80,12 +91,18 @@ impl Summary {
             return;
         }
         let body = &self.body;
-        say!("attackers locked     {} of {}", body["attackers_locked"], body["attackers"]);
+        say!(
+            "attackers locked     {} of {}, and {} capped",
+            body["attackers_locked"],
+            body["attackers"],
+            body["attackers_capped"]
+        );
         self.by_rule.iter().for_each(|(rule, count)| say!("                     {count:>3} by {rule}"));
         say!(
-            "honest locked        {} of {} ({} watched)",
+            "honest locked        {} of {} ({} capped, {} watched)",
             body["honest_locked"],
             body["honest"],
+            body["honest_capped"],
             body["honest_watched"]
         );
         let times = &body["time_to_invisible_ms"];

@@ -1,6 +1,6 @@
 //! The real folds, and the simulator's buyers in front of them.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -8,8 +8,8 @@ use stockade_fold::Board;
 use stockade_inventory::app::{App, Witness, record};
 use stockade_log::{Ack, Memory, MemoryDisk, SharedLog};
 use stockade_model::{
-    Command, ControlRecord, Decision, Envelope, Level, ListingId, OrderEventKind, OrderId, Payload, Position,
-    Region, SupplierId, Topic, time::DAY_MS,
+    Command, ControlRecord, Decision, Envelope, Level, ListingId, Payload, Position, Region, SupplierId,
+    Topic, time::DAY_MS,
 };
 use stockade_runtime::{Limits, LimitsConfig};
 use stockade_simulator::{
@@ -40,37 +40,9 @@ pub(crate) struct Played {
     pub(crate) dead_letters: u64,
 }
 
-/// Orders of one supplier, as far as a cap looks at them.
-#[derive(Default)]
-struct Trade {
-    open: HashMap<OrderId, ()>,
-    handed_in_time: usize,
-}
-
 /// What buyers and suppliers meet.
 struct Storefront {
     app: Arc<App>,
-    trades: HashMap<SupplierId, Trade>,
-}
-
-impl Storefront {
-    fn note(&mut self, event: &stockade_model::OrderEvent) {
-        let Some(order) = &event.order else { return };
-        let trade = self.trades.entry(event.supplier.clone()).or_default();
-        match event.kind {
-            OrderEventKind::Placed => {
-                trade.open.insert(order.clone(), ());
-            }
-            OrderEventKind::Shipped => {
-                trade.open.remove(order);
-                trade.handed_in_time += usize::from(!event.late);
-            }
-            OrderEventKind::Cancelled => {
-                trade.open.remove(order);
-            }
-            _ => {}
-        }
-    }
 }
 
 impl Shop for Storefront {
@@ -80,15 +52,10 @@ impl Shop for Storefront {
             return Sight::Hidden;
         }
         let Some(left) = offer.left(&self.app.overlay, Some(region)) else { return Sight::Hidden };
-        match left.level {
-            Some(Level::Dim) => Sight::Last,
-            Some(Level::Cap) => {
-                let trade = self.trades.get(supplier);
-                let (open, proven) = trade.map_or((0, 0), |t| (t.open.len(), t.handed_in_time));
-                if open < GRANT + proven { Sight::Seen } else { Sight::Hidden }
-            }
-            _ => Sight::Seen,
+        if self.app.index.available(&offer, &left) < units {
+            return Sight::Hidden;
         }
+        if left.level == Some(Level::Dim) { Sight::Last } else { Sight::Seen }
     }
     fn level(&self, supplier: &SupplierId) -> Option<Level> {
         self.app.overlay.supplier_level(self.app.overlay.number(supplier))
@@ -150,7 +117,7 @@ impl Bench {
         let app = App::new(log.clone(), pump.clock(), board, limits, 1, name, Duration::ZERO)?;
         let app = Arc::new(app);
         add_stages(&mut pump, &log, &app, &FeatureSet::default_set())?;
-        let shop = Storefront { app, trades: HashMap::new() };
+        let shop = Storefront { app };
         Ok(Self { log, pump, shop, made: 0, trimmed: 0, seen: 0, decisions: Vec::new() })
     }
 
@@ -175,7 +142,6 @@ impl Bench {
                 (Topic::Control, String::new(), Payload::Control(record))
             }
             Input::Step(Step::Event(event)) => {
-                self.shop.note(&event);
                 envelope.id = event.id.to_string();
                 (Topic::EventsInbox, event.inbox_key().to_owned(), Payload::OrderEvent(*event))
             }

@@ -111,7 +111,12 @@ struct Shelf {
     holds: BTreeMap<ReservationId, Held>,
     orders: BTreeMap<OrderId, Said>,
     in_force: Vec<(Scope, Level)>,
+    /// Units handed over in time, in the fortnight that a play never outlives.
+    handed: i64,
 }
+
+/// Units that a capped supplier may owe before it has handed over anything.
+const GRANT: i64 = 5;
 
 impl Shelf {
     fn on_hand(&self) -> i64 {
@@ -127,6 +132,16 @@ impl Shelf {
         let open = |held: &&Held| matches!(held.state, State::Held | State::Confirmed);
         let held: i64 = self.holds.values().filter(open).map(|held| held.units).sum();
         self.on_hand() - held - self.orders.values().map(|said| self.kept_for(said)).sum::<i64>()
+    }
+    /// Whether `units` more may be held of it: while it is capped it owes no more than it has proven.
+    fn may_owe(&self, units: i64, region: Option<Region>) -> bool {
+        let owed = self.on_hand() - self.free();
+        // Who names no region has it from the one that is restricted least.
+        let capped = match region {
+            Some(_) => self.restricted(Level::Cap, region),
+            None => self.regions.iter().all(|region| self.restricted(Level::Cap, Some(*region))),
+        };
+        !capped || units <= GRANT + self.handed - owed
     }
     /// Whether a restriction of at least `level` is in force on everything, or on `region`.
     fn restricted(&self, level: Level, region: Option<Region>) -> bool {
@@ -156,7 +171,8 @@ impl Shelf {
             Row::Hold { reservation, quantity, expires_at, owner, region, .. } => {
                 let over = |held: &Held| matches!(held.state, State::Released | State::Lapsed);
                 let taken = self.holds.get(reservation).is_some_and(|held| !over(held));
-                if !taken && !self.restricted(Level::Quarantine, *region) && self.free() >= *quantity {
+                let seen = !self.restricted(Level::Quarantine, *region) && self.may_owe(*quantity, *region);
+                if !taken && seen && self.free() >= *quantity {
                     let (units, owner, expires_at) = (*quantity, owner.clone(), *expires_at);
                     let state = State::Held;
                     let held =
@@ -215,6 +231,7 @@ impl Shelf {
             (held.state, held.order) = (State::Ordered, Some(order.clone()));
             (said.reservation, said.reserved) = (Some(name.clone()), held.units);
         }
+        let before = said.count(false).gone;
         let line = said.lines.entry(line.clone()).or_default();
         line.of_it |= event.reservation.is_some() && event.reservation == said.reservation;
         match event.kind {
@@ -222,6 +239,9 @@ impl Shelf {
             OrderEventKind::Shipped => line.shipped = line.shipped.max(units),
             OrderEventKind::Cancelled => line.cancelled = line.cancelled.max(units),
             _ => {}
+        }
+        if event.kind == OrderEventKind::Shipped && !event.late {
+            self.handed += (said.count(false).gone - before).max(0);
         }
         if let Some(name) = said.reservation.clone() {
             self.stand(&name);

@@ -6,11 +6,19 @@ use rustc_hash::FxHashMap;
 use stockade_rules::parse_duration_ms;
 use stockade_windows::{Counterparty, Entity, Measure};
 
-use super::{Doing, FeatureError, FeatureSpec, MeasureSpec, Over, Per, Property, SCORE, Take, Who};
+use super::{Doing, FeatureError, FeatureSpec, MeasureSpec, Over, Per, Property, SCORE, Take, TestSpec, Who};
+use crate::evidence::{AGES, AGES_DAYS, ALTERNATIVES, Test, age_class, age_width};
+
+/// The flags that properties stand for.
+fn flags(properties: &[Property]) -> u16 {
+    properties.iter().fold(0, |bits, property| bits | property.flag())
+}
 
 const WINDOWS_MAX: usize = 16;
 const MEASURES_MAX: usize = 64;
-/// Features, the score included: a score record then stays below 320 bytes for ids of ordinary length.
+/// Tests: each keeps nine numbers of every supplier.
+const TESTS_MAX: usize = 12;
+/// Declared features, the score included; those of tests and of windows that rules bind come beside them.
 const FEATURES_MAX: usize = 72;
 /// Windows that rules bind beside the declared features.
 const BOUND_MAX: usize = 32;
@@ -52,8 +60,90 @@ impl<'a> Compiler<'a> {
         self.windows_ms.truncate(WINDOWS_MAX);
     }
 
+    /// The tests, in the order of their names.
+    pub(super) fn tests(&mut self, declared: &BTreeMap<String, TestSpec>) -> Vec<Test> {
+        if declared.len() > TESTS_MAX {
+            let detail = format!("{} tests, at most {TESTS_MAX} are allowed", declared.len());
+            self.errors.push(FeatureError { code: "too_large", name: None, detail });
+        }
+        let shares: f64 = declared.values().map(|spec| spec.share).sum();
+        declared.iter().map(|(name, spec)| self.test(name, spec, shares)).collect()
+    }
+
+    fn test(&mut self, name: &str, spec: &TestSpec, shares: f64) -> Test {
+        let place = format!("tests.{name}");
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let clash = name == "total" || name.ends_with("_seen") || name.ends_with("_expected");
+        if clash || !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(plain) {
+            let detail = "a test's name has small letters, digits and _, and is not `total` nor ends in `_seen` or `_expected`";
+            self.error("bad_test", &place, detail);
+        }
+        if !(1.0..=10.0).contains(&spec.tolerates) {
+            let detail = format!(
+                "`tolerates: {}` is not a multiple of the peers' rate from 1 to 10; below 1 the usual would be a crime",
+                spec.tolerates
+            );
+            self.error("bad_test", &place, detail);
+        }
+        if !(ALTERNATIVES[0]..=ALTERNATIVES[ALTERNATIVES.len() - 1]).contains(&spec.up_to) {
+            let detail =
+                format!("`up_to: {}` is a multiple of the tolerated rate from 1.5 to 20", spec.up_to);
+            self.error("bad_test", &place, detail);
+        }
+        if !(spec.share > 0.0 && spec.share <= 100.0) {
+            self.error("bad_test", &place, format!("`share: {}` is above 0 and at most 100", spec.share));
+        }
+        if spec.events.is_empty() || spec.events.iter().any(|kind| !kind.is_outcome()) {
+            self.error("bad_test", &place, "`events` lists outcomes of orders, at least one");
+        }
+        if spec.meaning.is_empty() {
+            self.error("bad_test", &place, "`meaning` says what is counted, in words that follow a number");
+        }
+        Test {
+            name: name.to_owned(),
+            kinds: spec.events.iter().fold(0, |bits, kind| bits | 1 << *kind as u32),
+            all_of: flags(&spec.having) | spec.cause.map_or(0, Doing::flag),
+            none_of: flags(&spec.unless) | spec.not_cause.iter().fold(0, |bits, d| bits | d.flag()),
+            tolerates: spec.tolerates,
+            up_to: spec.up_to,
+            share: spec.share / shares,
+            usual: self.usual(&place, &spec.usual),
+        }
+    }
+
+    /// The usual hazard by class of age of what is declared as the share of orders by age.
+    fn usual(&mut self, place: &str, declared: &[(String, f64)]) -> [f64; AGES] {
+        let mut hazards = [0.0; AGES];
+        let (mut days_before, mut share_before) = (0, 0.0);
+        for (age, share) in declared {
+            let days = parse_duration_ms(age).map_or(0, |ms| ms / stockade_model::time::DAY_MS);
+            let known = AGES_DAYS.contains(&days) && days > days_before;
+            if !known || !(share_before..=1.0).contains(share) {
+                let detail = format!(
+                    "`usual` lists ages of {AGES_DAYS:?} days in rising order, each with the share of orders by then, 0 to 1 and rising; got {age}: {share}"
+                );
+                self.error("bad_test", place, detail);
+                return hazards;
+            }
+            let per_day = (share - share_before) / (days - days_before) as f64;
+            for day in days_before..days {
+                if let Some(class) = age_class(day) {
+                    hazards[class] += per_day / age_width(class);
+                }
+            }
+            (days_before, share_before) = (days, *share);
+        }
+        if share_before <= 0.0 {
+            self.error(
+                "bad_test",
+                place,
+                "`usual` says for which share of orders it usually happens, above 0",
+            );
+        }
+        hazards
+    }
+
     pub(super) fn measures(&mut self) {
-        let flags = |properties: &[Property]| properties.iter().fold(0, |bits, p| bits | p.flag());
         for (name, spec) in self.declared.iter().take(MEASURES_MAX) {
             self.numbers.insert(name, self.measures.len());
             self.measures.push(Measure {

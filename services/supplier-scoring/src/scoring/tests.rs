@@ -122,6 +122,7 @@ fn event(kind: OrderEventKind, number: usize, time_ms: i64, cause: OutcomeCause)
         region: None,
         ship_by: None,
         deliver_by: None,
+        reason: None,
         attributes: Vec::new(),
     }
 }

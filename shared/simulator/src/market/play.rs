@@ -7,8 +7,8 @@ mod sale;
 
 use stockade_model::{
     Attribute, Currency, EventId, Level, ListingId, ListingPut, LocationId, LocationPut, Money, OrderEvent,
-    OrderEventKind, OutcomeCause, Region, Row, StockChange, StockMode, SupplierId, SupplierProfile,
-    Timestamp, control, inventory::QUANTITY_MAX, time::DAY_MS,
+    OrderEventKind, Region, Row, StockChange, StockMode, SupplierId, SupplierProfile, Timestamp, control,
+    inventory::QUANTITY_MAX, time::DAY_MS,
 };
 
 use super::{
@@ -378,32 +378,8 @@ impl Market {
     fn event(&mut self, number: usize, kind: OrderEventKind, time: Timestamp) -> Option<OrderEvent> {
         let trader = &mut self.traders[number];
         trader.events += 1;
-        Some(OrderEvent {
-            line: None,
-            part: None,
-            reservation: None,
-            id: EventId::new(&format!("{}-{}", trader.id, trader.events)).ok()?,
-            source: "shop".to_owned(),
-            kind,
-            time,
-            supplier: trader.id.clone(),
-            order: None,
-            buyer: None,
-            listing: None,
-            sku: None,
-            quantity: None,
-            amount: None,
-            cause: OutcomeCause::Unknown,
-            rating: None,
-            late: false,
-            new_device: false,
-            category: None,
-            tracking: None,
-            region: None,
-            ship_by: None,
-            deliver_by: None,
-            attributes: Vec::new(),
-        })
+        let id = EventId::new(&format!("{}-{}", trader.id, trader.events)).ok()?;
+        Some(OrderEvent::bare(id, "shop", kind, time, trader.id.clone()))
     }
 
     fn change(&mut self, number: usize, change: Change, now_ms: i64) -> Vec<Step> {

@@ -25,6 +25,10 @@ impl Order {
 impl Inventory {
     pub(super) fn outcome(&mut self, input: &Input<'_>, outcome: &Outcome, out: &mut Out<Effect>) {
         let event = &outcome.event;
+        if event.kind.is_derived() {
+            // What intake makes of silence moves no stock, and nobody waits for its answer.
+            return;
+        }
         let identity = event_identity(&event.source, event.id.as_str());
         let concerns_stock = matches!(
             event.kind,
@@ -77,7 +81,12 @@ impl Inventory {
         if answer.status == EventStatus::Parked {
             after.wait(identity);
         }
+        let gone = |order: &Order| order.units().values().fold(0, |sum, units| sum + units.gone);
+        let handed = gone(&after) - gone(&before);
         self.set_order(input, &key, after, out);
+        if event.kind == OrderEventKind::Shipped && !event.late && handed > 0 {
+            self.hands_over(&event.supplier, handed, input.time, out);
+        }
         if let Some(listing) = kept {
             // What the reservation kept is the order's now, or nobody's when it was cancelled at once: buyers hear of both.
             let _ = self.touched(input, &event.supplier, &listing, out);
@@ -293,6 +302,7 @@ impl Inventory {
             if let Some(row) = self.listings.edit(&of) {
                 row.committed -= units.committed;
                 row.on_hand -= units.committed;
+                self.owe(&of, input.time, out);
             } else if let Some(orders) = self.parked.get_mut(&of) {
                 orders.remove(&key.id);
                 if orders.is_empty() {

@@ -94,7 +94,7 @@ impl Inventory {
             }
             return Err(conflict("reservation_exists", format!("reservation {reservation} exists already")));
         }
-        self.held_back(id, listing, region)?;
+        self.held_back(id, listing, region, (quantity, input.time))?;
         let row = self.known(id, listing)?;
         if row.available() < quantity {
             return Err(conflict(

@@ -25,6 +25,8 @@ struct Shop {
     answers: HashMap<u128, EventAnswer>,
     /// What buyers were told last, by listing.
     told_buyers: HashMap<ListingId, i64>,
+    /// Units that can be had in all, while the supplier is capped.
+    allowance: Option<i64>,
     /// The rows that it was restored from.
     loaded: BTreeMap<Vec<u8>, Vec<u8>>,
 }
@@ -65,6 +67,7 @@ impl Shop {
             told: Vec::new(),
             answers: HashMap::new(),
             told_buyers: HashMap::new(),
+            allowance: None,
             loaded: BTreeMap::new(),
         }
     }
@@ -118,6 +121,7 @@ impl Shop {
                 Effect::Answered { identity, answer, .. } => {
                     self.answers.insert(*identity, *answer);
                 }
+                Effect::Allowance { units, .. } => self.allowance = *units,
                 Effect::Offered(offer) => {
                     self.told_buyers.insert(offer.listing.clone(), offer.available);
                 }
@@ -232,6 +236,7 @@ impl Shop {
             region: None,
             ship_by: None,
             deliver_by: None,
+            reason: None,
             attributes: Vec::new(),
         };
         change(&mut event);

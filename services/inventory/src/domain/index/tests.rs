@@ -105,3 +105,25 @@ fn a_market_is_what_others_offer_and_buyers_can_see() {
     assert_eq!(seen("s3").unwrap().offers, 2, "one's own offers say nothing about the market");
     assert_eq!(index.withheld(&overlay), (1, 40));
 }
+
+#[test]
+fn of_a_capped_supplier_buyers_see_what_it_has_proven() {
+    let (index, overlay) = (Index::default(), Overlay::default());
+    index.put(offer(1, 1, 500, 1, 100, 1), &overlay);
+    let seen = |min_qty| {
+        let query = Query { min_qty, limit: 9, ..Query::default() };
+        index.query(&sku(), &query, &overlay).offers.iter().map(|offer| offer.available).collect::<Vec<_>>()
+    };
+    let number = overlay.number(&SupplierId::new("s1").unwrap());
+    assert_eq!(seen(100), [100]);
+    let capped = entry("s1", 1, vec![restriction(Scope::Supplier, Level::Cap)]);
+    overlay.apply(&capped, 0);
+    assert_eq!(seen(1), [GRANT], "until its partition has said what is left");
+    index.allow(number, Some(12));
+    assert_eq!((seen(1), seen(12), seen(13)), (vec![12], vec![12], vec![]));
+    index.allow(number, Some(0));
+    assert!(seen(0).is_empty());
+    overlay.apply(&entry("s1", 2, Vec::new()), 0);
+    index.allow(number, None);
+    assert_eq!(seen(100), [100]);
+}

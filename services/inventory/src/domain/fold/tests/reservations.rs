@@ -377,3 +377,34 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn of_a_capped_supplier_no_more_can_be_held_than_it_has_proven() {
+    let mut shop = Shop::new();
+    shop.put("l", Some(1_000), None);
+    shop.hold("before", 3, 600_000);
+    shop.level(Some(Level::Cap));
+    assert_eq!(shop.allowance, Some(2), "the grant less what it owes already");
+    assert_eq!(shop.hold("much", 3, 600_000).code.as_deref(), Some("not_available"));
+    assert_eq!(shop.hold("little", 2, 600_000).status, Applied);
+    assert_eq!(shop.allowance, Some(0));
+    // Handing over in time proves what it can do, and pays what it owes.
+    shop.order(Placed, "o", 20);
+    shop.order(Shipped, "o", 20);
+    assert_eq!(shop.allowance, Some(20));
+    shop.say(Placed, "late", |event| (event.listing, event.quantity) = (Some(listing("l")), Some(7)));
+    shop.say(Shipped, "late", |event| {
+        (event.listing, event.quantity, event.late) = (Some(listing("l")), Some(7), true);
+    });
+    assert_eq!(shop.allowance, Some(20), "what is handed over late proves nothing");
+    let restored = shop.restored();
+    assert_eq!(restored.allowance, Some(20));
+    shop.release("little");
+    assert_eq!(shop.allowance, Some(22));
+    shop.tick(20 * stockade_model::time::DAY_MS);
+    shop.hold("later", 1, 21 * stockade_model::time::DAY_MS);
+    assert_eq!(shop.allowance, Some(4), "what was proven three weeks ago is over, and so is the first hold");
+    shop.level(None);
+    assert_eq!(shop.allowance, None);
+    assert_eq!(shop.hold("again", 500, 21 * stockade_model::time::DAY_MS).status, Applied);
+}
