@@ -120,32 +120,13 @@ impl Market {
         change: impl FnOnce(&mut OrderEvent),
     ) {
         self.number += 1;
+        let id = EventId::new(&format!("e-{}", self.number)).unwrap();
+        let (time, supplier) = (Timestamp::from_ms(self.now_ms), SupplierId::new(supplier).unwrap());
         let mut event = OrderEvent {
-            id: EventId::new(&format!("e-{}", self.number)).unwrap(),
-            source: "test".to_owned(),
-            kind,
-            time: Timestamp::from_ms(self.now_ms),
-            supplier: SupplierId::new(supplier).unwrap(),
             order: Some(OrderId::new(order).unwrap()),
             buyer: Some(BuyerId::new(&format!("b-{order}")).unwrap()),
-            listing: None,
-            sku: None,
-            line: None,
-            part: None,
-            reservation: None,
             quantity: Some(1),
-            amount: None,
-            cause: OutcomeCause::Unknown,
-            rating: None,
-            late: false,
-            new_device: false,
-            category: None,
-            tracking: None,
-            region: None,
-            ship_by: None,
-            deliver_by: None,
-            reason: None,
-            attributes: Vec::new(),
+            ..OrderEvent::bare(id, "test", kind, time, supplier)
         };
         change(&mut event);
         let payload = Payload::OrderEvent(event);

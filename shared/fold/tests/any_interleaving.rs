@@ -19,7 +19,7 @@ use stockade_log::{
 use stockade_model::{
     Change, ControlRecord, Envelope, EventId, OrderEvent, OrderEventKind, Payload, Position, SupplierId,
     Timestamp, Topic,
-    outcome::{BuyerHistory, Cause, Outcome},
+    outcome::{BuyerHistory, Outcome},
 };
 
 /// Counts per supplier, weighted by a control setting; every third event is announced twice; a tick announces all.
@@ -77,33 +77,8 @@ impl Fold for Counter {
 }
 
 fn event(supplier: &str, time: i64) -> OrderEvent {
-    OrderEvent {
-        id: EventId::new("e").unwrap(),
-        source: "test".to_owned(),
-        kind: OrderEventKind::Placed,
-        time: Timestamp::from_ms(time),
-        supplier: SupplierId::new(supplier).unwrap(),
-        order: None,
-        buyer: None,
-        listing: None,
-        sku: None,
-        line: None,
-        part: None,
-        reservation: None,
-        quantity: None,
-        amount: None,
-        cause: Cause::Unknown,
-        rating: None,
-        late: false,
-        new_device: false,
-        category: None,
-        tracking: None,
-        region: None,
-        ship_by: None,
-        deliver_by: None,
-        reason: None,
-        attributes: Vec::new(),
-    }
+    let (id, supplier) = (EventId::new("e").unwrap(), SupplierId::new(supplier).unwrap());
+    OrderEvent::bare(id, "test", OrderEventKind::Placed, Timestamp::from_ms(time), supplier)
 }
 
 const SPEC: Spec = Spec {

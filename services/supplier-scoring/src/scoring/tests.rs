@@ -98,32 +98,13 @@ impl Bench {
 }
 
 fn event(kind: OrderEventKind, number: usize, time_ms: i64, cause: OutcomeCause) -> OrderEvent {
+    let id = EventId::new(&format!("e-{number}-{kind:?}")).unwrap();
     OrderEvent {
-        id: EventId::new(&format!("e-{number}-{kind:?}")).unwrap(),
-        source: "test".to_owned(),
-        kind,
-        time: Timestamp::from_ms(time_ms),
-        supplier: acme(),
         order: Some(OrderId::new(&format!("o-{number}")).unwrap()),
         buyer: Some(BuyerId::new(&format!("b-{number}")).unwrap()),
-        listing: None,
-        sku: None,
-        line: None,
-        part: None,
-        reservation: None,
         quantity: Some(1),
-        amount: None,
         cause,
-        rating: None,
-        late: false,
-        new_device: false,
-        category: None,
-        tracking: None,
-        region: None,
-        ship_by: None,
-        deliver_by: None,
-        reason: None,
-        attributes: Vec::new(),
+        ..OrderEvent::bare(id, "test", kind, Timestamp::from_ms(time_ms), acme())
     }
 }
 

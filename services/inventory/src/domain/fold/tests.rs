@@ -212,32 +212,12 @@ impl Shop {
         order: &str,
         change: impl FnOnce(&mut OrderEvent),
     ) -> (EventStatus, Option<EventCode>) {
+        let id = EventId::new(&format!("e-{}", self.offset)).unwrap();
         let mut event = OrderEvent {
-            id: EventId::new(&format!("e-{}", self.offset)).unwrap(),
-            source: "test".to_owned(),
-            kind,
-            time: Timestamp::from_ms(self.now_ms),
-            supplier: acme(),
             order: Some(OrderId::new(order).unwrap()),
-            line: None,
-            part: None,
-            reservation: None,
             buyer: Some(BuyerId::new("b").unwrap()),
-            listing: None,
-            sku: None,
-            quantity: None,
-            amount: None,
             cause: OutcomeCause::Supplier,
-            rating: None,
-            late: false,
-            new_device: false,
-            category: None,
-            tracking: None,
-            region: None,
-            ship_by: None,
-            deliver_by: None,
-            reason: None,
-            attributes: Vec::new(),
+            ..OrderEvent::bare(id, "test", kind, Timestamp::from_ms(self.now_ms), acme())
         };
         change(&mut event);
         let id = event.id.to_string();
