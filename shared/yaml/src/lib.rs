@@ -73,25 +73,9 @@ fn instead(word: &str, known: &[&'static str]) -> String {
 
 /// The known word nearest to `word`, if it differs by no more than a typing error or two.
 fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {
-    let word: Vec<char> = word.chars().take(64).collect();
-    let near = known.iter().map(|known| (distance(&word, known), *known)).min()?;
-    (near.0 <= 2 && near.0 * 2 <= word.len()).then_some(near.1)
-}
-
-/// Levenshtein distance.
-fn distance(a: &[char], b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, right) in b.iter().enumerate() {
-            let replace = diagonal + usize::from(left != right);
-            diagonal = row[j + 1];
-            row[j + 1] = replace.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+    let word: String = word.chars().take(64).collect();
+    let near = known.iter().map(|known| (strsim::levenshtein(&word, known), *known)).min()?;
+    (near.0 <= 2 && near.0 * 2 <= word.chars().count()).then_some(near.1)
 }
 
 /// What was found, as serde tells it: its words for kinds of values, with the value in ticks or quotes.
