@@ -29,7 +29,7 @@ pub use bind::{Binding, Take, WINDOW_MS};
 pub use condition::Condition;
 pub use explain::Explanation;
 pub use program::{Scratch, Snapshot, Truth};
-pub use promise::Floor;
+pub use promise::{DAYS_A_YEAR, Floor, supplier_days};
 pub use schema::{Bounds, Feature, FeatureSchema, Vocabulary};
 pub use set::{Rule, RuleSet};
 pub use spec::{BudgetSpec, Example, Mode, RuleScope, RuleSpec, SetSpec, parse_duration_ms};

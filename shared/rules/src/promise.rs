@@ -6,7 +6,8 @@
 
 use crate::{Feature, FeatureSchema, Mode, Rule, RuleError, RuleSet, Snapshot};
 
-const DAYS_A_YEAR: f64 = 365.25;
+/// Days in a year, as promises count them.
+pub const DAYS_A_YEAR: f64 = 365.25;
 
 /// What a rule that withholds without a bound on false alarms rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -18,6 +19,12 @@ pub enum Floor {
 
 /// The bound on odds that `text` promises, in powers of ten; the error says what was expected.
 pub(crate) fn bound(text: &str) -> Result<f64, String> {
+    supplier_days(text).map(f64::log10)
+}
+
+/// The supplier-days in which `text`, such as `1 per 10000 supplier-years`, accepts one false alarm; the error says what was
+/// expected.
+pub fn supplier_days(text: &str) -> Result<f64, String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let positive = |word: &str| word.parse::<f64>().ok().filter(|n| n.is_finite() && *n > 0.0);
     let read = match words.as_slice() {
@@ -42,7 +49,7 @@ pub(crate) fn bound(text: &str) -> Result<f64, String> {
             "`false_alarms: {text}` is one false alarm in {days} supplier-days; promise between 1 and 10^12"
         ));
     }
-    Ok(days.log10())
+    Ok(days)
 }
 
 impl RuleSet {

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use stockade_rules::{DAYS_A_YEAR, supplier_days};
 
-/// Days in a year, as rules count them.
-const DAYS_A_YEAR: f64 = 365.25;
 /// A count that would come by chance this rarely if the promise held says that it does not.
 const BY_CHANCE: f64 = 0.01;
 
@@ -29,20 +28,8 @@ struct Rule {
 /// Reads the promises of a set.
 pub(super) fn promises(source: &str) -> Promises {
     let Ok(set) = stockade_yaml::read::<Set>(source) else { return Promises::new() };
+    let rate = |text: &str| Some(DAYS_A_YEAR / supplier_days(text).ok()?);
     set.rules.into_iter().filter_map(|rule| Some((rule.id, rate(&rule.false_alarms?)?))).collect()
-}
-
-/// `1 per 10000 supplier-years` as false alarms per supplier-year.
-fn rate(text: &str) -> Option<f64> {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let [alarms, "per", number, unit] = words.as_slice() else { return None };
-    let years = match *unit {
-        "supplier-years" | "supplier-year" => 1.0,
-        "supplier-days" | "supplier-day" => 1.0 / DAYS_A_YEAR,
-        _ => return None,
-    };
-    let (alarms, number) = (alarms.parse::<f64>().ok()?, number.parse::<f64>().ok()?);
-    (number > 0.0).then(|| alarms / (number * years))
 }
 
 /// What was promised for so many supplier-years, and whether `seen` false alarms go with it; null where nothing was.
