@@ -38,6 +38,10 @@ impl Timestamp {
     pub const fn ms(self) -> i64 {
         self.0
     }
+    /// The day it is in, from 1970-01-01, in UTC.
+    pub const fn day(self) -> i64 {
+        self.0.div_euclid(DAY_MS)
+    }
     /// This time plus `ms` milliseconds, saturating.
     pub const fn plus_ms(self, ms: i64) -> Self {
         Self(self.0.saturating_add(ms))

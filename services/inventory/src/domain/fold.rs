@@ -14,6 +14,7 @@ use stockade_model::{
 };
 
 mod answers;
+mod caps;
 mod listings;
 mod orders;
 mod reservations;
@@ -27,7 +28,7 @@ use super::{
     key::Of,
     order::{FormerLine, Order},
     reservation::Reservation,
-    state::{self, Listing, Remembered, Supplier, caps},
+    state::{Listing, Remembered, Supplier, caps},
 };
 
 /// How long the outcome of a request is remembered for its idempotency key.
@@ -160,11 +161,6 @@ impl Default for Inventory {
     }
 }
 
-/// The day of a time, from 1970-01-01.
-fn day(at: Timestamp) -> i64 {
-    at.ms().div_euclid(24 * HOUR_MS)
-}
-
 fn path(supplier: &SupplierId, rest: &str) -> String {
     format!("{supplier}/{rest}")
 }
@@ -178,6 +174,11 @@ fn conflict(code: &'static str, detail: impl Into<String>) -> Refusal {
 }
 fn invalid(code: &'static str, detail: impl Into<String>) -> Refusal {
     (RowStatus::Invalid, code, detail.into())
+}
+
+/// What a buyer is told of units that are not there, whatever keeps them.
+fn too_few(quantity: i64, listing: &ListingId) -> Refusal {
+    conflict("not_available", format!("fewer than {quantity} units of {listing} are available"))
 }
 
 /// Compares a row's sequence with the last one: `None` to go on, else what became of the row.
@@ -379,9 +380,11 @@ impl Inventory {
                 Err(conflict("region_required", detail))
             }
             // What a capped supplier has not proven is not there for a buyer either.
-            Some(Left { level, .. }) if level.is_some_and(caps) && quantity > self.allowance(id, now) => Err(
-                conflict("not_available", format!("fewer than {quantity} units of {listing} are available")),
-            ),
+            Some(Left { level, .. })
+                if level.is_some_and(caps) && quantity > self.allowance(id, now.day()) =>
+            {
+                Err(too_few(quantity, listing))
+            }
             Some(_) => Ok(()),
         }
     }
@@ -413,44 +416,6 @@ impl Inventory {
         self.owe(&at, input.time, out);
         self.offer(&at, out);
         Ok((RowStatus::Applied, self.listings.get(&at).map(Listing::available)))
-    }
-
-    /// Counts what a listing owes in what its supplier owes.
-    fn owe(&mut self, at: &Of<ListingId>, now: Timestamp, out: &mut Out<Effect>) {
-        let owed = self.listings.get(at).map_or(0, Listing::owed);
-        let before = match owed {
-            0 => self.owed.remove(at),
-            owed => self.owed.insert(at.clone(), owed),
-        };
-        let change = owed - before.unwrap_or_default();
-        if change == 0 {
-            return;
-        }
-        let sum = self.owes.get(&at.supplier).copied().unwrap_or_default() + change;
-        match sum {
-            0 => drop(self.owes.remove(&at.supplier)),
-            sum => drop(self.owes.insert(at.supplier.clone(), sum)),
-        }
-        self.tell_allowance(&at.supplier, now, out);
-    }
-
-    /// Units that can still be had of a supplier while it is capped.
-    fn allowance(&self, id: &SupplierId, now: Timestamp) -> i64 {
-        let capacity = self.suppliers.get(id).map_or(state::GRANT, |supplier| supplier.capacity(day(now)));
-        (capacity - self.owes.get(id).copied().unwrap_or_default()).max(0)
-    }
-
-    fn tell_allowance(&self, id: &SupplierId, now: Timestamp, out: &mut Out<Effect>) {
-        if self.suppliers.get(id).is_some_and(Supplier::is_capped) {
-            let units = Some(self.allowance(id, now));
-            out.effect(Effect::Allowance { supplier: id.clone(), units });
-        }
-    }
-
-    /// Units handed over in time prove what a supplier can do.
-    fn hands_over(&mut self, id: &SupplierId, units: i64, now: Timestamp, out: &mut Out<Effect>) {
-        self.suppliers.edit_or(id, Supplier::default).hands_over(day(now), units);
-        self.tell_allowance(id, now, out);
     }
 
     fn decision(&mut self, decision: &Decision, now: Timestamp, out: &mut Out<Effect>) {
@@ -627,8 +592,7 @@ impl Fold for Inventory {
             }
             if supplier.is_capped() {
                 let last = supplier.handed.last().map_or(0, |(day, _)| *day);
-                let owes = self.owes.get(id).copied().unwrap_or_default();
-                let units = Some((supplier.capacity(last) - owes).max(0));
+                let units = Some(self.allowance(id, last));
                 effects.push(Effect::Allowance { supplier: id.clone(), units });
             }
             if let Some((_, at)) = supplier.told.filter(|_| supplier.has_news()) {

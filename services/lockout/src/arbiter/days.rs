@@ -1,7 +1,7 @@
 //! How each rule has fared, by day: what a person needs to see whether it is right.
 
 use stockade_fold::Table;
-use stockade_model::{Timestamp, time::DAY_MS};
+use stockade_model::Timestamp;
 
 /// Days that are kept.
 const DAYS_KEPT: i64 = 400;
@@ -49,7 +49,7 @@ impl Days {
     }
 
     pub(super) fn note(&mut self, rule: &str, now: Timestamp, change: impl FnOnce(&mut RuleDay)) {
-        let day = now.ms().div_euclid(DAY_MS);
+        let day = now.day();
         let fresh = self.days.get(&key(rule, day)).is_none();
         let held = self.days.edit_or(&key(rule, day), RuleDay::default);
         change(held);

@@ -408,7 +408,7 @@ pub(super) async fn history(
     Path(rule): Path<String>,
     Params(Days { days }): Params<Days>,
 ) -> Answer {
-    let since = now().ms().div_euclid(DAY_MS) - i64::from(days) + 1;
+    let since = now().day() - i64::from(days) + 1;
     let fared = api.desk.fared(&rule, since);
     let known = api.rule_set().rules().iter().any(|known| known.spec.id.as_str() == rule);
     if fared.is_empty() && !known {

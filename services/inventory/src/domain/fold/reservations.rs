@@ -3,7 +3,7 @@
 use stockade_fold::{Input, Out};
 use stockade_model::{ListingId, Region, ReservationId, RowStatus, SupplierId, Timestamp};
 
-use super::{Applied, Due, Effect, Inventory, Refusal, conflict};
+use super::{Applied, Due, Effect, Inventory, Refusal, conflict, too_few};
 use crate::domain::{
     key::Of,
     reservation::{Reservation, ReservationState},
@@ -97,10 +97,7 @@ impl Inventory {
         self.held_back(id, listing, region, (quantity, input.time))?;
         let row = self.known(id, listing)?;
         if row.available() < quantity {
-            return Err(conflict(
-                "not_available",
-                format!("fewer than {quantity} units of {listing} are available"),
-            ));
+            return Err(too_few(quantity, listing));
         }
         let held = Reservation {
             listing: listing.clone(),
