@@ -113,6 +113,11 @@ fn proposed_key(rule: &str, scope: &Scope) -> String {
     }
 }
 
+/// The rule of such a name; ids of rules have no spaces.
+fn rule_of(key: &str) -> &str {
+    key.split(' ').next().unwrap_or(key)
+}
+
 /// A source in force; empty where none is.
 fn source_of(row: &Single<InForce>) -> &str {
     row.get().map_or("", |row| row.source.as_str())
@@ -285,7 +290,7 @@ impl Evaluation {
         }
         let Some(rules) = self.proposed.edit(supplier) else { return };
         for (id, proposed) in rules.iter_mut().filter(|(_, proposed)| proposed.by_association) {
-            let id = id.split(' ').next().unwrap_or(id);
+            let id = rule_of(id);
             let holds = hits.iter().any(|number| set.rules()[*number].spec.id.as_str() == id);
             if holds {
                 continue;
@@ -324,7 +329,7 @@ impl Evaluation {
                 (Some(Scope::Sku { sku }), Some((_, of))) => sku == of,
                 _ => false,
             };
-            let id = key.split(' ').next().unwrap_or(key);
+            let id = rule_of(key);
             let number = set.rules().iter().position(|rule| rule.spec.id.as_str() == id);
             let Some(number) = number.filter(|number| in_hand && !hits.contains(number)) else { continue };
             if set.is_cured(&set.rules()[number], snapshot) {

@@ -14,9 +14,6 @@
 //! of that day. Days without open orders do not count as supplier-days. Sums are taken in fixed order and `exp` and `log10`
 //! come from `libm`, so that every machine agrees to the bit.
 
-use stockade_model::Timestamp;
-use stockade_model::time::DAY_MS;
-
 mod baseline;
 mod subject;
 
@@ -66,11 +63,6 @@ impl Test {
     pub(crate) fn counts(&self, kind: u8, flags: u16) -> bool {
         self.kinds & (1 << kind) != 0 && flags & self.all_of == self.all_of && flags & self.none_of == 0
     }
-}
-
-/// The day of a time, from 1970-01-01.
-pub(crate) fn day(at: Timestamp) -> i64 {
-    at.ms().div_euclid(DAY_MS)
 }
 
 /// The class of an age in days, if orders of that age are still at risk.

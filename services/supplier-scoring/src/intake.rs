@@ -7,7 +7,7 @@ mod promises;
 mod witness;
 
 use promises::{Heard, Promises};
-use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
+use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Single, Table};
 use stockade_model::{
     BuyerHistory, BuyerId, Cause, EventAgain, OrderEvent, OrderEventKind, OrderSeen, Outcome, OutcomeCause,
     Payload, Region, Timestamp, Topic, Vouched, encode, hash,
@@ -233,8 +233,8 @@ pub struct Intake {
     buyers: Table<BuyerId, Buyer>,
     /// By identity of supplier and order.
     orders: Table<u128, Order>,
-    /// What was last heard of hand-overs and deliveries, under one key.
-    heard: Table<String, Heard>,
+    /// What was last heard of hand-overs and deliveries, of any order.
+    heard: Single<Heard>,
     /// Derived: orders by when their promises are looked at.
     looks: BTreeSet<(Timestamp, u128)>,
     /// Derived: identities by the time they were seen.
@@ -249,7 +249,7 @@ impl Default for Intake {
             seen: Table::new(1),
             buyers: Table::new(2),
             orders: Table::new(3),
-            heard: Table::new(4),
+            heard: Single::new(4),
             looks: BTreeSet::new(),
             by_age: BTreeSet::new(),
             orders_by_age: BTreeSet::new(),
@@ -298,8 +298,7 @@ impl Intake {
         let (settles, spoils) = (outcome && !order.settled, !order.spoiled && wrong);
         let tells = wrong && did_harm(event) && vouched && !order.told;
         order.told |= tells;
-        order.told_by_silence |=
-            tells && matches!(event.kind, OrderEventKind::Overdue | OrderEventKind::Undelivered);
+        order.told_by_silence |= tells && event.kind.is_derived();
         order.settled |= outcome;
         order.spoiled |= spoils;
         order.delivered |= event.kind == OrderEventKind::Delivered;
@@ -322,9 +321,8 @@ impl Intake {
 
     /// What `event` closes of what was promised, and takes back of what silence had said.
     fn hear(&mut self, event: &OrderEvent, now: Timestamp, out: &mut Out<IntakeEffect>) {
-        let key = HEARD.to_owned();
         if matches!(event.kind, OrderEventKind::Shipped | OrderEventKind::Delivered) {
-            self.heard.edit_or(&key, Heard::default).hear(event);
+            self.heard.set(self.heard().after(event));
         }
         let Some(identity) = order_identity(event) else { return };
         if self.orders.get(&identity).is_none_or(|order| order.promises.is_none()) {
@@ -362,9 +360,13 @@ impl Intake {
         }
     }
 
+    fn heard(&self) -> Heard {
+        self.heard.get().copied().unwrap_or_default()
+    }
+
     /// Says what was promised and has not happened.
     fn judge(&mut self, now: Timestamp, out: &mut Out<IntakeEffect>) {
-        let heard = self.heard.get(HEARD).copied().unwrap_or_default();
+        let heard = self.heard();
         while let Some((at, identity)) = self.looks.first().filter(|(at, _)| *at <= now).copied() {
             // Removed first, so that nothing can make this loop turn on the spot.
             self.looks.remove(&(at, identity));
@@ -530,9 +532,6 @@ fn remember(frauds: &mut VecDeque<(Timestamp, u64)>, fraud: (Timestamp, u64)) {
     }
 }
 
-/// The key under which it is kept what was heard.
-const HEARD: &str = "heard";
-
 /// Name of the order that an outcome is about.
 fn order_identity(event: &OrderEvent) -> Option<u128> {
     let order = event.order.as_ref().filter(|_| !event.kind.is_account())?;
@@ -612,7 +611,7 @@ impl Fold for Intake {
     }
 
     fn tables(&mut self) -> Vec<&mut dyn AnyTable> {
-        vec![&mut self.seen, &mut self.buyers, &mut self.orders, &mut self.heard]
+        vec![&mut self.seen, &mut self.buyers, &mut self.orders, self.heard.table()]
     }
 
     fn restored(&mut self, _: &mut Vec<IntakeEffect>) {

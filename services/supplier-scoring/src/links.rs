@@ -92,33 +92,27 @@ pub(crate) struct Linked {
 }
 
 impl Linked {
-    /// Distinct withheld suppliers by the worth of the best link to each.
-    fn withheld(&self, now: Timestamp) -> BTreeMap<&SupplierId, f64> {
-        let mut best = BTreeMap::new();
-        for edge in self.edges.iter().filter(|edge| edge.withheld) {
-            let worth = edge.worth(now);
-            let known: &mut f64 = best.entry(&edge.other).or_insert(0.0);
-            *known = known.max(worth);
+    /// Sum over the distinct suppliers at the other end of what the best link to each counts for.
+    fn sum<'a>(edges: impl Iterator<Item = &'a Edge>, of: impl Fn(&Edge) -> f64) -> f64 {
+        let mut best: BTreeMap<&SupplierId, f64> = BTreeMap::new();
+        for edge in edges {
+            let value = of(edge);
+            let known = best.entry(&edge.other).or_insert(value);
+            if value.abs() > known.abs() {
+                *known = value;
+            }
         }
-        best
+        // Not `sum`: of nothing that is minus zero.
+        best.values().fold(0.0, |sum, value| sum + value)
     }
     /// Sum of the worth of links to withheld suppliers.
     pub(crate) fn strength(&self, now: Timestamp) -> f64 {
-        // Not `sum`: of nothing that is minus zero.
-        self.withheld(now).values().fold(0.0, |sum, worth| sum + worth)
+        Self::sum(self.edges.iter().filter(|edge| edge.withheld), |edge| edge.worth(now))
     }
-    /// The evidence against all who share something with it, by the best link to each: of suppliers who have nothing to do
-    /// with each other each e-value has a mean of at most one, and so has their product. Unknown without links.
+    /// The evidence against all who share something with it: of suppliers who have nothing to do with each other each e-value
+    /// has a mean of at most one, and so has their product. Unknown without links.
     pub(crate) fn evidence_of_others(&self, now: Timestamp) -> Option<f64> {
-        let mut best: BTreeMap<&SupplierId, f64> = BTreeMap::new();
-        for edge in &self.edges {
-            let evidence = edge.evidence(now);
-            let known = best.entry(&edge.other).or_insert(evidence);
-            if evidence.abs() > known.abs() {
-                *known = evidence;
-            }
-        }
-        (!best.is_empty()).then(|| best.values().fold(0.0, |sum, evidence| sum + evidence))
+        (!self.edges.is_empty()).then(|| Self::sum(self.edges.iter(), |edge| edge.evidence(now)))
     }
     pub(crate) fn edges(&self) -> &[Edge] {
         &self.edges
@@ -177,12 +171,13 @@ impl LinkView {
         }
     }
 
-    /// A decision changed what is in force: whoever shares something with the supplier hears of it.
-    pub(crate) fn decided<E>(&mut self, decision: &Decision, now: Timestamp, out: &mut Out<E>) {
+    /// A decision changed what is in force: whoever shares something with the supplier hears of it. Answers whether a supplier
+    /// that was withheld is so no more.
+    pub(crate) fn decided<E>(&mut self, decision: &Decision, now: Timestamp, out: &mut Out<E>) -> bool {
         let withheld = decision.in_force.iter().any(|restriction| restriction.level.withholds());
         let known = self.0.get(&decision.supplier).map(|linked| linked.withheld);
         if known.unwrap_or(false) == withheld {
-            return;
+            return false;
         }
         let linked = self.0.edit_or(&decision.supplier, Linked::default);
         linked.withheld = withheld;
@@ -190,6 +185,7 @@ impl LinkView {
             *told = now;
             tell(&decision.supplier, attribute, now, (withheld, linked.evidence), out);
         }
+        !withheld
     }
 
     /// Another supplier shares an attribute.

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+mod weigh;
+
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Single, Table};
 use stockade_model::{
     BuyerHistory, Change, Command, ListingId, ListingPut, MarketSeen, Models, OrderEvent, OrderEventKind,
@@ -14,13 +16,13 @@ use stockade_windows::Entry;
 
 use crate::{
     declare::{DEFAULT_FEATURES, FeatureSet},
-    evidence::{Evidence, Test, day},
+    evidence::Evidence,
     facts::{LiveModels, View},
     history::{Histories, Kind, flag},
     intake::{DEFRAUDED_MIN, UNUSUAL_Z},
     links::{Edge, LinkView},
     model::Model,
-    peers::{EXPECTED_SCALE, PeerView, PeersNow, cohort_of},
+    peers::{EXPECTED_SCALE, PeerView},
     scorecard::contributions,
 };
 
@@ -70,9 +72,6 @@ pub(crate) struct Supplier {
     /// Whether anything is in force against it: then it is looked at every day, for what is grown out of ends.
     #[serde(default)]
     restricted: bool,
-    /// Whether its offers are withheld.
-    #[serde(default)]
-    withheld: bool,
 }
 
 impl Supplier {
@@ -310,7 +309,7 @@ impl Scoring {
         for (set, flag) in [
             (event.late, flag::LATE),
             (believed(outcome), flag::CREDIBLE),
-            (is_claim(event) && outcome.vouched == Some(Vouched::Bare), flag::BARE),
+            (event.kind.is_claim() && outcome.vouched == Some(Vouched::Bare), flag::BARE),
             (event.rating.is_some_and(|rating| rating <= 2), flag::LOW_RATING),
             (explained, flag::EXPLAINED),
             (outcome.order.as_ref().is_some_and(|order| order.amount_z.is_some()), flag::PATTERN),
@@ -332,91 +331,6 @@ impl Scoring {
             self.cohort(id, region, order, (flags, party), &subject, now, out);
         }
         subject
-    }
-
-    /// What an outcome is as evidence. An order is at risk from the day it was placed; only the first outcome of a kind says
-    /// anything, and repeat orders of one buyer say nothing.
-    fn weigh(
-        &mut self,
-        outcome: &Outcome,
-        order: &OrderSeen,
-        (kind, flags): (Kind, u16),
-        region: Option<Region>,
-        now: Timestamp,
-    ) {
-        if order.repeat || !(order.first || outcome.withdrawn) {
-            return;
-        }
-        let region = order.region.or(region);
-        let cohort = cohort_of(region.as_ref().map(Region::as_str), order.category.as_deref());
-        let placed = day(order.placed_at);
-        let attested = !is_claim(&outcome.event);
-        let weight = match outcome.vouched {
-            // Until peers are known only attested facts count.
-            _ if !attested && !self.peers.warm() => 0.0,
-            Some(vouched) => vouched.weight(),
-            None => f64::from(u8::from(attested || believed(outcome))),
-        };
-        self.with_evidence(&outcome.event.supplier, now, |evidence, tests, peers| {
-            if outcome.withdrawn {
-                evidence.withdraw((kind as u8, flags), weight, tests);
-                if order.tells {
-                    evidence.withdraw((Kind::Spoiled as u8, flags), weight, tests);
-                }
-            } else if kind == Kind::Placed {
-                evidence.placed(placed, &cohort, tests, peers);
-            } else if weight > 0.0 {
-                evidence.witness((kind as u8, flags), weight, (placed, &cohort), tests, peers);
-                if order.tells {
-                    let spoiled = (Kind::Spoiled as u8, flags);
-                    evidence.witness(spoiled, weight, (placed, &cohort), tests, peers);
-                }
-            }
-        });
-    }
-
-    /// Brings the evidence against a supplier to `now`, and then does something with it.
-    fn with_evidence(
-        &mut self,
-        id: &SupplierId,
-        now: Timestamp,
-        then: impl FnOnce(&mut Evidence, &[Test], &mut PeersNow<'_>),
-    ) {
-        let tests = self.features.tests.clone();
-        if tests.is_empty() {
-            return;
-        }
-        let mut peers = self.peers.at(now);
-        let evidence = self.evidence.edit_or(id, Evidence::default);
-        let before = evidence.next_day().map(|day| sweep_at(day, id));
-        evidence.advance(day(now), &tests, &mut peers);
-        then(evidence, &tests, &mut peers);
-        let after = evidence.next_day().map(|day| sweep_at(day, id));
-        if before != after {
-            before.map(|at| self.sweeps.remove(&(at, id.clone())));
-            after.map(|at| self.sweeps.insert((at, id.clone())));
-        }
-    }
-
-    /// Counts the exposure of the day of those of whom nothing else was heard; who is restricted is looked at again.
-    fn sweep(&mut self, now: Timestamp, out: &mut Out<ScoringEffect>) {
-        while let Some((at, id)) = self.sweeps.first().filter(|(at, _)| *at <= now).cloned() {
-            // Removed first, so that nothing can make this loop turn on the spot.
-            self.sweeps.remove(&(at, id.clone()));
-            self.with_evidence(&id, now, |_, _, _| ());
-            self.tell_linked(&id, out);
-            if self.suppliers.get(&id).is_some_and(|supplier| supplier.restricted) {
-                self.histories.touch(&id, now.ms());
-                self.scored(&id, Subject::default(), now, out);
-            }
-        }
-    }
-
-    /// Whoever shares something with the supplier hears how the evidence against it stands.
-    fn tell_linked(&mut self, id: &SupplierId, out: &mut Out<ScoringEffect>) {
-        if let Some(evidence) = self.evidence.get(id) {
-            self.links.weighed(id, evidence.e_value(), out);
-        }
     }
 
     fn scored(&self, id: &SupplierId, subject: Subject, now: Timestamp, out: &mut Out<ScoringEffect>) {
@@ -647,29 +561,12 @@ fn market_flags(subject: &Subject) -> u16 {
         | pick(subject.price_ratio.is_some(), flag::MARKET)
 }
 
-/// Whether an outcome is what somebody says of an order, rather than what a third party saw.
-fn is_claim(event: &OrderEvent) -> bool {
-    matches!(
-        event.kind,
-        OrderEventKind::Disputed
-            | OrderEventKind::Complaint
-            | OrderEventKind::Refunded
-            | OrderEventKind::Reviewed
-    )
-}
-
 /// Whether somebody with a record of their own stands behind a claim.
 fn believed(outcome: &Outcome) -> bool {
     match outcome.vouched {
         Some(vouched) => vouched.weight() > 0.0,
         None => outcome.history.is_some_and(credible),
     }
-}
-
-/// When the exposure of `day` is counted at the latest: suppliers are spread over the day by the hour.
-fn sweep_at(day: i64, id: &SupplierId) -> Timestamp {
-    let hour = (hash::stable64(id.as_str()) % 24) as i64;
-    Timestamp::from_ms(day * DAY_MS + hour * HOUR_MS)
 }
 
 /// Whether the buyer's own history makes a claim credible: few claims so far, or few for their orders.
@@ -709,15 +606,11 @@ impl Fold for Scoring {
                 Some((&fact.supplier, Subject::default()))
             }
             Payload::Decision(decision) => {
-                self.links.decided(decision, now, out);
                 let restricted = !decision.in_force.is_empty();
-                let withheld = decision.in_force.iter().any(|restriction| restriction.level.withholds());
-                let supplier = self.suppliers.edit_or(&decision.supplier, Supplier::default);
-                supplier.restricted = restricted;
+                self.suppliers.edit_or(&decision.supplier, Supplier::default).restricted = restricted;
                 // What ended, whoever ended it, has answered the evidence before it: without this a rare kind of harm, of
                 // which a month of good orders says little, would withhold for ever.
-                if std::mem::replace(&mut supplier.withheld, withheld)
-                    && !withheld
+                if self.links.decided(decision, now, out)
                     && let Some(evidence) = self.evidence.edit(&decision.supplier)
                 {
                     evidence.begin_anew();
@@ -767,8 +660,9 @@ impl Fold for Scoring {
         effects.push(ScoringEffect::ChampionInForce(self.models.champion.clone()));
         self.histories.assemble();
         self.peers.restored(&self.features.tests);
-        let next =
-            |(id, evidence): (&SupplierId, &Evidence)| Some((sweep_at(evidence.next_day()?, id), id.clone()));
+        let next = |(id, evidence): (&SupplierId, &Evidence)| {
+            Some((weigh::sweep_at(evidence.next_day()?, id), id.clone()))
+        };
         self.sweeps = self.evidence.iter().filter_map(next).collect();
         self.tracking_by_age = self.tracking.iter().map(|(identity, (_, seen))| (*seen, *identity)).collect();
         for (id, supplier) in self.suppliers.iter() {

@@ -92,6 +92,10 @@ impl OrderEventKind {
     pub const fn is_derived(self) -> bool {
         matches!(self, Self::Overdue | Self::Undelivered)
     }
+    /// Whether it is what somebody says of an order, rather than what a third party saw.
+    pub const fn is_claim(self) -> bool {
+        matches!(self, Self::Disputed | Self::Complaint | Self::Refunded | Self::Reviewed)
+    }
     /// Account events are keyed by supplier, order outcomes by buyer.
     pub const fn is_account(self) -> bool {
         matches!(self, Self::Login | Self::PayoutChanged)

@@ -8,15 +8,22 @@ use stockade_windows::{Counterparty, Entity, Measure};
 
 use super::{Doing, FeatureError, FeatureSpec, MeasureSpec, Over, Per, Property, SCORE, Take, TestSpec, Who};
 use crate::evidence::{AGES, AGES_DAYS, ALTERNATIVES, Test, age_class, age_width};
+use crate::history::Kind;
 
-/// The flags that properties stand for.
-fn flags(properties: &[Property]) -> u16 {
-    properties.iter().fold(0, |bits, property| bits | property.flag())
+/// The kinds of event that are counted, a bit each.
+fn kinds(events: &[Kind]) -> u32 {
+    events.iter().fold(0, |bits, kind| bits | 1 << *kind as u32)
+}
+
+/// The flags that an event must have, or must not have: what properties stand for, and whose doing it is.
+fn flags<'a>(properties: &[Property], doings: impl IntoIterator<Item = &'a Doing>) -> u16 {
+    let of_properties = properties.iter().fold(0, |bits, property| bits | property.flag());
+    doings.into_iter().fold(of_properties, |bits, doing| bits | doing.flag())
 }
 
 const WINDOWS_MAX: usize = 16;
 const MEASURES_MAX: usize = 64;
-/// Tests: each keeps nine numbers of every supplier.
+/// Tests: each keeps ten numbers of every supplier.
 const TESTS_MAX: usize = 12;
 /// Declared features, the score included; those of tests and of windows that rules bind come beside them.
 const FEATURES_MAX: usize = 72;
@@ -101,9 +108,9 @@ impl<'a> Compiler<'a> {
         }
         Test {
             name: name.to_owned(),
-            kinds: spec.events.iter().fold(0, |bits, kind| bits | 1 << *kind as u32),
-            all_of: flags(&spec.having) | spec.cause.map_or(0, Doing::flag),
-            none_of: flags(&spec.unless) | spec.not_cause.iter().fold(0, |bits, d| bits | d.flag()),
+            kinds: kinds(&spec.events),
+            all_of: flags(&spec.having, &spec.cause),
+            none_of: flags(&spec.unless, &spec.not_cause),
             tolerates: spec.tolerates,
             up_to: spec.up_to,
             share: spec.share / shares,
@@ -147,9 +154,9 @@ impl<'a> Compiler<'a> {
         for (name, spec) in self.declared.iter().take(MEASURES_MAX) {
             self.numbers.insert(name, self.measures.len());
             self.measures.push(Measure {
-                kinds: spec.events.iter().fold(0, |bits, kind| bits | 1 << *kind as u32),
-                all_of: flags(&spec.having) | spec.cause.map_or(0, Doing::flag),
-                none_of: flags(&spec.unless) | spec.not_cause.iter().fold(0, |bits, d| bits | d.flag()),
+                kinds: kinds(&spec.events),
+                all_of: flags(&spec.having, &spec.cause),
+                none_of: flags(&spec.unless, &spec.not_cause),
                 entity: match spec.per {
                     Per::Supplier => Entity::Whole,
                     Per::Sku => Entity::Subject,

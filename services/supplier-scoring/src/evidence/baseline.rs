@@ -183,6 +183,19 @@ fn add(sums: &mut Vec<f64>, more: &[f64]) {
     sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
 }
 
+/// Adds counts to counts.
+fn gather(sums: &mut EvidenceCounts, more: &EvidenceCounts) {
+    add(&mut sums.at_risk, &more.at_risk);
+    add(&mut sums.at_risk_suspect, &more.at_risk_suspect);
+    for (name, more) in &more.tests {
+        let test = sums.tests.entry(name.clone()).or_default();
+        add(&mut test.seen, &more.seen);
+        add(&mut test.seen_suspect, &more.seen_suspect);
+        test.expected += more.expected;
+        test.expected_suspect += more.expected_suspect;
+    }
+}
+
 fn mixed(own: &[f64], suspect: &[f64], share: f64) -> Vec<f64> {
     let mut sums = own.to_vec();
     add(&mut sums, &suspect.iter().map(|value| value * share).collect::<Vec<_>>());
@@ -192,16 +205,7 @@ fn mixed(own: &[f64], suspect: &[f64], share: f64) -> Vec<f64> {
 impl Weeks {
     /// Adds what a partition has gathered in a week.
     pub(crate) fn add(&mut self, week: i64, counts: &EvidenceCounts) {
-        let of_week = self.weeks.entry(week).or_default();
-        add(&mut of_week.at_risk, &counts.at_risk);
-        add(&mut of_week.at_risk_suspect, &counts.at_risk_suspect);
-        for (name, more) in &counts.tests {
-            let test = of_week.tests.entry(name.clone()).or_default();
-            add(&mut test.seen, &more.seen);
-            add(&mut test.seen_suspect, &more.seen_suspect);
-            test.expected += more.expected;
-            test.expected_suspect += more.expected_suspect;
-        }
+        gather(self.weeks.entry(week).or_default(), counts);
         let newest = self.weeks.last_key_value().map_or(week, |(week, _)| *week);
         self.weeks.retain(|week, _| newest - week < WEEKS);
     }
@@ -211,25 +215,16 @@ impl Weeks {
         let newest = *self.weeks.last_key_value()?.0;
         let mut all = EvidenceCounts::default();
         let mut lately: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+        let sum = |list: &[f64]| list.iter().sum::<f64>();
         for (week, counts) in &self.weeks {
-            add(&mut all.at_risk, &counts.at_risk);
-            add(&mut all.at_risk_suspect, &counts.at_risk_suspect);
-            for (name, more) in &counts.tests {
-                let test = all.tests.entry(name.clone()).or_default();
-                add(&mut test.seen, &more.seen);
-                add(&mut test.seen_suspect, &more.seen_suspect);
-                test.expected += more.expected;
-                test.expected_suspect += more.expected_suspect;
-                if newest - week < 2 {
-                    let of = lately.entry(name).or_default();
-                    let sum = |list: &[f64]| list.iter().sum::<f64>();
-                    // A wave takes most suppliers with it, and so under suspicion: here all are counted.
-                    of.0 += sum(&more.seen) + sum(&more.seen_suspect);
-                    of.1 += more.expected + more.expected_suspect;
-                }
+            gather(&mut all, counts);
+            // A wave takes most suppliers with it, and so under suspicion: here all are counted.
+            for (name, more) in counts.tests.iter().filter(|_| newest - week < 2) {
+                let of = lately.entry(name).or_default();
+                of.0 += sum(&more.seen) + sum(&more.seen_suspect);
+                of.1 += more.expected + more.expected_suspect;
             }
         }
-        let sum = |list: &[f64]| list.iter().sum::<f64>();
         let (own, suspect) = (sum(&all.at_risk), sum(&all.at_risk_suspect));
         let beyond = (suspect - LEFT_OUT * (own + suspect)).max(0.0);
         let share = if suspect > 0.0 { beyond / suspect } else { 0.0 };

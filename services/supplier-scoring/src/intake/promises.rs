@@ -85,13 +85,14 @@ pub(super) struct Heard {
 }
 
 impl Heard {
-    /// Takes note of an event.
-    pub(super) fn hear(&mut self, event: &OrderEvent) {
+    /// The same after an event.
+    pub(super) fn after(mut self, event: &OrderEvent) -> Self {
         match event.kind {
             OrderEventKind::Shipped => self.shipped = self.shipped.max(event.time),
             OrderEventKind::Delivered => self.delivered = self.delivered.max(event.time),
             _ => {}
         }
+        self
     }
 }
 

@@ -31,14 +31,7 @@ pub(super) fn vouched(
     order: OrderKnown,
     now: Timestamp,
 ) -> Vouched {
-    let claim = matches!(
-        event.kind,
-        OrderEventKind::Disputed
-            | OrderEventKind::Complaint
-            | OrderEventKind::Refunded
-            | OrderEventKind::Reviewed
-    );
-    if !claim {
+    if !event.kind.is_claim() {
         return Vouched::Attested;
     }
     // Whoever paid back and says whose fault it was has looked into it.
