@@ -9,7 +9,12 @@ const SALES: usize = 40;
 /// Suppliers that begin with a mass first listing.
 const NEWCOMERS: usize = 20;
 
-/// Sale bursts, mass first listings, a platform-wide wave of late deliveries, and ordinary trade, over `span_ms`.
+/// Suppliers of each kind that is odd and honest: bombed by a rival's accounts, rated low by a crowd, clearing their stock,
+/// mistaken in their prices.
+const OF_EACH_ODD: usize = 8;
+
+/// Sale bursts, mass first listings, a platform-wide wave of late deliveries, ordinary trade, and what looks like fraud from
+/// afar, over `span_ms`.
 /// Newcomers are returned beside the actions: they are honest suppliers too.
 pub fn special(world: &World, span_ms: i64) -> (Vec<Supplier>, Vec<Action>) {
     let mut rng = fastrand::Rng::with_seed(world.seed ^ 0x686f_6e65);
@@ -17,6 +22,19 @@ pub fn special(world: &World, span_ms: i64) -> (Vec<Supplier>, Vec<Action>) {
     let mut play = Play { world, span_ms, actions: &mut actions };
     for supplier in world.honest.iter().filter(|s| s.listings.len() >= 10).take(SALES) {
         play.sale(&mut rng, supplier);
+    }
+    let mut odd = world.honest.iter().filter(|s| s.listings.len() >= 5).rev();
+    for supplier in odd.by_ref().take(OF_EACH_ODD) {
+        play.strangers(&mut rng, supplier, "puppet", "order.disputed", &json!({}));
+    }
+    for supplier in odd.by_ref().take(OF_EACH_ODD) {
+        play.strangers(&mut rng, supplier, "crowd", "order.reviewed", &json!({ "rating": 1 }));
+    }
+    for supplier in odd.by_ref().take(OF_EACH_ODD) {
+        play.repriced(&mut rng, supplier, 0.35, None);
+    }
+    for supplier in odd.take(OF_EACH_ODD) {
+        play.repriced(&mut rng, supplier, 0.01, Some(span_ms / 6));
     }
     let newcomers: Vec<Supplier> = (0..NEWCOMERS).map(|number| play.newcomer(&mut rng, number)).collect();
     play.trade(&mut rng);
@@ -65,6 +83,43 @@ impl Play<'_> {
             let at = begin + rng.i64(0..self.span_ms / 3);
             self.event(at, "order.placed", &name, &supplier.id, &buyer, json!({ "quantity": 1 }));
             self.event(at + 400, "order.shipped", &name, &supplier.id, &buyer, json!({ "quantity": 1 }));
+        }
+    }
+
+    /// Accounts that nobody has seen before order once each, and say `kind` of it.
+    fn strangers(
+        &mut self,
+        rng: &mut fastrand::Rng,
+        supplier: &Supplier,
+        who: &str,
+        kind: &str,
+        more: &serde_json::Value,
+    ) {
+        let begin = rng.i64(0..self.span_ms / 2);
+        for stranger in 0..rng.usize(10..25) {
+            let name = format!("{}-{who}-{stranger}", supplier.id);
+            let buyer = format!("{who}-{}-{stranger}", supplier.id);
+            let at = begin + rng.i64(0..self.span_ms / 4);
+            self.event(at, "order.placed", &name, &supplier.id, &buyer, json!({ "quantity": 1 }));
+            self.event(at + 300, "order.shipped", &name, &supplier.id, &buyer, json!({ "quantity": 1 }));
+            self.event(at + 600, kind, &name, &supplier.id, &buyer, more.clone());
+        }
+    }
+
+    /// All prices at `share` of what they were: for good, or corrected after so many milliseconds.
+    fn repriced(
+        &mut self,
+        rng: &mut fastrand::Rng,
+        supplier: &Supplier,
+        share: f64,
+        corrected_ms: Option<i64>,
+    ) {
+        let begin = rng.i64(0..self.span_ms / 2);
+        let off = |l: &Listing| Listing { price: ((l.price as f64 * share) as i64).max(1), ..*l };
+        let listings: Vec<Listing> = supplier.listings.iter().map(off).collect();
+        self.at(begin, batch(&supplier.id, &listings));
+        if let Some(after_ms) = corrected_ms {
+            self.at(begin + after_ms, batch(&supplier.id, &supplier.listings));
         }
     }
 
