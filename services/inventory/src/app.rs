@@ -21,6 +21,7 @@ use stockade_runtime::{Edge, Limits, Problem, Waiters};
 
 use crate::{
     domain::{Effect, EventAnswer, Index, event_identity},
+    promises::Promises,
     reservations::Reservations,
 };
 
@@ -94,6 +95,8 @@ pub struct App {
     /// Reservations as this replica knows them.
     pub(crate) reservations: Reservations,
     answers: DashMap<u128, EventAnswer>,
+    /// What is promised of orders of which nothing was.
+    pub(crate) promises: Promises,
     /// End of the decisions seen at start.
     decisions_at_start: u64,
     /// Log ends seen at start: ready once all are passed.
@@ -151,9 +154,17 @@ impl App {
             outcomes: DashMap::new(),
             reservations: Reservations::default(),
             answers: DashMap::new(),
+            promises: Promises::default(),
             decisions_at_start,
             gate,
         })
+    }
+
+    /// The same with what is promised of orders of which nothing was.
+    #[must_use]
+    pub fn with_promises(mut self, promises: Promises) -> Self {
+        self.promises = promises;
+        self
     }
 
     /// Whether index and overlay have reached the log ends seen at start.

@@ -3,11 +3,13 @@
 //! * [`domain`] is pure: the inventory fold, and the availability index that its effects feed.
 //! * [`http`] is the API of suppliers, buyers and order systems.
 //! * [`app`] is what connects the two in one process, [`metrics`] what it tells of itself.
+//! * [`promises`] is what the marketplace promises of orders whose order system promises nothing.
 
 pub mod app;
 pub mod domain;
 pub mod http;
 pub mod metrics;
+pub mod promises;
 mod reservations;
 
 use stockade_fold::Spec;

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use stockade_inventory::promises::Promises;
 use stockade_log_kafka::{KafkaOptions, Secret};
 use stockade_runtime::{Connections, LimitsConfig, config, telemetry::LogFormat};
 
@@ -28,6 +29,8 @@ pub struct Config {
     pub keys: Keys,
     /// Rate limits by class.
     pub limits: LimitsConfig,
+    /// What is promised, by category, of orders whose order system promises nothing.
+    pub promises: Promises,
     /// Rules.
     pub rules: Rules,
     /// What is logged and how.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use axum::{Extension, Router, extract::DefaultBodyLimit, middleware};
 use metrics_exporter_prometheus::PrometheusHandle;
 use stockade_fold::{Board, Fold, Gate, Spec, Worker};
-use stockade_inventory::{app::App, domain::Inventory};
+use stockade_inventory::{app::App, domain::Inventory, promises::Promises};
 use stockade_lockout::{
     ChangeRefusal,
     http::{Enacted, LockoutApi, publish_rules},
@@ -65,6 +65,8 @@ pub struct Parts {
     pub keys: KeyRing,
     /// How often.
     pub limits: LimitsConfig,
+    /// What is promised of orders of which nothing was.
+    pub promises: Promises,
     /// Largest request body.
     pub body_bytes_max: usize,
     /// How long a write waits for its outcome before it is answered with a link to it.
@@ -103,6 +105,16 @@ pub fn ensure_topics(log: &SharedLog, partitions: u32) -> Result<()> {
     for topic in Topic::ALL {
         log.ensure_topic(&topic_spec(topic, partitions))
             .with_context(|| format!("topic {}", topic.name()))?;
+    }
+    Ok(())
+}
+
+/// The same for a play that ends with its process: what was read by everybody is kept for as long as `kept_ms`.
+pub(crate) fn ensure_passing_topics(log: &SharedLog, kept_ms: i64) -> Result<()> {
+    for topic in Topic::ALL {
+        let mut spec = topic_spec(topic, 1);
+        spec.retention_ms = spec.retention_ms.map(|_| kept_ms);
+        log.ensure_topic(&spec).with_context(|| format!("topic {}", topic.name()))?;
     }
     Ok(())
 }
@@ -205,15 +217,18 @@ impl Platform {
         }
         let mut app = None;
         if roles.inventory {
-            let service = Arc::new(App::new(
-                log.clone(),
-                clock.clone(),
-                board.clone(),
-                limits.clone(),
-                partitions,
-                instance,
-                parts.answer_deadline,
-            )?);
+            let service = Arc::new(
+                App::new(
+                    log.clone(),
+                    clock.clone(),
+                    board.clone(),
+                    limits.clone(),
+                    partitions,
+                    instance,
+                    parts.answer_deadline,
+                )?
+                .with_promises(parts.promises),
+            );
             let taker = service.clone();
             let spec = stockade_inventory::inventory_spec(partitions);
             runner.fold(spec, |_| Inventory::default(), move |_, effects| taker.take(effects))?;

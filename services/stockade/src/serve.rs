@@ -52,6 +52,8 @@ pub fn run(args: Args) -> Result<()> {
 async fn serve(config: Config) -> Result<()> {
     let directory = config.log.directory.clone();
     let roles = config.role.roles().map_err(anyhow::Error::msg)?;
+    let problems = config.promises.problems();
+    anyhow::ensure!(problems.is_empty(), "configuration: {}", problems.join("; "));
     let metrics = telemetry::metrics()?;
     let log = connect::log(&config)?;
     ensure_topics(&log, config.log.partitions)?;
@@ -80,6 +82,7 @@ async fn serve(config: Config) -> Result<()> {
         quarantine: connect::quarantine(&config)?,
         keys,
         limits: config.limits.clone(),
+        promises: config.promises.clone(),
         body_bytes_max: config.http.body_bytes_max,
         answer_deadline: Duration::from_millis(config.http.answer_deadline_ms),
         instance: instance_name(clock::now_ms()),

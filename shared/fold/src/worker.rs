@@ -271,6 +271,22 @@ impl<F: Fold> Worker<F> {
         Ok(())
     }
 
+    /// Notes how far it is without storing what it knows: for plays that end with their process, whose log need not keep what
+    /// was read. Nothing can be restored from such a log.
+    pub fn pass(&mut self) -> Result<(), LogError> {
+        for (partition, held) in &mut self.held {
+            let Role::Owner(epoch) = held.role else { continue };
+            let next_offset = held.host.next();
+            if next_offset == held.flushed {
+                continue;
+            }
+            let (group, partition, row) = (self.spec.name, *partition, held.host.partition_row());
+            self.log.commit(Commit { group, partition, epoch, next_offset, row, rows: Vec::new() }).wait()?;
+            held.flushed_up_to(next_offset);
+        }
+        Ok(())
+    }
+
     /// Learns what owners elsewhere have flushed, so that readers can forget it.
     pub fn prune(&mut self) -> Result<(), LogError> {
         for (partition, held) in self.held.iter_mut().filter(|(_, held)| held.role == Role::Reader) {

@@ -17,6 +17,7 @@ trait Stage: Send {
     /// One step; whether there was anything to do.
     fn step(&mut self, log: &SharedLog) -> Result<bool, LogError>;
     fn flush(&mut self) -> Result<(), LogError>;
+    fn pass(&mut self) -> Result<(), LogError>;
     fn deadline(&self) -> Option<Timestamp>;
     fn ticks(&mut self, now: Timestamp) -> Vec<NewRecord>;
 }
@@ -39,6 +40,9 @@ impl<F: Fold, S: FnMut(Vec<F::Effect>) + Send> Stage for StageOf<F, S> {
     }
     fn flush(&mut self) -> Result<(), LogError> {
         self.worker.flush(true)
+    }
+    fn pass(&mut self) -> Result<(), LogError> {
+        self.worker.pass()
     }
     fn deadline(&self) -> Option<Timestamp> {
         self.worker.deadline()
@@ -104,6 +108,12 @@ impl Pump {
         }
         self.clock.0.fetch_max(to.ms(), Ordering::Relaxed);
         Ok(())
+    }
+    /// Forgets what every stage has read, and trims the log to what is younger than its topics keep: for plays that end with
+    /// their process. See [`Worker::pass`].
+    pub fn pass(&mut self, log: &SharedLog) -> Result<(), PumpError> {
+        self.stages.iter_mut().try_for_each(|stage| stage.pass())?;
+        log.trim(self.now().ms()).map(drop)
     }
     /// Flushes every stage.
     pub fn flush(&mut self) -> Result<(), PumpError> {

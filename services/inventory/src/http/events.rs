@@ -270,7 +270,8 @@ pub(crate) async fn receive(
     let (mut records, mut rows) = (Vec::with_capacity(raw.len()), Vec::with_capacity(raw.len()));
     for (row, raw) in raw.iter().enumerate() {
         match event_from_cloudevent(raw.get().as_bytes(), now) {
-            Ok(event) => {
+            Ok(mut event) => {
+                app.promises.stamp(&mut event);
                 let answer = answer_path(&event);
                 rows.push(json!({ "row": row, "id": event.id, "status": "accepted", "answer": answer }));
                 records.push(inbox_record(event, traceparent(&headers)));

@@ -110,6 +110,7 @@ async fn demo(args: &Args) -> Result<()> {
         quarantine,
         keys: keys.clone(),
         limits: LimitsConfig::default(),
+        promises: Default::default(),
         body_bytes_max: 2 << 20,
         answer_deadline: Duration::from_secs(2),
         instance,

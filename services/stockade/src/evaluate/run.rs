@@ -14,7 +14,7 @@ use stockade_lockout::{Arbiter, Control, Evaluation};
 use stockade_log::{Ack, Memory, MemoryDisk, NewRecord, SharedLog};
 use stockade_model::{
     Change, Command, ControlRecord, Envelope, ModelSwitch, OrderEventKind, Payload, Position, Region,
-    ScoreRecord, SupplierId, Timestamp, Topic,
+    ScoreRecord, SupplierId, Timestamp, Topic, time::HOUR_MS,
 };
 use stockade_rules::RuleSet;
 use stockade_simulator::Pump;
@@ -24,13 +24,17 @@ use stockade_supplier_scoring::{
 };
 
 use crate::{
-    platform::ensure_topics,
+    platform::ensure_passing_topics,
     replay::inputs::{Input, Inputs},
 };
 
 const NAME: &str = "evaluate";
 /// Inputs between two looks at what may be forgotten.
-const TRIM_EVERY: u64 = 50_000;
+const PASS_EVERY: u64 = 5_000;
+/// How long records stay in the log: everything has been read long before.
+const KEPT_MS: i64 = HOUR_MS;
+/// Inputs between two looks at the progress.
+const SHOW_EVERY: u64 = 50_000;
 
 /// A history on its way through scoring, and through lockout if there are rules.
 pub(crate) struct Run {
@@ -55,7 +59,7 @@ impl Run {
     pub(crate) fn open(opening: Vec<Change>) -> Result<Self> {
         let mut pump = Pump::default();
         let log: SharedLog = Arc::new(Memory::open(MemoryDisk::default(), pump.clock())?);
-        ensure_topics(&log, 1)?;
+        ensure_passing_topics(&log, KEPT_MS)?;
         let scored: Arc<Mutex<FxHashMap<SupplierId, ScoreRecord>>> = Arc::default();
         let sink = scored.clone();
         let initial = FeatureSet::default_set();
@@ -112,11 +116,12 @@ impl Run {
                 }
             }
             self.feed(at, input, placed)?;
-            if self.made.is_multiple_of(TRIM_EVERY) {
+            if self.made.is_multiple_of(PASS_EVERY) {
+                self.pump.pass(&self.log)?;
+            }
+            if self.made.is_multiple_of(SHOW_EVERY) {
                 bar.set_position(inputs.bytes_read());
                 bar.set_message(format!("{at:.10} · {} inputs", self.made));
-                self.pump.flush()?;
-                self.log.trim(at.ms())?;
             }
         }
         anyhow::ensure!(self.made > 0, "the history has no rows");

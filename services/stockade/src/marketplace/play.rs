@@ -2,14 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use stockade_fold::Board;
 use stockade_inventory::app::{App, Witness, record};
 use stockade_log::{Ack, Memory, MemoryDisk, SharedLog};
 use stockade_model::{
     Command, ControlRecord, Decision, Envelope, Level, ListingId, Payload, Position, Region, SupplierId,
-    Topic, time::DAY_MS,
+    Topic,
+    time::{DAY_MS, HOUR_MS},
 };
 use stockade_runtime::{Limits, LimitsConfig};
 use stockade_simulator::{
@@ -18,13 +19,13 @@ use stockade_simulator::{
 };
 use stockade_supplier_scoring::FeatureSet;
 
-use crate::{evaluate::run::opening, platform::topic_spec, replay::add_stages};
+use crate::{evaluate::run::opening, platform::ensure_passing_topics, replay::add_stages};
 
 const NAME: &str = "marketplace";
 /// How long records stay in the log: everything has been read long before.
-const KEPT_MS: i64 = DAY_MS;
+const KEPT_MS: i64 = HOUR_MS;
 /// Inputs between two looks at what may be forgotten.
-const TRIM_EVERY: u64 = 50_000;
+const PASS_EVERY: u64 = 5_000;
 /// Orders that a capped supplier may have open before it has handed any over.
 pub(super) const GRANT: usize = 5;
 
@@ -97,7 +98,7 @@ struct Bench {
     pump: Pump,
     shop: Storefront,
     made: u64,
-    trimmed: u64,
+    passed: u64,
     seen: u64,
     decisions: Vec<Decision>,
 }
@@ -106,11 +107,7 @@ impl Bench {
     fn open(plan: &Plan) -> Result<Self> {
         let mut pump = Pump::default();
         let log: SharedLog = Arc::new(Memory::open(MemoryDisk::default(), pump.clock())?);
-        for topic in Topic::ALL {
-            let mut spec = topic_spec(topic, 1);
-            spec.retention_ms = spec.retention_ms.map(|_| KEPT_MS);
-            log.ensure_topic(&spec).with_context(|| format!("topic {}", topic.name()))?;
-        }
+        ensure_passing_topics(&log, KEPT_MS)?;
         pump.advance(plan.start, &log)?;
         let limits = Limits::new(&LimitsConfig::default());
         let (board, name) = (Board::default(), NAME.to_owned());
@@ -118,7 +115,7 @@ impl Bench {
         let app = Arc::new(app);
         add_stages(&mut pump, &log, &app, &FeatureSet::default_set())?;
         let shop = Storefront { app };
-        Ok(Self { log, pump, shop, made: 0, trimmed: 0, seen: 0, decisions: Vec::new() })
+        Ok(Self { log, pump, shop, made: 0, passed: 0, seen: 0, decisions: Vec::new() })
     }
 
     /// Moves time on; what falls due on the way is decided and enforced.
@@ -166,10 +163,9 @@ impl Bench {
         self.log.append(vec![record(topic, &key, &envelope, &payload)], Ack::Ordered).wait()?;
         self.pump.drain(&self.log)?;
         self.enforce()?;
-        if self.made - self.trimmed >= TRIM_EVERY {
-            self.trimmed = self.made;
-            self.pump.flush()?;
-            self.log.trim(self.pump.now().ms())?;
+        if self.made - self.passed >= PASS_EVERY {
+            self.passed = self.made;
+            self.pump.pass(&self.log)?;
         }
         Ok(())
     }

@@ -281,6 +281,7 @@ impl Shop {
             evidence: 0.0,
             text: String::new(),
             counterfactuals: Vec::new(),
+            vouched: Vec::new(),
             by_association: false,
             holdout: false,
             confirmed: None,
