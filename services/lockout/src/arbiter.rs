@@ -270,6 +270,7 @@ impl Arbiter {
             evidence: proposal.evidence,
             text: proposal.text.clone(),
             counterfactuals: proposal.counterfactuals.clone(),
+            vouched: proposal.vouched.clone(),
             by_association: proposal.by_association,
             holdout: proposal.holdout,
             confirmed: None,

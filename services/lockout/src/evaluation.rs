@@ -463,6 +463,7 @@ fn proposal(set: &RuleSet, rule: &Rule, snapshot: &Snapshot<'_>, score: &ScoreRe
         evidence: set.evidence(rule, snapshot),
         text: spec.text.clone(),
         counterfactuals: explanation.counterfactuals,
+        vouched: set.vouched(rule, snapshot),
         by_association: set.by_association(rule, snapshot),
         holdout,
         budget: rule.budget,

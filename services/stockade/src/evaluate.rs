@@ -58,9 +58,12 @@ pub struct Args {
     /// A trained model to run as champion; its points are then what transactions are ranked by.
     #[arg(long, conflicts_with = "marketplace")]
     model: Option<PathBuf>,
-    /// Where lock-outs are written as CSV: supplier,locked_at,released_at,level,reason,rule,scope.
+    /// Where lock-outs are written as CSV: supplier,locked_at,released_at,level,reason,rule,scope,vouched.
     #[arg(long)]
     lockouts: Option<PathBuf>,
+    /// Where the course of every supplier of a marketplace is written as CSV: who it is, what it did and what became of it.
+    #[arg(long, requires = "marketplace")]
+    courses: Option<PathBuf>,
     /// Print one JSON object on the last line.
     #[arg(long)]
     json: bool,
@@ -76,8 +79,9 @@ pub fn run(args: &Args) -> Result<()> {
     // As publishing compiles them: windows that rules bind get slots of their own, so the slots are those of the rules.
     let judged = vocabulary().compile(&features, &rules).map_err(refused)?;
     if args.marketplace.marketplace.is_some() {
-        let lockouts = args.lockouts.as_deref();
-        return marketplace::evaluate(&args.marketplace, &features, &rules, lockouts, args.json);
+        let files =
+            marketplace::Files { lockouts: args.lockouts.as_deref(), courses: args.courses.as_deref() };
+        return marketplace::evaluate(&args.marketplace, &features, &rules, files, args.json);
     }
     let (Some(input), Some(mapping)) = (&args.input, &args.mapping) else {
         anyhow::bail!("give a history with --input and --mapping, or a marketplace with --marketplace");

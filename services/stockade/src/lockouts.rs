@@ -22,13 +22,24 @@ pub(crate) struct Lockout {
     pub(crate) rule: String,
     /// What it covered: `supplier`, or the kind of part and its name, such as `listing:l-1`.
     pub(crate) scope: String,
+    /// Who vouches for what was counted, such as `attested+witnessed`; empty where no outcomes were.
+    pub(crate) vouched: String,
 }
 
-/// Writes `supplier,locked_at,released_at,level,reason,rule,scope`; columns are only ever added at the end.
+/// Writes `supplier,locked_at,released_at,level,reason,rule,scope,vouched`; columns are only ever added at the end.
 pub(crate) fn write_csv(lockouts: &[Lockout], path: &Path) -> Result<()> {
     let mut writer =
         csv::Writer::from_path(path).with_context(|| format!("cannot write {}", path.display()))?;
-    writer.write_record(["supplier", "locked_at", "released_at", "level", "reason", "rule", "scope"])?;
+    writer.write_record([
+        "supplier",
+        "locked_at",
+        "released_at",
+        "level",
+        "reason",
+        "rule",
+        "scope",
+        "vouched",
+    ])?;
     for lockout in lockouts {
         let released = lockout.released_at.map(|at| at.to_string()).unwrap_or_default();
         let row = [
@@ -39,6 +50,7 @@ pub(crate) fn write_csv(lockouts: &[Lockout], path: &Path) -> Result<()> {
             &lockout.reason,
             &lockout.rule,
             &lockout.scope,
+            &lockout.vouched,
         ];
         writer.write_record(row)?;
     }
@@ -84,6 +96,7 @@ pub(crate) fn of(decisions: &[Decision]) -> Vec<Lockout> {
                 reason: restriction.reasons.join("+"),
                 rule: restriction.rule.as_ref().map(|rule| rule.id.to_string()).unwrap_or_default(),
                 scope: named(&restriction.scope),
+                vouched: restriction.vouched.iter().map(|by| by.as_str()).collect::<Vec<_>>().join("+"),
             });
         }
     }

@@ -143,6 +143,7 @@ enum Property {
     Duplicate,
     ReusedTracking,
     Bare,
+    Again,
 }
 
 impl Property {
@@ -159,6 +160,7 @@ impl Property {
             Self::Duplicate => flag::DUPLICATE,
             Self::ReusedTracking => flag::REUSED_TRACKING,
             Self::Bare => flag::BARE,
+            Self::Again => flag::AGAIN,
         }
     }
 }

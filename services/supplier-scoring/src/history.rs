@@ -103,6 +103,8 @@ pub(crate) mod flag {
     pub(crate) const PLATFORMS: u16 = 1 << 12;
     /// A claim that nobody but the claimant vouches for.
     pub(crate) const BARE: u16 = 1 << 14;
+    /// A claim on an order whose claim days ago was not answered.
+    pub(crate) const AGAIN: u16 = 1 << 15;
 }
 
 #[derive(Clone, Debug)]

@@ -38,6 +38,8 @@ const FRAUDS_KEPT: usize = 16;
 /// Other suppliers defrauded in these days from which on the card explains a fraud whatever its value.
 pub(crate) const DEFRAUDED_MIN: u32 = 3;
 
+/// A claim so long after the first one of its order, with nothing paid back in between, says that it was not answered.
+const UNANSWERED_MS: i64 = 5 * DAY_MS;
 /// Things said of one order that are told apart: far beyond what people order.
 const SAID_MAX: usize = 1_024;
 
@@ -187,6 +189,12 @@ struct Order {
     /// Whether that was silence, which may be taken back.
     #[serde(default)]
     told_by_silence: bool,
+    /// Whether somebody vouched for harm of another kind after silence had said so.
+    #[serde(default)]
+    told_beside: bool,
+    /// How far a claim on it is.
+    #[serde(default)]
+    claim: Claim,
     /// Whose doing the first that went wrong was, where that is known.
     #[serde(default)]
     spoiled_by: Option<OutcomeCause>,
@@ -296,16 +304,19 @@ impl Intake {
         let outcome = event.kind != OrderEventKind::Shipped;
         let wrong = !corrects && went_wrong(event);
         let (settles, spoils) = (outcome && !order.settled, !order.spoiled && wrong);
-        let tells = wrong && did_harm(event) && vouched && !order.told;
+        let again = order.claims_again(event);
+        let harms = wrong && did_harm(event) && vouched;
+        let tells = harms && !order.told;
         order.told |= tells;
         order.told_by_silence |= tells && event.kind.is_derived();
+        order.told_beside |= harms && !event.kind.is_derived();
         order.settled |= outcome;
         order.spoiled |= spoils;
         order.delivered |= event.kind == OrderEventKind::Delivered;
         if wrong && event.cause != OutcomeCause::Unknown {
             order.spoiled_by.get_or_insert(event.cause);
         }
-        (Some(OrderSeen { first, tells, ..order.seen(settles, spoils) }), repeated)
+        (Some(OrderSeen { first, tells, again, ..order.seen(settles, spoils) }), repeated)
     }
 
     /// Who vouches for `event`, by what was known before it.
@@ -341,9 +352,7 @@ impl Intake {
         }
         self.look_at(identity, at);
         for event in told {
-            let order = self.orders.edit(&identity);
-            // The harm that it was said to have done is taken back with it, unless somebody had claimed before.
-            let tells = event.late && order.is_some_and(|order| std::mem::take(&mut order.told_by_silence));
+            let tells = event.late && self.orders.edit(&identity).is_some_and(Order::takes_back_harm);
             let seen = OrderSeen { tells, ..seen.clone() };
             let outcome = Outcome { order: Some(seen), withdrawn: true, ..Outcome::of(event) };
             silence(Outcome { vouched: Some(Vouched::Attested), ..outcome }, now, out);
@@ -464,7 +473,46 @@ impl Intake {
     }
 }
 
+/// How far a claim on an order is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+enum Claim {
+    /// Nobody claimed.
+    #[default]
+    None,
+    /// Somebody did, first at this time.
+    Open(Timestamp),
+    /// It was paid back, or claimed for again.
+    Answered,
+}
+
 impl Order {
+    /// Whether `event` claims what was claimed days ago and not answered; said once of an order.
+    fn claims_again(&mut self, event: &OrderEvent) -> bool {
+        match (event.kind, self.claim) {
+            (OrderEventKind::Refunded, _) => self.claim = Claim::Answered,
+            (OrderEventKind::Disputed | OrderEventKind::Complaint, Claim::None) => {
+                self.claim = Claim::Open(event.time);
+            }
+            (OrderEventKind::Disputed | OrderEventKind::Complaint, Claim::Open(since)) => {
+                let again = event.time.ms() - since.ms() >= UNANSWERED_MS;
+                if again {
+                    self.claim = Claim::Answered;
+                }
+                return again;
+            }
+            _ => {}
+        }
+        false
+    }
+
+    /// Silence that had said that the order did harm is taken back. The harm goes with it, unless somebody vouched for harm
+    /// as well; and whoever claims later is heard.
+    fn takes_back_harm(&mut self) -> bool {
+        let by_silence_alone = std::mem::take(&mut self.told_by_silence) && !self.told_beside;
+        self.told &= !by_silence_alone;
+        by_silence_alone
+    }
+
     /// Whether nothing like it was said of any line of the order.
     fn is_first(&self, event: &OrderEvent) -> bool {
         let (kind, bad) = (event.kind as u8, class(event) & 1);
@@ -518,6 +566,7 @@ impl Order {
             spoils,
             first: false,
             tells: false,
+            again: false,
             repeat: self.repeat,
             region: self.region,
             spoiled_by: self.spoiled_by,
@@ -622,3 +671,6 @@ impl Fold for Intake {
         self.looks = self.orders.iter().filter_map(look).collect();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Peers: how the orders of a supplier's region and category fare, so that a wave that hits everybody counts against
 //! nobody.
 //!
-//! Scoring partitions gather counts per cohort and send them on at most every quarter of an hour of record time. The peers
+//! Scoring partitions gather counts per cohort and send them on every hour or six of record time. The peers
 //! fold, keyed by cohort, adds them up by week, and answers with a fact to every scoring partition when the picture has
 //! changed. A scoring partition stamps every settled order with the share of bad orders that its peers had at that moment:
 //! summed over a window that is what was to be expected of the supplier.
@@ -12,7 +12,10 @@ use std::{
 };
 
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
-use stockade_model::{CohortCounts, Payload, PeerFact, Timestamp, Topic, time::DAY_MS};
+use stockade_model::{
+    CohortCounts, Payload, PeerFact, Timestamp, Topic,
+    time::{DAY_MS, HOUR_MS},
+};
 
 use crate::evidence::{self, AGES, Hazards, Sums, Test, Weeks};
 
@@ -20,8 +23,9 @@ use crate::evidence::{self, AGES, Hazards, Sums, Test, Weeks};
 pub(crate) const EXPECTED_SCALE: f64 = 1_000.0;
 /// Weeks that say how peers fare: this one and three before it.
 const WEEKS: i64 = 4;
-/// How often a partition sends a cohort's counts on.
-const SEND_EVERY_MS: i64 = 15 * 60_000;
+/// How often a partition sends the counts of all suppliers on, and those of a narrower cohort: there are many of these, and
+/// what they tell is a matter of days.
+const SEND_EVERY_MS: (i64, i64) = (HOUR_MS, 6 * HOUR_MS);
 /// Orders of the cohort above at which a cohort's own rate weighs as much as that one's.
 const SHRINK_ORDERS: f64 = 20.0;
 /// Orders of all suppliers below which nothing is expected of anybody.
@@ -115,11 +119,12 @@ impl PeerView {
         PeersNow { view: self, now }
     }
 
-    /// What is gathered of a cohort in the week of `now`; it is sent a quarter of an hour later.
+    /// What is gathered of a cohort in the week of `now`; it is sent some hours later.
     fn of_cohort(&mut self, cohort: &String, now: Timestamp) -> &mut Gathered {
         let due = &mut self.due;
         self.gathered.edit_or(cohort, || {
-            let due_at = now.plus_ms(SEND_EVERY_MS);
+            let every_ms = if cohort == ALL { SEND_EVERY_MS.0 } else { SEND_EVERY_MS.1 };
+            let due_at = now.plus_ms(every_ms);
             due.insert((due_at, cohort.clone()));
             Gathered { week: week(now), due: due_at, ..Gathered::default() }
         })

@@ -259,10 +259,19 @@ impl Scoring {
         now: Timestamp,
         out: &mut Out<ScoringEffect>,
     ) -> Option<Subject> {
-        let order = outcome.order.as_ref().filter(|order| order.settles || order.spoils)?;
+        let order = outcome.order.as_ref()?;
         let event = &outcome.event;
         let region = self.suppliers.get(&event.supplier).and_then(|supplier| supplier.region);
         let (party, subject) = (party(event), subject(event));
+        if order.again {
+            let kind = if event.kind == OrderEventKind::Disputed { Kind::Disputed } else { Kind::Complaint };
+            self.weigh(outcome, order, (kind, whose(event) | flag::AGAIN), region, now);
+            self.tell_linked(&event.supplier, out);
+            return Some(subject);
+        }
+        if !order.settles && !order.spoils {
+            return None;
+        }
         self.cohort(&event.supplier, region, order, (whose(event), party), &subject, now, out);
         Some(subject)
     }
@@ -314,6 +323,7 @@ impl Scoring {
             (explained, flag::EXPLAINED),
             (outcome.order.as_ref().is_some_and(|order| order.amount_z.is_some()), flag::PATTERN),
             (self.reuses_tracking(outcome, now), flag::REUSED_TRACKING),
+            (outcome.order.as_ref().is_some_and(|order| order.again), flag::AGAIN),
         ] {
             flags |= if set { flag } else { 0 };
         }

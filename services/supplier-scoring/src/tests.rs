@@ -338,6 +338,7 @@ impl Market {
             evidence: 0.0,
             text: String::new(),
             counterfactuals: Vec::new(),
+            vouched: Vec::new(),
             by_association: false,
             holdout: false,
             confirmed: None,
@@ -369,6 +370,12 @@ fn a_link_to_a_withheld_supplier_is_evidence_that_fades_and_a_hub_says_nothing()
     assert_eq!(market.read("friend", "links.strength"), 0.0, "nobody is locked yet");
     assert_eq!(market.edges["friend"][0].other.as_str(), "bad");
     assert_eq!(market.edges["bad"][0].other.as_str(), "friend", "both are told");
+    market.decide("bad", Some(Level::Cap));
+    assert_eq!(
+        market.read("friend", "links.strength"),
+        0.0,
+        "a cap is a precaution: if it were passed on, one would cap whole neighbourhoods"
+    );
     market.decide("bad", Some(Level::Quarantine));
     assert_eq!(market.read("friend", "links.strength"), 1.0);
     market.decide("bad", None);

@@ -363,6 +363,9 @@ pub struct RuleProposal {
     /// What would have had to differ.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counterfactuals: Vec<Counterfactual>,
+    /// Who vouches for the outcomes that the rule counted; empty when it counted none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vouched: Vec<VouchedBy>,
     /// Whether the rule would not hold without what is known of links to others.
     #[serde(default, skip_serializing_if = "is_false")]
     pub by_association: bool,
@@ -375,6 +378,40 @@ pub struct RuleProposal {
     /// How much all rules together may withhold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_of_all: Option<Budget>,
+}
+
+/// Who vouches for outcomes that a rule counted.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum VouchedBy {
+    /// The platform, a carrier, an issuer or the supplier itself.
+    Attested,
+    /// Buyers, each weighed by a record that does not depend on the supplier.
+    Witnessed,
+    /// Buyers, whatever their record.
+    Claimed,
+}
+
+impl VouchedBy {
+    /// Its name in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Attested => "attested",
+            Self::Witnessed => "witnessed",
+            Self::Claimed => "claimed",
+        }
+    }
 }
 
 fn is_false(value: &bool) -> bool {
@@ -433,6 +470,9 @@ pub struct Restriction {
     /// What would have had to differ.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counterfactuals: Vec<Counterfactual>,
+    /// Who vouches for the outcomes that were counted; empty when none were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vouched: Vec<VouchedBy>,
     /// Whether it rests on links to others: it ends when these do.
     #[serde(default, skip_serializing_if = "is_false")]
     pub by_association: bool,

@@ -28,7 +28,7 @@ pub mod visibility;
 pub use control::{Change, ControlRecord, ModelSwitch, Models, Registration, StockCounts, SupplierProfile};
 pub use decision::{
     Action, Budget, Confirmed, Counterfactual, Decision, Finding, Level, Proposal, Restriction, RuleProposal,
-    RuleRef, Scope, StockFigures,
+    RuleRef, Scope, StockFigures, VouchedBy,
 };
 pub use envelope::{Cause, Envelope};
 pub use fact::{

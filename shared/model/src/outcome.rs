@@ -352,6 +352,9 @@ pub struct OrderSeen {
     /// Whether this is the first that went wrong with it for which somebody vouches.
     #[serde(default)]
     pub tells: bool,
+    /// Whether it is a claim on an order that was claimed for days ago and was not paid back since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
     /// Whether the same buyer had ordered from the same supplier in the 30 days before it.
     #[serde(default)]
     pub repeat: bool,

@@ -43,6 +43,7 @@ fn restriction() -> Restriction {
         evidence: 5.0,
         text: String::new(),
         counterfactuals: Vec::new(),
+        vouched: Vec::new(),
         by_association: false,
         holdout: false,
         confirmed: None,
@@ -192,6 +193,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
         evidence: 5.0,
         text: String::new(),
         counterfactuals: Vec::new(),
+        vouched: Vec::new(),
         by_association: false,
         holdout: false,
         budget: None,
@@ -261,13 +263,14 @@ fn samples() -> Vec<(&'static str, Payload)> {
         spoils: true,
         first: true,
         tells: false,
+        again: false,
         repeat: false,
         region: Some(Region::new("DE").unwrap()),
         spoiled_by: Some(OutcomeCause::Carrier),
     };
     let overdue = Outcome {
         event: OrderEvent { kind: OrderEventKind::Overdue, ..order_event() },
-        order: Some(order_v2),
+        order: Some(order_v2.clone()),
         vouched: Some(Vouched::Attested),
         withdrawn: true,
         ..outcome.clone()
@@ -326,7 +329,11 @@ fn samples() -> Vec<(&'static str, Payload)> {
         ("order_event", Payload::OrderEvent(order_event())),
         ("outcome", Payload::Outcome(outcome)),
         ("outcome_overdue", Payload::Outcome(overdue)),
-        ("outcome_witnessed", Payload::Outcome(witnessed)),
+        ("outcome_witnessed", Payload::Outcome(witnessed.clone())),
+        (
+            "outcome_again",
+            Payload::Outcome(Outcome { order: Some(OrderSeen { again: true, ..order_v2 }), ..witnessed }),
+        ),
         (
             "cohort_v2",
             Payload::Cohort(CohortCounts {
@@ -394,7 +401,14 @@ fn samples() -> Vec<(&'static str, Payload)> {
         ("control_features", control(features(None))),
         ("control_features_v2", control(features(Some(String::new())))),
         ("proposal_rule", Payload::Proposal(Proposal::Rule(Box::new(rule)))),
-        ("proposal_rule_v2", Payload::Proposal(Proposal::Rule(Box::new(rule_v2)))),
+        ("proposal_rule_v2", Payload::Proposal(Proposal::Rule(Box::new(rule_v2.clone())))),
+        (
+            "proposal_rule_vouched",
+            Payload::Proposal(Proposal::Rule(Box::new(RuleProposal {
+                vouched: vec![VouchedBy::Attested, VouchedBy::Witnessed, VouchedBy::Claimed],
+                ..rule_v2
+            }))),
+        ),
         (
             "proposal_release",
             Payload::Proposal(Proposal::Release {

@@ -33,6 +33,7 @@ pub fn restriction(scope: Scope, level: Level) -> Restriction {
         evidence: 0.0,
         text: String::new(),
         counterfactuals: Vec::new(),
+        vouched: Vec::new(),
         by_association: false,
         holdout: false,
         confirmed: None,

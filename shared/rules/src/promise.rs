@@ -4,6 +4,8 @@
 //! however often one looks. So `false_alarms: 1 per 10000 supplier-years` is the bound `log10(10000 * 365.25)` on odds in
 //! powers of ten.
 
+use stockade_model::VouchedBy;
+
 use crate::{Feature, FeatureSchema, Mode, Rule, RuleError, RuleSet, Snapshot};
 
 /// Days in a year, as promises count them.
@@ -53,12 +55,6 @@ pub fn supplier_days(text: &str) -> Result<f64, String> {
 }
 
 impl RuleSet {
-    /// What keeps the set from being published although it compiles: rules that would withhold and promise nothing.
-    pub fn unpromised(&self) -> Vec<RuleError> {
-        let schema = self.schema();
-        self.rules().iter().filter_map(|rule| unpromised(rule, schema)).collect()
-    }
-
     /// In words, what the evidence of `rule` is and what the rule promises.
     pub fn words(&self, rule: &Rule, snapshot: &Snapshot<'_>) -> Option<String> {
         let promise = rule.spec.false_alarms.as_ref()?;
@@ -72,6 +68,37 @@ impl RuleSet {
             "{seen:.0} {} where peers' orders of this age bring {expected:.1}, {who}; odds 10^{odds:.1}; this rule accepts {promise}",
             test.counted.as_deref().unwrap_or("outcomes")
         ))
+    }
+
+    /// Who vouches for the outcomes that `rule` counts in `snapshot`, each once: of all tests together, those that have
+    /// anything to say.
+    pub fn vouched(&self, rule: &Rule, snapshot: &Snapshot<'_>) -> Vec<VouchedBy> {
+        let schema = self.schema();
+        let says = |feature: &Feature| {
+            let slot = schema.slot(&feature.name);
+            slot.and_then(|slot| snapshot.feature(slot)).is_some_and(|value| value > 0.0)
+        };
+        let of = |feature: &Feature| match (feature.claims, feature.attested) {
+            (true, _) if feature.counted.is_some() => Some(VouchedBy::Witnessed),
+            (true, _) => Some(VouchedBy::Claimed),
+            (_, true) => Some(VouchedBy::Attested),
+            _ => None,
+        };
+        let promised = rule.spec.false_alarms.as_ref().map(|_| rule.spec.evidence.as_str());
+        let one = promised.and_then(|name| schema.slot(name)).map(|slot| &schema.features()[slot]);
+        let is_test = |feature: &Feature| {
+            feature.counted.is_some() && schema.slot(&format!("{}_seen", feature.name)).is_some()
+        };
+        let counts = |feature: &&Feature| {
+            one.is_some_and(|one| is_test(feature) && (!is_test(one) || feature.name == one.name))
+        };
+        let tests = schema.features().iter().filter(counts);
+        let read = rule.reads().iter().map(|slot| &schema.features()[*slot]);
+        let mut by: Vec<VouchedBy> =
+            tests.chain(read).filter(|feature| says(feature)).filter_map(of).collect();
+        by.sort_unstable();
+        by.dedup();
+        by
     }
 
     /// The tests whose counts explain the evidence of `rule`: names and values of what was seen and expected.
@@ -98,15 +125,21 @@ fn strongest<'a>(schema: &'a FeatureSchema, name: &str, snapshot: &Snapshot<'_>)
     one.or(best).map(|(_, feature)| *feature)
 }
 
-fn unpromised(rule: &Rule, schema: &FeatureSchema) -> Option<RuleError> {
+/// Why a rule cannot be published although it compiles: it would withhold and promises nothing. What only watches (`shadow`)
+/// may be tried without a promise.
+pub(crate) fn unpromised(rule: &Rule, schema: &FeatureSchema) -> Option<RuleError> {
     let spec = &rule.spec;
-    if spec.mode == Mode::Off || !spec.level.withholds() || spec.false_alarms.is_some() {
+    let acts = matches!(spec.mode, Mode::Live | Mode::Canary);
+    if !acts || !spec.level.withholds() || spec.false_alarms.is_some() {
         return None;
     }
-    let refuse = |detail: &str| Some(RuleError::of_rule(spec.id.as_str(), "no_false_alarm_bound", detail));
+    let refuse = |detail: &str| {
+        let field = if spec.floor.is_some() { "floor" } else { "level" };
+        Some(RuleError::of_field(spec.id.as_str(), field, "no_false_alarm_bound", detail))
+    };
     let Some(Floor::Attested) = spec.floor else {
         return refuse(
-            "withholds without a bound on false alarms: write `false_alarms: 1 per 10000 supplier-years` with `evidence: evidence.<test>`, or `floor: attested` over attested facts, or a milder level",
+            "withholds without a bound on false alarms: write `false_alarms: 1 per 10000 supplier-years` with `evidence: evidence.<test>`, or `floor: attested` over attested facts, or a milder level, or `mode: shadow` to see what it would do",
         );
     };
     let features = || rule.reads().iter().map(|slot| &schema.features()[*slot]);

@@ -239,6 +239,7 @@ impl RuleSet {
             Some(RuleError::of_field(rule.spec.id.as_str(), "expires", "expired", detail))
         };
         let mut errors: Vec<RuleError> = self.rules.iter().filter_map(expired).collect();
+        errors.extend(self.rules.iter().filter_map(|rule| promise::unpromised(rule, &self.schema)));
         locate(&mut errors, source);
         errors.extend(self.contradictions.iter().cloned());
         errors

@@ -364,6 +364,7 @@ impl Arbiter {
             evidence: 0.0,
             text: String::new(),
             counterfactuals: Vec::new(),
+            vouched: Vec::new(),
             by_association: false,
             holdout: false,
             confirmed: None,

@@ -76,6 +76,7 @@ impl Court {
             evidence,
             text: String::new(),
             counterfactuals: Vec::new(),
+            vouched: Vec::new(),
             by_association: false,
             holdout: false,
             budget: None,

@@ -1,7 +1,7 @@
 //! What a supplier sees of itself, and what it can say against it.
 
 use serde::{Deserialize, Serialize};
-use stockade_model::{Action, Decision, Level, Proposal, Restriction, Scope, Timestamp};
+use stockade_model::{Action, Decision, Level, Proposal, Restriction, Scope, Timestamp, VouchedBy};
 use stockade_runtime::text;
 
 use super::{ask::later, decisions::in_force, *};
@@ -21,6 +21,8 @@ struct Facts {
     since: Timestamp,
     expires_at: Timestamp,
     review_at: Timestamp,
+    /// Who vouches for what was counted.
+    vouched: Vec<VouchedBy>,
 }
 
 impl From<&Restriction> for Facts {
@@ -34,6 +36,7 @@ impl From<&Restriction> for Facts {
             since: restriction.since,
             expires_at: restriction.expires_at,
             review_at: restriction.review_at,
+            vouched: restriction.vouched.clone(),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What became of everybody.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use stockade_model::{Decision, Level, Restriction, Scope, SupplierId, Timestamp, time::DAY_MS};
 use stockade_simulator::market::{Deal, Kind, Member};
@@ -19,6 +20,55 @@ pub(super) struct Measured {
     pub(super) attack: Value,
     pub(super) honest: Value,
     pub(super) false_alarms: Value,
+    /// Everybody who came.
+    pub(super) courses: Vec<CourseRow>,
+}
+
+/// What one supplier did, and what became of it.
+#[derive(Debug, serde::Serialize)]
+pub(super) struct CourseRow {
+    supplier: String,
+    kind: &'static str,
+    fraud: bool,
+    opened_at: String,
+    orders: usize,
+    /// Orders that came to harm by its intent.
+    harmed: usize,
+    /// When the first sign of harm was there to be seen.
+    first_sign_at: String,
+    capped_at: String,
+    withheld_at: String,
+    /// Rules that capped or withheld all of it, in the order in which they first did.
+    rules: String,
+}
+
+impl CourseRow {
+    fn of(member: &Member, opened: Timestamp, course: &Course, deals: &[Deal]) -> Self {
+        let at = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
+        let rules: Vec<&str> = course.alarms.iter().map(|(rule, _)| rule.as_str()).collect();
+        Self {
+            supplier: member.supplier.to_string(),
+            kind: member.kind.as_str(),
+            fraud: member.kind.is_attack(),
+            opened_at: opened.to_string(),
+            orders: deals.len(),
+            harmed: deals.iter().filter(|deal| deal.harmed.is_some()).count(),
+            first_sign_at: at(deals.iter().filter_map(|deal| deal.harmed).min()),
+            capped_at: at(course.first(|level| level == Level::Cap)),
+            withheld_at: at(course.first(Level::withholds)),
+            rules: rules.join("+"),
+        }
+    }
+}
+
+/// Writes what became of everybody, one row each.
+pub(super) fn write_csv(courses: &[CourseRow], path: &Path) -> Result<()> {
+    let mut writer =
+        csv::Writer::from_path(path).with_context(|| format!("cannot write {}", path.display()))?;
+    for course in courses {
+        writer.serialize(course)?;
+    }
+    Ok(writer.flush()?)
 }
 
 /// What was in force for a supplier from a moment on.
@@ -93,11 +143,12 @@ impl Measured {
         let end = played.market.end();
         let (mut attacks, mut honest) = (BTreeMap::new(), BTreeMap::new());
         let mut alarms: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-        let mut supplier_ms = 0;
+        let (mut supplier_ms, mut rows) = (0, Vec::new());
         for (member, deals) in members.iter().zip(&deals) {
             // Who never came has done nothing, and nothing was done to it.
             let Some(opened) = member.opened else { continue };
             let course = courses.get(&member.supplier).unwrap_or(&none);
+            rows.push(CourseRow::of(member, opened, course, deals));
             if member.kind.is_attack() {
                 for name in ["all", member.kind.as_str()] {
                     attacks.entry(name.to_owned()).or_insert_with(AttackRow::default).add(course, deals);
@@ -132,6 +183,7 @@ impl Measured {
             attack: attacks.into_iter().map(|(name, row)| (name, row.json())).collect(),
             honest: honest.into_iter().map(|(name, row)| (name, row.json())).collect(),
             false_alarms: json!({ "supplier_years": round(years, 1), "rules": rules }),
+            courses: rows,
         }
     }
 }

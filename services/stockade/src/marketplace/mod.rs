@@ -112,6 +112,8 @@ pub(crate) struct Outcome {
     pub(crate) report: Value,
     /// Restrictions that withheld offers.
     pub(crate) lockouts: Vec<crate::lockouts::Lockout>,
+    /// What became of every supplier.
+    courses: Vec<measure::CourseRow>,
 }
 
 /// Plays a marketplace under `rules` and `features`.
@@ -136,7 +138,17 @@ pub(crate) fn play(which: &Which, features: &str, rules: &str, show: bool) -> Re
     if plan.of_each_attack == 0 {
         report["attack"] = json!({});
     }
-    Ok(Outcome { report, lockouts: crate::lockouts::of(&played.decisions) })
+    let (lockouts, courses) = (crate::lockouts::of(&played.decisions), measured.courses);
+    Ok(Outcome { report, lockouts, courses })
+}
+
+/// Where more than the table is written.
+#[derive(Clone, Copy)]
+pub(crate) struct Files<'a> {
+    /// Restrictions that withheld offers.
+    pub(crate) lockouts: Option<&'a std::path::Path>,
+    /// What became of every supplier.
+    pub(crate) courses: Option<&'a std::path::Path>,
 }
 
 /// Plays it, and prints a table by kind or, on the last line, one JSON object.
@@ -144,12 +156,15 @@ pub(crate) fn evaluate(
     which: &Which,
     features: &str,
     rules: &str,
-    lockouts: Option<&std::path::Path>,
+    files: Files<'_>,
     as_json: bool,
 ) -> Result<()> {
     let outcome = play(which, features, rules, true)?;
-    if let Some(path) = lockouts {
+    if let Some(path) = files.lockouts {
         crate::lockouts::write_csv(&outcome.lockouts, path)?;
+    }
+    if let Some(path) = files.courses {
+        measure::write_csv(&outcome.courses, path)?;
     }
     crate::output::write(format_args!("{}", table::one(&outcome.report)));
     if as_json {

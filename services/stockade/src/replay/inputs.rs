@@ -339,6 +339,8 @@ fn describe(
             None => false,
         },
     };
+    let ship_by = row.promise(event.ship_by.as_ref(), at)?;
+    let deliver_by = row.promise(event.deliver_by.as_ref(), at)?;
     let category = event.category.as_ref().map(|column| row.value(column, at)).transpose()?.flatten();
     let rating = rating.and_then(|text| text.parse::<f64>().ok()).map(|rating| rating as u8);
     if event.rating.is_some() && rating.is_none() {
@@ -354,6 +356,7 @@ fn describe(
     let data = json!({
         "supplier": supplier, "order": order, "line": line, "buyer": buyer, "listing": sku, "sku": sku, "quantity": 1, "amount": amount,
         "cause": event.cause, "rating": rating, "late": late, "category": category,
+        "ship_by": ship_by, "deliver_by": deliver_by,
     });
     Ok(Some(json!({
         "specversion": "1.0", "id": short_id(&name), "source": format!("replay/{}", mapping.name),
@@ -408,5 +411,40 @@ mod tests {
         assert_eq!(read("EUR", &["19.99", "20"]), (vec![1_999, 2_000], vec![1_999, 2_000], vec![]));
         let (listed, ordered, refused) = read("JPY", &["15.50"]);
         assert_eq!((listed.len(), ordered.len(), refused.len()), (0, 0, 2), "both say so: {refused:?}");
+    }
+
+    /// Promises of orders in hours from the order, and what was refused.
+    fn promised(rows: &str) -> (Vec<[Option<i64>; 2]>, Vec<String>) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("orders.csv");
+        std::fs::write(&file, format!("at,who,order,approved,limit,due\n{rows}")).unwrap();
+        let mapping = "{name: t, currency: EUR, time: at, known_at: {limit: {column: approved}},
+              supplier: {id: {column: who}, region: {constant: DE}}, events: [{kind: placed, at: {column: at},
+              order: {column: order}, ship_by: {column: limit}, deliver_by: {column: due, plus: 1d}}]}";
+        let mut inputs = Inputs::open(&file, Mapping::parse(mapping).unwrap()).unwrap();
+        let mut found = Vec::new();
+        while let Some((_, input)) = inputs.next().unwrap() {
+            if let Input::Event(event) = input {
+                let hours = |by: Option<Timestamp>| by.map(|by| (by.ms() - event.time.ms()) / 3_600_000);
+                found.push([hours(event.ship_by), hours(event.deliver_by)]);
+            }
+        }
+        (found, inputs.refusals)
+    }
+
+    #[test]
+    fn promises_are_read_from_columns_that_were_known_when_the_order_was_placed() {
+        let day = |day: u8| format!("2026-01-{day:02}T00:00:00Z");
+        let row = |approved: String, limit: String, due: String| {
+            promised(&format!("{},shop,o-1,{approved},{limit},{due}\n", day(1)))
+        };
+        let known = row(day(1), day(3), day(5));
+        assert_eq!(known, (vec![[Some(48), Some(120)]], vec![]));
+        let later = row(day(2), day(3), day(5));
+        assert_eq!(later.0, [[None, Some(120)]], "a limit that is set with the approval was not known yet");
+        assert_eq!(row(day(1), String::new(), String::new()).0, [[None, None]]);
+        let (taken, refused) = row(day(1), day(9), day(2));
+        assert_eq!((taken.len(), refused.len()), (0, 1));
+        assert!(refused[0].contains("before the hand-over"), "{refused:?}");
     }
 }

@@ -134,6 +134,12 @@ pub(crate) struct EventColumns {
     /// Column of the kind of good.
     #[serde(default)]
     pub(crate) category: Option<String>,
+    /// When the supplier has promised to hand a placed order over.
+    #[serde(default)]
+    pub(crate) ship_by: Option<Stamp>,
+    /// When it has promised the delivery of a placed order.
+    #[serde(default)]
+    pub(crate) deliver_by: Option<Stamp>,
     /// Late when the event's own time is after this column's stamp.
     #[serde(default)]
     pub(crate) late_after: Option<String>,
@@ -220,6 +226,7 @@ impl Bound {
         }
         for event in &mapping.events {
             names.push(event.at.column.clone());
+            names.extend(event.ship_by.iter().chain(&event.deliver_by).map(|promise| promise.column.clone()));
             names.extend(event.when.iter().map(|when| when.column.clone()));
             names.extend(
                 event
@@ -262,6 +269,15 @@ impl Row<'_> {
                 .with_context(|| format!("`plus: {text}` is not a duration such as 7d"))?,
         };
         Ok(Some(time.plus_ms(plus_ms)))
+    }
+
+    /// The time that a stamp promises, as of `now`: absent until its column is known.
+    pub(crate) fn promise(&mut self, stamp: Option<&Stamp>, now: Timestamp) -> Result<Option<Timestamp>> {
+        let Some(stamp) = stamp else { return Ok(None) };
+        if self.value(&stamp.column, now)?.is_none() {
+            return Ok(None);
+        }
+        self.stamp(stamp)
     }
 
     /// The stamp that rows are sorted by.

@@ -34,6 +34,7 @@ const BOUND: &str = "rules:
     when: >
       cancellations.count(\"37h\") >= 2
       && wilson_lower(cancellations, \"37h\") > 0.05
+    floor: attested
     level: quarantine
     for: 7d
     reasons: [DEFECT_RATE]
@@ -91,6 +92,9 @@ fn rules_check_names_the_line_of_the_file_and_warns_of_what_is_hardly_meant() {
         ("mode: live", "mode: live\n    expires: 2020-01-01T00:00:00Z", "has passed"),
         (">= 2", ">= 2 && cancellations.count(\"37h\") < 2", "contradicts itself"),
         ("level: quarantine", "level: [quarantine]", "is expected here"),
+        ("    floor: attested\n", "", "7:12: rule spree: withholds without a bound on false alarms"),
+        ("cancellations", "disputes", "reads what people say"),
+        ("cancellations", "new_listings", "reads no attested outcome"),
     ] {
         let file = written(directory.path(), "refused.yaml", &BOUND.replace(from, to));
         let output = stockade(&["rules", "check", &file]).output().unwrap();

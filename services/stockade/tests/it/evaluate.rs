@@ -31,7 +31,7 @@ fn the_sample_is_judged_against_its_truth() {
     assert!(found["hours_to_lockout"]["median"].as_f64().unwrap() > 0.0);
     let text = std::fs::read_to_string(csv).unwrap();
     assert!(
-        text.starts_with("supplier,locked_at,released_at,level,reason,rule,scope\n")
+        text.starts_with("supplier,locked_at,released_at,level,reason,rule,scope,vouched\n")
             && text.contains("card-mill")
     );
 }
@@ -100,14 +100,13 @@ fn compromised_terminals_of_june_are_found_soon_and_no_honest_one_is_locked() {
     assert!(figure("median_to_yardstick") <= 1.15, "{found}");
 }
 
-/// The starter set withholds nobody here: nearly all buyers of this history order once, so nothing they say has a record behind it,
-/// and what is attested does not reach one false alarm in two hundred years. So the evidence is held against what became of the
-/// suppliers with a bound that some do reach.
+/// The starter set withholds two suppliers here, of which one sold on: nearly all buyers of this history order once, so nothing they
+/// say has a record behind it. So the evidence is held against what became of the suppliers with a bound that more of them reach.
 #[test]
 fn on_a_real_marketplace_few_are_withheld_and_the_evidence_points_at_those_who_go_on_doing_worse() {
     let Some(input) = data("olist/order_items.csv.gz") else { return };
     let starter = std::fs::read_to_string(here("../lockout/rules/starter.yaml")).unwrap();
-    let mild = starter.replace("1 per 200 supplier-years", "1 per 5 supplier-years");
+    let mild = starter.replace("1 per 200 supplier-years", "1 per 20 supplier-years");
     assert_ne!(mild, starter);
     let directory = tempfile::tempdir().unwrap();
     let rules = directory.path().join("mild.yaml");

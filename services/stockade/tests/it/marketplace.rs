@@ -41,7 +41,7 @@ fn the_hard_marketplace_is_told_by_kind_and_the_same_every_time() {
     assert_eq!(honest, parts.iter().sum::<u64>());
     assert_eq!(found["dead_letters"], 0, "every fold can read what happens there");
     let text = std::fs::read_to_string(csv).unwrap();
-    assert!(text.starts_with("supplier,locked_at,released_at,level,reason,rule,scope\n"), "{text}");
+    assert!(text.starts_with("supplier,locked_at,released_at,level,reason,rule,scope,vouched\n"), "{text}");
     assert_eq!(found, report(&SMALL));
 }
 

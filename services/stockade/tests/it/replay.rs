@@ -38,7 +38,7 @@ fn the_sample_locks_the_two_bad_shops_and_nobody_else() {
     assert_eq!((&report["suppliers"], &report["refused_by_validation"]), (&32.into(), &0.into()));
     let text = std::fs::read_to_string(csv).unwrap();
     let mut lines = text.lines();
-    assert_eq!(lines.next(), Some("supplier,locked_at,released_at,level,reason,rule,scope"));
+    assert_eq!(lines.next(), Some("supplier,locked_at,released_at,level,reason,rule,scope,vouched"));
     let mut locked: Vec<&str> = lines.map(|line| line.split(',').next().unwrap()).collect();
     locked.sort_unstable();
     locked.dedup();

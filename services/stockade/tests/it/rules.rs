@@ -16,6 +16,7 @@ rules:
   - id: spree
     title: Cancels one after the other
     when: spree && wilson_lower(cancellations, "36h") > 0.2
+    floor: attested
     level: quarantine
     for: 7d
     reasons: [DEFECT_RATE]
@@ -294,6 +295,7 @@ rules:
   - id: near-a-fraud
     title: Cancels, and shares a payout account with somebody withheld
     when: cancellations.count("7d") >= 1.0 && links.strength > 0.3
+    floor: attested
     level: quarantine
     for: 7d
     reasons: [LINKED_SUPPLIER]

@@ -24,7 +24,7 @@ fn flags<'a>(properties: &[Property], doings: impl IntoIterator<Item = &'a Doing
 const WINDOWS_MAX: usize = 16;
 const MEASURES_MAX: usize = 64;
 /// Tests: each keeps ten numbers of every supplier.
-const TESTS_MAX: usize = 12;
+const TESTS_MAX: usize = 16;
 /// Declared features, the score included; those of tests and of windows that rules bind come beside them.
 const FEATURES_MAX: usize = 72;
 /// Windows that rules bind beside the declared features.

@@ -18,8 +18,8 @@ fn one(feature: &str) -> Vec<&'static str> {
 fn the_default_declaration_compiles_and_its_records_stay_small() {
     let features = FeatureSet::default_set();
     let slots = features.schema().features().len();
-    // Three of each test beside the declared ones: a record is then some 400 bytes.
-    assert!(slots <= 100, "{slots}");
+    // Three of each test beside the declared ones: a record is then some 440 bytes.
+    assert!(slots <= 110, "{slots}");
     assert_eq!(features.schema().slot(SCORE), Some(slots - 1));
 }
 

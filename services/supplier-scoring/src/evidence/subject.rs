@@ -152,10 +152,11 @@ impl Evidence {
         }) as u16
     }
 
-    /// A piece of evidence of weight `weight`, 0 to 1, about an order placed on `placed`.
+    /// A piece of evidence of weight `weight`, 0 to 1, about an order placed on `placed`, for the tests that ask for the flags
+    /// `asked_for`.
     pub(crate) fn witness(
         &mut self,
-        (kind, flags): (u8, u16),
+        ((kind, flags), asked_for): ((u8, u16), u16),
         weight: f64,
         (placed, cohort): (i64, &[String]),
         tests: &[Test],
@@ -164,7 +165,7 @@ impl Evidence {
         let Some(class) = age_class(self.day - placed) else { return };
         let suspect = self.total() >= SUSPICION;
         for (number, (state, test)) in self.tests.iter_mut().zip(tests).enumerate() {
-            if test.counts(kind, flags) {
+            if test.counts(kind, flags) && test.all_of & asked_for == asked_for {
                 // What one supplier can tell of what is usual is bounded, or a few frauds would make fraud usual.
                 let told = weight.min(state.tells);
                 state.tells -= told;

@@ -50,7 +50,7 @@ fn play(
             }
         }
         for (_, placed) in coming.extract_if(.., |(at, _)| *at == day).collect::<Vec<_>>() {
-            evidence.witness(CANCELLED, 1.0, (placed, &[]), &tests, &mut peers);
+            evidence.witness((CANCELLED, 0), 1.0, (placed, &[]), &tests, &mut peers);
             most = most.max(evidence.total());
         }
     }
@@ -95,7 +95,7 @@ fn one_flooded_warehouse_is_one_incident_and_the_third_day_of_it_is_not() {
         let day = evidence.next_day().unwrap();
         evidence.advance(day, &tests, &mut peers);
         for placed in 0..40 {
-            evidence.witness(OVERDUE, 1.0, (day - placed % 4, &[]), &tests, &mut peers);
+            evidence.witness((OVERDUE, 0), 1.0, (day - placed % 4, &[]), &tests, &mut peers);
         }
         odds.push(evidence.total());
     }
@@ -124,7 +124,7 @@ fn what_is_taken_back_leaves_no_suspicion_and_days_without_orders_are_no_supplie
     let day = evidence.next_day().unwrap();
     evidence.advance(day, &tests, &mut peers);
     let before = evidence.total();
-    evidence.witness(OVERDUE, 1.0, (day, &[]), &tests, &mut peers);
+    evidence.witness((OVERDUE, 0), 1.0, (day, &[]), &tests, &mut peers);
     evidence.withdraw(OVERDUE, 1.0, &tests);
     assert!((evidence.total() - before).abs() < 1e-9);
     // All orders are past their risk after 90 days; ten years of nothing add nothing.
@@ -184,7 +184,7 @@ fn what_one_supplier_tells_of_what_is_usual_is_bounded() {
     for day in 1..=20 {
         evidence.advance(day, &tests, &mut peers);
         evidence.placed(day, &[], &tests, &mut peers);
-        evidence.witness(CANCELLED, 1.0, (day, &[]), &tests, &mut peers);
+        evidence.witness((CANCELLED, 0), 1.0, (day, &[]), &tests, &mut peers);
     }
     let (_, expected) = evidence.counts(0);
     assert!(peers.0 > 1.0 && peers.0 <= 1.0 + 2.0 * (expected + 0.1), "{} of {expected} expected", peers.0);

@@ -9,7 +9,7 @@ use stockade_model::{
 use super::{Scoring, ScoringEffect, Subject, believed};
 use crate::{
     evidence::{Evidence, Test},
-    history::Kind,
+    history::{Kind, flag},
     peers::{PeersNow, cohort_of},
 };
 
@@ -24,7 +24,9 @@ impl Scoring {
         region: Option<Region>,
         now: Timestamp,
     ) {
-        if order.repeat || !(order.first || outcome.withdrawn) {
+        // What is said again of an order is for those tests alone that ask for it.
+        let asked_for = if order.first || outcome.withdrawn { 0 } else { flag::AGAIN };
+        if order.repeat || flags & asked_for != asked_for {
             return;
         }
         let region = order.region.or(region);
@@ -47,7 +49,7 @@ impl Scoring {
                 if outcome.withdrawn {
                     evidence.withdraw(said, weight, tests);
                 } else if weight > 0.0 {
-                    evidence.witness(said, weight, (placed, &cohort), tests, peers);
+                    evidence.witness((said, asked_for), weight, (placed, &cohort), tests, peers);
                 }
             }
         });

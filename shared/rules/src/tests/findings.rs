@@ -9,7 +9,7 @@ fn bounded() -> Arc<FeatureSchema> {
     rate.window = Some(week);
     let features = vec![
         rate,
-        with("m.count", Bounds::COUNT),
+        Feature { attested: true, ..with("m.count", Bounds::COUNT) },
         with("a.days", Bounds::POSITIVE),
         with("a.z", Bounds::ANY),
         with("links.strength", Bounds::POSITIVE),
@@ -20,7 +20,7 @@ fn bounded() -> Arc<FeatureSchema> {
 
 fn set(level: &str, when: &str) -> Result<RuleSet, Vec<RuleError>> {
     let source = format!(
-        "rules:\n  - id: r\n    title: t\n    when: {when:?}\n    level: {level}\n    for: 1h\n    reasons: [R]\n    evidence: m.count\n    mode: live\n"
+        "rules:\n  - id: r\n    title: t\n    when: {when:?}\n    floor: attested\n    level: {level}\n    for: 1h\n    reasons: [R]\n    evidence: m.count\n    mode: live\n"
     );
     RuleSet::compile(&source, bounded())
 }
@@ -191,7 +191,9 @@ fn what_is_missing_never_withholds_by_itself_however_it_is_asked_for() {
         assert_eq!(refused("quarantine", when), ["unknown_alone"], "{when}");
         assert_eq!(refused("dim", when), [""; 0], "{when}: a milder level may");
     }
-    for when in ["!known(a.z) && m.count > 3", "known(a.z)", "known(a.z) && a.z > 3 || m.count > 4"] {
+    for when in
+        ["!known(a.z) && m.count > 3", "known(a.z) && m.count > 0", "known(a.z) && a.z > 3 || m.count > 4"]
+    {
         assert_eq!(refused("quarantine", when), [""; 0], "{when}");
     }
 }
@@ -363,4 +365,31 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_withholds_is_published_with_a_promise_only() {
+    let floor = |features: [(bool, bool); 2], level: &str, mode: &str, floor: &str| {
+        let feature = |(name, (claims, attested)): (&str, (bool, bool))| Feature {
+            name: name.to_owned(),
+            claims,
+            attested,
+            ..Feature::default()
+        };
+        let schema = FeatureSchema::new(["a.x", "b.y"].into_iter().zip(features).map(feature).collect());
+        let source = format!(
+            "rules:\n  - {{id: r, title: t, when: a.x > 1 && b.y > 1, {floor} level: {level}, for: 1h, reasons: [R], evidence: a.x, mode: {mode}}}\n"
+        );
+        let set = RuleSet::compile(&source, Arc::new(schema)).unwrap();
+        set.unpublishable(&source, 0).iter().map(|error| error.code).collect::<Vec<_>>()
+    };
+    let (odd, attested, claims) = ((false, false), (false, true), (true, false));
+    let refused = vec!["no_false_alarm_bound"];
+    let none: Vec<&str> = Vec::new();
+    assert_eq!(floor([attested, odd], "quarantine", "live", ""), refused, "no bound at all");
+    assert_eq!(floor([attested, odd], "cap", "live", ""), none, "a cap withholds nothing");
+    assert_eq!(floor([attested, odd], "quarantine", "shadow", ""), none, "what only watches");
+    assert_eq!(floor([attested, odd], "lockout", "live", "floor: attested,"), none);
+    assert_eq!(floor([attested, claims], "quarantine", "live", "floor: attested,"), refused, "claims");
+    assert_eq!(floor([odd, odd], "quarantine", "live", "floor: attested,"), refused, "merely odd");
 }
