@@ -79,6 +79,7 @@ impl Api {
             quarantine: Arc::new(FileStore::open(&quarantine_path(directory)).unwrap()),
             keys: keys.clone(),
             limits,
+            promises: Default::default(),
             body_bytes_max: 1 << 20,
             answer_deadline,
             instance: format!("t{}", clock::now_ms()),
