@@ -17,11 +17,13 @@ struct SetPlaces {
 #[derive(serde::Deserialize)]
 struct RulePlaces {
     id: String,
-    when: Spanned<String>,
+    when: Option<Spanned<String>>,
     evidence: Option<Spanned<IgnoredAny>>,
     #[serde(rename = "for")]
     duration: Option<Spanned<IgnoredAny>>,
     expires: Option<Spanned<IgnoredAny>>,
+    floor: Option<Spanned<IgnoredAny>>,
+    level: Option<Spanned<IgnoredAny>>,
     examples: Option<Spanned<IgnoredAny>>,
 }
 
@@ -38,17 +40,18 @@ pub(crate) fn locate(findings: &mut [RuleError], source: &str) {
         let Some(rule) = finding.rule.clone() else { continue };
         let (text, begin) = match rule.strip_prefix("let ") {
             Some(name) => match places.lets.get(name) {
-                Some(text) => (text, text.referenced),
+                Some(text) => (Some(text), text.referenced),
                 None => continue,
             },
             None => match by_id.get(rule.as_str()) {
-                Some(rule) => (&rule.value.when, rule.referenced),
+                Some(rule) => (rule.value.when.as_ref(), rule.referenced),
                 None => continue,
             },
         };
         let at = |spot: stockade_yaml::Location| (spot.line() as usize, spot.column() as usize);
         let (line, column) = match finding.spot {
             Spot::At(byte) => {
+                let Some(text) = text else { continue };
                 let Some(place) = place_in(source, at(text.defined), &text.value, byte) else { continue };
                 (finding.line, finding.column) = (place.own_line, place.own_column);
                 (place.line, place.column)
@@ -59,8 +62,10 @@ pub(crate) fn locate(findings: &mut [RuleError], source: &str) {
                     "evidence" => rule.evidence.as_ref().map(|field| field.referenced),
                     "for" => rule.duration.as_ref().map(|field| field.referenced),
                     "expires" => rule.expires.as_ref().map(|field| field.referenced),
+                    "floor" => rule.floor.as_ref().map(|field| field.referenced),
+                    "level" => rule.level.as_ref().map(|field| field.referenced),
                     "examples" => rule.examples.as_ref().map(|field| field.referenced),
-                    "when" => Some(rule.when.referenced),
+                    "when" => rule.when.as_ref().map(|field| field.referenced),
                     _ => None,
                 });
                 at(span.unwrap_or(begin))

@@ -227,8 +227,8 @@ impl RuleSet {
     pub fn warnings(&self) -> &[RuleError] {
         &self.warnings
     }
-    /// What may not be published at `now_ms`, although it compiles: rules that would never be on, and rules that contradict
-    /// themselves. What was published before goes on compiling, so this is asked only of what is new. `source` is what the
+    /// What may not be published at `now_ms`, although it compiles: rules that would never be on, rules that contradict
+    /// themselves, and rules that withhold without a promise. What was published before goes on compiling, so this is asked only of what is new. `source` is what the
     /// set was compiled from.
     pub fn unpublishable(&self, source: &str, now_ms: i64) -> Vec<RuleError> {
         let expired = |rule: &Rule| {
@@ -239,10 +239,14 @@ impl RuleSet {
             Some(RuleError::of_field(rule.spec.id.as_str(), "expires", "expired", detail))
         };
         let mut errors: Vec<RuleError> = self.rules.iter().filter_map(expired).collect();
-        errors.extend(self.rules.iter().filter_map(|rule| promise::unpromised(rule, &self.schema)));
-        locate(&mut errors, source);
         errors.extend(self.contradictions.iter().cloned());
-        errors
+        errors.extend(self.rules.iter().filter_map(|rule| promise::unpromised(rule, &self.schema)));
+        // Contradictions were found with their place when the set was compiled.
+        let (mut placed, mut rest): (Vec<_>, Vec<_>) =
+            errors.into_iter().partition(|error| error.source_line.is_some());
+        locate(&mut rest, source);
+        placed.append(&mut rest);
+        placed
     }
     /// Numbers of the rules that are on and are to replace another.
     pub fn replacing(&self) -> &[usize] {

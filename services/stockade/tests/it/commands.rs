@@ -92,7 +92,11 @@ fn rules_check_names_the_line_of_the_file_and_warns_of_what_is_hardly_meant() {
         ("mode: live", "mode: live\n    expires: 2020-01-01T00:00:00Z", "has passed"),
         (">= 2", ">= 2 && cancellations.count(\"37h\") < 2", "contradicts itself"),
         ("level: quarantine", "level: [quarantine]", "is expected here"),
-        ("    floor: attested\n", "", "7:12: rule spree: withholds without a bound on false alarms"),
+        (
+            "    floor: attested\n",
+            "",
+            "refused.yaml:7:12: rule spree, line 1, column 1: withholds without a bound on false alarms",
+        ),
         ("cancellations", "disputes", "reads what people say"),
         ("cancellations", "new_listings", "reads no attested outcome"),
     ] {

@@ -393,3 +393,29 @@ fn what_withholds_is_published_with_a_promise_only() {
     assert_eq!(floor([attested, claims], "quarantine", "live", "floor: attested,"), refused, "claims");
     assert_eq!(floor([odd, odd], "quarantine", "live", "floor: attested,"), refused, "merely odd");
 }
+
+#[test]
+fn places_are_told_in_a_set_with_rules_that_have_a_promise_and_no_condition() {
+    let odds = Feature {
+        name: "evidence.total".to_owned(),
+        counted: Some("orders".to_owned()),
+        ..Feature::default()
+    };
+    let count = Feature { name: "m.count".to_owned(), attested: true, ..Feature::default() };
+    let source = "rules:
+  - {id: chance, title: t, false_alarms: 1 per 10 supplier-years, level: quarantine, for: 1h, reasons: [R], evidence: evidence.total, mode: live}
+  - id: bare
+    title: t
+    when: m.count > 3
+    level: quarantine
+    for: 1h
+    reasons: [R]
+    evidence: m.count
+    mode: live
+";
+    let set = RuleSet::compile(source, Arc::new(FeatureSchema::new(vec![odds, count]))).unwrap();
+    let errors = set.unpublishable(source, 0);
+    let place = |error: &RuleError| (error.code, error.source_line, error.source_column);
+    let places: Vec<_> = errors.iter().map(place).collect();
+    assert_eq!(places, [("no_false_alarm_bound", Some(6), Some(12))]);
+}
