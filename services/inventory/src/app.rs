@@ -339,15 +339,17 @@ impl App {
 
     /// Stamps rows with the market this replica sees.
     pub fn stamp(&self, supplier: &SupplierId, rows: &mut [Row]) {
+        let now = self.now();
         for row in rows {
             match row {
                 Row::Put(put) => {
-                    put.market = self.index.market(&put.sku, put.price.currency, supplier, &self.overlay);
+                    put.market =
+                        self.index.market(&put.sku, put.price.currency, supplier, &self.overlay, now);
                 }
                 Row::Stock(change) if change.mode == StockMode::Set => {
                     let own = self.own_listing(supplier, &change.listing);
                     change.market = own.and_then(|own| {
-                        self.index.market(&own.sku, own.price.currency, supplier, &self.overlay)
+                        self.index.market(&own.sku, own.price.currency, supplier, &self.overlay, now)
                     });
                 }
                 _ => {}

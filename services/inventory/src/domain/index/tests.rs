@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use stockade_model::Scope;
+use stockade_model::{Level, Scope, time::DAY_MS};
 use stockade_quarantine::conformance::{entry, restriction};
 
 use super::*;
@@ -64,7 +64,7 @@ proptest! {
         prop_assert!(all.offers.iter().all(seen));
         let rank = |o: &Offer| match sort {
             Sort::Price => (o.price.minor, i64::from(o.lead_days)),
-            Sort::Lead => (i64::from(o.lead_days), o.price.minor),
+            Sort::Lead | Sort::Distance => (i64::from(o.lead_days), o.price.minor),
         };
         let is_dimmed = |o: &Offer| withheld != dimmed && Some(o.supplier.to_string()) == name(dimmed);
         prop_assert!(all.offers.is_sorted_by_key(|o| (is_dimmed(o), rank(o))), "sorted, the dimmed last");
@@ -98,7 +98,8 @@ fn a_market_is_what_others_offer_and_buyers_can_see() {
     }
     overlay.apply(&entry("s4", 1, vec![restriction(Scope::Supplier, Level::Quarantine)]), 0);
     let seen = |except: &str| {
-        index.market(&sku(), Currency::new("EUR").unwrap(), &SupplierId::new(except).unwrap(), &overlay)
+        let (eur, except) = (Currency::new("EUR").unwrap(), SupplierId::new(except).unwrap());
+        index.market(&sku(), eur, &except, &overlay, Timestamp::from_ms(30 * DAY_MS))
     };
     let market = seen("s9").unwrap();
     assert_eq!((market.median_minor, market.offers, market.median_units), (200, 3, 20));
