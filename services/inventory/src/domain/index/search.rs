@@ -256,7 +256,7 @@ impl Scan<'_> {
                     let shown = piece.shown(self.overlay);
                     let nothing = shown == Shown::Nothing || (shown == Shown::Dimmed && !dimmed);
                     others |= shown == Shown::Dimmed;
-                    if nothing || self.passes_by(piece, &best) {
+                    if nothing || self.passes_by(piece, dimmed, &best) {
                         // Dimmed offers come behind all others: what a cursor has passed here, it may not have there.
                         others |= !nothing;
                         continue;
@@ -285,13 +285,15 @@ impl Scan<'_> {
     }
 
     /// Whether a block can hold nothing that is wanted.
-    fn passes_by(&self, piece: &Piece, best: &Best) -> bool {
+    fn passes_by(&self, piece: &Piece, dimmed: bool, best: &Best) -> bool {
         let rank_min = match self.query.sort {
             Sort::Lead => piece.lead_min.into(),
             Sort::Price | Sort::Distance => 0,
         };
         let passed = match &self.query.after {
-            Some(SortKey::Price(_, currency, minor, ..)) => piece.last < (currency.number(), *minor),
+            Some(SortKey::Price(of, currency, minor, ..)) if *of == dimmed => {
+                piece.last < (currency.number(), *minor)
+            }
             _ => false,
         };
         passed
