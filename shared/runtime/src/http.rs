@@ -105,15 +105,21 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 
 /// `text` as one part of a path: whatever would end or change it is escaped.
 pub fn path_segment(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut segment, byte| {
+    let mut segment = String::with_capacity(text.len());
+    escape_segment(&mut segment, text);
+    segment
+}
+
+/// The same, written behind what is there already.
+pub fn escape_segment(segment: &mut String, text: &str) {
+    for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b'@' => {
                 segment.push(char::from(byte));
             }
             other => segment.push_str(&format!("%{other:02X}")),
         }
-        segment
-    })
+    }
 }
 
 /// Tags in one list.

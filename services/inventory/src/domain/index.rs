@@ -174,7 +174,7 @@ pub struct Index {
 
 impl Index {
     /// Puts what a listing offers now. An older version than the one held does nothing.
-    pub fn put(&self, offer: Offer, overlay: &Overlay) {
+    pub fn put(&self, offer: &Offer, overlay: &Overlay) {
         let supplier = overlay.number(&offer.supplier);
         let owner = self.owners.meet(supplier, &offer.supplier);
         let place = Place {

@@ -164,7 +164,7 @@ impl Market {
         self.host.apply(&record, &mut effects);
         for effect in &effects {
             if let Effect::Offered(offer) = effect {
-                self.index.put((**offer).clone(), &self.overlay);
+                self.index.put(offer, &self.overlay);
             }
         }
         effects

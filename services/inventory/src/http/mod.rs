@@ -1,5 +1,6 @@
 //! The API of suppliers, buyers and order systems.
 
+mod answer;
 mod buyer;
 mod events;
 mod fields;

@@ -115,7 +115,7 @@ impl World {
     }
 
     fn put(&mut self, offer: Offer) {
-        self.index.put(offer.clone(), &self.overlay);
+        self.index.put(&offer, &self.overlay);
         let good: usize = offer.sku.as_str()[4..].parse().unwrap();
         let is_it = |held: &&mut Offer| held.supplier == offer.supplier && held.listing == offer.listing;
         match self.offers[good].iter_mut().find(is_it) {
@@ -439,7 +439,7 @@ fn whoever_reads_while_somebody_writes_sees_the_good_as_it_was_at_one_moment() {
         let index = Index::default();
         states.push([0, 1].map(|good| told(&index, &sku(good), &overlay)));
         for offer in &puts {
-            index.put(offer.clone(), &overlay);
+            index.put(offer, &overlay);
             states.push([0, 1].map(|good| told(&index, &sku(good), &overlay)));
         }
     }
@@ -448,7 +448,7 @@ fn whoever_reads_while_somebody_writes_sees_the_good_as_it_was_at_one_moment() {
         scope.spawn(|| {
             for (at, offer) in puts.iter().enumerate() {
                 begun.store(at + 1, Ordering::SeqCst);
-                index.put(offer.clone(), &overlay);
+                index.put(offer, &overlay);
                 done.store(at + 1, Ordering::SeqCst);
             }
         });
@@ -482,7 +482,7 @@ fn a_release_is_seen_at_once_whatever_readers_remember() {
     let sku = super::tests::sku();
     for number in 0..count {
         let offer = super::tests::offer(0, 0, i64::from(number), 1, 1, 1);
-        index.put(Offer { supplier: supplier(number), ..offer }, &overlay);
+        index.put(&Offer { supplier: supplier(number), ..offer }, &overlay);
     }
     let set = |number: u32, version: u64, level: Option<Level>| {
         let set = level.map(|level| restriction(Scope::Supplier, level)).into_iter().collect();
@@ -521,7 +521,7 @@ fn a_lock_does_not_tip_the_neighbours_of_who_is_locked() {
     let day = |days: i64| Timestamp::from_ms(days * DAY_MS);
     let priced: BTreeMap<u8, i64> = [(1, 1_000), (2, 1_010), (3, 5_000), (4, 5_050)].into();
     for (number, minor) in &priced {
-        index.put(Offer { updated: day(1), ..super::tests::offer(*number, 1, *minor, 1, 5, 1) }, &overlay);
+        index.put(&Offer { updated: day(1), ..super::tests::offer(*number, 1, *minor, 1, 5, 1) }, &overlay);
     }
     let (eur, me) = (Currency::new("EUR").unwrap(), SupplierId::new("s9").unwrap());
     let seen = |now| {
@@ -541,6 +541,6 @@ fn a_lock_does_not_tip_the_neighbours_of_who_is_locked() {
         "after a week it is the market that buyers know"
     );
     let changed = Offer { updated: day(3), ..super::tests::offer(1, 1, 10, 1, 5, 2) };
-    index.put(changed, &overlay);
+    index.put(&changed, &overlay);
     assert_eq!(seen(day(3)), (5_000, 3), "nobody moves a market from where it is not seen");
 }

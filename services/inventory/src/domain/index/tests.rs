@@ -49,7 +49,7 @@ proptest! {
     ) {
         let (index, overlay) = (Index::default(), Overlay::default());
         for (version, (supplier, listing, minor, lead, available)) in offers.iter().enumerate() {
-            index.put(offer(*supplier, *listing, *minor, *lead, *available, version as u64), &overlay);
+            index.put(&offer(*supplier, *listing, *minor, *lead, *available, version as u64), &overlay);
         }
         for (supplier, level) in [(dimmed, Level::Dim), (withheld, Level::Quarantine)] {
             if let Some(supplier) = supplier {
@@ -85,8 +85,8 @@ proptest! {
 #[test]
 fn an_older_version_of_an_offer_does_not_come_back() {
     let (index, overlay) = (Index::default(), Overlay::default());
-    index.put(offer(1, 1, 500, 0, 9, 7), &overlay);
-    index.put(offer(1, 1, 400, 0, 5, 6), &overlay);
+    index.put(&offer(1, 1, 500, 0, 9, 7), &overlay);
+    index.put(&offer(1, 1, 400, 0, 5, 6), &overlay);
     assert_eq!((index.listings(), index.units()), (1, 9));
 }
 
@@ -94,7 +94,7 @@ fn an_older_version_of_an_offer_does_not_come_back() {
 fn a_market_is_what_others_offer_and_buyers_can_see() {
     let (index, overlay) = (Index::default(), Overlay::default());
     for (supplier, minor) in [(1, 100), (2, 200), (3, 300), (4, 5)] {
-        index.put(offer(supplier, 1, minor, 0, 10 * i64::from(supplier), 1), &overlay);
+        index.put(&offer(supplier, 1, minor, 0, 10 * i64::from(supplier), 1), &overlay);
     }
     overlay.apply(&entry("s4", 1, vec![restriction(Scope::Supplier, Level::Quarantine)]), 0);
     let seen = |except: &str| {
@@ -110,7 +110,7 @@ fn a_market_is_what_others_offer_and_buyers_can_see() {
 #[test]
 fn of_a_capped_supplier_buyers_see_what_it_has_proven() {
     let (index, overlay) = (Index::default(), Overlay::default());
-    index.put(offer(1, 1, 500, 1, 100, 1), &overlay);
+    index.put(&offer(1, 1, 500, 1, 100, 1), &overlay);
     let seen = |min_qty| {
         let query = Query { min_qty, limit: 9, ..Query::default() };
         index.query(&sku(), &query, &overlay).offers.iter().map(|offer| offer.available).collect::<Vec<_>>()
