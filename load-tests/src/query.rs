@@ -4,7 +4,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use axum::{Extension, Router, extract::DefaultBodyLimit, http::header, middleware, routing::get};
+use axum::{Extension, Router, extract::DefaultBodyLimit, http::header, routing::get};
 use stockade_fold::Board;
 use stockade_inventory::{
     app::App,
@@ -96,9 +96,11 @@ pub(crate) fn serve(keys: &Path) -> Result<()> {
         let router = stockade_inventory::http::router(app)
             .fallback(http::not_found)
             .method_not_allowed_fallback(http::wrong_method)
-            .layer(Extension(KeyRing::open(keys)?))
-            .layer(DefaultBodyLimit::max(8 << 20))
-            .layer(middleware::from_fn_with_state(http::Observer::default(), http::observe))
+            .layer((
+                http::Observer::default(),
+                DefaultBodyLimit::max(8 << 20),
+                Extension(KeyRing::open(keys)?),
+            ))
             .merge(http::probes(ready));
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
         println!("api http://{}", listener.local_addr()?);

@@ -71,7 +71,14 @@ pub struct Freshness {
     pub as_of_text: Box<str>,
     /// How far behind the clock that is.
     pub staleness_ms: i64,
+    /// When it was looked at, by the clock.
     at_ms: i64,
+}
+
+impl Freshness {
+    pub(crate) fn new(as_of: Timestamp, staleness_ms: i64, at_ms: i64) -> Self {
+        Self { as_of, as_of_text: as_of.to_string().into(), staleness_ms, at_ms }
+    }
 }
 
 /// Told of each decision as it reaches the overlay: the decision, the id of the event at its root, and when that event
@@ -227,8 +234,7 @@ impl App {
             return fresh.clone();
         }
         let (as_of, staleness_ms) = self.freshness();
-        let as_of_text = as_of.to_string().into();
-        let fresh = Arc::new(Freshness { as_of, as_of_text, staleness_ms, at_ms });
+        let fresh = Arc::new(Freshness::new(as_of, staleness_ms, at_ms));
         *self.fresh.write() = Some(fresh.clone());
         fresh
     }

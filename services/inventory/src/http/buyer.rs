@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Query as UrlQuery, State, rejection::QueryRejection},
+    extract::{Query as UrlQuery, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
@@ -11,7 +11,7 @@ use stockade_model::{Currency, Gtin, Invalid, Region, Sku, hash::hex};
 use stockade_runtime::{Caller, FieldError, Problem, Role, body, http::escape_segment, limits::Allowance};
 
 use super::{
-    answer::{Availability, Digits, GoodResult, Offers, Results, json},
+    answer::{Availability, GoodResult, Results},
     fields::Fields,
     supplier::body_hash,
     token::{await_position, named},
@@ -178,12 +178,12 @@ fn max_price(fields: &mut Fields, at: &str, given: Option<i64>, currency: Option
 pub(crate) async fn availability(
     State(app): State<Arc<App>>,
     caller: Caller,
-    headers: HeaderMap,
-    query: Result<UrlQuery<AvailabilityQuery>, QueryRejection>,
+    request: Request,
 ) -> Result<Response, Problem> {
     let allowance = admit(&app, &caller, 1)?;
-    let UrlQuery(query) =
-        query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_query", e.body_text()))?;
+    // Read where they are: extractors would copy all headers.
+    let UrlQuery(query) = UrlQuery::<AvailabilityQuery>::try_from_uri(request.uri())
+        .map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_query", e.body_text()))?;
     let mut fields = Fields::default();
     let good = asked(&mut fields, "", query.sku.as_deref(), query.gtin.as_deref());
     let currency = fields.check_some("currency", query.currency.as_deref().map(Currency::new));
@@ -204,20 +204,19 @@ pub(crate) async fn availability(
     if let Some(cursor) = &query.cursor {
         wanted.after = Some(read_cursor(cursor, &question(&good, &wanted))?);
     }
-    if let Some(position) = named(&headers, query.after_position.as_deref()) {
+    if let Some(position) = named(request.headers(), query.after_position.as_deref()) {
         await_position(&app, &position).await?;
     }
     let page = find(&app, &good, &wanted);
     let next = page.next().map(|key| write_cursor(&question(&good, &wanted), &key));
     let fresh = app.fresh();
     let answer = Availability {
-        as_of: &fresh.as_of_text,
-        staleness_ms: fresh.staleness_ms,
+        fresh: &fresh,
         completeness: completeness(&app),
-        offers: Offers(page),
+        offers: &page,
         next: next.as_deref(),
     };
-    let mut response = json(&answer, answer.offers.0.len())?;
+    let mut response = answer.into_response();
     if let Some(allowance) = allowance {
         allowance.write(response.headers_mut());
     }
@@ -312,26 +311,19 @@ pub(crate) async fn query(
     if let Some(position) = named(&headers, None) {
         await_position(&app, &position).await?;
     }
-    let mut offers = 0;
     let mut results = Vec::with_capacity(goods.len());
     for (good, min_qty) in &goods {
         let Some(good) = good else { continue };
-        let page = find(&app, good, &Query { min_qty: *min_qty, ..common.clone() });
+        let offers = find(&app, good, &Query { min_qty: *min_qty, ..common.clone() });
         let (sku, gtin) = match good {
-            Asked::Sku(sku) => (Some(sku.as_str()), None),
-            Asked::Gtin(gtin) => (None, Some(Digits(*gtin))),
+            Asked::Sku(sku) => (Some(sku), None),
+            Asked::Gtin(gtin) => (None, Some(*gtin)),
         };
-        offers += page.len();
-        results.push(GoodResult { sku, gtin, more: page.has_more(), offers: Offers(page) });
+        results.push(GoodResult { sku, gtin, offers });
     }
     let fresh = app.fresh();
-    let answer = Results {
-        as_of: &fresh.as_of_text,
-        staleness_ms: fresh.staleness_ms,
-        completeness: completeness(&app),
-        results: &results,
-    };
-    let mut response = json(&answer, offers + results.len())?;
+    let answer = Results { fresh: &fresh, completeness: completeness(&app), results: &results };
+    let mut response = answer.into_response();
     if let Some(allowance) = allowance {
         allowance.write(response.headers_mut());
     }
