@@ -218,7 +218,10 @@ impl Offers {
                     let pieces = cut(sku, &rows, countries).collect();
                     Offers::Many(Arc::new(Many { sku: sku.into(), pieces }))
                 };
-                replaced.map_or_else(|| Put::New(offers.clone()), |units| Put::Changed(offers.clone(), units))
+                match replaced {
+                    Some(units) => Put::Changed(offers, units),
+                    None => Put::New(offers),
+                }
             }
             Some(Offers::Many(many)) => many.put(row, owners, countries),
         }

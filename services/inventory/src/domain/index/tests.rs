@@ -128,3 +128,27 @@ fn of_a_capped_supplier_buyers_see_what_it_has_proven() {
     index.allow(number, None);
     assert_eq!(seen(100), [100]);
 }
+
+#[test]
+fn of_a_large_market_offers_are_taken_evenly_over_all_prices() {
+    let (index, overlay) = (Index::default(), Overlay::default());
+    let supplier = |number: i64| format!("of-{number}");
+    for number in 0..3_000 {
+        let named = SupplierId::new(&supplier(number)).unwrap();
+        index.put(&Offer { supplier: named, ..offer(0, 1, number, 1, 1 + number, 1) }, &overlay);
+    }
+    let (eur, me) = (Currency::new("EUR").unwrap(), SupplierId::new("me").unwrap());
+    let seen = || index.market(&sku(), eur, &me, &overlay, Timestamp::from_ms(30 * DAY_MS)).unwrap();
+    let all = seen();
+    assert_eq!(all.offers, 256);
+    assert!((1_450..1_550).contains(&all.median_minor), "{all:?}");
+    assert!((1_450..1_550).contains(&all.median_units), "{all:?}");
+    // The cheapest were withheld long ago: what is left is found among them.
+    for number in 0..2_800 {
+        let locked = restriction(Scope::Supplier, Level::Quarantine);
+        overlay.apply(&entry(&supplier(number), 1, vec![locked]), 0);
+    }
+    let left = seen();
+    assert!((100..=200).contains(&left.offers), "{left:?}");
+    assert!((2_880..2_920).contains(&left.median_minor), "{left:?}");
+}
