@@ -473,6 +473,15 @@ fn whoever_reads_while_somebody_writes_sees_the_good_as_it_was_at_one_moment() {
     });
 }
 
+/// Ends the readers of a test, also when what they wait for has failed.
+struct Halts<'a>(&'a AtomicBool);
+
+impl Drop for Halts<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// While others read, and so remember which blocks are hidden: what is withheld is gone, and what is released is back, for
 /// whoever asks next.
 #[test]
@@ -498,6 +507,7 @@ fn a_release_is_seen_at_once_whatever_readers_remember() {
                 assert!(!cheapest(3).is_empty());
             }
         });
+        let _halts = Halts(&halt);
         let mut random = Rng::with_seed(3);
         for version in 0..4_000 {
             let number = random.u32(0..count - 1);
@@ -509,7 +519,6 @@ fn a_release_is_seen_at_once_whatever_readers_remember() {
             set(number, 3 * version + 4, Some(Level::Lockout));
             assert_eq!(cheapest(2).len(), 1, "withheld again");
         }
-        halt.store(true, Ordering::SeqCst);
     });
 }
 
