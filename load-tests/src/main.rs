@@ -5,9 +5,11 @@
 
 mod cluster;
 mod generator;
+mod index;
 mod ingest;
 mod log;
 mod quarantine;
+mod query;
 mod recovery;
 mod report;
 mod rules;
@@ -38,6 +40,14 @@ enum Scenario {
     Windows,
     /// Rules in process: what one costs, against the `cel` and `zen-expression` crates, and a thousand together.
     Rules,
+    /// The availability index in process: memory of a listing, queries and writes.
+    Index {
+        /// Ten million listings of a million goods by 100,000 suppliers in 64 regions; else a tenth of all but the regions.
+        #[arg(long)]
+        full: bool,
+    },
+    /// What the server spends on a buyer's query, against a bare handler that answers with the same bytes.
+    Query,
     /// Listings a second through batch HTTP on Kafka, against a bare handler.
     Ingest,
     /// From the offending event to the first query without the offer, against an echo through the same broker.
@@ -47,6 +57,24 @@ enum Scenario {
         /// Listings before the kill.
         #[arg(long, default_value_t = 100_000)]
         listings: usize,
+    },
+    /// An arm of `index`.
+    #[command(hide = true)]
+    FillIndex {
+        #[arg(long)]
+        listings: u32,
+    },
+    /// An arm of `query`.
+    #[command(hide = true)]
+    ServeQueries {
+        #[arg(long)]
+        keys: std::path::PathBuf,
+    },
+    /// An arm of `query`.
+    #[command(hide = true)]
+    BareQuery {
+        #[arg(long)]
+        answer: std::path::PathBuf,
     },
     /// An arm of `ingest`.
     #[command(hide = true)]
@@ -106,9 +134,14 @@ fn main() -> Result<()> {
         Scenario::Log => ("log", (log::run()?, Vec::new())),
         Scenario::Windows => ("windows", (windows::run()?, Vec::new())),
         Scenario::Rules => ("rules", (rules::run()?, Vec::new())),
+        Scenario::Index { full } => ("index", (index::run(full)?, Vec::new())),
+        Scenario::Query => ("query", (query::run()?, Vec::new())),
         Scenario::Ingest => ("ingest", ingest::run()?),
         Scenario::Quarantine => ("quarantine", quarantine::run()?),
         Scenario::Recovery { listings } => ("recovery", recovery::run(listings)?),
+        Scenario::FillIndex { listings } => return index::fill(listings),
+        Scenario::ServeQueries { keys } => return query::serve(&keys),
+        Scenario::BareQuery { answer } => return query::bare(&answer),
         Scenario::BareIngest { kafka } => return ingest::bare(&kafka),
         Scenario::BareEcho { kafka } => return quarantine::echo(&kafka),
     };

@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use dashmap::DashMap;
+use parking_lot::RwLock;
 use stockade_fold::{Board, Gate, Progress, Tailed, tail};
 use stockade_log::{Ack, Clock, LogError, NewRecord, Placed, Remedy, Route, SharedLog};
 use stockade_model::{
@@ -63,6 +64,24 @@ pub enum Submitted {
     },
 }
 
+/// Up to when everything is in the index, as of one millisecond.
+pub struct Freshness {
+    /// Up to when, by record time.
+    pub as_of: Timestamp,
+    /// The same, RFC 3339.
+    pub as_of_text: Box<str>,
+    /// How far behind the clock that is.
+    pub staleness_ms: i64,
+    /// When it was looked at, by the clock.
+    at_ms: i64,
+}
+
+impl Freshness {
+    pub(crate) fn new(as_of: Timestamp, staleness_ms: i64, at_ms: i64) -> Self {
+        Self { as_of, as_of_text: as_of.to_string().into(), staleness_ms, at_ms }
+    }
+}
+
 /// Told of each decision as it reaches the overlay: the decision, the id of the event at its root, and when that event
 /// was recorded. For figures.
 pub type Witness = Arc<dyn Fn(&Decision, &Envelope) + Send + Sync>;
@@ -101,6 +120,8 @@ pub struct App {
     decisions_at_start: u64,
     /// Log ends seen at start: ready once all are passed.
     gate: Gate,
+    /// What the last buyer was told of how fresh the index is.
+    fresh: RwLock<Option<Arc<Freshness>>>,
 }
 
 /// How long a request waits until the log has confirmed it; a log that is away must not hold up its callers.
@@ -157,6 +178,7 @@ impl App {
             promises: Promises::default(),
             decisions_at_start,
             gate,
+            fresh: RwLock::default(),
         })
     }
 
@@ -216,6 +238,18 @@ impl App {
         (as_of, (now.ms() - as_of.ms()).max(0))
     }
 
+    /// The same, looked at once in a millisecond: whoever asks within it is told what the first was told.
+    pub fn fresh(&self) -> Arc<Freshness> {
+        let at_ms = (self.clock)();
+        if let Some(fresh) = self.fresh.read().as_ref().filter(|fresh| fresh.at_ms == at_ms) {
+            return fresh.clone();
+        }
+        let (as_of, staleness_ms) = self.freshness();
+        let fresh = Arc::new(Freshness::new(as_of, staleness_ms, at_ms));
+        *self.fresh.write() = Some(fresh.clone());
+        fresh
+    }
+
     /// Appends a request and waits for its outcome.
     pub async fn submit(&self, command: Command, traceparent: Option<String>) -> Result<Submitted, Problem> {
         let id = self.fresh_id();
@@ -272,7 +306,7 @@ impl App {
                 Effect::Allowance { supplier, units } => {
                     self.index.allow(self.overlay.number(&supplier), units);
                 }
-                Effect::Offered(offer) => self.index.put(*offer, &self.overlay),
+                Effect::Offered(offer) => self.index.put(&offer, &self.overlay),
                 Effect::Registered { profile, cause } => {
                     self.suppliers
                         .entry(profile.supplier.clone())
@@ -350,15 +384,17 @@ impl App {
 
     /// Stamps rows with the market this replica sees.
     pub fn stamp(&self, supplier: &SupplierId, rows: &mut [Row]) {
+        let now = self.now();
         for row in rows {
             match row {
                 Row::Put(put) => {
-                    put.market = self.index.market(&put.sku, put.price.currency, supplier, &self.overlay);
+                    put.market =
+                        self.index.market(&put.sku, put.price.currency, supplier, &self.overlay, now);
                 }
                 Row::Stock(change) if change.mode == StockMode::Set => {
                     let own = self.own_listing(supplier, &change.listing);
                     change.market = own.and_then(|own| {
-                        self.index.market(&own.sku, own.price.currency, supplier, &self.overlay)
+                        self.index.market(&own.sku, own.price.currency, supplier, &self.overlay, now)
                     });
                 }
                 _ => {}

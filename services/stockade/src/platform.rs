@@ -263,9 +263,8 @@ impl Platform {
         let api = router
             .fallback(http::not_found)
             .method_not_allowed_fallback(http::wrong_method)
-            .layer(Extension(keys))
-            .layer(DefaultBodyLimit::max(parts.body_bytes_max))
-            .layer(middleware::from_fn_with_state(http::Observer::default(), http::observe));
+            // The first is outermost. Together, for each layer by itself is one more call that is boxed.
+            .layer((http::Observer::default(), DefaultBodyLimit::max(parts.body_bytes_max), Extension(keys)));
         let router = api.merge(http::probes(readiness.clone()));
         Ok(Self { app, lockout, router, readiness, board, watched, tasks, shutdown, log })
     }

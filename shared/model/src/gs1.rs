@@ -87,6 +87,14 @@ key!(/// A Global Location Number of 13 digits.
     Gln, "GLN", "gln_format", "gln_zero", [13], "13");
 
 impl Gtin {
+    /// The digits as a number: for whoever keeps many.
+    pub fn digits(self) -> u64 {
+        self.0
+    }
+    /// The GTIN with these digits, as [`Gtin::digits`] gave them. Nothing is checked.
+    pub fn of_digits(digits: u64) -> Self {
+        Self(digits)
+    }
     /// Whether it means something only to whoever gave it: two shops may give the same number to different goods.
     ///
     /// GS1 General Specifications, section 1.4 (GS1 prefixes) and 2.1.13: 020 to 029 and 040 to 049, which is UPC number

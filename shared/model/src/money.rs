@@ -83,6 +83,15 @@ impl Currency {
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("XXX")
     }
+    /// The code as a number that sorts like the code: for whoever keeps many.
+    pub fn number(self) -> u16 {
+        self.0.iter().fold(0, |number, letter| number * 26 + u16::from(letter - b'A'))
+    }
+    /// The currency of [`Currency::number`].
+    pub fn of_number(number: u16) -> Self {
+        let letter = |number: u16| b'A' + (number % 26) as u8;
+        Self([letter(number / 676), letter(number / 26), letter(number)])
+    }
     /// Decimals of the currency: one unit of it is ten to this power minor units.
     pub fn exponent(&self) -> u32 {
         exponent_of(self.as_str()).unwrap_or(EXPONENT_OF_WITHDRAWN)

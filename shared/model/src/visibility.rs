@@ -5,15 +5,15 @@
 //! that region; whoever names none is shown what is left. A region counts as restricted when only a part of it is (`DE`
 //! under a restriction on `DE-BY`), for a buyer who asks for the whole may live in that part.
 
-use crate::{Level, ListingId, Region, Scope, Sku};
+use crate::{Level, Region, Scope};
 
 /// An offer, as far as restrictions can concern it.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     /// The good.
-    pub sku: &'a Sku,
+    pub sku: &'a str,
     /// The listing.
-    pub listing: &'a ListingId,
+    pub listing: &'a str,
     /// The regions served.
     pub regions: &'a [Region],
 }
@@ -73,12 +73,12 @@ impl Subject<'_> {
         everywhere.max(self.level_on_all(in_force.clone()))
     }
 
-    /// The hardest level that is not about a region.
-    fn level_on_all<'r>(&self, in_force: impl Iterator<Item = (&'r Scope, Level)>) -> Option<Level> {
+    /// The hardest level that is not about a region, and so the same whoever asks.
+    pub fn level_on_all<'r>(&self, in_force: impl Iterator<Item = (&'r Scope, Level)>) -> Option<Level> {
         let concerns = |scope: &Scope| match scope {
             Scope::Supplier => true,
-            Scope::Sku { sku } => sku == self.sku,
-            Scope::Listing { listing } => listing == self.listing,
+            Scope::Sku { sku } => sku.as_str() == self.sku,
+            Scope::Listing { listing } => listing.as_str() == self.listing,
             Scope::Region { .. } => false,
         };
         in_force.filter(|(scope, _)| concerns(scope)).map(|(_, level)| level).max()

@@ -1,7 +1,9 @@
 //! What every router gets: timing, a trace span, and the probes.
 
 use std::{
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -17,6 +19,7 @@ use dashmap::DashMap;
 use metrics::Histogram;
 use metrics_exporter_prometheus::PrometheusHandle;
 use stockade_model::{Precondition, SupplierId};
+use tower::{Layer, Service};
 
 use crate::{FieldError, Problem, metrics as names};
 
@@ -50,24 +53,56 @@ impl Observer {
     }
 }
 
-/// Times the request and logs it at debug level; keys and bodies never reach the log. All labels are from closed lists:
-/// the routes of the router, known methods, known statuses.
-pub async fn observe(State(observer): State<Observer>, request: Request, next: Next) -> Response {
-    let path = request.extensions().get::<MatchedPath>().cloned();
-    let method = names::method_label(request.method());
-    let begun = Instant::now();
-    let response = next.run(request).await;
-    let elapsed = begun.elapsed();
-    let route = path.as_ref().map_or(names::UNMATCHED, |path| path.as_str());
-    observer.record(route, (method, names::status_label(response.status())), elapsed);
-    tracing::debug!(
-        method,
-        route,
-        status = response.status().as_u16(),
-        micros = elapsed.as_micros() as u64,
-        "request"
-    );
-    response
+/// As a layer, times every request and logs it at debug level; keys and bodies never reach the log. All labels are from closed
+/// lists: the routes of the router, known methods, known statuses.
+impl<S> Layer<S> for Observer {
+    type Service = Observed<S>;
+    fn layer(&self, inner: S) -> Observed<S> {
+        Observed { inner, observer: self.clone() }
+    }
+}
+
+/// A service whose requests are timed.
+#[derive(Clone)]
+pub struct Observed<S> {
+    inner: S,
+    observer: Observer,
+}
+
+impl<S> Service<Request> for Observed<S>
+where
+    S: Service<Request, Response = Response>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let path = request.extensions().get::<MatchedPath>().cloned();
+        let method = names::method_label(request.method());
+        let observer = self.observer.clone();
+        let begun = Instant::now();
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let response = answer.await?;
+            let elapsed = begun.elapsed();
+            let route = path.as_ref().map_or(names::UNMATCHED, |path| path.as_str());
+            observer.record(route, (method, names::status_label(response.status())), elapsed);
+            tracing::debug!(
+                method,
+                route,
+                status = response.status().as_u16(),
+                micros = elapsed.as_micros() as u64,
+                "request"
+            );
+            Ok(response)
+        })
+    }
 }
 
 /// The value of a header that may stand once: two of them say two things.
@@ -105,15 +140,21 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 
 /// `text` as one part of a path: whatever would end or change it is escaped.
 pub fn path_segment(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut segment, byte| {
+    let mut segment = String::with_capacity(text.len());
+    escape_segment(&mut segment, text);
+    segment
+}
+
+/// The same, written behind what is there already.
+pub fn escape_segment(segment: &mut String, text: &str) {
+    for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b'@' => {
                 segment.push(char::from(byte));
             }
             other => segment.push_str(&format!("%{other:02X}")),
         }
-        segment
-    })
+    }
 }
 
 /// Tags in one list.

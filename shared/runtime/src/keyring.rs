@@ -224,9 +224,7 @@ impl KeyRing {
         let found: BTreeMap<Hash, Principal> =
             keys.into_iter().filter_map(|kept| Some((unhex(&kept.sha256)?, kept.principal))).collect();
         self.keys.retain(|hash, _| found.contains_key(hash));
-        for (hash, principal) in found {
-            self.keys.insert(hash, principal);
-        }
+        found.into_iter().for_each(|(hash, principal)| self.insert(hash, principal));
         Ok(())
     }
 
@@ -292,8 +290,13 @@ impl KeyRing {
                 }
             }
         }
-        self.keys.insert(hash(&key), principal);
+        self.insert(hash(&key), principal);
         Ok(key)
+    }
+
+    fn insert(&self, hash: Hash, principal: Principal) {
+        let fingerprint = hex(hash.split_at(16).0);
+        self.keys.insert(hash, Principal { fingerprint, ..principal });
     }
 
     /// Takes the key of that name out of the file.
@@ -312,9 +315,7 @@ impl KeyRing {
     /// The principal of a key.
     pub fn find(&self, key: &str) -> Option<Principal> {
         // Looked up by hash, so the time it takes says nothing about the key.
-        let hash = hash(key);
-        let fingerprint = hex(hash.split_at(16).0);
-        self.keys.get(&hash).map(|principal| Principal { fingerprint, ..principal.clone() })
+        self.keys.get(&hash(key)).map(|principal| principal.clone())
     }
 
     /// How many keys there are.

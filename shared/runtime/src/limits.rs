@@ -91,6 +91,8 @@ struct Limiter<C: Clock> {
     used: Used,
     /// Nanoseconds in which one unit comes back.
     unit_nanos: u64,
+    /// The `RateLimit-Policy` of the class, which is always the same.
+    policy: HeaderValue,
 }
 
 impl<C: Clock> Limiter<C> {
@@ -98,10 +100,8 @@ impl<C: Clock> Limiter<C> {
         metrics::counter!(crate::metrics::RATE_LIMITED).increment(1);
         let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
             .with_header(header::RETRY_AFTER, wait_s.to_string());
-        for (name, value) in (Allowance { class: self.class, remaining: 0 }).fields() {
-            problem = problem.with_header(name, value);
-        }
-        problem
+        problem = problem.with_header(RATE_LIMIT, remaining(self.class, 0));
+        problem.with_header(RATE_LIMIT_POLICY, policy(self.class))
     }
 
     /// Charges units that the bucket had no room for: nothing passes until they have come back too.
@@ -123,31 +123,40 @@ pub struct Limits<C: Clock = DefaultClock> {
 }
 
 /// What is left of a caller's allowance, for the `RateLimit` headers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Allowance {
     class: Class,
     remaining: u32,
+    policy: HeaderValue,
 }
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-impl Allowance {
-    /// `RateLimit` and `RateLimit-Policy` as in the IETF draft "RateLimit header fields for HTTP".
-    fn fields(self) -> [(HeaderName, String); 2] {
-        let Class { per_second, burst } = self.class;
-        let window = burst.get().div_ceil(per_second.get());
-        [
-            (RATE_LIMIT_POLICY, format!("\"default\";q={burst};w={window}")),
-            (RATE_LIMIT, format!("\"default\";r={};t={window}", self.remaining)),
-        ]
+impl Class {
+    /// Seconds in which the whole burst comes back.
+    fn window_s(self) -> u32 {
+        self.burst.get().div_ceil(self.per_second.get())
     }
+}
+
+/// `RateLimit-Policy` as in the IETF draft "RateLimit header fields for HTTP".
+fn policy(class: Class) -> String {
+    format!("\"default\";q={};w={}", class.burst, class.window_s())
+}
+
+/// `RateLimit` of the same draft.
+fn remaining(class: Class, remaining: u32) -> String {
+    format!("\"default\";r={remaining};t={}", class.window_s())
+}
+
+impl Allowance {
     /// Adds the fields to a response.
-    pub fn write(self, headers: &mut HeaderMap) {
-        for (name, value) in self.fields() {
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                headers.insert(name, value);
-            }
+    pub fn write(&self, headers: &mut HeaderMap) {
+        headers.insert(RATE_LIMIT_POLICY, self.policy.clone());
+        let remaining = bytes::Bytes::from(remaining(self.class, self.remaining));
+        if let Ok(remaining) = HeaderValue::from_maybe_shared(remaining) {
+            headers.insert(RATE_LIMIT, remaining);
         }
     }
 }
@@ -167,7 +176,9 @@ impl<C: Clock + Clone> Limits<C> {
             let used = Used::default();
             let keyed = RateLimiter::new(quota, used.clone(), clock.clone());
             let unit_nanos = u64::try_from(quota.replenish_interval().as_nanos()).unwrap_or(u64::MAX);
-            Limiter { class: *class, keyed, used, unit_nanos }
+            // Digits and what stands in the text above are always fit for a header.
+            let policy = HeaderValue::try_from(policy(*class)).unwrap_or(HeaderValue::from_static(""));
+            Limiter { class: *class, keyed, used, unit_nanos, policy }
         };
         let classes = config.0.iter().map(|(name, class)| (name.clone(), limiter(class))).collect();
         Self { classes: Arc::new(classes), clock }
@@ -191,7 +202,7 @@ impl<C: Clock + Clone> Limits<C> {
                     limiter.owe(&caller, beyond);
                 }
                 let remaining = state.remaining_burst_capacity();
-                Ok(Some(Allowance { class: limiter.class, remaining }))
+                Ok(Some(Allowance { class: limiter.class, remaining, policy: limiter.policy.clone() }))
             }
             Ok(Err(not_until)) => {
                 let wait = not_until.wait_time_from(self.clock.now());

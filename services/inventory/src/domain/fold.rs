@@ -347,7 +347,8 @@ impl Inventory {
                 let own = supplier.locations.get(&put.location).map(|location| [location.region]);
                 let own = own.as_ref().map_or(&[][..], |own| own);
                 let regions = if put.regions.is_empty() { own } else { &put.regions };
-                return Subject { sku: &put.sku, listing: &put.listing, regions }.level(&supplier.in_force())
+                return Subject { sku: put.sku.as_str(), listing: put.listing.as_str(), regions }
+                    .level(&supplier.in_force())
                     == lockout;
             }
             Row::Stock(change) => Of::new(id, &change.listing),

@@ -1,22 +1,37 @@
-//! The availability index: offers by SKU and GTIN, fed by the fold, read by buyers without a lock that writers hold for
-//! longer than one offer.
+//! The availability index: offers by SKU and GTIN, fed by the fold.
+//!
+//! The offers of a good are blocks of bytes, sorted by price, that never change: a reader takes the pointer under a lock that
+//! a writer holds to put another pointer there, and for nothing else. Whether an offer may be shown is asked of the overlay for
+//! each offer as it is read, so a restriction takes effect with the one store that the overlay makes, and nothing here has to
+//! be told. What blocks remember of restrictions lets readers pass by piles of withheld offers, and is used only while it is
+//! sure, see [`goods::Piece::shown`].
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::atomic::{AtomicI64, AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use stockade_model::{
-    Currency, Gtin, Left, Level, ListingId, LocationId, MarketSeen, Money, Region, Sku, Subject, SupplierId,
-    Timestamp,
+    Currency, Gtin, Left, ListingId, LocationId, Money, Region, Sku, Subject, SupplierId, Timestamp,
 };
 use stockade_quarantine::Overlay;
 
 use super::state::{GRANT, caps};
 
-/// Offers looked at for a market's median: enough to know, bounded for a SKU that everyone sells.
-const MARKET_OFFERS_MAX: usize = 256;
+mod block;
+mod goods;
+mod gtins;
+mod market;
+mod owners;
+mod search;
+mod table;
+
+use block::{Row, View};
+use goods::{Goods, country_bit};
+use gtins::Gtins;
+use owners::Owners;
+use table::Interned;
+
+pub use market::Impact;
+pub use search::{Page, Seen};
 
 /// What a listing offers.
 #[derive(Clone, Debug)]
@@ -65,7 +80,7 @@ impl Offer {
 
     /// The offer, as restrictions see it.
     pub(crate) fn subject(&self) -> Subject<'_> {
-        Subject { sku: &self.sku, listing: &self.listing, regions: &self.regions }
+        Subject { sku: self.sku.as_str(), listing: self.listing.as_str(), regions: &self.regions }
     }
 
     /// What is left of it for a buyer in `asked`; `None` when it is withheld or does not serve that region.
@@ -83,6 +98,8 @@ pub enum Sort {
     Price,
     /// Soonest first.
     Lead,
+    /// Nearest first; only with a place to be near to.
+    Distance,
 }
 
 /// Where an offer stands in a sorted answer; also the cursor. Prices of different currencies are never compared: an answer
@@ -93,6 +110,8 @@ pub enum SortKey {
     Price(bool, Currency, i64, u16, SupplierId, ListingId),
     /// Dimmed last, then by lead time, currency, price, supplier and listing.
     Lead(bool, u16, Currency, i64, SupplierId, ListingId),
+    /// Dimmed last, then by distance in millimetres, currency, price, lead time, supplier and listing.
+    Distance(bool, u64, Currency, i64, u16, SupplierId, ListingId),
 }
 
 /// What a buyer asks for one good.
@@ -127,34 +146,26 @@ pub struct Found {
     pub next: Option<SortKey>,
 }
 
-/// Goods in regions that an [`Impact`] lists by name.
-const EMPTY_LISTED_MAX: usize = 200;
-
-/// What buyers would not see any more.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
-pub struct Impact {
-    /// Listings with anything available.
-    pub listings: u64,
-    /// Units available.
-    pub units: i64,
-    /// Their value at the listed prices, in minor units by currency.
-    pub value_minor: BTreeMap<String, i64>,
-    /// Goods that nobody would offer anywhere.
-    pub goods_empty: usize,
-    /// Pairs of good and region that nobody would serve.
-    pub places_empty: usize,
-    /// The first of these pairs.
-    pub empty: Vec<(Sku, Region)>,
+/// Where something lies; many offers of a supplier share one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Place {
+    /// Number of the supplier's name for it.
+    name: u32,
+    /// Bits of degrees north and east.
+    latitude: u64,
+    longitude: u64,
 }
 
 /// Offers by SKU and GTIN.
 #[derive(Default)]
 pub struct Index {
-    by_sku: DashMap<Sku, Vec<Offer>>,
+    goods: Goods,
     /// Numbers that mean the same everywhere only.
-    by_gtin: DashMap<Gtin, Vec<Sku>>,
-    /// SKU of each listing, so that a supplier finds its own.
-    by_listing: DashMap<(SupplierId, ListingId), Sku>,
+    gtins: Gtins,
+    owners: Owners,
+    region_sets: Interned<Box<[Region]>>,
+    location_names: Interned<LocationId>,
+    places: Interned<Place>,
     /// Units that can be had of suppliers that are capped, over all their listings, by their number in the overlay.
     allowances: DashMap<u32, i64>,
     listings: AtomicU64,
@@ -163,31 +174,49 @@ pub struct Index {
 
 impl Index {
     /// Puts what a listing offers now. An older version than the one held does nothing.
-    pub fn put(&self, mut offer: Offer, overlay: &Overlay) {
-        offer.number = overlay.number(&offer.supplier);
-        // A number that a shop gave itself is another good in the next shop.
-        if let Some(gtin) = offer.gtin.filter(|gtin| !gtin.is_restricted()) {
-            let mut skus = self.by_gtin.entry(gtin).or_default();
-            if !skus.contains(&offer.sku) {
-                skus.push(offer.sku.clone());
+    pub fn put(&self, offer: &Offer, overlay: &Overlay) {
+        let supplier = overlay.number(&offer.supplier);
+        let owner = self.owners.meet(supplier, &offer.supplier);
+        let place = Place {
+            name: self.location_names.number(&offer.location),
+            latitude: offer.latitude.to_bits(),
+            longitude: offer.longitude.to_bits(),
+        };
+        let row = Row {
+            currency: offer.price.currency.number(),
+            minor: offer.price.minor,
+            lead_days: offer.lead_days,
+            supplier,
+            listing: offer.listing.as_str(),
+            available: offer.available,
+            on_hand: offer.on_hand,
+            regions: self.region_sets.number(&*offer.regions),
+            withdrawn: offer.withdrawn,
+            place: self.places.number(&place),
+            version: offer.version,
+            updated_ms: offer.updated.ms(),
+            gtin: search::gtin_kept(offer.gtin),
+        };
+        let countries = |set: u32| {
+            let regions = self.region_sets.get(set).into_iter().flatten();
+            regions.fold(0, |mask, region| mask | country_bit(*region))
+        };
+        // Counted while nobody else can change the good, or two changes could be counted in the wrong order.
+        self.goods.put(offer.sku.as_str(), row, &self.owners, &countries, |number, former| {
+            let change = offer.available - former.unwrap_or(0);
+            self.units.fetch_add(change, Ordering::Relaxed);
+            match former {
+                Some(_) => owner.counts(change),
+                None => {
+                    self.listings.fetch_add(1, Ordering::Relaxed);
+                    owner.lists(self.owners.hash(offer.listing.as_str()), number, change);
+                }
             }
-        }
-        let mut offers = self.by_sku.entry(offer.sku.clone()).or_default();
-        let held =
-            offers.iter_mut().find(|held| held.number == offer.number && held.listing == offer.listing);
-        match held {
-            Some(held) if held.version > offer.version => {}
-            Some(held) => {
-                self.units.fetch_add(offer.available - held.available, Ordering::Relaxed);
-                *held = offer;
+            // A number that a shop gave itself is another good in the next shop.
+            if let Some(gtin) = offer.gtin.filter(|gtin| !gtin.is_restricted()) {
+                self.gtins.insert(gtin, number);
             }
-            None => {
-                self.units.fetch_add(offer.available, Ordering::Relaxed);
-                self.listings.fetch_add(1, Ordering::Relaxed);
-                self.by_listing.insert((offer.supplier.clone(), offer.listing.clone()), offer.sku.clone());
-                offers.push(offer);
-            }
-        }
+        });
     }
 
     /// Sets how many units can be had of a supplier that is capped; `None` when it is not any more.
@@ -198,93 +227,59 @@ impl Index {
         }
     }
 
-    /// Units of an offer that a buyer can have: of a capped supplier no more than it has proven. The overlay may know of a
-    /// cap before the supplier's partition has said what that leaves; until then it is the grant.
+    /// Units that can be had of a supplier while it is capped. The overlay may know of a cap before the supplier's partition has
+    /// said what that leaves; until then it is the grant.
+    fn allowed(&self, supplier: u32) -> i64 {
+        self.allowances.get(&supplier).map_or(GRANT, |units| *units)
+    }
+
+    /// Units of an offer that a buyer can have: of a capped supplier no more than it has proven.
     pub fn available(&self, offer: &Offer, left: &Left) -> i64 {
-        if !left.level.is_some_and(caps) {
-            return offer.available;
-        }
-        let allowed = self.allowances.get(&offer.number).map_or(GRANT, |units| *units);
-        offer.available.min(allowed)
+        let capped = left.level.is_some_and(caps);
+        if capped { offer.available.min(self.allowed(offer.number)) } else { offer.available }
     }
 
     /// One listing of a supplier, whatever the overlay says: for the supplier itself.
     pub fn listing(&self, supplier: &SupplierId, listing: &ListingId) -> Option<Offer> {
-        let sku = self.by_listing.get(&(supplier.clone(), listing.clone())).map(|sku| sku.clone())?;
-        let is_it = |offer: &&Offer| offer.supplier == *supplier && offer.listing == *listing;
-        self.by_sku.get(&sku).and_then(|offers| offers.iter().find(is_it).cloned())
+        let number = self.owners.number(supplier)?;
+        let goods = self.owners.get(number)?.goods_of(self.owners.hash(listing.as_str()));
+        goods.into_iter().filter_map(|good| self.goods.get(good)).find_map(|offers| {
+            let mut found = None;
+            offers.each_of(number, |view, row| {
+                if view.listing(row) == listing.as_str() {
+                    found = self.offer(view, row);
+                }
+            });
+            found
+        })
     }
 
     /// SKUs that share a GTIN; none for a number of restricted circulation.
     pub fn skus(&self, gtin: Gtin) -> Vec<Sku> {
-        self.by_gtin.get(&gtin).map(|skus| skus.clone()).unwrap_or_default()
+        let goods = self.gtins.goods(gtin).into_iter().filter_map(|good| self.goods.get(good));
+        goods.filter_map(|offers| Sku::of_record(offers.sku()).ok()).collect()
     }
 
     /// Offers of `sku` that a buyer may see and wants.
     pub fn query(&self, sku: &Sku, query: &Query, overlay: &Overlay) -> Found {
-        self.query_all(std::slice::from_ref(sku), query, overlay, None)
+        self.find(sku, query, overlay).into()
     }
 
     /// Offers of any of `skus` that a buyer may see and wants; of one GTIN only, if given.
     pub fn query_all(&self, skus: &[Sku], query: &Query, overlay: &Overlay, gtin: Option<Gtin>) -> Found {
-        let mut found = Vec::new();
-        for sku in skus {
-            let Some(offers) = self.by_sku.get(sku) else { continue };
-            let wanted = offers
-                .iter()
-                .filter(|offer| query.wants(offer) && gtin.is_none_or(|gtin| offer.gtin == Some(gtin)));
-            let seen = wanted.filter_map(|offer| {
-                let left = offer.left(overlay, query.region)?;
-                let units = self.available(offer, &left);
-                (units >= query.min_qty.max(1)).then_some((left, units, offer))
-            });
-            let keyed = seen.map(|(left, units, offer)| (query.key(offer, &left), left, units, offer));
-            let rest = keyed.filter(|(key, ..)| query.after.as_ref().is_none_or(|after| key > after));
-            found.extend(rest.map(|(key, left, units, offer)| {
-                let mut offer = Offer { available: units, ..offer.clone() };
-                if let Some(regions) = left.regions {
-                    offer.regions = regions;
-                }
-                (key, offer)
-            }));
-        }
-        found.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
-        let more = found.len() > query.limit;
-        found.truncate(query.limit);
-        let next = found.last().filter(|_| more).map(|(key, _)| key.clone());
-        Found { offers: found.into_iter().map(|(_, offer)| offer).collect(), next }
+        let goods = skus.iter().filter_map(|sku| self.goods.find(sku.as_str())).collect();
+        self.look_through(goods, query, overlay, gtin).into()
     }
 
-    /// The market for `sku` as seen by `except`: offers of others that buyers can see.
-    pub fn market(
-        &self,
-        sku: &Sku,
-        currency: Currency,
-        except: &SupplierId,
-        overlay: &Overlay,
-    ) -> Option<MarketSeen> {
-        let (mut prices, mut units) = (Vec::new(), Vec::new());
-        let offers = self.by_sku.get(sku)?;
-        let others = offers.iter().filter(|offer| {
-            offer.supplier != *except
-                && !offer.withdrawn
-                && offer.price.currency == currency
-                && offer.available > 0
-        });
-        for offer in others.filter(|offer| offer.left(overlay, None).is_some()).take(MARKET_OFFERS_MAX) {
-            prices.push(offer.price.minor);
-            units.push(offer.available);
-        }
-        drop(offers);
-        let count = prices.len() as u32;
-        let median_minor = median(&mut prices)?;
-        let mut distances: Vec<i64> = prices.iter().map(|price| (price - median_minor).abs()).collect();
-        Some(MarketSeen {
-            median_minor,
-            offers: count,
-            median_units: median(&mut units)?,
-            spread_minor: median(&mut distances),
-        })
+    /// Offers of `sku` that a buyer may see and wants, left where they are kept.
+    pub fn find(&self, sku: &Sku, query: &Query, overlay: &Overlay) -> Page<'_> {
+        self.look_through(self.goods.find(sku.as_str()).into_iter().collect(), query, overlay, None)
+    }
+
+    /// The same for all goods that share a GTIN; none for a number of restricted circulation.
+    pub fn find_gtin(&self, gtin: Gtin, query: &Query, overlay: &Overlay) -> Page<'_> {
+        let goods = self.gtins.goods(gtin).into_iter().filter_map(|good| self.goods.get(good)).collect();
+        self.look_through(goods, query, overlay, Some(gtin))
     }
 
     /// Listings held.
@@ -295,78 +290,45 @@ impl Index {
     pub fn units(&self) -> i64 {
         self.units.load(Ordering::Relaxed)
     }
-    /// What buyers see now and would not see any more without these suppliers. Walks the whole index: for people who are
-    /// about to decide, not for requests.
-    pub fn impact(&self, suppliers: &BTreeSet<SupplierId>, overlay: &Overlay) -> Impact {
-        let mut impact = Impact::default();
-        for entry in &self.by_sku {
-            let seen = entry.value().iter().filter_map(|offer| {
-                let left = offer.left(overlay, None).filter(|_| offer.available > 0 && !offer.withdrawn)?;
-                Some((offer, left.regions.unwrap_or_else(|| offer.regions.clone())))
-            });
-            let (gone, stays): (Vec<_>, Vec<_>) =
-                seen.partition(|(offer, _)| suppliers.contains(&offer.supplier));
-            let mut empty: BTreeSet<Region> = BTreeSet::new();
-            for (offer, regions) in &gone {
-                impact.listings += 1;
-                impact.units += offer.available;
-                let value = impact.value_minor.entry(offer.price.currency.as_str().to_owned()).or_insert(0);
-                *value = value.saturating_add(offer.price.minor.saturating_mul(offer.available));
-                let elsewhere = |region: &Region| {
-                    stays.iter().any(|(_, served)| served.iter().any(|served| served.serves(*region)))
-                };
-                empty.extend(regions.iter().filter(|region| !elsewhere(region)).copied());
-            }
-            impact.goods_empty += usize::from(!gone.is_empty() && stays.is_empty());
-            impact.places_empty += empty.len();
-            let room = EMPTY_LISTED_MAX.saturating_sub(impact.empty.len());
-            impact.empty.extend(empty.into_iter().take(room).map(|region| (entry.key().clone(), region)));
-        }
-        impact
+
+    fn regions(&self, view: &View<'_>, row: usize) -> &[Region] {
+        self.region_sets.get(view.regions(row)).map_or(&[], |set| set)
     }
 
-    /// Listings and units of which nothing is left for buyers in any region. Walks the whole index: for scrapes, not for requests.
-    pub fn withheld(&self, overlay: &Overlay) -> (u64, i64) {
-        let (mut listings, mut units) = (0, 0);
-        for entry in &self.by_sku {
-            for offer in entry.value().iter().filter(|offer| offer.left(overlay, None).is_none()) {
-                listings += 1;
-                units += offer.available;
-            }
-        }
-        (listings, units)
+    fn coordinates(&self, view: &View<'_>, row: usize) -> (f64, f64) {
+        let place = self.places.get(view.place(row));
+        place.map_or((0.0, 0.0), |place| (f64::from_bits(place.latitude), f64::from_bits(place.longitude)))
+    }
+
+    /// A whole offer, as it was put.
+    fn offer(&self, view: &View<'_>, row: usize) -> Option<Offer> {
+        let kept = view.row(row);
+        let (latitude, longitude) = self.coordinates(view, row);
+        let place = self.places.get(kept.place)?;
+        Some(Offer {
+            supplier: self.owners.get(kept.supplier)?.name.clone(),
+            listing: ListingId::of_record(kept.listing).ok()?,
+            sku: Sku::of_record(view.sku()).ok()?,
+            gtin: search::gtin_of(kept.gtin),
+            price: Money { minor: kept.minor, currency: Currency::of_number(kept.currency) },
+            available: kept.available,
+            on_hand: kept.on_hand,
+            withdrawn: kept.withdrawn,
+            regions: self.regions(view, row).into(),
+            location: self.location_names.get(place.name)?.clone(),
+            lead_days: kept.lead_days,
+            latitude,
+            longitude,
+            version: kept.version,
+            updated: Timestamp::from_ms(kept.updated_ms),
+            number: kept.supplier,
+        })
     }
 }
 
-fn median(values: &mut [i64]) -> Option<i64> {
-    if values.is_empty() {
-        return None;
-    }
-    let middle = (values.len() - 1) / 2;
-    Some(*values.select_nth_unstable(middle).1)
-}
-
-impl Query {
-    /// Whether it is what the buyer wants, wherever it is sent; [`Offer::left`] looks at the region.
-    fn wants(&self, offer: &Offer) -> bool {
-        offer.available >= self.min_qty.max(1)
-            && !offer.withdrawn
-            && self.currency.is_none_or(|currency| offer.price.currency == currency)
-            && self.max_price.is_none_or(|most| offer.price.minor <= most)
-            && self.max_lead_days.is_none_or(|most| offer.lead_days <= most)
-            && self.near.is_none_or(|(latitude, longitude, radius_km)| {
-                distance_km((latitude, longitude), (offer.latitude, offer.longitude)) <= radius_km
-            })
-    }
-
-    fn key(&self, offer: &Offer, left: &Left) -> SortKey {
-        let dimmed = left.level == Some(Level::Dim);
-        let Money { minor, currency } = offer.price;
-        let (supplier, listing) = (offer.supplier.clone(), offer.listing.clone());
-        match self.sort {
-            Sort::Price => SortKey::Price(dimmed, currency, minor, offer.lead_days, supplier, listing),
-            Sort::Lead => SortKey::Lead(dimmed, offer.lead_days, currency, minor, supplier, listing),
-        }
+impl From<Page<'_>> for Found {
+    fn from(page: Page<'_>) -> Self {
+        Self { offers: page.offers(), next: page.next() }
     }
 }
 
@@ -380,5 +342,7 @@ fn distance_km(from: (f64, f64), to: (f64, f64)) -> f64 {
 
 #[cfg(test)]
 mod filters;
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ mod state;
 
 pub use answer::{EventAnswer, EventCode, EventStatus};
 pub use fold::{Effect, Inventory, event_identity};
-pub use index::{Found, Impact, Index, Offer, Query, Sort, SortKey};
+pub use index::{Found, Impact, Index, Offer, Page, Query, Seen, Sort, SortKey};
 pub use key::Of;
 pub use reservation::{Reservation, ReservationState};
 

@@ -164,7 +164,7 @@ impl Market {
         self.host.apply(&record, &mut effects);
         for effect in &effects {
             if let Effect::Offered(offer) = effect {
-                self.index.put((**offer).clone(), &self.overlay);
+                self.index.put(offer, &self.overlay);
             }
         }
         effects
@@ -258,7 +258,7 @@ proptest! {
 
             let open = shown(None, &|listed| listed.number % 2 == number).len();
             let eur = Currency::new("EUR").unwrap();
-            let seen = market.index.market(&sku(number), eur, &supplier("b"), &market.overlay);
+            let seen = market.index.market(&sku(number), eur, &supplier("b"), &market.overlay, Timestamp::from_ms(1_000));
             prop_assert_eq!(seen.map_or(0, |seen| seen.offers as usize), open, "market");
         }
         let found = market.index.query_all(&market.index.skus(gtin()), &query, &market.overlay, Some(gtin()));

@@ -3,23 +3,22 @@
 use std::sync::Arc;
 
 use axum::{
-    Json,
-    extract::{Query as UrlQuery, State, rejection::QueryRejection},
+    extract::{Query as UrlQuery, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use serde_json::{Value, json};
 use stockade_model::{Currency, Gtin, Invalid, Region, Sku, hash::hex};
-use stockade_runtime::{Caller, FieldError, Problem, Role, body, http::path_segment, limits::Allowance};
+use stockade_runtime::{Caller, FieldError, Problem, Role, body, http::escape_segment, limits::Allowance};
 
 use super::{
+    answer::{Availability, GoodResult, Results},
     fields::Fields,
     supplier::body_hash,
     token::{await_position, named},
 };
 use crate::{
     app::App,
-    domain::{Offer, Query, Sort, SortKey},
+    domain::{Page, Query, Sort, SortKey},
 };
 
 /// Goods in one `:query`.
@@ -53,6 +52,8 @@ pub(crate) struct QueryBody {
     max_price: Option<i64>,
     currency: Option<String>,
     max_lead_days: Option<u16>,
+    near: Option<String>,
+    radius_km: Option<f64>,
     sort: Option<Sort>,
     limit: Option<usize>,
 }
@@ -98,14 +99,20 @@ fn shared_gtin(text: &str) -> Result<Gtin, Invalid> {
     Ok(gtin)
 }
 
-fn near(fields: &mut Fields, near: Option<&str>, radius_km: Option<f64>) -> Option<(f64, f64, f64)> {
+/// What is asked to be near; `at` is where the fields are.
+fn near(
+    fields: &mut Fields,
+    at: &str,
+    near: Option<&str>,
+    radius_km: Option<f64>,
+) -> Option<(f64, f64, f64)> {
     let text = match (near, radius_km) {
         (None, None) => return None,
         (Some(text), Some(_)) => text,
         _ => {
             fields.require(
                 false,
-                "near",
+                &format!("{at}near"),
                 "near_and_radius",
                 "near (latitude,longitude) and radius_km go together",
             );
@@ -118,13 +125,21 @@ fn near(fields: &mut Fields, near: Option<&str>, radius_km: Option<f64>) -> Opti
     let ok = parsed.filter(|(lat, lon): &(f64, f64)| lat.abs() <= 90.0 && lon.abs() <= 180.0);
     fields.require(
         ok.is_some(),
-        "near",
+        &format!("{at}near"),
         "coordinate_range",
         "near is latitude,longitude in degrees, such as 52.5,13.4",
     );
     let radius = radius_km.filter(|radius| radius.is_finite() && *radius > 0.0);
-    fields.require(radius.is_some(), "radius_km", "radius_range", "radius_km must be above 0");
+    fields.require(radius.is_some(), &format!("{at}radius_km"), "radius_range", "radius_km must be above 0");
     ok.zip(radius).map(|((lat, lon), radius)| (lat, lon, radius))
+}
+
+/// The order asked for.
+fn sort(fields: &mut Fields, at: &str, given: Option<Sort>, is_near: bool) -> Sort {
+    let sort = given.unwrap_or_default();
+    let known = sort != Sort::Distance || is_near;
+    fields.require(known, at, "near_required", "to sort by distance, say near what: near and radius_km");
+    sort
 }
 
 fn min_qty(fields: &mut Fields, at: &str, given: Option<i64>) -> i64 {
@@ -163,70 +178,102 @@ fn max_price(fields: &mut Fields, at: &str, given: Option<i64>, currency: Option
 pub(crate) async fn availability(
     State(app): State<Arc<App>>,
     caller: Caller,
-    headers: HeaderMap,
-    query: Result<UrlQuery<AvailabilityQuery>, QueryRejection>,
+    request: Request,
 ) -> Result<Response, Problem> {
     let allowance = admit(&app, &caller, 1)?;
-    let UrlQuery(query) =
-        query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_query", e.body_text()))?;
+    // Read where they are: extractors would copy all headers.
+    let UrlQuery(query) = UrlQuery::<AvailabilityQuery>::try_from_uri(request.uri())
+        .map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_query", e.body_text()))?;
     let mut fields = Fields::default();
     let good = asked(&mut fields, "", query.sku.as_deref(), query.gtin.as_deref());
     let currency = fields.check_some("currency", query.currency.as_deref().map(Currency::new));
     max_price(&mut fields, "max_price", query.max_price, currency);
+    let near = near(&mut fields, "", query.near.as_deref(), query.radius_km);
     let mut wanted = Query {
         region: fields.check_some("region", query.region.as_deref().map(Region::new)),
         min_qty: min_qty(&mut fields, "min_qty", query.min_qty),
         max_price: query.max_price,
         currency,
         max_lead_days: query.max_lead_days,
-        near: near(&mut fields, query.near.as_deref(), query.radius_km),
-        sort: query.sort.unwrap_or_default(),
+        near,
+        sort: sort(&mut fields, "sort", query.sort, query.near.is_some()),
         after: None,
         limit: limit(&mut fields, "limit", query.limit),
     };
     let good = fields.finish(good).map_err(Problem::invalid)?;
-    let question = question(&good, &wanted);
-    wanted.after = query.cursor.as_deref().map(|cursor| read_cursor(cursor, &question)).transpose()?;
-    if let Some(position) = named(&headers, query.after_position.as_deref()) {
+    if let Some(cursor) = &query.cursor {
+        wanted.after = Some(read_cursor(cursor, &question(&good, &wanted))?);
+    }
+    if let Some(position) = named(request.headers(), query.after_position.as_deref()) {
         await_position(&app, &position).await?;
     }
-    let (offers, next) = find(&app, &good, &wanted);
-    let mut answer = answer(&app);
-    answer["offers"] = offers.iter().map(offer_body).collect();
-    let next = next.map(|key| write_cursor(&question, &key));
-    answer["next"] = next.as_deref().into();
-    let mut response = Json(answer).into_response();
+    let page = find(&app, &good, &wanted);
+    let next = page.next().map(|key| write_cursor(&question(&good, &wanted), &key));
+    let fresh = app.fresh();
+    let answer = Availability {
+        fresh: &fresh,
+        completeness: completeness(&app),
+        offers: &page,
+        next: next.as_deref(),
+    };
+    let mut response = answer.into_response();
     if let Some(allowance) = allowance {
         allowance.write(response.headers_mut());
     }
-    if let Some(next) = next {
-        let link = format!("</v1/availability?{}>; rel=\"next\"", next_query(&query, &next));
-        if let Ok(value) = HeaderValue::from_str(&link) {
-            response.headers_mut().insert(header::LINK, value);
-        }
+    if let Some(next) = next
+        && let Ok(link) = HeaderValue::from_maybe_shared(bytes::Bytes::from(next_link(&query, &next)))
+    {
+        response.headers_mut().insert(header::LINK, link);
     }
     Ok(response)
 }
 
-/// The same question with another cursor.
-fn next_query(query: &AvailabilityQuery, cursor: &str) -> String {
-    let mut parts = Vec::new();
-    let mut add = |name: &str, value: Option<String>| {
-        parts.extend(value.map(|value| format!("{name}={}", path_segment(&value))))
+/// A link to the same question with another cursor.
+fn next_link(query: &AvailabilityQuery, cursor: &str) -> String {
+    use std::fmt::Write as _;
+    let mut link = String::with_capacity(128 + cursor.len());
+    link.push_str("</v1/availability");
+    let mut separator = '?';
+    let mut name = |link: &mut String, name: &str| {
+        link.push(std::mem::replace(&mut separator, '&'));
+        link.push_str(name);
+        link.push('=');
     };
-    add("sku", query.sku.clone());
-    add("gtin", query.gtin.clone());
-    add("region", query.region.clone());
-    add("min_qty", query.min_qty.map(|v| v.to_string()));
-    add("max_price", query.max_price.map(|v| v.to_string()));
-    add("currency", query.currency.clone());
-    add("max_lead_days", query.max_lead_days.map(|v| v.to_string()));
-    add("near", query.near.clone());
-    add("radius_km", query.radius_km.map(|v| v.to_string()));
-    add("sort", query.sort.map(|sort| if sort == Sort::Lead { "lead" } else { "price" }.to_owned()));
-    add("limit", query.limit.map(|v| v.to_string()));
-    add("cursor", Some(cursor.to_owned()));
-    parts.join("&")
+    let sort = query.sort.map(|sort| match sort {
+        Sort::Price => "price",
+        Sort::Lead => "lead",
+        Sort::Distance => "distance",
+    });
+    let texts = [
+        ("sku", query.sku.as_deref()),
+        ("gtin", query.gtin.as_deref()),
+        ("region", query.region.as_deref()),
+        ("currency", query.currency.as_deref()),
+        ("near", query.near.as_deref()),
+        ("sort", sort),
+        ("cursor", Some(cursor)),
+    ];
+    for (of, text) in texts.into_iter().filter_map(|(of, text)| Some((of, text?))) {
+        name(&mut link, of);
+        escape_segment(&mut link, text);
+    }
+    let numbers = [
+        ("min_qty", query.min_qty),
+        ("max_price", query.max_price),
+        ("max_lead_days", query.max_lead_days.map(i64::from)),
+        ("limit", query.limit.and_then(|limit| i64::try_from(limit).ok())),
+    ];
+    // Writing into a text cannot fail.
+    for (of, number) in numbers.into_iter().filter_map(|(of, number)| Some((of, number?))) {
+        name(&mut link, of);
+        let _ = write!(link, "{number}");
+    }
+    if let Some(radius_km) = query.radius_km {
+        name(&mut link, "radius_km");
+        let _ = write!(link, "{radius_km}");
+    }
+    link.push_str(">; rel=\"next\"");
+    link
 }
 
 pub(crate) async fn query(
@@ -242,14 +289,15 @@ pub(crate) async fn query(
     fields.require(size, "/goods", "batch_size", format!("ask for 1 to {GOODS_MAX} goods"));
     let currency = fields.check_some("/currency", body.currency.as_deref().map(Currency::new));
     max_price(&mut fields, "/max_price", body.max_price, currency);
+    let near = near(&mut fields, "/", body.near.as_deref(), body.radius_km);
     let common = Query {
         region: fields.check_some("/region", body.region.as_deref().map(Region::new)),
         min_qty: 1,
         max_price: body.max_price,
         currency,
         max_lead_days: body.max_lead_days,
-        near: None,
-        sort: body.sort.unwrap_or_default(),
+        near,
+        sort: sort(&mut fields, "/sort", body.sort, body.near.is_some()),
         after: None,
         limit: limit(&mut fields, "/limit", body.limit),
     };
@@ -263,54 +311,35 @@ pub(crate) async fn query(
     if let Some(position) = named(&headers, None) {
         await_position(&app, &position).await?;
     }
-    let results: Vec<Value> = goods
-        .iter()
-        .filter_map(|(good, min_qty)| {
-            let good = good.as_ref()?;
-            let (offers, next) = find(&app, good, &Query { min_qty: *min_qty, ..common.clone() });
-            let (sku, gtin) = match good {
-                Asked::Sku(sku) => (Some(sku), None),
-                Asked::Gtin(gtin) => (None, Some(gtin)),
-            };
-            let offers: Vec<Value> = offers.iter().map(offer_body).collect();
-            Some(json!({ "sku": sku, "gtin": gtin, "offers": offers, "more": next.is_some() }))
-        })
-        .collect();
-    let mut answer = answer(&app);
-    answer["results"] = results.into();
-    let mut response = Json(answer).into_response();
+    let mut results = Vec::with_capacity(goods.len());
+    for (good, min_qty) in &goods {
+        let Some(good) = good else { continue };
+        let offers = find(&app, good, &Query { min_qty: *min_qty, ..common.clone() });
+        let (sku, gtin) = match good {
+            Asked::Sku(sku) => (Some(sku), None),
+            Asked::Gtin(gtin) => (None, Some(*gtin)),
+        };
+        results.push(GoodResult { sku, gtin, offers });
+    }
+    let fresh = app.fresh();
+    let answer = Results { fresh: &fresh, completeness: completeness(&app), results: &results };
+    let mut response = answer.into_response();
     if let Some(allowance) = allowance {
         allowance.write(response.headers_mut());
     }
     Ok(response)
 }
 
-/// What every buyer answer carries.
-fn answer(app: &App) -> Value {
-    let (as_of, staleness_ms) = app.freshness();
-    let completeness = if app.ready().is_ok() { "complete" } else { "partial" };
-    json!({ "as_of": as_of, "staleness_ms": staleness_ms, "completeness": completeness })
+/// Whether an answer may lack something that was there when this replica started.
+fn completeness(app: &App) -> &'static str {
+    if app.ready().is_ok() { "complete" } else { "partial" }
 }
 
-fn find(app: &App, good: &Asked, query: &Query) -> (Vec<Offer>, Option<SortKey>) {
-    let found = match good {
-        Asked::Sku(sku) => app.index.query(sku, query, &app.overlay),
-        Asked::Gtin(gtin) => app.index.query_all(&app.index.skus(*gtin), query, &app.overlay, Some(*gtin)),
-    };
-    (found.offers, found.next)
-}
-
-fn offer_body(offer: &Offer) -> Value {
-    json!({
-        "supplier": offer.supplier,
-        "listing": offer.listing,
-        "sku": offer.sku,
-        "gtin": offer.gtin,
-        "price": offer.price,
-        "available": offer.available,
-        "regions": offer.regions,
-        "lead_days": offer.lead_days,
-    })
+fn find<'a>(app: &'a App, good: &Asked, query: &Query) -> Page<'a> {
+    match good {
+        Asked::Sku(sku) => app.index.find(sku, query, &app.overlay),
+        Asked::Gtin(gtin) => app.index.find_gtin(*gtin, query, &app.overlay),
+    }
 }
 
 /// What a question is, whatever the page: a cursor of one question is none of another.
@@ -327,7 +356,8 @@ fn question(good: &Asked, query: &Query) -> String {
 
 /// Opaque to callers: hex of the question and the place in its answer.
 fn write_cursor(question: &str, after: &SortKey) -> String {
-    hex(json!([question, after]).to_string().as_bytes())
+    // Numbers, names and booleans are always written.
+    hex(&serde_json::to_vec(&(question, after)).unwrap_or_default())
 }
 
 fn read_cursor(text: &str, question: &str) -> Result<SortKey, Problem> {

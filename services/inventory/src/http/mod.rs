@@ -1,5 +1,6 @@
 //! The API of suppliers, buyers and order systems.
 
+mod answer;
 mod buyer;
 mod events;
 mod fields;
@@ -41,8 +42,6 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/suppliers/{supplier}/listings/{listing}/stock", post(supplier::stock))
         .route("/v1/suppliers/{supplier}/inventory:batch", post(supplier::batch))
         .route("/v1/suppliers/{supplier}/operations/{key}", get(supplier::operation))
-        .route("/v1/availability", get(buyer::availability))
-        .route("/v1/availability:query", post(buyer::query))
         .route("/v1/reservations", get(reservations::list).post(reservations::reserve))
         .route(
             "/v1/reservations/{reservation}",
@@ -51,6 +50,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/events", post(events::receive))
         .route("/v1/events/{source}/{id}", get(events::answer))
         .layer(middleware::from_fn_with_state(readiness, reads_when_caught_up))
+        // These look for themselves whether the replica has caught up, whoever asks and however.
+        .route("/v1/availability", get(buyer::availability))
+        .route("/v1/availability:query", post(buyer::query))
         .with_state(app)
 }
 

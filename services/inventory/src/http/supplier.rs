@@ -142,7 +142,7 @@ impl Request<'_> {
     }
 
     fn dress(&self, response: &mut Response, at: (u32, u64), retry: bool) {
-        if let Some(allowance) = self.allowance {
+        if let Some(allowance) = &self.allowance {
             allowance.write(response.headers_mut());
         }
         if let Ok(value) = HeaderValue::from_str(&token(at)) {

@@ -98,3 +98,11 @@ proptest! {
         prop_assert_eq!(Money::from_decimal(amount, money.currency).unwrap(), money);
     }
 }
+
+#[test]
+fn numbers_of_currencies_come_back_and_sort_like_their_codes() {
+    let codes = ["AAA", "AED", "CHF", "EUR", "JPY", "USD", "ZWL", "ZZZ"];
+    let all: Vec<Currency> = codes.iter().map(|code| Currency::of_record(code).unwrap()).collect();
+    assert!(all.is_sorted_by_key(|currency| currency.number()));
+    assert!(all.iter().all(|currency| Currency::of_number(currency.number()) == *currency));
+}

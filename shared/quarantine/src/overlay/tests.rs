@@ -8,11 +8,11 @@ fn sku() -> Sku {
 }
 
 fn seen(overlay: &Overlay, supplier: &str, asked: Option<&str>, listing: &str) -> Option<Left> {
-    let (sku, listing) = (sku(), ListingId::new(listing).unwrap());
+    let sku = sku();
     let region = |region| Region::new(region).unwrap();
     let supplier = overlay.number(&SupplierId::new(supplier).unwrap());
     let regions = [region("DE"), region("FR")];
-    overlay.left(supplier, Subject { sku: &sku, listing: &listing, regions: &regions }, asked.map(region))
+    overlay.left(supplier, Subject { sku: sku.as_str(), listing, regions: &regions }, asked.map(region))
 }
 
 fn all(level: Option<Level>) -> Option<Left> {

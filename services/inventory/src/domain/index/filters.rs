@@ -75,7 +75,7 @@ fn known_distances_are_what_they_are() {
 /// What `query` finds of `offers`, as listing names.
 fn found(offers: &[Offer], query: &Query) -> Vec<String> {
     let (index, overlay) = (Index::default(), Overlay::default());
-    offers.iter().for_each(|offer| index.put(offer.clone(), &overlay));
+    offers.iter().for_each(|offer| index.put(offer, &overlay));
     let all = Query { limit: 1_000, ..query.clone() };
     let mut found: Vec<String> =
         index.query(&sku(), &all, &overlay).offers.iter().map(|offer| offer.listing.to_string()).collect();
@@ -208,7 +208,7 @@ fn prices_of_different_currencies_are_never_compared() {
         priced(4, 10, "JPY", 2),
         priced(5, 600, "KWD", 1),
     ] {
-        index.put(offer, &overlay);
+        index.put(&offer, &overlay);
     }
     let order = |sort| {
         let (mut paged, mut after) = (Vec::new(), None);
@@ -238,7 +238,7 @@ fn a_number_that_a_shop_gave_itself_matches_nobody_elses() {
     let common = Gtin::new("4006381333931").unwrap();
     for (supplier, good, gtin) in [(1, "A", own), (2, "B", own), (3, "C", common), (4, "D", common)] {
         let good = Sku::new(good).unwrap();
-        index.put(Offer { sku: good, gtin: Some(gtin), ..offer(supplier, 1, 100, 0, 1, 1) }, &overlay);
+        index.put(&Offer { sku: good, gtin: Some(gtin), ..offer(supplier, 1, 100, 0, 1, 1) }, &overlay);
     }
     assert!(index.skus(own).is_empty());
     assert_eq!(index.skus(common).len(), 2);

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use stockade_model::Scope;
+use stockade_model::{Level, Scope, time::DAY_MS};
 use stockade_quarantine::conformance::{entry, restriction};
 
 use super::*;
@@ -49,7 +49,7 @@ proptest! {
     ) {
         let (index, overlay) = (Index::default(), Overlay::default());
         for (version, (supplier, listing, minor, lead, available)) in offers.iter().enumerate() {
-            index.put(offer(*supplier, *listing, *minor, *lead, *available, version as u64), &overlay);
+            index.put(&offer(*supplier, *listing, *minor, *lead, *available, version as u64), &overlay);
         }
         for (supplier, level) in [(dimmed, Level::Dim), (withheld, Level::Quarantine)] {
             if let Some(supplier) = supplier {
@@ -64,7 +64,7 @@ proptest! {
         prop_assert!(all.offers.iter().all(seen));
         let rank = |o: &Offer| match sort {
             Sort::Price => (o.price.minor, i64::from(o.lead_days)),
-            Sort::Lead => (i64::from(o.lead_days), o.price.minor),
+            Sort::Lead | Sort::Distance => (i64::from(o.lead_days), o.price.minor),
         };
         let is_dimmed = |o: &Offer| withheld != dimmed && Some(o.supplier.to_string()) == name(dimmed);
         prop_assert!(all.offers.is_sorted_by_key(|o| (is_dimmed(o), rank(o))), "sorted, the dimmed last");
@@ -85,8 +85,8 @@ proptest! {
 #[test]
 fn an_older_version_of_an_offer_does_not_come_back() {
     let (index, overlay) = (Index::default(), Overlay::default());
-    index.put(offer(1, 1, 500, 0, 9, 7), &overlay);
-    index.put(offer(1, 1, 400, 0, 5, 6), &overlay);
+    index.put(&offer(1, 1, 500, 0, 9, 7), &overlay);
+    index.put(&offer(1, 1, 400, 0, 5, 6), &overlay);
     assert_eq!((index.listings(), index.units()), (1, 9));
 }
 
@@ -94,11 +94,12 @@ fn an_older_version_of_an_offer_does_not_come_back() {
 fn a_market_is_what_others_offer_and_buyers_can_see() {
     let (index, overlay) = (Index::default(), Overlay::default());
     for (supplier, minor) in [(1, 100), (2, 200), (3, 300), (4, 5)] {
-        index.put(offer(supplier, 1, minor, 0, 10 * i64::from(supplier), 1), &overlay);
+        index.put(&offer(supplier, 1, minor, 0, 10 * i64::from(supplier), 1), &overlay);
     }
     overlay.apply(&entry("s4", 1, vec![restriction(Scope::Supplier, Level::Quarantine)]), 0);
     let seen = |except: &str| {
-        index.market(&sku(), Currency::new("EUR").unwrap(), &SupplierId::new(except).unwrap(), &overlay)
+        let (eur, except) = (Currency::new("EUR").unwrap(), SupplierId::new(except).unwrap());
+        index.market(&sku(), eur, &except, &overlay, Timestamp::from_ms(30 * DAY_MS))
     };
     let market = seen("s9").unwrap();
     assert_eq!((market.median_minor, market.offers, market.median_units), (200, 3, 20));
@@ -109,7 +110,7 @@ fn a_market_is_what_others_offer_and_buyers_can_see() {
 #[test]
 fn of_a_capped_supplier_buyers_see_what_it_has_proven() {
     let (index, overlay) = (Index::default(), Overlay::default());
-    index.put(offer(1, 1, 500, 1, 100, 1), &overlay);
+    index.put(&offer(1, 1, 500, 1, 100, 1), &overlay);
     let seen = |min_qty| {
         let query = Query { min_qty, limit: 9, ..Query::default() };
         index.query(&sku(), &query, &overlay).offers.iter().map(|offer| offer.available).collect::<Vec<_>>()
@@ -126,4 +127,28 @@ fn of_a_capped_supplier_buyers_see_what_it_has_proven() {
     overlay.apply(&entry("s1", 2, Vec::new()), 0);
     index.allow(number, None);
     assert_eq!(seen(100), [100]);
+}
+
+#[test]
+fn of_a_large_market_offers_are_taken_evenly_over_all_prices() {
+    let (index, overlay) = (Index::default(), Overlay::default());
+    let supplier = |number: i64| format!("of-{number}");
+    for number in 0..3_000 {
+        let named = SupplierId::new(&supplier(number)).unwrap();
+        index.put(&Offer { supplier: named, ..offer(0, 1, number, 1, 1 + number, 1) }, &overlay);
+    }
+    let (eur, me) = (Currency::new("EUR").unwrap(), SupplierId::new("me").unwrap());
+    let seen = || index.market(&sku(), eur, &me, &overlay, Timestamp::from_ms(30 * DAY_MS)).unwrap();
+    let all = seen();
+    assert_eq!(all.offers, 256);
+    assert!((1_450..1_550).contains(&all.median_minor), "{all:?}");
+    assert!((1_450..1_550).contains(&all.median_units), "{all:?}");
+    // The cheapest were withheld long ago: what is left is found among them.
+    for number in 0..2_800 {
+        let locked = restriction(Scope::Supplier, Level::Quarantine);
+        overlay.apply(&entry(&supplier(number), 1, vec![locked]), 0);
+    }
+    let left = seen();
+    assert!((100..=200).contains(&left.offers), "{left:?}");
+    assert!((2_880..2_920).contains(&left.median_minor), "{left:?}");
 }

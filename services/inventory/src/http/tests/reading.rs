@@ -155,3 +155,43 @@ async fn a_number_of_restricted_circulation_is_found_under_its_sku_only() {
     assert_eq!(api.ask("gtin=0000000000000").await.field(), (422, "gtin_zero", "gtin"));
     assert_eq!(api.list("z", json!({ "gtin": "00000000" })).await.field(), (422, "gtin_zero", "/gtin"));
 }
+
+#[tokio::test]
+async fn the_nearest_come_first_for_whoever_says_near_what() {
+    let api = Api::open().await;
+    // `main` is in Berlin.
+    for (name, latitude, longitude) in [("potsdam", 52.4, 13.06), ("munich", 48.14, 11.58)] {
+        let place =
+            json!({ "latitude": latitude, "longitude": longitude, "region": "DE", "handling_days": 1 });
+        assert_eq!(api.put(&format!("locations/{name}"), &[], place).await.status, 200);
+        api.list(name, json!({ "location": name })).await;
+    }
+    api.list("berlin", json!({})).await;
+    let question = "sku=SKU-1&near=52.4,13.05&radius_km=900&sort=distance&limit=1";
+    let (mut seen, mut asked) = (Vec::new(), question.to_owned());
+    loop {
+        let page = api.ask(&asked).await;
+        seen.extend(names(&page).into_iter().map(str::to_owned));
+        let Some(next) = page.body["next"].as_str() else { break };
+        asked = format!("{question}&cursor={next}");
+    }
+    assert_eq!(seen, ["potsdam", "berlin", "munich"]);
+    let many = |more: Value| {
+        let mut body = json!({ "goods": [{ "sku": "SKU-1" }, { "sku": "SKU-2" }], "limit": 2 });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        api.call(Method::POST, &api.buyer, "/v1/availability:query", &[], body)
+    };
+    let near = json!({ "near": "52.4,13.05", "radius_km": 100.0, "sort": "distance" });
+    let results = many(near).await.body["results"].clone();
+    let listings: Vec<&str> = results[0]["offers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|offer| offer["listing"].as_str().unwrap())
+        .collect();
+    assert_eq!((listings, &results[0]["more"]), (vec!["potsdam", "berlin"], &json!(false)));
+    assert_eq!(results[1], json!({ "sku": "SKU-2", "gtin": null, "offers": [], "more": false }));
+    assert_eq!(many(json!({ "sort": "distance" })).await.field(), (422, "near_required", "/sort"));
+    assert_eq!(many(json!({ "near": "52.4,13.05" })).await.field(), (422, "near_and_radius", "/near"));
+    assert_eq!(api.ask("sku=SKU-1&sort=distance").await.field(), (422, "near_required", "sort"));
+}

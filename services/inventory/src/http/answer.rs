@@ -1,0 +1,254 @@
+//! What buyers are answered, written out from where the index keeps it.
+//!
+//! Everything that is written as text here is an id, a code of ISO's, digits, a time or a cursor: none of them can hold a
+//! character that JSON would have to escape (`stockade_model::ids` has the list of those that an id may hold).
+
+use std::convert::Infallible;
+
+use axum::{
+    http::{HeaderValue, header},
+    response::{IntoResponse as _, Response},
+};
+use stockade_model::{Gtin, Sku};
+
+use crate::{
+    app::Freshness,
+    domain::{Page, Seen},
+};
+
+/// Bytes of an answer without offers, and of an offer: roughly, so that a body is seldom moved while it grows.
+const ANSWER_BYTES: usize = 768;
+const OFFER_BYTES: usize = 192;
+
+/// The answer to `GET /v1/availability`: `as_of`, `staleness_ms`, `completeness`, `offers`, `next`.
+pub(super) struct Availability<'a> {
+    pub(super) fresh: &'a Freshness,
+    pub(super) completeness: &'static str,
+    pub(super) offers: &'a Page<'a>,
+    /// The cursor of the next page, where there is one.
+    pub(super) next: Option<&'a str>,
+}
+
+/// The answer to `POST /v1/availability:query`: `as_of`, `staleness_ms`, `completeness`, `results`.
+pub(super) struct Results<'a> {
+    pub(super) fresh: &'a Freshness,
+    pub(super) completeness: &'static str,
+    pub(super) results: &'a [GoodResult<'a>],
+}
+
+/// What was found of one good: `sku` and `gtin` as it was asked for, of which one is null, `offers`, and whether there are
+/// `more` than the limit.
+pub(super) struct GoodResult<'a> {
+    pub(super) sku: Option<&'a Sku>,
+    pub(super) gtin: Option<Gtin>,
+    pub(super) offers: Page<'a>,
+}
+
+impl Availability<'_> {
+    pub(super) fn into_response(self) -> Response {
+        let mut body = Json::with_room_for(self.offers.len());
+        body.head(self.fresh, self.completeness);
+        body.raw(",\"offers\":");
+        body.offers(self.offers);
+        body.raw(",\"next\":");
+        body.text_or_null(self.next);
+        body.raw("}");
+        body.into_response()
+    }
+}
+
+impl Results<'_> {
+    pub(super) fn into_response(self) -> Response {
+        let offers: usize = self.results.iter().map(|result| result.offers.len() + 1).sum();
+        let mut body = Json::with_room_for(offers);
+        body.head(self.fresh, self.completeness);
+        body.raw(",\"results\":[");
+        for (at, result) in self.results.iter().enumerate() {
+            body.raw(if at == 0 { "{\"sku\":" } else { ",{\"sku\":" });
+            body.text_or_null(result.sku.map(Sku::as_str));
+            body.raw(",\"gtin\":");
+            body.gtin(result.gtin);
+            body.raw(",\"offers\":");
+            body.offers(&result.offers);
+            body.raw(if result.offers.has_more() { ",\"more\":true}" } else { ",\"more\":false}" });
+        }
+        body.raw("]}");
+        body.into_response()
+    }
+}
+
+/// A body that is being written.
+struct Json(Vec<u8>);
+
+impl Json {
+    fn with_room_for(offers: usize) -> Self {
+        Self(Vec::with_capacity(ANSWER_BYTES + offers * OFFER_BYTES))
+    }
+
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], self.0).into_response()
+    }
+
+    fn raw(&mut self, json: &str) {
+        self.0.extend_from_slice(json.as_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.0.push(b'"');
+        self.raw(text);
+        self.0.push(b'"');
+    }
+
+    fn text_or_null(&mut self, text: Option<&str>) {
+        match text {
+            Some(text) => self.text(text),
+            None => self.raw("null"),
+        }
+    }
+
+    fn number(&mut self, number: i64) {
+        if number < 0 {
+            self.0.push(b'-');
+        }
+        self.digits(number.unsigned_abs(), 1);
+    }
+
+    /// At least so many digits.
+    fn digits(&mut self, mut number: u64, least: usize) {
+        let mut digits = [b'0'; 20];
+        let mut from = digits.len();
+        while number > 0 || digits.len() - from < least {
+            from -= 1;
+            digits[from] = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+        self.0.extend_from_slice(&digits[from..]);
+    }
+
+    /// As GTIN-14.
+    fn gtin(&mut self, gtin: Option<Gtin>) {
+        match gtin {
+            Some(gtin) => {
+                self.0.push(b'"');
+                self.digits(gtin.digits(), 14);
+                self.0.push(b'"');
+            }
+            None => self.raw("null"),
+        }
+    }
+
+    fn head(&mut self, fresh: &Freshness, completeness: &str) {
+        self.raw("{\"as_of\":");
+        self.text(&fresh.as_of_text);
+        self.raw(",\"staleness_ms\":");
+        self.number(fresh.staleness_ms);
+        self.raw(",\"completeness\":");
+        self.text(completeness);
+    }
+
+    fn offers(&mut self, page: &Page<'_>) {
+        self.raw("[");
+        let mut first = true;
+        let Ok(()) = page.try_each(|seen| {
+            self.raw(if std::mem::take(&mut first) { "{\"supplier\":" } else { ",{\"supplier\":" });
+            self.offer(&seen);
+            Ok::<(), Infallible>(())
+        });
+        self.raw("]");
+    }
+
+    fn offer(&mut self, seen: &Seen<'_>) {
+        self.text(seen.supplier);
+        self.raw(",\"listing\":");
+        self.text(seen.listing);
+        self.raw(",\"sku\":");
+        self.text(seen.sku);
+        self.raw(",\"gtin\":");
+        self.gtin(seen.gtin);
+        self.raw(",\"price\":{\"minor\":");
+        self.number(seen.price.minor);
+        self.raw(",\"currency\":");
+        self.text(seen.price.currency.as_str());
+        self.raw("},\"available\":");
+        self.number(seen.available);
+        self.raw(",\"regions\":[");
+        for (at, region) in seen.regions.iter().enumerate() {
+            self.raw(if at == 0 { "" } else { "," });
+            self.text(region.as_str());
+        }
+        self.raw("],\"lead_days\":");
+        self.number(seen.lead_days.into());
+        self.raw("}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use stockade_model::{Currency, ListingId, LocationId, Money, Region, SupplierId, Timestamp};
+    use stockade_quarantine::Overlay;
+
+    use super::*;
+    use crate::domain::{Index, Offer, Query};
+
+    async fn value(response: Response) -> Value {
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_what_serde_would_have_written() {
+        let (index, overlay) = (Index::default(), Overlay::default());
+        let sku = Sku::new("a.b_c-d:e@f+g").unwrap();
+        let region = |name| Region::new(name).unwrap();
+        let mut offers = Vec::new();
+        for (at, minor) in [0, 7, 10, 1_000_000_000_000].into_iter().enumerate() {
+            let offer = Offer {
+                supplier: SupplierId::new(&format!("s-{at}")).unwrap(),
+                listing: ListingId::new("l:1").unwrap(),
+                sku: sku.clone(),
+                gtin: (at % 2 == 0).then(|| Gtin::new("96385074").unwrap()),
+                price: Money::new(minor, Currency::new("EUR").unwrap()).unwrap(),
+                available: 1 + at as i64 * 1_000,
+                on_hand: 1,
+                withdrawn: false,
+                regions: if at == 1 { [region("DE"), region("BR-SP")].into() } else { [region("FR")].into() },
+                location: LocationId::new("main").unwrap(),
+                lead_days: at as u16 * 100,
+                latitude: 0.0,
+                longitude: 0.0,
+                version: 1,
+                updated: Timestamp::default(),
+                number: 0,
+            };
+            index.put(&offer, &overlay);
+            offers.push(json!({
+                "supplier": offer.supplier, "listing": offer.listing, "sku": offer.sku, "gtin": offer.gtin, "price": offer.price,
+                "available": offer.available, "regions": offer.regions, "lead_days": offer.lead_days,
+            }));
+        }
+        let fresh = Freshness::new(Timestamp::from_ms(1_790_000_000_123), 45, 0);
+        let page = |limit| index.find(&sku, &Query { limit, ..Query::default() }, &overlay);
+        let all = page(9);
+        let answer =
+            Availability { fresh: &fresh, completeness: "complete", offers: &all, next: Some("5b00") };
+        let expected = json!({
+            "as_of": "2026-09-21T14:13:20.123Z", "staleness_ms": 45, "completeness": "complete", "offers": offers, "next": "5b00",
+        });
+        assert_eq!(value(answer.into_response()).await, expected);
+        let gtin = Gtin::new("4006381333931").unwrap();
+        let results = [
+            GoodResult { sku: Some(&sku), gtin: None, offers: page(1) },
+            GoodResult { sku: None, gtin: Some(gtin), offers: page(0) },
+        ];
+        let answer = Results { fresh: &fresh, completeness: "partial", results: &results };
+        let expected = json!({
+            "as_of": "2026-09-21T14:13:20.123Z", "staleness_ms": 45, "completeness": "partial",
+            "results": [
+                { "sku": sku, "gtin": null, "offers": offers[..1], "more": true },
+                { "sku": null, "gtin": gtin, "offers": [], "more": true },
+            ],
+        });
+        assert_eq!(value(answer.into_response()).await, expected);
+    }
+}
