@@ -24,6 +24,8 @@ pub(crate) use subject::{Evidence, Peers};
 pub(crate) const ALTERNATIVES: [f64; 5] = [1.5, 2.5, 5.0, 10.0, 20.0];
 /// Upper bounds of the classes of age of an order, in days; older orders are at no risk any more.
 pub(crate) const AGES_DAYS: [i64; 12] = [1, 2, 3, 5, 7, 10, 14, 21, 30, 45, 60, 90];
+/// Tests that a declaration may have: each keeps ten numbers of every supplier.
+pub(crate) const TESTS_MAX: usize = 16;
 /// Number of classes of age.
 pub(crate) const AGES: usize = AGES_DAYS.len();
 /// From these odds on, in powers of ten, a supplier is under suspicion and its orders make no peers' baseline.

@@ -268,7 +268,7 @@ async fn what_is_hardly_meant_is_warned_of_and_what_can_never_be_is_not_publishe
         assert_eq!(warning["source_line"], 7, "{answer}");
     }
     for (from, to, code, place) in [
-        ("mode: live", "mode: live\n    expires: 2020-01-01T00:00:00Z", "expired", "/rules/spree:14:14"),
+        ("mode: live", "mode: live\n    expires: 2020-01-01T00:00:00Z", "expired", "/rules/spree:15:14"),
         ("when: spree", "when: \"!spree && spree\" #", "contradiction", "/rules/spree:7:11"),
         ("when: spree &&", "when: >\n      spree\n      && spre &&", "unknown_name", "/rules/spree:9:10"),
     ] {

@@ -7,7 +7,7 @@ use stockade_rules::parse_duration_ms;
 use stockade_windows::{Counterparty, Entity, Measure};
 
 use super::{Doing, FeatureError, FeatureSpec, MeasureSpec, Over, Per, Property, SCORE, Take, TestSpec, Who};
-use crate::evidence::{AGES, AGES_DAYS, ALTERNATIVES, Test, age_class, age_width};
+use crate::evidence::{AGES, AGES_DAYS, ALTERNATIVES, TESTS_MAX, Test, age_class, age_width};
 use crate::history::Kind;
 
 /// The kinds of event that are counted, a bit each.
@@ -23,8 +23,6 @@ fn flags<'a>(properties: &[Property], doings: impl IntoIterator<Item = &'a Doing
 
 const WINDOWS_MAX: usize = 16;
 const MEASURES_MAX: usize = 64;
-/// Tests: each keeps ten numbers of every supplier.
-const TESTS_MAX: usize = 16;
 /// Declared features, the score included; those of tests and of windows that rules bind come beside them.
 const FEATURES_MAX: usize = 72;
 /// Windows that rules bind beside the declared features.

@@ -1,6 +1,8 @@
 //! What is known of one supplier: its open orders by day, and the state of every test.
 
-use super::{AGES, ALTERNATIVES, DAY_FULL, STANDS_OUT, SUSPICION, TELLS_MAX, Test, age_class, bounded};
+use super::{
+    AGES, ALTERNATIVES, DAY_FULL, STANDS_OUT, SUSPICION, TELLS_MAX, TESTS_MAX, Test, age_class, bounded,
+};
 
 /// Kinds of cohort kept of one supplier; further ones are judged as of the widest.
 const COHORTS_MAX: usize = 64;
@@ -97,7 +99,7 @@ impl Evidence {
                 self.cohorts.clear();
             }
             self.tests.iter_mut().for_each(State::begin_day);
-            self.expose(tests, peers, |open| open);
+            self.expose(tests, peers);
             for (state, test) in self.tests.iter_mut().zip(tests) {
                 state.renew(test);
             }
@@ -106,41 +108,46 @@ impl Evidence {
         moved
     }
 
-    /// Adds the exposure of the day in hand of the orders that `pick` leaves.
-    fn expose(&mut self, tests: &[Test], peers: &mut impl Peers, pick: impl Fn(Open) -> Open) {
+    /// Adds the exposure of the day in hand of all open orders.
+    fn expose(&mut self, tests: &[Test], peers: &mut impl Peers) {
         let suspect = self.total() >= SUSPICION;
-        let mut sums = vec![0.0; tests.len()];
+        let mut sums = [0.0; TESTS_MAX];
         for (number, cohort) in self.cohorts.iter().enumerate() {
             let mut orders = [0.0; AGES];
             for open in self.open.iter().filter(|open| usize::from(open.cohort) == number) {
                 if let Some(class) = age_class(self.day - open.day) {
-                    orders[class] += f64::from(pick(*open).orders);
+                    orders[class] += f64::from(open.orders);
                 }
             }
             if orders.iter().any(|orders| *orders > 0.0) {
-                peers.expect(cohort, &orders, suspect, &mut sums);
+                peers.expect(cohort, &orders, suspect, &mut sums[..tests.len()]);
             }
         }
+        self.expected(tests, &sums);
+    }
+
+    /// What peers would have brought passes, by test.
+    fn expected(&mut self, tests: &[Test], sums: &[f64]) {
         for ((state, test), expected) in self.tests.iter_mut().zip(tests).zip(sums) {
-            state.expose(expected, test.tolerates);
+            state.expose(*expected, test.tolerates);
         }
     }
 
     /// An order was placed on `day`, in a cohort.
     pub(crate) fn placed(&mut self, day: i64, cohort: &[String], tests: &[Test], peers: &mut impl Peers) {
-        if age_class(self.day - day).is_none() {
-            return;
-        }
+        let Some(class) = age_class(self.day - day) else { return };
         let number = self.cohort(cohort);
         match self.open.iter_mut().find(|open| open.day == day && open.cohort == number) {
             Some(open) => open.orders += 1,
             None => self.open.push(Open { day, cohort: number, orders: 1 }),
         }
         // Its exposure of today; that of the others was counted when the day began.
-        self.expose(tests, peers, |open| Open {
-            orders: u32::from(open.day == day && open.cohort == number),
-            ..open
-        });
+        let mut orders = [0.0; AGES];
+        orders[class] = 1.0;
+        let (suspect, mut sums) = (self.total() >= SUSPICION, [0.0; TESTS_MAX]);
+        let cohort = &self.cohorts[usize::from(number)];
+        peers.expect(cohort, &orders, suspect, &mut sums[..tests.len()]);
+        self.expected(tests, &sums);
     }
 
     fn cohort(&mut self, cohort: &[String]) -> u16 {
@@ -216,6 +223,17 @@ fn odds(statistic: f64) -> f64 {
     if statistic <= 1.0 { 0.0 } else { libm::log10(statistic) }
 }
 
+/// What the passing of exposure `tolerated` leaves of the statistic for each alternative `r`: `exp(-(r - 1) tolerated)`, as powers
+/// of one root, for this is done for every test at every order.
+fn passing(tolerated: f64) -> [f64; ALTERNATIVES.len()] {
+    let root = libm::exp(-0.5 * tolerated);
+    let second = root * root;
+    let third = second * root;
+    let eighth = third * third * second;
+    let eighteenth = eighth * eighth * second;
+    [root, third, eighth, eighteenth, eighteenth * eighteenth * second]
+}
+
 impl State {
     fn new(test: &Test) -> Self {
         Self { test: test.name.clone(), tells: 1.0, ..Self::default() }
@@ -243,9 +261,7 @@ impl State {
         self.expected += expected;
         self.today_expected += expected;
         self.tells = (self.tells + tolerates * expected).min(TELLS_MAX);
-        for (r, times) in self.r.iter_mut().zip(ALTERNATIVES) {
-            *r *= libm::exp(-(times - 1.0) * tolerates * expected);
-        }
+        self.r.iter_mut().zip(passing(tolerates * expected)).for_each(|(r, factor)| *r *= factor);
     }
     fn witness(&mut self, weight: f64, tolerates: f64) {
         let full = DAY_FULL + 2.0 * tolerates * self.today_expected;
@@ -262,6 +278,21 @@ impl State {
         self.seen = (self.seen - weight).max(0.0);
         for (r, times) in self.r.iter_mut().zip(ALTERNATIVES) {
             *r /= 1.0 + (times - 1.0) * weight;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exposure_passes_as_the_formula_says() {
+        for tolerated in [0.0, 1e-6, 0.01, 0.3, 2.0, 9.0] {
+            for (factor, times) in passing(tolerated).into_iter().zip(ALTERNATIVES) {
+                let exact = libm::exp(-(times - 1.0) * tolerated);
+                assert!((factor - exact).abs() <= 1e-13 * exact, "{times} {tolerated}: {factor} {exact}");
+            }
         }
     }
 }
