@@ -6,7 +6,7 @@ COPY . .
 # zlib goes into the binary; OpenSSL comes with the runtime image and its security updates.
 ENV LIBZ_SYS_STATIC=1
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    cargo build --release --locked --package stockade && cp target/release/stockade /stockade
+    cargo build --release --locked --package stockade --features tls && cp target/release/stockade /stockade
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /stockade /usr/local/bin/stockade

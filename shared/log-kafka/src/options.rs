@@ -150,6 +150,7 @@ impl KafkaOptions {
         if !sasl_mechanism.is_empty() && (username.is_empty() || password.0.is_empty()) {
             wrong.push("kafka.security.sasl_mechanism needs username and password".to_owned());
         }
+        wrong.extend(self.security.not_built(cfg!(feature = "tls")));
         if wrong.is_empty() { Ok(()) } else { Err(LogError::Config(wrong.join("; "))) }
     }
 
@@ -271,6 +272,21 @@ impl KafkaOptions {
     }
 }
 
+impl Security {
+    /// What it asks for that this build does not have.
+    fn not_built(&self, with_tls: bool) -> Option<String> {
+        let asked = match self.sasl_mechanism.as_str() {
+            _ if with_tls => return None,
+            _ if self.tls => "kafka.security.tls",
+            "SCRAM-SHA-256" | "SCRAM-SHA-512" => "kafka.security.sasl_mechanism SCRAM",
+            _ => return None,
+        };
+        Some(format!(
+            "{asked} needs a build with TLS: `cargo build --release --features tls`, with OpenSSL's headers (libssl-dev), or the container image"
+        ))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,6 +302,26 @@ mod tests {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(!text.contains("socket.timeout.ms"));
+    }
+
+    #[test]
+    fn what_needs_openssl_is_refused_by_a_build_without_it() {
+        let of = |tls, mechanism: &str| Security {
+            tls,
+            sasl_mechanism: mechanism.to_owned(),
+            ..Security::default()
+        };
+        for (security, refused) in [
+            (of(true, ""), true),
+            (of(false, "SCRAM-SHA-256"), true),
+            (of(false, "PLAIN"), false),
+            (of(false, ""), false),
+        ] {
+            assert_eq!(security.not_built(true), None);
+            let said = security.not_built(false);
+            assert_eq!(said.is_some(), refused, "{said:?}");
+            assert!(said.is_none_or(|said| said.contains("--features tls")));
+        }
     }
 
     #[test]

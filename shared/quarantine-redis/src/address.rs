@@ -81,6 +81,16 @@ impl Address {
         self.hosts.join(",")
     }
 
+    /// Refuses what this build does not have.
+    pub(crate) fn built(self, with_tls: bool) -> Result<Self, StoreError> {
+        if self.tls && !with_tls {
+            return Err(StoreError(
+                "rediss needs a build with TLS: `cargo build --release --features tls`, with OpenSSL's headers (libssl-dev), or the container image".to_owned(),
+            ));
+        }
+        Ok(self)
+    }
+
     /// URLs as the redis crate reads them, one for each host.
     pub(crate) fn urls(&self) -> Vec<String> {
         let scheme = if self.tls { "rediss" } else { "redis" };
@@ -102,6 +112,8 @@ mod tests {
         let single = Address::parse("rediss://ann:se:cret@r.example:7000/2").unwrap();
         assert_eq!(single.urls(), ["rediss://ann:se:cret@r.example:7000/2"]);
         assert!(single.tls && single.user.as_deref() == Some("ann") && single.shown() == "r.example:7000");
+        assert!(single.clone().built(true).is_ok());
+        assert!(single.built(false).is_err_and(|error| error.0.contains("--features tls")));
         let sentinel = Address::parse("redis+sentinel://:pw@a,b:1234/main").unwrap();
         assert_eq!(sentinel.kind, Kind::Sentinel { master: "main".to_owned() });
         assert_eq!(sentinel.hosts, ["a:26379", "b:1234"]);

@@ -104,7 +104,7 @@ impl RedisStore {
     /// When the address cannot be understood. Whether anything answers there is seen at the first call.
     pub fn new(url: &str, prefix: &str, timeout: Duration) -> Result<Self, StoreError> {
         Ok(Self {
-            address: Address::parse(url)?,
+            address: Address::parse(url)?.built(cfg!(feature = "tls"))?,
             prefix: prefix.to_owned(),
             timeout,
             connection: Mutex::new(None),

@@ -3,6 +3,7 @@
 mod cluster;
 mod dependencies;
 mod kubernetes;
+mod machine;
 
 use std::{
     path::{Path, PathBuf},
@@ -84,8 +85,21 @@ fn step(name: &str, mut command: Command) -> Result<()> {
 }
 
 fn test(fast: bool) -> Result<()> {
+    if !fast {
+        machine::set_up()?;
+    }
+    let with_tls: &[&str] = if machine::has_openssl() {
+        &["--features", "stockade/tls"]
+    } else {
+        println!(
+            "OpenSSL's headers (libssl-dev) are missing: TLS to Kafka and Redis is neither built nor tested"
+        );
+        &[]
+    };
     step("format", cargo(&["fmt", "--all", "--check"]))?;
-    step("lints", cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
+    let lints =
+        [&["clippy", "--workspace", "--all-targets", "--locked"], with_tls, &["--", "-D", "warnings"]];
+    step("lints", cargo(&lints.concat()))?;
     println!("== schemas");
     schemas(true)?;
     println!("== dependencies");
@@ -97,7 +111,7 @@ fn test(fast: bool) -> Result<()> {
     println!("== kubernetes");
     kubernetes::check()?;
     // One failure does not hide what the other test programs have to say.
-    let mut args = vec!["test", "--workspace", "--locked", "--no-fail-fast"];
+    let mut args = [&["test", "--workspace", "--locked", "--no-fail-fast"], with_tls].concat();
     if fast {
         println!("== tests, without those on real brokers (real::) and those that kill the binary (slow::)");
         args.extend(["--", "--skip", "slow::", "--skip", "real::"]);
