@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use stockade_model::{Change, Counterfactual, Proposal, RuleId, Timestamp, time::DAY_MS};
+use stockade_model::{Change, Counterfactual, Proposal, RuleId, Timestamp, VouchedBy, time::DAY_MS};
 use stockade_rules::{Mode, Rule, RuleError, RuleSpec, Truth};
 
 use super::{
@@ -269,6 +269,8 @@ struct Explained<'a> {
     tree: Vec<String>,
     counterfactuals: Vec<Counterfactual>,
     values: BTreeMap<String, f64>,
+    /// Who vouches for the outcomes that it counts.
+    vouched: Vec<VouchedBy>,
 }
 
 #[derive(Serialize)]
@@ -306,6 +308,7 @@ pub(super) async fn explain(
                 tree: explanation.tree,
                 counterfactuals: explanation.counterfactuals,
                 values: set.values(rule, &snapshot),
+                vouched: set.vouched(rule, &snapshot),
             }
         })
         .collect();
