@@ -147,8 +147,7 @@ impl Load<'_> {
                 let events: Vec<Value> =
                     (self.next..self.next + ORDERS).map(|order| event(order, stage)).collect();
                 let body = Value::Array(events).to_string().into_bytes();
-                let (status, answer) =
-                    connection.call("POST", "/v1/events", &self.orders_key, &body)?;
+                let (status, answer) = connection.call("POST", "/v1/events", &self.orders_key, &body)?;
                 let answer: Value = serde_json::from_slice(&answer)?;
                 anyhow::ensure!(status == 202 && answer["refused"] == 0, "{status}: {answer}");
             }
@@ -182,8 +181,7 @@ fn start<'a>(at: &Path, data: &'a Path) -> Result<Load<'a>> {
     for (seller, (key, id)) in keys.into_iter().enumerate() {
         let key = supplier(at, &mut connection, &operator, &id, Some(key))?;
         let price = json!({ "minor": 1_000, "currency": "EUR" });
-        let listing =
-            json!({ "sku": format!("SKU-{seller}"), "location": "main", "price": price, "on_hand": 1_000_000 });
+        let listing = json!({ "sku": format!("SKU-{seller}"), "location": "main", "price": price, "on_hand": 1_000_000 });
         insist(&mut connection, "PUT", &format!("/v1/suppliers/{id}/listings/l-1"), &key, &listing)?;
     }
     Ok(Load { server, data, orders_key, next: 0 })
