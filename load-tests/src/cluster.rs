@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Server {
     pub(crate) process: Process,
     pub(crate) api: SocketAddr,
+    /// Where it tells its metrics; arms of this program tell none.
+    pub(crate) admin: Option<SocketAddr>,
 }
 
 /// Kafka of a scenario: the one `STOCKADE_TEST_KAFKA` names, or one of its own.
@@ -49,11 +51,12 @@ fn launch(name: &str, command: Command, directory: &Path) -> Result<Server> {
     let log = directory.join(format!("{name}.log"));
     let _ = std::fs::remove_file(&log);
     let mut process = Process::start(name, command, &log)?;
-    let mut api = None;
+    let (mut api, mut admin) = (None, None);
     let up = wait_until(PATIENCE, || {
         let text = std::fs::read_to_string(&log).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("api http://"));
         api = line.and_then(|line| line.split(' ').next()?.parse::<SocketAddr>().ok());
+        admin = line.and_then(|line| line.split_once(" admin http://")?.1.trim().parse::<SocketAddr>().ok());
         api.is_some() || !process.runs()
     });
     let api = api.filter(|_| up).with_context(|| format!("{name} did not start, see {}", log.display()))?;
@@ -61,7 +64,7 @@ fn launch(name: &str, command: Command, directory: &Path) -> Result<Server> {
         Connection::open(api).and_then(|mut c| c.call("GET", "/readyz", "", b"")).is_ok_and(|(s, _)| s == 200)
     });
     anyhow::ensure!(ready, "{name} is not ready, see {}", log.display());
-    Ok(Server { process, api })
+    Ok(Server { process, api, admin })
 }
 
 impl Server {
@@ -77,6 +80,8 @@ impl Server {
             .env("STOCKADE_LIMITS__STANDARD__BURST", "4000000000")
             .env("STOCKADE_LIMITS__BUYER__PER_SECOND", "4000000000")
             .env("STOCKADE_LIMITS__BUYER__BURST", "4000000000")
+            .env("STOCKADE_LIMITS__EVENTS__PER_SECOND", "4000000000")
+            .env("STOCKADE_LIMITS__EVENTS__BURST", "4000000000")
             .env("STOCKADE_KAFKA__INSTANCE", name)
             .env("RUST_LOG", "warn");
         launch(name, command, directory)

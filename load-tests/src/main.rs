@@ -4,6 +4,7 @@
 //! machine they were seen on.
 
 mod cluster;
+mod event;
 mod generator;
 mod index;
 mod ingest;
@@ -48,6 +49,12 @@ enum Scenario {
     },
     /// What the server spends on a buyer's query, against a bare handler that answers with the same bytes.
     Query,
+    /// What the server spends on an order event, HTTP to every fold, on the embedded log.
+    Event {
+        /// The second run is so many times the first.
+        #[arg(long, default_value_t = 10)]
+        times: usize,
+    },
     /// Listings a second through batch HTTP on Kafka, against a bare handler.
     Ingest,
     /// From the offending event to the first query without the offer, against an echo through the same broker.
@@ -136,6 +143,7 @@ fn main() -> Result<()> {
         Scenario::Rules => ("rules", (rules::run()?, Vec::new())),
         Scenario::Index { full } => ("index", (index::run(full)?, Vec::new())),
         Scenario::Query => ("query", (query::run()?, Vec::new())),
+        Scenario::Event { times } => ("event", (event::run(times)?, Vec::new())),
         Scenario::Ingest => ("ingest", ingest::run()?),
         Scenario::Quarantine => ("quarantine", quarantine::run()?),
         Scenario::Recovery { listings } => ("recovery", recovery::run(listings)?),

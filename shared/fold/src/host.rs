@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use stockade_log::{NewRecord, Record, Route, partition_of};
-use stockade_model::{Cause, DeadLetter, Envelope, Payload, Position, Timestamp, Topic};
+use stockade_model::{Cause, DeadLetter, Envelope, Payload, Position, Timestamp, Topic, envelope::header};
 
 use crate::{Fold, board::Progress, row::PartitionRow};
 
@@ -83,11 +83,36 @@ pub(crate) fn dead_letter(
     }
 }
 
-/// A record that cannot be processed.
+/// Why a record cannot be processed.
 struct Poison {
-    envelope: Envelope,
     code: &'static str,
     detail: String,
+}
+
+/// A record as it is read, which is the same for every fold.
+struct Opened {
+    envelope: Envelope,
+    payload: Result<Payload, Poison>,
+}
+
+impl Opened {
+    fn of(record: &Record) -> Self {
+        let headers = record.headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+        let poison = |code, detail| Err(Poison { code, detail });
+        match Envelope::from_headers(headers) {
+            Err(detail) => Self { envelope: Envelope::default(), payload: poison("bad_header", detail) },
+            Ok(envelope) => {
+                let payload = Payload::decode(&envelope.kind, &record.value);
+                let payload = payload.or_else(|error| poison("undecodable", error.to_string()));
+                Self { envelope, payload }
+            }
+        }
+    }
+}
+
+/// Whether several folds read a topic, so that what one has read of a record is worth keeping for the others.
+fn is_read_by_several(topic: Topic) -> bool {
+    topic == Topic::SupplierEvents
 }
 
 /// Where a changed row lives: table name and key.
@@ -177,8 +202,29 @@ impl<F: Fold> Host<F> {
     /// Applies one record; outputs are ready to be appended, in order. A record below the position is a redelivery
     /// and does nothing.
     pub fn apply(&mut self, record: &Record, effects: &mut Vec<F::Effect>) -> Vec<NewRecord> {
+        let mut outputs = Vec::new();
+        self.apply_one(record, effects, &mut outputs);
+        self.note_changes(record.offset);
+        outputs
+    }
+
+    /// Notes the rows that were changed up to the record at `offset`.
+    pub(crate) fn note_changes(&mut self, offset: u64) {
+        for table in self.fold.tables() {
+            let name = table.name();
+            self.dirty.extend(table.take_dirty().into_iter().map(|key| ((name, key), offset)));
+        }
+    }
+
+    /// The same as [`Host::apply`], which rows have changed left to be noted.
+    pub(crate) fn apply_one(
+        &mut self,
+        record: &Record,
+        effects: &mut Vec<F::Effect>,
+        outputs: &mut Vec<NewRecord>,
+    ) {
         if record.offset < self.row.next {
-            return Vec::new();
+            return;
         }
         self.row.next = record.offset + 1;
         self.row.clock_ms = self.row.clock_ms.max(record.time_ms);
@@ -190,64 +236,74 @@ impl<F: Fold> Host<F> {
             offset: record.offset,
             index: 0,
         };
-        let envelope = match self.open(record) {
-            Ok(None) => return Vec::new(),
-            Ok(Some((envelope, payload))) => {
+        let shared =
+            if is_read_by_several(self.input) { record.headers.opened(|| Opened::of(record)) } else { None };
+        let own;
+        let opened = match shared {
+            Some(shared) => shared,
+            None => {
+                own = Opened::of(record);
+                &own
+            }
+        };
+        let envelope = &opened.envelope;
+        let position = match self.accept(record, opened) {
+            Ok(None) => return,
+            Ok(Some(payload)) => {
                 let input = Input {
-                    payload: &payload,
-                    envelope: &envelope,
+                    payload,
+                    envelope,
                     partition: self.partition,
                     offset: record.offset,
-                    position: position.clone(),
+                    position,
                     time: self.clock(),
                 };
                 self.fold.apply(&input, &mut out);
-                envelope
+                input.position
             }
-            Err(poison) => {
-                let Poison { envelope, code, detail } = *poison;
+            Err(Poison { code, detail }) => {
                 metrics::counter!("stockade_fold_dead_letters_total", "fold" => self.name, "reason" => code)
                     .increment(1);
                 out.emit(
                     Topic::DeadLetters,
                     Dest::Key(String::new()),
-                    self.dead_letter(record, &envelope, code, detail),
+                    self.dead_letter(record, envelope, code, detail),
                 );
-                envelope
+                position
             }
         };
-        for table in self.fold.tables() {
-            let name = table.name();
-            self.dirty.extend(table.take_dirty().into_iter().map(|key| ((name, key), record.offset)));
-        }
         effects.append(&mut out.effects);
-        self.seal(out, &envelope, position)
+        self.seal(out.outputs, envelope, position, outputs);
     }
 
-    /// Decodes a record; `Ok(None)` when its position was seen before.
-    fn open(&mut self, record: &Record) -> Result<Option<(Envelope, Payload)>, Box<Poison>> {
-        let headers = record.headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
-        let envelope = Envelope::from_headers(headers).map_err(|detail| {
-            Box::new(Poison { envelope: Envelope::default(), code: "bad_header", detail })
-        })?;
+    /// What the fold is to be told of a record; `Ok(None)` when its position was seen before.
+    fn accept<'a>(&mut self, record: &Record, opened: &'a Opened) -> Result<Option<&'a Payload>, Poison> {
+        let poison = |poison: &Poison| Poison { code: poison.code, detail: poison.detail.clone() };
+        if let Err(bad) = &opened.payload
+            && bad.code == "bad_header"
+        {
+            return Err(poison(bad));
+        }
         let partitions = self.input.partitions(self.partitions);
         if !record.key.is_empty() && partition_of(&record.key, partitions) != self.partition {
             let detail = format!("its key belongs to partition {}", partition_of(&record.key, partitions));
-            return Err(Box::new(Poison { envelope, code: "wrong_partition", detail }));
+            return Err(Poison { code: "wrong_partition", detail });
         }
-        if let Some(position) = &envelope.position {
-            let seen = self.row.seen.entry(position.fold.clone()).or_default();
-            let last = seen.entry(position.partition).or_insert((0, 0, 0));
-            // The first output of all has index 1, see `seal`, so (0, 0, 0) is before everything.
-            if position.order() <= *last {
-                return Ok(None);
+        if let Some(position) = &opened.envelope.position {
+            if !self.row.seen.contains_key(&position.fold) {
+                self.row.seen.insert(position.fold.clone(), Default::default());
             }
-            *last = position.order();
+            let seen = self.row.seen.get_mut(&position.fold);
+            // The first output of all has index 1, see `seal`, so (0, 0, 0) is before everything.
+            let last = seen.map(|seen| seen.entry(position.partition).or_insert((0, 0, 0)));
+            if let Some(last) = last {
+                if position.order() <= *last {
+                    return Ok(None);
+                }
+                *last = position.order();
+            }
         }
-        match Payload::decode(&envelope.kind, &record.value) {
-            Ok(payload) => Ok(Some((envelope, payload))),
-            Err(error) => Err(Box::new(Poison { envelope, code: "undecodable", detail: error.to_string() })),
-        }
+        opened.payload.as_ref().map(Some).map_err(poison)
     }
 
     fn dead_letter(&self, record: &Record, envelope: &Envelope, code: &str, detail: String) -> Payload {
@@ -255,35 +311,63 @@ impl<F: Fold> Host<F> {
     }
 
     /// Numbers the outputs, from 1, and gives them their headers.
-    fn seal(&self, out: Out<F::Effect>, input: &Envelope, mut position: Position) -> Vec<NewRecord> {
+    fn seal(
+        &self,
+        outputs: Vec<(Topic, Dest, Payload, Option<Cause>)>,
+        input: &Envelope,
+        mut position: Position,
+        records: &mut Vec<NewRecord>,
+    ) {
+        if outputs.is_empty() {
+            return;
+        }
         let of_input = input.cause.clone().unwrap_or_else(|| Cause {
             id: if input.id.is_empty() { position.to_string() } else { input.id.clone() },
             time: self.clock(),
         });
-        let mut records = Vec::with_capacity(out.outputs.len());
-        for (topic, dest, payload, cause) in out.outputs {
+        for (topic, dest, payload, cause) in outputs {
             position.index += 1;
-            let mut envelope = Envelope::new(payload.kind(), position.to_string(), self.name);
-            envelope.position = Some(position.clone());
-            envelope.cause = Some(cause.unwrap_or_else(|| of_input.clone()));
-            envelope.traceparent.clone_from(&input.traceparent);
+            let headers = self.headers_of(&payload, &position, cause.as_ref().unwrap_or(&of_input), input);
             let value: Bytes = payload.encode().into();
-            let record = |route, key: Bytes| NewRecord {
-                topic: topic.name(),
-                route,
-                key,
-                headers: envelope.headers(),
-                value: value.clone(),
+            let topic_name = topic.name();
+            let (route, key) = match dest {
+                Dest::Key(key) => (Route::Key, key.into()),
+                Dest::Partition(partition) => (Route::Partition(partition), Bytes::new()),
+                Dest::All => {
+                    records.extend((0..topic.partitions(self.partitions)).map(|partition| NewRecord {
+                        topic: topic_name,
+                        route: Route::Partition(partition),
+                        key: Bytes::new(),
+                        headers: headers.clone(),
+                        value: value.clone(),
+                    }));
+                    continue;
+                }
             };
-            match dest {
-                Dest::Key(key) => records.push(record(Route::Key, key.into())),
-                Dest::Partition(partition) => records.push(record(Route::Partition(partition), Bytes::new())),
-                Dest::All => records.extend(
-                    (0..topic.partitions(self.partitions))
-                        .map(|partition| record(Route::Partition(partition), Bytes::new())),
-                ),
-            }
+            records.push(NewRecord { topic: topic_name, route, key, headers, value });
         }
-        records
+    }
+
+    /// The headers of an output, as [`Envelope::headers`] would write them, without an envelope in between: its id is its
+    /// position.
+    fn headers_of(
+        &self,
+        payload: &Payload,
+        position: &Position,
+        cause: &Cause,
+        input: &Envelope,
+    ) -> Vec<(&'static str, String)> {
+        let place = position.to_string();
+        let mut headers = Vec::with_capacity(7);
+        headers.push((header::TYPE, payload.kind().to_owned()));
+        headers.push((header::ID, place.clone()));
+        headers.push((header::SOURCE, self.name.to_owned()));
+        headers.push((header::POSITION, place));
+        headers.push((header::CAUSE_ID, cause.id.clone()));
+        headers.push((header::CAUSE_TIME, cause.time.ms().to_string()));
+        if let Some(traceparent) = &input.traceparent {
+            headers.push((header::TRACEPARENT, traceparent.clone()));
+        }
+        headers
     }
 }

@@ -10,9 +10,14 @@ pub(crate) type Seen = BTreeMap<String, BTreeMap<u32, (u32, u64, u32)>>;
 /// # Panics
 /// When it cannot be written, see [`stockade_model::encode`].
 pub fn row_bytes<T: serde::Serialize>(row: &T) -> Vec<u8> {
-    rmp_serde::to_vec_named(row)
-        .unwrap_or_else(|error| stockade_model::encode::stop::<T>("MessagePack", &error))
+    let mut bytes = Vec::with_capacity(USUAL_BYTES);
+    rmp_serde::encode::write_named(&mut bytes, row)
+        .unwrap_or_else(|error| stockade_model::encode::stop::<T>("MessagePack", &error));
+    bytes
 }
+
+/// Room for most rows, so that writing one need not grow on the way; rows live until they are flushed.
+const USUAL_BYTES: usize = 512;
 
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct PartitionRow {

@@ -2,13 +2,15 @@
 
 use std::{future::Future, pin::Pin, task::Poll, time::Duration};
 
-use stockade_log::{Ack, Clock, LogError, NewRecord, ReadLimit, Remedy, SharedLog, Ticket, failpoint};
+use stockade_log::{Ack, Clock, LogError, NewRecord, Remedy, SharedLog, Ticket, failpoint};
 use stockade_model::Timestamp;
 
 use crate::{Board, Fold, Worker, worker::Flush};
 
 /// How long a quiet worker lets changes wait for their flush.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(500);
+/// Records applied before their outputs are sent.
+const RECORDS_TOGETHER: usize = 512;
 /// First pause before an append that was refused for a full queue or disk is tried again; each further one is twice as long.
 const RETRY_PAUSE: Duration = Duration::from_millis(2);
 /// Longest such pause.
@@ -83,7 +85,7 @@ pub async fn run<F: Fold>(
     let mut flush_at = tokio::time::Instant::now() + FLUSH_INTERVAL;
     let mut flight = Flight::default();
     loop {
-        if let Some(step) = worker.step(ReadLimit::default()).map_err(failed)? {
+        if let Some(step) = worker.steps(RECORDS_TOGETHER).map_err(failed)? {
             for (partition, batch) in step.effects {
                 effects.take(partition, batch);
             }
@@ -143,6 +145,7 @@ async fn send(log: &SharedLog, outputs: Vec<NewRecord>, ack: Ack) -> Result<(), 
     }
     let mut pause = RETRY_PAUSE;
     loop {
+        // A copy is for another try; headers are most of what it costs.
         match log.append(outputs.clone(), ack).await {
             Err(error) if error.remedy() == Remedy::Retry => {
                 tokio::time::sleep(pause).await;

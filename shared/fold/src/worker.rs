@@ -55,6 +55,22 @@ pub struct Step<E> {
     pub effects: Vec<(u32, Vec<E>)>,
     /// Progress of every partition that moved.
     pub moved: Vec<(u32, Progress)>,
+    /// Records applied.
+    pub applied: usize,
+}
+
+impl<E> Step<E> {
+    fn new() -> Self {
+        Self { outputs: Vec::new(), effects: Vec::new(), moved: Vec::new(), applied: 0 }
+    }
+
+    /// What a further step asks for, after this one.
+    fn then(&mut self, next: Self) {
+        self.outputs.extend(next.outputs);
+        self.effects.extend(next.effects);
+        self.moved.extend(next.moved);
+        self.applied += next.applied;
+    }
 }
 
 /// A flush under way.
@@ -103,23 +119,45 @@ impl<F: Fold> Worker<F> {
         })
     }
 
+    /// Takes assignment changes and batches, of one partition after the other, until about `records` are applied or nothing
+    /// is left; `None` when there is nothing to do. Their outputs are one append: one write and one waking of whoever reads
+    /// them instead of one for each partition.
+    pub fn steps(&mut self, records: usize) -> Result<Option<Step<F::Effect>>, LogError> {
+        let limit = ReadLimit { records, ..ReadLimit::default() };
+        let Some(mut all) = self.step(limit)? else { return Ok(None) };
+        let mut turns = 1;
+        while all.applied < records && all.outputs.len() < records && turns < records {
+            let limit = ReadLimit { records: records - all.applied, ..limit };
+            let Some(next) = self.step(limit)? else { break };
+            all.then(next);
+            turns += 1;
+        }
+        Ok(Some(all))
+    }
+
     /// Takes the next assignment change or batch; `None` when there is nothing to do.
     pub fn step(&mut self, limit: ReadLimit) -> Result<Option<Step<F::Effect>>, LogError> {
         match self.consumer.try_next(limit)? {
             None => Ok(None),
             Some(Event::Assigned { partition, role }) => self.assigned(partition, role).map(Some),
             Some(Event::Batch { partition, records }) => {
-                let mut step = Step { outputs: Vec::new(), effects: Vec::new(), moved: Vec::new() };
+                let mut step = Step::new();
                 let Some(held) = self.held.get_mut(&partition) else { return Ok(Some(step)) };
                 let mut effects = Vec::new();
                 for record in &records {
-                    let outputs = held.host.apply(record, &mut effects);
                     if matches!(held.role, Role::Owner(_)) {
-                        step.outputs.extend(outputs);
+                        held.host.apply_one(record, &mut effects, &mut step.outputs);
                     } else {
+                        let mut outputs = Vec::new();
+                        held.host.apply_one(record, &mut effects, &mut outputs);
                         held.retain(record.offset, outputs);
                     }
                 }
+                // Nothing is flushed in the middle of a batch, so what changed in it is noted once.
+                if let Some(last) = records.last() {
+                    held.host.note_changes(last.offset);
+                }
+                step.applied = records.len();
                 step.effects.push((partition, effects));
                 step.moved.push((partition, held.host.progress()));
                 Ok(Some(step))
@@ -128,7 +166,7 @@ impl<F: Fold> Worker<F> {
     }
 
     fn assigned(&mut self, partition: u32, role: Role) -> Result<Step<F::Effect>, LogError> {
-        let mut step = Step { outputs: Vec::new(), effects: Vec::new(), moved: Vec::new() };
+        let mut step = Step::new();
         tracing::debug!(fold = self.spec.name, partition, ?role, "assigned");
         if role == Role::None {
             self.held.remove(&partition);

@@ -46,14 +46,14 @@ pub(crate) fn record(message: &BorrowedMessage<'_>) -> Record {
     let headers = message.headers().map(|headers| {
         headers
             .iter()
-            .map(|header| (header.key.into(), Bytes::copy_from_slice(header.value.unwrap_or(&[]))))
+            .map(|header| (header.key.to_owned().into(), Bytes::copy_from_slice(header.value.unwrap_or(&[]))))
             .collect()
     });
     Record {
         offset: message.offset() as u64,
         time_ms: message.timestamp().to_millis().unwrap_or(0),
         key: Bytes::copy_from_slice(message.key().unwrap_or(&[])),
-        headers: headers.unwrap_or_else(|| Vec::new().into()),
+        headers: headers.unwrap_or_default(),
         value: Bytes::copy_from_slice(message.payload().unwrap_or(&[])),
     }
 }

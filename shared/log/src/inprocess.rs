@@ -19,8 +19,9 @@ use crate::{
     store::{Block, CommitWrite, Store, TopicRow, Write},
 };
 
-/// Recent records kept in memory per partition, so that consumers that keep up never touch the store.
-const TAIL_BYTES_MAX: usize = 1 << 20;
+/// Recent records kept in memory per partition, so that consumers that keep up never touch the store. What
+/// readers make of them lies beside them and takes about as much again.
+const TAIL_BYTES_MAX: usize = 1 << 19;
 /// A batch over this can never be appended.
 const BATCH_BYTES_MAX: usize = 32 << 20;
 /// Appends waiting for the writer.
@@ -183,15 +184,21 @@ impl<S: Store> Shared<S> {
         let _write = self.write.lock();
         self.healthy()?;
         let now_ms = (self.clock)();
-        let mut blocks: BTreeMap<_, (Arc<TopicState>, Vec<Record>)> = BTreeMap::new();
+        let mut blocks: BTreeMap<(u16, u32), (Arc<TopicState>, Vec<Record>)> = BTreeMap::new();
         let mut placed = Vec::with_capacity(group.len());
+        // Records of one topic come together: it is looked up when it changes.
+        let mut latest: Option<Arc<TopicState>> = None;
         for pending in group.iter_mut() {
             let mut places = Vec::with_capacity(pending.batch.len());
             for record in pending.batch.drain(..) {
-                let topic = self.topic(record.topic)?;
+                let topic = match latest.take().filter(|topic| topic.name == record.topic) {
+                    Some(topic) => topic,
+                    None => self.topic(record.topic)?,
+                };
+                let topic = latest.insert(topic);
                 let partition = topic.route(&record);
                 let (_, records) =
-                    blocks.entry((record.topic, partition)).or_insert_with(|| (topic.clone(), Vec::new()));
+                    blocks.entry((topic.row.id, partition)).or_insert_with(|| (topic.clone(), Vec::new()));
                 let stamped = topic.stamp(partition, record, now_ms);
                 places.push(Placed { partition, offset: stamped.offset });
                 records.push(stamped);
@@ -201,10 +208,10 @@ impl<S: Store> Shared<S> {
         let write = Write {
             blocks: blocks
                 .iter()
-                .map(|((_, partition), (topic, records))| Block {
-                    topic: topic.row.id,
+                .map(|((topic, partition), (_, records))| Block {
+                    topic: *topic,
                     partition: *partition,
-                    records: records.clone(),
+                    records,
                 })
                 .collect(),
             commit: None,
@@ -565,8 +572,13 @@ impl<S: Store> InProcess<S> {
     fn admit(&self, batch: &[NewRecord]) -> Result<usize, LogError> {
         self.shared.healthy()?;
         let mut bytes = 0;
+        let mut latest: Option<Arc<TopicState>> = None;
         for record in batch {
-            let topic = self.shared.topic(record.topic)?;
+            let topic = match latest.take().filter(|topic| topic.name == record.topic) {
+                Some(topic) => topic,
+                None => self.shared.topic(record.topic)?,
+            };
+            let topic = latest.insert(topic);
             topic.part(topic.route(record))?;
             bytes += record.size();
         }

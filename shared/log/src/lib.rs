@@ -37,6 +37,7 @@ pub mod embedded;
 mod error;
 pub mod failpoint;
 mod group;
+mod headers;
 mod inprocess;
 mod memory;
 mod partitioner;
@@ -46,6 +47,7 @@ mod types;
 
 pub use embedded::{Embedded, EmbeddedOptions, Fsync, Writer};
 pub use error::{LogError, Remedy};
+pub use headers::Headers;
 pub use memory::{Memory, MemoryDisk};
 pub use partitioner::partition_of;
 pub use ticket::Ticket;

@@ -7,16 +7,16 @@ use bytes::Bytes;
 use crate::{Committed, LogError, Record, Room};
 
 /// Records that lie next to each other in one partition.
-pub(crate) struct Block {
+pub(crate) struct Block<'a> {
     pub(crate) topic: u16,
     pub(crate) partition: u32,
-    pub(crate) records: Vec<Record>,
+    pub(crate) records: &'a [Record],
 }
 
 /// One atomic write.
 #[derive(Default)]
-pub(crate) struct Write {
-    pub(crate) blocks: Vec<Block>,
+pub(crate) struct Write<'a> {
+    pub(crate) blocks: Vec<Block<'a>>,
     pub(crate) commit: Option<CommitWrite>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn put_topic(&self, name: &str, row: &TopicRow) -> Result<(), LogError>;
     fn extent(&self, topic: u16, partition: u32) -> Result<Extent, LogError>;
     /// Applies the write atomically, after all earlier ones.
-    fn write(&self, write: Write) -> Result<(), LogError>;
+    fn write(&self, write: Write<'_>) -> Result<(), LogError>;
     /// Makes every write so far survive the loss of power.
     fn sync(&self) -> Result<(), LogError>;
     fn read(

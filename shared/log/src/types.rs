@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::LogError;
+use crate::{Headers, LogError};
 
 /// The ownership epoch of one partition in one group.
 pub type Epoch = u64;
@@ -66,7 +66,7 @@ pub struct Record {
     /// Its key.
     pub key: Bytes,
     /// Headers in order.
-    pub headers: Arc<[(Box<str>, Bytes)]>,
+    pub headers: Headers,
     /// Its value.
     pub value: Bytes,
 }

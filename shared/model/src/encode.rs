@@ -14,12 +14,19 @@ pub fn stop<T>(form: &str, error: &dyn std::fmt::Display) -> ! {
     panic!("a {} cannot be written as {form}, so nothing was: {error}", std::any::type_name::<T>())
 }
 
+/// Room for most of what is written, so that it need not grow on the way.
+const USUAL_BYTES: usize = 1_024;
+
 /// The value as JSON.
 ///
 /// # Panics
 /// When it cannot be written, see the module.
 pub fn json<T: Serialize>(value: &T) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_else(|error| stop::<T>("JSON", &error))
+    let mut bytes = Vec::with_capacity(USUAL_BYTES);
+    serde_json::to_writer(&mut bytes, value).unwrap_or_else(|error| stop::<T>("JSON", &error));
+    // Records are kept in memory for a while: what they do not need is given back.
+    bytes.shrink_to_fit();
+    bytes
 }
 
 /// The value as a text of JSON.

@@ -10,21 +10,11 @@ mod iso4217;
 pub const MINOR_MAX: i64 = 1_000_000_000_000;
 
 /// An ISO 4217 alphabetic code such as `EUR`.
-#[derive(
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, schemars::JsonSchema)]
 #[schemars(with = "String")]
 pub struct Currency([u8; 3]);
+
+crate::text::as_text!(Currency, Currency::of_record, Currency::as_str);
 
 /// Decimals of minor units where a record names a currency that is on no list any more.
 const EXPONENT_OF_WITHDRAWN: u32 = 2;

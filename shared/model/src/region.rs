@@ -35,24 +35,14 @@ const MEANT: [(&str, &str); 12] = [
 ];
 
 /// An ISO 3166-1 alpha-2 country (`DE`) or an ISO 3166-2 subdivision (`BR-SP`).
-#[derive(
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, schemars::JsonSchema)]
 #[schemars(with = "String")]
 pub struct Region {
     bytes: [u8; 6],
     len: u8,
 }
+
+crate::text::as_text!(Region, Region::of_record, Region::as_str);
 
 impl Region {
     /// A country of ISO 3166-1 or a subdivision of ISO 3166-2, for what comes from outside.

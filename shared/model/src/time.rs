@@ -5,22 +5,11 @@ use std::fmt;
 use crate::Invalid;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
-#[derive(
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Default,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, schemars::JsonSchema)]
 #[schemars(with = "String")]
 pub struct Timestamp(i64);
+
+crate::text::as_text!(Timestamp, Timestamp::parse);
 
 /// One second in milliseconds.
 pub const SECOND_MS: i64 = 1_000;

@@ -57,6 +57,13 @@ pub fn parse_borrowed<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Prob
         let detail = "the body is empty; this call needs a JSON body";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "empty_body", detail));
     }
+    // Nearly every body is good: only one that is not is read again, keeping track of where.
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    if let Ok(value) = T::deserialize(named::Named(&mut reader))
+        && reader.end().is_ok()
+    {
+        return Ok(value);
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(named::Named(&mut reader)).map_err(|error| {
         let pointer = pointer(error.path());

@@ -1,6 +1,6 @@
 //! Order outcomes and account events, as CloudEvents, single and batch.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     Json,
@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::{json, value::RawValue};
+use serde_json::value::RawValue;
 use stockade_model::{
     Attribute, BuyerId, ClaimReason, Currency, Envelope, EventId, Invalid, LineId, ListingId, Money,
     OrderEvent, OrderEventKind, OrderId, OutcomeCause, Payload, Region, ReservationId, Sku, SupplierId,
@@ -45,11 +45,13 @@ pub type EventError = Vec<FieldError>;
 /// CloudEvents 1.0, JSON format. Extension attributes are allowed by that specification and ignored here.
 #[derive(serde::Deserialize)]
 struct CloudEvent<'a> {
-    specversion: String,
-    id: String,
+    #[serde(borrow)]
+    specversion: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
     source: String,
-    #[serde(rename = "type")]
-    kind: String,
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
     time: Option<String>,
     /// Kept as text, so that its own fields are checked as strictly as the rest.
     #[serde(borrow)]
@@ -250,6 +252,22 @@ impl Data {
     }
 }
 
+/// What is answered of each event that was sent.
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum EventRow {
+    Accepted { row: usize, id: EventId, status: &'static str, answer: String },
+    Invalid { row: usize, status: &'static str, errors: EventError },
+}
+
+/// What is answered of a request.
+#[derive(serde::Serialize)]
+struct Receipt {
+    accepted: usize,
+    refused: usize,
+    rows: Vec<EventRow>,
+}
+
 /// Takes one CloudEvent, or a JSON array of them. What is accepted is durable when the answer is sent.
 pub(crate) async fn receive(
     State(app): State<Arc<App>>,
@@ -267,26 +285,27 @@ pub(crate) async fn receive(
     }
     let allowance = app.limits.take("events", &caller.0.id, raw.len())?;
     let now = app.now();
+    let trace = traceparent(&headers);
     let (mut records, mut rows) = (Vec::with_capacity(raw.len()), Vec::with_capacity(raw.len()));
     for (row, raw) in raw.iter().enumerate() {
         match event_from_cloudevent(raw.get().as_bytes(), now) {
             Ok(mut event) => {
                 app.promises.stamp(&mut event);
                 let answer = answer_path(&event);
-                rows.push(json!({ "row": row, "id": event.id, "status": "accepted", "answer": answer }));
-                records.push(inbox_record(event, traceparent(&headers)));
+                rows.push(EventRow::Accepted { row, id: event.id.clone(), status: "accepted", answer });
+                records.push(inbox_record(event, trace.clone()));
             }
             Err(errors) if !batch => return Err(Problem::invalid(errors)),
             Err(errors) => {
                 crate::metrics::event_refused();
-                rows.push(json!({ "row": row, "status": "invalid", "errors": errors }));
+                rows.push(EventRow::Invalid { row, status: "invalid", errors });
             }
         }
     }
     let accepted = records.len();
     app.append_all(records).await?;
     crate::metrics::events_accepted(accepted);
-    let body = Json(json!({ "accepted": accepted, "refused": rows.len() - accepted, "rows": rows }));
+    let body = Json(Receipt { accepted, refused: rows.len() - accepted, rows });
     let mut response = (StatusCode::ACCEPTED, body).into_response();
     if let Some(allowance) = allowance {
         allowance.write(response.headers_mut());
@@ -352,6 +371,8 @@ fn inbox_record(event: OrderEvent, traceparent: Option<String>) -> stockade_log:
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn placed(promises: &serde_json::Value) -> Result<OrderEvent, EventError> {

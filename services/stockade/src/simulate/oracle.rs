@@ -7,7 +7,7 @@ use bytes::Bytes;
 use stockade_fold::{Fold, Host, Spec};
 use stockade_inventory::domain::Inventory;
 use stockade_lockout::{Arbiter, Control, DecisionsCheck, Evaluation};
-use stockade_log::{Log as _, Memory, ReadLimit, Record, Route, partition_of};
+use stockade_log::{Headers, Log as _, Memory, ReadLimit, Record, Route, partition_of};
 use stockade_model::{Action, Decision, Envelope, Level, Payload, Position, RowStatus, SupplierId, Topic};
 use stockade_supplier_scoring::{
     FeatureSet, Intake, Links, Peers, Scoring, intake_spec, links_spec, peers_spec, scoring_spec,
@@ -23,7 +23,7 @@ pub(super) fn read(memory: &Memory, topic: &str, partition: u32) -> Result<Vec<R
     memory.read(topic, partition, 0, all).map_err(|error| error.to_string())
 }
 
-pub(super) fn envelope(headers: &[(Box<str>, Bytes)]) -> Result<Envelope, String> {
+pub(super) fn envelope(headers: &Headers) -> Result<Envelope, String> {
     Envelope::from_headers(headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref())))
 }
 

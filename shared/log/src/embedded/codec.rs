@@ -1,14 +1,15 @@
 //! Bytes of a block: `u32` count, `i64` last time, then per record `i64` time, key, headers and value, each length
 //! first, little endian. Offsets follow from the block's key.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use bytes::{Buf as _, BufMut as _, Bytes};
 
-use crate::Record;
+use crate::{Headers, Record};
 
-pub(super) fn encode(records: &[Record]) -> Bytes {
-    let mut out = BytesMut::with_capacity(16 + records.iter().map(|r| r.size() + 32).sum::<usize>());
+pub(super) fn encode(records: &[Record]) -> Vec<u8> {
+    let of = |record: &Record| record.size() + 8 * record.headers.len();
+    let mut out = Vec::with_capacity(16 + records.iter().map(of).sum::<usize>());
     out.put_u32_le(records.len() as u32);
     out.put_i64_le(records.last().map_or(0, |record| record.time_ms));
     for record in records {
@@ -21,10 +22,10 @@ pub(super) fn encode(records: &[Record]) -> Bytes {
         }
         put(&mut out, &record.value);
     }
-    out.freeze()
+    out
 }
 
-fn put(out: &mut BytesMut, bytes: &[u8]) {
+fn put(out: &mut Vec<u8>, bytes: &[u8]) {
     out.put_u32_le(bytes.len() as u32);
     out.put_slice(bytes);
 }
@@ -47,9 +48,9 @@ pub(super) fn decode(block: Bytes, base: u64) -> Option<Vec<Record>> {
         let headers = (0..block.try_get_u16_le().ok()?)
             .map(|_| {
                 let name = get(&mut block)?;
-                Some((std::str::from_utf8(&name).ok()?.into(), get(&mut block)?))
+                Some((Cow::Owned(std::str::from_utf8(&name).ok()?.to_owned()), get(&mut block)?))
             })
-            .collect::<Option<Arc<[(Box<str>, Bytes)]>>>()?;
+            .collect::<Option<Headers>>()?;
         let value = get(&mut block)?;
         records.push(Record { offset: base + u64::from(index), time_ms, key, headers, value });
     }

@@ -203,12 +203,12 @@ impl Store for FjallStore {
         Ok(Extent { first: first.0, end: last.0 + u64::from(count), last_time_ms })
     }
 
-    fn write(&self, write: Write) -> Result<(), LogError> {
+    fn write(&self, write: Write<'_>) -> Result<(), LogError> {
         let mut batch = self.database.batch();
         for block in &write.blocks {
             for records in block.records.chunks(BLOCK_RECORDS_MAX) {
                 let key = block_key(block.topic, block.partition, records[0].offset);
-                batch.insert(&self.log, key, codec::encode(records).to_vec());
+                batch.insert(&self.log, key, codec::encode(records).as_slice());
             }
         }
         if let Some(commit) = write.commit {
@@ -221,7 +221,7 @@ impl Store for FjallStore {
             for (key, value) in commit.rows {
                 let key = [&prefix, key.as_ref()].concat();
                 match value {
-                    Some(value) => batch.insert(&self.state, key, value.to_vec()),
+                    Some(value) => batch.insert(&self.state, key, value.as_ref()),
                     None => batch.remove(&self.state, key),
                 }
             }
