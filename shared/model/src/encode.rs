@@ -34,7 +34,7 @@ pub fn json<T: Serialize>(value: &T) -> Vec<u8> {
 /// # Panics
 /// When it cannot be written, see the module.
 pub fn json_text<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(value).unwrap_or_else(|error| stop::<T>("JSON", &error))
+    String::from_utf8(json(value)).unwrap_or_else(|error| stop::<T>("JSON", &error))
 }
 
 #[cfg(test)]

@@ -26,15 +26,18 @@ pub struct ScoreRecord {
 impl ScoreRecord {
     /// Bytes in the layout above.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(10 + 4 * self.slots.len() + 24);
+        let listing = self.listing.as_ref();
+        let names = listing.map_or(0, |(listing, sku)| 2 + listing.as_str().len() + sku.as_str().len());
+        let names = names + 1 + self.supplier.as_str().len();
+        let mut out = Vec::with_capacity(10 + 4 * self.slots.len() + names);
         out.extend([VERSION, u8::from(self.listing.is_some())]);
         out.extend(self.score.to_le_bytes());
         out.extend(self.schema.to_le_bytes());
         out.extend((self.slots.len() as u16).to_le_bytes());
-        self.slots.iter().for_each(|slot| out.extend(slot.to_le_bytes()));
+        self.slots.iter().for_each(|slot| out.extend_from_slice(&slot.to_le_bytes()));
         let mut text = |text: &str| {
             out.push(text.len() as u8);
-            out.extend(text.as_bytes());
+            out.extend_from_slice(text.as_bytes());
         };
         text(self.supplier.as_str());
         if let Some((listing, sku)) = &self.listing {
