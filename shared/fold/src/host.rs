@@ -91,6 +91,8 @@ struct Poison {
 
 /// A record as it is read, which is the same for every fold.
 struct Opened {
+    /// The value that was read: whoever puts another one into a copy of a record is not given what the first one said.
+    value: Bytes,
     envelope: Envelope,
     payload: Result<Payload, Poison>,
 }
@@ -99,14 +101,24 @@ impl Opened {
     fn of(record: &Record) -> Self {
         let headers = record.headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
         let poison = |code, detail| Err(Poison { code, detail });
+        let value = record.value.clone();
         match Envelope::from_headers(headers) {
-            Err(detail) => Self { envelope: Envelope::default(), payload: poison("bad_header", detail) },
+            Err(detail) => {
+                Self { value, envelope: Envelope::default(), payload: poison("bad_header", detail) }
+            }
             Ok(envelope) => {
                 let payload = Payload::decode(&envelope.kind, &record.value);
                 let payload = payload.or_else(|error| poison("undecodable", error.to_string()));
-                Self { envelope, payload }
+                Self { value, envelope, payload }
             }
         }
+    }
+}
+
+impl Opened {
+    /// Whether it was read from the very bytes that `record` has.
+    fn is_of(&self, record: &Record) -> bool {
+        self.value.as_ptr() == record.value.as_ptr() && self.value.len() == record.value.len()
     }
 }
 
@@ -239,7 +251,7 @@ impl<F: Fold> Host<F> {
         let shared =
             if is_read_by_several(self.input) { record.headers.opened(|| Opened::of(record)) } else { None };
         let own;
-        let opened = match shared {
+        let opened = match shared.filter(|shared| shared.is_of(record)) {
             Some(shared) => shared,
             None => {
                 own = Opened::of(record);
