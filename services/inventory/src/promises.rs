@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 
 use stockade_model::{OrderEvent, OrderEventKind, time::HOUR_MS};
 
-/// Hours that a promise may take, about 400 days, as for promises that are sent.
-const HOURS_MAX: u32 = 400 * 24;
+/// Days that a promise may lie ahead of its order; what lies further is a slip of the pen, such as a wrong year.
+pub(crate) const AHEAD_DAYS_MAX: u32 = 400;
+/// The same in hours.
+const HOURS_MAX: u32 = AHEAD_DAYS_MAX * 24;
 
 /// Promises by category.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]

@@ -102,21 +102,19 @@ pub fn topic_spec(topic: Topic, partitions: u32) -> TopicSpec {
 
 /// Creates all topics, or checks the existing ones.
 pub fn ensure_topics(log: &SharedLog, partitions: u32) -> Result<()> {
-    for topic in Topic::ALL {
-        log.ensure_topic(&topic_spec(topic, partitions))
-            .with_context(|| format!("topic {}", topic.name()))?;
-    }
-    Ok(())
+    ensure(log, Topic::ALL.map(|topic| topic_spec(topic, partitions)))
 }
 
 /// The same for a play that ends with its process: what was read by everybody is kept for as long as `kept_ms`.
 pub(crate) fn ensure_passing_topics(log: &SharedLog, kept_ms: i64) -> Result<()> {
-    for topic in Topic::ALL {
-        let mut spec = topic_spec(topic, 1);
-        spec.retention_ms = spec.retention_ms.map(|_| kept_ms);
-        log.ensure_topic(&spec).with_context(|| format!("topic {}", topic.name()))?;
-    }
-    Ok(())
+    let passing = |spec: TopicSpec| TopicSpec { retention_ms: spec.retention_ms.map(|_| kept_ms), ..spec };
+    ensure(log, Topic::ALL.map(|topic| passing(topic_spec(topic, 1))))
+}
+
+fn ensure(log: &SharedLog, specs: impl IntoIterator<Item = TopicSpec>) -> Result<()> {
+    specs
+        .into_iter()
+        .try_for_each(|spec| log.ensure_topic(&spec).with_context(|| format!("topic {}", spec.name)))
 }
 
 /// Runs the folds of one kind as a task.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use stockade_fold::AnyTable;
-use stockade_model::SupplierId;
+use stockade_model::{OrderEventKind, SupplierId};
 use stockade_windows::{Entry, Head, Placement, Plan, Windows};
 
 /// Events remembered in one partition, all suppliers together: about half a gigabyte.
@@ -56,6 +56,25 @@ impl Kind {
         | 1 << Self::FraudConfirmed as u32
         | 1 << Self::Overdue as u32
         | 1 << Self::Undelivered as u32;
+
+    /// The kind of what an order system says.
+    pub(crate) const fn of(event: OrderEventKind) -> Self {
+        match event {
+            OrderEventKind::Placed => Self::Placed,
+            OrderEventKind::Shipped => Self::Shipped,
+            OrderEventKind::Delivered => Self::Delivered,
+            OrderEventKind::Cancelled => Self::Cancelled,
+            OrderEventKind::Disputed => Self::Disputed,
+            OrderEventKind::FraudConfirmed => Self::FraudConfirmed,
+            OrderEventKind::Refunded => Self::Refunded,
+            OrderEventKind::Reviewed => Self::Reviewed,
+            OrderEventKind::Complaint => Self::Complaint,
+            OrderEventKind::Login => Self::Login,
+            OrderEventKind::PayoutChanged => Self::PayoutChanged,
+            OrderEventKind::Overdue => Self::Overdue,
+            OrderEventKind::Undelivered => Self::Undelivered,
+        }
+    }
 
     /// Whether it is something that becomes of an order.
     pub(crate) const fn is_outcome(self) -> bool {

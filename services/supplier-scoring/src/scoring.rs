@@ -259,18 +259,15 @@ impl Scoring {
         now: Timestamp,
         out: &mut Out<ScoringEffect>,
     ) -> Option<Subject> {
-        let order = outcome.order.as_ref()?;
+        let order = outcome.order.as_ref().filter(|order| order.again || order.settles || order.spoils)?;
         let event = &outcome.event;
         let region = self.suppliers.get(&event.supplier).and_then(|supplier| supplier.region);
         let (party, subject) = (party(event), subject(event));
         if order.again {
-            let kind = if event.kind == OrderEventKind::Disputed { Kind::Disputed } else { Kind::Complaint };
-            self.weigh(outcome, order, (kind, whose(event) | flag::AGAIN), region, now);
+            let said = (Kind::of(event.kind), whose(event) | flag::AGAIN);
+            self.weigh(outcome, order, said, region, now);
             self.tell_linked(&event.supplier, out);
             return Some(subject);
-        }
-        if !order.settles && !order.spoils {
-            return None;
         }
         self.cohort(&event.supplier, region, order, (whose(event), party), &subject, now, out);
         Some(subject)
@@ -281,36 +278,18 @@ impl Scoring {
         let id = &event.supplier;
         let supplier = self.suppliers.edit_or(id, Supplier::default);
         let units = event.quantity.unwrap_or(1).max(0);
-        let kind = match event.kind {
-            OrderEventKind::Placed if !outcome.withdrawn => {
-                supplier.orders_ever += 1;
-                Kind::Placed
-            }
-            OrderEventKind::Shipped => {
-                supplier.shipped_units_ever += units as u64;
-                Kind::Shipped
-            }
-            OrderEventKind::Delivered => Kind::Delivered,
-            OrderEventKind::Cancelled => Kind::Cancelled,
-            OrderEventKind::Disputed => Kind::Disputed,
-            OrderEventKind::FraudConfirmed => Kind::FraudConfirmed,
-            OrderEventKind::Refunded => Kind::Refunded,
-            OrderEventKind::Reviewed => Kind::Reviewed,
-            OrderEventKind::Complaint => Kind::Complaint,
-            OrderEventKind::Login => {
-                if event.new_device {
-                    supplier.new_device = supplier.new_device.max(Some(event.time));
-                }
-                Kind::Login
+        match event.kind {
+            OrderEventKind::Placed if !outcome.withdrawn => supplier.orders_ever += 1,
+            OrderEventKind::Shipped => supplier.shipped_units_ever += units as u64,
+            OrderEventKind::Login if event.new_device => {
+                supplier.new_device = supplier.new_device.max(Some(event.time));
             }
             OrderEventKind::PayoutChanged => {
                 supplier.payout_changed = supplier.payout_changed.max(Some(event.time));
-                Kind::PayoutChanged
             }
-            OrderEventKind::Placed => Kind::Placed,
-            OrderEventKind::Overdue => Kind::Overdue,
-            OrderEventKind::Undelivered => Kind::Undelivered,
-        };
+            _ => {}
+        }
+        let kind = Kind::of(event.kind);
         let region = supplier.region;
         self.links.see(id, &event.attributes, now, out);
         let mut flags = whose(event);

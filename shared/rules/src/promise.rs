@@ -86,11 +86,10 @@ impl RuleSet {
         };
         let promised = rule.spec.false_alarms.as_ref().map(|_| rule.spec.evidence.as_str());
         let one = promised.and_then(|name| schema.slot(name)).map(|slot| &schema.features()[slot]);
-        let is_test = |feature: &Feature| {
-            feature.counted.is_some() && schema.slot(&format!("{}_seen", feature.name)).is_some()
-        };
         let counts = |feature: &&Feature| {
-            one.is_some_and(|one| is_test(feature) && (!is_test(one) || feature.name == one.name))
+            one.is_some_and(|one| {
+                is_test(schema, feature) && (!is_test(schema, one) || feature.name == one.name)
+            })
         };
         let tests = schema.features().iter().filter(counts);
         let read = rule.reads().iter().map(|slot| &schema.features()[*slot]);
@@ -112,12 +111,15 @@ impl RuleSet {
     }
 }
 
+/// Whether it is the odds of one test, rather than of all together: its counts stand beside it.
+fn is_test(schema: &FeatureSchema, feature: &Feature) -> bool {
+    feature.counted.is_some() && schema.slot(&format!("{}_seen", feature.name)).is_some()
+}
+
 /// The test itself, or of all together the one with the highest odds.
 fn strongest<'a>(schema: &'a FeatureSchema, name: &str, snapshot: &Snapshot<'_>) -> Option<&'a Feature> {
     let known = |slot: usize| snapshot.feature(slot).unwrap_or(0.0);
-    let tests = schema.features().iter().enumerate().filter(|(_, feature)| {
-        feature.counted.is_some() && schema.slot(&format!("{}_seen", feature.name)).is_some()
-    });
+    let tests = schema.features().iter().enumerate().filter(|(_, feature)| is_test(schema, feature));
     let of_name = |(_, feature): &(usize, &Feature)| feature.name == name;
     let all: Vec<(usize, &Feature)> = tests.collect();
     let one = all.iter().find(|one| of_name(one));

@@ -22,6 +22,7 @@ use super::{fields::Fields, rows::Price, supplier::traceparent};
 use crate::{
     app::{App, record},
     domain::{EventCode, EventStatus},
+    promises::AHEAD_DAYS_MAX,
 };
 
 /// Attributes one event may show.
@@ -34,8 +35,8 @@ const EVENTS_MAX: usize = 1_000;
 const FUTURE_MS: i64 = 300 * SECOND_MS;
 /// How far in the past.
 const PAST_MS: i64 = 90 * DAY_MS;
-/// How far ahead of its order a promise may lie; what lies further is a slip of the pen, such as a wrong year.
-const PROMISE_AHEAD_MS: i64 = 400 * DAY_MS;
+/// How far ahead of its order a promise may lie.
+const PROMISE_AHEAD_MS: i64 = AHEAD_DAYS_MAX as i64 * DAY_MS;
 /// How far before its order: a promise that is only a date may be written as the midnight before.
 const PROMISE_BEFORE_MS: i64 = DAY_MS;
 

@@ -62,6 +62,21 @@ impl Desk {
         }
     }
 
+    /// An order whose hand-over, promised for the 48th hour, was given up three days later.
+    fn without_a_hand_over() -> Self {
+        let mut desk = Self::new();
+        desk.placed(Some(48), None);
+        desk.wait(48 + 80);
+        desk.wait(48 + 90);
+        desk
+    }
+
+    fn tells_late_of_a_hand_over_in_time(&mut self) {
+        self.say(48 + 100, OrderEventKind::Shipped, |event| {
+            event.time = Timestamp::from_ms((PLACED + 47) * HOUR_MS);
+        });
+    }
+
     /// What silence said and did not take back: kind, whether hopeless.
     fn silences(&self) -> Vec<(OrderEventKind, bool)> {
         let mut standing = Vec::new();
@@ -102,40 +117,25 @@ fn what_is_not_handed_over_is_overdue_once_and_missing_once() {
 
 #[test]
 fn a_hand_over_in_time_that_is_told_late_takes_everything_back() {
-    let mut desk = Desk::new();
-    desk.placed(Some(48), None);
-    desk.wait(48 + 80);
-    desk.wait(48 + 90);
+    let mut desk = Desk::without_a_hand_over();
     assert_eq!(desk.silences().len(), 2);
-    desk.say(48 + 100, OrderEventKind::Shipped, |event| {
-        event.time = Timestamp::from_ms((PLACED + 47) * HOUR_MS);
-    });
+    desk.tells_late_of_a_hand_over_in_time();
     assert_eq!((desk.silences(), desk.harms()), (vec![], 0));
 }
 
 #[test]
 fn who_claims_after_silence_was_taken_back_is_heard() {
-    let mut desk = Desk::new();
-    desk.placed(Some(48), None);
-    desk.wait(48 + 80);
-    desk.wait(48 + 90);
-    desk.say(48 + 100, OrderEventKind::Shipped, |event| {
-        event.time = Timestamp::from_ms((PLACED + 47) * HOUR_MS);
-    });
+    let mut desk = Desk::without_a_hand_over();
+    desk.tells_late_of_a_hand_over_in_time();
     desk.say(48 + 300, OrderEventKind::Refunded, |event| event.cause = OutcomeCause::Supplier);
     assert_eq!(desk.harms(), 1);
 }
 
 #[test]
 fn harm_that_somebody_vouches_for_stands_when_silence_is_taken_back() {
-    let mut desk = Desk::new();
-    desk.placed(Some(48), None);
-    desk.wait(48 + 80);
-    desk.wait(48 + 90);
+    let mut desk = Desk::without_a_hand_over();
     desk.say(48 + 95, OrderEventKind::Refunded, |event| event.cause = OutcomeCause::Supplier);
-    desk.say(48 + 100, OrderEventKind::Shipped, |event| {
-        event.time = Timestamp::from_ms((PLACED + 47) * HOUR_MS);
-    });
+    desk.tells_late_of_a_hand_over_in_time();
     assert_eq!(desk.harms(), 1);
 }
 
