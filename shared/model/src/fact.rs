@@ -107,7 +107,7 @@ fn is_nothing(evidence: &f64) -> bool {
 /// Counts for a cohort that a scoring partition has gathered; they add up over partitions.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct CohortCounts {
-    /// The cohort: a region, a region and a category, or all.
+    /// The cohort: a region (`DE`), a category (`*/books`), both (`DE/books`), or all (`*`).
     pub cohort: String,
     /// Week of the outcomes, counted from 1970-01-01.
     pub week: i64,

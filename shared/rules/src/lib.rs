@@ -11,6 +11,7 @@ mod analysis;
 mod bind;
 mod compile;
 mod condition;
+mod dense;
 mod explain;
 mod index;
 pub mod lang;

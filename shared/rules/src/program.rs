@@ -307,6 +307,8 @@ pub struct Scratch {
     truths: Vec<Truth>,
     numbers: Vec<f64>,
     wholes: Vec<Option<i128>>,
+    /// Rules that a test has struck out.
+    pub(crate) struck: Vec<u64>,
 }
 
 impl Scratch {

@@ -266,12 +266,14 @@ impl RuleSet {
         mut hit: impl FnMut(usize, &Rule),
     ) {
         if self.plain {
-            self.index
-                .candidates(snapshot.slots, |number| hit(number as usize, &self.rules[number as usize]));
+            self.index.candidates(snapshot.slots, &mut scratch.struck, |number| {
+                hit(number as usize, &self.rules[number as usize]);
+            });
             return;
         }
         scratch.begin(&self.program);
-        self.index.candidates(snapshot.slots, |number| {
+        let mut struck = std::mem::take(&mut scratch.struck);
+        self.index.candidates(snapshot.slots, &mut struck, |number| {
             let rule = &self.rules[number as usize];
             let holds =
                 |id: &Id, scratch: &mut Scratch| self.program.truth(*id, snapshot, scratch) == Truth::True;
@@ -282,6 +284,7 @@ impl RuleSet {
                 hit(number as usize, rule);
             }
         });
+        scratch.struck = struck;
     }
 
     /// The rules that are on and true, in the order written.

@@ -111,7 +111,7 @@ fn on_a_real_marketplace_few_are_withheld_and_the_evidence_points_at_those_who_g
     assert!(share > 0.0 && share <= 0.005, "{found}");
 
     let starter = std::fs::read_to_string(here("../lockout/rules/starter.yaml")).unwrap();
-    let mild = starter.replace("1 per 50 supplier-years", "1 per 5 supplier-years");
+    let mild = starter.replace("1 per 100 supplier-years", "1 per 5 supplier-years");
     assert_ne!(mild, starter);
     let directory = tempfile::tempdir().unwrap();
     let rules = directory.path().join("mild.yaml");
