@@ -44,6 +44,8 @@ const DAY_FULL: f64 = 2.0;
 pub(crate) struct Test {
     /// Its name.
     pub(crate) name: String,
+    /// A hash of the name, by which suppliers' states are kept.
+    pub(crate) id: u64,
     /// Kinds of event, a bit each.
     pub(crate) kinds: u32,
     /// Flags an event must have.

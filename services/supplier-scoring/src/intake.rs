@@ -201,9 +201,9 @@ struct Order {
     /// Whether a delivery was seen.
     #[serde(default)]
     delivered: bool,
-    /// What was promised, while something can come of it.
+    /// What was promised, while something can come of it: apart, for most orders that are remembered are past it.
     #[serde(default)]
-    promises: Option<Promises>,
+    promises: Option<Box<Promises>>,
     /// When the promises are looked at.
     #[serde(default)]
     look_at: Option<Timestamp>,
@@ -284,7 +284,7 @@ impl Intake {
                     category: event.category.clone(),
                     region: event.region,
                     repeat: buyer.is_some_and(|buyer| buyer.bought_lately(event)),
-                    promises: Promises::of(event),
+                    promises: Promises::of(event).map(Box::new),
                     ..order
                 },
                 false => order,

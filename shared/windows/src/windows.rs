@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Entity, Entry, Plan, Reading,
+    Entity, Entry, Measure, Plan, Reading,
     chunk::{self, CHUNK_ENTRIES_MAX, ChunkError, Mark},
     distinct::Distinct,
     extremes::Largest,
@@ -69,6 +69,26 @@ struct Extra {
     longest: usize,
 }
 
+/// Which measures a window keeps, one bit each, and where their tallies begin. Most measures are kept for one window or two,
+/// and there is one of these for each supplier: what nobody asks for takes no room.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    measures: u64,
+    first: usize,
+}
+
+impl Kept {
+    /// Where the tally of a measure is that the window keeps.
+    fn place(self, measure: usize) -> usize {
+        self.first + rank(self.measures, measure)
+    }
+}
+
+/// How many of a set come before `measure`.
+fn rank(set: u64, measure: usize) -> usize {
+    (set & ((1 << measure) - 1)).count_ones() as usize
+}
+
 /// All windows of one supplier.
 #[derive(Clone, Debug)]
 pub struct Windows {
@@ -81,11 +101,12 @@ pub struct Windows {
     tails: Vec<usize>,
     /// Per window, what lies at or before it has been evicted.
     begins_ms: Vec<i64>,
-    /// Per window and measure.
-    tallies: Vec<Tally>,
-    extras: Vec<Extra>,
-    /// Which measures a window keeps, one bit each.
-    kept: Vec<u64>,
+    /// Of the measures that each window keeps, one window after the other.
+    tallies: Box<[Tally]>,
+    kept: Box<[Kept]>,
+    /// Of the measures in `with_extra`.
+    extras: Box<[Extra]>,
+    with_extra: u64,
     lost: Lost,
     late: u64,
     seq: u32,
@@ -119,25 +140,35 @@ impl Windows {
     /// Empty windows.
     pub fn new(plan: Arc<Plan>) -> Self {
         let windows = plan.windows_ms.len();
+        let mut tallies = 0;
         let kept = (0..windows).map(|window| {
             let keeps = plan.measures.iter().enumerate().filter(|(_, m)| m.windows & (1 << window) != 0);
-            keeps.fold(0, |bits, (measure, _)| bits | 1 << measure)
+            let kept =
+                Kept { measures: keeps.fold(0, |bits, (measure, _)| bits | 1 << measure), first: tallies };
+            tallies += kept.measures.count_ones() as usize;
+            kept
         });
-        let extras = plan.measures.iter().map(|measure| Extra {
+        let kept = kept.collect();
+        let more =
+            |measure: &Measure| measure.distinct || measure.extremes || measure.entity != Entity::Whole;
+        let with_extra = plan.measures.iter().enumerate().filter(|(_, measure)| more(measure));
+        let with_extra = with_extra.fold(0, |bits, (measure, _)| bits | 1 << measure);
+        let extras = plan.measures.iter().filter(|measure| more(measure)).map(|measure| Extra {
             distinct: measure.distinct.then(|| Distinct::new(windows)),
             largest: measure.extremes.then(Default::default),
             each: FxHashMap::default(),
             longest: (32 - measure.windows.leading_zeros()).saturating_sub(1) as usize,
         });
         Self {
-            kept: kept.collect(),
+            kept,
             extras: extras.collect(),
+            with_extra,
             now_ms: i64::MIN / 4,
             log: VecDeque::new(),
             head: 0,
             tails: vec![0; windows],
             begins_ms: vec![i64::MIN / 2; windows],
-            tallies: vec![Tally::default(); windows * plan.measures.len()],
+            tallies: vec![Tally::default(); tallies].into(),
             lost: Lost::default(),
             late: 0,
             seq: 0,
@@ -168,8 +199,8 @@ impl Windows {
         }
         windows.lost = head.lost.clone();
         windows.late = head.late;
-        for (extra, level) in windows.extras.iter_mut().zip(&head.levels) {
-            if let Some(distinct) = &mut extra.distinct {
+        for (measure, level) in head.levels.iter().enumerate().take(windows.plan.measures.len()) {
+            if let Some(distinct) = windows.extra_mut(measure).and_then(|extra| extra.distinct.as_mut()) {
                 distinct.level = *level;
             }
         }
@@ -216,12 +247,13 @@ impl Windows {
 
     /// What must be stored beside the chunks.
     pub fn head(&self) -> Head {
-        let level = |extra: &Extra| extra.distinct.as_ref().map_or(0, |distinct| distinct.level);
+        let distinct = |measure| self.extra(measure).and_then(|extra| extra.distinct.as_ref());
+        let level = |measure| distinct(measure).map_or(0, |distinct| distinct.level);
         Head {
             now_ms: self.now_ms,
             lost: self.lost.clone(),
             late: self.late,
-            levels: self.extras.iter().map(level).collect(),
+            levels: (0..self.plan.measures.len()).map(level).collect(),
             left: self.marks.front().map_or(0, |mark| mark.left),
         }
     }
@@ -237,6 +269,16 @@ impl Windows {
         let mark = self.marks.get(place).filter(|mark| mark.id == id)?;
         let first: usize = self.marks.iter().take(place).map(|mark| mark.len).sum();
         Some(chunk::encode(mark.left, self.log.range(first..first + mark.len).map(|slot| &slot.entry)))
+    }
+
+    fn extra(&self, measure: usize) -> Option<&Extra> {
+        let has = self.with_extra & (1 << measure) != 0;
+        has.then(|| &self.extras[rank(self.with_extra, measure)])
+    }
+
+    fn extra_mut(&mut self, measure: usize) -> Option<&mut Extra> {
+        let has = self.with_extra & (1 << measure) != 0;
+        has.then(|| &mut self.extras[rank(self.with_extra, measure)])
     }
 
     fn slot(&mut self, entry: Entry) -> Slot {
@@ -397,17 +439,18 @@ impl Windows {
 
     /// Adds an event that is not ahead to every window that has not evicted its time.
     fn add(&mut self, slot: &Slot) {
-        let (entry, measures) = (&slot.entry, self.plan.measures.len());
+        let entry = &slot.entry;
         self.touched += 1;
-        for (window, begin_ms) in self.begins_ms.iter().enumerate() {
+        for (kept, begin_ms) in self.kept.iter().zip(&self.begins_ms) {
             if entry.time_ms > *begin_ms {
-                for measure in bits(slot.hits & self.kept[window]) {
-                    self.tallies[window * measures + measure].add(entry.value);
+                for measure in bits(slot.hits & kept.measures) {
+                    self.tallies[kept.place(measure)].add(entry.value);
                 }
             }
         }
-        for measure in bits(slot.hits) {
-            let (extra, spec) = (&mut self.extras[measure], &self.plan.measures[measure]);
+        for measure in bits(slot.hits & self.with_extra) {
+            let extra = &mut self.extras[rank(self.with_extra, measure)];
+            let spec = &self.plan.measures[measure];
             if entry.time_ms <= self.begins_ms[extra.longest] {
                 continue;
             }
@@ -432,13 +475,17 @@ impl Windows {
     }
 
     fn evict(&mut self, slot: &Slot, window: usize) {
-        let (entry, measures) = (&slot.entry, self.plan.measures.len());
+        let (entry, kept) = (&slot.entry, self.kept[window]);
         self.touched += 1;
-        for measure in bits(slot.hits & self.kept[window]) {
-            let tally = &mut self.tallies[window * measures + measure];
+        for measure in bits(slot.hits & kept.measures) {
+            let tally = &mut self.tallies[kept.place(measure)];
             tally.evict(entry.value);
+            if self.with_extra & (1 << measure) == 0 {
+                continue;
+            }
             let empty = tally.count == 0;
-            let (extra, spec) = (&mut self.extras[measure], &self.plan.measures[measure]);
+            let extra = &mut self.extras[rank(self.with_extra, measure)];
+            let spec = &self.plan.measures[measure];
             if let Some(distinct) = &mut extra.distinct {
                 distinct.evict(spec.distinct_of.of(entry), slot.seq, window, window == extra.longest);
                 if empty && window == extra.longest {
@@ -460,28 +507,32 @@ impl Windows {
     pub fn read(&self, measure: usize, window: usize) -> Reading {
         let begin_ms = self.begins_ms[window];
         let lost = self.lost.read(measure, begin_ms);
-        let (tally, extra) =
-            (&self.tallies[window * self.plan.measures.len() + measure], &self.extras[measure]);
-        let (largest, smallest) = match &extra.largest {
+        let kept = self.kept[window];
+        let keeps = kept.measures & (1 << measure) != 0;
+        let tally = if keeps { self.tallies[kept.place(measure)] } else { Tally::default() };
+        let extra = self.extra(measure);
+        let (largest, smallest) = match extra.and_then(|extra| extra.largest.as_ref()) {
             Some((largest, smallest)) => (largest.after(begin_ms), smallest.after(begin_ms)),
             None => (None, None),
         };
+        let distinct = extra.and_then(|extra| extra.distinct.as_ref());
         Reading {
             count: tally.count + lost.count,
             sum: tally.sum + lost.sum,
             squares: tally.squares,
-            parties: extra.distinct.as_ref().map_or(0, |distinct| distinct.count(window)),
+            parties: distinct.map_or(0, |distinct| distinct.count(window)),
             min: smallest.map(i64::saturating_neg),
             max: largest,
             error: lost.error,
             whole: self.lost.until_ms().is_none_or(|until_ms| until_ms <= begin_ms),
-            sampled: extra.distinct.as_ref().is_some_and(|distinct| distinct.level > 0),
+            sampled: distinct.is_some_and(|distinct| distinct.level > 0),
         }
     }
 
     /// Count and sum of a measure that is kept per entity, for one of them. What was lost is missing from it.
     pub fn read_each(&self, measure: usize, window: usize, entity: u64) -> Reading {
-        let tally = self.extras[measure].each.get(&entity).map(|tallies| tallies[window]).unwrap_or_default();
+        let each = self.extra(measure).and_then(|extra| extra.each.get(&entity));
+        let tally = each.map(|tallies| tallies[window]).unwrap_or_default();
         let whole = self.lost.until_ms().is_none_or(|until_ms| until_ms <= self.begins_ms[window]);
         Reading { count: tally.count, sum: tally.sum, squares: tally.squares, whole, ..Reading::default() }
     }

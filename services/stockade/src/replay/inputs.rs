@@ -13,11 +13,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use serde_json::json;
 use stockade_inventory::http::{event_from_cloudevent, listing_put};
 use stockade_model::{
-    Change, ControlRecord, Currency, LocationId, LocationPut, Money, OrderEvent, OrderEventKind, Region,
-    Row as InventoryRow, SupplierId, SupplierProfile, Timestamp,
+    Change, ControlRecord, Currency, LocationId, LocationPut, Money, OrderEvent, OrderEventKind,
+    OutcomeCause, Region, Row as InventoryRow, SupplierId, SupplierProfile, Timestamp,
 };
 
 use super::mapping::{Bound, EventColumns, Mapping};
@@ -37,7 +36,46 @@ pub(crate) enum Input {
 struct Waiting {
     at: Timestamp,
     number: u64,
-    event: Box<serde_json::Value>,
+    /// The CloudEvent as it is sent: a history has millions that wait at once.
+    event: Box<[u8]>,
+}
+
+/// A CloudEvent about an order.
+#[derive(serde::Serialize)]
+struct Told<'a> {
+    specversion: &'static str,
+    id: String,
+    source: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    time: Timestamp,
+    data: Data<'a>,
+}
+
+#[derive(serde::Serialize)]
+struct Data<'a> {
+    supplier: Option<&'a str>,
+    order: Option<String>,
+    line: Option<String>,
+    buyer: Option<String>,
+    listing: Option<&'a str>,
+    sku: Option<&'a str>,
+    quantity: u8,
+    amount: Option<Amount>,
+    cause: OutcomeCause,
+    rating: Option<u8>,
+    late: bool,
+    category: Option<String>,
+    ship_by: Option<Timestamp>,
+    deliver_by: Option<Timestamp>,
+}
+
+/// An amount; one that is none stays as it is written, so that the event is refused with it.
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum Amount {
+    Known(Money),
+    Written(String),
 }
 
 impl PartialEq for Waiting {
@@ -59,7 +97,7 @@ impl Ord for Waiting {
 
 /// The stream.
 pub(crate) struct Inputs {
-    bound: Bound,
+    bound: Arc<Bound>,
     records: csv::Reader<Box<dyn Read + Send>>,
     read_bytes: Arc<AtomicU64>,
     next_row: Option<csv::StringRecord>,
@@ -105,7 +143,7 @@ impl Inputs {
         let mut records = csv::Reader::from_reader(text);
         let header = records.headers().context("the file has no header")?.clone();
         let mut inputs = Self {
-            bound: Bound::new(mapping, &header)?,
+            bound: Arc::new(Bound::new(mapping, &header)?),
             records,
             read_bytes,
             next_row: None,
@@ -172,8 +210,9 @@ impl Inputs {
     /// What a row says about its supplier and listing, now, and the events it promises.
     fn take_row(&mut self, record: &csv::StringRecord) -> Result<()> {
         let now = self.row_time;
-        let mapping = self.bound.mapping.clone();
-        let mut row = self.bound.row(record);
+        let bound = self.bound.clone();
+        let mapping = &bound.mapping;
+        let mut row = bound.row(record);
         let id = row.text(&mapping.supplier.id, now)?;
         let region = row.text(&mapping.supplier.region, now)?;
         let sku = mapping.listing.as_ref().map(|listing| row.text(&listing.sku, now)).transpose()?.flatten();
@@ -183,7 +222,7 @@ impl Inputs {
         for event in &mapping.events {
             if let Some(at) = row.stamp(&event.at)? {
                 events.extend(
-                    describe(&mut row, &mapping, event, at, id.as_deref(), sku.as_deref())?
+                    describe(&mut row, mapping, event, at, id.as_deref(), sku.as_deref())?
                         .map(|body| (at, body)),
                 );
             }
@@ -231,7 +270,7 @@ impl Inputs {
         }
         for (at, body) in events {
             // An event that seems to precede its own row happens when the row is known.
-            self.waiting.push(Reverse(Waiting { at: at.max(now), number: self.made, event: Box::new(body) }));
+            self.waiting.push(Reverse(Waiting { at: at.max(now), number: self.made, event: body.into() }));
             self.made += 1;
         }
         Ok(())
@@ -304,9 +343,12 @@ impl Inputs {
                 continue;
             }
             let Some(Reverse(Waiting { at, event, .. })) = self.waiting.pop() else { return Ok(None) };
-            match event_from_cloudevent(event.to_string().as_bytes(), at) {
+            match event_from_cloudevent(&event, at) {
                 Ok(event) => return Ok(Some((at, Input::Event(event)))),
-                Err(errors) => self.refuse(format!("event {}: {errors:?}", event["id"])),
+                Err(errors) => {
+                    let event: serde_json::Value = serde_json::from_slice(&event)?;
+                    self.refuse(format!("event {}: {errors:?}", event["id"]));
+                }
             }
         }
     }
@@ -320,7 +362,7 @@ fn describe(
     at: Timestamp,
     supplier: Option<&str>,
     sku: Option<&str>,
-) -> Result<Option<serde_json::Value>> {
+) -> Result<Option<Vec<u8>>> {
     if let Some(when) = &event.when {
         let value = row.value(&when.column, at)?;
         if !value.is_some_and(|value| when.among.contains(&value)) {
@@ -348,20 +390,34 @@ fn describe(
     }
     let name = [order.as_deref(), line.as_deref(), Some(event.kind.event_type())].into_iter().flatten();
     let name = name.collect::<Vec<_>>().join(":");
-    // An amount that is none stays as it is written, so that the event is refused with it.
     let amount = amount.map(|text| match Money::from_decimal(&text, mapping.currency) {
-        Ok(amount) => json!(amount),
-        Err(_) => json!(text),
+        Ok(amount) => Amount::Known(amount),
+        Err(_) => Amount::Written(text),
     });
-    let data = json!({
-        "supplier": supplier, "order": order, "line": line, "buyer": buyer, "listing": sku, "sku": sku, "quantity": 1, "amount": amount,
-        "cause": event.cause, "rating": rating, "late": late, "category": category,
-        "ship_by": ship_by, "deliver_by": deliver_by,
-    });
-    Ok(Some(json!({
-        "specversion": "1.0", "id": short_id(&name), "source": format!("replay/{}", mapping.name),
-        "type": event.kind.event_type(), "time": at, "data": data,
-    })))
+    let told = Told {
+        specversion: "1.0",
+        id: short_id(&name),
+        source: format!("replay/{}", mapping.name),
+        kind: event.kind.event_type(),
+        time: at,
+        data: Data {
+            supplier,
+            order,
+            line,
+            buyer,
+            listing: sku,
+            sku,
+            quantity: 1,
+            amount,
+            cause: event.cause,
+            rating,
+            late,
+            category,
+            ship_by,
+            deliver_by,
+        },
+    };
+    Ok(Some(serde_json::to_vec(&told)?))
 }
 
 /// Event ids are at most 64 bytes; long ones are replaced by an identity hash of themselves.

@@ -106,6 +106,7 @@ impl<'a> Compiler<'a> {
         }
         Test {
             name: name.to_owned(),
+            id: stockade_model::hash::stable64(name),
             kinds: kinds(&spec.events),
             all_of: flags(&spec.having, &spec.cause),
             none_of: flags(&spec.unless, &spec.not_cause),

@@ -1,5 +1,7 @@
 //! What is known of one supplier: its open orders by day, and the state of every test.
 
+use stockade_model::hash;
+
 use super::{
     AGES, ALTERNATIVES, DAY_FULL, STANDS_OUT, SUSPICION, TELLS_MAX, TESTS_MAX, Test, age_class, bounded,
 };
@@ -19,7 +21,9 @@ pub(crate) trait Peers {
 /// One test of one supplier.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 struct State {
-    test: String,
+    /// Which test it is of, by the hash of its name; earlier builds kept the name.
+    #[serde(deserialize_with = "test_id")]
+    test: u64,
     /// The statistic for each alternative.
     r: [f64; ALTERNATIVES.len()],
     /// Weighted evidence since it began to stand out.
@@ -31,6 +35,19 @@ struct State {
     today_expected: f64,
     /// How much of its evidence may still tell what is usual among peers.
     tells: f64,
+}
+
+fn test_id<'de, D: serde::Deserializer<'de>>(row: D) -> Result<u64, D::Error> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Id(u64),
+        Name(String),
+    }
+    Ok(match serde::Deserialize::deserialize(row)? {
+        Stored::Id(id) => id,
+        Stored::Name(name) => hash::stable64(&name),
+    })
 }
 
 /// Orders of one day and cohort.
@@ -57,13 +74,13 @@ impl Evidence {
     /// The states in the order of `tests`; a test that is new begins with nothing, one that is gone is forgotten.
     fn align(&mut self, tests: &[Test]) {
         let same = self.tests.len() == tests.len()
-            && self.tests.iter().zip(tests).all(|(state, test)| state.test == test.name);
+            && self.tests.iter().zip(tests).all(|(state, test)| state.test == test.id);
         if same {
             return;
         }
         let mut before = std::mem::take(&mut self.tests);
         for test in tests {
-            let held = before.iter_mut().find(|state| state.test == test.name).map(std::mem::take);
+            let held = before.iter_mut().find(|state| state.test == test.id).map(std::mem::take);
             self.tests.push(held.unwrap_or_else(|| State::new(test)));
         }
     }
@@ -236,7 +253,7 @@ fn passing(tolerated: f64) -> [f64; ALTERNATIVES.len()] {
 
 impl State {
     fn new(test: &Test) -> Self {
-        Self { test: test.name.clone(), tells: 1.0, ..Self::default() }
+        Self { test: test.id, tells: 1.0, ..Self::default() }
     }
     fn sum(&self) -> f64 {
         self.r.iter().sum()
@@ -285,6 +302,16 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_row_that_names_its_test_is_read_as_one_that_has_its_number() {
+        let row = serde_json::json!({ "test": "cancelled", "r": [0.0, 0.0, 0.0, 0.0, 0.0], "seen": 1.0, "expected": 0.5,
+            "today": 0.0, "today_expected": 0.0, "tells": 1.0 });
+        let former: State = rmp_serde::from_slice(&rmp_serde::to_vec_named(&row).unwrap()).unwrap();
+        assert_eq!(former.test, hash::stable64("cancelled"));
+        let again: State = rmp_serde::from_slice(&rmp_serde::to_vec_named(&former).unwrap()).unwrap();
+        assert_eq!(again, former);
+    }
 
     #[test]
     fn exposure_passes_as_the_formula_says() {

@@ -14,6 +14,7 @@ impl Peers for Fixed {
 fn tests() -> Vec<Test> {
     let test = |name: &str, kind: u32, share: f64| Test {
         name: name.to_owned(),
+        id: stockade_model::hash::stable64(name),
         kinds: 1 << kind,
         all_of: 0,
         none_of: 0,
