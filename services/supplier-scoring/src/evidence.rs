@@ -17,7 +17,7 @@
 mod baseline;
 mod subject;
 
-pub(crate) use baseline::{Hazards, Sums, Weeks};
+pub(crate) use baseline::{Hazards, Sums, Weeks, cohorts_of};
 pub(crate) use subject::{Evidence, Peers};
 
 /// Alternatives: how many times the tolerated rate.

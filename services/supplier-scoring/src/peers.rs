@@ -120,9 +120,12 @@ impl PeerView {
     }
 
     /// What is gathered of a cohort in the week of `now`; it is sent some hours later.
-    fn of_cohort(&mut self, cohort: &String, now: Timestamp) -> &mut Gathered {
-        let due = &mut self.due;
-        self.gathered.edit_or(cohort, || {
+    fn of_cohort<'a>(
+        (gathered, due): (&'a mut Table<String, Gathered>, &mut BTreeSet<(Timestamp, String)>),
+        cohort: &String,
+        now: Timestamp,
+    ) -> &'a mut Gathered {
+        gathered.edit_or(cohort, || {
             let every_ms = if cohort == ALL { SEND_EVERY_MS.0 } else { SEND_EVERY_MS.1 };
             let due_at = now.plus_ms(every_ms);
             due.insert((due_at, cohort.clone()));
@@ -159,7 +162,7 @@ impl PeerView {
             if self.gathered.get(&cohort).is_some_and(|gathered| gathered.week != week(now)) {
                 self.send(&cohort, out);
             }
-            let gathered = self.of_cohort(&cohort, now);
+            let gathered = Self::of_cohort((&mut self.gathered, &mut self.due), &cohort, now);
             gathered.settled += u64::from(settles);
             gathered.spoiled += u64::from(spoils);
         }
@@ -205,7 +208,8 @@ pub(crate) struct PeersNow<'a> {
 impl PeersNow<'_> {
     /// What is gathered of a cohort; that of a week gone by waits to be sent, and is counted there.
     fn sums(&mut self, cohort: &String) -> &mut Sums {
-        &mut self.view.of_cohort(cohort, self.now).evidence
+        let PeerView { gathered, due, .. } = &mut *self.view;
+        &mut PeerView::of_cohort((gathered, due), cohort, self.now).evidence
     }
 }
 
@@ -214,7 +218,12 @@ impl evidence::Peers for PeersNow<'_> {
         let mut base = std::mem::take(&mut self.view.base);
         self.view.hazards.expect(cohort, orders, sums, &mut base);
         self.sums(&ALL.to_owned()).at_risk_by_age(base.len(), orders, suspect);
-        cohort.iter().for_each(|one| self.sums(one).at_risk(orders, &base, suspect));
+        for one in cohort {
+            let PeerView { gathered, due, hazards, .. } = &mut *self.view;
+            let sums = &mut PeerView::of_cohort((gathered, due), one, self.now).evidence;
+            let compared = |(test, base): (usize, &f64)| hazards.compared_with(one, cohort, test, *base);
+            sums.at_risk(orders, base.len(), base.iter().enumerate().map(compared), suspect);
+        }
         self.view.base = base;
     }
 
@@ -223,11 +232,6 @@ impl evidence::Peers for PeersNow<'_> {
         self.sums(&ALL.to_owned()).saw(number, (AGES, class), weight, suspect);
         cohort.iter().for_each(|one| self.sums(one).saw(number, (1, 0), weight, suspect));
     }
-}
-
-/// The cohorts of an order beside that of all suppliers, the widest first.
-pub(crate) fn cohort_of(region: Option<&str>, category: Option<&str>) -> Vec<String> {
-    cohorts(region, category).split_off(1)
 }
 
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]

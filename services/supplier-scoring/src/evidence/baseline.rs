@@ -1,5 +1,9 @@
 //! What peers' orders bring: hazards by age of the order, learnt from suppliers that are not under suspicion, and how much
-//! a region or a category in it differs, lately or for long.
+//! a region, a category, or a category in a region differs, lately or for long.
+//!
+//! A region is compared with what its mix of categories brings, and a category in a region is drawn towards both factors
+//! multiplied: a kind of good that goes wrong three times as often by nature is known as such after days from all who sell
+//! it, long before those of one region would show it.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +18,48 @@ pub(crate) const ALL: &str = "*";
 const PRIOR_ORDERS: f64 = 500.0;
 /// Orders of all suppliers from which on claims are compared with peers; before that only attested facts count.
 const WARM_ORDERS: f64 = 2_000.0;
-/// Expected evidence of a cohort at which its own rate weighs as much as that of the cohort around it.
+/// Expected evidence of a region, or of a category in it, at which its own rate weighs as much as what is known without it.
 const SHRINK: f64 = 10.0;
+/// The same for a category: these differ by nature, so little is presumed.
+const SHRINK_CATEGORY: f64 = 3.0;
 /// How far a cohort may differ.
 const FACTOR: (f64, f64) = (0.25, 30.0);
 
-/// Hazards as they are known in a scoring partition; derived from the facts of the peers fold.
+/// The kinds of narrower cohort, told by their names: `DE`, `*/books` and `DE/books`.
+fn parts(cohort: &str) -> (Option<&str>, Option<&str>) {
+    match cohort.split_once('/') {
+        None => (Some(cohort), None),
+        Some((ALL, category)) => (None, Some(category)),
+        Some((region, category)) => (Some(region), Some(category)),
+    }
+}
+
+/// The cohorts of an order beside that of all suppliers: its region, its category, and both.
+pub(crate) fn cohorts_of(region: Option<&str>, category: Option<&str>) -> Vec<String> {
+    let category_of = |region: &str| category.map(|category| format!("{region}/{category}"));
+    let both = region.and_then(category_of);
+    region.map(str::to_owned).into_iter().chain(category_of(ALL)).chain(both).collect()
+}
+
+/// What was seen and what the rates of all suppliers would have brought, for long and lately, of one test.
+#[derive(Clone, Copy, Debug, Default)]
+struct Compared {
+    seen: f64,
+    expected: f64,
+    lately: (f64, f64),
+}
+
+impl Compared {
+    /// The factor, drawn towards `prior`, which weighs as much as so much expected evidence.
+    fn factor(&self, prior: f64, weight: f64) -> f64 {
+        let long = (self.seen + weight * prior) / (self.expected + weight);
+        // A wave of this week and the last raises what is expected; a lull does not lower it.
+        let lately = (self.lately.0 + SHRINK * long) / (self.lately.1 + SHRINK);
+        long.max(lately).clamp(FACTOR.0, FACTOR.1)
+    }
+}
+
+/// Hazards as they are known in a scoring partition; derived from the facts of the peers fold, whatever their order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hazards {
     /// By test, per order and day, by class of age.
@@ -27,18 +67,26 @@ pub(crate) struct Hazards {
     /// Orders that all suppliers' figures rest on.
     orders: f64,
     /// By cohort and test.
+    compared: FxHashMap<String, Vec<Compared>>,
+    /// By cohort and test.
     factors: FxHashMap<String, Vec<f64>>,
 }
 
 impl Hazards {
     /// What `tests` expect of peers by these facts.
     pub(crate) fn new<'a>(tests: &[Test], facts: impl Iterator<Item = &'a PeerFact>) -> Self {
-        let facts: BTreeMap<&str, &PeerFact> = facts.map(|fact| (fact.cohort.as_str(), fact)).collect();
-        let none = PeerFact::default();
         let mut hazards = Self::default();
-        hazards.learn_all(tests, facts.get(ALL).copied().unwrap_or(&none));
-        // A region sorts before its categories, which are drawn towards it.
-        facts.values().filter(|fact| fact.cohort != ALL).for_each(|fact| hazards.learn(tests, fact));
+        hazards.learn_all(tests, &PeerFact::default());
+        for fact in facts {
+            match fact.cohort == ALL {
+                true => hazards.learn_all(tests, fact),
+                false => hazards.compare(tests, fact),
+            }
+        }
+        let cohorts: Vec<String> = hazards.compared.keys().cloned().collect();
+        let (both, wide): (Vec<String>, Vec<String>) =
+            cohorts.into_iter().partition(|cohort| matches!(parts(cohort), (Some(_), Some(_))));
+        wide.iter().chain(&both).for_each(|cohort| hazards.derive(cohort));
         hazards
     }
 
@@ -67,18 +115,52 @@ impl Hazards {
             self.learn_all(tests, fact);
             return;
         }
-        let around = fact.cohort.split_once('/').and_then(|(region, _)| self.factors.get(region)).cloned();
-        let factor = |(number, test): (usize, &Test)| {
-            let wide = around.as_ref().and_then(|of| of.get(number)).copied().unwrap_or(1.0);
-            let Some(known) = fact.evidence.get(&test.name) else { return wide };
-            let drawn = |seen: f64, expected: f64| (seen + SHRINK * wide) / (expected + SHRINK);
-            let seen = known.seen.first().copied().unwrap_or(0.0);
-            // A wave of this week and the last raises what is expected; a lull does not lower it.
-            let long = drawn(seen, known.expected);
-            long.max(drawn(known.lately.0, known.lately.1)).clamp(FACTOR.0, FACTOR.1)
+        self.compare(tests, fact);
+        self.derive(&fact.cohort);
+        let within = |cohort: &str| match (parts(&fact.cohort), parts(cohort)) {
+            ((Some(region), None), (of, Some(_))) => of == Some(region),
+            ((None, category), (Some(_), of)) => of == category,
+            _ => false,
         };
-        let factors = tests.iter().enumerate().map(factor).collect();
-        self.factors.insert(fact.cohort.clone(), factors);
+        let drawn: Vec<String> = self.compared.keys().filter(|cohort| within(cohort)).cloned().collect();
+        drawn.iter().for_each(|cohort| self.derive(cohort));
+    }
+
+    fn compare(&mut self, tests: &[Test], fact: &PeerFact) {
+        let of = |test: &Test| {
+            let known = fact.evidence.get(&test.name);
+            known.map_or_else(Compared::default, |known| Compared {
+                seen: known.seen.first().copied().unwrap_or(0.0),
+                expected: known.expected,
+                lately: known.lately,
+            })
+        };
+        self.compared.insert(fact.cohort.clone(), tests.iter().map(of).collect());
+    }
+
+    /// The factors of a cohort, from what is known of it and of those around it.
+    fn derive(&mut self, cohort: &str) {
+        let Some(compared) = self.compared.get(cohort) else { return };
+        let (region, category) = parts(cohort);
+        let weight = if region.is_none() { SHRINK_CATEGORY } else { SHRINK };
+        let factor = |(number, compared): (usize, &Compared)| {
+            let prior = match (region, category) {
+                (Some(region), Some(category)) => self.product(region, category, number),
+                _ => 1.0,
+            };
+            compared.factor(prior, weight)
+        };
+        let factors = compared.iter().enumerate().map(factor).collect();
+        self.factors.insert(cohort.to_owned(), factors);
+    }
+
+    /// What is presumed of a category in a region.
+    fn product(&self, region: &str, category: &str, test: usize) -> f64 {
+        self.factor(region, test) * self.factor(&format!("{ALL}/{category}"), test)
+    }
+
+    pub(super) fn factor(&self, cohort: &str, test: usize) -> f64 {
+        self.factors.get(cohort).and_then(|of| of.get(test)).copied().unwrap_or(1.0)
     }
 
     /// Whether enough is known of peers to hold claims against them.
@@ -86,20 +168,29 @@ impl Hazards {
         self.orders >= WARM_ORDERS
     }
 
-    /// How a cohort differs, by test; `None` is not at all.
-    pub(super) fn factors(&self, cohort: &[String]) -> Option<&[f64]> {
-        cohort.iter().rev().find_map(|one| self.factors.get(one)).map(Vec::as_slice)
-    }
-
     /// Adds to `sums`, by test, what orders of a cohort bring on one day, and to `base` what they would bring if it were
     /// like all.
     pub(crate) fn expect(&self, cohort: &[String], orders: &[f64; AGES], sums: &mut [f64], base: &mut [f64]) {
-        let factors = self.factors(cohort);
+        // The narrowest; until that is known, those around it.
+        let narrow = cohort.last().and_then(|one| self.factors.get(one));
         for (number, hazard) in self.all.iter().enumerate() {
             let expected: f64 = orders.iter().zip(hazard).map(|(orders, hazard)| orders * hazard).sum();
-            let factor = factors.and_then(|of| of.get(number)).copied().unwrap_or(1.0);
+            let factor = match narrow {
+                Some(factors) => factors.get(number).copied().unwrap_or(1.0),
+                None => cohort.iter().map(|one| self.factor(one, number)).product(),
+            };
             sums[number] += expected * factor;
             base[number] = expected;
+        }
+    }
+
+    /// What orders of a cohort of which all suppliers' rates would bring `base` are compared with: of a region, what its
+    /// mix of categories brings.
+    pub(crate) fn compared_with(&self, one: &str, cohort: &[String], test: usize, base: f64) -> f64 {
+        let category = cohort.iter().find(|of| matches!(parts(of), (None, Some(_))));
+        match (parts(one), category) {
+            ((Some(_), None), Some(category)) => base * self.factor(category, test),
+            _ => base,
         }
     }
 }
@@ -128,8 +219,14 @@ impl Sums {
     }
 
     /// Orders of a narrower cohort that were at risk for a day, and what they would have brought if it were like all.
-    pub(crate) fn at_risk(&mut self, orders: &[f64; AGES], base: &[f64], suspect: bool) {
-        self.shape(base.len(), 1);
+    pub(crate) fn at_risk(
+        &mut self,
+        orders: &[f64; AGES],
+        tests: usize,
+        base: impl Iterator<Item = f64>,
+        suspect: bool,
+    ) {
+        self.shape(tests, 1);
         let sums = if suspect { &mut self.at_risk_suspect } else { &mut self.at_risk };
         sums[0] += orders.iter().sum::<f64>();
         for (test, base) in self.tests.iter_mut().zip(base) {

@@ -155,7 +155,7 @@ fn a_wave_of_a_region_is_expected_of_everybody_in_it_and_a_baseline_does_not_eat
         let fact =
             stockade_model::PeerFact { cohort: "DE".to_owned(), evidence: facts, ..Default::default() };
         let hazards = Hazards::new(&tests, std::iter::once(&fact));
-        hazards.factors(&["DE".to_owned()]).unwrap()[0]
+        hazards.factor("DE", 0)
     };
     for week in 0..8 {
         weeks.add(week, &counts(50.0, 0.0, 0.0));

@@ -8,9 +8,9 @@ use stockade_model::{
 
 use super::{Scoring, ScoringEffect, Subject, believed};
 use crate::{
-    evidence::{Evidence, Test},
+    evidence::{Evidence, Test, cohorts_of},
     history::{Kind, flag},
-    peers::{PeersNow, cohort_of},
+    peers::PeersNow,
 };
 
 impl Scoring {
@@ -30,7 +30,7 @@ impl Scoring {
             return;
         }
         let region = order.region.or(region);
-        let cohort = cohort_of(region.as_ref().map(Region::as_str), order.category.as_deref());
+        let cohort = cohorts_of(region.as_ref().map(Region::as_str), order.category.as_deref());
         let placed = order.placed_at.day();
         let attested = !outcome.event.kind.is_claim();
         let weight = match outcome.vouched {
