@@ -40,6 +40,32 @@ pub(super) struct Conduct {
     pub(super) wicked: bool,
 }
 
+impl Conduct {
+    /// The conduct of a supplier of one kind of good with goods of another: as careful as it is, with what these bring by
+    /// nature. What is meant is the same with all.
+    pub(super) fn with(&self, own: usize, other: usize) -> Self {
+        let mut conduct = self.clone();
+        if own == other || self.wicked {
+            return conduct;
+        }
+        let (from, to) = (&CATEGORIES[own].usual, &CATEGORIES[other].usual);
+        let of = &mut conduct;
+        of.never_ships *= to[0] / from[0];
+        let shares = [
+            &mut of.cancels,
+            &mut of.late,
+            &mut of.faulty,
+            &mut of.lost,
+            &mut of.slow,
+            &mut of.regrets,
+            &mut of.unjust,
+            &mut of.poor,
+        ];
+        shares.into_iter().zip(from.iter().zip(to)).for_each(|(share, (from, to))| *share *= to / from);
+        conduct
+    }
+}
+
 /// A kind of good: its name, the range of its prices in cents, and the usual conduct of those who sell it.
 pub(super) struct Category {
     pub(super) name: &'static str,

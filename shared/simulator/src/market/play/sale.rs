@@ -94,7 +94,9 @@ impl Market {
             within(self.outage) && (trader.kind == Kind::Odd(Odd::Outage) || trader.draw.chance(0.5));
         // Weeks differ a little everywhere, the same for all who send to a region.
         let week = Draw::new(&[self.plan.seed, 6, to as u64, (day / 7.0) as u64]).around(0.35, 0.8);
-        let (conduct, handling_days) = (trader.conduct.clone(), trader.handling_days);
+        let sold = self.catalogue.goods[trader.items[place].good].category;
+        let (conduct, handling_days) =
+            (trader.conduct.with(trader.categories[0], sold), trader.handling_days);
         let of = Circumstances {
             conduct: &conduct,
             handling_days,
