@@ -64,7 +64,7 @@ async fn values_by_position_are_no_body_at_any_depth_of_any_call() {
     api.list("l", json!({})).await;
     let price = json!({ "minor": 1_999, "currency": "EUR" });
     let by_position = json!(["SKU-1", null, "main", price, [], 10, null]);
-    assert_eq!(api.put("listings/l", &[], by_position).await.field(), (422, "wrong_type", ""));
+    assert_eq!(api.put("listings/l", &[], by_position).await.field(), (422, "wrong_type", "body"));
     let nested = api.list("l", json!({ "price": [1_999, "EUR"] })).await;
     assert_eq!(nested.field(), (422, "wrong_type", "/price"));
     assert_eq!(api.post("listings/l/stock", &[], json!([1, null, null])).await.field().1, "wrong_type");
