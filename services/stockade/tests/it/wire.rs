@@ -44,8 +44,7 @@ async fn bodies_come_packed_or_marked_and_what_is_of_another_kind_is_told_so() {
         (xml.code(), xml.header("accept").as_str()),
         ((415, "unsupported_media_type"), "application/json")
     );
-    let fraction =
-        put("f", &[], body.to_vec().into_iter().map(|b| if b == b'5' { b'x' } else { b }).collect());
+    let fraction = put("f", &[], body.iter().copied().map(|b| if b == b'5' { b'x' } else { b }).collect());
     assert_eq!(fraction.await.code(), (400, "malformed_json"));
     let fraction = String::from_utf8(body.to_vec()).unwrap().replace('5', "1.5");
     let told = put("f", &[], fraction.into_bytes()).await;

@@ -281,14 +281,14 @@ async fn a_list_is_for_whom_it_is_about_and_takes_only_its_own_cursors() {
     assert_eq!(ask(&api.staff, "/v1/suppliers/other/listings").await.code(), (404, "unknown_supplier"));
 }
 
-fn data(more: Value) -> Value {
+fn data(more: &Value) -> Value {
     let mut data = json!({ "supplier": "acme", "order": "o-1", "buyer": "b" });
     data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     data
 }
 
 fn event(id: &str, kind: &str, more: Value) -> Value {
-    json!({ "specversion": "1.0", "id": id, "source": "shop", "type": format!("stockade.order.{kind}"), "data": data(more) })
+    json!({ "specversion": "1.0", "id": id, "source": "shop", "type": format!("stockade.order.{kind}"), "data": data(&more) })
 }
 
 impl Api {
@@ -307,11 +307,11 @@ async fn an_event_may_come_with_its_attributes_in_headers_or_its_data_in_base64(
         ("ce-type", "stockade.order.placed"),
         ("content-type", "application/json"),
     ];
-    let told = api.tell(&binary, data(json!({}))).await;
+    let told = api.tell(&binary, data(&json!({}))).await;
     assert_eq!((told.status, &told.body["accepted"]), (202, &json!(1)), "{}", told.body);
     assert_eq!(told.body["rows"][0]["answer"], "/v1/events/K%C3%A4serei/e-1");
     // What is wrong is named as whoever sent headers and a body knows it.
-    let wrong = api.tell(&binary, data(json!({ "quantity": 0 }))).await;
+    let wrong = api.tell(&binary, data(&json!({ "quantity": 0 }))).await;
     assert_eq!(wrong.field(), (422, "quantity_range", "/quantity"));
     assert_eq!(api.tell(&binary, json!([])).await.field(), (422, "wrong_type", "body"));
     for (name, value, field, code) in [
@@ -320,10 +320,10 @@ async fn an_event_may_come_with_its_attributes_in_headers_or_its_data_in_base64(
         ("ce-type", "order.placed", "ce-type", "unknown_event_type"),
     ] {
         let headers = binary.map(|(n, v)| if n == name { (n, value) } else { (n, v) });
-        assert_eq!(api.tell(&headers, data(json!({}))).await.field(), (422, code, field), "{name}");
+        assert_eq!(api.tell(&headers, data(&json!({}))).await.field(), (422, code, field), "{name}");
         let fewer: Vec<_> = binary.into_iter().filter(|(n, _)| *n != name).collect();
         assert_eq!(
-            api.tell(&fewer, data(json!({}))).await.field(),
+            api.tell(&fewer, data(&json!({}))).await.field(),
             (422, "missing_field", field),
             "no {name}"
         );
@@ -343,24 +343,24 @@ async fn an_event_may_come_with_its_attributes_in_headers_or_its_data_in_base64(
         event.as_object_mut().unwrap().extend(data.as_object().unwrap().clone());
         event
     };
-    let whole = coded(&data(json!({})).to_string());
+    let whole = coded(&data(&json!({})).to_string());
     assert_eq!(api.tell(&[], with(json!({ "data_base64": whole }))).await.status, 202);
-    let odd = coded(&data(json!({ "quantity": 1.5 })).to_string());
+    let odd = coded(&data(&json!({ "quantity": 1.5 })).to_string());
     for (sent, code, field) in [
         (json!({ "data_base64": odd }), "wrong_type", "/data/quantity"),
         (json!({ "data_base64": "%%%" }), "bad_base64", "/data_base64"),
         (json!({ "data_base64": coded("no json") }), "malformed_json", "/data"),
-        (json!({ "data_base64": whole, "data": data(json!({})) }), "data_twice", "/data_base64"),
+        (json!({ "data_base64": whole, "data": data(&json!({})) }), "data_twice", "/data_base64"),
         (json!({}), "missing_field", "/data"),
         (
-            json!({ "data": data(json!({})), "datacontenttype": "text/xml" }),
+            json!({ "data": data(&json!({})), "datacontenttype": "text/xml" }),
             "data_content_type",
             "/datacontenttype",
         ),
     ] {
         assert_eq!(api.tell(&[], with(sent.clone())).await.field(), (422, code, field), "{sent}");
     }
-    let fine = json!({ "data": data(json!({})), "datacontenttype": "application/json; charset=utf-8" });
+    let fine = json!({ "data": data(&json!({})), "datacontenttype": "application/json; charset=utf-8" });
     assert_eq!(api.tell(&[], with(fine)).await.status, 202);
 }
 
