@@ -317,7 +317,8 @@ pub(crate) async fn receive(
 ) -> Result<Response, Problem> {
     caller.must(|role| *role == Role::OrderSystem)?;
     let now = app.now();
-    let (batch, events): (bool, Vec<_>) = if is_binary(&headers) {
+    let in_headers = is_binary(&headers);
+    let (batch, events): (bool, Vec<_>) = if in_headers {
         let event = checked(binary(&headers, &text)?, now).map_err(|mut errors| {
             errors.iter_mut().for_each(|error| error.field = place_in_binary(&error.field));
             errors
@@ -342,7 +343,10 @@ pub(crate) async fn receive(
             Ok(mut event) => {
                 app.promises.stamp(&mut event);
                 let answer = answer_path(&event);
-                let warnings = warnings(&app, &event, &placed);
+                let mut warnings = warnings(&app, &event, &placed);
+                if in_headers {
+                    warnings.iter_mut().for_each(|warning| warning.field = place_in_binary(&warning.field));
+                }
                 warned += usize::from(!warnings.is_empty());
                 if let Some(order) = event.order.as_ref().filter(|_| event.kind == OrderEventKind::Placed) {
                     placed.insert((event.supplier.clone(), order.clone()));

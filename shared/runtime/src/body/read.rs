@@ -68,7 +68,7 @@ fn check_type(headers: &HeaderMap, kind: Kind) -> Result<bool, Problem> {
     });
     let charset = charset.map(|(_, value)| value.trim().trim_matches('"').to_ascii_lowercase());
     if charset.is_some_and(|charset| !matches!(charset.as_str(), "utf-8" | "utf8" | "us-ascii")) {
-        return Err(wrong_type(kind, &format!("{said}; send it as UTF-8")));
+        return Err(wrong_type(kind, &format!("{said}, which is not UTF-8")));
     }
     if essence == CURL_SAYS {
         return Ok(true);
@@ -77,7 +77,7 @@ fn check_type(headers: &HeaderMap, kind: Kind) -> Result<bool, Problem> {
 }
 
 fn wrong_type(kind: Kind, said: &str) -> Problem {
-    let detail = format!("this call takes {}, and the body says it is {said}", kind.names());
+    let detail = format!("the body says it is {said}; send it as {}", kind.names());
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
         .with_header(header::ACCEPT, kind.names())
 }

@@ -310,6 +310,9 @@ async fn an_event_may_come_with_its_attributes_in_headers_or_its_data_in_base64(
     let told = api.tell(&binary, data(&json!({}))).await;
     assert_eq!((told.status, &told.body["accepted"]), (202, &json!(1)), "{}", told.body);
     assert_eq!(told.body["rows"][0]["answer"], "/v1/events/K%C3%A4serei/e-1");
+    let stray = binary.map(|(n, v)| if n == "ce-type" { (n, "stockade.order.disputed") } else { (n, v) });
+    let stray = api.tell(&stray, data(&json!({ "order": "o-9" }))).await;
+    assert_eq!(stray.body["rows"][0]["warnings"][0]["field"], "/order", "{}", stray.body);
     // What is wrong is named as whoever sent headers and a body knows it.
     let wrong = api.tell(&binary, data(&json!({ "quantity": 0 }))).await;
     assert_eq!(wrong.field(), (422, "quantity_range", "/quantity"));
