@@ -203,3 +203,32 @@ fn pages_of_listed_origins_may_call_the_real_server_and_no_others_may() {
     let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
     assert!(!wrong.status.success() && said.contains("is no origin"), "{said}");
 }
+
+#[test]
+fn events_about_nobody_and_nothing_known_are_counted_by_the_real_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    let orders = key(data, &["--role", "order-system"]);
+    let server = Server::start(data);
+    let tell = |id: &str, kind: &str| {
+        let event = json!({
+            "specversion": "1.0", "id": id, "source": "t", "type": format!("stockade.order.{kind}"),
+            "data": { "supplier": "nobody", "order": "o", "buyer": "b" },
+        });
+        server.call("POST", "/v1/events", &orders, &event.to_string())
+    };
+    let counted = |code: &str| {
+        let scrape = crate::edges::raw(
+            &server.admin,
+            b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+        );
+        let name = format!("stockade_inventory_events_warned_total{{code=\"{code}\"}} ");
+        let count = scrape.lines().find_map(|line| line.strip_prefix(&name));
+        count.map_or(0, |count| count.parse::<u64>().unwrap())
+    };
+    assert_eq!(tell("e-1", "disputed").0, 202);
+    assert_eq!((counted("unknown_supplier"), counted("unknown_order")), (1, 1));
+    assert_eq!(tell("e-2", "placed").0, 202);
+    assert_eq!(tell("e-3", "disputed").0, 202);
+    assert_eq!((counted("unknown_supplier"), counted("unknown_order")), (3, 1));
+}
