@@ -287,8 +287,8 @@ fn data(more: &Value) -> Value {
     data
 }
 
-fn event(id: &str, kind: &str, more: Value) -> Value {
-    json!({ "specversion": "1.0", "id": id, "source": "shop", "type": format!("stockade.order.{kind}"), "data": data(&more) })
+fn event(id: &str, kind: &str, more: &Value) -> Value {
+    json!({ "specversion": "1.0", "id": id, "source": "shop", "type": format!("stockade.order.{kind}"), "data": data(more) })
 }
 
 impl Api {
@@ -334,14 +334,14 @@ async fn an_event_may_come_with_its_attributes_in_headers_or_its_data_in_base64(
     assert_eq!(api.tell(&[binary[0], ("content-type", "text/csv")], json!({})).await.code().0, 415);
     // The structured mode wins over stray headers, and has its own media types.
     let structured = [binary[0], binary[1], ("content-type", "application/cloudevents+json; charset=utf-8")];
-    assert_eq!(api.tell(&structured, event("e-2", "placed", json!({}))).await.status, 202);
+    assert_eq!(api.tell(&structured, event("e-2", "placed", &json!({}))).await.status, 202);
     let batch = [("content-type", "application/cloudevents-batch+json")];
-    assert_eq!(api.tell(&batch, json!([event("e-3", "placed", json!({}))])).await.status, 202);
+    assert_eq!(api.tell(&batch, json!([event("e-3", "placed", &json!({}))])).await.status, 202);
 
     use base64::Engine as _;
     let coded = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
     let with = |data: Value| {
-        let mut event = event("e-4", "placed", json!({}));
+        let mut event = event("e-4", "placed", &json!({}));
         event.as_object_mut().unwrap().remove("data");
         event.as_object_mut().unwrap().extend(data.as_object().unwrap().clone());
         event
@@ -379,16 +379,16 @@ async fn an_event_about_nobody_or_nothing_known_is_taken_with_a_warning() {
     };
     let of = |code: &str, field: &str| (code.to_owned(), field.to_owned());
     let (supplier, order) = (of("unknown_supplier", "/data/supplier"), of("unknown_order", "/data/order"));
-    let told = api.tell(&[], event("e-1", "disputed", json!({}))).await;
+    let told = api.tell(&[], event("e-1", "disputed", &json!({}))).await;
     assert_eq!((warned(&told, 0), &told.body["warned"]), (vec![order.clone()], &json!(1)));
-    let told = api.tell(&[], event("e-2", "disputed", json!({ "supplier": "nobody" }))).await;
+    let told = api.tell(&[], event("e-2", "disputed", &json!({ "supplier": "nobody" }))).await;
     assert_eq!(warned(&told, 0), [supplier.clone(), order.clone()]);
     // What is placed in the same request, or was placed before, is known; to place is to make known.
-    let both = json!([event("e-3", "placed", json!({})), event("e-4", "disputed", json!({}))]);
+    let both = json!([event("e-3", "placed", &json!({})), event("e-4", "disputed", &json!({}))]);
     let told = api.tell(&[], both).await;
     assert_eq!((warned(&told, 0), warned(&told, 1), &told.body["warned"]), (vec![], vec![], &json!(0)));
-    let told = api.tell(&[], event("e-5", "refunded", json!({}))).await;
+    let told = api.tell(&[], event("e-5", "refunded", &json!({}))).await;
     assert_eq!(warned(&told, 0), []);
-    let told = api.tell(&[], event("e-6", "refunded", json!({ "supplier": "nobody" }))).await;
+    let told = api.tell(&[], event("e-6", "refunded", &json!({ "supplier": "nobody" }))).await;
     assert_eq!(warned(&told, 0), [supplier, order], "the order of another supplier is another order");
 }
