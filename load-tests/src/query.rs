@@ -4,7 +4,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use axum::{Extension, Router, extract::DefaultBodyLimit, http::header, routing::get};
+use axum::{Extension, Router, http::header, routing::get};
 use stockade_fold::Board;
 use stockade_inventory::{
     app::App,
@@ -17,8 +17,8 @@ use stockade_model::{
 };
 use stockade_quarantine::{Overlay, conformance};
 use stockade_runtime::{
-    Connections, KeyRing, Limits, LimitsConfig, Listener, Role, Shutdown, http, limits::Class, server,
-    system_clock, telemetry,
+    BodyBytesMax, Connections, KeyRing, Limits, LimitsConfig, Listener, Role, Shutdown, http, limits::Class,
+    server, system_clock, telemetry,
 };
 
 use crate::{Figure, cluster::Server, generator::Connection, median};
@@ -98,7 +98,7 @@ pub(crate) fn serve(keys: &Path) -> Result<()> {
             .method_not_allowed_fallback(http::wrong_method)
             .layer((
                 http::Observer::default(),
-                DefaultBodyLimit::max(8 << 20),
+                Extension(BodyBytesMax(8 << 20)),
                 Extension(KeyRing::open(keys)?),
             ))
             .merge(http::probes(ready));

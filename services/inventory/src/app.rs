@@ -1,6 +1,8 @@
 //! What connects the API, the fold and the index in one process.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -14,14 +16,15 @@ use parking_lot::RwLock;
 use stockade_fold::{Board, Gate, Progress, Tailed, tail};
 use stockade_log::{Ack, Clock, LogError, NewRecord, Placed, Remedy, Route, SharedLog};
 use stockade_model::{
-    Action, Command, Decision, Envelope, ListingId, LocationId, LocationPut, Payload, Row, RowOutcome,
-    StockMode, SupplierId, SupplierProfile, Timestamp, Topic,
+    Action, Command, Decision, Envelope, ListingId, LocationId, LocationPut, OrderId, Payload, Row,
+    RowOutcome, StockMode, SupplierId, SupplierProfile, Timestamp, Topic,
 };
 use stockade_quarantine::{Entry, Overlay};
 use stockade_runtime::{Edge, Limits, Problem, Waiters};
 
 use crate::{
     domain::{Effect, EventAnswer, Index, event_identity},
+    heard::{Heard, order_identity},
     promises::Promises,
     reservations::Reservations,
 };
@@ -32,7 +35,7 @@ pub struct SupplierView {
     /// Its profile.
     pub profile: SupplierProfile,
     /// Its locations.
-    pub locations: std::collections::BTreeMap<LocationId, LocationPut>,
+    pub locations: BTreeMap<LocationId, LocationPut>,
 }
 
 /// What became of a request.
@@ -108,9 +111,14 @@ pub struct App {
     pub instance: String,
     next_id: AtomicU64,
     suppliers: DashMap<SupplierId, SupplierView>,
+    /// Their ids in order, for lists.
+    names: RwLock<BTreeSet<SupplierId>>,
     waiting: Waiters<Decided>,
     registering: Waiters<SupplierProfile>,
-    outcomes: DashMap<(SupplierId, String), Arc<Vec<RowOutcome>>>,
+    /// Outcomes of requests by supplier and key.
+    outcomes: DashMap<SupplierId, BTreeMap<String, Arc<Vec<RowOutcome>>>>,
+    /// Orders that were placed.
+    heard: Heard,
     /// Reservations as this replica knows them.
     pub(crate) reservations: Reservations,
     answers: DashMap<u128, EventAnswer>,
@@ -170,6 +178,8 @@ impl App {
             instance,
             next_id: AtomicU64::new(0),
             suppliers: DashMap::new(),
+            names: RwLock::default(),
+            heard: Heard::default(),
             waiting: Waiters::default(),
             registering: Waiters::default(),
             outcomes: DashMap::new(),
@@ -217,7 +227,39 @@ impl App {
 
     /// The remembered outcome of a request.
     pub fn outcome(&self, supplier: &SupplierId, key: &str) -> Option<Arc<Vec<RowOutcome>>> {
-        self.outcomes.get(&(supplier.clone(), key.to_owned())).map(|rows| rows.clone())
+        self.outcomes.get(supplier).and_then(|of| of.get(key).cloned())
+    }
+
+    /// Up to `limit` remembered outcomes of a supplier's requests whose keys come after `after`, in order of their keys.
+    pub fn outcomes(
+        &self,
+        supplier: &SupplierId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<(String, Arc<Vec<RowOutcome>>)> {
+        let Some(of) = self.outcomes.get(supplier) else { return Vec::new() };
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let found = of.range::<str, _>((from, Bound::Unbounded)).take(limit);
+        found.map(|(key, rows)| (key.clone(), rows.clone())).collect()
+    }
+
+    /// Up to `limit` suppliers after `after`, in order of their ids.
+    pub fn suppliers(&self, after: Option<&SupplierId>, limit: usize) -> Vec<SupplierView> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        // Named first and looked up then, so that no two locks are held at once.
+        let names: Vec<SupplierId> =
+            self.names.read().range::<SupplierId, _>((from, Bound::Unbounded)).take(limit).cloned().collect();
+        names.iter().filter_map(|name| self.supplier(name)).collect()
+    }
+
+    /// Whether an order was placed, as far as this replica has heard.
+    pub(crate) fn has_heard_of(&self, supplier: &SupplierId, order: &OrderId) -> bool {
+        self.heard.has(order_identity(supplier, order))
+    }
+
+    /// An order was placed and is on its way to the folds.
+    pub(crate) fn hear_of(&self, supplier: &SupplierId, order: &OrderId) {
+        self.heard.note(order_identity(supplier, order));
     }
 
     /// What became of an event lately.
@@ -315,6 +357,9 @@ impl App {
                             profile: profile.clone(),
                             locations: Default::default(),
                         });
+                    if !self.names.read().contains(&profile.supplier) {
+                        self.names.write().insert(profile.supplier.clone());
+                    }
                     self.registering.give(&cause, profile);
                 }
                 Effect::Located { supplier, location } => {
@@ -324,11 +369,22 @@ impl App {
                 }
                 Effect::Decided { id, supplier, key, rows, retry } => {
                     if let Some(rows) = &rows {
-                        self.outcomes.insert((supplier, key), rows.clone());
+                        self.outcomes.entry(supplier).or_default().insert(key, rows.clone());
                     }
                     self.waiting.give(&id, Decided { rows, retry });
                 }
-                Effect::Forgotten { supplier, key } => drop(self.outcomes.remove(&(supplier, key))),
+                Effect::Forgotten { supplier, key } => {
+                    if let Some(mut of) = self.outcomes.get_mut(&supplier) {
+                        of.remove(&key);
+                    }
+                }
+                Effect::Placed { supplier, order, kept: true } => {
+                    self.heard.keep(order_identity(&supplier, &order));
+                }
+                Effect::Placed { supplier, order, kept: false } => self.hear_of(&supplier, &order),
+                Effect::OrderForgotten { supplier, order } => {
+                    self.heard.forget(order_identity(&supplier, &order));
+                }
                 Effect::Reserved { key, reservation } => self.reservations.put(key, *reservation),
                 Effect::ReservationForgotten(key) => self.reservations.remove(&key),
                 Effect::Answered { identity, answer, news } => {

@@ -7,6 +7,7 @@
 
 pub mod app;
 pub mod domain;
+mod heard;
 pub mod http;
 pub mod metrics;
 pub mod promises;

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `stockade_inventory_events_accepted_total` | | outcomes taken from order systems |
 //! | `stockade_inventory_events_refused_total` | | outcomes in batches that were refused, each with its reason in the answer |
+//! | `stockade_inventory_events_warned_total` | `code`: `unknown_supplier`, `unknown_order` | outcomes that were taken although nothing is known of what they are about; alert when it is not rare |
 //! | `stockade_inventory_event_answers_total` | `answer`: `applied`, `noted`, `duplicate`, `conflict`, `parked` | what became of events, as this replica's fold decides it |
 //! | `stockade_inventory_event_to_invisible_seconds` | | from the record of the event at the root of a decision until its offers were withheld in this replica |
 //! | `stockade_inventory_listings`, `stockade_inventory_units` | | what the index holds |
@@ -32,6 +33,11 @@ pub(crate) fn events_accepted(events: usize) {
 /// An outcome of a batch was refused.
 pub(crate) fn event_refused() {
     counter!("stockade_inventory_events_refused_total").increment(1);
+}
+
+/// An outcome was taken although nothing is known of what it is about.
+pub(crate) fn event_warned(code: &'static str) {
+    counter!("stockade_inventory_events_warned_total", "code" => code).increment(1);
 }
 
 /// It was decided what became of an event.

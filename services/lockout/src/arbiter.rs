@@ -82,6 +82,22 @@ pub enum ArbiterEffect {
     },
     /// The kill switch was turned.
     Kill(Kill),
+    /// What people decided of a supplier over the heads of rules is another; nothing is left when both are empty.
+    Overridden {
+        /// The supplier.
+        supplier: SupplierId,
+        /// What people allowed and denied.
+        overrides: Overrides,
+    },
+}
+
+/// What people decided of one supplier over the heads of rules.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Overrides {
+    /// Who keeps rules off it, if anybody does.
+    pub allow: Option<Allow>,
+    /// What people denied it, by scope.
+    pub denials: Vec<Restriction>,
 }
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -94,10 +110,13 @@ struct Mute {
     until: Timestamp,
 }
 
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-struct Allow {
-    actor: String,
-    until: Timestamp,
+/// That rules are kept off a supplier.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Allow {
+    /// The person.
+    pub actor: String,
+    /// Until when.
+    pub until: Timestamp,
 }
 
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -115,6 +134,13 @@ struct Standing {
 }
 
 impl Standing {
+    fn overrides(&self) -> Overrides {
+        let of_people = self.in_force.iter().filter(|restriction| restriction.actor.is_some());
+        Overrides { allow: self.allow.clone(), denials: of_people.cloned().collect() }
+    }
+    fn is_overridden(&self) -> bool {
+        self.allow.is_some() || self.in_force.iter().any(|restriction| restriction.actor.is_some())
+    }
     fn deadlines(&self) -> impl Iterator<Item = Timestamp> + '_ {
         let allow = self.allow.iter().map(|allow| allow.until);
         self.in_force.iter().map(|r| r.expires_at).chain(allow)
@@ -131,6 +157,8 @@ pub struct Arbiter {
     days: Days,
     /// Derived: what ends when.
     deadlines: BTreeSet<(Timestamp, SupplierId)>,
+    /// Whose overrides the record in hand may have changed.
+    overridden: BTreeSet<SupplierId>,
     /// The last decision that the record in hand led to.
     decided: Option<Position>,
 }
@@ -144,6 +172,7 @@ impl Default for Arbiter {
             guards: Guards::new(4, 5, 6),
             days: Days::new(7),
             deadlines: BTreeSet::new(),
+            overridden: BTreeSet::new(),
             decided: None,
         }
     }
@@ -191,7 +220,11 @@ impl Arbiter {
         for due in standing.deadlines() {
             self.deadlines.remove(&(due, supplier.clone()));
         }
+        let was_overridden = standing.is_overridden();
         let result = change(standing);
+        if was_overridden || standing.is_overridden() {
+            self.overridden.insert(supplier.clone());
+        }
         for due in standing.deadlines() {
             self.deadlines.insert((due, supplier.clone()));
         }
@@ -460,11 +493,16 @@ impl Arbiter {
 }
 
 impl Arbiter {
-    /// What reviews and counts have become since it was asked last.
+    /// What reviews, overrides and counts have become since it was asked last.
     fn changes(&mut self) -> Vec<ArbiterEffect> {
         let reviews = self.reviews.take_changes().into_iter().map(ArbiterEffect::Review);
         let days = self.days.take_changes().into_iter();
-        reviews.chain(days.map(|(rule, day, counts)| ArbiterEffect::Day { rule, day, counts })).collect()
+        let overridden = std::mem::take(&mut self.overridden).into_iter().map(|supplier| {
+            let overrides = self.suppliers.get(&supplier).map(Standing::overrides).unwrap_or_default();
+            ArbiterEffect::Overridden { supplier, overrides }
+        });
+        let days = days.map(|(rule, day, counts)| ArbiterEffect::Day { rule, day, counts });
+        reviews.chain(overridden).chain(days).collect()
     }
 }
 
@@ -522,6 +560,8 @@ impl Fold for Arbiter {
         self.guards.restored();
         self.reviews.restored();
         self.days.restored();
+        let overridden = self.suppliers.iter().filter(|(_, standing)| standing.is_overridden());
+        self.overridden = overridden.map(|(supplier, _)| supplier.clone()).collect();
         effects.extend(self.changes());
         effects.extend(self.guards.kill().cloned().map(ArbiterEffect::Kill));
         let exceeded = self.guards.all_exceeded().map(|(rule, exceeded)| ArbiterEffect::Budget {

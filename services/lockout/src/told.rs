@@ -62,6 +62,9 @@ impl LockoutApi {
                     self.desk.budget(rule, exceeded);
                 }
                 ArbiterEffect::Kill(kill) => self.desk.turned(kill),
+                ArbiterEffect::Overridden { supplier, overrides } => {
+                    self.desk.overridden(supplier, overrides)
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use stockade_inventory::promises::Promises;
 use stockade_log_kafka::{KafkaOptions, Secret};
-use stockade_runtime::{Connections, LimitsConfig, config, telemetry::LogFormat};
+use stockade_runtime::{Connections, Cors, LimitsConfig, config, telemetry::LogFormat};
 
 use crate::{address::Address, platform::Roles};
 
@@ -47,6 +47,8 @@ pub struct Http {
     pub admin_listen: Address,
     /// Largest request body, in bytes.
     pub body_bytes_max: usize,
+    /// Which pages in browsers may call.
+    pub cors: Cors,
     /// How many connections the API keeps, and how slow their peers may be.
     pub connections: Connections,
     /// How long a write waits for its outcome before it is answered with 202 and a link to it, in milliseconds;
@@ -60,6 +62,7 @@ impl Default for Http {
             listen: Address::from(([127, 0, 0, 1], 7400)),
             admin_listen: Address::from(([127, 0, 0, 1], 7401)),
             body_bytes_max: 2 << 20,
+            cors: Cors::default(),
             connections: Connections::default(),
             answer_deadline_ms: 2_000,
         }
@@ -294,6 +297,7 @@ impl Config {
                     .to_owned(),
             );
         }
+        wrong.extend(config.http.cors.problems());
         wrong
             .extend(config.http.connections.problems().iter().map(|what| format!("http.connections.{what}")));
         match config.role.roles() {

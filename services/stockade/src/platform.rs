@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use axum::{Extension, Router, extract::DefaultBodyLimit, middleware};
+use axum::{Extension, Router, middleware};
 use metrics_exporter_prometheus::PrometheusHandle;
 use stockade_fold::{Board, Fold, Gate, Spec, Worker};
 use stockade_inventory::{app::App, domain::Inventory, promises::Promises};
@@ -15,7 +15,9 @@ use stockade_log::{Clock, SharedLog, TopicSpec};
 use stockade_model::Topic;
 use stockade_quarantine::QuarantineStore;
 use stockade_rules::RuleSet;
-use stockade_runtime::{KeyRing, Limits, LimitsConfig, Problem, Shutdown, http, shutdown::BUDGET};
+use stockade_runtime::{
+    BodyBytesMax, Cors, KeyRing, Limits, LimitsConfig, Problem, Shutdown, http, shutdown::BUDGET,
+};
 use stockade_supplier_scoring::vocabulary;
 use tokio::{sync::oneshot, task::JoinSet};
 
@@ -69,6 +71,8 @@ pub struct Parts {
     pub promises: Promises,
     /// Largest request body.
     pub body_bytes_max: usize,
+    /// Which pages may call.
+    pub cors: Cors,
     /// How long a write waits for its outcome before it is answered with a link to it.
     pub answer_deadline: Duration,
     /// Differs from start to start.
@@ -262,7 +266,16 @@ impl Platform {
             .fallback(http::not_found)
             .method_not_allowed_fallback(http::wrong_method)
             // The first is outermost. Together, for each layer by itself is one more call that is boxed.
-            .layer((http::Observer::default(), DefaultBodyLimit::max(parts.body_bytes_max), Extension(keys)));
+            .layer((
+                http::Observer::default(),
+                Extension(BodyBytesMax(parts.body_bytes_max)),
+                Extension(keys),
+            ));
+        // Outside of all that: a preflight bears no key.
+        let api = match parts.cors.layer() {
+            Some(cors) => api.layer(cors),
+            None => api,
+        };
         let router = api.merge(http::probes(readiness.clone()));
         Ok(Self { app, lockout, router, readiness, board, watched, tasks, shutdown, log })
     }

@@ -84,6 +84,7 @@ async fn serve(config: Config) -> Result<()> {
         limits: config.limits.clone(),
         promises: config.promises.clone(),
         body_bytes_max: config.http.body_bytes_max,
+        cors: config.http.cors.clone(),
         answer_deadline: Duration::from_millis(config.http.answer_deadline_ms),
         instance: instance_name(clock::now_ms()),
     };

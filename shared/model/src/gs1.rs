@@ -2,6 +2,8 @@
 //!
 //! Check digit: GS1 General Specifications, section 7.9 — from the right, digits are weighted 3, 1, 3, 1, …; the
 //! check digit brings the sum to a multiple of ten.
+//!
+//! UPC-E: same, section 5.2.2.4.2 — the short form of a UPC-A with zeros in its middle, printed on small packages.
 
 use std::fmt;
 
@@ -9,7 +11,9 @@ use crate::Invalid;
 
 fn parse(kind: &'static str, code: &'static str, text: &str, lengths: &[usize]) -> Result<u64, Invalid> {
     if !lengths.contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(Invalid::new(code, format!("{kind} must be {lengths:?} digits, got {text:?}")));
+        let known: Vec<String> = lengths.iter().map(usize::to_string).collect();
+        let detail = format!("{kind} must be of {} digits, got {text:?}", known.join(", "));
+        return Err(Invalid::new(code, detail));
     }
     let (body, check) = text.split_at(text.len() - 1);
     let expected = check_digit(body);
@@ -33,8 +37,43 @@ pub fn check_digit(body: &str) -> u8 {
     ((10 - sum % 10) % 10) as u8
 }
 
+/// The UPC-A that an UPC-E stands for, whose check digit is that of the UPC-A; `None` when `text` is none.
+fn expanded(text: &str) -> Option<String> {
+    let system = text.get(..1).filter(|system| matches!(*system, "0" | "1"))?;
+    if text.len() != 8 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let (number, check) = (&text[1..7], &text[7..]);
+    let (manufacturer, item) = match &number[5..] {
+        last @ ("0" | "1" | "2") => (format!("{}{last}00", &number[..2]), format!("00{}", &number[2..5])),
+        "3" => (format!("{}00", &number[..3]), format!("000{}", &number[3..5])),
+        "4" => (format!("{}0", &number[..4]), format!("0000{}", &number[4..5])),
+        last => (number[..5].to_owned(), format!("0000{last}")),
+    };
+    let body = format!("{system}{manufacturer}{item}");
+    let expected = check_digit(&body).to_string();
+    (check == expected).then(|| body + check)
+}
+
+/// A GTIN as people write it, an UPC-E as the UPC-A it stands for. Eight digits may be right as a GTIN-8 as well. Those that
+/// begin with 0 are none that GS1 gives out, so they are an UPC-E; those that begin with 1 are, so they stay what they are.
+fn gtin_of(text: &str) -> Result<u64, Invalid> {
+    let plain = Gtin::of_record(text).map(Gtin::digits);
+    match expanded(text) {
+        Some(upc) if plain.is_err() || text.starts_with('0') => Gtin::of_record(&upc).map(Gtin::digits),
+        None if text.len() == 8 && text.starts_with(['0', '1']) => plain.map_err(|wrong| {
+            let detail = format!(
+                "{}; as an UPC-E, whose check digit is that of its UPC-A, it is wrong too",
+                wrong.detail
+            );
+            Invalid::new(wrong.code, detail)
+        }),
+        _ => plain,
+    }
+}
+
 macro_rules! key {
-    ($(#[$doc:meta])* $name:ident, $kind:literal, $code:literal, $zero:literal, $lengths:expr, $width:literal) => {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $code:literal, $zero:literal, $lengths:expr, $width:literal, $read:expr) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         #[serde(try_from = "String", into = "String")]
@@ -44,7 +83,8 @@ macro_rules! key {
         impl $name {
             /// Parses the digits and verifies the check digit. All zeros are refused: whoever sends them has no number.
             pub fn new(text: &str) -> Result<Self, Invalid> {
-                match Self::of_record(text)? {
+                let read: fn(&str) -> Result<u64, Invalid> = $read;
+                match Self(read(text)?) {
                     Self(0) => {
                         let detail = concat!($kind, " is all zeros; leave it out where there is none");
                         Err(Invalid::new($zero, detail))
@@ -81,10 +121,10 @@ macro_rules! key {
     };
 }
 
-key!(/// A Global Trade Item Number of 8, 12, 13 or 14 digits, kept and printed as GTIN-14.
-    Gtin, "GTIN", "gtin_format", "gtin_zero", [8, 12, 13, 14], "14");
+key!(/// A Global Trade Item Number of 8, 12, 13 or 14 digits, kept and printed as GTIN-14. An UPC-E is read as its UPC-A.
+    Gtin, "GTIN", "gtin_format", "gtin_zero", [8, 12, 13, 14], "14", gtin_of);
 key!(/// A Global Location Number of 13 digits.
-    Gln, "GLN", "gln_format", "gln_zero", [13], "13");
+    Gln, "GLN", "gln_format", "gln_zero", [13], "13", |text| Gln::of_record(text).map(|gln| gln.0));
 
 impl Gtin {
     /// The digits as a number: for whoever keeps many.
@@ -123,7 +163,7 @@ mod tests {
             assert!(gtin(body).is_restricted(), "{body}");
             assert!(gtin(&format!("1{body}")).is_restricted(), "packed: {body}");
         }
-        for body in ["2000001", "0123456", "2999999"] {
+        for body in ["2000001", "0000012", "2999999"] {
             assert!(gtin(body).is_restricted(), "GTIN-8 {body}");
         }
         assert!(gtin("21234567890").is_restricted(), "UPC of variable measure");
@@ -155,6 +195,46 @@ mod tests {
         assert_eq!(ean, Gtin::new("04006381333931").unwrap());
         assert_eq!(ean.to_string(), "04006381333931");
         assert_eq!(Gtin::new("96385074").unwrap().to_string(), "00000096385074");
+    }
+
+    #[test]
+    fn an_upc_e_is_the_upc_a_that_it_stands_for() {
+        for (short, long) in [
+            ("04252614", "042100005264"),
+            ("01234565", "012345000065"),
+            ("01245714", "012100004574"),
+            ("01234531", "012300000451"),
+            ("01234543", "012340000053"),
+            ("14567847", "145670000087"),
+        ] {
+            assert_eq!(Gtin::new(short), Gtin::new(long), "{short} is {long}");
+            assert!(!Gtin::new(short).unwrap().is_restricted());
+        }
+        // A GTIN-8 that GS1 gives out stays one, and so does one that is no UPC-E.
+        for eight in ["96385074", "20000011"] {
+            assert_eq!(Gtin::new(eight).unwrap().to_string(), format!("000000{eight}"));
+        }
+        let error = Gtin::new("04252615").unwrap_err();
+        assert_eq!((error.code, error.detail.contains("UPC-E")), ("gtin_check_digit", true), "{error}");
+        assert!(Gtin::of_record("01234565").unwrap().is_restricted(), "records keep what was written");
+    }
+
+    proptest::proptest! {
+        /// Against the table of the specification read the other way: from the UPC-A to the UPC-E.
+        #[test]
+        fn every_upc_a_that_has_a_short_form_is_found_under_it(number in 0u32..1_000_000) {
+            let number = format!("{number:06}");
+            let (digits, last) = (&number[..5], &number[5..]);
+            let body = match last {
+                "0" | "1" | "2" => format!("0{}{last}0000{}", &digits[..2], &digits[2..]),
+                "3" => format!("0{}00000{}", &digits[..3], &digits[3..]),
+                "4" => format!("0{}00000{}", &digits[..4], &digits[4..]),
+                _ => format!("0{digits}0000{last}"),
+            };
+            let check = check_digit(&body);
+            proptest::prop_assume!(number != "000000");
+            proptest::prop_assert_eq!(Gtin::new(&format!("0{number}{check}")), Gtin::new(&format!("{body}{check}")));
+        }
     }
 
     #[test]

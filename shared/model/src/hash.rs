@@ -20,6 +20,17 @@ pub fn hex(bytes: &[u8]) -> String {
     String::from_utf8(text).unwrap_or_default()
 }
 
+/// The bytes that hexadecimal digits stand for; `None` where they are none.
+pub fn of_hex(text: &str) -> Option<Vec<u8>> {
+    let byte = |pair: &[u8; 2]| Some(digit_of(pair[0])? << 4 | digit_of(pair[1])?);
+    let (pairs, odd) = text.as_bytes().as_chunks::<2>();
+    if odd.is_empty() { pairs.iter().map(byte).collect() } else { None }
+}
+
+fn digit_of(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).map(|digit| digit as u8)
+}
+
 /// The first 16 bytes of SHA-256 of the parts, each ended by a zero byte: an identity, not a checksum.
 pub fn identity128(parts: &[&str]) -> u128 {
     use sha2::Digest as _;
@@ -41,6 +52,8 @@ mod tests {
         assert_eq!(stable64(""), 18_284_041_282_127_212_159);
         assert_eq!(stable64("buyer-1"), stable64("buyer-1"));
         assert_eq!(hex(&[0x00, 0x0f, 0xa5, 0xff]), "000fa5ff");
+        assert_eq!(of_hex("000fa5ff"), Some(vec![0x00, 0x0f, 0xa5, 0xff]));
+        assert_eq!((of_hex("0"), of_hex("0g"), of_hex("+1"), of_hex("é")), (None, None, None, None));
         assert_ne!(identity128(&["ab", "c"]), identity128(&["a", "bc"]));
     }
 }

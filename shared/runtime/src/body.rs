@@ -1,47 +1,29 @@
 //! Request bodies: read within the limit and the deadline, parsed strictly, every failure a problem.
 
 use axum::{
-    extract::{FromRequest, Request, rejection::BytesRejection},
+    extract::{FromRequest, Request},
     http::StatusCode,
 };
 use bytes::Bytes;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::{
-    FieldError, Problem,
-    server::{BodyDeadline, body_too_slow},
-};
+use crate::{FieldError, Problem};
 
 mod named;
+mod read;
+mod words;
 
-/// The bytes of a body within the configured limit and deadline.
+pub use read::BodyBytesMax;
+pub(crate) use read::{Kind, read};
+pub(crate) use words::{field_code, plain, shown};
+
+/// The bytes of a JSON body within the configured limit and deadline.
 pub struct Body(pub Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Problem;
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let deadline = request.extensions().get::<BodyDeadline>().copied();
-        let reading = Bytes::from_request(request, state);
-        let read = match deadline {
-            None => reading.await,
-            Some(BodyDeadline(deadline)) => {
-                tokio::time::timeout(deadline, reading).await.map_err(|_| body_too_slow(deadline))?
-            }
-        };
-        read.map(Self).map_err(|rejection| match &rejection {
-            BytesRejection::FailedToBufferBody(_) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                Problem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "body_too_large",
-                    "the body is over the limit; split the batch",
-                )
-            }
-            _ => Problem::new(
-                StatusCode::BAD_REQUEST,
-                "body_unreadable",
-                "the body ended before it was complete; send it again",
-            ),
-        })
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        read(request, Kind::Json).await.map(Self)
     }
 }
 
@@ -66,14 +48,20 @@ pub fn parse_borrowed<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Prob
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(named::Named(&mut reader)).map_err(|error| {
-        let pointer = pointer(error.path());
+        let mut pointer = pointer(error.path());
         let inner = error.into_inner();
+        let text = inner.to_string();
+        let code = field_code(&text);
+        // What is missing has a place as well: where it would stand.
+        if let Some(name) = text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+            push_segment(&mut pointer, name);
+        }
         match inner.classify() {
             // What is read as one kind of value and is another may look malformed from within.
             serde_json::error::Category::Syntax if !is_json(bytes) => malformed(&inner),
-            serde_json::error::Category::Data | serde_json::error::Category::Syntax => Problem::invalid(
-                vec![FieldError::new(pointer, field_code(&inner), plain(&inner.to_string()))],
-            ),
+            serde_json::error::Category::Data | serde_json::error::Category::Syntax => {
+                Problem::invalid(vec![FieldError::new(pointer, code, plain(&text))])
+            }
             _ => malformed(&inner),
         }
     })?;
@@ -89,56 +77,23 @@ fn is_json(bytes: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
 }
 
-/// What the parser says, without names of types of ours and of its own.
-fn plain(text: &str) -> String {
-    const AN_OBJECT: &str = "an object with named fields";
-    let text = [
-        ("unknown variant ", "unknown value "),
-        ("type: sequence", "type: array"),
-        ("type: map", "type: object"),
-    ]
-    .into_iter()
-    .fold(text.to_owned(), |text, (theirs, ours)| text.replacen(theirs, ours, 1));
-    let Some((before, expected)) = text.split_once("expected ") else { return text };
-    let end = expected.find(" at line ").unwrap_or(expected.len());
-    let (expected, place) = expected.split_at(end);
-    let types_of_ours = [" tagged enum ", "struct ", "enum", "variant "];
-    let expected = match expected {
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, not below 0",
-        "i8" | "i16" | "i32" | "i64" | "i128" => "a whole number",
-        "f32" | "f64" => "a number",
-        "a sequence" => "an array",
-        "a map" => "an object",
-        "unit" => "null",
-        "variant identifier" | "a borrowed string" | "any valid JSON value" => "a string",
-        _ if types_of_ours.iter().any(|word| expected.contains(word)) => AN_OBJECT,
-        _ => expected,
-    };
-    format!("{before}expected {expected}{place}")
-}
-
-fn field_code(error: &serde_json::Error) -> &'static str {
-    let text = error.to_string();
-    match text.split('`').next() {
-        Some("unknown field ") => "unknown_field",
-        Some("missing field ") => "missing_field",
-        Some("duplicate field ") => "duplicate_field",
-        Some("unknown variant ") => "unknown_value",
-        _ => "wrong_type",
-    }
-}
-
+/// The JSON pointer of a place (RFC 6901); that of the whole body is empty.
 fn pointer(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     path.iter().fold(String::new(), |mut pointer, segment| {
         match segment {
-            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-            Segment::Map { key } => pointer.push_str(&format!("/{key}")),
-            Segment::Enum { variant } => pointer.push_str(&format!("/{variant}")),
+            Segment::Seq { index } => push_segment(&mut pointer, &index.to_string()),
+            Segment::Map { key } => push_segment(&mut pointer, key),
+            Segment::Enum { variant } => push_segment(&mut pointer, variant),
             Segment::Unknown => {}
         }
         pointer
     })
+}
+
+fn push_segment(pointer: &mut String, name: &str) {
+    pointer.push('/');
+    pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
 }
 
 #[cfg(test)]
@@ -251,6 +206,53 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_is_said_in_words_with_what_was_sent() {
+        for (body, field, detail) in [
+            (
+                r#"{"price":{"minor":1.5,"currency":"EUR"}}"#,
+                "/price/minor",
+                "expected a whole number, got 1.5",
+            ),
+            (
+                r#"{"price":{"minor":"5","currency":"EUR"}}"#,
+                "/price/minor",
+                "expected a whole number, got \"5\"",
+            ),
+            (
+                r#"{"price":{"minor":null,"currency":"EUR"}}"#,
+                "/price/minor",
+                "expected a whole number, got null",
+            ),
+            (r#"{"price":{"minor":1,"currency":[]}}"#, "/price/currency", "expected a string, got an array"),
+            (r#"{"price":{"minor":1}}"#, "/price/currency", "missing field `currency`"),
+            (r#"{"price":7}"#, "/price", "expected an object with named fields, got 7"),
+            (r#"{"price":true}"#, "/price", "expected an object with named fields, got true"),
+            (r#"{}"#, "/price", "missing field `price`"),
+        ] {
+            let problem = parse_borrowed::<Outer<'_>>(body.as_bytes()).unwrap_err();
+            let error = &problem.errors[0];
+            assert_eq!((error.field.as_str(), error.detail.as_str()), (field, detail), "{body}");
+        }
+        for (body, detail) in [
+            (r#"{"small":300}"#, "expected a whole number from 0 to 255, got 300"),
+            (r#"{"small":-1}"#, "expected a whole number from 0 to 255, got -1"),
+            (r#"{"small":1e999}"#, "the number is too large"),
+            (r#"{"kind":5}"#, "expected one of `plain`, `with`, got 5"),
+            (r#"{"map":[]}"#, "expected an object, got an array"),
+            (r#"{"map":{"a/b~c":"x"}}"#, "expected a whole number, got \"x\""),
+        ] {
+            let problem = parse::<Words>(body.as_bytes()).unwrap_err();
+            assert_eq!(problem.errors[0].detail, detail, "{body}");
+        }
+        let problem = parse::<Words>(br#"{"map":{"a/b~c":"x"}}"#).unwrap_err();
+        assert_eq!(problem.errors[0].field, "/map/a~1b~0c");
+        let whole = serde_json::to_value(parse::<Words>(b"[]").unwrap_err()).unwrap();
+        assert_eq!(whole["errors"][0]["field"], "body", "no name is empty");
+        let long = format!(r#"{{"small":"{}"}}"#, "ü".repeat(5_000));
+        assert!(parse::<Words>(long.as_bytes()).unwrap_err().detail.chars().count() < 200);
+    }
+
+    #[test]
     fn an_empty_body_and_a_broken_one_are_told_apart_and_an_error_of_the_whole_body_needs_no_field() {
         for (body, code) in [
             ("", "empty_body"),
@@ -263,7 +265,7 @@ mod tests {
             assert!(!problem.detail.contains("EOF while parsing a value"), "{}", problem.detail);
         }
         let problem = parse::<Words>(b"[]").unwrap_err();
-        assert!(problem.detail.starts_with("invalid type"), "{}", problem.detail);
+        assert_eq!(problem.detail, "expected an object with named fields, got an array");
     }
 
     #[test]

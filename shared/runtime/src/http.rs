@@ -119,7 +119,7 @@ pub fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'
     }
 }
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Longest `Idempotency-Key`.
 const KEY_BYTES_MAX: usize = 128;
 
@@ -217,10 +217,18 @@ fn list_items(text: &str) -> Option<Vec<&str>> {
     (!quoted).then_some(items)
 }
 
+/// Whether the caller of a `GET` has what bears `tag` already (RFC 9110, section 13.1.2). Nearly nobody says what they have.
+pub fn has_already(headers: &HeaderMap, tag: &str) -> Result<bool, Problem> {
+    if !headers.contains_key(header::IF_NONE_MATCH) {
+        return Ok(false);
+    }
+    Ok(precondition(headers)?.seen(tag))
+}
+
 /// Answers a `GET`: the body with its tag, or 304 when the caller has it already.
 pub fn tagged(headers: &HeaderMap, tag: &str, body: impl IntoResponse) -> Result<Response, Problem> {
     let etag = [(header::ETAG, format!("\"{tag}\""))];
-    if precondition(headers)?.seen(tag) {
+    if has_already(headers, tag)? {
         return Ok((StatusCode::NOT_MODIFIED, etag).into_response());
     }
     Ok((etag, body).into_response())
@@ -255,9 +263,13 @@ pub async fn not_found() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "no_such_path", "there is no such path; the README lists the calls")
 }
 
-/// What a known path answers to a method it does not have.
-pub async fn wrong_method() -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", "this path does not have that method")
+/// What a known path answers to a method it does not have; `Allow` is the router's to add. `OPTIONS` asks for nothing more.
+pub async fn wrong_method(method: Method) -> Response {
+    if method == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let detail = "this path does not have that method; the header Allow lists those it has";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", detail).into_response()
 }
 
 /// Whether the process is ready, and if not, why.

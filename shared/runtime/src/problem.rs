@@ -11,12 +11,18 @@ const DISK_FULL_RETRY_S: u32 = 10;
 /// One field that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct FieldError {
-    /// JSON pointer into the body, or the name of a query parameter or header.
+    /// JSON pointer into the body, or the name of a query parameter or header; `body` where it is about all of the body.
+    #[serde(serialize_with = "name")]
     pub field: String,
     /// Stable code.
     pub code: String,
     /// For people.
     pub detail: String,
+}
+
+/// The pointer to all of a body is empty (RFC 6901), which reads as if something was forgotten.
+fn name<S: serde::Serializer>(field: &str, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(if field.is_empty() { "body" } else { field })
 }
 
 impl FieldError {
@@ -69,6 +75,11 @@ impl Problem {
         };
         let detail = errors.iter().map(text).collect::<Vec<_>>().join("; ");
         Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail) }
+    }
+    /// The same with the offending fields.
+    #[must_use]
+    pub fn with_errors(self, errors: Vec<FieldError>) -> Self {
+        Self { errors, ..self }
     }
     /// 503 with `Retry-After: 1`: the caller did nothing wrong.
     pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {

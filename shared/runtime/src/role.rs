@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use axum::{
     extract::{FromRequestParts, RawPathParams},
-    http::{StatusCode, request::Parts},
+    http::request::Parts,
 };
 use stockade_model::SupplierId;
 
-use crate::{Caller, Limits, Principal, Problem, Role, http::supplier_id};
+use crate::{Caller, Limits, Principal, Problem, Role, http::supplier_id, request::bad_path};
 
 /// The class of the allowance of people.
 const STAFF: &str = "staff";
@@ -71,8 +71,7 @@ async fn person<S: Edge>(
 
 /// The supplier that the path names.
 async fn named<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<SupplierId, Problem> {
-    let unreadable = |_| Problem::new(StatusCode::BAD_REQUEST, "bad_path", "the path is not UTF-8");
-    let params = RawPathParams::from_request_parts(parts, state).await.map_err(unreadable)?;
+    let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| bad_path())?;
     let named = params.iter().find(|(name, _)| *name == "supplier").map_or("", |(_, value)| value);
     supplier_id(named)
 }

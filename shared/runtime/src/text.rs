@@ -1,20 +1,15 @@
 //! Words that people write and other people read: names, reasons, notes.
 
-use stockade_model::Invalid;
+use stockade_model::{Invalid, ids::is_hidden};
 
 use crate::{FieldError, Problem};
 
 /// Longest reason or note, in characters.
 pub const REASON_CHARS_MAX: usize = 1_000;
 
-/// Characters that change how others are shown without being seen: a name or reason that holds them may look like another.
-fn turns_the_line(character: char) -> bool {
-    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
-}
-
-/// That no character of `text` hides or acts, those that are `kept` aside.
+/// That no character of `text` hides or acts, those that are `kept` aside: with them, one may look like another.
 fn seen(text: &str, kept: &[char]) -> Result<(), Invalid> {
-    let hidden = |c: &char| (c.is_control() || turns_the_line(*c)) && !kept.contains(c);
+    let hidden = |c: &char| is_hidden(*c) && !kept.contains(c);
     text.chars().find(hidden).map_or(Ok(()), |wrong| {
         let code = u32::from(wrong);
         Err(Invalid::new(
@@ -24,10 +19,13 @@ fn seen(text: &str, kept: &[char]) -> Result<(), Invalid> {
     })
 }
 
-/// One line to be shown as it is, such as a name: not blank, at most `bytes_max` bytes, no control characters.
-pub fn line(text: &str, bytes_max: usize) -> Result<(), Invalid> {
-    if text.trim().is_empty() || text.len() > bytes_max {
-        return Err(Invalid::new("bad_length", format!("it must be 1 to {bytes_max} bytes and not blank")));
+/// One line to be shown as it is, such as a name: not blank, at most `chars_max` characters, none of which hides.
+pub fn line(text: &str, chars_max: usize) -> Result<(), Invalid> {
+    if text.trim().is_empty() || text.chars().count() > chars_max {
+        return Err(Invalid::new(
+            "bad_length",
+            format!("it must be 1 to {chars_max} characters and not blank"),
+        ));
     }
     seen(text, &[])
 }
@@ -87,5 +85,6 @@ mod tests {
         }
         assert_eq!(line("acme\u{0}", 200).unwrap_err().code, "control_character");
         assert_eq!(line("abc", 2).unwrap_err().code, "bad_length");
+        assert!(line(&"货".repeat(200), 200).is_ok(), "characters are counted, not bytes");
     }
 }

@@ -98,6 +98,22 @@ pub enum Effect {
     },
     /// What became of an event is no longer remembered.
     AnswerForgotten(u128),
+    /// An order was placed, or read back.
+    Placed {
+        /// Whose.
+        supplier: SupplierId,
+        /// Which.
+        order: OrderId,
+        /// Whether it is kept until [`Effect::OrderForgotten`]; one that sets no stock aside is not.
+        kept: bool,
+    },
+    /// An order is no longer kept.
+    OrderForgotten {
+        /// Whose.
+        supplier: SupplierId,
+        /// Which.
+        order: OrderId,
+    },
     /// How many units can be had of a supplier that is capped; `None` when it is not any more.
     Allowance {
         /// The supplier.
@@ -623,6 +639,10 @@ impl Fold for Inventory {
             effects.push(Effect::Answered { identity: *identity, answer: row.answer, news: false });
         }
         self.restore_orders();
+        effects.extend(self.orders.iter().filter(|(_, order)| order.is_placed()).map(|(key, _)| {
+            let (supplier, order) = (key.supplier.clone(), key.id.clone());
+            Effect::Placed { supplier, order, kept: true }
+        }));
     }
 }
 

@@ -254,6 +254,31 @@ impl Index {
         })
     }
 
+    /// Up to `limit` listings of a supplier after `after`, in order of their names, withdrawn ones included. Looks at all
+    /// of them, for no order of theirs is kept.
+    pub fn listings_of(&self, supplier: &SupplierId, after: Option<&str>, limit: usize) -> Vec<Offer> {
+        let Some(number) = self.owners.number(supplier) else { return Vec::new() };
+        let goods = self.owners.get(number).map(|owner| owner.goods()).unwrap_or_default();
+        let mut first = std::collections::BTreeMap::new();
+        for offers in goods.into_iter().filter_map(|good| self.goods.get(good)) {
+            offers.each_of(number, |view, row| {
+                let name = view.listing(row);
+                let full = first.len() >= limit;
+                let beyond = |last: &String| full && name >= last.as_str();
+                if after.is_some_and(|after| name <= after) || first.keys().next_back().is_some_and(beyond) {
+                    return;
+                }
+                if let Some(offer) = self.offer(view, row) {
+                    first.insert(name.to_owned(), offer);
+                    if first.len() > limit {
+                        first.pop_last();
+                    }
+                }
+            });
+        }
+        first.into_values().collect()
+    }
+
     /// SKUs that share a GTIN; none for a number of restricted circulation.
     pub fn skus(&self, gtin: Gtin) -> Vec<Sku> {
         let goods = self.gtins.goods(gtin).into_iter().filter_map(|good| self.goods.get(good));

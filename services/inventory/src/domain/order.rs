@@ -169,6 +169,11 @@ pub(crate) struct Order {
 }
 
 impl Order {
+    /// Whether anything of it was placed, or only other things were said of it.
+    pub(crate) fn is_placed(&self) -> bool {
+        !self.reserved.is_empty() || self.lines.iter().any(|line| line.placed.is_some())
+    }
+
     /// What it does to each listing.
     pub(crate) fn units(&self) -> BTreeMap<ListingId, Units> {
         let Outcome { fates, rests, strays, .. } = self.outcome();

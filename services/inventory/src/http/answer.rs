@@ -1,15 +1,22 @@
 //! What buyers are answered, written out from where the index keeps it.
 //!
-//! Everything that is written as text here is an id, a code of ISO's, digits, a time or a cursor: none of them can hold a
-//! character that JSON would have to escape (`stockade_model::ids` has the list of those that an id may hold).
+//! Most of what is written as text here is an id, a code of ISO's, digits, a time or a cursor: none of them can hold a
+//! character that JSON would have to escape (`stockade_model::ids` has the list of those that an id may hold). SKUs and
+//! listings are a seller's own names and may hold quotes.
+//!
+//! When an answer was true changes with every millisecond and stands at the front; what was found changes seldom. So the
+//! entity tag is that of everything behind the front, and weak: whoever asks again with `If-None-Match` is told 304 as long
+//! as nothing was bought, sold, listed or withheld in what they see.
 
 use std::convert::Infallible;
 
 use axum::{
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use stockade_model::{Gtin, Sku};
+use stockade_runtime::{Problem, http::has_already};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     app::Freshness,
@@ -44,8 +51,32 @@ pub(super) struct GoodResult<'a> {
     pub(super) offers: Page<'a>,
 }
 
+/// How fresh an answer without a body is.
+const AS_OF: HeaderName = HeaderName::from_static("stockade-as-of");
+const STALENESS_MS: HeaderName = HeaderName::from_static("stockade-staleness-ms");
+
 impl Availability<'_> {
-    pub(super) fn into_response(self) -> Response {
+    /// The answer with its tag, or 304 when the caller has it already.
+    pub(super) fn into_response(self, asked: &HeaderMap) -> Result<Response, Problem> {
+        let (fresh, body) = (self.fresh, self.written());
+        let tag = body.tag();
+        let mut response = if has_already(asked, &tag)? {
+            let staleness_ms = HeaderValue::from(fresh.staleness_ms);
+            let as_of = HeaderValue::from_str(&fresh.as_of_text).ok();
+            let mut response = StatusCode::NOT_MODIFIED.into_response();
+            response.headers_mut().insert(STALENESS_MS, staleness_ms);
+            response.headers_mut().extend(as_of.map(|as_of| (AS_OF, as_of)));
+            response
+        } else {
+            body.into_response()
+        };
+        if let Ok(tag) = HeaderValue::from_maybe_shared(bytes::Bytes::from(format!("W/\"{tag}\""))) {
+            response.headers_mut().insert(header::ETAG, tag);
+        }
+        Ok(response)
+    }
+
+    fn written(self) -> Json {
         let mut body = Json::with_room_for(self.offers.len());
         body.head(self.fresh, self.completeness);
         body.raw(",\"offers\":");
@@ -53,7 +84,7 @@ impl Availability<'_> {
         body.raw(",\"next\":");
         body.text_or_null(self.next);
         body.raw("}");
-        body.into_response()
+        body
     }
 }
 
@@ -65,7 +96,10 @@ impl Results<'_> {
         body.raw(",\"results\":[");
         for (at, result) in self.results.iter().enumerate() {
             body.raw(if at == 0 { "{\"sku\":" } else { ",{\"sku\":" });
-            body.text_or_null(result.sku.map(Sku::as_str));
+            match result.sku {
+                Some(sku) => body.name(sku.as_str()),
+                None => body.raw("null"),
+            }
             body.raw(",\"gtin\":");
             body.gtin(result.gtin);
             body.raw(",\"offers\":");
@@ -77,12 +111,17 @@ impl Results<'_> {
     }
 }
 
-/// A body that is being written.
-struct Json(Vec<u8>);
+/// A body that is being written: its bytes, and where those begin that do not change with time alone.
+struct Json(Vec<u8>, usize);
 
 impl Json {
     fn with_room_for(offers: usize) -> Self {
-        Self(Vec::with_capacity(ANSWER_BYTES + offers * OFFER_BYTES))
+        Self(Vec::with_capacity(ANSWER_BYTES + offers * OFFER_BYTES), 0)
+    }
+
+    /// The tag of what was found, whenever that was.
+    fn tag(&self) -> String {
+        format!("{:016x}", xxh3_64(self.0.get(self.1..).unwrap_or_default()))
     }
 
     fn into_response(self) -> Response {
@@ -97,6 +136,16 @@ impl Json {
         self.0.push(b'"');
         self.raw(text);
         self.0.push(b'"');
+    }
+
+    /// A seller's own name.
+    fn name(&mut self, name: &str) {
+        if name.bytes().any(|byte| matches!(byte, b'"' | b'\\')) {
+            // Writing a text into memory cannot fail.
+            let _ = serde_json::to_writer(&mut self.0, name);
+        } else {
+            self.text(name);
+        }
     }
 
     fn text_or_null(&mut self, text: Option<&str>) {
@@ -142,6 +191,7 @@ impl Json {
         self.text(&fresh.as_of_text);
         self.raw(",\"staleness_ms\":");
         self.number(fresh.staleness_ms);
+        self.1 = self.0.len();
         self.raw(",\"completeness\":");
         self.text(completeness);
     }
@@ -160,9 +210,9 @@ impl Json {
     fn offer(&mut self, seen: &Seen<'_>) {
         self.text(seen.supplier);
         self.raw(",\"listing\":");
-        self.text(seen.listing);
+        self.name(seen.listing);
         self.raw(",\"sku\":");
-        self.text(seen.sku);
+        self.name(seen.sku);
         self.raw(",\"gtin\":");
         self.gtin(seen.gtin);
         self.raw(",\"price\":{\"minor\":");
@@ -199,13 +249,13 @@ mod tests {
     #[tokio::test]
     async fn an_answer_is_what_serde_would_have_written() {
         let (index, overlay) = (Index::default(), Overlay::default());
-        let sku = Sku::new("a.b_c-d:e@f+g").unwrap();
+        let sku = Sku::new("a.b_c-d:e@f+g/ \"Größe\" \\ 货").unwrap();
         let region = |name| Region::new(name).unwrap();
         let mut offers = Vec::new();
         for (at, minor) in [0, 7, 10, 1_000_000_000_000].into_iter().enumerate() {
             let offer = Offer {
                 supplier: SupplierId::new(&format!("s-{at}")).unwrap(),
-                listing: ListingId::new("l:1").unwrap(),
+                listing: ListingId::new("l:1 \"x\"").unwrap(),
                 sku: sku.clone(),
                 gtin: (at % 2 == 0).then(|| Gtin::new("96385074").unwrap()),
                 price: Money::new(minor, Currency::new("EUR").unwrap()).unwrap(),
@@ -235,7 +285,7 @@ mod tests {
         let expected = json!({
             "as_of": "2026-09-21T14:13:20.123Z", "staleness_ms": 45, "completeness": "complete", "offers": offers, "next": "5b00",
         });
-        assert_eq!(value(answer.into_response()).await, expected);
+        assert_eq!(value(answer.into_response(&HeaderMap::new()).unwrap()).await, expected);
         let gtin = Gtin::new("4006381333931").unwrap();
         let results = [
             GoodResult { sku: Some(&sku), gtin: None, offers: page(1) },
@@ -250,5 +300,19 @@ mod tests {
             ],
         });
         assert_eq!(value(answer.into_response()).await, expected);
+    }
+
+    #[test]
+    fn the_tag_is_that_of_what_was_found_and_not_of_when() {
+        let (index, overlay) = (Index::default(), Overlay::default());
+        let found = index.find(&Sku::new("S").unwrap(), &Query::default(), &overlay);
+        let at = |ms: i64, completeness, next| {
+            let fresh = Freshness::new(Timestamp::from_ms(1_790_000_000_000 + ms), ms, 0);
+            Availability { fresh: &fresh, completeness, offers: &found, next }.written().tag()
+        };
+        let tag = at(0, "complete", None);
+        assert_eq!(at(123_456, "complete", None), tag, "however much later, and however stale");
+        assert_ne!(at(0, "partial", None), tag);
+        assert_ne!(at(0, "complete", Some("5b00")), tag);
     }
 }

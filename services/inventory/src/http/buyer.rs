@@ -3,12 +3,17 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Query as UrlQuery, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, header},
     response::Response,
 };
-use stockade_model::{Currency, Gtin, Invalid, Region, Sku, hash::hex};
-use stockade_runtime::{Caller, FieldError, Problem, Role, body, http::escape_segment, limits::Allowance};
+use stockade_model::{
+    Currency, Gtin, Invalid, Region, Sku,
+    hash::{hex, of_hex},
+};
+use stockade_runtime::{
+    Caller, FieldError, Problem, Role, body, http::escape_segment, limits::Allowance, request,
+};
 
 use super::{
     answer::{Availability, GoodResult, Results},
@@ -23,6 +28,8 @@ use crate::{
 
 /// Goods in one `:query`.
 const GOODS_MAX: usize = 100;
+/// Longest cursor, in characters: two names of a listing's length, and numbers, in hex.
+const CURSOR_LEN_MAX: usize = 4_096;
 /// Offers in one answer.
 const LIMIT_MAX: usize = 500;
 
@@ -49,6 +56,8 @@ pub(crate) struct AvailabilityQuery {
 pub(crate) struct QueryBody {
     goods: Vec<Good>,
     region: Option<String>,
+    /// Of each good that does not say its own.
+    min_qty: Option<i64>,
     max_price: Option<i64>,
     currency: Option<String>,
     max_lead_days: Option<u16>,
@@ -56,6 +65,7 @@ pub(crate) struct QueryBody {
     radius_km: Option<f64>,
     sort: Option<Sort>,
     limit: Option<usize>,
+    after_position: Option<String>,
 }
 
 #[derive(serde::Deserialize)]
@@ -182,8 +192,7 @@ pub(crate) async fn availability(
 ) -> Result<Response, Problem> {
     let allowance = admit(&app, &caller, 1)?;
     // Read where they are: extractors would copy all headers.
-    let UrlQuery(query) = UrlQuery::<AvailabilityQuery>::try_from_uri(request.uri())
-        .map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_query", e.body_text()))?;
+    let query: AvailabilityQuery = request::query(request.uri())?;
     let mut fields = Fields::default();
     let good = asked(&mut fields, "", query.sku.as_deref(), query.gtin.as_deref());
     let currency = fields.check_some("currency", query.currency.as_deref().map(Currency::new));
@@ -216,7 +225,7 @@ pub(crate) async fn availability(
         offers: &page,
         next: next.as_deref(),
     };
-    let mut response = answer.into_response();
+    let mut response = answer.into_response(request.headers())?;
     if let Some(allowance) = allowance {
         allowance.write(response.headers_mut());
     }
@@ -292,7 +301,7 @@ pub(crate) async fn query(
     let near = near(&mut fields, "/", body.near.as_deref(), body.radius_km);
     let common = Query {
         region: fields.check_some("/region", body.region.as_deref().map(Region::new)),
-        min_qty: 1,
+        min_qty: min_qty(&mut fields, "/min_qty", body.min_qty),
         max_price: body.max_price,
         currency,
         max_lead_days: body.max_lead_days,
@@ -304,11 +313,14 @@ pub(crate) async fn query(
     let mut goods = Vec::with_capacity(body.goods.len());
     for (index, good) in body.goods.iter().enumerate() {
         let at = format!("/goods/{index}/");
-        let wanted = min_qty(&mut fields, &format!("{at}min_qty"), good.min_qty);
+        let wanted = match good.min_qty {
+            Some(_) => min_qty(&mut fields, &format!("{at}min_qty"), good.min_qty),
+            None => common.min_qty,
+        };
         goods.push((asked(&mut fields, &at, good.sku.as_deref(), good.gtin.as_deref()), wanted));
     }
     fields.into_problem()?;
-    if let Some(position) = named(&headers, None) {
+    if let Some(position) = named(&headers, body.after_position.as_deref()) {
         await_position(&app, &position).await?;
     }
     let mut results = Vec::with_capacity(goods.len());
@@ -363,11 +375,7 @@ fn write_cursor(question: &str, after: &SortKey) -> String {
 fn read_cursor(text: &str, question: &str) -> Result<SortKey, Problem> {
     let refused = |code, detail| Problem::invalid(vec![FieldError::new("cursor", code, detail)]);
     let bad = || refused("bad_cursor", "send the cursor exactly as an answer handed it out");
-    if text.len() > 1_024 || !text.len().is_multiple_of(2) {
-        return Err(bad());
-    }
-    let byte = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
-    let bytes = (0..text.len()).step_by(2).map(byte).collect::<Option<Vec<u8>>>().ok_or_else(bad)?;
+    let bytes = Some(text).filter(|text| text.len() <= CURSOR_LEN_MAX).and_then(of_hex).ok_or_else(bad)?;
     let (of, after): (String, SortKey) = serde_json::from_slice(&bytes).map_err(|_| bad())?;
     if of != question {
         let detail =

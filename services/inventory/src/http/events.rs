@@ -1,10 +1,10 @@
 //! Order outcomes and account events, as CloudEvents, single and batch.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -13,12 +13,18 @@ use stockade_model::{
     Attribute, BuyerId, ClaimReason, Currency, Envelope, EventId, Invalid, LineId, ListingId, Money,
     OrderEvent, OrderEventKind, OrderId, OutcomeCause, Payload, Region, ReservationId, Sku, SupplierId,
     Timestamp, Topic,
+    ids::{is_hidden, normalized},
     inventory::QUANTITY_MAX,
     time::{DAY_MS, SECOND_MS},
 };
-use stockade_runtime::{Caller, FieldError, Problem, Role, body, http::path_segment};
+use stockade_runtime::{Caller, FieldError, Path, Problem, Role, body, http::path_segment};
 
-use super::{fields::Fields, rows::Price, supplier::traceparent};
+use super::{
+    cloudevents::{Sent, binary, fields_of, is_binary, place_in_binary, structured},
+    fields::Fields,
+    rows::Price,
+    supplier::traceparent,
+};
 use crate::{
     app::{App, record},
     domain::{EventCode, EventStatus},
@@ -27,8 +33,8 @@ use crate::{
 
 /// Attributes one event may show.
 const ATTRIBUTES_MAX: usize = 16;
-/// Longest category or tracking number.
-const TEXT_BYTES_MAX: usize = 64;
+/// Longest category, part or tracking number, in characters.
+const TEXT_CHARS_MAX: usize = 64;
 /// Events in one request.
 const EVENTS_MAX: usize = 1_000;
 /// How far in the future an event may lie: clocks differ.
@@ -42,22 +48,6 @@ const PROMISE_BEFORE_MS: i64 = DAY_MS;
 
 /// Everything that is wrong with one event.
 pub type EventError = Vec<FieldError>;
-
-/// CloudEvents 1.0, JSON format. Extension attributes are allowed by that specification and ignored here.
-#[derive(serde::Deserialize)]
-struct CloudEvent<'a> {
-    #[serde(borrow)]
-    specversion: Cow<'a, str>,
-    #[serde(borrow)]
-    id: Cow<'a, str>,
-    source: String,
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    time: Option<String>,
-    /// Kept as text, so that its own fields are checked as strictly as the rest.
-    #[serde(borrow)]
-    data: &'a RawValue,
-}
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -90,23 +80,20 @@ struct Data {
 
 /// Reads and checks one CloudEvent as of `now`.
 pub fn event_from_cloudevent(text: &[u8], now: Timestamp) -> Result<OrderEvent, EventError> {
-    let problem = |problem: Problem| {
-        if problem.errors.is_empty() {
-            vec![FieldError::new("", problem.code, problem.detail)]
-        } else {
-            problem.errors
-        }
-    };
-    let event: CloudEvent<'_> = body::parse_borrowed(text).map_err(problem)?;
-    let data: Data = body::parse(event.data.get().as_bytes()).map_err(|wrong| {
-        let mut errors = problem(wrong);
+    checked(structured(text)?, now)
+}
+
+/// Checks an event as of `now`, however it came. Places are those of its JSON format.
+fn checked(event: Sent<'_>, now: Timestamp) -> Result<OrderEvent, EventError> {
+    let data: Data = body::parse(&event.data).map_err(|wrong| {
+        let mut errors = fields_of(wrong);
         errors.iter_mut().for_each(|error| error.field = format!("/data{}", error.field));
         errors
     })?;
     let mut fields = Fields::default();
     fields.require(event.specversion == "1.0", "/specversion", "specversion", "specversion must be 1.0");
-    let source = (1..=200).contains(&event.source.len());
-    fields.require(source, "/source", "source_length", "source must be 1 to 200 bytes");
+    let source = (1..=200).contains(&event.source.len()) && !event.source.contains(is_hidden);
+    fields.require(source, "/source", "source_length", "source must be 1 to 200 bytes, none of which hides");
     let kind = OrderEventKind::from_event_type(&event.kind);
     if kind.is_none() {
         let sent = OrderEventKind::ALL.iter().filter(|kind| !kind.is_derived());
@@ -128,7 +115,7 @@ pub fn event_from_cloudevent(text: &[u8], now: Timestamp) -> Result<OrderEvent, 
     let built = id.zip(kind).zip(time).zip(checked);
     let event = built.map(|(((id, kind), time), partial)| OrderEvent {
         id,
-        source: event.source,
+        source: event.source.into_owned(),
         kind,
         time,
         ship_by: promised.0,
@@ -179,7 +166,7 @@ impl Data {
     }
 
     /// The event without id, source, kind and time.
-    fn check(self, fields: &mut Fields, kind: Option<OrderEventKind>) -> Option<OrderEvent> {
+    fn check(mut self, fields: &mut Fields, kind: Option<OrderEventKind>) -> Option<OrderEvent> {
         let supplier = fields.check("/data/supplier", SupplierId::new(&self.supplier));
         let order = fields.check_some("/data/order", self.order.as_deref().map(OrderId::new));
         let line = fields.check_some("/data/line", self.line.as_deref().map(LineId::new));
@@ -216,12 +203,21 @@ impl Data {
         }
         let region = fields.check_some("/data/region", self.region.as_deref().map(Region::new));
         for (field, text) in [
-            ("/data/category", &self.category),
-            ("/data/tracking", &self.tracking),
-            ("/data/part", &self.part),
+            ("/data/category", &mut self.category),
+            ("/data/tracking", &mut self.tracking),
+            ("/data/part", &mut self.part),
         ] {
-            let fits = text.as_ref().is_none_or(|text| (1..=TEXT_BYTES_MAX).contains(&text.len()));
-            fields.require(fits, field, "text_length", format!("must be 1 to {TEXT_BYTES_MAX} bytes"));
+            let Some(text) = text else { continue };
+            *text = normalized(text).into_owned();
+            let fits = (1..=TEXT_CHARS_MAX).contains(&text.chars().count());
+            fields.require(fits, field, "text_length", format!("must be 1 to {TEXT_CHARS_MAX} characters"));
+            let seen = !text.contains(is_hidden);
+            fields.require(
+                seen,
+                field,
+                "control_character",
+                "it holds a character that nobody sees; leave it out",
+            );
         }
         Some(OrderEvent {
             id: EventId::new("pending").ok()?,
@@ -257,8 +253,20 @@ impl Data {
 #[derive(serde::Serialize)]
 #[serde(untagged)]
 enum EventRow {
-    Accepted { row: usize, id: EventId, status: &'static str, answer: String },
-    Invalid { row: usize, status: &'static str, errors: EventError },
+    Accepted {
+        row: usize,
+        id: EventId,
+        status: &'static str,
+        answer: String,
+        /// What is remarkable about an event that counts all the same.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<FieldError>,
+    },
+    Invalid {
+        row: usize,
+        status: &'static str,
+        errors: EventError,
+    },
 }
 
 /// What is answered of a request.
@@ -266,10 +274,41 @@ enum EventRow {
 struct Receipt {
     accepted: usize,
     refused: usize,
+    /// Accepted rows with warnings.
+    warned: usize,
     rows: Vec<EventRow>,
 }
 
-/// Takes one CloudEvent, or a JSON array of them. What is accepted is durable when the answer is sent.
+/// What nobody has heard of among what an event is about; `placed` are orders that stand before it in the same request.
+/// It is taken all the same: registrations and orders may come later, and by other ways.
+fn warnings(app: &App, event: &OrderEvent, placed: &BTreeSet<(SupplierId, OrderId)>) -> Vec<FieldError> {
+    let supplier = &event.supplier;
+    let mut warnings = Vec::new();
+    if app.supplier(supplier).is_none() {
+        crate::metrics::event_warned(UNKNOWN_SUPPLIER);
+        let detail = format!(
+            "no supplier {supplier} is registered; the event is kept and counts once it is. Check the id, or register it"
+        );
+        warnings.push(FieldError::new("/data/supplier", UNKNOWN_SUPPLIER, detail));
+    }
+    if let Some(order) = event.order.as_ref().filter(|_| event.kind != OrderEventKind::Placed)
+        && !app.has_heard_of(supplier, order)
+        && !placed.contains(&(supplier.clone(), order.clone()))
+    {
+        crate::metrics::event_warned(UNKNOWN_ORDER);
+        let detail = format!(
+            "nothing is known to be placed of order {order} of {supplier}; the event is kept and counts once it is. Check the id, or send what was placed"
+        );
+        warnings.push(FieldError::new("/data/order", UNKNOWN_ORDER, detail));
+    }
+    warnings
+}
+
+/// Codes of warnings.
+const UNKNOWN_SUPPLIER: &str = "unknown_supplier";
+const UNKNOWN_ORDER: &str = "unknown_order";
+
+/// Takes one CloudEvent in either mode, or a JSON array of them. What is accepted is durable when the answer is sent.
 pub(crate) async fn receive(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -277,23 +316,48 @@ pub(crate) async fn receive(
     body::Body(text): body::Body,
 ) -> Result<Response, Problem> {
     caller.must(|role| *role == Role::OrderSystem)?;
-    let batch = text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-    let raw: Vec<&RawValue> =
-        if batch { body::parse_borrowed(&text)? } else { vec![body::parse_borrowed(&text)?] };
-    if raw.is_empty() || raw.len() > EVENTS_MAX {
-        let detail = format!("send 1 to {EVENTS_MAX} events, got {}; split the batch", raw.len());
-        return Err(Problem::invalid(vec![FieldError::new("", "batch_size", detail)]));
-    }
-    let allowance = app.limits.take("events", &caller.0.id, raw.len())?;
     let now = app.now();
+    let in_headers = is_binary(&headers);
+    let (batch, events): (bool, Vec<_>) = if in_headers {
+        let event = checked(binary(&headers, &text)?, now).map_err(|mut errors| {
+            errors.iter_mut().for_each(|error| error.field = place_in_binary(&error.field));
+            errors
+        });
+        (false, vec![event])
+    } else {
+        let batch = text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+        let raw: Vec<&RawValue> =
+            if batch { body::parse_borrowed(&text)? } else { vec![body::parse_borrowed(&text)?] };
+        if raw.is_empty() || raw.len() > EVENTS_MAX {
+            let detail = format!("send 1 to {EVENTS_MAX} events, got {}; split the batch", raw.len());
+            return Err(Problem::invalid(vec![FieldError::new("", "batch_size", detail)]));
+        }
+        (batch, raw.iter().map(|raw| event_from_cloudevent(raw.get().as_bytes(), now)).collect())
+    };
+    let allowance = app.limits.take("events", &caller.0.id, events.len())?;
     let trace = traceparent(&headers);
-    let (mut records, mut rows) = (Vec::with_capacity(raw.len()), Vec::with_capacity(raw.len()));
-    for (row, raw) in raw.iter().enumerate() {
-        match event_from_cloudevent(raw.get().as_bytes(), now) {
+    let (mut records, mut rows) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
+    let (mut placed, mut warned) = (BTreeSet::new(), 0);
+    for (row, event) in events.into_iter().enumerate() {
+        match event {
             Ok(mut event) => {
                 app.promises.stamp(&mut event);
                 let answer = answer_path(&event);
-                rows.push(EventRow::Accepted { row, id: event.id.clone(), status: "accepted", answer });
+                let mut warnings = warnings(&app, &event, &placed);
+                if in_headers {
+                    warnings.iter_mut().for_each(|warning| warning.field = place_in_binary(&warning.field));
+                }
+                warned += usize::from(!warnings.is_empty());
+                if let Some(order) = event.order.as_ref().filter(|_| event.kind == OrderEventKind::Placed) {
+                    placed.insert((event.supplier.clone(), order.clone()));
+                }
+                rows.push(EventRow::Accepted {
+                    row,
+                    id: event.id.clone(),
+                    status: "accepted",
+                    answer,
+                    warnings,
+                });
                 records.push(inbox_record(event, trace.clone()));
             }
             Err(errors) if !batch => return Err(Problem::invalid(errors)),
@@ -305,8 +369,9 @@ pub(crate) async fn receive(
     }
     let accepted = records.len();
     app.append_all(records).await?;
+    placed.iter().for_each(|(supplier, order)| app.hear_of(supplier, order));
     crate::metrics::events_accepted(accepted);
-    let body = Json(Receipt { accepted, refused: rows.len() - accepted, rows });
+    let body = Json(Receipt { accepted, refused: rows.len() - accepted, warned, rows });
     let mut response = (StatusCode::ACCEPTED, body).into_response();
     if let Some(allowance) = allowance {
         allowance.write(response.headers_mut());

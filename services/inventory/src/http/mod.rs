@@ -2,8 +2,10 @@
 
 mod answer;
 mod buyer;
+mod cloudevents;
 mod events;
 mod fields;
+mod lists;
 mod reservations;
 mod rows;
 mod supplier;
@@ -30,6 +32,10 @@ pub fn router(app: Arc<App>) -> Router {
         Arc::new(move || app.ready())
     };
     Router::new()
+        .route("/v1/suppliers", get(lists::suppliers))
+        .route("/v1/suppliers/{supplier}/listings", get(lists::listings))
+        .route("/v1/suppliers/{supplier}/locations", get(lists::locations))
+        .route("/v1/suppliers/{supplier}/operations", get(lists::operations))
         .route("/v1/suppliers/{supplier}", get(supplier::get).put(supplier::register))
         .route(
             "/v1/suppliers/{supplier}/locations/{location}",

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, Query as UrlQuery, State, rejection::QueryRejection},
+    extract::State,
     http::{HeaderMap, HeaderValue, StatusCode},
     response::{IntoResponse, Response},
 };
@@ -17,7 +17,7 @@ use stockade_model::{
     time::SECOND_MS,
 };
 use stockade_runtime::{
-    Caller, FieldError, Principal, Problem, Role, body,
+    Caller, FieldError, Params, Path, Principal, Problem, Role, body,
     http::{idempotency_key, supplier_id},
     limits::Allowance,
 };
@@ -346,11 +346,9 @@ struct ListBody {
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
-    query: Result<UrlQuery<ListQuery>, QueryRejection>,
+    Params(ListQuery { supplier, limit, after }): Params<ListQuery>,
 ) -> Result<Response, Problem> {
     admit_reader(&app, &caller)?;
-    let UrlQuery(ListQuery { supplier, limit, after }) =
-        query.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_query", e.body_text()))?;
     let supplier = supplier.as_deref().map(supplier_id).transpose()?;
     let mut fields = Fields::default();
     let after = fields.check_some("after", after.as_deref().map(ReservationId::new));

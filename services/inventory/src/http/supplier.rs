@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::{json, value::RawValue};
 use sha2::Digest as _;
 use stockade_model::{
-    Change, Command, ControlRecord, Invalid, Level, ListingId, LocationId, Payload, Region, Registration,
-    Row, RowOutcome, RowStatus, StockCounts, SupplierId, Timestamp, inventory::ROWS_MAX,
+    Change, Command, ControlRecord, Gtin, Invalid, Level, ListingId, LocationId, Money, Payload, Region,
+    Registration, Row, RowOutcome, RowStatus, Sku, StockCounts, SupplierId, Timestamp, ids::normalized,
+    inventory::ROWS_MAX,
 };
 use stockade_runtime::{
-    FieldError, Operator, OwnSupplier, Parsed, Problem, SupplierOrStaff, body,
+    FieldError, Operator, OwnSupplier, Parsed, Path, Problem, SupplierOrStaff, body,
     http::{idempotency_key, path_segment, precondition, supplier_id, tagged},
     limits::Allowance,
     text,
@@ -26,12 +27,15 @@ use super::{
     rows::{LocationBody, OneRow, PutBody, StockBody, row_of_batch},
     token::{POSITION, token},
 };
-use crate::app::{App, Decided, Submitted, SupplierView};
+use crate::{
+    app::{App, Decided, Submitted, SupplierView},
+    domain::Offer,
+};
 
-/// Longest name of a supplier.
-const NAME_BYTES_MAX: usize = 200;
+/// Longest name of a supplier, in characters.
+const NAME_CHARS_MAX: usize = 200;
 
-fn known(app: &App, id: &SupplierId) -> Result<SupplierView, Problem> {
+pub(super) fn known(app: &App, id: &SupplierId) -> Result<SupplierView, Problem> {
     match app.supplier(id) {
         Some(view) => Ok(view),
         // Who is missing may only not have been read yet.
@@ -207,12 +211,14 @@ pub(crate) async fn register(
 ) -> Result<Response, Problem> {
     let supplier = supplier_id(&supplier)?;
     let RegisterBody { name, region, since, class, stock_counts } = body;
+    // The same name however it was typed, so that whoever looks for it finds it.
+    let name = normalized(&name).into_owned();
     let mut fields = Fields::default();
     let region = fields.check("/region", Region::new(&region));
     let since = fields.check_some("/since", since.as_deref().map(Timestamp::parse));
     let past = since.is_none_or(|since| since <= app.now());
     fields.require(past, "/since", "time_range", "since must not lie in the future");
-    fields.check("/name", text::line(&name, NAME_BYTES_MAX));
+    fields.check("/name", text::line(&name, NAME_CHARS_MAX));
     let known = class.as_deref().is_none_or(|class| app.limits.is_for_suppliers(class));
     let classes = app.limits.for_suppliers().collect::<Vec<_>>().join(", ");
     fields.require(known, "/class", "unknown_class", format!("the classes of suppliers are {classes}"));
@@ -275,6 +281,38 @@ pub(crate) async fn put_location(
     one_row::<LocationBody>(&app, supplier, &location, &headers, &text).await
 }
 
+/// A listing as its supplier sees it.
+#[derive(serde::Serialize)]
+pub(super) struct ListingBody<'a> {
+    listing: &'a ListingId,
+    sku: &'a Sku,
+    gtin: Option<Gtin>,
+    location: &'a LocationId,
+    price: Money,
+    regions: &'a [Region],
+    on_hand: i64,
+    available: i64,
+    withdrawn: bool,
+    updated_at: Timestamp,
+}
+
+impl<'a> ListingBody<'a> {
+    pub(super) fn of(offer: &'a Offer) -> Self {
+        Self {
+            listing: &offer.listing,
+            sku: &offer.sku,
+            gtin: offer.gtin,
+            location: &offer.location,
+            price: offer.price,
+            regions: &offer.regions,
+            on_hand: offer.on_hand,
+            available: offer.available,
+            withdrawn: offer.withdrawn,
+            updated_at: offer.updated,
+        }
+    }
+}
+
 pub(crate) async fn get_listing(
     State(app): State<Arc<App>>,
     SupplierOrStaff { supplier, .. }: SupplierOrStaff,
@@ -285,12 +323,7 @@ pub(crate) async fn get_listing(
         || Problem::new(StatusCode::NOT_FOUND, "unknown_listing", format!("there is no listing {listing}"));
     let id = ListingId::new(&listing).map_err(|_| missing())?;
     let offer = app.own_listing(&supplier, &id).ok_or_else(missing)?;
-    let body = json!({
-        "listing": offer.listing, "sku": offer.sku, "gtin": offer.gtin, "location": offer.location, "price": offer.price,
-        "regions": offer.regions, "on_hand": offer.on_hand, "available": offer.available, "withdrawn": offer.withdrawn,
-        "updated_at": offer.updated,
-    });
-    tagged(&headers, &offer.tag(), Json(body))
+    tagged(&headers, &offer.tag(), Json(ListingBody::of(&offer)))
 }
 
 pub(crate) async fn put_listing(
@@ -360,7 +393,7 @@ pub(crate) async fn batch(
             Err((subject, error)) => {
                 let mut outcome =
                     RowOutcome::refused(index, &subject, RowStatus::Invalid, &error.code, error.detail);
-                outcome.field = Some(error.field);
+                outcome.field = Some(error.field).filter(|field| !field.is_empty());
                 outcomes.push(outcome);
             }
         }
@@ -384,9 +417,13 @@ pub(crate) async fn batch(
     }
 }
 
+/// Whether what a row asked for is so now.
+pub(super) fn succeeded(row: &RowOutcome) -> bool {
+    !matches!(row.status, RowStatus::Conflict | RowStatus::Invalid)
+}
+
 fn batch_answer(rows: &[RowOutcome]) -> Response {
-    let succeeded = |row: &&RowOutcome| !matches!(row.status, RowStatus::Conflict | RowStatus::Invalid);
-    let good = rows.iter().filter(succeeded).count();
+    let good = rows.iter().filter(|row| succeeded(row)).count();
     Json(json!({ "succeeded": good, "failed": rows.len() - good, "rows": rows })).into_response()
 }
 

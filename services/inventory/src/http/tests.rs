@@ -32,6 +32,7 @@ use crate::{
 };
 
 mod conditions;
+mod edges;
 mod reading;
 mod writing;
 
@@ -43,6 +44,7 @@ struct Api {
     supplier: String,
     buyer: String,
     staff: String,
+    orders: String,
     /// Ends the folds when dropped.
     running: Option<[oneshot::Sender<()>; 2]>,
     decisions: AtomicU64,
@@ -102,12 +104,13 @@ impl Api {
         let keys = KeyRing::default();
         let router = super::router(app.clone()).layer(Extension(keys.clone()));
         let key = |name: &str, role| keys.create(name, role).unwrap();
-        let (supplier, buyer, staff) = (
+        let (supplier, buyer, staff, orders) = (
             key("acme", Role::Supplier { supplier: acme() }),
             key("buyer", Role::Buyer),
             key("op", Role::Operator),
+            key("orders", Role::OrderSystem),
         );
-        Self { app, log, router, supplier, buyer, staff, running: None, decisions: AtomicU64::new(1) }
+        Self { app, log, router, supplier, buyer, staff, orders, running: None, decisions: AtomicU64::new(1) }
     }
 
     fn run(&mut self) {

@@ -25,13 +25,16 @@ struct Declaration<'a> {
     source: &'a str,
 }
 
-fn declared(version: &str, source: &str, schema: &FeatureSchema) -> Response {
-    tagged(version, Declaration { version, schema: schema.id(), features: schema.features(), source })
+fn declared<'a>(version: &'a str, source: &'a str, schema: &'a FeatureSchema) -> Declaration<'a> {
+    Declaration { version, schema: schema.id(), features: schema.features(), source }
 }
 
-pub(super) async fn get(State(api): State<LockoutApi>, _: Analyst) -> Answer {
+pub(super) async fn get(State(api): State<LockoutApi>, _: Analyst, headers: HeaderMap) -> Answer {
     let (version, source) = features_in_force(&api);
-    Ok(declared(&version, &source, &api.schema()))
+    let schema = api.schema();
+    // The windows that rules in force bind are read with the declaration and change without it.
+    let tag = tag_beside(&version, &schema.id());
+    tagged_or_unchanged(&headers, &tag, Json(declared(&version, &source, &schema)))
 }
 
 /// A declaration that compiles and that the rules and models in force can live with.
@@ -59,7 +62,8 @@ fn read(api: &LockoutApi, source: &str) -> Result<Arc<FeatureSchema>, Problem> {
 
 pub(super) async fn check(State(api): State<LockoutApi>, _: Analyst, Text(source): Text) -> Answer {
     let schema = read(&api, &source)?;
-    Ok(declared(&RuleSet::version_of(&source), &source, &schema))
+    let version = RuleSet::version_of(&source);
+    Ok(tagged(&version, declared(&version, &source, &schema)))
 }
 
 pub(super) async fn put(
@@ -75,7 +79,7 @@ pub(super) async fn put(
     let version = RuleSet::version_of(&source);
     let change = Change::Features { version: version.clone(), source: source.clone(), base };
     match api.enact(&by.id, change).await? {
-        Enacted::InForce => Ok(declared(&version, &source, &schema)),
+        Enacted::InForce => Ok(tagged(&version, declared(&version, &source, &schema))),
         Enacted::Draft(draft) => Ok(waits(&draft)),
     }
 }

@@ -25,7 +25,7 @@ use std::{
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -34,8 +34,9 @@ use stockade_log::SharedLog;
 use stockade_model::{ScoreRecord, SupplierId};
 use stockade_rules::{FeatureSchema, RuleSet, Vocabulary};
 use stockade_runtime::{
-    Analyst, Approver, Edge, FieldError, Limits, Operator, Params, Parsed, Problem, Reason, SupplierOrStaff,
-    Text, Waiters, body, http::precondition,
+    Analyst, Approver, Edge, FieldError, Limits, Operator, Params, Parsed, Path, Problem, Reason,
+    SupplierOrStaff, Text, Waiters, body,
+    http::{precondition, tagged as tagged_or_unchanged},
 };
 
 pub use ask::Enacted;
@@ -156,6 +157,19 @@ fn tagged(version: &str, body: impl serde::Serialize) -> Response {
     ([(header::ETAG, format!("\"{version}\""))], Json(body)).into_response()
 }
 
+/// The tag of what is read together with a version: that version, and where something may differ beside it, a digest of that.
+/// Whoever changes the version sends either.
+fn tag_beside(version: &str, beside: &impl serde::Serialize) -> String {
+    // Names, numbers and times are always written.
+    let beside = serde_json::to_string(beside).unwrap_or_default();
+    format!("{version}.{:08x}", stockade_model::hash::stable64(&beside) >> 32)
+}
+
+/// The version in such a tag; versions are hexadecimal.
+fn version_in(tag: &str) -> &str {
+    tag.split_once('.').map_or(tag, |(version, _)| version)
+}
+
 /// The thing and the verb of a path such as `d-1-7-1:release`. Its verbs are a table, so that a list of all calls knows
 /// them too.
 fn verb<'a, V: Copy>(path: &'a str, verbs: &[(&'static str, V)]) -> Result<(&'a str, V), Problem> {
@@ -175,7 +189,10 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
 
 /// Whether the caller has seen what is in force.
 fn unchanged(headers: &HeaderMap, current: &str, path: &str) -> Result<(), Problem> {
-    let expected = precondition(headers)?;
+    let mut expected = precondition(headers)?;
+    for tag in expected.matches.iter_mut().flatten() {
+        tag.truncate(version_in(tag).len());
+    }
     match expected.matches {
         None => {
             let detail =

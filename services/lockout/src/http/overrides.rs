@@ -1,8 +1,8 @@
 //! Overrides: what a person decides of one supplier over the heads of rules.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use stockade_model::{Level, Proposal, Region, Scope, Timestamp};
-use stockade_runtime::http::supplier_id;
+use stockade_runtime::{ListQuery, http::supplier_id};
 
 use super::*;
 
@@ -69,4 +69,54 @@ pub(super) async fn clear(
     let reason = reason.said()?;
     api.must_know(&supplier).await?;
     api.propose(Proposal::ClearOverride { supplier, actor: by.id, reason }).await
+}
+
+/// What people decided of one supplier; `DELETE /v1/overrides/{supplier}` takes all of it back.
+#[derive(Serialize)]
+struct Listed {
+    supplier: SupplierId,
+    /// Who keeps rules off it, and until when; null where nobody does.
+    allow: Option<AllowBody>,
+    denials: Vec<Denial>,
+}
+
+#[derive(Serialize)]
+struct AllowBody {
+    actor: String,
+    expires_at: Timestamp,
+}
+
+#[derive(Serialize)]
+struct Denial {
+    /// The decision, as `/v1/decisions/{id}` knows it.
+    id: String,
+    deny: Level,
+    scope: Scope,
+    actor: Option<String>,
+    since: Timestamp,
+    expires_at: Timestamp,
+}
+
+/// Lists the suppliers of whom people decided something that is in force, by their ids.
+pub(super) async fn list(
+    State(api): State<LockoutApi>,
+    _: Analyst,
+    Params(query): Params<ListQuery>,
+) -> Answer {
+    let wanted = query.of("overrides")?;
+    let after = wanted.after_as::<SupplierId>()?;
+    let found = api.desk.overrides(after.as_ref(), wanted.look_for()).into_iter();
+    let items = found.map(|(supplier, overrides)| {
+        let allow = overrides.allow.map(|allow| AllowBody { actor: allow.actor, expires_at: allow.until });
+        let denials = overrides.denials.into_iter().map(|r| Denial {
+            id: r.id,
+            deny: r.level,
+            scope: r.scope,
+            actor: r.actor,
+            since: r.since,
+            expires_at: r.expires_at,
+        });
+        (supplier.to_string(), Listed { denials: denials.collect(), supplier, allow })
+    });
+    Ok(wanted.answer(items.collect()))
 }

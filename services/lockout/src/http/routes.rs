@@ -122,6 +122,7 @@ fn table() -> Table {
         .post("/v1/reviews:next", Work, reviews::next)
         .get("/v1/reviews/{id}", reviews::get)
         .verbs("/v1/reviews/{id}", &reviews::VERBS, of_review, reviews::act)
+        .get("/v1/overrides", overrides::list)
         .post("/v1/overrides", OneSupplier, overrides::put)
         .delete("/v1/overrides/{supplier}", OneSupplier, overrides::clear)
         .get("/v1/suppliers/{supplier}/standing", standing::standing)

@@ -79,7 +79,7 @@ fn compile_new(api: &LockoutApi, source: &str) -> Result<Arc<RuleSet>, Problem> 
     }
 }
 
-pub(super) async fn get(State(api): State<LockoutApi>, _: Analyst) -> Answer {
+pub(super) async fn get(State(api): State<LockoutApi>, _: Analyst, headers: HeaderMap) -> Answer {
     let (version, source) = api.rules.current();
     let set = api.rule_set();
     let body = InForceBody {
@@ -88,7 +88,12 @@ pub(super) async fn get(State(api): State<LockoutApi>, _: Analyst) -> Answer {
         kill_switch: api.desk.kill().filter(|kill| kill.on),
         stepped_back: api.versions.stack().stepped_back,
     };
-    Ok(tagged(&version, body))
+    // What holds a set back is read with it and changes without it.
+    let tag = match (body.exceeded.is_empty(), &body.kill_switch, &body.stepped_back) {
+        (true, None, None) => version.clone(),
+        beside => tag_beside(&version, &(&body.exceeded, beside.1, beside.2)),
+    };
+    tagged_or_unchanged(&headers, &tag, Json(body))
 }
 
 /// Compiles a set and runs its examples; changes nothing.
@@ -219,10 +224,11 @@ pub(super) async fn get_version(
     State(api): State<LockoutApi>,
     _: Analyst,
     Path(version): Path<String>,
+    headers: HeaderMap,
 ) -> Answer {
     let none = || missing("no_such_version", "no set of that version was ever in force");
     let held = api.versions.get(&version).ok_or_else(none)?;
-    Ok(tagged(&version, held.as_ref()))
+    tagged_or_unchanged(&headers, &version, Json(held.as_ref()))
 }
 
 /// A set as written, or that in force when there is none; compiled for the vectors that scoring makes now.

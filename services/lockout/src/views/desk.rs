@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     sync::Arc,
 };
 
@@ -9,7 +10,7 @@ use parking_lot::RwLock;
 use stockade_model::{SupplierId, Timestamp};
 
 use crate::{
-    arbiter::{Exceeded, Kill, Review, ReviewChange, ReviewKind, RuleDay},
+    arbiter::{Exceeded, Kill, Overrides, Review, ReviewChange, ReviewKind, RuleDay},
     evaluation::ShadowDay,
     metrics,
 };
@@ -33,6 +34,8 @@ struct DeskData {
     shadow: BTreeMap<(String, i64), BTreeMap<u32, ShadowDay>>,
     exceeded: BTreeMap<String, Exceeded>,
     kill: Option<Kill>,
+    /// What people decided over the heads of rules, of those of whom they did.
+    overrides: BTreeMap<SupplierId, Overrides>,
 }
 
 impl DeskData {
@@ -95,7 +98,23 @@ impl Desk {
         metrics::kill_switch(&kill);
         self.0.write().kill = Some(kill);
     }
+    /// What people decided of a supplier over the heads of rules is another.
+    pub fn overridden(&self, supplier: SupplierId, overrides: Overrides) {
+        let mut held = self.0.write();
+        if overrides == Overrides::default() {
+            held.overrides.remove(&supplier);
+        } else {
+            held.overrides.insert(supplier, overrides);
+        }
+    }
 
+    /// Up to `limit` suppliers after `after` of whom people decided something over the heads of rules, by their ids.
+    pub fn overrides(&self, after: Option<&SupplierId>, limit: usize) -> Vec<(SupplierId, Overrides)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let held = self.0.read();
+        let found = held.overrides.range::<SupplierId, _>((from, Bound::Unbounded)).take(limit);
+        found.map(|(supplier, overrides)| (supplier.clone(), overrides.clone())).collect()
+    }
     /// The kill switch, if it was ever turned.
     pub fn kill(&self) -> Option<Kill> {
         self.0.read().kill.clone()

@@ -106,7 +106,7 @@ async fn in_a_batch_good_rows_apply_and_bad_rows_say_why() {
     let reply = api.call(&key, Method::POST, "/v1/suppliers/a/inventory:batch", typed).await;
     let place = |n: usize| (reply.body["rows"][n]["field"].as_str(), reply.body["rows"][n]["code"].as_str());
     assert_eq!(place(0), (Some("/on_hand"), Some("wrong_type")));
-    assert_eq!(place(1), (Some("/price"), Some("missing_field")));
+    assert_eq!(place(1), (Some("/price/currency"), Some("missing_field")));
     api.close().await;
 }
 
@@ -168,10 +168,8 @@ async fn bad_input_is_a_problem_with_a_stable_code_and_the_offending_field() {
     assert_eq!(put("{").await.code(), (400, "malformed_json"));
     assert_eq!(put("{} x").await.status, 422);
     assert_eq!(put("").await.code(), (400, "empty_body"));
-    assert!(
-        put("[]").await.body["detail"].as_str().unwrap().starts_with("invalid type"),
-        "no field, no colon"
-    );
+    let whole = put("[]").await.body;
+    assert_eq!(whole["detail"], "expected an object with named fields, got an array", "no field, no colon");
     // Valid JSON of another kind is no malformed JSON.
     let far = "2999-01-01T00:00:00Z";
     for (key, method, path, body, field) in [

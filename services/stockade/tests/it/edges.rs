@@ -21,7 +21,7 @@ fn said(bytes: &[u8]) -> String {
 }
 
 /// One request as these bytes; the whole answer.
-fn raw(address: &str, request: &[u8]) -> String {
+pub(crate) fn raw(address: &str, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     // The server may refuse and close before it has read everything.
     let _ = stream.write_all(request);

@@ -19,3 +19,4 @@ mod simulate;
 mod slow;
 mod stock;
 mod support;
+mod wire;

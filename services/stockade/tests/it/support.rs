@@ -81,6 +81,7 @@ impl Api {
             limits,
             promises: Default::default(),
             body_bytes_max: 1 << 20,
+            cors: Default::default(),
             answer_deadline,
             instance: format!("t{}", clock::now_ms()),
         };

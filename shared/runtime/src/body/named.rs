@@ -102,16 +102,51 @@ struct Seen<V> {
 macro_rules! visit {
     ($($name:ident($kind:ty);)*) => {
         $(fn $name<E: Error>(self, value: $kind) -> Result<V::Value, E> {
-            if self.named { Err(self.misplaced()) } else { self.visitor.$name(value) }
+            if self.named { Err(misplaced(value.unexpected())) } else { self.visitor.$name(value) }
         })*
     };
 }
 
-impl<V> Seen<V> {
-    /// A single value in the place of an object.
-    fn misplaced<E: Error>(&self) -> E {
-        E::custom("invalid type: expected an object with named fields")
-    }
+/// A single value in the place of an object.
+fn misplaced<E: Error>(found: Unexpected<'_>) -> E {
+    E::invalid_type(found, &"an object with named fields")
+}
+
+/// How a value is called in what is said of it.
+trait Single {
+    fn unexpected(&self) -> Unexpected<'_>;
+}
+
+macro_rules! single {
+    ($($kind:ty: $value:ident => $unexpected:expr;)*) => {
+        $(impl Single for $kind {
+            fn unexpected(&self) -> Unexpected<'_> {
+                let $value = self;
+                $unexpected
+            }
+        })*
+    };
+}
+
+single! {
+    bool: value => Unexpected::Bool(*value);
+    i8: value => Unexpected::Signed(i64::from(*value));
+    i16: value => Unexpected::Signed(i64::from(*value));
+    i32: value => Unexpected::Signed(i64::from(*value));
+    i64: value => Unexpected::Signed(*value);
+    i128: _value => Unexpected::Other("a whole number");
+    u8: value => Unexpected::Unsigned(u64::from(*value));
+    u16: value => Unexpected::Unsigned(u64::from(*value));
+    u32: value => Unexpected::Unsigned(u64::from(*value));
+    u64: value => Unexpected::Unsigned(*value);
+    u128: _value => Unexpected::Other("a whole number");
+    f32: value => Unexpected::Float(f64::from(*value));
+    f64: value => Unexpected::Float(*value);
+    char: value => Unexpected::Char(*value);
+    &str: value => Unexpected::Str(value);
+    String: value => Unexpected::Str(value);
+    &[u8]: value => Unexpected::Bytes(value);
+    Vec<u8>: value => Unexpected::Bytes(value);
 }
 
 impl<'de, V: Visitor<'de>> Visitor<'de> for Seen<V> {
@@ -149,7 +184,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Seen<V> {
         self.visitor.visit_none()
     }
     fn visit_unit<E: Error>(self) -> Result<V::Value, E> {
-        if self.named { Err(self.misplaced()) } else { self.visitor.visit_unit() }
+        if self.named { Err(misplaced(Unexpected::Unit)) } else { self.visitor.visit_unit() }
     }
     fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
         self.visitor.visit_some(Named(inner))

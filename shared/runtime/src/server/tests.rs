@@ -198,3 +198,33 @@ async fn at_the_end_requests_under_way_are_answered_and_idle_connections_closed(
     assert!(rest(&mut held).await.ends_with("let go"));
     server.task.await.unwrap();
 }
+
+#[tokio::test]
+async fn what_is_no_request_is_answered_with_a_problem_and_closed() {
+    let server = Running::start(patient()).await;
+    let long = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(100 << 10));
+    for (bytes, status, code) in [
+        (&b"GET /listings/\xff HTTP/1.1\r\nhost: x\r\n\r\n"[..], "400 Bad Request", "unreadable_request"),
+        (b"GET /?sku=\xc3( HTTP/1.1\r\nhost: x\r\n\r\n", "400 Bad Request", "unreadable_request"),
+        (b"nonsense\r\n\r\n", "400 Bad Request", "unreadable_request"),
+        (long.as_bytes(), "431 Request Header Fields Too Large", "head_too_large"),
+    ] {
+        let mut peer = server.connect().await;
+        // It may refuse and close before it has read everything.
+        let _ = peer.write_all(bytes).await;
+        let answer = rest(&mut peer).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{answer}");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.contains("application/problem+json")
+                && head.contains(&format!("content-length: {}", body.len()))
+        );
+        let problem: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(problem["code"], code);
+    }
+    // After a good request on the same connection as well, and a good one is answered as ever.
+    let mut peer = server.connect().await;
+    ask(&mut peer).await;
+    peer.write_all(b"\xff\r\n\r\n").await.unwrap();
+    assert!(rest(&mut peer).await.contains("unreadable_request"));
+}

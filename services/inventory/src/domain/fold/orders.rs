@@ -63,6 +63,8 @@ impl Inventory {
         let placed = event.kind == OrderEventKind::Placed;
         if placed && event.listing.is_none() && name.is_none() && event.line.is_none() {
             // There is nothing to reckon with, and most senders that name no listing never do.
+            let (supplier, order) = (event.supplier.clone(), id.clone());
+            out.effect(Effect::Placed { supplier, order, kept: false });
             return EventAnswer::of(EventStatus::Noted, Some(EventCode::NoListing));
         }
         let taken = after.take(event, name.as_ref());
@@ -171,11 +173,16 @@ impl Inventory {
         let mut touched = self.set_standings(input, key, &mut order, out);
         let units = order.units();
         let due = (order.due(), Due::Order(key.clone()));
+        let is_placed = order.is_placed();
         let before = self.orders.insert(key.clone(), order);
         if let Some(before) = &before {
             self.due.remove(&(before.due(), Due::Order(key.clone())));
         }
         self.due.insert(due);
+        if is_placed && !before.as_ref().is_some_and(Order::is_placed) {
+            let (supplier, order) = (key.supplier.clone(), key.id.clone());
+            out.effect(Effect::Placed { supplier, order, kept: true });
+        }
         let before = before.map(|before| before.units()).unwrap_or_default();
         for listing in listings {
             let (was, is) = (before.get(&listing).copied(), units.get(&listing).copied());
@@ -291,6 +298,7 @@ impl Inventory {
             return;
         }
         let Some(mut order) = self.orders.remove(key) else { return };
+        out.effect(Effect::OrderForgotten { supplier: key.supplier.clone(), order: key.id.clone() });
         for Standing { name, .. } in order.reservations() {
             order.end_rest(&name);
         }

@@ -1,7 +1,7 @@
 //! Offers of one good as bytes: written once, read in place.
 //!
 //! ```text
-//! offers (2) | bytes of the SKU (1) | 12 columns: width and bytes of the base (1 each) | bases | columns | SKU | listings
+//! offers (2) | bytes of the SKU (2) | 12 columns: width and bytes of the base (1 each) | bases | columns | SKU | listings
 //! ```
 //! A column holds one number per offer, as the difference from the least one, in as many bytes as the largest difference
 //! needs: none where all are equal. The last column says where each listing's id ends in the text. Offers are in the order
@@ -55,7 +55,9 @@ pub(super) enum Column {
 }
 
 const COLUMNS: usize = 12;
-const HEAD: usize = 3 + COLUMNS;
+/// Where the widths of the columns begin.
+const WIDTHS: usize = 4;
+const HEAD: usize = WIDTHS + COLUMNS;
 /// A number is read as eight bytes of which the upper ones are cut off; so many have to be there.
 const WORD: usize = 8;
 
@@ -95,11 +97,12 @@ pub(super) struct View<'a> {
 impl<'a> View<'a> {
     pub(super) fn open(bytes: &'a [u8]) -> Self {
         let byte = |at: usize| bytes.get(at).copied().unwrap_or(0);
-        let len = usize::from(byte(0)) | usize::from(byte(1)) << 8;
+        let short = |at: usize| usize::from(byte(at)) | usize::from(byte(at + 1)) << 8;
+        let len = short(0);
         let mut view = Self {
             bytes,
             len,
-            sku_len: byte(2).into(),
+            sku_len: short(2),
             at: [0; COLUMNS],
             bases: [0; COLUMNS],
             masks: [0; COLUMNS],
@@ -108,7 +111,7 @@ impl<'a> View<'a> {
         };
         let mut base_at = HEAD;
         for column in 0..COLUMNS {
-            let (width, base) = (byte(3 + column) & 15, byte(3 + column) >> 4);
+            let (width, base) = (byte(WIDTHS + column) & 15, byte(WIDTHS + column) >> 4);
             view.widths[column] = width;
             view.masks[column] = mask(width);
             view.bases[column] = unfold(word(bytes, base_at) & mask(base));
@@ -261,7 +264,8 @@ pub(super) fn encode(sku: &str, rows: &[Row<'_>]) -> Arc<[u8]> {
     let widths = most.map(width);
     let mut bytes = Vec::with_capacity(HEAD + 40 + rows.len() * 32 + end);
     bytes.extend_from_slice(&(rows.len() as u16).to_le_bytes());
-    bytes.push(sku.len() as u8);
+    // A name has at most 128 characters of four bytes.
+    bytes.extend_from_slice(&(sku.len() as u16).to_le_bytes());
     let bases = least.map(fold);
     bytes.extend((0..COLUMNS).map(|column| widths[column] | width(bases[column]) << 4));
     for base in bases {
@@ -293,7 +297,7 @@ mod tests {
     fn any_row() -> impl Strategy<Value = (Row<'static>, String)> {
         let numbers = (any::<u16>(), any::<i64>(), any::<u16>(), any::<u32>(), any::<i64>(), any::<i64>());
         let rest = (0..1_u32 << 31, any::<bool>(), any::<u32>(), any::<u64>(), any::<i64>(), any::<u64>());
-        (numbers, rest, "[a-z]{1,64}").prop_map(|(a, b, listing)| {
+        (numbers, rest, "[a-z]{1,64}|[ /ü货𠀀]{1,128}").prop_map(|(a, b, listing)| {
             let row = Row {
                 currency: a.0,
                 minor: a.1,
@@ -315,7 +319,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_written_is_read(rows in proptest::collection::vec(any_row(), 1..20), like in any::<bool>(), sku in "[a-z]{1,64}") {
+        fn what_was_written_is_read(rows in proptest::collection::vec(any_row(), 1..20), like in any::<bool>(), sku in "[a-z]{1,64}|[ /ü货𠀀]{1,128}") {
             // Alike, so that columns without width come up.
             let first = rows[0].0;
             let row_of = |row: &Row<'static>| if like { Row { version: row.version, ..first } } else { *row };

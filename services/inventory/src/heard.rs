@@ -1,0 +1,66 @@
+//! Which orders were placed, as far as this replica has heard: so that whoever sends an outcome of an order that nobody
+//! placed is told at once. It decides nothing; what an outcome counts for is for the folds to say.
+
+use std::{collections::HashSet, mem};
+
+use dashmap::DashSet;
+use parking_lot::Mutex;
+use stockade_model::{OrderId, SupplierId, hash::identity128};
+
+/// Orders noted for a while, in each of two generations: when one is full, the older is forgotten.
+const PASSING_MAX: usize = 500_000;
+
+/// An order of a supplier: half of a hash. A collision leaves out a warning.
+pub(crate) fn order_identity(supplier: &SupplierId, order: &OrderId) -> u64 {
+    (identity128(&[supplier.as_str(), order.as_str()]) >> 64) as u64
+}
+
+/// Orders that were placed.
+#[derive(Default)]
+pub(crate) struct Heard {
+    /// Those that the fold keeps, until it forgets them.
+    kept: DashSet<u64>,
+    /// Those on their way to it, and those that set no stock aside, which it does not keep.
+    passing: Mutex<[HashSet<u64>; 2]>,
+}
+
+impl Heard {
+    pub(crate) fn keep(&self, order: u64) {
+        self.kept.insert(order);
+    }
+    pub(crate) fn forget(&self, order: u64) {
+        self.kept.remove(&order);
+    }
+    pub(crate) fn note(&self, order: u64) {
+        let mut passing = self.passing.lock();
+        let [newer, older] = &mut *passing;
+        if newer.len() >= PASSING_MAX {
+            mem::swap(newer, older);
+            newer.clear();
+        }
+        newer.insert(order);
+    }
+    pub(crate) fn has(&self, order: u64) -> bool {
+        self.kept.contains(&order) || self.passing.lock().iter().any(|held| held.contains(&order))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_bounded_and_what_is_kept_is_forgotten_when_it_is_said() {
+        let heard = Heard::default();
+        heard.keep(7);
+        for order in 100..100 + 2 * PASSING_MAX as u64 + 1 {
+            heard.note(order);
+        }
+        assert!(heard.has(7), "kept as long as the fold keeps it");
+        assert!(!heard.has(100) && heard.has(100 + 2 * PASSING_MAX as u64));
+        let held: usize = heard.passing.lock().iter().map(HashSet::len).sum();
+        assert!(held <= 2 * PASSING_MAX);
+        heard.forget(7);
+        assert!(!heard.has(7));
+    }
+}

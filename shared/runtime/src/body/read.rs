@@ -1,0 +1,248 @@
+//! The bytes of a body: of a kind that the call takes, unpacked, within the limit and the deadline.
+
+use std::io::Read as _;
+
+use axum::{
+    body::HttpBody as _,
+    extract::Request,
+    http::{HeaderMap, HeaderName, StatusCode, header},
+};
+use bytes::Bytes;
+use http_body_util::LengthLimitError;
+
+use crate::{
+    Problem,
+    http::single,
+    server::{BodyDeadline, body_too_slow},
+};
+
+/// Largest body, in bytes, packed or not. Put it into the router's extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyBytesMax(pub usize);
+
+impl Default for BodyBytesMax {
+    fn default() -> Self {
+        Self(2 << 20)
+    }
+}
+
+/// What kind of body a call takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// JSON, under any name that ends in `json`.
+    Json,
+    /// Text for people, such as YAML; JSON is YAML too.
+    Text,
+}
+
+impl Kind {
+    const fn names(self) -> &'static str {
+        match self {
+            Kind::Json => "application/json",
+            Kind::Text => "application/yaml, text/plain, application/json",
+        }
+    }
+
+    /// Whether a body that is said to be `essence` may be of this kind.
+    fn takes(self, essence: &str) -> bool {
+        let Some((family, name)) = essence.split_once('/') else { return false };
+        let json = name == "json" || name.ends_with("+json");
+        match self {
+            Kind::Json => json,
+            Kind::Text => json || family == "text" || name.ends_with("yaml"),
+        }
+    }
+}
+
+/// What `curl -d` calls every body unless it is told otherwise.
+const CURL_SAYS: &str = "application/x-www-form-urlencoded";
+
+/// Refuses a body that says it is something else, or in another encoding of letters than UTF-8.
+fn check_type(headers: &HeaderMap, kind: Kind) -> Result<bool, Problem> {
+    let Some(said) = single(headers, &header::CONTENT_TYPE)? else { return Ok(false) };
+    let mut parts = said.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let charset = parts.filter_map(|part| part.split_once('=')).find(|(name, _)| {
+        // Other parameters, such as a boundary or a version, say nothing about letters.
+        name.trim().eq_ignore_ascii_case("charset")
+    });
+    let charset = charset.map(|(_, value)| value.trim().trim_matches('"').to_ascii_lowercase());
+    if charset.is_some_and(|charset| !matches!(charset.as_str(), "utf-8" | "utf8" | "us-ascii")) {
+        return Err(wrong_type(kind, &format!("{said}, which is not UTF-8")));
+    }
+    if essence == CURL_SAYS {
+        return Ok(true);
+    }
+    if kind.takes(&essence) { Ok(false) } else { Err(wrong_type(kind, said)) }
+}
+
+fn wrong_type(kind: Kind, said: &str) -> Problem {
+    let detail = format!("the body says it is {said}; send it as {}", kind.names());
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+        .with_header(header::ACCEPT, kind.names())
+}
+
+/// Whether the body is packed, by the one coding that is taken.
+fn is_packed(headers: &HeaderMap) -> Result<bool, Problem> {
+    const NAME: HeaderName = header::CONTENT_ENCODING;
+    match single(headers, &NAME)?.map(|said| said.trim().to_ascii_lowercase()).as_deref() {
+        None | Some("identity" | "") => Ok(false),
+        Some("gzip" | "x-gzip") => Ok(true),
+        Some(other) => {
+            let detail =
+                format!("{NAME} is {other:?}, and only gzip is taken; send gzip, or the body as it is");
+            let problem =
+                Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding", detail);
+            Err(problem.with_header(header::ACCEPT_ENCODING, "gzip"))
+        }
+    }
+}
+
+fn too_large(bytes_max: usize, unpacked: &str) -> Problem {
+    let detail = format!("the body is over the limit of {bytes_max} bytes{unpacked}; split it");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+}
+
+/// Unpacks no more than what may be taken: a few bytes can stand for gigabytes.
+fn unpacked(bytes: &[u8], bytes_max: usize) -> Result<Bytes, Problem> {
+    let mut all = Vec::new();
+    let one_too_many = bytes_max as u64 + 1;
+    flate2::read::MultiGzDecoder::new(bytes).take(one_too_many).read_to_end(&mut all).map_err(|_| {
+        let detail = "the body says that it is gzip, and is not, or is not all of it; send it again";
+        Problem::new(StatusCode::BAD_REQUEST, "bad_gzip", detail)
+    })?;
+    if all.len() > bytes_max { Err(too_large(bytes_max, " once it is unpacked")) } else { Ok(all.into()) }
+}
+
+/// What some editors and spreadsheets put before UTF-8 text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Reads the body of a request that takes `kind`.
+pub(crate) async fn read(request: Request, kind: Kind) -> Result<Bytes, Problem> {
+    let (head, body) = request.into_parts();
+    let packed = is_packed(&head.headers)?;
+    // Where nothing is sent, it is of no kind.
+    let of_curl = !body.is_end_stream() && check_type(&head.headers, kind)?;
+    let BodyBytesMax(bytes_max) = head.extensions.get().copied().unwrap_or_default();
+    let reading = axum::body::to_bytes(body, bytes_max);
+    let read = match head.extensions.get::<BodyDeadline>() {
+        None => reading.await,
+        Some(BodyDeadline(deadline)) => {
+            tokio::time::timeout(*deadline, reading).await.map_err(|_| body_too_slow(*deadline))?
+        }
+    };
+    let bytes = read.map_err(|error| {
+        if std::error::Error::source(&error).is_some_and(|cause| cause.is::<LengthLimitError>()) {
+            return too_large(bytes_max, "");
+        }
+        let detail = "the body ended before it was complete; send it again";
+        Problem::new(StatusCode::BAD_REQUEST, "body_unreadable", detail)
+    })?;
+    let bytes = if packed && !bytes.is_empty() { unpacked(&bytes, bytes_max)? } else { bytes };
+    let marked = bytes.starts_with(BYTE_ORDER_MARK);
+    let bytes = if marked { bytes.slice(BYTE_ORDER_MARK.len()..) } else { bytes };
+    // JSON under the name that curl gives it is what people send; a form is not.
+    if of_curl && kind == Kind::Json && !looks_like_json(&bytes) {
+        return Err(wrong_type(kind, CURL_SAYS));
+    }
+    Ok(bytes)
+}
+
+fn looks_like_json(bytes: &[u8]) -> bool {
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    first.is_none_or(|byte| matches!(byte, b'{' | b'['))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use axum::body::Body;
+
+    use super::*;
+
+    fn packed(bytes: &[u8]) -> Vec<u8> {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        packer.write_all(bytes).unwrap();
+        packer.finish().unwrap()
+    }
+
+    async fn told(headers: &[(&str, &str)], body: &[u8], kind: Kind) -> Result<Vec<u8>, (u16, &'static str)> {
+        let mut request = axum::http::Request::builder().extension(BodyBytesMax(1_000));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body.to_vec())).unwrap();
+        read(request, kind)
+            .await
+            .map(|bytes| bytes.to_vec())
+            .map_err(|problem| (problem.status, problem.code))
+    }
+
+    #[tokio::test]
+    async fn gzip_is_unpacked_within_the_limit_and_other_codings_are_named() {
+        let gzip = [("content-encoding", "gzip")];
+        assert_eq!(told(&gzip, &packed(b"{}"), Kind::Json).await.unwrap(), b"{}");
+        let twice = [packed(b"{\"a\":"), packed(b"1}")].concat();
+        assert_eq!(
+            told(&gzip, &twice, Kind::Json).await.unwrap(),
+            b"{\"a\":1}",
+            "several members are one body"
+        );
+        assert_eq!(told(&gzip, &packed(&[b' '; 1_000]), Kind::Json).await.unwrap().len(), 1_000);
+        // A bomb: a million to one, and it is not unpacked beyond the limit.
+        let bomb = packed(&vec![b' '; 900_000]);
+        assert!(bomb.len() <= 1_000, "{}", bomb.len());
+        assert_eq!(told(&gzip, &bomb, Kind::Json).await, Err((413, "body_too_large")));
+        assert_eq!(told(&gzip, &packed(&[b' '; 1_001]), Kind::Json).await, Err((413, "body_too_large")));
+        let whole = packed(b"{\"a\":1}");
+        for cut in 1..whole.len() {
+            assert_eq!(told(&gzip, &whole[..cut], Kind::Json).await, Err((400, "bad_gzip")), "{cut}");
+        }
+        assert_eq!(told(&gzip, b"{}", Kind::Json).await, Err((400, "bad_gzip")));
+        for other in ["br", "deflate", "zstd", "gzip, gzip"] {
+            let refused = told(&[("content-encoding", other)], b"{}", Kind::Json).await;
+            assert_eq!(refused, Err((415, "unsupported_content_encoding")), "{other}");
+        }
+        assert!(told(&[("content-encoding", "identity")], b"{}", Kind::Json).await.is_ok());
+        assert_eq!(told(&[], &[b' '; 1_001], Kind::Json).await, Err((413, "body_too_large")));
+    }
+
+    #[tokio::test]
+    async fn a_body_says_what_it_is_or_nothing() {
+        let typed = async |said: &str, body: &[u8], kind| {
+            told(&[("content-type", said)], body, kind).await.map(|_| ()).map_err(|(_, code)| code)
+        };
+        let wrong = Err("unsupported_media_type");
+        assert!(told(&[], b"{}", Kind::Json).await.is_ok());
+        for fine in [
+            "application/json",
+            "Application/JSON; charset=UTF-8",
+            "application/cloudevents+json; charset=\"utf-8\"",
+            "application/cloudevents-batch+json",
+        ] {
+            assert_eq!(typed(fine, b"{}", Kind::Json).await, Ok(()), "{fine}");
+        }
+        for other in
+            ["text/plain", "application/xml", "text/csv", "multipart/form-data; boundary=x", "json", ""]
+        {
+            assert_eq!(typed(other, b"{}", Kind::Json).await, wrong, "{other}");
+        }
+        assert_eq!(typed("application/json; charset=iso-8859-1", b"{}", Kind::Json).await, wrong);
+        assert_eq!(typed("application/xml", b"", Kind::Json).await, Ok(()), "nothing is of no kind");
+        assert_eq!(typed(CURL_SAYS, b" {}", Kind::Json).await, Ok(()));
+        assert_eq!(typed(CURL_SAYS, b"sku=1", Kind::Json).await, wrong, "a form");
+        for fine in ["application/yaml", "text/yaml", "text/plain", "application/json", CURL_SAYS] {
+            assert_eq!(typed(fine, b"rules: []", Kind::Text).await, Ok(()), "{fine}");
+        }
+        assert_eq!(typed("image/png", b"rules: []", Kind::Text).await, wrong);
+    }
+
+    #[tokio::test]
+    async fn a_byte_order_mark_is_no_part_of_the_body() {
+        let marked = [BYTE_ORDER_MARK, b"{}"].concat();
+        assert_eq!(told(&[], &marked, Kind::Json).await.unwrap(), b"{}");
+        assert_eq!(told(&[("content-encoding", "gzip")], &packed(&marked), Kind::Json).await.unwrap(), b"{}");
+        assert_eq!(told(&[("content-type", CURL_SAYS)], &marked, Kind::Json).await.unwrap(), b"{}");
+    }
+}
