@@ -23,6 +23,7 @@ use stockade_quarantine::{Entry, Overlay};
 use stockade_runtime::{Edge, Limits, Problem, Waiters};
 
 use crate::{
+    changes::Changes,
     domain::{Effect, EventAnswer, Index, event_identity},
     heard::{Heard, order_identity},
     promises::Promises,
@@ -99,6 +100,8 @@ pub struct App {
     pub index: Arc<Index>,
     /// Restrictions.
     pub overlay: Arc<Overlay>,
+    /// Who is told of what changes for buyers.
+    pub changes: Arc<Changes>,
     /// How far the folds are.
     pub board: Board,
     /// Limits at the edge.
@@ -171,6 +174,7 @@ impl App {
             clock,
             index: Arc::default(),
             overlay: Arc::default(),
+            changes: Arc::default(),
             board,
             limits,
             partitions,
@@ -347,8 +351,12 @@ impl App {
             match effect {
                 Effect::Allowance { supplier, units } => {
                     self.index.allow(self.overlay.number(&supplier), units);
+                    self.changes.restricted(&supplier, &self.index);
                 }
-                Effect::Offered(offer) => self.index.put(&offer, &self.overlay),
+                Effect::Offered(offer) => {
+                    self.index.put(&offer, &self.overlay);
+                    self.changes.offered(&offer.sku, offer.gtin);
+                }
                 Effect::Registered { profile, cause } => {
                     self.suppliers
                         .entry(profile.supplier.clone())
@@ -426,6 +434,7 @@ impl App {
             // Known before, or history: in force again, but neither news nor to be counted again.
             return;
         }
+        self.changes.restricted(&decision.supplier, &self.index);
         let restriction = decision.restriction.as_ref();
         let imposed = matches!(decision.action, Action::Imposed | Action::Raised);
         let level = restriction.map_or("none", |r| r.level.as_str());

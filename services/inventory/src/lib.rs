@@ -3,9 +3,11 @@
 //! * [`domain`] is pure: the inventory fold, and the availability index that its effects feed.
 //! * [`http`] is the API of suppliers, buyers and order systems.
 //! * [`app`] is what connects the two in one process, [`metrics`] what it tells of itself.
+//! * [`changes`] tells streams of buyers what to look at again.
 //! * [`promises`] is what the marketplace promises of orders whose order system promises nothing.
 
 pub mod app;
+pub mod changes;
 pub mod domain;
 mod heard;
 pub mod http;

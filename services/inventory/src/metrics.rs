@@ -15,6 +15,8 @@
 //! | `stockade_inventory_withheld_listings`, `stockade_inventory_withheld_units` | | the part of it that buyers do not see |
 //! | `stockade_inventory_staleness_seconds` | | how far the index may be behind the log; alert on it |
 //! | `stockade_inventory_overlay_age_seconds` | | since the last decision was applied |
+//! | `stockade_inventory_streams` | | streams of changes that buyers have open here: add these up over replicas |
+//! | `stockade_inventory_stream_looks_total` | `found`: `change`, `nothing` | goods that a stream looked at again because something was put or restricted |
 //! | `stockade_lockout_suppliers` | `level` | suppliers by the highest level in force, as this replica's overlay has it |
 
 use ::metrics::{counter, gauge, histogram};
@@ -24,6 +26,17 @@ use crate::{
     app::App,
     domain::{EventAnswer, EventCode},
 };
+
+/// A stream of changes was opened, or one was closed.
+pub(crate) fn streams(change: f64) {
+    gauge!("stockade_inventory_streams").increment(change);
+}
+
+/// A stream looked at a good again.
+pub(crate) fn stream_looked(found: bool) {
+    let found = if found { "change" } else { "nothing" };
+    counter!("stockade_inventory_stream_looks_total", "found" => found).increment(1);
+}
 
 /// Outcomes of a request were taken.
 pub(crate) fn events_accepted(events: usize) {

@@ -231,6 +231,12 @@ impl Platform {
                 )?
                 .with_promises(parts.promises),
             );
+            // Streams never end by themselves, and would hold up the end of the process.
+            let (changes, end) = (service.changes.clone(), shutdown.wait());
+            tokio::spawn(async move {
+                end.await;
+                changes.close();
+            });
             let taker = service.clone();
             let spec = stockade_inventory::inventory_spec(partitions);
             runner.fold(spec, |_| Inventory::default(), move |_, effects| taker.take(effects))?;

@@ -279,6 +279,26 @@ impl Index {
         first.into_values().collect()
     }
 
+    /// SKUs that a supplier has listings of, withdrawn ones included; `None` when these are more than `most` goods.
+    pub fn skus_of(&self, supplier: &SupplierId, most: usize) -> Option<Vec<Sku>> {
+        let number = self.owners.number(supplier);
+        let goods = number.and_then(|number| self.owners.get(number)).map(|owner| owner.goods());
+        let goods = goods.unwrap_or_default();
+        let sku = |good: u32| Sku::of_record(self.goods.get(good)?.sku()).ok();
+        (goods.len() <= most).then(|| goods.into_iter().filter_map(sku).collect())
+    }
+
+    /// Whether a supplier has a listing of `sku`, be it withdrawn.
+    pub fn sells(&self, supplier: &SupplierId, sku: &Sku) -> bool {
+        let (Some(number), Some(offers)) = (self.owners.number(supplier), self.goods.find(sku.as_str()))
+        else {
+            return false;
+        };
+        let mut sells = false;
+        offers.each_of(number, |_, _| sells = true);
+        sells
+    }
+
     /// SKUs that share a GTIN; none for a number of restricted circulation.
     pub fn skus(&self, gtin: Gtin) -> Vec<Sku> {
         let goods = self.gtins.goods(gtin).into_iter().filter_map(|good| self.goods.get(good));

@@ -95,20 +95,34 @@ impl Results<'_> {
         body.head(self.fresh, self.completeness);
         body.raw(",\"results\":[");
         for (at, result) in self.results.iter().enumerate() {
-            body.raw(if at == 0 { "{\"sku\":" } else { ",{\"sku\":" });
-            match result.sku {
-                Some(sku) => body.name(sku.as_str()),
-                None => body.raw("null"),
-            }
-            body.raw(",\"gtin\":");
-            body.gtin(result.gtin);
-            body.raw(",\"offers\":");
-            body.offers(&result.offers);
-            body.raw(if result.offers.has_more() { ",\"more\":true}" } else { ",\"more\":false}" });
+            body.raw(if at == 0 { "{" } else { ",{" });
+            body.good(result);
+            body.raw("}");
         }
         body.raw("]}");
         body.into_response()
     }
+}
+
+/// What a stream says of one good: the members of a [`GoodResult`] with `as_of`, `staleness_ms` and `completeness` before them;
+/// and a tag of what was found, whenever that was.
+pub(super) fn good(fresh: &Freshness, completeness: &str, result: &GoodResult<'_>) -> (String, u32) {
+    let mut body = Json::with_room_for(result.offers.len());
+    body.head(fresh, completeness);
+    body.raw(",");
+    body.good(result);
+    body.raw("}");
+    let tag = xxh3_64(body.0.get(body.1..).unwrap_or_default()) as u32;
+    // Everything was written from texts.
+    (String::from_utf8(body.0).unwrap_or_default(), tag)
+}
+
+/// How fresh the index is, for a stream that is up to date.
+pub(super) fn up_to_date(fresh: &Freshness, completeness: &str) -> String {
+    let mut body = Json::with_room_for(0);
+    body.head(fresh, completeness);
+    body.raw("}");
+    String::from_utf8(body.0).unwrap_or_default()
 }
 
 /// A body that is being written: its bytes, and where those begin that do not change with time alone.
@@ -184,6 +198,19 @@ impl Json {
             }
             None => self.raw("null"),
         }
+    }
+
+    fn good(&mut self, result: &GoodResult<'_>) {
+        self.raw("\"sku\":");
+        match result.sku {
+            Some(sku) => self.name(sku.as_str()),
+            None => self.raw("null"),
+        }
+        self.raw(",\"gtin\":");
+        self.gtin(result.gtin);
+        self.raw(",\"offers\":");
+        self.offers(&result.offers);
+        self.raw(if result.offers.has_more() { ",\"more\":true" } else { ",\"more\":false" });
     }
 
     fn head(&mut self, fresh: &Freshness, completeness: &str) {

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Goods in one `:query`.
-const GOODS_MAX: usize = 100;
+pub(super) const GOODS_MAX: usize = 100;
 /// Longest cursor, in characters: two names of a listing's length, and numbers, in hex.
 const CURSOR_LEN_MAX: usize = 4_096;
 /// Offers in one answer.
@@ -76,7 +76,7 @@ struct Good {
     min_qty: Option<i64>,
 }
 
-enum Asked {
+pub(super) enum Asked {
     Sku(Sku),
     Gtin(Gtin),
 }
@@ -88,7 +88,7 @@ pub(super) fn admit(app: &App, caller: &Caller, units: usize) -> Result<Option<A
 }
 
 /// The good asked for: exactly one of SKU and GTIN.
-fn asked(fields: &mut Fields, at: &str, sku: Option<&str>, gtin: Option<&str>) -> Option<Asked> {
+pub(super) fn asked(fields: &mut Fields, at: &str, sku: Option<&str>, gtin: Option<&str>) -> Option<Asked> {
     match (sku, gtin) {
         (Some(sku), None) => fields.check(&format!("{at}sku"), Sku::new(sku)).map(Asked::Sku),
         (None, Some(gtin)) => fields.check(&format!("{at}gtin"), shared_gtin(gtin)).map(Asked::Gtin),
@@ -110,7 +110,7 @@ fn shared_gtin(text: &str) -> Result<Gtin, Invalid> {
 }
 
 /// What is asked to be near; `at` is where the fields are.
-fn near(
+pub(super) fn near(
     fields: &mut Fields,
     at: &str,
     near: Option<&str>,
@@ -145,20 +145,20 @@ fn near(
 }
 
 /// The order asked for.
-fn sort(fields: &mut Fields, at: &str, given: Option<Sort>, is_near: bool) -> Sort {
+pub(super) fn sort(fields: &mut Fields, at: &str, given: Option<Sort>, is_near: bool) -> Sort {
     let sort = given.unwrap_or_default();
     let known = sort != Sort::Distance || is_near;
     fields.require(known, at, "near_required", "to sort by distance, say near what: near and radius_km");
     sort
 }
 
-fn min_qty(fields: &mut Fields, at: &str, given: Option<i64>) -> i64 {
+pub(super) fn min_qty(fields: &mut Fields, at: &str, given: Option<i64>) -> i64 {
     let min_qty = given.unwrap_or(1);
     fields.require(min_qty >= 1, at, "quantity_range", "min_qty must be 1 or more");
     min_qty
 }
 
-fn limit(fields: &mut Fields, at: &str, given: Option<usize>) -> usize {
+pub(super) fn limit(fields: &mut Fields, at: &str, given: Option<usize>) -> usize {
     let limit = given.unwrap_or(50);
     fields.require(
         (1..=LIMIT_MAX).contains(&limit),
@@ -169,7 +169,7 @@ fn limit(fields: &mut Fields, at: &str, given: Option<usize>) -> usize {
     limit
 }
 
-fn max_price(fields: &mut Fields, at: &str, given: Option<i64>, currency: Option<Currency>) {
+pub(super) fn max_price(fields: &mut Fields, at: &str, given: Option<i64>, currency: Option<Currency>) {
     fields.require(
         given.is_none_or(|most| most >= 0),
         at,
@@ -343,11 +343,11 @@ pub(crate) async fn query(
 }
 
 /// Whether an answer may lack something that was there when this replica started.
-fn completeness(app: &App) -> &'static str {
+pub(super) fn completeness(app: &App) -> &'static str {
     if app.ready().is_ok() { "complete" } else { "partial" }
 }
 
-fn find<'a>(app: &'a App, good: &Asked, query: &Query) -> Page<'a> {
+pub(super) fn find<'a>(app: &'a App, good: &Asked, query: &Query) -> Page<'a> {
     match good {
         Asked::Sku(sku) => app.index.find(sku, query, &app.overlay),
         Asked::Gtin(gtin) => app.index.find_gtin(*gtin, query, &app.overlay),
@@ -355,7 +355,7 @@ fn find<'a>(app: &'a App, good: &Asked, query: &Query) -> Page<'a> {
 }
 
 /// What a question is, whatever the page: a cursor of one question is none of another.
-fn question(good: &Asked, query: &Query) -> String {
+pub(super) fn question(good: &Asked, query: &Query) -> String {
     let Query { region, min_qty, max_price, currency, max_lead_days, near, sort, after: _, limit: _ } = query;
     let good = match good {
         Asked::Sku(sku) => ("sku", sku.to_string()),

@@ -8,6 +8,7 @@ mod fields;
 mod lists;
 mod reservations;
 mod rows;
+mod stream;
 mod supplier;
 mod token;
 
@@ -59,6 +60,7 @@ pub fn router(app: Arc<App>) -> Router {
         // These look for themselves whether the replica has caught up, whoever asks and however.
         .route("/v1/availability", get(buyer::availability))
         .route("/v1/availability:query", post(buyer::query))
+        .route("/v1/availability/stream", get(stream::stream))
         .with_state(app)
 }
 

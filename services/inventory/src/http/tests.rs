@@ -34,6 +34,7 @@ use crate::{
 mod conditions;
 mod edges;
 mod reading;
+mod streams;
 mod writing;
 
 /// The inventory service of one process, with the supplier `acme` and its location `main` in `DE`.
@@ -209,6 +210,10 @@ impl Api {
     }
     async fn ask(&self, question: &str) -> Reply {
         let path = format!("/v1/availability?{question}");
+        self.call(Method::GET, &self.buyer, &path, &[], Value::Null).await
+    }
+    async fn ask_stream(&self, question: &str) -> Reply {
+        let path = format!("/v1/availability/stream?{question}");
         self.call(Method::GET, &self.buyer, &path, &[], Value::Null).await
     }
     async fn reserve(&self, body: Value) -> Reply {

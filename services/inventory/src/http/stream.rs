@@ -1,0 +1,249 @@
+//! What buyers see of some goods, and what becomes of it: `GET /v1/availability/stream`, as server-sent events.
+//!
+//! A stream begins with one `good` event for each good, then says `live`, and from then on sends a good again, whole, whenever what
+//! is seen of it has changed. What changes several times before it is sent is sent once. The id of an event holds a tag of
+//! every good as it was last sent; a client that comes back with it as `Last-Event-ID`, to this replica or another,
+//! is sent only what is different by then. So a reader that was cut off, or too slow, misses nothing but what is over.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    convert::Infallible,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, Uri},
+    response::{
+        IntoResponse as _, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use stockade_model::{Currency, Gtin, Region, Sku};
+use stockade_runtime::{Caller, Problem, request};
+
+use super::{
+    answer::{self, GoodResult},
+    buyer::{self, Asked, GOODS_MAX},
+    fields::Fields,
+};
+use crate::{
+    app::App,
+    changes::{Full, Stream},
+    domain::{Query, Sort},
+};
+
+/// A comment is sent after so long without an event, so that both ends notice when the other is gone.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long a client waits before it comes back.
+const COME_BACK: Duration = Duration::from_secs(2);
+/// Between two rounds of looking, so that a good that changes all the time costs what one that changes often does.
+const REST: Duration = Duration::from_millis(50);
+
+/// What is asked beside the goods.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Filters {
+    region: Option<String>,
+    min_qty: Option<i64>,
+    max_price: Option<i64>,
+    currency: Option<String>,
+    max_lead_days: Option<u16>,
+    near: Option<String>,
+    radius_km: Option<f64>,
+    sort: Option<Sort>,
+    limit: Option<usize>,
+}
+
+/// The goods a query string names, in its order, and the rest of it.
+fn split(uri: &Uri) -> Result<(Vec<(String, String)>, Filters), Problem> {
+    let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned();
+    let (goods, rest): (Vec<_>, Vec<_>) = pairs.partition(|(name, _)| name == "sku" || name == "gtin");
+    let rest = form_urlencoded::Serializer::new(String::new()).extend_pairs(rest).finish();
+    // What was parsed and written again is a query.
+    let rest: Uri = format!("/?{rest}").parse().unwrap_or_default();
+    Ok((goods, request::query(&rest)?))
+}
+
+pub(crate) async fn stream(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (named, filters) = split(request.uri())?;
+    let allowance = buyer::admit(&app, &caller, named.len().max(1))?;
+    let mut fields = Fields::default();
+    let size = (1..=GOODS_MAX).contains(&named.len());
+    fields.require(
+        size,
+        "sku",
+        "batch_size",
+        format!("name 1 to {GOODS_MAX} goods, each as sku=… or gtin=…"),
+    );
+    let currency = fields.check_some("currency", filters.currency.as_deref().map(Currency::new));
+    buyer::max_price(&mut fields, "max_price", filters.max_price, currency);
+    let near = buyer::near(&mut fields, "", filters.near.as_deref(), filters.radius_km);
+    let query = Query {
+        region: fields.check_some("region", filters.region.as_deref().map(Region::new)),
+        min_qty: buyer::min_qty(&mut fields, "min_qty", filters.min_qty),
+        max_price: filters.max_price,
+        currency,
+        max_lead_days: filters.max_lead_days,
+        near,
+        sort: buyer::sort(&mut fields, "sort", filters.sort, filters.near.is_some()),
+        after: None,
+        limit: buyer::limit(&mut fields, "limit", filters.limit),
+    };
+    let asked = |(name, value): &(String, String)| {
+        let value = Some(value.as_str());
+        let (sku, gtin) = if name == "sku" { (value, None) } else { (None, value) };
+        buyer::asked(&mut fields, "", sku, gtin)
+    };
+    let goods: Vec<Asked> = named.iter().filter_map(asked).collect();
+    fields.into_problem()?;
+    let stream = app.changes.open(&caller.0.id).map_err(too_many)?;
+    let watcher = Watcher::new(app, stream, goods, query, request.headers());
+    let events = futures_util::stream::unfold(watcher, |mut watcher| async move {
+        let event = watcher.next().await?;
+        Some((Ok::<_, Infallible>(event), watcher))
+    });
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE).text("still here");
+    let mut response = Sse::new(events).keep_alive(keep_alive).into_response();
+    // Proxies that gather what they pass on would hold back every event until they have enough.
+    response.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
+    if let Some(allowance) = allowance {
+        allowance.write(response.headers_mut());
+    }
+    Ok(response)
+}
+
+fn too_many(full: Full) -> Problem {
+    let detail = match full {
+        Full::Caller => {
+            "you have as many streams open as one caller may; close some, or watch up to 100 goods in one"
+        }
+        Full::Process => {
+            "as many streams are open as this server keeps; come back in a while, or ask another replica"
+        }
+    };
+    Problem::unavailable("too_many_streams", detail)
+}
+
+/// One stream at work.
+struct Watcher {
+    app: Arc<App>,
+    stream: Stream,
+    goods: Vec<Asked>,
+    query: Query,
+    /// What this stream is about, whatever was found.
+    about: String,
+    /// Of each good as it was last sent; none before that.
+    tags: Vec<Option<u32>>,
+    /// Goods to look at.
+    marked: BTreeSet<usize>,
+    ready: VecDeque<Event>,
+    /// Whether it has said that it is live.
+    live: bool,
+}
+
+impl Watcher {
+    fn new(app: Arc<App>, stream: Stream, goods: Vec<Asked>, query: Query, headers: &HeaderMap) -> Self {
+        let questions: Vec<String> = goods.iter().map(|good| buyer::question(good, &query)).collect();
+        let limit = query.limit.to_string();
+        let parts: Vec<&[u8]> = questions.iter().map(String::as_bytes).chain([limit.as_bytes()]).collect();
+        let about = super::supplier::body_hash(&parts)[..16].to_owned();
+        let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+        // Whoever comes with the id of another stream, or none of ours, is told everything.
+        let tags = tags(last, &about, goods.len()).unwrap_or_else(|| vec![None; goods.len()]);
+        let marked = (0..goods.len()).collect();
+        Self { app, stream, goods, query, about, tags, marked, ready: VecDeque::new(), live: false }
+    }
+
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            if self.stream.has_ended() {
+                return None;
+            }
+            if self.marked.is_empty() {
+                self.marked = self.stream.marked().await;
+                continue;
+            }
+            if self.live {
+                tokio::time::sleep(REST).await;
+            }
+            let marked = std::mem::take(&mut self.marked);
+            marked.into_iter().for_each(|place| self.look(place));
+            if !self.live {
+                self.live = true;
+                let fresh = self.app.fresh();
+                let data = answer::up_to_date(&fresh, buyer::completeness(&self.app));
+                let id = self.id();
+                self.ready.push_back(Event::default().event("live").retry(COME_BACK).id(id).data(data));
+            }
+        }
+    }
+
+    /// Looks at a good, and has something to send if it is not what was sent last.
+    fn look(&mut self, place: usize) {
+        let Some(good) = self.goods.get(place) else { return };
+        match good {
+            Asked::Sku(sku) => self.stream.watch_sku(sku, place),
+            Asked::Gtin(gtin) => self.stream.watch_gtin(*gtin, &self.app.index.skus(*gtin), place),
+        }
+        let result = GoodResult {
+            sku: good.sku(),
+            gtin: good.gtin(),
+            offers: buyer::find(&self.app, good, &self.query),
+        };
+        let (data, tag) = answer::good(&self.app.fresh(), buyer::completeness(&self.app), &result);
+        let changed = self.tags[place] != Some(tag);
+        if self.live {
+            crate::metrics::stream_looked(changed);
+        }
+        if changed {
+            self.tags[place] = Some(tag);
+            let id = self.id();
+            self.ready.push_back(Event::default().event("good").id(id).data(data));
+        }
+    }
+
+    /// The id of an event: what the stream is about, and the tag of each good, in hex; `-` for one that was not sent yet.
+    fn id(&self) -> String {
+        use std::fmt::Write as _;
+        let mut id = self.about.clone();
+        for tag in &self.tags {
+            // Writing into a text cannot fail.
+            let _ = match tag {
+                Some(tag) => write!(id, ".{tag:x}"),
+                None => write!(id, ".-"),
+            };
+        }
+        id
+    }
+}
+
+/// The tags in an event id, if it is of a stream about the same.
+fn tags(id: &str, about: &str, goods: usize) -> Option<Vec<Option<u32>>> {
+    let rest = id.strip_prefix(about)?.strip_prefix('.')?;
+    let tags: Vec<Option<u32>> = rest.split('.').map(|tag| u32::from_str_radix(tag, 16).ok()).collect();
+    (tags.len() == goods).then_some(tags)
+}
+
+impl Asked {
+    fn sku(&self) -> Option<&Sku> {
+        match self {
+            Asked::Sku(sku) => Some(sku),
+            Asked::Gtin(_) => None,
+        }
+    }
+    fn gtin(&self) -> Option<Gtin> {
+        match self {
+            Asked::Sku(_) => None,
+            Asked::Gtin(gtin) => Some(*gtin),
+        }
+    }
+}
