@@ -26,3 +26,4 @@ pub mod rules;
 pub mod serve;
 pub mod simulate;
 mod stalls;
+pub mod watch;

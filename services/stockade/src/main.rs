@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use stockade::{audit, demo, doctor, evaluate, keys, model, output, replay, rules, serve, simulate};
+use stockade::{audit, demo, doctor, evaluate, keys, model, output, replay, rules, serve, simulate, watch};
 
 /// A third of what an event cost was the system's allocator: folds make and drop many small values, and this one keeps them by
 /// thread and size.
@@ -27,6 +27,8 @@ enum Command {
     Replay(replay::Args),
     /// Run a labelled history through scoring and lockout in event time, and measure how well they did.
     Evaluate(evaluate::Args),
+    /// Show what buyers may have of some goods, and every change of it as it comes.
+    Watch(watch::Args),
     /// Fit a model to a labelled history.
     Train(model::TrainArgs),
     /// Models of a running server: show, publish, promote, rollback.
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Watch(args) => watch::run(&args),
         Command::Train(args) => model::train(&args),
         Command::Model(command) => model::run(command),
         Command::Keys(command) => keys::run(command),

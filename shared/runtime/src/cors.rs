@@ -46,7 +46,7 @@ impl From<Written> for Origins {
 }
 
 /// What a page may send besides what every page may.
-const REQUEST_HEADERS: [HeaderName; 8] = [
+const REQUEST_HEADERS: [HeaderName; 9] = [
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
     header::CONTENT_ENCODING,
@@ -55,9 +55,11 @@ const REQUEST_HEADERS: [HeaderName; 8] = [
     IDEMPOTENCY_KEY,
     HeaderName::from_static("stockade-position"),
     HeaderName::from_static("traceparent"),
+    // What reads a stream with a key of its own cannot be an `EventSource`, and says itself where it was.
+    HeaderName::from_static("last-event-id"),
 ];
 /// What a page may read of an answer besides what every page may.
-const ANSWER_HEADERS: [HeaderName; 9] = [
+const ANSWER_HEADERS: [HeaderName; 11] = [
     header::ETAG,
     header::LINK,
     header::LOCATION,
@@ -67,6 +69,8 @@ const ANSWER_HEADERS: [HeaderName; 9] = [
     HeaderName::from_static("idempotent-replay"),
     HeaderName::from_static("stockade-position"),
     HeaderName::from_static("stockade-record"),
+    HeaderName::from_static("stockade-as-of"),
+    HeaderName::from_static("stockade-staleness-ms"),
 ];
 
 impl Cors {

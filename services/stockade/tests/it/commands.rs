@@ -1,6 +1,7 @@
 //! The command line as people use it: what it prints, where it says a mistake is, what it takes.
 
 use std::{
+    io::{Read as _, Write as _},
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -149,4 +150,38 @@ fn a_directory_may_be_called_like_a_number_and_a_host_by_its_name() {
     let output = stockade(&["rules", "show", "--server", "localhost:1", "--key", "k"]).output().unwrap();
     let (_, errors) = said(&output);
     assert!(errors.contains("localhost:1") || errors.contains("127.0.0.1:1"), "{errors}");
+}
+
+#[test]
+fn who_watches_goes_on_where_a_lost_connection_left_off() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = std::thread::spawn(move || {
+        let mut asked = Vec::new();
+        for good in
+            ["event: good\nid: x.1\ndata: {\"sku\":\"a b\"}\n\n", "event: good\nid: x.2\ndata: {\"n\":2}\n\n"]
+        {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.push(byte[0]);
+            }
+            asked.push(String::from_utf8(head).unwrap());
+            let answer = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+            stream.write_all(answer.as_bytes()).unwrap();
+            stream.write_all(good.as_bytes()).unwrap();
+        }
+        asked
+    });
+    let args = ["watch", "--server", &address, "--key", "k", "--sku", "a b", "--count", "2", "--json"];
+    let output = stockade(&args).output().unwrap();
+    let (told, errors) = said(&output);
+    assert!(output.status.success(), "{errors}");
+    assert_eq!(told, "{\"sku\":\"a b\"}\n{\"n\":2}\n");
+    assert!(errors.contains("nothing is missed"), "{errors}");
+    let asked = server.join().unwrap();
+    assert!(asked[0].starts_with("GET /v1/availability/stream?sku=a%20b&limit=50 "), "{}", asked[0]);
+    assert!(!asked[0].contains("last-event-id") && asked[1].contains("last-event-id: x.1"), "{}", asked[1]);
 }
