@@ -12,6 +12,7 @@ mod reviews;
 mod routes;
 mod rules;
 mod standing;
+mod statement;
 mod switches;
 
 use std::{

@@ -9,7 +9,7 @@ use axum::{
 
 use super::{
     LockoutApi, backtests, decisions, drafts, features, impact, models, overrides, reviews, rules, standing,
-    switches,
+    statement, switches,
 };
 
 /// What a call may change.
@@ -127,6 +127,7 @@ fn table() -> Table {
         .delete("/v1/overrides/{supplier}", OneSupplier, overrides::clear)
         .get("/v1/suppliers/{supplier}/standing", standing::standing)
         .get("/v1/suppliers/{supplier}/decisions/{decision}", standing::decision)
+        .get("/v1/suppliers/{supplier}/decisions/{decision}/statement", statement::statement)
         .get("/v1/suppliers/{supplier}/appeals", standing::appeals)
         .post("/v1/suppliers/{supplier}/appeals", Work, standing::appeal)
         .get("/v1/suppliers/{supplier}/impact", impact::of_supplier)

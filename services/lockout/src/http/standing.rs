@@ -66,9 +66,9 @@ fn is_about_itself(feature: &str) -> bool {
 }
 
 #[derive(Serialize)]
-struct Counted {
-    what: String,
-    value: f64,
+pub(super) struct Counted {
+    pub(super) what: String,
+    pub(super) value: f64,
 }
 
 #[derive(Serialize)]
@@ -81,28 +81,38 @@ struct DecisionFacts {
     automatic: bool,
 }
 
+/// A restriction of a supplier by the id of its decision, and whether it is in force.
+pub(super) fn restriction_of(
+    api: &LockoutApi,
+    supplier: &SupplierId,
+    decision: &str,
+) -> Result<(Restriction, bool), Problem> {
+    let held = in_force(api, decision).filter(|(whose, _)| whose == supplier).map(|(_, r)| r);
+    let began = api.decisions.beginning(decision).filter(|began| began.supplier == *supplier);
+    let in_force = held.is_some();
+    let restriction = held.or_else(|| began.and_then(|began| began.restriction.clone()));
+    let none = || missing("no_such_decision", "no decision of that id concerns this supplier");
+    Ok((restriction.ok_or_else(none)?, in_force))
+}
+
+/// What was counted for a restriction, in words.
+pub(super) fn counted(api: &LockoutApi, restriction: &Restriction) -> Vec<Counted> {
+    let schema = api.schema();
+    let meaning = |name: &str| schema.slot(name).map(|slot| schema.features()[slot].meaning.clone());
+    let own = restriction.values.iter().filter(|(name, _)| is_about_itself(name));
+    own.map(|(name, value)| Counted { what: meaning(name).unwrap_or_else(|| name.clone()), value: *value })
+        .collect()
+}
+
 /// One decision with what was counted, in words; never what would have been too many.
 pub(super) async fn decision(
     State(api): State<LockoutApi>,
     SupplierOrStaff { supplier, .. }: SupplierOrStaff,
     Path((_, decision)): Path<(String, String)>,
 ) -> Answer {
-    let held = in_force(&api, &decision).filter(|(whose, _)| *whose == supplier).map(|(_, r)| r);
-    let began = api.decisions.beginning(&decision).filter(|began| began.supplier == supplier);
-    let in_force = held.is_some();
-    let restriction = held.or_else(|| began.and_then(|began| began.restriction.clone()));
-    let none = || missing("no_such_decision", "no decision of that id concerns this supplier");
-    let restriction = restriction.ok_or_else(none)?;
-    let schema = api.schema();
-    let meaning = |name: &str| schema.slot(name).map(|slot| schema.features()[slot].meaning.clone());
-    let counted = restriction
-        .values
-        .iter()
-        .filter(|(name, _)| is_about_itself(name))
-        .map(|(name, value)| Counted { what: meaning(name).unwrap_or_else(|| name.clone()), value: *value })
-        .collect();
-    let (facts, automatic) = (Facts::from(&restriction), restriction.actor.is_none());
-    Ok(Json(DecisionFacts { facts, in_force, counted, automatic }).into_response())
+    let (restriction, in_force) = restriction_of(&api, &supplier, &decision)?;
+    let (counted, automatic) = (counted(&api, &restriction), restriction.actor.is_none());
+    Ok(Json(DecisionFacts { facts: Facts::from(&restriction), in_force, counted, automatic }).into_response())
 }
 
 #[derive(Deserialize)]

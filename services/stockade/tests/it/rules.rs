@@ -2,6 +2,7 @@
 
 use hyper::Method;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 use crate::{
     api::cancel_spree,
@@ -121,6 +122,48 @@ async fn a_rule_with_a_window_of_its_own_locks_is_bounded_explained_appealed_and
     for hidden in ["tree", "counterfactuals", "rule", "values", "evidence"] {
         assert!(facts.body.get(hidden).is_none(), "{hidden}");
     }
+    // The statement of reasons, for machines and for people.
+    let path = format!("/v1/suppliers/first/decisions/{decision}/statement");
+    let stated = api.get(&first, &path).await.body;
+    assert_eq!(stated["restriction"]["level"], "quarantine", "{stated}");
+    assert_eq!(
+        (&stated["restriction"]["covers"], &stated["in_force"]),
+        (&json!("everything you offer, in every region"), &json!(true))
+    );
+    assert_eq!(stated["automated"], json!({ "detection": true, "decision": true }));
+    assert_eq!(
+        (&stated["origin"], &stated["ground"]["reasons"]),
+        (&json!("own_initiative"), &facts.body["reasons"])
+    );
+    assert_eq!(
+        (&stated["facts"]["text"], &stated["facts"]["counted"]),
+        (&facts.body["text"], &facts.body["counted"])
+    );
+    assert_eq!(stated["redress"]["appeal"], "/v1/suppliers/first/appeals");
+    let bearer = format!("Bearer {first}");
+    let told = api
+        .router
+        .clone()
+        .oneshot(
+            axum::http::Request::get(&path)
+                .header("authorization", bearer)
+                .header("accept", "text/plain, */*")
+                .body(axum::body::Body::empty())
+                .unwrap(),
+        )
+        .await
+        .unwrap();
+    let told = axum::body::to_bytes(told.into_body(), 1 << 16).await.unwrap();
+    let told = std::str::from_utf8(&told).unwrap();
+    for said in [
+        "Your offers are not shown to buyers.",
+        "Several orders were cancelled",
+        "Article 17(3)",
+        "/v1/suppliers/first/appeals",
+    ] {
+        assert!(told.contains(said), "{said}: {told}");
+    }
+    assert_eq!(api.get(&second, &path).await.code(), (403, "not_your_supplier"));
     let foreign = api.get(&second, &format!("/v1/suppliers/first/decisions/{decision}")).await;
     assert_eq!(foreign.code(), (403, "not_your_supplier"));
 
