@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use stockade_rules::{DAYS_A_YEAR, supplier_days};
 
 /// A count that would come by chance this rarely if the promise held says that it does not.
-const BY_CHANCE: f64 = 0.01;
+const BY_CHANCE: f64 = 0.05;
 
 /// False alarms that each rule of a set accepts, per supplier-year; rules that promise nothing are left out.
 pub(super) type Promises = BTreeMap<String, f64>;
@@ -36,21 +36,27 @@ pub(super) fn promises(source: &str) -> Promises {
 pub(super) fn held(promised: Option<f64>, seen: u64, years: f64) -> Value {
     let Some(rate) = promised else { return Value::Null };
     let expected = rate * years;
+    let chance = at_least(seen, expected);
     json!({
         "per_10000_supplier_years": rate * 10_000.0,
         "in_these_years": (expected * 1_000.0).round() / 1_000.0,
-        "kept": at_least(seen, expected) >= BY_CHANCE,
+        "by_chance": (chance * 1_000.0).round() / 1_000.0,
+        "kept": chance >= BY_CHANCE,
     })
 }
 
 /// How likely at least `count` of something is that comes `expected` times on average (Poisson).
 fn at_least(count: u64, expected: f64) -> f64 {
-    let (mut term, mut below) = ((-expected).exp(), 0.0);
-    for number in 0..count {
-        below += term;
-        term *= expected / (number + 1) as f64;
+    if expected <= 0.0 {
+        return if count == 0 { 1.0 } else { 0.0 };
     }
-    1.0 - below
+    // By logarithms, for with some thousands expected the first term is too small to be told from nothing.
+    let (mut log_term, mut below) = (-expected, 0.0);
+    for number in 0..count {
+        below += log_term.exp();
+        log_term += (expected / (number + 1) as f64).ln();
+    }
+    (1.0 - below).max(0.0)
 }
 
 #[cfg(test)]
@@ -73,5 +79,8 @@ mod tests {
         assert_eq!(held(None, 7, 100.0), Value::Null);
         // 1 - e^-1 (1 + 1 + 1/2).
         assert!((at_least(3, 1.0) - 0.080_301_4).abs() < 1e-6);
+        let many = |seen| at_least(seen, 4_000.0);
+        assert!(many(3_900) > 0.9 && many(4_300) < 1e-5, "{} {}", many(3_900), many(4_300));
+        assert_eq!((at_least(0, 0.0), at_least(1, 0.0)), (1.0, 0.0));
     }
 }

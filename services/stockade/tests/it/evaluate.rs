@@ -100,20 +100,23 @@ fn compromised_terminals_of_june_are_found_soon_and_no_honest_one_is_locked() {
     assert!(figure("median_to_yardstick") <= 1.15, "{found}");
 }
 
-/// The starter set withholds two suppliers here, of which one sold on: nearly all buyers of this history order once, so nothing they
-/// say has a record behind it. So the evidence is held against what became of the suppliers with a bound that more of them reach.
+/// The starter set withholds a handful of suppliers here, of whom hardly one sold on: nearly all buyers of this history order once, so
+/// nothing they say has a record behind it. So the evidence is held against what became of the suppliers with a bound that more of
+/// them reach.
 #[test]
 fn on_a_real_marketplace_few_are_withheld_and_the_evidence_points_at_those_who_go_on_doing_worse() {
     let Some(input) = data("olist/order_items.csv.gz") else { return };
+    let found = report(evaluate(&input, "mappings/olist.yaml", &[]));
+    let share = found["share_of_suppliers_locked"].as_f64().unwrap();
+    assert!(share > 0.0 && share <= 0.005, "{found}");
+
     let starter = std::fs::read_to_string(here("../lockout/rules/starter.yaml")).unwrap();
-    let mild = starter.replace("1 per 200 supplier-years", "1 per 20 supplier-years");
+    let mild = starter.replace("1 per 50 supplier-years", "1 per 5 supplier-years");
     assert_ne!(mild, starter);
     let directory = tempfile::tempdir().unwrap();
     let rules = directory.path().join("mild.yaml");
     std::fs::write(&rules, mild).unwrap();
     let found = report(evaluate(&input, "mappings/olist.yaml", &["--rules", rules.to_str().unwrap()]));
-    let share = found["share_of_suppliers_locked"].as_f64().unwrap();
-    assert!(share > 0.0 && share <= 0.005, "{found}");
     let after = &found["afterwards"];
     assert!(after["orders"].as_u64().unwrap() >= 50 && after["ratio"].as_f64().unwrap() >= 1.2, "{found}");
 }

@@ -18,10 +18,8 @@ pub(crate) const ALL: &str = "*";
 const PRIOR_ORDERS: f64 = 500.0;
 /// Orders of all suppliers from which on claims are compared with peers; before that only attested facts count.
 const WARM_ORDERS: f64 = 2_000.0;
-/// Expected evidence of a region, or of a category in it, at which its own rate weighs as much as what is known without it.
+/// Expected evidence of a cohort at which its own rate weighs as much as what is presumed without it.
 const SHRINK: f64 = 10.0;
-/// The same for a category: these differ by nature, so little is presumed.
-const SHRINK_CATEGORY: f64 = 3.0;
 /// How far a cohort may differ.
 const FACTOR: (f64, f64) = (0.25, 30.0);
 
@@ -50,9 +48,9 @@ struct Compared {
 }
 
 impl Compared {
-    /// The factor, drawn towards `prior`, which weighs as much as so much expected evidence.
-    fn factor(&self, prior: f64, weight: f64) -> f64 {
-        let long = (self.seen + weight * prior) / (self.expected + weight);
+    /// The factor, drawn towards `prior`.
+    fn factor(&self, prior: f64) -> f64 {
+        let long = (self.seen + SHRINK * prior) / (self.expected + SHRINK);
         // A wave of this week and the last raises what is expected; a lull does not lower it.
         let lately = (self.lately.0 + SHRINK * long) / (self.lately.1 + SHRINK);
         long.max(lately).clamp(FACTOR.0, FACTOR.1)
@@ -142,13 +140,12 @@ impl Hazards {
     fn derive(&mut self, cohort: &str) {
         let Some(compared) = self.compared.get(cohort) else { return };
         let (region, category) = parts(cohort);
-        let weight = if region.is_none() { SHRINK_CATEGORY } else { SHRINK };
         let factor = |(number, compared): (usize, &Compared)| {
             let prior = match (region, category) {
                 (Some(region), Some(category)) => self.product(region, category, number),
                 _ => 1.0,
             };
-            compared.factor(prior, weight)
+            compared.factor(prior)
         };
         let factors = compared.iter().enumerate().map(factor).collect();
         self.factors.insert(cohort.to_owned(), factors);

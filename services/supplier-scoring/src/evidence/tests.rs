@@ -202,3 +202,54 @@ fn tests_begin_anew_after_an_alarm_and_together_linked_suppliers_say_what_none_s
     assert_eq!((evidence.total(), evidence.next_day().is_some()), (0.0, true), "open orders stay at risk");
     assert!(Evidence::default().e_value() < 0.0, "who has shown nothing lowers what its group shows");
 }
+
+#[test]
+fn a_kind_of_good_that_goes_wrong_by_nature_is_known_from_all_who_sell_it_and_a_region_is_compared_with_its_mix()
+ {
+    let tests = tests();
+    let fact = |cohort: &str, seen: f64, expected: f64| stockade_model::PeerFact {
+        cohort: cohort.to_owned(),
+        evidence: std::collections::BTreeMap::from([(
+            "cancelled".to_owned(),
+            stockade_model::TestFact { seen: vec![seen], expected, ..Default::default() },
+        )]),
+        ..Default::default()
+    };
+    let cohorts = cohorts_of(Some("DE"), Some("used"));
+    assert_eq!(cohorts, ["DE", "*/used", "DE/used"]);
+    assert_eq!(cohorts_of(None, Some("used")), ["*/used"]);
+    let facts = [
+        fact("DE", 300.0, 200.0),
+        fact("*/used", 1_200.0, 400.0),
+        fact("DE/used", 4.0, 1.0),
+        fact("FR", 100.0, 100.0),
+    ];
+    let hazards = Hazards::new(&tests, facts.iter());
+    // About 1.5 times 3, whatever the few orders of both together say.
+    let both = hazards.factor("DE/used", 0);
+    assert!(both > 4.0 && both < 4.6, "{both}");
+    // What is not known of both is presumed of them.
+    let orders = [10.0; AGES];
+    let expects = |cohort: &[String]| {
+        let (mut sums, mut base) = ([0.0; 2], [0.0; 2]);
+        let mut known =
+            Hazards::new(&[Test { usual: [0.01; AGES], ..tests[0].clone() }, tests[1].clone()], facts.iter());
+        known.learn(&tests, &facts[0]);
+        known.expect(cohort, &orders, &mut sums, &mut base);
+        sums[0] / base[0]
+    };
+    let product = hazards.factor("FR", 0) * hazards.factor("*/used", 0);
+    assert!((expects(&cohorts_of(Some("FR"), Some("used"))) - product).abs() < 1e-9);
+    // A region that sells much of it is no worse for that.
+    let of_region = hazards.compared_with("DE", &cohorts, 0, 2.0);
+    assert!((of_region - 2.0 * hazards.factor("*/used", 0)).abs() < 1e-9, "{of_region}");
+    assert_eq!(hazards.compared_with("DE/used", &cohorts, 0, 2.0), 2.0);
+    // Facts say the same in whatever order they come.
+    let mut one_by_one = Hazards::new(&tests, std::iter::empty());
+    for fact in facts.iter().rev() {
+        one_by_one.learn(&tests, fact);
+    }
+    for cohort in ["DE", "FR", "*/used", "DE/used"] {
+        assert_eq!(one_by_one.factor(cohort, 0), hazards.factor(cohort, 0), "{cohort}");
+    }
+}
