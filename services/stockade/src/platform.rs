@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use axum::{Extension, Router, extract::DefaultBodyLimit, middleware};
 use metrics_exporter_prometheus::PrometheusHandle;
 use stockade_fold::{Board, Fold, Gate, Spec, Worker};
-use stockade_inventory::{app::App, domain::Inventory, promises::Promises};
+use stockade_inventory::{app::App, domain::Inventory, imports::{self, Imports, ImportsConfig}, promises::Promises};
 use stockade_lockout::{
     ChangeRefusal,
     http::{Enacted, LockoutApi, publish_rules},
@@ -67,6 +67,8 @@ pub struct Parts {
     pub limits: LimitsConfig,
     /// What is promised of orders of which nothing was.
     pub promises: Promises,
+    /// What imports may take; there are none without a directory.
+    pub imports: ImportsConfig,
     /// Largest request body.
     pub body_bytes_max: usize,
     /// How long a write waits for its outcome before it is answered with a link to it.
@@ -237,6 +239,16 @@ impl Platform {
             runner.tasks.spawn(follow);
             runner.watched.push(Watched::overlay());
             router = router.merge(stockade_inventory::http::router(service.clone()));
+            if let Some(directory) = parts.imports.directory.clone() {
+                let opened = Imports::open(service.clone(), parts.imports, directory.clone());
+                let of = opened.with_context(|| format!("the directory of imports {}", directory.display()))?;
+                router = router.merge(imports::router(of.clone()));
+                let end = shutdown.clone();
+                runner.tasks.spawn(async move {
+                    of.run(end).await;
+                    Ok(())
+                });
+            }
             // Set once, so it cannot be taken.
             let _ = stock.set(service.clone());
             app = Some(service);

@@ -182,6 +182,27 @@ impl Mapping {
         out
     }
 
+    /// The column that a field of the API is from, such as `sku` or `price/currency`; `None` where it is from none.
+    pub fn column_of(&self, field: &str) -> Option<String> {
+        let of = |text: Option<&Text>| {
+            let mut names = Vec::new();
+            text?.columns(&mut names);
+            (!names.is_empty()).then(|| names.join("+"))
+        };
+        match field.split('/').next().unwrap_or_default() {
+            "listing" => of(Some(&self.listing)),
+            "sku" => of(self.sku.as_ref()),
+            "gtin" => of(self.gtin.as_ref()),
+            "location" => of(self.location.as_ref()),
+            "price" if field.ends_with("currency") => self.currency_column.clone(),
+            "price" => self.price.clone(),
+            "regions" => self.regions.clone(),
+            "on_hand" | "set" => self.on_hand.clone(),
+            "source_seq" => self.source_seq.clone(),
+            _ => None,
+        }
+    }
+
     /// Every column it names.
     pub(crate) fn columns(&self) -> Vec<&str> {
         let mut names = Vec::new();

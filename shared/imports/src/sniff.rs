@@ -40,6 +40,17 @@ impl Encoding {
         }
     }
 
+    /// The encoding of a name; Latin-1 is read as Windows-1252, which contains what is printable of it.
+    pub fn named(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "utf-8" | "utf8" => Some(Self::Utf8),
+            "utf-16le" => Some(Self::Utf16Le),
+            "utf-16be" => Some(Self::Utf16Be),
+            "windows-1252" | "latin-1" | "latin1" | "iso-8859-1" => Some(Self::Windows1252),
+            _ => None,
+        }
+    }
+
     pub(crate) fn transcodes_from(self) -> Option<&'static encoding_rs::Encoding> {
         match self {
             Self::Utf16Le => Some(UTF_16LE),

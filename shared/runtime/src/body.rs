@@ -13,6 +13,9 @@ use crate::{
 };
 
 mod named;
+mod upload;
+
+pub use upload::Upload;
 
 /// The bytes of a body within the configured limit and deadline.
 pub struct Body(pub Bytes);

@@ -5,8 +5,8 @@ mod buyer;
 mod events;
 mod fields;
 mod reservations;
-mod rows;
-mod supplier;
+pub(crate) mod rows;
+pub(crate) mod supplier;
 mod token;
 
 pub use events::{EventError, event_from_cloudevent};

@@ -101,6 +101,7 @@ impl Request<'_> {
             precondition,
             places,
             refused,
+            forgets: None,
         };
         self.app.submit(command, traceparent(self.headers)).await
     }

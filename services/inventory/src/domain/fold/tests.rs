@@ -171,6 +171,7 @@ impl Shop {
             precondition: None,
             places: Vec::new(),
             refused: Vec::new(),
+            forgets: None,
         };
         let effects = self.apply(&Payload::Command(command));
         let decided = effects.into_iter().find_map(|effect| match effect {
