@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use stockade::{audit, demo, doctor, evaluate, keys, map, model, output, push, replay, rules, serve, simulate};
+use stockade::{
+    audit, demo, doctor, evaluate, keys, map, model, output, push, replay, rules, serve, simulate,
+};
 
 /// A third of what an event cost was the system's allocator: folds make and drop many small values, and this one keeps them by
 /// thread and size.

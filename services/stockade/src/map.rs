@@ -94,7 +94,8 @@ fn show(seen: &Value) {
             None => String::new(),
         };
         say!("{} in {}, {}{delimiter}", word("format"), word("encoding"), word("archive"));
-        let columns: Vec<&str> = file["header"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let columns: Vec<&str> =
+            file["header"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         say!("columns: {}", columns.join(", "));
     }
     if let Some(mapping) = seen["mapping_yaml"].as_str() {
@@ -120,7 +121,10 @@ fn one(row: &Value) -> String {
                     let minor = price.get("minor").and_then(Value::as_i64).unwrap_or_default();
                     let code = price.get("currency").and_then(Value::as_str).unwrap_or_default();
                     let currency = stockade_model::Currency::of_record(code);
-                    currency.map_or_else(|_| code.to_owned(), |currency| stockade_model::Money { minor, currency }.to_string())
+                    currency.map_or_else(
+                        |_| code.to_owned(),
+                        |currency| stockade_model::Money { minor, currency }.to_string(),
+                    )
                 }
                 Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
                 other => other.to_string(),

@@ -6,7 +6,12 @@ use anyhow::{Context as _, Result};
 use axum::{Extension, Router, extract::DefaultBodyLimit, middleware};
 use metrics_exporter_prometheus::PrometheusHandle;
 use stockade_fold::{Board, Fold, Gate, Spec, Worker};
-use stockade_inventory::{app::App, domain::Inventory, imports::{self, Imports, ImportsConfig}, promises::Promises};
+use stockade_inventory::{
+    app::App,
+    domain::Inventory,
+    imports::{self, Imports, ImportsConfig},
+    promises::Promises,
+};
 use stockade_lockout::{
     ChangeRefusal,
     http::{Enacted, LockoutApi, publish_rules},
@@ -241,7 +246,8 @@ impl Platform {
             router = router.merge(stockade_inventory::http::router(service.clone()));
             if let Some(directory) = parts.imports.directory.clone() {
                 let opened = Imports::open(service.clone(), parts.imports, directory.clone());
-                let of = opened.with_context(|| format!("the directory of imports {}", directory.display()))?;
+                let of =
+                    opened.with_context(|| format!("the directory of imports {}", directory.display()))?;
                 router = router.merge(imports::router(of.clone()));
                 let end = shutdown.clone();
                 runner.tasks.spawn(async move {

@@ -103,18 +103,24 @@ pub fn run(args: &Args) -> Result<()> {
 async fn push(args: &Args) -> Result<()> {
     let key = match (&args.key, &args.key_file) {
         (Some(key), _) => key.clone(),
-        (None, Some(file)) => {
-            std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?.trim().to_owned()
+        (None, Some(file)) => std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read {}", file.display()))?
+            .trim()
+            .to_owned(),
+        (None, None) => {
+            bail!("no key: set STOCKADE_KEY to the supplier's key, or name a file with --key-file")
         }
-        (None, None) => bail!("no key: set STOCKADE_KEY to the supplier's key, or name a file with --key-file"),
     };
-    let bytes = std::fs::metadata(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?.len();
+    let bytes =
+        std::fs::metadata(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?.len();
     let sha256 = hash(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
     let query = query(args)?;
     let note = note_path(args);
     let mut begun = match note.as_deref().and_then(read_note) {
         Some(begun) if begun.sha256 == sha256 && begun.query == query => {
-            output::complain(format_args!("this file was pushed before and has not ended: it goes on where it was"));
+            output::complain(format_args!(
+                "this file was pushed before and has not ended: it goes on where it was"
+            ));
             begun
         }
         _ => Begun { key: fresh_key(), sha256, query, import: None },
@@ -133,7 +139,8 @@ async fn push(args: &Args) -> Result<()> {
         None => {
             let path = format!("{base}{}", begun.query);
             let told = upload(args, server, &path, (&key, &begun.key), bytes).await?;
-            let import = told["import"].as_str().context("the answer names no import; is this the API?")?.to_owned();
+            let import =
+                told["import"].as_str().context("the answer names no import; is this the API?")?.to_owned();
             begun.import = Some(import.clone());
             keep_note(note.as_deref(), &begun);
             (import, told)
@@ -150,7 +157,13 @@ async fn push(args: &Args) -> Result<()> {
 }
 
 /// Sends the file until it is taken on, with the same key.
-async fn upload(args: &Args, server: SocketAddr, path: &str, keys: (&str, &str), bytes: u64) -> Result<Value> {
+async fn upload(
+    args: &Args,
+    server: SocketAddr,
+    path: &str,
+    keys: (&str, &str),
+    bytes: u64,
+) -> Result<Value> {
     let bar = bar(bytes, "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
     bar.set_message("uploading");
     let mut pause = PAUSE;
@@ -164,7 +177,10 @@ async fn upload(args: &Args, server: SocketAddr, path: &str, keys: (&str, &str),
             }
             // It was not its fault; the same again may do.
             Ok(answer) if matches!(answer.status.as_u16(), 408 | 429 | 500..) => {
-                let wait = answer.header("retry-after").and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
+                let wait = answer
+                    .header("retry-after")
+                    .and_then(|seconds| seconds.parse().ok())
+                    .map(Duration::from_secs);
                 (refusal(&answer), wait)
             }
             Ok(answer) => {
@@ -175,7 +191,10 @@ async fn upload(args: &Args, server: SocketAddr, path: &str, keys: (&str, &str),
         };
         if tried == TRIES {
             bar.finish_and_clear();
-            return Err(why.context(format!("{} was not taken after {TRIES} tries; the same command goes on", args.file.display())));
+            return Err(why.context(format!(
+                "{} was not taken after {TRIES} tries; the same command goes on",
+                args.file.display()
+            )));
         }
         let wait = wait.unwrap_or(pause).min(PAUSE_MAX);
         bar.suspend(|| output::complain(format_args!("{why:#}; once more in {} ms", wait.as_millis())));
@@ -222,7 +241,10 @@ impl Body for Sending {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let most = self.left.min(64 << 10) as usize;
         if most == 0 {
             return Poll::Ready(None);
@@ -268,7 +290,11 @@ async fn follow(args: &Args, asker: &Asker<'_>, path: &str) -> Result<Value> {
         failures = 0;
         let state = told["state"].as_str().unwrap_or_default().to_owned();
         let figure = |name: &str| told["rows"][name].as_u64().unwrap_or_default();
-        bar.set_message(if state == "received" { format!("reading, {} so far", figure("read")) } else { state.clone() });
+        bar.set_message(if state == "received" {
+            format!("reading, {} so far", figure("read"))
+        } else {
+            state.clone()
+        });
         bar.set_length(figure("to_apply"));
         bar.set_position(figure("done"));
         if let Some(seconds) = told["estimate_seconds"].as_u64() {
@@ -300,7 +326,9 @@ async fn follow(args: &Args, asker: &Asker<'_>, path: &str) -> Result<Value> {
 
 /// Says what became of it.
 async fn finish(args: &Args, asker: &Asker<'_>, path: &str, told: &Value) -> Result<()> {
-    map::figures(told);
+    if told["rows"]["read"].as_u64() > Some(0) {
+        map::figures(told);
+    }
     let figure = |name: &str| told["rows"][name].as_u64().unwrap_or_default();
     if figure("refused") + figure("warned") > 0 {
         let report = asker.text(&format!("{path}/report")).await?;
@@ -341,7 +369,11 @@ impl Asker<'_> {
         Ok(String::from_utf8_lossy(&answer.body).into_owned())
     }
     async fn ask(&self, method: Method, path: &str) -> Result<Answer> {
-        let answer = self.client.send(method, path, self.key, Bytes::new()).await.context("no answer; is it serving?")?;
+        let answer = self
+            .client
+            .send(method, path, self.key, Bytes::new())
+            .await
+            .context("no answer; is it serving?")?;
         if answer.status.is_success() { Ok(answer) } else { Err(refusal(&answer)) }
     }
 }
@@ -354,7 +386,8 @@ fn refusal(answer: &Answer) -> anyhow::Error {
 
 /// A bar on a terminal; elsewhere nothing is drawn.
 fn bar(length: u64, form: &str) -> ProgressBar {
-    let target = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let target =
+        if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let style = ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::with_draw_target(Some(length), target).with_style(style)
 }
@@ -407,7 +440,10 @@ fn fresh_key() -> String {
 /// Where a push that has not ended is noted; none where there is no home.
 fn note_path(args: &Args) -> Option<PathBuf> {
     let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state"));
-    let root = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute()).or_else(home)?;
+    let root = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(home)?;
     let file = std::fs::canonicalize(&args.file).ok()?;
     let parts = [args.server.to_string(), args.supplier.clone(), file.display().to_string()];
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();

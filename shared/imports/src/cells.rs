@@ -183,6 +183,9 @@ pub(crate) fn price(text: &str, style: Decimal, usual: Option<Currency>) -> Resu
 /// Takes the sign or code of a currency off an amount.
 fn amount_and_currency(text: &str) -> Result<(String, Option<Currency>), Wrong> {
     let text = text.trim();
+    if !text.contains(|c: char| c.is_ascii_digit()) {
+        return Err((codes::NUMBER, "this is no amount; write digits, such as 1234.50".to_owned()));
+    }
     for (sign, code) in SIGNS {
         if let Some(rest) = text.strip_prefix(sign).or_else(|| text.strip_suffix(sign)) {
             return Ok((rest.trim().to_owned(), Currency::new(code).ok()));
@@ -239,7 +242,8 @@ mod tests {
             ("1.234", eur(), codes::AMBIGUOUS),
             ("$5", None, codes::CURRENCY_MISSING),
             ("£5", eur(), codes::CURRENCY_MISMATCH),
-            ("call us", eur(), "currency_format"),
+            ("call us", eur(), codes::NUMBER),
+            ("5 EURO", eur(), "currency_format"),
             ("", eur(), codes::NUMBER),
             ("1,23,4.5", eur(), codes::NUMBER),
             ("1.005,5,5", eur(), codes::NUMBER),

@@ -291,7 +291,9 @@ impl Inventory {
         if let Some(at) = supplier.remembered.iter().rposition(|(_, known)| known == key) {
             let gone = supplier.remembered.remove(at);
             // What is due is by time, and another request may have the same.
-            if let Some((at, _)) = gone.filter(|(at, _)| supplier.remembered.iter().all(|(other, _)| other != at)) {
+            if let Some((at, _)) =
+                gone.filter(|(at, _)| supplier.remembered.iter().all(|(other, _)| other != at))
+            {
                 self.due.remove(&(at.plus_ms(REMEMBERED_MS), Due::Outcome(id.clone())));
             }
         }

@@ -92,7 +92,8 @@ impl Imports {
             let written = report.flush()?;
             let rows = progress.rows + chunk.rows.len() as u64;
             let sent = if became.sent > 0 { Some(progress.chunk) } else { progress.sent };
-            progress = Progress { lane: chunk.lane, offset: chunk.offset, chunk: progress.chunk + 1, rows, sent };
+            progress =
+                Progress { lane: chunk.lane, offset: chunk.offset, chunk: progress.chunk + 1, rows, sent };
             let counts = became.counts;
             self.change(import, |meta| {
                 meta.progress = progress;
@@ -184,7 +185,13 @@ impl Imports {
 
     /// Sends rows under the chunk's key until they are decided. A chunk that was decided before, whatever was killed since,
     /// is answered with what became of it then.
-    async fn decide(&self, meta: &Meta, at: Progress, rows: Vec<Row>, places: Vec<usize>) -> Arc<Vec<RowOutcome>> {
+    async fn decide(
+        &self,
+        meta: &Meta,
+        at: Progress,
+        rows: Vec<Row>,
+        places: Vec<usize>,
+    ) -> Arc<Vec<RowOutcome>> {
         let mut command = Command {
             supplier: meta.supplier.clone(),
             idempotency_key: Some(key(meta, at.chunk)),
@@ -241,7 +248,8 @@ impl Imports {
     async fn wait_for_room(&self, supplier: &SupplierId, rows: usize) {
         let units = u32::try_from(rows).unwrap_or(u32::MAX);
         // Looked up each time: a supplier that is limited meanwhile is slowed at once.
-        while let Err(wait) = self.app.limits.take_or_wait(&self.class_of(supplier), supplier.as_str(), units) {
+        while let Err(wait) = self.app.limits.take_or_wait(&self.class_of(supplier), supplier.as_str(), units)
+        {
             tokio::time::sleep(wait).await;
         }
     }

@@ -104,7 +104,8 @@ fn check(imports: &Imports, headers: &HeaderMap, asked: &Asked) -> Result<(), Pr
     if let Some(media) = single(headers, &header::CONTENT_TYPE)? {
         let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         if !MEDIA_TYPES.contains(&media.as_str()) {
-            let detail = format!("{media} is no inventory file; send the file itself as {}", MEDIA_TYPES.join(", "));
+            let detail =
+                format!("{media} is no inventory file; send the file itself as {}", MEDIA_TYPES.join(", "));
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
         }
     }
@@ -113,9 +114,8 @@ fn check(imports: &Imports, headers: &HeaderMap, asked: &Asked) -> Result<(), Pr
     if length.is_some_and(|length| length > most) {
         return Err(too_large(most));
     }
-    let wrong = |finding: Finding| {
-        Problem::invalid(vec![FieldError::new("mapping", &finding.code, finding.detail)])
-    };
+    let wrong =
+        |finding: Finding| Problem::invalid(vec![FieldError::new("mapping", &finding.code, finding.detail)]);
     asked.options(imports.config.file).map(|_| ()).map_err(wrong)
 }
 
@@ -142,11 +142,16 @@ async fn spool(imports: &Imports, spool: &Spool, mut body: Upload) -> Result<(u6
             gathered.extend_from_slice(&part);
         }
         if ended || gathered.len() >= GATHERED_BYTES {
-            if imports.store.room_bytes(imports.config.disk_reserve_bytes).map_err(|error| storage(&error))? == 0 {
-                return Err(Problem::disk_full("the disk under the imports is full; try again when there is room"));
+            if imports.store.room_bytes(imports.config.disk_reserve_bytes).map_err(|error| storage(&error))?
+                == 0
+            {
+                return Err(Problem::disk_full(
+                    "the disk under the imports is full; try again when there is room",
+                ));
             }
             let write = move || {
-                let written = file.write_all(&gathered).and_then(|()| if ended { file.sync_all() } else { Ok(()) });
+                let written =
+                    file.write_all(&gathered).and_then(|()| if ended { file.sync_all() } else { Ok(()) });
                 gathered.clear();
                 (file, gathered, written)
             };
@@ -160,7 +165,8 @@ async fn spool(imports: &Imports, spool: &Spool, mut body: Upload) -> Result<(u6
         }
     }
     if bytes == 0 {
-        let detail = "the body is empty; send the file as the body, such as with curl --data-binary @stock.csv";
+        let detail =
+            "the body is empty; send the file as the body, such as with curl --data-binary @stock.csv";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "empty_body", detail));
     }
     Ok((bytes, hex(&hash.finalize())))
@@ -231,7 +237,9 @@ fn known(imports: &Imports, supplier: &SupplierId) -> Result<(), Problem> {
         return Ok(());
     }
     imports.app.caught_up()?;
-    let detail = format!("supplier {supplier} is not registered; an operator registers it with PUT /v1/suppliers/{supplier}");
+    let detail = format!(
+        "supplier {supplier} is not registered; an operator registers it with PUT /v1/suppliers/{supplier}"
+    );
     Err(Problem::new(StatusCode::NOT_FOUND, "unknown_supplier", detail))
 }
 
@@ -333,7 +341,9 @@ async fn look(
     let shown = shown.await.map_err(|_| storage(&io::Error::other("a preview ended early")))?;
     match shown {
         Ok(shown) => Ok(Json(shown).into_response()),
-        Err(finding) => Err(Problem::invalid(vec![FieldError::new("mapping", &finding.code, finding.detail)])),
+        Err(finding) => {
+            Err(Problem::invalid(vec![FieldError::new("mapping", &finding.code, finding.detail)]))
+        }
     }
 }
 
@@ -358,7 +368,8 @@ fn shown(path: &Path, options: &stockade_imports::Options) -> Value {
     let problem = opened.problem.take();
     let proposal = opened.proposal.clone();
     if problem.is_some() && proposal.is_some() {
-        let proposed = stockade_imports::Options { choice: stockade_imports::Choice::Proposed, ..options.clone() };
+        let proposed =
+            stockade_imports::Options { choice: stockade_imports::Choice::Proposed, ..options.clone() };
         if let Ok(again) = stockade_imports::open(path, &proposed) {
             opened = again;
         }
@@ -403,7 +414,13 @@ async fn list(
     known(&imports, &supplier)?;
     let metas: Vec<Meta> = {
         let known = imports.known.lock();
-        known.get(&supplier).into_iter().flatten().rev().map(|(_, import)| import.meta.lock().clone()).collect()
+        known
+            .get(&supplier)
+            .into_iter()
+            .flatten()
+            .rev()
+            .map(|(_, import)| import.meta.lock().clone())
+            .collect()
     };
     let told: Vec<Value> = metas.iter().map(|meta| imports.told(meta)).collect();
     Ok(Json(json!({ "imports": told })).into_response())
@@ -463,11 +480,13 @@ async fn confirm(
         later.into_iter().any(|(_, later)| matches!(later.meta.lock().state, State::Applying | State::Done))
     };
     if overtaken {
-        let detail = "a later import was applied since, which this one would undo; cancel it, and send the file again";
+        let detail =
+            "a later import was applied since, which this one would undo; cancel it, and send the file again";
         return Err(Problem::new(StatusCode::CONFLICT, "import_overtaken", detail));
     }
     tracing::info!(supplier = %supplier, by = by.id, import = name, "import confirmed");
-    let meta = imports.change(&import, |meta| meta.state = State::Applying).map_err(|error| storage(&error))?;
+    let meta =
+        imports.change(&import, |meta| meta.state = State::Applying).map_err(|error| storage(&error))?;
     imports.news.notify_one();
     Ok((StatusCode::ACCEPTED, Json(imports.told(&meta))).into_response())
 }
@@ -499,7 +518,10 @@ impl HttpBody for Lent {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let mut piece = vec![0; 64 << 10];
         Poll::Ready(match self.get_mut().0.read(&mut piece) {
             Ok(0) => None,

@@ -41,7 +41,8 @@ impl Writer {
     /// Begins anew, whatever was there.
     pub(super) fn create(directory: &Path, name: &str) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
-        let part = |part| Ok(BufWriter::with_capacity(GATHERED_BYTES, File::create(path(directory, name, part))?));
+        let part =
+            |part| Ok(BufWriter::with_capacity(GATHERED_BYTES, File::create(path(directory, name, part))?));
         Ok(Self { parts: (0..PARTS).map(part).collect::<io::Result<_>>()? })
     }
 

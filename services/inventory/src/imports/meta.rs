@@ -147,9 +147,7 @@ impl Meta {
 
     /// As it is told. `rows_per_second` is the pace at which rows are applied.
     pub(super) fn told(&self, rows_per_second: Option<f64>) -> Value {
-        let link = |what: &str| {
-            format!("/v1/suppliers/{}/imports/{}{what}", self.supplier, self.import)
-        };
+        let link = |what: &str| format!("/v1/suppliers/{}/imports/{}{what}", self.supplier, self.import);
         let time = |ms: i64| Timestamp::from_ms(ms);
         let left = self.to_apply.saturating_sub(self.progress.rows);
         let estimate = match self.state {

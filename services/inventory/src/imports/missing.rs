@@ -39,7 +39,9 @@ impl Imports {
             }
         }
         let this = self.clone();
-        let found = tokio::task::spawn_blocking(move || this.write_unnamed(&meta)).await.map_err(io::Error::other)??;
+        let found = tokio::task::spawn_blocking(move || this.write_unnamed(&meta))
+            .await
+            .map_err(io::Error::other)??;
         Ok(Some(found))
     }
 

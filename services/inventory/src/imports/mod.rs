@@ -210,9 +210,14 @@ impl Imports {
     fn to_work_at(&self) -> Vec<SupplierId> {
         let known = self.known.lock();
         let mut at_work = self.at_work.lock();
-        let busy = known.iter().filter(|(_, imports)| imports.values().any(|import| import.meta.lock().state.is_at_work()));
-        let idle: Vec<SupplierId> =
-            busy.map(|(supplier, _)| supplier).filter(|supplier| !at_work.contains(*supplier)).cloned().collect();
+        let busy = known
+            .iter()
+            .filter(|(_, imports)| imports.values().any(|import| import.meta.lock().state.is_at_work()));
+        let idle: Vec<SupplierId> = busy
+            .map(|(supplier, _)| supplier)
+            .filter(|supplier| !at_work.contains(*supplier))
+            .cloned()
+            .collect();
         at_work.extend(idle.iter().cloned());
         idle
     }
@@ -248,7 +253,10 @@ impl Imports {
         if let Err(error) = result {
             // The disk under the imports: nothing can be said there, so it is said here.
             tracing::error!(import = number, %error, "an import cannot go on: its directory cannot be used");
-            import.meta.lock().fail("import_storage", "the node cannot use its disk for imports; an operator is needed, then send the file again");
+            import.meta.lock().fail(
+                "import_storage",
+                "the node cannot use its disk for imports; an operator is needed, then send the file again",
+            );
         }
     }
 

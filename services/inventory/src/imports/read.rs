@@ -63,7 +63,10 @@ impl Asked {
             None | Some("auto") => Choice::Auto,
             Some("proposed") => Choice::Proposed,
             // A name is a word; everything else is the mapping itself.
-            Some(name) if !name.contains([':', '\n', '{']) => Choice::Shipped(name.to_owned()),
+            Some(name) if !name.contains([':', '\n', '{']) => {
+                stockade_imports::shipped(name)?;
+                Choice::Shipped(name.to_owned())
+            }
             Some(source) => Choice::Given(Mapping::parse(source)?),
         };
         Ok(Options { format, encoding, choice, bounds })
@@ -75,7 +78,8 @@ impl Imports {
     pub(super) async fn read(self: &std::sync::Arc<Self>, import: &Import) -> io::Result<()> {
         let Ok(_turn) = self.readings.acquire().await else { return Ok(()) };
         let (this, of) = (self.clone(), import.clone());
-        let outcome = tokio::task::spawn_blocking(move || this.read_file(&of)).await.map_err(io::Error::other)??;
+        let outcome =
+            tokio::task::spawn_blocking(move || this.read_file(&of)).await.map_err(io::Error::other)??;
         let read = match outcome {
             Outcome::Stopped => return Ok(()),
             Outcome::Cancelled => {
@@ -273,7 +277,8 @@ fn note_duplicates(directory: &Path, rows: u64, into: &Path) -> io::Result<()> {
     for part in keys::parts() {
         let records = keys::read(directory, NAMED, part)?;
         for same in records.chunk_by(|a, b| a.key == b.key) {
-            let mut taken = same.iter().filter(|record| record.number != NOT_TAKEN).map(|record| record.number);
+            let mut taken =
+                same.iter().filter(|record| record.number != NOT_TAKEN).map(|record| record.number);
             // In the order of their numbers, so the last stays.
             taken.next_back();
             for number in taken {

@@ -24,7 +24,8 @@ pub(super) struct Report {
 impl Report {
     /// Begins a report anew.
     pub(super) fn create(path: &Path, lines_max: u64) -> io::Result<Self> {
-        let mut report = Self { file: File::create(path)?, lines: 0, bytes: 0, lines_max, pending: Vec::new() };
+        let mut report =
+            Self { file: File::create(path)?, lines: 0, bytes: 0, lines_max, pending: Vec::new() };
         report.pending.extend_from_slice(HEADER.as_bytes());
         report.write()?;
         Ok(report)
@@ -47,7 +48,14 @@ impl Report {
         }
         let line = finding.line.to_string();
         let fields = match full {
-            true => ["", "", "", MORE, "warning", "more rows were refused than a report holds; mend these, and send the file again"],
+            true => [
+                "",
+                "",
+                "",
+                MORE,
+                "warning",
+                "more rows were refused than a report holds; mend these, and send the file again",
+            ],
             false => [
                 line.as_str(),
                 &finding.column,
@@ -108,6 +116,9 @@ mod tests {
         assert_eq!(lines[1], "1,price,'=1+1,not_a_number,refused,\"say \"\"1,5\"\"\"");
         assert!(lines[2].starts_with("3,") && lines[3].starts_with("4,"));
         assert!(lines[4].contains(MORE) && lines.len() == 5, "{text}");
-        assert_eq!((cell("-3"), cell("-a"), cell("a\nb")), ("-3".to_owned(), "'-a".to_owned(), "a b".to_owned()));
+        assert_eq!(
+            (cell("-3"), cell("-a"), cell("a\nb")),
+            ("-3".to_owned(), "'-a".to_owned(), "a b".to_owned())
+        );
     }
 }

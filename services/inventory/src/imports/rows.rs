@@ -54,7 +54,8 @@ pub(super) fn of_batch(line: u64, text: &str) -> Result<Row, (String, Finding)> 
     match &row {
         Row::Stock(change) if change.mode == StockMode::Adjust => {
             let detail = "an import says how much there is; send `set`, or adjustments as a batch (POST …/inventory:batch)";
-            let finding = Finding::refused(line, "/adjust", &change.quantity.to_string(), codes::ADJUST, detail);
+            let finding =
+                Finding::refused(line, "/adjust", &change.quantity.to_string(), codes::ADJUST, detail);
             Err((row.subject().to_owned(), finding))
         }
         _ => Ok(row),

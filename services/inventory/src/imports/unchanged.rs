@@ -42,7 +42,9 @@ impl Imports {
     /// oversold as zero too.
     pub(super) fn is_unchanged(&self, supplier: &SupplierId, row: &Row) -> bool {
         let known = || stockade_model::ListingId::of_record(row.subject()).ok();
-        let Some(offer) = known().and_then(|listing| self.app.own_listing(supplier, &listing)) else { return false };
+        let Some(offer) = known().and_then(|listing| self.app.own_listing(supplier, &listing)) else {
+            return false;
+        };
         says_the_same(row, &offer)
     }
 }

@@ -298,7 +298,8 @@ mod tests {
 
     fn any_row() -> impl Strategy<Value = (Row<'static>, String)> {
         let numbers = (any::<u16>(), any::<i64>(), any::<u16>(), any::<u32>(), any::<i64>(), any::<i64>());
-        let rest = (0..1_u32 << 30, any::<(bool, bool)>(), any::<u32>(), any::<u64>(), any::<i64>(), any::<u64>());
+        let rest =
+            (0..1_u32 << 30, any::<(bool, bool)>(), any::<u32>(), any::<u64>(), any::<i64>(), any::<u64>());
         (numbers, rest, "[a-z]{1,64}").prop_map(|(a, b, listing)| {
             let row = Row {
                 currency: a.0,
