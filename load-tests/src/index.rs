@@ -89,6 +89,7 @@ impl Market {
             available,
             on_hand: available + held,
             withdrawn: false,
+            own_regions: false,
             regions,
             location: self.location.clone(),
             lead_days: (at >> 8 & 7) as u16,

@@ -53,6 +53,7 @@ fn fill(index: &Index, overlay: &Overlay) -> Result<()> {
                 available: 10 + i64::from(number % 90),
                 on_hand: 100,
                 withdrawn: false,
+                own_regions: false,
                 regions: [region].into(),
                 location: location.clone(),
                 lead_days: (number % 7) as u16,

@@ -4,6 +4,7 @@
 //! * [`http`] is the API of suppliers, buyers and order systems.
 //! * [`app`] is what connects the two in one process, [`metrics`] what it tells of itself.
 //! * [`changes`] tells streams of buyers what to look at again.
+//! * [`imports`] takes whole files and applies them at the pace of their supplier's allowance.
 //! * [`promises`] is what the marketplace promises of orders whose order system promises nothing.
 
 pub mod app;
@@ -11,6 +12,7 @@ pub mod changes;
 pub mod domain;
 mod heard;
 pub mod http;
+pub mod imports;
 pub mod metrics;
 pub mod promises;
 mod reservations;

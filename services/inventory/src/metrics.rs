@@ -17,6 +17,7 @@
 //! | `stockade_inventory_overlay_age_seconds` | | since the last decision was applied |
 //! | `stockade_inventory_streams` | | streams of changes that buyers have open here: add these up over replicas |
 //! | `stockade_inventory_stream_looks_total` | `found`: `change`, `nothing` | goods that a stream looked at again because something was put or restricted |
+//! | `stockade_inventory_import_rows_total` | `outcome`: `accepted`, `unchanged`, `refused` | rows of imports by what became of them |
 //! | `stockade_lockout_suppliers` | `level` | suppliers by the highest level in force, as this replica's overlay has it |
 
 use ::metrics::{counter, gauge, histogram};
@@ -62,6 +63,13 @@ pub(crate) fn event_answered(answer: EventAnswer) {
 /// A decision withheld offers here, so long after its cause was recorded.
 pub(crate) fn invisible_after(elapsed_ms: i64) {
     histogram!("stockade_inventory_event_to_invisible_seconds").record(elapsed_ms.max(0) as f64 / 1_000.0);
+}
+
+/// A chunk of an import was applied.
+pub(crate) fn import_rows(accepted: u64, unchanged: u64, refused: u64) {
+    for (outcome, rows) in [("accepted", accepted), ("unchanged", unchanged), ("refused", refused)] {
+        counter!("stockade_inventory_import_rows_total", "outcome" => outcome).increment(rows);
+    }
 }
 
 /// Takes the figures that are cheaper to take when asked for than to keep.

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use stockade_inventory::promises::Promises;
+use stockade_inventory::{imports::ImportsConfig, promises::Promises};
 use stockade_log_kafka::{KafkaOptions, Secret};
 use stockade_runtime::{Connections, Cors, LimitsConfig, config, telemetry::LogFormat};
 
@@ -31,6 +31,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// What is promised, by category, of orders whose order system promises nothing.
     pub promises: Promises,
+    /// Imports of whole files.
+    pub imports: ImportsConfig,
     /// Rules.
     pub rules: Rules,
     /// What is logged and how.
@@ -300,6 +302,7 @@ impl Config {
         wrong.extend(config.http.cors.problems());
         wrong
             .extend(config.http.connections.problems().iter().map(|what| format!("http.connections.{what}")));
+        wrong.extend(config.imports.problems().iter().map(|what| format!("imports.{what}")));
         match config.role.roles() {
             Err(error) => wrong.push(error),
             Ok(roles) if roles != Roles::ALL && !config.kafka.used() => wrong.push(
@@ -309,6 +312,12 @@ impl Config {
             Ok(_) => {}
         }
         if wrong.is_empty() { Ok(config) } else { Err(wrong.join("; ")) }
+    }
+
+    /// Imports, with the directory they are kept in.
+    pub fn imports_in_place(&self) -> ImportsConfig {
+        let directory = self.imports.directory.clone().unwrap_or_else(|| self.log.directory.join("imports"));
+        ImportsConfig { directory: Some(directory), ..self.imports.clone() }
     }
 
     /// Where the keys are.

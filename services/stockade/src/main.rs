@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use stockade::{audit, demo, doctor, evaluate, keys, model, output, replay, rules, serve, simulate, watch};
+use stockade::{
+    audit, demo, doctor, evaluate, keys, map, model, output, push, replay, rules, serve, simulate, watch,
+};
 
 /// A third of what an event cost was the system's allocator: folds make and drop many small values, and this one keeps them by
 /// thread and size.
@@ -34,6 +36,10 @@ enum Command {
     /// Models of a running server: show, publish, promote, rollback.
     #[command(subcommand)]
     Model(model::Command),
+    /// Upload an inventory file, follow it until it is applied, and say what was refused.
+    Push(push::Args),
+    /// Look at an inventory file: what it is, which column is what, and ten rows as they would be read.
+    Map(map::Args),
     /// API keys.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -58,6 +64,8 @@ fn main() -> ExitCode {
         Command::Watch(args) => watch::run(&args),
         Command::Train(args) => model::train(&args),
         Command::Model(command) => model::run(command),
+        Command::Push(args) => push::run(&args),
+        Command::Map(args) => map::run(&args),
         Command::Keys(command) => keys::run(command),
         Command::Rules(command) => rules::run(command),
         Command::Doctor(args) => doctor::run(&args),

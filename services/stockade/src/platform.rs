@@ -6,7 +6,12 @@ use anyhow::{Context as _, Result};
 use axum::{Extension, Router, middleware};
 use metrics_exporter_prometheus::PrometheusHandle;
 use stockade_fold::{Board, Fold, Gate, Spec, Worker};
-use stockade_inventory::{app::App, domain::Inventory, promises::Promises};
+use stockade_inventory::{
+    app::App,
+    domain::Inventory,
+    imports::{self, Imports, ImportsConfig},
+    promises::Promises,
+};
 use stockade_lockout::{
     ChangeRefusal,
     http::{Enacted, LockoutApi, publish_rules},
@@ -69,6 +74,8 @@ pub struct Parts {
     pub limits: LimitsConfig,
     /// What is promised of orders of which nothing was.
     pub promises: Promises,
+    /// What imports may take; there are none without a directory.
+    pub imports: ImportsConfig,
     /// Largest request body.
     pub body_bytes_max: usize,
     /// Which pages may call.
@@ -247,6 +254,17 @@ impl Platform {
             runner.tasks.spawn(follow);
             runner.watched.push(Watched::overlay());
             router = router.merge(stockade_inventory::http::router(service.clone()));
+            if let Some(directory) = parts.imports.directory.clone() {
+                let opened = Imports::open(service.clone(), parts.imports, directory.clone());
+                let of =
+                    opened.with_context(|| format!("the directory of imports {}", directory.display()))?;
+                router = router.merge(imports::router(of.clone()));
+                let end = shutdown.clone();
+                runner.tasks.spawn(async move {
+                    of.run(end).await;
+                    Ok(())
+                });
+            }
             // Set once, so it cannot be taken.
             let _ = stock.set(service.clone());
             app = Some(service);

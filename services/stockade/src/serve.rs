@@ -83,6 +83,7 @@ async fn serve(config: Config) -> Result<()> {
         keys,
         limits: config.limits.clone(),
         promises: config.promises.clone(),
+        imports: config.imports_in_place(),
         body_bytes_max: config.http.body_bytes_max,
         cors: config.http.cors.clone(),
         answer_deadline: Duration::from_millis(config.http.answer_deadline_ms),

@@ -33,6 +33,10 @@ pub struct Command {
     /// Rows that were wrong before anything was decided, so that whoever looks the request up finds every row.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<RowOutcome>,
+    /// Key of an earlier request of this supplier whose outcome nobody will ask for again, or absent: whoever sends a long
+    /// series lets go of what it has read, so that it does not push out what the supplier's other requests left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgets: Option<String>,
 }
 
 /// One change to one listing, location or reservation.

@@ -130,6 +130,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
         precondition: None,
         places: vec![0, 1, 2, 4, 5, 6, 7],
         refused: Vec::new(),
+        forgets: None,
     };
     let conditional = Command {
         idempotency_key: None,
@@ -301,6 +302,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
         ],
         places: vec![0, 1, 3],
         refused: vec![RowOutcome::refused(2, "l-2", RowStatus::Invalid, "quantity_range", "0 to 9")],
+        forgets: None,
         ..command.clone()
     };
     let order_event_v2 = OrderEvent {

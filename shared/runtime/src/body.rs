@@ -11,7 +11,10 @@ use crate::{FieldError, Problem};
 
 mod named;
 mod read;
+mod upload;
 mod words;
+
+pub use upload::Upload;
 
 pub use read::BodyBytesMax;
 pub(crate) use read::{Kind, read};

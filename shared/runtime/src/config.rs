@@ -24,8 +24,8 @@ pub fn load<T: DeserializeOwned>(
     let mut texts: BTreeMap<String, String> = BTreeMap::new();
     for (name, text) in env {
         let Some(path) = name.strip_prefix(ENV_PREFIX) else { continue };
-        // Test and tooling switches share the prefix but are not configuration.
-        if path.starts_with("TEST_") {
+        // Test and tooling switches, and who calls by the command line, share the prefix but are not configuration.
+        if path.starts_with("TEST_") || matches!(path, "KEY" | "SUPPLIER") {
             continue;
         }
         let path: Vec<String> = path.split("__").map(str::to_lowercase).collect();

@@ -1,6 +1,6 @@
 //! Rate limits at the edge: one keyed limiter per class, so that one caller's burst costs nobody else anything.
 
-use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use governor::{
@@ -189,9 +189,7 @@ impl<C: Clock + Clone> Limits<C> {
     /// More units than the burst are taken when the whole burst is there, and paid off before anything else passes: the
     /// rate holds, and no batch is refused for ever.
     pub fn take(&self, class: &str, caller: &str, units: usize) -> Result<Option<Allowance>, Problem> {
-        let Some(limiter) = self.classes.get(class).or_else(|| self.classes.get(STANDARD)) else {
-            return Ok(None);
-        };
+        let Some(limiter) = self.limiter(class) else { return Ok(None) };
         let Class { per_second, burst } = limiter.class;
         let units = NonZeroU32::new(u32::try_from(units).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
         let caller = caller.to_owned();
@@ -217,6 +215,27 @@ impl<C: Clock + Clone> Limits<C> {
             // As many as the burst are never too many.
             Err(_) => Err(limiter.refused(1, format!("{units} at once are too many; split the batch"))),
         }
+    }
+
+    /// The same for work that waits rather than being refused: how long, where there is no room now. At most the burst is
+    /// taken, so whoever comes with more comes with parts.
+    pub fn take_or_wait(&self, class: &str, caller: &str, units: u32) -> Result<(), Duration> {
+        let Some(limiter) = self.limiter(class) else { return Ok(()) };
+        let units = NonZeroU32::new(units).unwrap_or(NonZeroU32::MIN).min(limiter.class.burst);
+        match limiter.keyed.check_key_n(&caller.to_owned(), units) {
+            Ok(Err(not_until)) => Err(not_until.wait_time_from(self.clock.now())),
+            // As many as the burst are never too many.
+            Ok(Ok(_)) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Rate and burst of a class; of one that is not known, `standard`'s; `None` where nothing is limited.
+    pub fn class(&self, class: &str) -> Option<Class> {
+        self.limiter(class).map(|limiter| limiter.class)
+    }
+
+    fn limiter(&self, class: &str) -> Option<&Limiter<C>> {
+        self.classes.get(class).or_else(|| self.classes.get(STANDARD))
     }
 
     /// Classes that a supplier may be registered in: `standard` and those configured that are not for other callers.
@@ -316,6 +335,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn work_that_waits_is_told_how_long_and_shares_the_allowance_of_its_caller() {
+        let clock = governor::clock::FakeRelativeClock::default();
+        let class = Class { per_second: NonZeroU32::new(5).unwrap(), burst: NonZeroU32::new(20).unwrap() };
+        let config = LimitsConfig(BTreeMap::from([("standard".to_owned(), class)]));
+        let limits = Limits::with_clock(&config, clock.clone());
+        assert_eq!(limits.take_or_wait("standard", "a", 1_000), Ok(()), "the burst");
+        let wait = limits.take_or_wait("standard", "a", 5).unwrap_err();
+        assert_eq!(wait.as_millis(), 1_000);
+        assert!(limits.take("standard", "a", 1).is_err(), "one allowance for both");
+        clock.advance(wait);
+        assert_eq!(limits.take_or_wait("standard", "a", 5), Ok(()));
+        assert_eq!(limits.class("none").map(|class| class.burst.get()), Some(20));
     }
 
     #[test]

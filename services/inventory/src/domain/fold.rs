@@ -218,6 +218,9 @@ impl Inventory {
             rows,
             retry,
         };
+        if let Some(done) = &command.forgets {
+            self.let_go(&command.supplier, done, out);
+        }
         if let Some(remembered) = self.outcomes.get(&remembered_at) {
             let same = remembered.body_hash == command.body_hash;
             out.effect(decided(same.then(|| Arc::new(remembered.rows.clone())), true));
@@ -292,6 +295,25 @@ impl Inventory {
         if supplier.remembered.len() > REMEMBERED_MAX {
             self.forget_oldest(id, out);
         }
+    }
+
+    /// Forgets a request that its sender has done with. It is among the latest, so it is looked for from there.
+    fn let_go(&mut self, id: &SupplierId, key: &str, out: &mut Out<Effect>) {
+        if self.outcomes.get(&path(id, key)).is_none() {
+            return;
+        }
+        self.outcomes.remove(&path(id, key));
+        let Some(supplier) = self.suppliers.edit(id) else { return };
+        if let Some(at) = supplier.remembered.iter().rposition(|(_, known)| known == key) {
+            let gone = supplier.remembered.remove(at);
+            // What is due is by time, and another request may have the same.
+            if let Some((at, _)) =
+                gone.filter(|(at, _)| supplier.remembered.iter().all(|(other, _)| other != at))
+            {
+                self.due.remove(&(at.plus_ms(REMEMBERED_MS), Due::Outcome(id.clone())));
+            }
+        }
+        out.effect(Effect::Forgotten { supplier: id.clone(), key: key.to_owned() });
     }
 
     fn forget_oldest(&mut self, id: &SupplierId, out: &mut Out<Effect>) {
@@ -517,6 +539,7 @@ impl Inventory {
             on_hand: listing.count(supplier.stock_counts()).max(0),
             withdrawn: listing.withdrawn,
             regions: regions.into(),
+            own_regions: !listing.regions.is_empty(),
             location: listing.location.clone(),
             lead_days: location.handling_days,
             latitude: location.latitude,

@@ -19,6 +19,7 @@ use super::state::{GRANT, caps};
 mod block;
 mod goods;
 mod gtins;
+mod listed;
 mod market;
 mod owners;
 mod search;
@@ -54,6 +55,8 @@ pub struct Offer {
     pub withdrawn: bool,
     /// Regions served.
     pub regions: Box<[Region]>,
+    /// Whether they are the listing's own, rather than its location's.
+    pub own_regions: bool,
     /// Where it lies.
     pub location: LocationId,
     /// Days from order to hand-over.
@@ -192,6 +195,7 @@ impl Index {
             on_hand: offer.on_hand,
             regions: self.region_sets.number(&*offer.regions),
             withdrawn: offer.withdrawn,
+            own_regions: offer.own_regions,
             place: self.places.number(&place),
             version: offer.version,
             updated_ms: offer.updated.ms(),
@@ -360,6 +364,7 @@ impl Index {
             on_hand: kept.on_hand,
             withdrawn: kept.withdrawn,
             regions: self.regions(view, row).into(),
+            own_regions: kept.own_regions,
             location: self.location_names.get(place.name)?.clone(),
             lead_days: kept.lead_days,
             latitude,

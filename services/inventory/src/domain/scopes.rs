@@ -179,6 +179,7 @@ impl Market {
             precondition: None,
             places: Vec::new(),
             refused: Vec::new(),
+            forgets: None,
         };
         let decided = self.apply(&Payload::Command(command)).into_iter().find_map(|effect| match effect {
             Effect::Decided { rows, .. } => rows,

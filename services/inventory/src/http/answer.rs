@@ -296,6 +296,7 @@ mod tests {
                 available: 1 + at as i64 * 1_000,
                 on_hand: 1,
                 withdrawn: false,
+                own_regions: false,
                 regions: if at == 1 { [region("DE"), region("BR-SP")].into() } else { [region("FR")].into() },
                 location: LocationId::new("main").unwrap(),
                 lead_days: at as u16 * 100,

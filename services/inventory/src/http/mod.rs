@@ -7,9 +7,9 @@ mod events;
 mod fields;
 mod lists;
 mod reservations;
-mod rows;
+pub(crate) mod rows;
 mod stream;
-mod supplier;
+pub(crate) mod supplier;
 mod token;
 
 pub use events::{EventError, event_from_cloudevent};

@@ -220,6 +220,7 @@ async fn act(
         precondition: None,
         places: Vec::new(),
         refused: Vec::new(),
+        forgets: None,
     };
     let pending = || {
         Problem::unavailable(

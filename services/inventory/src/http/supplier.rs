@@ -105,6 +105,7 @@ impl Request<'_> {
             precondition,
             places,
             refused,
+            forgets: None,
         };
         self.app.submit(command, traceparent(self.headers)).await
     }

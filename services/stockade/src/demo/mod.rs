@@ -111,6 +111,7 @@ async fn demo(args: &Args) -> Result<()> {
         keys: keys.clone(),
         limits: LimitsConfig::default(),
         promises: Default::default(),
+        imports: Default::default(),
         body_bytes_max: 2 << 20,
         cors: Default::default(),
         answer_deadline: Duration::from_secs(2),

@@ -171,6 +171,7 @@ impl Run {
                     precondition: None,
                     places,
                     refused: Vec::new(),
+                    forgets: None,
                 };
                 (Topic::SupplierEvents, key, Payload::Command(command))
             }

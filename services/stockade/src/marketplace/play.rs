@@ -155,6 +155,7 @@ impl Bench {
                     precondition: None,
                     places,
                     refused: Vec::new(),
+                    forgets: None,
                 };
                 (Topic::SupplierEvents, key, Payload::Command(command))
             }

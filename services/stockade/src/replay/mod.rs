@@ -256,6 +256,7 @@ impl Replay {
                     precondition: None,
                     places: Vec::new(),
                     refused: Vec::new(),
+                    forgets: None,
                 };
                 (Topic::SupplierEvents, key, Payload::Command(command))
             }

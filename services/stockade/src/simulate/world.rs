@@ -359,6 +359,7 @@ impl World {
             precondition: None,
             places: Vec::new(),
             refused: Vec::new(),
+            forgets: None,
         };
         // Sometimes sent again: the same key, another record.
         for time in 0..1 + self.random.usize(..2) {

@@ -10,6 +10,8 @@ mod api;
 mod commands;
 mod edges;
 mod evaluate;
+mod imports;
+mod imports_killed;
 mod marketplace;
 mod people;
 mod real;

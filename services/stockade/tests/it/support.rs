@@ -10,6 +10,7 @@ use axum::{
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use stockade::platform::{Parts, Platform, Roles, ensure_topics, quarantine_path};
+use stockade_inventory::imports::ImportsConfig;
 use stockade_log::{Embedded, EmbeddedOptions, Fsync, SharedLog, Writer};
 use stockade_model::SupplierId;
 use stockade_quarantine::FileStore;
@@ -80,6 +81,7 @@ impl Api {
             keys: keys.clone(),
             limits,
             promises: Default::default(),
+            imports: ImportsConfig { directory: Some(directory.join("imports")), ..ImportsConfig::default() },
             body_bytes_max: 1 << 20,
             cors: Default::default(),
             answer_deadline,

@@ -92,6 +92,7 @@ impl Bench {
             precondition: None,
             places: Vec::new(),
             refused: Vec::new(),
+            forgets: None,
         };
         self.apply(&Payload::Command(command)).expect("submissions are scored")
     }

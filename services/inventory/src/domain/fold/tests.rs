@@ -171,6 +171,7 @@ impl Shop {
             precondition: None,
             places: Vec::new(),
             refused: Vec::new(),
+            forgets: None,
         };
         let effects = self.apply(&Payload::Command(command));
         let decided = effects.into_iter().find_map(|effect| match effect {
@@ -178,6 +179,20 @@ impl Shop {
             _ => None,
         });
         decided.expect("every request is decided")
+    }
+    /// A request under `key` of a row, that lets go of the outcome under `forgets`.
+    fn series(&mut self, key: &str, forgets: Option<&str>) -> Vec<Effect> {
+        let listing = listing("l");
+        self.apply(&Payload::Command(Command {
+            supplier: acme(),
+            idempotency_key: Some(key.to_owned()),
+            body_hash: key.to_owned(),
+            rows: vec![Row::Withdraw { listing, source_seq: None }],
+            precondition: None,
+            places: Vec::new(),
+            refused: Vec::new(),
+            forgets: forgets.map(str::to_owned),
+        }))
     }
     fn row(&mut self, row: Row) -> RowOutcome {
         self.request(None, "", vec![row]).0.unwrap()[0].clone()
@@ -457,4 +472,31 @@ fn the_arbiter_hears_what_a_supplier_offers_when_it_matters_and_at_most_every_te
     assert_eq!(shop.told.len(), 2, "what hardly changes anything is not told");
     shop.stock("m", StockMode::Set, 0, None);
     assert_eq!(shop.told[2..], [(60_000, figures(1, 47))]);
+}
+
+#[test]
+fn who_sends_a_long_series_lets_go_of_what_it_has_read_and_pushes_out_nobodys_outcome() {
+    let mut shop = Shop::new();
+    shop.request(Some("by-hand"), "x", Vec::new());
+    let mut last = None;
+    for number in 0..REMEMBERED_MAX + 10 {
+        let key = format!("s-{number}");
+        let effects = shop.series(&key, last.as_deref());
+        let forgot: Vec<_> = effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Forgotten { key, .. } => Some(key.clone()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(forgot, last.into_iter().collect::<Vec<_>>());
+        last = Some(key);
+    }
+    assert!(shop.request(Some("by-hand"), "x", Vec::new()).1, "it is remembered");
+    let last = last.unwrap();
+    let retry = |effects: Vec<Effect>| {
+        effects.iter().any(|effect| matches!(effect, Effect::Decided { retry: true, rows: Some(_), .. }))
+    };
+    assert!(retry(shop.series(&last, None)), "and so is the last of the series");
+    assert!(!retry(shop.series("s-5", None)));
 }

@@ -25,6 +25,8 @@ pub(super) struct Row<'a> {
     /// Number of the set of regions served.
     pub(super) regions: u32,
     pub(super) withdrawn: bool,
+    /// Whether the regions are the listing's own, rather than its location's.
+    pub(super) own_regions: bool,
     /// Number of the place where it lies.
     pub(super) place: u32,
     /// Offset of the last change.
@@ -45,7 +47,7 @@ pub(super) enum Column {
     Available,
     /// Units on hand less those available: mostly none.
     Shelf,
-    /// Number of the regions, twice, and one more when withdrawn.
+    /// Number of the regions, four times, and two more when they are the listing's own, one more when withdrawn.
     Regions,
     Place,
     Version,
@@ -169,10 +171,13 @@ impl<'a> View<'a> {
     }
     /// Number of the set of regions served.
     pub(super) fn regions(&self, row: usize) -> u32 {
-        (self.get(Column::Regions, row) >> 1) as u32
+        (self.get(Column::Regions, row) >> 2) as u32
     }
     pub(super) fn is_withdrawn(&self, row: usize) -> bool {
         self.get(Column::Regions, row) & 1 == 1
+    }
+    pub(super) fn has_own_regions(&self, row: usize) -> bool {
+        self.get(Column::Regions, row) & 2 == 2
     }
     pub(super) fn place(&self, row: usize) -> u32 {
         self.get(Column::Place, row) as u32
@@ -207,6 +212,7 @@ impl<'a> View<'a> {
             on_hand: self.get(Column::Shelf, row).wrapping_add(available),
             regions: self.regions(row),
             withdrawn: self.is_withdrawn(row),
+            own_regions: self.has_own_regions(row),
             place: self.place(row),
             version: self.version(row),
             updated_ms: self.updated_ms(row),
@@ -233,7 +239,7 @@ fn numbers(row: &Row<'_>, end: usize) -> [i64; COLUMNS] {
         row.supplier.into(),
         row.available,
         row.on_hand.wrapping_sub(row.available),
-        i64::from(row.regions) << 1 | i64::from(row.withdrawn),
+        i64::from(row.regions) << 2 | i64::from(row.own_regions) << 1 | i64::from(row.withdrawn),
         row.place.into(),
         row.version as i64,
         row.updated_ms,
@@ -296,7 +302,8 @@ mod tests {
 
     fn any_row() -> impl Strategy<Value = (Row<'static>, String)> {
         let numbers = (any::<u16>(), any::<i64>(), any::<u16>(), any::<u32>(), any::<i64>(), any::<i64>());
-        let rest = (0..1_u32 << 31, any::<bool>(), any::<u32>(), any::<u64>(), any::<i64>(), any::<u64>());
+        let rest =
+            (0..1_u32 << 30, any::<(bool, bool)>(), any::<u32>(), any::<u64>(), any::<i64>(), any::<u64>());
         (numbers, rest, "[a-z]{1,64}|[ /ü货𠀀]{1,128}").prop_map(|(a, b, listing)| {
             let row = Row {
                 currency: a.0,
@@ -307,7 +314,8 @@ mod tests {
                 available: a.4,
                 on_hand: a.5,
                 regions: b.0,
-                withdrawn: b.1,
+                withdrawn: b.1.0,
+                own_regions: b.1.1,
                 place: b.2,
                 version: b.3,
                 updated_ms: b.4,

@@ -99,6 +99,7 @@ impl World {
             available,
             on_hand: available + random.i64(0..3),
             withdrawn: random.u8(0..12) == 0,
+            own_regions: false,
             regions: regions.into_iter().map(region).collect(),
             location: LocationId::new(&format!("at{place}")).unwrap(),
             lead_days: random.u16(0..4),

@@ -46,6 +46,13 @@ impl Listed {
         }
     }
 
+    /// Up to `limit` entries behind `after`, in order.
+    fn behind(&self, after: Option<Entry>, limit: usize) -> Vec<Entry> {
+        let run = after.map_or(0, |after| self.run(after));
+        let entries = self.runs.iter().skip(run).flatten();
+        entries.filter(|entry| after.is_none_or(|after| **entry > after)).take(limit).copied().collect()
+    }
+
     fn find(&self, hash: u32) -> Vec<u32> {
         let mut goods = Vec::new();
         for run in self.runs.iter().skip(self.run((hash, 0))) {
@@ -99,6 +106,12 @@ impl Owner {
     /// Numbers of the goods that a listing with this hash may be of.
     pub(super) fn goods_of(&self, hash: u32) -> Vec<u32> {
         self.own.lock().listed.find(hash)
+    }
+
+    /// Hashes of listings and numbers of their goods, up to `limit` of them behind `after`, in order. Several listings of one
+    /// good may have one hash; they are one entry here, or more.
+    pub(super) fn listed_behind(&self, after: Option<(u32, u32)>, limit: usize) -> Vec<(u32, u32)> {
+        self.own.lock().listed.behind(after, limit)
     }
 
     /// Numbers of all goods it has a listing of, each once.

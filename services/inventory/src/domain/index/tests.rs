@@ -25,6 +25,7 @@ pub(super) fn offer(
         available,
         on_hand: available,
         withdrawn: false,
+        own_regions: false,
         regions: [Region::new("DE").unwrap()].into(),
         location: LocationId::new("main").unwrap(),
         lead_days,

@@ -304,6 +304,7 @@ fn a_location_that_changes_looks_at_its_own_listings_and_finds_those_that_moved_
                 precondition: None,
                 places: Vec::new(),
                 refused: Vec::new(),
+                forgets: None,
             };
             let effects = shop.apply(&Payload::Command(command));
             let offers = effects.iter().filter_map(|effect| match effect {

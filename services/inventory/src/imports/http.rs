@@ -1,0 +1,535 @@
+//! The calls about imports.
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Write as _},
+    path::Path,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+};
+
+use axum::{
+    Json, Router,
+    body::{Body, HttpBody},
+    extract::{Path as Named, State as Of},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+use bytes::Bytes;
+use hyper::body::Frame;
+use serde_json::{Value, json};
+use sha2::Digest as _;
+use stockade_imports::{Finding, Item, Severity};
+use stockade_model::{SupplierId, hash::hex};
+use stockade_runtime::{
+    FieldError, OwnSupplier, Params, Problem, SupplierOrStaff,
+    body::Upload,
+    http::{idempotency_key, single},
+};
+
+use super::{
+    Import, Imports,
+    meta::{Asked, Counts, Meta, Missing, Mode, Progress, State},
+    rows,
+    store::Spool,
+};
+
+/// Rows that a preview shows.
+const PREVIEW_ROWS: usize = 10;
+/// Bytes gathered before they are written.
+const GATHERED_BYTES: usize = 256 << 10;
+/// Media types that an upload may have; anything else is most likely a form, or JSON that is no file.
+const MEDIA_TYPES: [&str; 14] = [
+    "text/csv",
+    "text/tab-separated-values",
+    "text/plain",
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/json",
+    "application/ld+json",
+    "application/gzip",
+    "application/x-gzip",
+    "application/zip",
+    "application/edi-x12",
+    "application/octet-stream",
+    "application/csv",
+];
+
+/// The routes.
+pub fn router(imports: Arc<Imports>) -> Router {
+    let of = "/v1/suppliers/{supplier}/imports";
+    Router::new()
+        .route(of, get(list).post(begin))
+        .route(&format!("{of}/preview"), post(preview))
+        .route(&format!("{of}/{{import}}"), get(show))
+        .route(&format!("{of}/{{import}}/cancel"), post(cancel))
+        .route(&format!("{of}/{{import}}/confirm"), post(confirm))
+        .route(&format!("{of}/{{import}}/report"), get(report))
+        .with_state(imports)
+}
+
+/// How a file is to be read and what is to be done with it.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    #[serde(default)]
+    mode: Mode,
+    #[serde(default)]
+    missing: Missing,
+    mapping: Option<String>,
+    format: Option<String>,
+    encoding: Option<String>,
+    rows: Option<u64>,
+    #[serde(default)]
+    preview: bool,
+}
+
+impl Wanted {
+    fn asked(self) -> Asked {
+        let Self { mode, missing, mapping, format, encoding, rows, preview: _ } = self;
+        Asked { mode, missing, mapping, format, encoding, rows }
+    }
+}
+
+fn storage(error: &io::Error) -> Problem {
+    tracing::error!(%error, "the directory of imports cannot be used");
+    Problem::unavailable("import_storage", "the upload cannot be kept now; send it again after a pause")
+}
+
+/// Refuses at once what reading would refuse anyway.
+fn check(imports: &Imports, headers: &HeaderMap, asked: &Asked) -> Result<(), Problem> {
+    if let Some(media) = single(headers, &header::CONTENT_TYPE)? {
+        let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if !MEDIA_TYPES.contains(&media.as_str()) {
+            let detail =
+                format!("{media} is no inventory file; send the file itself as {}", MEDIA_TYPES.join(", "));
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
+        }
+    }
+    let most = imports.config.upload_bytes_max;
+    let length = single(headers, &header::CONTENT_LENGTH)?.and_then(|length| length.parse::<u64>().ok());
+    if length.is_some_and(|length| length > most) {
+        return Err(too_large(most));
+    }
+    let wrong =
+        |finding: Finding| Problem::invalid(vec![FieldError::new("mapping", &finding.code, finding.detail)]);
+    asked.options(imports.config.file).map(|_| ()).map_err(wrong)
+}
+
+fn too_large(most: u64) -> Problem {
+    let detail = format!("an upload holds at most {most} bytes; pack it (gzip or zip), or split it");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "upload_too_large", detail)
+}
+
+/// Takes a body as it comes into a file; answers its bytes and their hash. What is held of it is one part.
+async fn spool(imports: &Imports, spool: &Spool, mut body: Upload) -> Result<(u64, String), Problem> {
+    let most = imports.config.upload_bytes_max;
+    let mut file = File::create(spool.upload()).map_err(|error| storage(&error))?;
+    let (mut bytes, mut hash, mut gathered) = (0, sha2::Sha256::new(), Vec::with_capacity(GATHERED_BYTES));
+    let mut ended = false;
+    while !ended {
+        let part = body.next().await?;
+        ended = part.is_none();
+        if let Some(part) = part {
+            bytes += part.len() as u64;
+            if bytes > most {
+                return Err(too_large(most));
+            }
+            hash.update(&part);
+            gathered.extend_from_slice(&part);
+        }
+        if ended || gathered.len() >= GATHERED_BYTES {
+            if imports.store.room_bytes(imports.config.disk_reserve_bytes).map_err(|error| storage(&error))?
+                == 0
+            {
+                return Err(Problem::disk_full(
+                    "the disk under the imports is full; try again when there is room",
+                ));
+            }
+            let write = move || {
+                let written =
+                    file.write_all(&gathered).and_then(|()| if ended { file.sync_all() } else { Ok(()) });
+                gathered.clear();
+                (file, gathered, written)
+            };
+            let lost = |_| storage(&io::Error::other("a write ended early"));
+            let written;
+            (file, gathered, written) = tokio::task::spawn_blocking(write).await.map_err(lost)?;
+            written.map_err(|error| match error.kind() {
+                io::ErrorKind::StorageFull => Problem::disk_full("the disk under the imports is full"),
+                _ => storage(&error),
+            })?;
+        }
+    }
+    if bytes == 0 {
+        let detail =
+            "the body is empty; send the file as the body, such as with curl --data-binary @stock.csv";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "empty_body", detail));
+    }
+    Ok((bytes, hex(&hash.finalize())))
+}
+
+async fn begin(
+    Of(imports): Of<Arc<Imports>>,
+    OwnSupplier { supplier, by }: OwnSupplier,
+    Params(wanted): Params<Wanted>,
+    headers: HeaderMap,
+    body: Upload,
+) -> Result<Response, Problem> {
+    if wanted.preview {
+        return look(&imports, &supplier, wanted.asked(), &headers, body).await;
+    }
+    known(&imports, &supplier)?;
+    imports.limits_for_upload(&supplier)?;
+    let asked = wanted.asked();
+    check(&imports, &headers, &asked)?;
+    let key = idempotency_key(&headers)?;
+    let fresh = imports.app.fresh_id();
+    // One key is one import, whichever upload of it comes through.
+    let of_key = key.as_deref().unwrap_or(&fresh);
+    let identity = stockade_model::hash::identity128(&["import", supplier.as_str(), of_key]);
+    let name = format!("{identity:032x}");
+    if !imports.is_known(&supplier, &name) {
+        imports.has_room(&supplier)?;
+    }
+    let place = imports.store.spool(&fresh).map_err(|error| storage(&error))?;
+    let (upload_bytes, sha256) = spool(&imports, &place, body).await?;
+    let now_ms = imports.app.now().ms();
+    let meta = Meta {
+        import: name,
+        number: 0,
+        supplier: supplier.clone(),
+        asked,
+        sha256,
+        upload_bytes,
+        state: State::Received,
+        created_ms: now_ms,
+        changed_ms: now_ms,
+        finished_ms: None,
+        facts: None,
+        problem: None,
+        counts: Counts::default(),
+        to_apply: 0,
+        missing: 0,
+        on_market: 0,
+        progress: Progress::default(),
+        report_lines: 0,
+        report_bytes: 0,
+    };
+    let (meta, again) = imports.take_on(&place, meta)?;
+    tracing::info!(supplier = %supplier, by = by.id, import = meta.import, bytes = meta.upload_bytes, again, "import");
+    let mut response = (StatusCode::ACCEPTED, Json(imports.told(&meta))).into_response();
+    let link = format!("/v1/suppliers/{supplier}/imports/{}", meta.import);
+    if let Ok(value) = HeaderValue::from_str(&link) {
+        response.headers_mut().insert(header::LOCATION, value);
+    }
+    if again {
+        response.headers_mut().insert("idempotent-replay", HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+fn known(imports: &Imports, supplier: &SupplierId) -> Result<(), Problem> {
+    if imports.app.supplier(supplier).is_some() {
+        return Ok(());
+    }
+    imports.app.caught_up()?;
+    let detail = format!(
+        "supplier {supplier} is not registered; an operator registers it with PUT /v1/suppliers/{supplier}"
+    );
+    Err(Problem::new(StatusCode::NOT_FOUND, "unknown_supplier", detail))
+}
+
+impl Imports {
+    /// An upload is one unit of its supplier's allowance; its rows are paced when they are applied.
+    fn limits_for_upload(&self, supplier: &SupplierId) -> Result<(), Problem> {
+        let class = self.app.supplier(supplier).map_or_else(String::new, |view| view.profile.class);
+        self.app.limits.take(&class, supplier.as_str(), 1).map(|_| ())
+    }
+
+    fn find(&self, supplier: &SupplierId, name: &str) -> Option<Import> {
+        let known = self.known.lock();
+        known.get(supplier)?.values().find(|import| import.meta.lock().import == name).cloned()
+    }
+
+    fn is_known(&self, supplier: &SupplierId, name: &str) -> bool {
+        self.find(supplier, name).is_some()
+    }
+
+    fn named(&self, supplier: &SupplierId, name: &str) -> Result<Import, Problem> {
+        self.find(supplier, name).ok_or_else(|| {
+            let detail = format!(
+                "there is no import {name} at this node: it was never taken on, it is older than {} days, or another node has it",
+                self.config.keep_days
+            );
+            Problem::new(StatusCode::NOT_FOUND, "unknown_import", detail)
+        })
+    }
+
+    fn has_room(&self, supplier: &SupplierId) -> Result<(), Problem> {
+        let known = self.known.lock();
+        let of = known.get(supplier).into_iter().flatten();
+        let unfinished = of.filter(|(_, import)| !import.meta.lock().state.is_finished()).count();
+        if unfinished < self.config.waiting_max {
+            return Ok(());
+        }
+        let detail = format!(
+            "{unfinished} imports of this supplier are not finished yet; wait for them, or cancel or confirm those that wait for you"
+        );
+        Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_imports", detail)
+            .with_header(header::RETRY_AFTER, "30"))
+    }
+
+    /// Makes an upload an import, unless there is one of that name; says which it is, and whether it was there.
+    fn take_on(&self, place: &Spool, mut meta: Meta) -> Result<(Meta, bool), Problem> {
+        self.purge(&meta.supplier);
+        let mut known = self.known.lock();
+        let of = known.entry(meta.supplier.clone()).or_default();
+        let same = of.values().find(|import| import.meta.lock().import == meta.import);
+        if let Some(there) = same {
+            let there = there.meta.lock().clone();
+            if there.sha256 == meta.sha256 && there.asked == meta.asked {
+                return Ok((there, true));
+            }
+            let detail = "this Idempotency-Key was used with another file or other settings; use a fresh key for a new import";
+            return Err(Problem::new(StatusCode::CONFLICT, "idempotency_key_reused", detail));
+        }
+        meta.number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.store.take_on(place, &meta).map_err(|error| storage(&error))?;
+        of.insert(meta.number, Import::new(meta.clone()));
+        self.news.notify_one();
+        Ok((meta, false))
+    }
+
+    fn told(&self, meta: &Meta) -> Value {
+        meta.told(self.rows_per_second(&meta.supplier))
+    }
+}
+
+async fn preview(
+    Of(imports): Of<Arc<Imports>>,
+    OwnSupplier { supplier, .. }: OwnSupplier,
+    Params(wanted): Params<Wanted>,
+    headers: HeaderMap,
+    body: Upload,
+) -> Result<Response, Problem> {
+    look(&imports, &supplier, wanted.asked(), &headers, body).await
+}
+
+async fn look(
+    imports: &Arc<Imports>,
+    supplier: &SupplierId,
+    asked: Asked,
+    headers: &HeaderMap,
+    body: Upload,
+) -> Result<Response, Problem> {
+    known(imports, supplier)?;
+    imports.limits_for_upload(supplier)?;
+    check(imports, headers, &asked)?;
+    let place = imports.store.spool(&imports.app.fresh_id()).map_err(|error| storage(&error))?;
+    spool(imports, &place, body).await?;
+    let bounds = imports.config.file;
+    let shown = tokio::task::spawn_blocking(move || {
+        let options = asked.options(bounds);
+        let shown = options.map(|options| shown(&place.upload(), &options));
+        drop(place);
+        shown
+    });
+    let shown = shown.await.map_err(|_| storage(&io::Error::other("a preview ended early")))?;
+    match shown {
+        Ok(shown) => Ok(Json(shown).into_response()),
+        Err(finding) => {
+            Err(Problem::invalid(vec![FieldError::new("mapping", &finding.code, finding.detail)]))
+        }
+    }
+}
+
+/// The same of a file here, without a server.
+pub fn preview_file(
+    path: &Path,
+    mapping: Option<String>,
+    format: Option<String>,
+    encoding: Option<String>,
+) -> Result<Value, Finding> {
+    let asked = Asked { mapping, format, encoding, ..Asked::default() };
+    asked.options(stockade_imports::Bounds::default()).map(|options| shown(path, &options))
+}
+
+/// What a file is, the mapping proposed for it, and its first rows as they would be read. Nothing is applied.
+fn shown(path: &Path, options: &stockade_imports::Options) -> Value {
+    let nothing = |problem: Finding| json!({ "file": null, "mapping": null, "rows": [], "problem": problem });
+    let mut opened = match stockade_imports::open(path, options) {
+        Ok(opened) => opened,
+        Err(finding) => return nothing(finding),
+    };
+    let problem = opened.problem.take();
+    let proposal = opened.proposal.clone();
+    if problem.is_some() && proposal.is_some() {
+        let proposed =
+            stockade_imports::Options { choice: stockade_imports::Choice::Proposed, ..options.clone() };
+        if let Ok(again) = stockade_imports::open(path, &proposed) {
+            opened = again;
+        }
+    }
+    let file = opened.facts.clone();
+    let mapping = opened.mapping().cloned();
+    let mut rows = Vec::new();
+    let ended = if opened.problem.is_none() {
+        let by = mapping.clone();
+        opened
+            .each(&mut |item| {
+                rows.push(one(item, by.as_ref()));
+                rows.len() < PREVIEW_ROWS
+            })
+            .err()
+    } else {
+        None
+    };
+    json!({
+        "file": file, "mapping": mapping, "mapping_yaml": mapping.as_ref().map(stockade_imports::Mapping::to_yaml),
+        "rows": rows, "problem": problem.or(ended),
+    })
+}
+
+fn one(item: Item, mapping: Option<&stockade_imports::Mapping>) -> Value {
+    let (line, row) = match item {
+        Item::Row(draft) => (draft.line, rows::of_draft(draft, mapping)),
+        Item::Batch(line, text) => (line, rows::of_batch(line, &text).map_err(|(_, finding)| finding)),
+        Item::Refused(_, finding) => (finding.line, Err(finding)),
+        Item::Warning(finding) => return json!({ "line": finding.line, "warning": finding }),
+    };
+    match row {
+        Ok(row) => json!({ "line": line, "row": row }),
+        Err(finding) => json!({ "line": line, Severity::Refused.as_str(): finding }),
+    }
+}
+
+async fn list(
+    Of(imports): Of<Arc<Imports>>,
+    SupplierOrStaff { supplier, .. }: SupplierOrStaff,
+) -> Result<Response, Problem> {
+    known(&imports, &supplier)?;
+    let metas: Vec<Meta> = {
+        let known = imports.known.lock();
+        known
+            .get(&supplier)
+            .into_iter()
+            .flatten()
+            .rev()
+            .map(|(_, import)| import.meta.lock().clone())
+            .collect()
+    };
+    let told: Vec<Value> = metas.iter().map(|meta| imports.told(meta)).collect();
+    Ok(Json(json!({ "imports": told })).into_response())
+}
+
+async fn show(
+    Of(imports): Of<Arc<Imports>>,
+    SupplierOrStaff { supplier, .. }: SupplierOrStaff,
+    Named((_, name)): Named<(String, String)>,
+) -> Result<Response, Problem> {
+    let import = imports.named(&supplier, &name)?;
+    let meta = import.meta.lock().clone();
+    Ok(Json(imports.told(&meta)).into_response())
+}
+
+async fn cancel(
+    Of(imports): Of<Arc<Imports>>,
+    OwnSupplier { supplier, .. }: OwnSupplier,
+    Named((_, name)): Named<(String, String)>,
+) -> Result<Response, Problem> {
+    let import = imports.named(&supplier, &name)?;
+    let state = import.meta.lock().state;
+    match state {
+        State::Cancelled => {}
+        State::Done | State::Failed => {
+            let detail = format!("the import is {} already; nothing is left to cancel", state.as_str());
+            return Err(Problem::new(StatusCode::CONFLICT, "import_finished", detail));
+        }
+        // Nobody works at it.
+        State::NeedsConfirmation => {
+            imports.change(&import, |meta| meta.state = State::Cancelled).map_err(|error| storage(&error))?;
+        }
+        // Whoever works at it ends it behind the chunk under way.
+        State::Received | State::Applying => import.cancel.store(true, Ordering::Release),
+    }
+    let meta = import.meta.lock().clone();
+    Ok((StatusCode::ACCEPTED, Json(imports.told(&meta))).into_response())
+}
+
+async fn confirm(
+    Of(imports): Of<Arc<Imports>>,
+    OwnSupplier { supplier, by }: OwnSupplier,
+    Named((_, name)): Named<(String, String)>,
+) -> Result<Response, Problem> {
+    let import = imports.named(&supplier, &name)?;
+    let (state, number) = {
+        let meta = import.meta.lock();
+        (meta.state, meta.number)
+    };
+    if state != State::NeedsConfirmation {
+        let detail = format!("the import is {} and waits for no confirmation", state.as_str());
+        return Err(Problem::new(StatusCode::CONFLICT, "not_waiting", detail));
+    }
+    let overtaken = {
+        let known = imports.known.lock();
+        let later = known.get(&supplier).into_iter().flat_map(|of| of.range(number + 1..));
+        later.into_iter().any(|(_, later)| matches!(later.meta.lock().state, State::Applying | State::Done))
+    };
+    if overtaken {
+        let detail =
+            "a later import was applied since, which this one would undo; cancel it, and send the file again";
+        return Err(Problem::new(StatusCode::CONFLICT, "import_overtaken", detail));
+    }
+    tracing::info!(supplier = %supplier, by = by.id, import = name, "import confirmed");
+    let meta =
+        imports.change(&import, |meta| meta.state = State::Applying).map_err(|error| storage(&error))?;
+    imports.news.notify_one();
+    Ok((StatusCode::ACCEPTED, Json(imports.told(&meta))).into_response())
+}
+
+async fn report(
+    Of(imports): Of<Arc<Imports>>,
+    SupplierOrStaff { supplier, .. }: SupplierOrStaff,
+    Named((_, name)): Named<(String, String)>,
+) -> Result<Response, Problem> {
+    let import = imports.named(&supplier, &name)?;
+    let meta = import.meta.lock().clone();
+    let path = imports.store.report(&meta);
+    let none = |_| {
+        let detail = "the file is not read yet, so there is no report; ask again";
+        Problem::new(StatusCode::NOT_FOUND, "no_report_yet", detail).with_header(header::RETRY_AFTER, "1")
+    };
+    let file = File::open(path).map_err(none)?;
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"import-{name}.csv\"")),
+    ];
+    Ok((headers, Body::new(Lent(file))).into_response())
+}
+
+/// A file as a body, a piece at a time.
+struct Lent(File);
+
+impl HttpBody for Lent {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let mut piece = vec![0; 64 << 10];
+        Poll::Ready(match self.get_mut().0.read(&mut piece) {
+            Ok(0) => None,
+            Ok(read) => {
+                piece.truncate(read);
+                Some(Ok(Frame::data(piece.into())))
+            }
+            Err(error) => Some(Err(error)),
+        })
+    }
+}

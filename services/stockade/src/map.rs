@@ -1,0 +1,160 @@
+//! `stockade map`: looks at an inventory file without a server.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use stockade_inventory::imports::preview_file;
+
+use crate::output::{self, say};
+
+/// Arguments.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The file: CSV, TSV, NDJSON, X12 846 or EPCIS 2.0; plain, gzip or zip.
+    file: PathBuf,
+    /// How it is read.
+    #[command(flatten)]
+    reading: Reading,
+    /// Write the mapping to this file, to be changed and given to `push --mapping`.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How a file is to be read, where that cannot be found out.
+#[derive(clap::Args, Clone)]
+pub(crate) struct Reading {
+    /// A mapping: a YAML file, or stockade, google_local, x12_846, epcis, or proposed.
+    #[arg(long)]
+    mapping: Option<String>,
+    /// csv, tsv, ndjson, x12 or epcis.
+    #[arg(long)]
+    pub(crate) format: Option<String>,
+    /// utf-8, utf-16le, utf-16be or windows-1252.
+    #[arg(long)]
+    pub(crate) encoding: Option<String>,
+}
+
+impl Reading {
+    /// The mapping as the server takes it: a name, or its text.
+    pub(crate) fn mapping(&self) -> Result<Option<String>> {
+        let Some(mapping) = &self.mapping else { return Ok(None) };
+        let path = Path::new(mapping);
+        if path.exists() || mapping.contains(['.', '/']) {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {mapping}"))?;
+            return Ok(Some(text));
+        }
+        Ok(Some(mapping.clone()))
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    std::fs::metadata(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
+    let Reading { format, encoding, .. } = args.reading.clone();
+    let seen = preview_file(&args.file, args.reading.mapping()?, format, encoding);
+    let seen = seen.map_err(|finding| anyhow::anyhow!("{finding}"))?;
+    let mapping = seen["mapping_yaml"].as_str();
+    if let (Some(out), Some(mapping)) = (&args.out, mapping) {
+        std::fs::write(out, mapping).with_context(|| format!("cannot write {}", out.display()))?;
+    }
+    if args.json {
+        say!("{seen}");
+        return Ok(());
+    }
+    show(&seen);
+    match seen["problem"].as_object() {
+        None => {
+            say!("\nstockade push {} would send it as it is read here.", args.file.display());
+            Ok(())
+        }
+        Some(_) if mapping.is_some() => {
+            say!("\n{}", problem(&seen["problem"]));
+            say!(
+                "The mapping above is a proposal: `stockade map {} --out mapping.yaml`, change what is wrong, and\n`stockade push {} --mapping mapping.yaml`.",
+                args.file.display(),
+                args.file.display()
+            );
+            Ok(())
+        }
+        Some(_) => anyhow::bail!("{}", problem(&seen["problem"])),
+    }
+}
+
+fn show(seen: &Value) {
+    let file = &seen["file"];
+    if file.is_object() {
+        let word = |name: &str| file[name].as_str().unwrap_or_default().to_owned();
+        let delimiter = match file["delimiter"].as_str() {
+            Some("\t") => ", cells parted by tabs".to_owned(),
+            Some(mark) => format!(", cells parted by {mark}"),
+            None => String::new(),
+        };
+        say!("{} in {}, {}{delimiter}", word("format"), word("encoding"), word("archive"));
+        let columns: Vec<&str> =
+            file["header"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        say!("columns: {}", columns.join(", "));
+    }
+    if let Some(mapping) = seen["mapping_yaml"].as_str() {
+        say!("\nmapping:");
+        mapping.lines().for_each(|line| say!("  {line}"));
+    }
+    let rows = seen["rows"].as_array().map_or(&[][..], Vec::as_slice);
+    if !rows.is_empty() {
+        say!("\nas it would be read:");
+    }
+    rows.iter().for_each(|row| say!("  {}", one(row)));
+}
+
+/// A row on a line.
+fn one(row: &Value) -> String {
+    let line = row["line"].as_u64().unwrap_or_default();
+    if let Some(read) = row["row"].as_object() {
+        let mut words = Vec::new();
+        for (name, value) in read {
+            let text = match value {
+                Value::String(text) => text.clone(),
+                Value::Object(price) if name == "price" => {
+                    let minor = price.get("minor").and_then(Value::as_i64).unwrap_or_default();
+                    let code = price.get("currency").and_then(Value::as_str).unwrap_or_default();
+                    let currency = stockade_model::Currency::of_record(code);
+                    currency.map_or_else(
+                        |_| code.to_owned(),
+                        |currency| stockade_model::Money { minor, currency }.to_string(),
+                    )
+                }
+                Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+                other => other.to_string(),
+            };
+            words.push(if name == "op" { text } else { format!("{name} {text}") });
+        }
+        return format!("line {line}: {}", words.join(", "));
+    }
+    let finding = if row["refused"].is_object() { &row["refused"] } else { &row["warning"] };
+    format!("refused: {}", problem(finding))
+}
+
+/// What is wrong, where, and what stands there.
+pub(crate) fn problem(finding: &Value) -> String {
+    let text = |name: &str| finding[name].as_str().unwrap_or_default();
+    let mut place = String::new();
+    if let Some(line) = finding["line"].as_u64().filter(|line| *line > 0) {
+        place = format!("line {line}");
+        if !text("column").is_empty() {
+            place.push_str(&format!(", column {}", text("column")));
+        }
+        if !text("value").is_empty() {
+            place.push_str(&format!(", {:?}", text("value")));
+        }
+        place.push_str(": ");
+    }
+    format!("{place}{} ({})", text("detail"), text("code"))
+}
+
+/// Prints what became of an import for people.
+pub(crate) fn figures(told: &Value) {
+    output::figures(&told["rows"]);
+}

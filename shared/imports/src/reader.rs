@@ -1,0 +1,473 @@
+//! A file as rows, from whatever it is written in.
+
+use std::{
+    borrow::Cow,
+    fs::File,
+    io::{self, Cursor, Read},
+    path::Path,
+};
+
+use serde_json::Value;
+
+use crate::{
+    archive::{self, Archive, Bounds},
+    epcis,
+    finding::{Finding, codes},
+    lines::{Cut, Lines},
+    mapping::{Bound, Cells as _, Decimal, Mapping, shipped},
+    propose::{self, propose, recognised},
+    sniff::{self, Encoding, Format, SAMPLE_BYTES},
+    table::{Decoder, Held, Splitter},
+    x12,
+};
+
+mod row;
+
+pub use row::Draft;
+
+/// Records of the sample that a proposal looks at.
+const SAMPLE_RECORDS: usize = 200;
+
+/// Which mapping a file is read by.
+#[derive(Clone, Debug, Default)]
+pub enum Choice {
+    /// A shipped one whose columns the header has exactly; a guess is never taken unasked.
+    #[default]
+    Auto,
+    /// A shipped one by name.
+    Shipped(String),
+    /// This one.
+    Given(Mapping),
+    /// The one that is proposed.
+    Proposed,
+}
+
+/// What is known of a file beforehand; what is not is found out.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Its format.
+    pub format: Option<Format>,
+    /// Its encoding.
+    pub encoding: Option<Encoding>,
+    /// Its mapping.
+    pub choice: Choice,
+    /// Bounds.
+    pub bounds: Bounds,
+}
+
+/// What was found out about a file.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Facts {
+    /// How it is packed.
+    pub archive: Archive,
+    /// How its characters are written.
+    pub encoding: Encoding,
+    /// How its rows are written.
+    pub format: Format,
+    /// What parts its cells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delimiter: Option<char>,
+    /// Names of its columns.
+    pub header: Vec<String>,
+    /// Name of the mapping that it is read by; absent where none fits, and for rows in the form of the API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<String>,
+}
+
+/// What a file says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    /// A row by its columns.
+    Row(Draft),
+    /// A row in the form of the API's batches: its line, and its JSON.
+    Batch(u64, String),
+    /// A row that is not taken, and the listing it is about, where that can be told.
+    Refused(Option<String>, Finding),
+    /// Something to be said of the file that costs no row.
+    Warning(Finding),
+}
+
+/// A file that was looked at.
+pub struct Opened {
+    /// What was found out.
+    pub facts: Facts,
+    /// The mapping that its columns suggest.
+    pub proposal: Option<Mapping>,
+    /// Why it cannot be read as it is.
+    pub problem: Option<Finding>,
+    bound: Option<Bound>,
+    warnings: Vec<Finding>,
+    stream: Box<dyn Read + Send>,
+    end: u8,
+    sample_is_ascii: bool,
+    rows_max: u64,
+}
+
+/// Looks at a file.
+pub fn open(path: &Path, options: &Options) -> Result<Opened, Finding> {
+    let file = File::open(path).map_err(|error| archive::broken(&error))?;
+    let (archive, mut stream) = archive::open(file, &options.bounds)?;
+    let mut sample = Vec::new();
+    let read = (&mut stream).take(SAMPLE_BYTES as u64).read_to_end(&mut sample);
+    // What was read before an archive broke off counts; the break is met again behind it.
+    let broke = read.err();
+    if let (true, Some(error)) = (sample.is_empty(), &broke) {
+        return Err(archive::broken(error));
+    }
+    let whole = sample.len() < SAMPLE_BYTES;
+    let encoding = options.encoding.unwrap_or_else(|| sniff::encoding(&sample, whole));
+    let text = decoded(&sample, encoding);
+    let format = options.format.map_or_else(|| sniff::format(&text), Ok)?;
+    let delimiter = match format {
+        Format::Csv => Some(sniff::delimiter(&text)).map(|mark| if mark == b'\t' { b',' } else { mark }),
+        Format::Tsv => Some(b'\t'),
+        _ => None,
+    };
+    let end = if text.contains('\n') || !text.contains('\r') { b'\n' } else { b'\r' };
+    let (header, records) = match (format, delimiter) {
+        (_, Some(delimiter)) => peek_table(&text, delimiter, end),
+        (Format::Ndjson, _) => (peek_json(&text), Vec::new()),
+        (Format::X12, _) => (x12::COLUMNS.map(str::to_owned).to_vec(), Vec::new()),
+        _ => (epcis::COLUMNS.map(str::to_owned).to_vec(), Vec::new()),
+    };
+    let proposal = recognised(&header).or_else(|| propose(&header, &records));
+    let (bound, warnings, problem) = match bind(format, &header, options, proposal.as_ref()) {
+        Ok((bound, warnings)) => (bound, warnings, None),
+        Err(problem) => (None, Vec::new(), Some(problem)),
+    };
+    let bound = bound.map(|mut bound| {
+        let mapping = &mut bound.mapping;
+        if mapping.decimal == Decimal::Auto {
+            mapping.decimal =
+                propose::decimal(&header, &records, [mapping.price.as_ref(), mapping.on_hand.as_ref()]);
+        }
+        bound
+    });
+    let sample_is_ascii = sample.is_ascii();
+    let rest: Box<dyn Read + Send> = match broke {
+        Some(error) => Box::new(Breaks(Some(error))),
+        None => stream,
+    };
+    let from = if encoding == Encoding::Utf8Bom {
+        sample.get(3..).map(<[u8]>::to_vec).unwrap_or_default()
+    } else {
+        sample
+    };
+    let stream: Box<dyn Read + Send> = match encoding.transcodes_from() {
+        None => Box::new(Cursor::new(from).chain(rest)),
+        Some(theirs) => Box::new(
+            encoding_rs_io::DecodeReaderBytesBuilder::new()
+                .encoding(Some(theirs))
+                .build(Cursor::new(from).chain(rest)),
+        ),
+    };
+    let mapping = bound.as_ref().map(|bound| bound.mapping.name.clone());
+    let facts = Facts { archive, encoding, format, delimiter: delimiter.map(char::from), header, mapping };
+    let rows_max = options.bounds.rows_max;
+    Ok(Opened { facts, proposal, problem, bound, warnings, stream, end, sample_is_ascii, rows_max })
+}
+
+fn bind(
+    format: Format,
+    header: &[String],
+    options: &Options,
+    proposal: Option<&Mapping>,
+) -> Result<(Option<Bound>, Vec<Finding>), Finding> {
+    let mapping = match &options.choice {
+        Choice::Given(mapping) => mapping.clone(),
+        Choice::Shipped(name) => shipped(name)?,
+        Choice::Proposed => proposal.cloned().ok_or_else(|| unknown_header(header, None))?,
+        Choice::Auto => match format {
+            Format::X12 => shipped("x12_846")?,
+            Format::Epcis => shipped("epcis")?,
+            // Rows in the form of the API need no mapping.
+            Format::Ndjson if header.is_empty() => return Ok((None, Vec::new())),
+            _ => recognised(header).ok_or_else(|| unknown_header(header, proposal))?,
+        },
+    };
+    let (bound, warnings) = Bound::new(mapping, header)?;
+    Ok((Some(bound), warnings))
+}
+
+fn unknown_header(header: &[String], proposal: Option<&Mapping>) -> Finding {
+    let shown: Vec<&str> = header.iter().take(40).map(String::as_str).collect();
+    let next = match proposal {
+        Some(_) => {
+            "look at the proposed mapping (`stockade map FILE`, or `preview`), then send it, or mapping=proposed"
+        }
+        None => {
+            "name the columns listing and on_hand (and sku, location, price, currency for whole listings), or send a mapping"
+        }
+    };
+    let detail = format!("the columns {} are not those of a known mapping; {next}", shown.join(", "));
+    Finding { line: 1, ..Finding::of_file(codes::WRONG_HEADER, detail) }
+}
+
+fn decoded(sample: &[u8], encoding: Encoding) -> Cow<'_, str> {
+    match encoding.transcodes_from() {
+        Some(theirs) => theirs.decode(sample).0,
+        None if encoding == Encoding::Windows1252 => Cow::Owned(sniff::windows_1252(sample)),
+        None => {
+            let text = String::from_utf8_lossy(sample);
+            match text.strip_prefix('\u{feff}') {
+                Some(rest) => Cow::Owned(rest.to_owned()),
+                None => text,
+            }
+        }
+    }
+}
+
+fn peek_table(text: &str, delimiter: u8, end: u8) -> (Vec<String>, Vec<Vec<String>>) {
+    let mut lines = Lines::new(text.as_bytes(), end, Some(delimiter));
+    let mut splitter = Splitter::new(delimiter);
+    let mut records = Vec::new();
+    while let Ok(Some(cut)) = lines.next() {
+        if let Cut::Record(_, bytes) = cut {
+            let record = String::from_utf8_lossy(bytes);
+            if !record.trim().is_empty() && splitter.split(&record) {
+                records.push(splitter.owned());
+            }
+        }
+        if records.len() > SAMPLE_RECORDS {
+            break;
+        }
+    }
+    let header = if records.is_empty() { Vec::new() } else { records.remove(0) };
+    (header.into_iter().map(|name| name.trim().to_owned()).collect(), records)
+}
+
+/// Names of the first objects' members, but for rows in the form of the API.
+fn peek_json(text: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for line in text.lines().take(SAMPLE_RECORDS) {
+        let Ok(Value::Object(object)) = serde_json::from_str::<Value>(line) else { continue };
+        if is_api_row(&object) {
+            continue;
+        }
+        for name in object.keys() {
+            if !names.contains(name) && names.len() < SAMPLE_RECORDS {
+                names.push(name.clone());
+            }
+        }
+    }
+    names
+}
+
+/// Whether an object is a row as batches have it: it says what to do, or has a price in the API's form.
+fn is_api_row(object: &serde_json::Map<String, Value>) -> bool {
+    object.contains_key("op") || object.get("price").is_some_and(Value::is_object)
+}
+
+/// The break that was met while looking ahead.
+struct Breaks(Option<io::Error>);
+
+impl Read for Breaks {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
+    }
+}
+
+/// Given what is found, says whether to go on.
+type Sink<'s> = &'s mut dyn FnMut(Item) -> bool;
+
+impl Opened {
+    /// The mapping it is read by.
+    pub fn mapping(&self) -> Option<&Mapping> {
+        self.bound.as_ref().map(|bound| &bound.mapping)
+    }
+
+    /// Gives each row to `sink` until that says to stop. What ends it early is an error; what was given before counts.
+    /// Answers what the encoding turned out to be.
+    pub fn each(mut self, sink: Sink<'_>) -> Result<Encoding, Finding> {
+        if let Some(problem) = self.problem {
+            return Err(problem);
+        }
+        for warning in std::mem::take(&mut self.warnings) {
+            if !sink(Item::Warning(warning)) {
+                return Ok(self.facts.encoding);
+            }
+        }
+        let (rows_max, mut rows, mut over) = (self.rows_max, 0, false);
+        let mut counted = |item: Item| {
+            rows += u64::from(!matches!(item, Item::Warning(_)));
+            over = rows > rows_max;
+            !over && sink(item)
+        };
+        let encoding = match self.facts.format {
+            Format::Csv | Format::Tsv => self.each_record(&mut counted),
+            Format::Ndjson => self.each_object(&mut counted),
+            Format::X12 => self.each_x12(&mut counted),
+            Format::Epcis => self.each_event(&mut counted),
+        };
+        let encoding = encoding.map_err(|error| archive::broken(&error))?;
+        if over {
+            let detail = format!("the file has more than {rows_max} rows; split it");
+            return Err(Finding::of_file(codes::TOO_MANY_ROWS, detail));
+        }
+        Ok(encoding)
+    }
+
+    fn decoder(&self) -> Decoder {
+        let encoding = if self.facts.encoding.transcodes_from().is_some() {
+            Encoding::Utf8
+        } else {
+            self.facts.encoding
+        };
+        Decoder::new(encoding, self.sample_is_ascii)
+    }
+
+    /// What the encoding turned out to be.
+    fn settled(&self, decoder: &Decoder) -> Encoding {
+        match (self.facts.encoding, decoder.encoding()) {
+            (Encoding::Utf8, Encoding::Windows1252) => Encoding::Windows1252,
+            (declared, _) => declared,
+        }
+    }
+
+    fn each_record(mut self, sink: Sink<'_>) -> io::Result<Encoding> {
+        let mut decoder = self.decoder();
+        let Some(bound) = self.bound.take() else { return Ok(self.facts.encoding) };
+        let delimiter = self.facts.delimiter.and_then(|mark| u8::try_from(mark).ok()).unwrap_or(b',');
+        let columns = self.facts.header.len();
+        let stream = std::mem::replace(&mut self.stream, Box::new(io::empty()));
+        let mut lines = Lines::new(stream, self.end, Some(delimiter));
+        let (mut splitter, mut header_passed) = (Splitter::new(delimiter), false);
+        while let Some(cut) = lines.next()? {
+            let item = match cut {
+                Cut::TooLong(line) => Item::Refused(None, too_long(line)),
+                Cut::Unclosed(line) => {
+                    let detail = "a quote is opened on this line and not closed within 64 lines; close it, or double it where it is meant";
+                    Item::Refused(None, Finding::refused(line, "", "", codes::UNCLOSED, detail))
+                }
+                Cut::Record(_, bytes) if bytes.iter().all(u8::is_ascii_whitespace) => continue,
+                Cut::Record(..) if !header_passed => {
+                    header_passed = true;
+                    continue;
+                }
+                Cut::Record(line, bytes) => match decoder.text(bytes) {
+                    None => Item::Refused(None, mixed(line, bytes, decoder.encoding())),
+                    Some(record) => {
+                        let fits = splitter.split(&record);
+                        // Spreadsheets pad rows with empty cells.
+                        let beyond = (columns..splitter.len()).any(|at| !splitter.cell(at).trim().is_empty());
+                        if !fits || beyond || splitter.len() < columns {
+                            let first = if fits { splitter.cell(0).to_owned() } else { String::new() };
+                            let detail = format!(
+                                "the line has {} cells and the header {columns}; put cells that hold a delimiter or a line break into quotes",
+                                splitter.len()
+                            );
+                            let finding = Finding::refused(line, "", &first, codes::CELL_COUNT, detail);
+                            Item::Refused(row::subject(&bound, &splitter), finding)
+                        } else {
+                            row::item(&bound, &splitter, line)
+                        }
+                    }
+                },
+            };
+            if !sink(item) {
+                break;
+            }
+        }
+        Ok(self.settled(&decoder))
+    }
+
+    fn each_object(mut self, sink: Sink<'_>) -> io::Result<Encoding> {
+        let mut decoder = self.decoder();
+        let stream = std::mem::replace(&mut self.stream, Box::new(io::empty()));
+        let mut lines = Lines::new(stream, b'\n', None);
+        while let Some(cut) = lines.next()? {
+            let item = match cut {
+                Cut::TooLong(line) | Cut::Unclosed(line) => Item::Refused(None, too_long(line)),
+                Cut::Record(_, bytes) if bytes.iter().all(u8::is_ascii_whitespace) => continue,
+                Cut::Record(line, bytes) => match decoder.text(bytes) {
+                    None => Item::Refused(None, mixed(line, bytes, decoder.encoding())),
+                    Some(text) => self.object(line, &text),
+                },
+            };
+            if !sink(item) {
+                break;
+            }
+        }
+        Ok(self.settled(&decoder))
+    }
+
+    fn object(&self, line: u64, text: &str) -> Item {
+        let not_json =
+            |detail: String| Item::Refused(None, Finding::refused(line, "", text, codes::NOT_JSON, detail));
+        let mut object = match serde_json::from_str::<Value>(text) {
+            Ok(Value::Object(object)) => object,
+            Ok(_) => return not_json("the line is no JSON object; write one object a line".to_owned()),
+            Err(error) => {
+                return not_json(format!(
+                    "the line is no JSON (column {}); write one object a line",
+                    error.column()
+                ));
+            }
+        };
+        if is_api_row(&object) {
+            if !object.contains_key("op") {
+                object.insert("op".to_owned(), Value::from("put"));
+                return Item::Batch(line, Value::Object(object).to_string());
+            }
+            return Item::Batch(line, text.to_owned());
+        }
+        let Some(bound) = &self.bound else {
+            let detail =
+                "the line says neither `op` nor columns that earlier lines have; write all lines in one form";
+            return Item::Refused(None, Finding::refused(line, "", text, codes::MISSING, detail));
+        };
+        let cells: Vec<Cow<'_, str>> = self
+            .facts
+            .header
+            .iter()
+            .map(|name| match object.get(name) {
+                None | Some(Value::Null) => Cow::Borrowed(""),
+                Some(Value::String(text)) => Cow::Borrowed(text.as_str()),
+                Some(Value::Array(items)) => {
+                    let words: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
+                    Cow::Owned(words.join(" "))
+                }
+                Some(other) => Cow::Owned(other.to_string()),
+            })
+            .collect();
+        row::item(bound, &Held(&cells), line)
+    }
+
+    fn each_x12(mut self, sink: Sink<'_>) -> io::Result<Encoding> {
+        let Some(bound) = self.bound.take() else { return Ok(self.facts.encoding) };
+        let mut step = |step| match step {
+            x12::Step::Row(line, cells) => sink(row::item(&bound, &Held(&cells.map(Cow::Owned)), line)),
+            x12::Step::Wrong(finding) => sink(Item::Refused(None, finding)),
+        };
+        x12::each(self.stream, &mut step)?;
+        Ok(self.facts.encoding)
+    }
+
+    fn each_event(mut self, sink: Sink<'_>) -> io::Result<Encoding> {
+        let Some(bound) = self.bound.take() else { return Ok(self.facts.encoding) };
+        let mut step = |step| match step {
+            epcis::Step::Row(event, cells) => sink(row::item(&bound, &Held(&cells.map(Cow::Owned)), event)),
+            epcis::Step::Wrong(finding) => sink(Item::Refused(None, finding)),
+        };
+        epcis::each(self.stream, &mut step)?;
+        Ok(self.facts.encoding)
+    }
+}
+
+fn too_long(line: u64) -> Finding {
+    let detail =
+        "the line has no end within 64 KiB; check that lines end in line breaks, and that quotes are closed";
+    Finding::refused(line, "", "", codes::TOO_LONG, detail)
+}
+
+fn mixed(line: u64, bytes: &[u8], encoding: Encoding) -> Finding {
+    let shown = String::from_utf8_lossy(bytes);
+    let detail = format!(
+        "the file is {}, this line is not; two files of different encodings were put together. Save all of it as UTF-8",
+        encoding.as_str()
+    );
+    Finding::refused(line, "", &shown, codes::MIXED_ENCODING, detail)
+}
+
+#[cfg(test)]
+mod tests;
