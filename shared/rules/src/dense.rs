@@ -6,8 +6,8 @@
 
 use crate::range::Conjunction;
 
-/// Looking at a rule costs as much as this many columns, seen on the arms of `load-tests -- rules`.
-const COLUMNS_A_RULE: usize = 1;
+/// Looking through a column costs as much as looking at this many rules, seen on the arms of `load-tests -- rules`.
+const RULES_A_COLUMN: usize = 3;
 /// Tests between two kept sets at least.
 const STEP: usize = 32;
 
@@ -72,8 +72,8 @@ impl Dense {
     }
 
     /// Whether this is the quicker way where at least so many rules would be looked at one by one.
-    pub(crate) fn pays(&self, rules: usize) -> bool {
-        rules * COLUMNS_A_RULE > self.columns.len()
+    pub(crate) fn pays(&self, rules: u32) -> bool {
+        rules as usize > self.columns.len() * RULES_A_COLUMN
     }
 
     /// Calls `each` with every rule all of whose tests hold, in order. `struck` is room that is used again.
@@ -117,8 +117,10 @@ impl Column {
         let fails = |bound: &f32| if self.at_least { value < *bound } else { value > *bound };
         // Counting a few is quicker than searching among them, for nothing has to be guessed.
         match self.bounds.len() {
-            0..=64 if self.at_least => self.bounds.iter().map(|bound| usize::from(value < *bound)).sum(),
-            0..=64 => self.bounds.iter().map(|bound| usize::from(value > *bound)).sum(),
+            0..=64 if self.at_least => {
+                self.bounds.iter().map(|bound| u32::from(value < *bound)).sum::<u32>() as usize
+            }
+            0..=64 => self.bounds.iter().map(|bound| u32::from(value > *bound)).sum::<u32>() as usize,
             _ => self.bounds.partition_point(fails),
         }
     }

@@ -26,6 +26,15 @@ struct Column {
     below: Vec<(f32, u32)>,
 }
 
+/// The tests in the middle of a column, and how many rules are entered up to them. Side by side, for they are asked of every
+/// snapshot.
+#[derive(Clone, Copy, Debug)]
+struct Middle {
+    slot: u16,
+    above: (f32, u32),
+    below: (f32, u32),
+}
+
 /// What is looked at of a rule once its entered test holds.
 #[derive(Clone, Copy, Debug)]
 struct Rest {
@@ -38,6 +47,7 @@ struct Rest {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
     columns: Vec<Column>,
+    middles: Vec<Middle>,
     /// Rules without a test that could be entered.
     others: Vec<u32>,
     rests: Vec<Rest>,
@@ -71,21 +81,28 @@ impl Index {
             column.above.sort_by(|a, b| a.0.total_cmp(&b.0));
             column.below.sort_by(|a, b| b.0.total_cmp(&a.0));
         }
+        let half = |entered: &[(f32, u32)], none: f32| {
+            let middle = entered.len() / 2;
+            entered.get(middle).map_or((none, 0), |(bound, _)| (*bound, middle as u32 + 1))
+        };
+        let middle = |column: &Column| Middle {
+            slot: column.slot,
+            above: half(&column.above, f32::INFINITY),
+            below: half(&column.below, f32::NEG_INFINITY),
+        };
+        index.middles = index.columns.iter().map(middle).collect();
         index.dense = (rules.len() >= MANY).then(|| Dense::build(&rules));
         index
     }
 
     /// Rules that would at least be looked at, by the tests in the middle of each column alone.
-    fn at_least(&self, slots: &[f32]) -> usize {
-        let half = |entered: &[(f32, u32)], holds: &dyn Fn(f32) -> bool| {
-            let middle = entered.len() / 2;
-            entered.get(middle).filter(|(bound, _)| holds(*bound)).map_or(0, |_| middle + 1)
+    fn at_least(&self, slots: &[f32]) -> u32 {
+        let of = |middle: &Middle| {
+            let value = slots.get(usize::from(middle.slot)).copied().unwrap_or(f32::NAN);
+            let above = if value >= middle.above.0 { middle.above.1 } else { 0 };
+            above + if value <= middle.below.0 { middle.below.1 } else { 0 }
         };
-        let of = |column: &Column| {
-            let value = slots.get(usize::from(column.slot)).copied().unwrap_or(f32::NAN);
-            half(&column.above, &|low| value >= low) + half(&column.below, &|high| value <= high)
-        };
-        self.columns.iter().map(of).sum()
+        self.middles.iter().map(of).sum()
     }
 
     fn enter(&mut self, rule: u32, range: Range) {
