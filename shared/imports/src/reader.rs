@@ -37,7 +37,7 @@ pub enum Choice {
     /// A shipped one by name.
     Shipped(String),
     /// This one.
-    Given(Mapping),
+    Given(Box<Mapping>),
     /// The one that is proposed.
     Proposed,
 }
@@ -174,7 +174,7 @@ fn bind(
     proposal: Option<&Mapping>,
 ) -> Result<(Option<Bound>, Vec<Finding>), Finding> {
     let mapping = match &options.choice {
-        Choice::Given(mapping) => mapping.clone(),
+        Choice::Given(mapping) => mapping.as_ref().clone(),
         Choice::Shipped(name) => shipped(name)?,
         Choice::Proposed => proposal.cloned().ok_or_else(|| unknown_header(header, None))?,
         Choice::Auto => match format {

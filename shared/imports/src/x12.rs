@@ -124,7 +124,7 @@ pub(crate) fn each(mut stream: impl Read, sink: &mut dyn FnMut(Step) -> bool) ->
 fn lin(line: u64, pairs: &[&str]) -> Item {
     let by = |qualifiers: &[&str]| {
         let of = |wanted: &&str| pairs.chunks(2).find(|pair| pair[0] == *wanted).and_then(|pair| pair.get(1));
-        qualifiers.iter().find_map(|qualifier| of(qualifier)).map_or("", |value| *value).to_owned()
+        qualifiers.iter().find_map(of).map_or("", |value| *value).to_owned()
     };
     let (own, gtin) = (by(&ITEM), by(&GTIN));
     let first = pairs.get(1).copied().unwrap_or_default();

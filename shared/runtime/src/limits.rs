@@ -104,6 +104,16 @@ impl<C: Clock> Limiter<C> {
         problem.with_header(RATE_LIMIT_POLICY, policy(self.class))
     }
 
+    /// Gives back units that were taken and not used.
+    fn give_back(&self, caller: &String, units: u32) {
+        let less = self.unit_nanos.saturating_mul(u64::from(units));
+        let credit = |until: Option<Nanos>| {
+            let until = until.map_or(0, Nanos::as_u64).saturating_sub(less);
+            Ok::<_, std::convert::Infallible>(((), Nanos::new(until)))
+        };
+        let Ok(()) = self.used.measure_and_replace(caller, credit);
+    }
+
     /// Charges units that the bucket had no room for: nothing passes until they have come back too.
     fn owe(&self, caller: &String, units: u32) {
         let more = self.unit_nanos.saturating_mul(u64::from(units));
@@ -217,15 +227,19 @@ impl<C: Clock + Clone> Limits<C> {
         }
     }
 
-    /// The same for work that waits rather than being refused: how long, where there is no room now. At most the burst is
-    /// taken, so whoever comes with more comes with parts.
+    /// The same for work that waits rather than being refused: how long, where there is no room now. It takes only from a
+    /// full bucket, at most the burst, so that whatever is asked beside it finds nearly all of the allowance.
     pub fn take_or_wait(&self, class: &str, caller: &str, units: u32) -> Result<(), Duration> {
         let Some(limiter) = self.limiter(class) else { return Ok(()) };
-        let units = NonZeroU32::new(units).unwrap_or(NonZeroU32::MIN).min(limiter.class.burst);
-        match limiter.keyed.check_key_n(&caller.to_owned(), units) {
+        let burst = limiter.class.burst;
+        let caller = caller.to_owned();
+        match limiter.keyed.check_key_n(&caller, burst) {
             Ok(Err(not_until)) => Err(not_until.wait_time_from(self.clock.now())),
             // As many as the burst are never too many.
-            Ok(Ok(_)) | Err(_) => Ok(()),
+            Ok(Ok(_)) | Err(_) => {
+                limiter.give_back(&caller, burst.get().saturating_sub(units));
+                Ok(())
+            }
         }
     }
 
@@ -343,12 +357,14 @@ mod tests {
         let class = Class { per_second: NonZeroU32::new(5).unwrap(), burst: NonZeroU32::new(20).unwrap() };
         let config = LimitsConfig(BTreeMap::from([("standard".to_owned(), class)]));
         let limits = Limits::with_clock(&config, clock.clone());
-        assert_eq!(limits.take_or_wait("standard", "a", 1_000), Ok(()), "the burst");
-        let wait = limits.take_or_wait("standard", "a", 5).unwrap_err();
-        assert_eq!(wait.as_millis(), 1_000);
-        assert!(limits.take("standard", "a", 1).is_err(), "one allowance for both");
-        clock.advance(wait);
         assert_eq!(limits.take_or_wait("standard", "a", 5), Ok(()));
+        let wait = limits.take_or_wait("standard", "a", 5).unwrap_err();
+        assert_eq!(wait.as_millis(), 1_000, "until the bucket is full again");
+        assert!(limits.take("standard", "a", 15).is_ok(), "who asks beside it finds the rest");
+        assert!(limits.take("standard", "a", 1).is_err(), "and no more: it is one allowance");
+        clock.advance(Duration::from_secs(4));
+        assert_eq!(limits.take_or_wait("standard", "a", 1_000), Ok(()));
+        assert!(limits.take("standard", "a", 1).is_err(), "at most the burst");
         assert_eq!(limits.class("none").map(|class| class.burst.get()), Some(20));
     }
 

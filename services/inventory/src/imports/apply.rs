@@ -29,7 +29,7 @@ const CHUNK_ROWS: usize = 500;
 /// An import leaves this part of its supplier's rate to calls that are made beside it, so that stock that is sent by hand
 /// does not wait behind a catalogue.
 const LEFT_TO_OTHERS: f64 = 0.2;
-/// Chunks of an import take no more than this part of a burst, for the same reason.
+/// Chunks of an import take no more than this part of a burst, and only from a full bucket, for the same reason.
 const BURST_PART: u32 = 4;
 /// How long it waits before it tries again what the log did not take.
 const RETRY: Duration = Duration::from_secs(1);
@@ -79,34 +79,51 @@ impl Imports {
                 self.change(import, |meta| meta.state = State::Cancelled)?;
                 return Ok(());
             }
-            let chunk = self.next_chunk(&meta, progress, self.chunk_rows(&meta.supplier))?;
+            let (this, of, rows_max) = (self.clone(), meta.clone(), self.chunk_rows(&meta.supplier));
+            let next = tokio::task::spawn_blocking(move || this.next_chunk(&of, progress, rows_max));
+            let chunk = next.await.map_err(io::Error::other)??;
             if chunk.rows.is_empty() {
                 self.change(import, |meta| meta.state = State::Done)?;
                 self.purge(&meta.supplier);
                 return Ok(());
             }
             let became = self.apply_chunk(&meta, progress, &chunk, &duplicates).await;
-            for finding in &became.findings {
-                report.add(finding)?;
-            }
-            let written = report.flush()?;
             let rows = progress.rows + chunk.rows.len() as u64;
             let sent = if became.sent > 0 { Some(progress.chunk) } else { progress.sent };
             progress =
                 Progress { lane: chunk.lane, offset: chunk.offset, chunk: progress.chunk + 1, rows, sent };
-            let counts = became.counts;
-            self.change(import, |meta| {
-                meta.progress = progress;
-                (meta.report_lines, meta.report_bytes) = written;
-                meta.counts.accepted += counts.accepted;
-                meta.counts.unchanged += counts.unchanged;
-                meta.counts.refused += counts.refused;
-                meta.counts.warned += counts.warned;
-                meta.counts.taken_off += counts.taken_off;
-            })?;
+            let (this, of, counts, sent) = (self.clone(), import.clone(), became.counts, became.sent);
+            // The disk is waited for, which must not hold up whoever is answered meanwhile.
+            let note = move || this.note(&of, progress, &became, report);
+            report = tokio::task::spawn_blocking(note).await.map_err(io::Error::other)??;
             crate::metrics::import_rows(counts.accepted, counts.unchanged, counts.refused);
-            self.leave_room(&meta.supplier, became.sent).await;
+            self.leave_room(&meta.supplier, sent).await;
         }
+    }
+
+    /// Keeps what became of a chunk: first its lines of the report, then that it is done.
+    fn note(
+        &self,
+        import: &Import,
+        progress: Progress,
+        became: &Became,
+        mut report: Report,
+    ) -> io::Result<Report> {
+        for finding in &became.findings {
+            report.add(finding)?;
+        }
+        let written = report.flush()?;
+        let counts = became.counts;
+        self.change(import, |meta| {
+            meta.progress = progress;
+            (meta.report_lines, meta.report_bytes) = written;
+            meta.counts.accepted += counts.accepted;
+            meta.counts.unchanged += counts.unchanged;
+            meta.counts.refused += counts.refused;
+            meta.counts.warned += counts.warned;
+            meta.counts.taken_off += counts.taken_off;
+        })?;
+        Ok(report)
     }
 
     /// The next rows that wait, in the order of the lanes.

@@ -219,7 +219,10 @@ async fn begin(
         report_lines: 0,
         report_bytes: 0,
     };
-    let (meta, again) = imports.take_on(&place, meta)?;
+    let this = imports.clone();
+    let taken_on = tokio::task::spawn_blocking(move || this.take_on(&place, meta));
+    let (meta, again) =
+        taken_on.await.map_err(|_| storage(&io::Error::other("taking an upload on ended early")))??;
     tracing::info!(supplier = %supplier, by = by.id, import = meta.import, bytes = meta.upload_bytes, again, "import");
     let mut response = (StatusCode::ACCEPTED, Json(imports.told(&meta))).into_response();
     let link = format!("/v1/suppliers/{supplier}/imports/{}", meta.import);

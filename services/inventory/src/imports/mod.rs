@@ -289,10 +289,9 @@ impl Imports {
             .collect();
         let beyond = finished.len().saturating_sub(KEPT_MAX);
         for (at, (number, finished_ms)) in finished.into_iter().enumerate() {
-            if at < beyond || finished_ms < before_ms {
-                if let Some(import) = of.remove(&number) {
-                    self.store.remove(&import.meta.lock());
-                }
+            let goes = at < beyond || finished_ms < before_ms;
+            if goes && let Some(import) = of.remove(&number) {
+                self.store.remove(&import.meta.lock());
             }
         }
     }

@@ -67,7 +67,7 @@ impl Asked {
                 stockade_imports::shipped(name)?;
                 Choice::Shipped(name.to_owned())
             }
-            Some(source) => Choice::Given(Mapping::parse(source)?),
+            Some(source) => Choice::Given(Box::new(Mapping::parse(source)?)),
         };
         Ok(Options { format, encoding, choice, bounds })
     }

@@ -199,7 +199,7 @@ fn columns_that_are_not_known_are_proposed_but_not_taken_unasked() {
     let proposal = opened.proposal.unwrap();
     let parsed = Mapping::parse(&proposal.to_yaml()).unwrap();
     assert_eq!(parsed, proposal);
-    for choice in [Choice::Proposed, Choice::Given(parsed)] {
+    for choice in [Choice::Proposed, Choice::Given(Box::new(parsed))] {
         let (_, items, _) = read_with(text, &Options { choice, ..Options::default() });
         let [Item::Row(draft)] = items.as_slice() else { panic!("{items:?}") };
         assert_eq!((draft.price.unwrap().minor, draft.on_hand), (123_450, Some(1_000)));
