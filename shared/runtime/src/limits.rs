@@ -231,6 +231,10 @@ impl<C: Clock + Clone> Limits<C> {
     /// full bucket, at most the burst, so that whatever is asked beside it finds nearly all of the allowance.
     pub fn take_or_wait(&self, class: &str, caller: &str, units: u32) -> Result<(), Duration> {
         let Some(limiter) = self.limiter(class) else { return Ok(()) };
+        // More than one in a nanosecond is no limit, and nothing that could be given back.
+        if limiter.unit_nanos == 0 {
+            return Ok(());
+        }
         let burst = limiter.class.burst;
         let caller = caller.to_owned();
         match limiter.keyed.check_key_n(&caller, burst) {
@@ -365,6 +369,9 @@ mod tests {
         clock.advance(Duration::from_secs(4));
         assert_eq!(limits.take_or_wait("standard", "a", 1_000), Ok(()));
         assert!(limits.take("standard", "a", 1).is_err(), "at most the burst");
+        let endless = Class { per_second: NonZeroU32::MAX, burst: NonZeroU32::MAX };
+        let endless = Limits::new(&LimitsConfig(BTreeMap::from([("standard".to_owned(), endless)])));
+        assert!((0..3).all(|_| endless.take_or_wait("standard", "a", 500).is_ok()));
         assert_eq!(limits.class("none").map(|class| class.burst.get()), Some(20));
     }
 
