@@ -28,6 +28,12 @@ impl Answer {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
+    /// What the server says it does not do, and why.
+    pub(crate) fn refusal(&self) -> anyhow::Error {
+        let problem = self.json().unwrap_or_default();
+        let text = |key: &str| problem[key].as_str().unwrap_or_default().to_owned();
+        anyhow::anyhow!("{} ({}, {}): {}", text("title"), self.status.as_u16(), text("code"), text("detail"))
+    }
     pub(crate) fn json(&self) -> Result<serde_json::Value> {
         serde_json::from_slice(&self.body).context("the answer is not JSON")
     }
@@ -114,11 +120,6 @@ impl Server {
                 Client::new(server).send_with(method, path, &self.key, headers, Bytes::from(body)).await
             })
             .with_context(|| format!("no answer from {}; is it serving?", self.server))?;
-        if answer.status.is_success() {
-            return Ok(answer);
-        }
-        let problem = answer.json().unwrap_or_default();
-        let text = |key: &str| problem[key].as_str().unwrap_or_default().to_owned();
-        anyhow::bail!("{} ({}, {}): {}", text("title"), answer.status.as_u16(), text("code"), text("detail"))
+        if answer.status.is_success() { Ok(answer) } else { Err(answer.refusal()) }
     }
 }

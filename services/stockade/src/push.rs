@@ -181,11 +181,11 @@ async fn upload(
                     .header("retry-after")
                     .and_then(|seconds| seconds.parse().ok())
                     .map(Duration::from_secs);
-                (refusal(&answer), wait)
+                (answer.refusal(), wait)
             }
             Ok(answer) => {
                 bar.finish_and_clear();
-                return Err(refusal(&answer));
+                return Err(answer.refusal());
             }
             Err(error) => (error, None),
         };
@@ -374,14 +374,8 @@ impl Asker<'_> {
             .send(method, path, self.key, Bytes::new())
             .await
             .context("no answer; is it serving?")?;
-        if answer.status.is_success() { Ok(answer) } else { Err(refusal(&answer)) }
+        if answer.status.is_success() { Ok(answer) } else { Err(answer.refusal()) }
     }
-}
-
-fn refusal(answer: &Answer) -> anyhow::Error {
-    let problem = answer.json().unwrap_or_default();
-    let text = |key: &str| problem[key].as_str().unwrap_or_default().to_owned();
-    anyhow::anyhow!("{} ({}, {}): {}", text("title"), answer.status.as_u16(), text("code"), text("detail"))
 }
 
 /// A bar on a terminal; elsewhere nothing is drawn.

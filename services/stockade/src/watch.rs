@@ -12,7 +12,10 @@ use stockade_model::{Currency, Money};
 use stockade_runtime::http::path_segment;
 use tokio::net::TcpStream;
 
-use crate::{client::Server, output::say};
+use crate::{
+    client::{Answer, Server},
+    output::say,
+};
 
 /// Watch what buyers may have of some goods.
 #[derive(clap::Args)]
@@ -118,11 +121,9 @@ impl Watching<'_> {
         let (head, mut body) = answer.into_parts();
         if head.status != StatusCode::OK {
             let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-            let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
-            let text = |key: &str| problem[key].as_str().unwrap_or_default().to_owned();
-            let said = format!("{} ({}): {}", text("code"), head.status.as_u16(), text("detail"));
+            let refusal = Answer { status: head.status, headers: head.headers, body }.refusal();
             // Busy or starting passes; anything else would be said again.
-            return if head.status.is_server_error() { lost(&said) } else { Err(anyhow::anyhow!(said)) };
+            return if head.status.is_server_error() { lost(&refusal.to_string()) } else { Err(refusal) };
         }
         let mut events = Events::default();
         while let Some(frame) = body.frame().await {

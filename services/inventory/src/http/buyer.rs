@@ -81,6 +81,41 @@ pub(super) enum Asked {
     Gtin(Gtin),
 }
 
+impl Asked {
+    pub(super) fn sku(&self) -> Option<&Sku> {
+        match self {
+            Asked::Sku(sku) => Some(sku),
+            Asked::Gtin(_) => None,
+        }
+    }
+    pub(super) fn gtin(&self) -> Option<Gtin> {
+        match self {
+            Asked::Sku(_) => None,
+            Asked::Gtin(gtin) => Some(*gtin),
+        }
+    }
+}
+
+impl AvailabilityQuery {
+    /// What is wanted of each good, from the first page on.
+    pub(super) fn wanted(&self, fields: &mut Fields) -> Query {
+        let currency = fields.check_some("currency", self.currency.as_deref().map(Currency::new));
+        max_price(fields, "max_price", self.max_price, currency);
+        let near = near(fields, "", self.near.as_deref(), self.radius_km);
+        Query {
+            region: fields.check_some("region", self.region.as_deref().map(Region::new)),
+            min_qty: min_qty(fields, "min_qty", self.min_qty),
+            max_price: self.max_price,
+            currency,
+            max_lead_days: self.max_lead_days,
+            near,
+            sort: sort(fields, "sort", self.sort, self.near.is_some()),
+            after: None,
+            limit: limit(fields, "limit", self.limit),
+        }
+    }
+}
+
 pub(super) fn admit(app: &App, caller: &Caller, units: usize) -> Result<Option<Allowance>, Problem> {
     caller.must(|role| *role == Role::Buyer || role.is_staff())?;
     app.caught_up()?;
@@ -110,7 +145,7 @@ fn shared_gtin(text: &str) -> Result<Gtin, Invalid> {
 }
 
 /// What is asked to be near; `at` is where the fields are.
-pub(super) fn near(
+fn near(
     fields: &mut Fields,
     at: &str,
     near: Option<&str>,
@@ -145,20 +180,20 @@ pub(super) fn near(
 }
 
 /// The order asked for.
-pub(super) fn sort(fields: &mut Fields, at: &str, given: Option<Sort>, is_near: bool) -> Sort {
+fn sort(fields: &mut Fields, at: &str, given: Option<Sort>, is_near: bool) -> Sort {
     let sort = given.unwrap_or_default();
     let known = sort != Sort::Distance || is_near;
     fields.require(known, at, "near_required", "to sort by distance, say near what: near and radius_km");
     sort
 }
 
-pub(super) fn min_qty(fields: &mut Fields, at: &str, given: Option<i64>) -> i64 {
+fn min_qty(fields: &mut Fields, at: &str, given: Option<i64>) -> i64 {
     let min_qty = given.unwrap_or(1);
     fields.require(min_qty >= 1, at, "quantity_range", "min_qty must be 1 or more");
     min_qty
 }
 
-pub(super) fn limit(fields: &mut Fields, at: &str, given: Option<usize>) -> usize {
+fn limit(fields: &mut Fields, at: &str, given: Option<usize>) -> usize {
     let limit = given.unwrap_or(50);
     fields.require(
         (1..=LIMIT_MAX).contains(&limit),
@@ -169,7 +204,7 @@ pub(super) fn limit(fields: &mut Fields, at: &str, given: Option<usize>) -> usiz
     limit
 }
 
-pub(super) fn max_price(fields: &mut Fields, at: &str, given: Option<i64>, currency: Option<Currency>) {
+fn max_price(fields: &mut Fields, at: &str, given: Option<i64>, currency: Option<Currency>) {
     fields.require(
         given.is_none_or(|most| most >= 0),
         at,
@@ -195,20 +230,7 @@ pub(crate) async fn availability(
     let query: AvailabilityQuery = request::query(request.uri())?;
     let mut fields = Fields::default();
     let good = asked(&mut fields, "", query.sku.as_deref(), query.gtin.as_deref());
-    let currency = fields.check_some("currency", query.currency.as_deref().map(Currency::new));
-    max_price(&mut fields, "max_price", query.max_price, currency);
-    let near = near(&mut fields, "", query.near.as_deref(), query.radius_km);
-    let mut wanted = Query {
-        region: fields.check_some("region", query.region.as_deref().map(Region::new)),
-        min_qty: min_qty(&mut fields, "min_qty", query.min_qty),
-        max_price: query.max_price,
-        currency,
-        max_lead_days: query.max_lead_days,
-        near,
-        sort: sort(&mut fields, "sort", query.sort, query.near.is_some()),
-        after: None,
-        limit: limit(&mut fields, "limit", query.limit),
-    };
+    let mut wanted = query.wanted(&mut fields);
     let good = fields.finish(good).map_err(Problem::invalid)?;
     if let Some(cursor) = &query.cursor {
         wanted.after = Some(read_cursor(cursor, &question(&good, &wanted))?);
@@ -327,11 +349,7 @@ pub(crate) async fn query(
     for (good, min_qty) in &goods {
         let Some(good) = good else { continue };
         let offers = find(&app, good, &Query { min_qty: *min_qty, ..common.clone() });
-        let (sku, gtin) = match good {
-            Asked::Sku(sku) => (Some(sku), None),
-            Asked::Gtin(gtin) => (None, Some(*gtin)),
-        };
-        results.push(GoodResult { sku, gtin, offers });
+        results.push(GoodResult { sku: good.sku(), gtin: good.gtin(), offers });
     }
     let fresh = app.fresh();
     let answer = Results { fresh: &fresh, completeness: completeness(&app), results: &results };

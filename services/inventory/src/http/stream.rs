@@ -14,24 +14,23 @@ use std::{
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, Uri},
+    http::{HeaderMap, StatusCode, Uri},
     response::{
         IntoResponse as _, Response,
         sse::{Event, KeepAlive, Sse},
     },
 };
-use stockade_model::{Currency, Gtin, Region, Sku};
 use stockade_runtime::{Caller, Problem, request};
 
 use super::{
     answer::{self, GoodResult},
-    buyer::{self, Asked, GOODS_MAX},
+    buyer::{self, Asked, AvailabilityQuery, GOODS_MAX},
     fields::Fields,
 };
 use crate::{
     app::App,
     changes::{Full, Stream},
-    domain::{Query, Sort},
+    domain::Query,
 };
 
 /// A comment is sent after so long without an event, so that both ends notice when the other is gone.
@@ -41,25 +40,15 @@ const COME_BACK: Duration = Duration::from_secs(2);
 /// Between two rounds of looking, so that a good that changes all the time costs what one that changes often does.
 const REST: Duration = Duration::from_millis(50);
 
-/// What is asked beside the goods.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Filters {
-    region: Option<String>,
-    min_qty: Option<i64>,
-    max_price: Option<i64>,
-    currency: Option<String>,
-    max_lead_days: Option<u16>,
-    near: Option<String>,
-    radius_km: Option<f64>,
-    sort: Option<Sort>,
-    limit: Option<usize>,
-}
-
 /// The goods a query string names, in its order, and the rest of it.
-fn split(uri: &Uri) -> Result<(Vec<(String, String)>, Filters), Problem> {
+fn split(uri: &Uri) -> Result<(Vec<(String, String)>, AvailabilityQuery), Problem> {
     let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned();
-    let (goods, rest): (Vec<_>, Vec<_>) = pairs.partition(|(name, _)| name == "sku" || name == "gtin");
+    let (goods, rest): (Vec<(String, String)>, Vec<_>) =
+        pairs.partition(|(name, _)| name == "sku" || name == "gtin");
+    if let Some((name, _)) = rest.iter().find(|(name, _)| name == "cursor" || name == "after_position") {
+        let detail = format!("{name}: a stream has no pages and no position to wait for; leave it out");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "bad_query", detail));
+    }
     let rest = form_urlencoded::Serializer::new(String::new()).extend_pairs(rest).finish();
     // What was parsed and written again is a query.
     let rest: Uri = format!("/?{rest}").parse().unwrap_or_default();
@@ -81,20 +70,7 @@ pub(crate) async fn stream(
         "batch_size",
         format!("name 1 to {GOODS_MAX} goods, each as sku=… or gtin=…"),
     );
-    let currency = fields.check_some("currency", filters.currency.as_deref().map(Currency::new));
-    buyer::max_price(&mut fields, "max_price", filters.max_price, currency);
-    let near = buyer::near(&mut fields, "", filters.near.as_deref(), filters.radius_km);
-    let query = Query {
-        region: fields.check_some("region", filters.region.as_deref().map(Region::new)),
-        min_qty: buyer::min_qty(&mut fields, "min_qty", filters.min_qty),
-        max_price: filters.max_price,
-        currency,
-        max_lead_days: filters.max_lead_days,
-        near,
-        sort: buyer::sort(&mut fields, "sort", filters.sort, filters.near.is_some()),
-        after: None,
-        limit: buyer::limit(&mut fields, "limit", filters.limit),
-    };
+    let query = filters.wanted(&mut fields);
     let asked = |(name, value): &(String, String)| {
         let value = Some(value.as_str());
         let (sku, gtin) = if name == "sku" { (value, None) } else { (None, value) };
@@ -231,19 +207,4 @@ fn tags(id: &str, about: &str, goods: usize) -> Option<Vec<Option<u32>>> {
     let rest = id.strip_prefix(about)?.strip_prefix('.')?;
     let tags: Vec<Option<u32>> = rest.split('.').map(|tag| u32::from_str_radix(tag, 16).ok()).collect();
     (tags.len() == goods).then_some(tags)
-}
-
-impl Asked {
-    fn sku(&self) -> Option<&Sku> {
-        match self {
-            Asked::Sku(sku) => Some(sku),
-            Asked::Gtin(_) => None,
-        }
-    }
-    fn gtin(&self) -> Option<Gtin> {
-        match self {
-            Asked::Sku(_) => None,
-            Asked::Gtin(gtin) => Some(*gtin),
-        }
-    }
 }

@@ -35,7 +35,7 @@ use crate::{
 /// Longest name of a supplier, in characters.
 const NAME_CHARS_MAX: usize = 200;
 
-pub(super) fn known(app: &App, id: &SupplierId) -> Result<SupplierView, Problem> {
+pub(crate) fn known(app: &App, id: &SupplierId) -> Result<SupplierView, Problem> {
     match app.supplier(id) {
         Some(view) => Ok(view),
         // Who is missing may only not have been read yet.
@@ -49,12 +49,16 @@ fn unknown_supplier(id: &SupplierId) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "unknown_supplier", detail)
 }
 
+/// The class of limits that holds for a supplier now.
+pub(crate) fn class_of<'a>(app: &App, view: &'a SupplierView) -> &'a str {
+    let level = app.overlay.supplier_level(app.overlay.number(&view.profile.supplier));
+    if level.is_some_and(Level::slows) { "limited" } else { &view.profile.class }
+}
+
 /// Takes `units` from the allowance of a supplier that is registered.
-fn admit(app: &App, id: &SupplierId, units: usize) -> Result<Option<Allowance>, Problem> {
+pub(crate) fn admit(app: &App, id: &SupplierId, units: usize) -> Result<Option<Allowance>, Problem> {
     let view = known(app, id)?;
-    let level = app.overlay.supplier_level(app.overlay.number(id));
-    let class = if level.is_some_and(Level::slows) { "limited" } else { view.profile.class.as_str() };
-    app.limits.take(class, id.as_str(), units)
+    app.limits.take(class_of(app, &view), id.as_str(), units)
 }
 
 pub(crate) fn body_hash(parts: &[&[u8]]) -> String {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use stockade_imports::{Finding, codes};
-use stockade_model::{Command, Level, Row, RowOutcome, RowStatus, SupplierId};
+use stockade_model::{Command, Row, RowOutcome, RowStatus, SupplierId};
 use stockade_runtime::Problem;
 
 use super::{
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     app::{Decided, Submitted},
-    http::supplier::body_hash,
+    http::supplier::{body_hash, class_of},
 };
 
 /// Rows of a chunk at most; fewer where the burst of their supplier's class is small.
@@ -242,11 +242,10 @@ impl Imports {
     }
 
     fn class_of(&self, supplier: &SupplierId) -> String {
-        let level = self.app.overlay.supplier_level(self.app.overlay.number(supplier));
-        if level.is_some_and(Level::slows) {
-            return "limited".to_owned();
-        }
-        self.app.supplier(supplier).map_or_else(|| "standard".to_owned(), |view| view.profile.class)
+        let view = self.app.supplier(supplier);
+        view.map_or_else(stockade_model::control::standard_class, |view| {
+            class_of(&self.app, &view).to_owned()
+        })
     }
 
     fn chunk_rows(&self, supplier: &SupplierId) -> usize {

@@ -4,21 +4,18 @@ use std::{
     fs::File,
     io::{self, Read as _, Write as _},
     path::Path,
-    pin::Pin,
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll},
 };
 
 use axum::{
     Json, Router,
-    body::{Body, HttpBody},
+    body::Body,
     extract::{Path as Named, State as Of},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
 use bytes::Bytes;
-use hyper::body::Frame;
 use serde_json::{Value, json};
 use sha2::Digest as _;
 use stockade_imports::{Finding, Item, Severity};
@@ -35,11 +32,14 @@ use super::{
     rows,
     store::Spool,
 };
+use crate::http::supplier::{admit, known};
 
 /// Rows that a preview shows.
 const PREVIEW_ROWS: usize = 10;
 /// Bytes gathered before they are written.
 const GATHERED_BYTES: usize = 256 << 10;
+/// Bytes of a report that are read together.
+const PIECE_BYTES: usize = 64 << 10;
 /// Media types that an upload may have; anything else is most likely a form, or JSON that is no file.
 const MEDIA_TYPES: [&str; 14] = [
     "text/csv",
@@ -182,8 +182,8 @@ async fn begin(
     if wanted.preview {
         return look(&imports, &supplier, wanted.asked(), &headers, body).await;
     }
-    known(&imports, &supplier)?;
-    imports.limits_for_upload(&supplier)?;
+    // An upload is one unit of its supplier's allowance; its rows are paced when they are applied.
+    admit(&imports.app, &supplier, 1)?;
     let asked = wanted.asked();
     check(&imports, &headers, &asked)?;
     let key = idempotency_key(&headers)?;
@@ -235,24 +235,7 @@ async fn begin(
     Ok(response)
 }
 
-fn known(imports: &Imports, supplier: &SupplierId) -> Result<(), Problem> {
-    if imports.app.supplier(supplier).is_some() {
-        return Ok(());
-    }
-    imports.app.caught_up()?;
-    let detail = format!(
-        "supplier {supplier} is not registered; an operator registers it with PUT /v1/suppliers/{supplier}"
-    );
-    Err(Problem::new(StatusCode::NOT_FOUND, "unknown_supplier", detail))
-}
-
 impl Imports {
-    /// An upload is one unit of its supplier's allowance; its rows are paced when they are applied.
-    fn limits_for_upload(&self, supplier: &SupplierId) -> Result<(), Problem> {
-        let class = self.app.supplier(supplier).map_or_else(String::new, |view| view.profile.class);
-        self.app.limits.take(&class, supplier.as_str(), 1).map(|_| ())
-    }
-
     fn find(&self, supplier: &SupplierId, name: &str) -> Option<Import> {
         let known = self.known.lock();
         known.get(supplier)?.values().find(|import| import.meta.lock().import == name).cloned()
@@ -329,8 +312,7 @@ async fn look(
     headers: &HeaderMap,
     body: Upload,
 ) -> Result<Response, Problem> {
-    known(imports, supplier)?;
-    imports.limits_for_upload(supplier)?;
+    admit(&imports.app, supplier, 1)?;
     check(imports, headers, &asked)?;
     let place = imports.store.spool(&imports.app.fresh_id()).map_err(|error| storage(&error))?;
     spool(imports, &place, body).await?;
@@ -414,7 +396,7 @@ async fn list(
     Of(imports): Of<Arc<Imports>>,
     SupplierOrStaff { supplier, .. }: SupplierOrStaff,
 ) -> Result<Response, Problem> {
-    known(&imports, &supplier)?;
+    known(&imports.app, &supplier)?;
     let metas: Vec<Meta> = {
         let known = imports.known.lock();
         known
@@ -511,28 +493,24 @@ async fn report(
         (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"import-{name}.csv\"")),
     ];
-    Ok((headers, Body::new(Lent(file))).into_response())
+    Ok((headers, lent(file)).into_response())
 }
 
-/// A file as a body, a piece at a time.
-struct Lent(File);
-
-impl HttpBody for Lent {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let mut piece = vec![0; 64 << 10];
-        Poll::Ready(match self.get_mut().0.read(&mut piece) {
-            Ok(0) => None,
-            Ok(read) => {
-                piece.truncate(read);
-                Some(Ok(Frame::data(piece.into())))
-            }
-            Err(error) => Some(Err(error)),
-        })
-    }
+/// A file as a body, a piece at a time; the disk is waited for beside those who answer.
+fn lent(file: File) -> Body {
+    let pieces = futures_util::stream::unfold(Some(file), |file| async {
+        let mut file = file?;
+        let read = tokio::task::spawn_blocking(move || {
+            let mut piece = vec![0; PIECE_BYTES];
+            let read = file.read(&mut piece)?;
+            piece.truncate(read);
+            Ok::<_, io::Error>((Bytes::from(piece), file))
+        });
+        match read.await.map_err(io::Error::other).flatten() {
+            Ok((piece, _)) if piece.is_empty() => None,
+            Ok((piece, file)) => Some((Ok(piece), Some(file))),
+            Err(error) => Some((Err(error), None)),
+        }
+    });
+    Body::from_stream(pieces)
 }
