@@ -9,12 +9,14 @@ mod generator;
 mod index;
 mod ingest;
 mod log;
+mod process;
 mod quarantine;
 mod query;
 mod recovery;
 mod report;
 mod rules;
 mod selftest;
+mod start;
 mod windows;
 
 use anyhow::{Context as _, Result};
@@ -64,6 +66,15 @@ enum Scenario {
         /// Listings before the kill.
         #[arg(long, default_value_t = 100_000)]
         listings: usize,
+    },
+    /// Listings all in: what each costs in CPU, memory and disk, and how long kill -9 to ready takes, on the embedded log.
+    Start {
+        /// Listings; a tenth as many goods, a hundredth as many suppliers.
+        #[arg(long, default_value_t = 100_000)]
+        listings: usize,
+        /// The second run has so many times the first's.
+        #[arg(long, default_value_t = 4)]
+        times: usize,
     },
     /// An arm of `index`.
     #[command(hide = true)]
@@ -147,6 +158,7 @@ fn main() -> Result<()> {
         Scenario::Ingest => ("ingest", ingest::run()?),
         Scenario::Quarantine => ("quarantine", quarantine::run()?),
         Scenario::Recovery { listings } => ("recovery", recovery::run(listings)?),
+        Scenario::Start { listings, times } => ("start", (start::run(listings, times)?, Vec::new())),
         Scenario::FillIndex { listings } => return index::fill(listings),
         Scenario::ServeQueries { keys } => return query::serve(&keys),
         Scenario::BareQuery { answer } => return query::bare(&answer),

@@ -14,6 +14,7 @@
 mod board;
 mod gate;
 mod host;
+mod packed;
 mod row;
 mod runner;
 mod stall;
@@ -24,6 +25,7 @@ mod worker;
 pub use board::{Board, Progress};
 pub use gate::Gate;
 pub use host::{Dest, Host, Input, Out};
+pub use packed::{Pack, Packed, PackedSet, Packer, Unpacker};
 pub use row::row_bytes;
 pub use runner::{Effects, RunError, run};
 pub use stall::Stall;

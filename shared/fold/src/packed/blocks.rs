@@ -1,0 +1,275 @@
+//! Keys and values as bytes, sorted by key, in blocks without pointers: what a row costs is what it says, and four or five
+//! bytes.
+//!
+//! A block holds rows one behind the other. Of each key only what differs from the key before it is written, so the name
+//! that rows of one supplier begin with stands there once in a block.
+
+use std::{collections::BTreeMap, ops::Bound};
+
+/// A block that grows beyond this many bytes is split: small enough that looking through it costs less than a miss of the
+/// cache or two, large enough that what the tree above it costs is little for each row.
+const BLOCK_BYTES: usize = 2_048;
+
+/// A row's place in its block.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// Where the row begins.
+    begin: usize,
+    /// Where what its key does not share with the one before begins, where its value does, and where it ends.
+    suffix: usize,
+    value: usize,
+    end: usize,
+    /// Bytes of the key that are those of the key before.
+    shared: usize,
+}
+
+/// Writes `number` in groups of seven bits, the lowest first.
+pub(super) fn put_number(mut number: u64, to: &mut Vec<u8>) {
+    while number >= 0x80 {
+        to.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    to.push(number as u8);
+}
+
+/// Reads what [`put_number`] wrote, from the front of `bytes`.
+///
+/// # Panics
+/// When it is not there.
+pub(super) fn take_number(bytes: &mut &[u8]) -> u64 {
+    let (mut number, mut shift) = (0, 0);
+    loop {
+        let byte = super::take(bytes, 1)[0];
+        number |= u64::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte < 0x80 || shift > 63 {
+            return number;
+        }
+    }
+}
+
+/// How many bytes `left` and `right` have in common at their beginning.
+fn common(left: &[u8], right: &[u8]) -> usize {
+    left.iter().zip(right).take_while(|(left, right)| left == right).count()
+}
+
+/// Where a key is, or would be.
+struct Search {
+    /// The row that has the key, or the first with a larger one; the end of the block when there is none.
+    at: usize,
+    /// That row, and how many bytes of its key behind `shared` are those of the key that was looked for.
+    met: Option<(Place, usize)>,
+    found: bool,
+    /// Bytes that the key has in common with the key of the row before.
+    shared: usize,
+}
+
+#[derive(Default)]
+struct Block {
+    bytes: Vec<u8>,
+}
+
+impl Block {
+    /// The row at `begin`; `None` at the end.
+    fn place(&self, begin: usize) -> Option<Place> {
+        let mut rest = self.bytes.get(begin..).filter(|rest| !rest.is_empty())?;
+        let shared = take_number(&mut rest) as usize;
+        let suffix_bytes = take_number(&mut rest) as usize;
+        let value_bytes = take_number(&mut rest) as usize;
+        let suffix = self.bytes.len() - rest.len();
+        let value = suffix + suffix_bytes;
+        Some(Place { begin, suffix, value, end: value + value_bytes, shared })
+    }
+
+    fn places(&self) -> impl Iterator<Item = Place> {
+        std::iter::successors(self.place(0), |place| self.place(place.end))
+    }
+
+    /// Looks for `key` without putting together any other key: a row that shares more with the one before than that has in
+    /// common with `key` is before `key` as well, one that shares less is behind it.
+    fn search(&self, key: &[u8]) -> Search {
+        let mut shared = 0;
+        for place in self.places() {
+            let met = Some((place, 0));
+            if place.shared > shared {
+                continue;
+            }
+            if place.shared < shared {
+                return Search { at: place.begin, met, found: false, shared };
+            }
+            let (suffix, rest) = (&self.bytes[place.suffix..place.value], &key[shared..]);
+            let same = common(suffix, rest);
+            match (suffix.get(same), rest.get(same)) {
+                (None, None) => {
+                    return Search { at: place.begin, met: Some((place, same)), found: true, shared };
+                }
+                (Some(_), None) => {
+                    return Search { at: place.begin, met: Some((place, same)), found: false, shared };
+                }
+                (Some(theirs), Some(ours)) if theirs > ours => {
+                    return Search { at: place.begin, met: Some((place, same)), found: false, shared };
+                }
+                _ => shared += same,
+            }
+        }
+        Search { at: self.bytes.len(), met: None, found: false, shared }
+    }
+
+    /// Puts `new` where `old` was.
+    fn splice(&mut self, old: std::ops::Range<usize>, new: &[u8]) {
+        let grows = new.len().saturating_sub(old.len());
+        if self.bytes.capacity() - self.bytes.len() < grows {
+            // Growing to twice the size would leave a quarter of all memory empty.
+            self.bytes.reserve_exact(grows + self.bytes.len() / 16);
+        }
+        self.bytes.splice(old, new.iter().copied());
+    }
+
+    fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        let search = self.search(key);
+        let (place, _) = search.met.filter(|_| search.found)?;
+        Some(&self.bytes[place.value..place.end])
+    }
+
+    /// Whether the key was there.
+    fn put(&mut self, key: &[u8], value: &[u8]) -> bool {
+        let Search { at, met, found, shared } = self.search(key);
+        let mut row = Vec::with_capacity(key.len() - shared + value.len() + 8);
+        let header = |shared: usize, suffix: usize, value: usize, to: &mut Vec<u8>| {
+            for number in [shared, suffix, value] {
+                put_number(number as u64, to);
+            }
+        };
+        if let (true, Some((place, _))) = (found, met) {
+            let suffix = place.suffix..place.value;
+            header(place.shared, suffix.len(), value.len(), &mut row);
+            row.extend(&self.bytes[suffix]);
+            row.extend(value);
+            self.splice(place.begin..place.end, &row);
+            return true;
+        }
+        header(shared, key.len() - shared, value.len(), &mut row);
+        row.extend(&key[shared..]);
+        row.extend(value);
+        let mut until = at;
+        if let Some((next, same)) = met {
+            // The row behind it now follows another key.
+            header(next.shared + same, next.value - next.suffix - same, next.end - next.value, &mut row);
+            until = next.suffix + same;
+        }
+        self.splice(at..until, &row);
+        false
+    }
+
+    fn remove(&mut self, key: &[u8]) -> bool {
+        let search = self.search(key);
+        let Some((place, _)) = search.met.filter(|_| search.found) else { return false };
+        let Some(next) = self.place(place.end) else {
+            self.bytes.truncate(place.begin);
+            return true;
+        };
+        let mut row = Vec::new();
+        let shared = place.shared.min(next.shared);
+        // What the next row shared with this one only, it says itself from now on.
+        let lent = &self.bytes[place.suffix..place.suffix + (next.shared - shared)];
+        for number in [shared, lent.len() + next.value - next.suffix, next.end - next.value] {
+            put_number(number as u64, &mut row);
+        }
+        row.extend(lent);
+        self.splice(place.begin..next.suffix, &row);
+        true
+    }
+
+    /// Keeps the first half of its rows and gives the others as a block of their own, with its first key. `None` when there is
+    /// but one row.
+    fn split(&mut self) -> Option<(Vec<u8>, Self)> {
+        let mut key = Vec::new();
+        let half = self.bytes.len() / 2;
+        let cut = self.places().find(|place| {
+            key.truncate(place.shared);
+            key.extend(&self.bytes[place.suffix..place.value]);
+            place.begin > 0 && place.end > half
+        })?;
+        let mut bytes = Vec::new();
+        for number in [0, key.len(), cut.end - cut.value] {
+            put_number(number as u64, &mut bytes);
+        }
+        bytes.extend(&key);
+        bytes.extend(&self.bytes[cut.value..]);
+        bytes.shrink_to_fit();
+        self.bytes.truncate(cut.begin);
+        self.bytes.shrink_to_fit();
+        Some((key, Self { bytes }))
+    }
+}
+
+/// Keys up to `key` itself: the last of them is that of the block it belongs into.
+fn up_to(key: &[u8]) -> (Bound<&[u8]>, Bound<&[u8]>) {
+    (Bound::Unbounded, Bound::Included(key))
+}
+
+/// Rows in blocks; see the module.
+pub(super) struct Blocks {
+    /// By the smallest key that each may hold.
+    blocks: BTreeMap<Box<[u8]>, Block>,
+    rows: usize,
+}
+
+impl Default for Blocks {
+    fn default() -> Self {
+        // One block is always there, so that every key has one that it belongs into.
+        Self { blocks: BTreeMap::from([(Box::default(), Block::default())]), rows: 0 }
+    }
+}
+
+impl Blocks {
+    pub(super) fn len(&self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        self.blocks.range::<[u8], _>(up_to(key)).next_back()?.1.get(key)
+    }
+
+    pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
+        let Some((_, block)) = self.blocks.range_mut::<[u8], _>(up_to(key)).next_back() else { return };
+        self.rows += usize::from(!block.put(key, value));
+        if block.bytes.len() > BLOCK_BYTES
+            && let Some((first, second)) = block.split()
+        {
+            self.blocks.insert(first.into(), second);
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: &[u8]) -> bool {
+        let Some((first, block)) = self.blocks.range_mut::<[u8], _>(up_to(key)).next_back() else { return false };
+        let was_there = block.remove(key);
+        self.rows -= usize::from(was_there);
+        if was_there && block.bytes.is_empty() && !first.is_empty() {
+            let first = first.clone();
+            self.blocks.remove(&first);
+        }
+        was_there
+    }
+
+    /// Shows rows from `from` on, in order of their keys, until `each` says that it has seen enough.
+    pub(super) fn walk(&self, from: &[u8], mut each: impl FnMut(&[u8], &[u8]) -> bool) {
+        let Some((first, _)) = self.blocks.range::<[u8], _>(up_to(from)).next_back() else { return };
+        let here = (Bound::Included(first.as_ref()), Bound::Unbounded);
+        for (_, block) in self.blocks.range::<[u8], _>(here) {
+            let mut key = Vec::new();
+            for place in block.places() {
+                key.truncate(place.shared);
+                key.extend(&block.bytes[place.suffix..place.value]);
+                if key.as_slice() >= from && !each(&key, &block.bytes[place.value..place.end]) {
+                    return;
+                }
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.blocks.iter().map(|(key, block)| key.len() + block.bytes.capacity() + 56).sum()
+    }
+}
