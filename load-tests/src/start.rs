@@ -40,7 +40,13 @@ fn batch(seller: usize, listings: usize) -> Value {
 }
 
 /// Registers suppliers and sends what they have.
-fn fill(at: &Path, server: &Server, keys: &[(String, String)], operator: &str, listings: usize) -> Result<()> {
+fn fill(
+    at: &Path,
+    server: &Server,
+    keys: &[(String, String)],
+    operator: &str,
+    listings: usize,
+) -> Result<()> {
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..CONNECTIONS)
             .map(|worker| {
@@ -57,7 +63,9 @@ fn fill(at: &Path, server: &Server, keys: &[(String, String)], operator: &str, l
                 })
             })
             .collect();
-        workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| anyhow::anyhow!("a worker died"))?)
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().map_err(|_| anyhow::anyhow!("a worker died"))?)
     })
 }
 

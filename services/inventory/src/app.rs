@@ -24,7 +24,7 @@ use stockade_runtime::{Edge, Limits, Problem, Waiters};
 
 use crate::{
     changes::Changes,
-    domain::{Effect, EventAnswer, Index, event_identity},
+    domain::{Effect, EventAnswer, Index, Outcomes, event_identity},
     heard::{Heard, order_identity},
     promises::Promises,
     reservations::Reservations,
@@ -43,7 +43,7 @@ pub struct SupplierView {
 #[derive(Clone, Debug)]
 pub struct Decided {
     /// Outcomes per row; `None` when its key was used before with another body.
-    pub rows: Option<Arc<Vec<RowOutcome>>>,
+    pub rows: Option<Outcomes>,
     /// Whether it was a retry.
     pub retry: bool,
 }
@@ -119,7 +119,7 @@ pub struct App {
     waiting: Waiters<Decided>,
     registering: Waiters<SupplierProfile>,
     /// Outcomes of requests by supplier and key.
-    outcomes: DashMap<SupplierId, BTreeMap<String, Arc<Vec<RowOutcome>>>>,
+    outcomes: DashMap<SupplierId, BTreeMap<Box<str>, Outcomes>>,
     /// Orders that were placed.
     heard: Heard,
     /// Reservations as this replica knows them.
@@ -230,8 +230,9 @@ impl App {
     }
 
     /// The remembered outcome of a request.
-    pub fn outcome(&self, supplier: &SupplierId, key: &str) -> Option<Arc<Vec<RowOutcome>>> {
-        self.outcomes.get(supplier).and_then(|of| of.get(key).cloned())
+    pub fn outcome(&self, supplier: &SupplierId, key: &str) -> Option<Vec<RowOutcome>> {
+        let outcomes = self.outcomes.get(supplier).and_then(|of| of.get(key).cloned());
+        outcomes.map(|outcomes| outcomes.rows())
     }
 
     /// Up to `limit` remembered outcomes of a supplier's requests whose keys come after `after`, in order of their keys.
@@ -240,11 +241,11 @@ impl App {
         supplier: &SupplierId,
         after: Option<&str>,
         limit: usize,
-    ) -> Vec<(String, Arc<Vec<RowOutcome>>)> {
+    ) -> Vec<(String, Vec<RowOutcome>)> {
         let Some(of) = self.outcomes.get(supplier) else { return Vec::new() };
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let found = of.range::<str, _>((from, Bound::Unbounded)).take(limit);
-        found.map(|(key, rows)| (key.clone(), rows.clone())).collect()
+        found.map(|(key, rows)| (key.to_string(), rows.rows())).collect()
     }
 
     /// Up to `limit` suppliers after `after`, in order of their ids.
@@ -377,13 +378,13 @@ impl App {
                 }
                 Effect::Decided { id, supplier, key, rows, retry } => {
                     if let Some(rows) = &rows {
-                        self.outcomes.entry(supplier).or_default().insert(key, rows.clone());
+                        self.outcomes.entry(supplier).or_default().insert(key.into(), rows.clone());
                     }
                     self.waiting.give(&id, Decided { rows, retry });
                 }
                 Effect::Forgotten { supplier, key } => {
                     if let Some(mut of) = self.outcomes.get_mut(&supplier) {
-                        of.remove(&key);
+                        of.remove(key.as_str());
                     }
                 }
                 Effect::Placed { supplier, order, kept: true } => {

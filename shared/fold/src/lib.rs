@@ -53,4 +53,11 @@ pub trait Fold: Send + 'static {
 
     /// Called once after a restore, to rebuild what is derived from the tables and to tell the process about it.
     fn restored(&mut self, _effects: &mut Vec<Self::Effect>) {}
+
+    /// Called after [`Fold::restored`], again and again with what it gave, until it gives nothing: for a fold that has so much
+    /// to tell its process that all of it at once would take more memory than the process has use for ever after. No record is
+    /// applied meanwhile.
+    fn tells_on(&mut self, _from: Vec<u8>, _effects: &mut Vec<Self::Effect>) -> Option<Vec<u8>> {
+        None
+    }
 }

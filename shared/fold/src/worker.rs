@@ -88,6 +88,8 @@ pub struct Worker<F: Fold> {
     consumer: Box<dyn Consumer>,
     make: Box<dyn Fn(u32) -> F + Send>,
     held: BTreeMap<u32, Held<F>>,
+    /// Partitions just restored whose folds have more to tell, and from where on.
+    telling: VecDeque<(u32, Vec<u8>)>,
 }
 
 impl<F: Fold> Worker<F> {
@@ -98,7 +100,8 @@ impl<F: Fold> Worker<F> {
         make: impl Fn(u32) -> F + Send + 'static,
     ) -> Result<Self, LogError> {
         let consumer = log.join(spec.name, spec.input.name(), spec.mode)?;
-        Ok(Self { spec, log, consumer, make: Box::new(make), held: BTreeMap::new() })
+        let (held, telling) = (BTreeMap::new(), VecDeque::new());
+        Ok(Self { spec, log, consumer, make: Box::new(make), held, telling })
     }
 
     /// What it runs.
@@ -137,6 +140,9 @@ impl<F: Fold> Worker<F> {
 
     /// Takes the next assignment change or batch; `None` when there is nothing to do.
     pub fn step(&mut self, limit: ReadLimit) -> Result<Option<Step<F::Effect>>, LogError> {
+        if let Some((partition, from)) = self.telling.pop_front() {
+            return Ok(Some(self.tell_on(partition, from)));
+        }
         match self.consumer.try_next(limit)? {
             None => Ok(None),
             Some(Event::Assigned { partition, role }) => self.assigned(partition, role).map(Some),
@@ -170,18 +176,20 @@ impl<F: Fold> Worker<F> {
         tracing::debug!(fold = self.spec.name, partition, ?role, "assigned");
         if role == Role::None {
             self.held.remove(&partition);
+            self.telling.retain(|(of, _)| *of != partition);
             return Ok(step);
         }
         let promoted = matches!(role, Role::Owner(_));
         if promoted && self.held.get(&partition).is_some_and(|held| held.overflowed) {
             self.held.remove(&partition);
+            self.telling.retain(|(of, _)| *of != partition);
         }
         if !self.held.contains_key(&partition) {
             let (held, effects) = self.restore(partition)?;
             self.consumer.seek(partition, held.host.next());
             step.effects.push((partition, effects));
-            step.moved.push((partition, held.host.progress()));
             self.held.insert(partition, held);
+            self.telling.push_back((partition, Vec::new()));
         }
         let flushed = self.log.flushed(self.spec.name, partition)?;
         if let Some(held) = self.held.get_mut(&partition) {
@@ -195,6 +203,21 @@ impl<F: Fold> Worker<F> {
             }
         }
         Ok(step)
+    }
+
+    /// What a fold that was restored tells next; it has caught up with its last commit when nothing is left.
+    fn tell_on(&mut self, partition: u32, from: Vec<u8>) -> Step<F::Effect> {
+        let mut step = Step::new();
+        let Some(held) = self.held.get_mut(&partition) else { return step };
+        let mut effects = Vec::new();
+        match held.host.fold.tells_on(from, &mut effects) {
+            Some(next) => self.telling.push_front((partition, next)),
+            None => step.moved.push((partition, held.host.progress())),
+        }
+        // Counted like records, so that whoever asked for so many gets them before the next.
+        step.applied = effects.len();
+        step.effects.push((partition, effects));
+        step
     }
 
     /// State as of the last commit.

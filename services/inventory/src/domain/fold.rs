@@ -1,25 +1,24 @@
 //! The inventory fold: commands and outcomes in, listings out.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeSet, HashMap};
 
-use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
+use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Packed, PackedSet, RowKey as _, Table};
 use stockade_model::{
-    Change, Command, Decision, Left, Level, ListingId, ListingPut, LocationId, LocationPut, OrderId, Payload,
-    Proposal, Region, ReservationId, Row, RowOutcome, RowStatus, Scope, StockCounts, StockFigures, Subject,
-    SupplierId, SupplierProfile, Timestamp, Topic,
+    Change, Command, Decision, Left, Level, ListingId, ListingPut, LocationPut, OrderId, Payload, Proposal,
+    Region, ReservationId, Row, RowOutcome, RowStatus, Scope, StockCounts, StockFigures, Subject, SupplierId,
+    SupplierProfile, Timestamp, Topic,
     time::{HOUR_MS, SECOND_MS},
 };
 
 mod answers;
 mod caps;
+mod due;
 mod listings;
 mod orders;
 mod reservations;
 
 pub use answers::event_identity;
+use due::{Due, What};
 use reservations::Asked;
 
 use super::{
@@ -27,6 +26,7 @@ use super::{
     index::Offer,
     key::Of,
     order::{FormerLine, Order},
+    outcomes::Outcomes,
     reservation::Reservation,
     state::{Listing, Remembered, Supplier, caps},
 };
@@ -38,6 +38,9 @@ const REMEMBERED_MAX: usize = 2_000;
 
 /// The arbiter is told at most this often what a supplier offers.
 const TELL_EVERY_MS: i64 = 10 * SECOND_MS;
+
+/// Offers told at once after a start.
+const TOLD_TOGETHER: usize = 4_096;
 
 /// What the fold tells its process.
 #[derive(Clone, Debug)]
@@ -67,7 +70,7 @@ pub enum Effect {
         /// Under which its outcome is remembered: the idempotency key, else the record's id.
         key: String,
         /// The outcomes; `None` when the key was used with another body.
-        rows: Option<Arc<Vec<RowOutcome>>>,
+        rows: Option<Outcomes>,
         /// Whether this was a retry of a request decided before.
         retry: bool,
     },
@@ -123,33 +126,22 @@ pub enum Effect {
     },
 }
 
-/// What is due when; derived from the tables.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Due {
-    Reservation(Of<ReservationId>),
-    Order(Of<OrderId>),
-    Outcome(SupplierId),
-    Stock(SupplierId),
-}
-
 /// The fold.
 pub struct Inventory {
     suppliers: Table<SupplierId, Supplier>,
-    listings: Table<Of<ListingId>, Listing>,
+    listings: Packed<Of<ListingId>, Listing>,
     /// Order lines as earlier builds stored them, by `supplier/order/listing`: empty once restored.
     former_lines: Table<String, FormerLine>,
     reservations: Table<Of<ReservationId>, Reservation>,
     /// By `supplier/key`.
     outcomes: Table<String, Remembered>,
-    orders: Table<Of<OrderId>, Order>,
+    orders: Packed<Of<OrderId>, Order>,
     /// What became of events, by their identity.
     answers: Table<u128, AnswerRow>,
     /// Derived: what is due when, one entry a row.
-    due: BTreeSet<(Timestamp, Due)>,
+    due: PackedSet<Due>,
     /// Derived: answers by age.
     answers_by_age: BTreeSet<(Timestamp, u128)>,
-    /// Derived: listings by where they lie.
-    located: BTreeMap<Of<LocationId>, BTreeSet<ListingId>>,
     /// Derived: units that listings owe, where they owe any, and their sums.
     owed: HashMap<Of<ListingId>, i64>,
     owes: HashMap<SupplierId, i64>,
@@ -161,15 +153,14 @@ impl Default for Inventory {
     fn default() -> Self {
         Self {
             suppliers: Table::new(1),
-            listings: Table::new(2),
+            listings: Packed::new(2),
             former_lines: Table::new(3),
             reservations: Table::new(4),
             outcomes: Table::new(5),
-            orders: Table::new(6),
+            orders: Packed::new(6),
             answers: Table::new(7),
-            due: BTreeSet::new(),
+            due: PackedSet::default(),
             answers_by_age: BTreeSet::new(),
-            located: BTreeMap::new(),
             owed: HashMap::new(),
             owes: HashMap::new(),
             parked: HashMap::new(),
@@ -195,6 +186,11 @@ fn invalid(code: &'static str, detail: impl Into<String>) -> Refusal {
 /// What a buyer is told of units that are not there, whatever keeps them.
 fn too_few(quantity: i64, listing: &ListingId) -> Refusal {
     conflict("not_available", format!("fewer than {quantity} units of {listing} are available"))
+}
+
+/// Units of a listing that count in what its supplier offers.
+fn counted(listing: &Listing) -> u64 {
+    u64::try_from(listing.available()).unwrap_or(0).min(StockFigures::UNITS_COUNTED_MAX)
 }
 
 /// Compares a row's sequence with the last one: `None` to go on, else what became of the row.
@@ -223,7 +219,7 @@ impl Inventory {
         }
         if let Some(remembered) = self.outcomes.get(&remembered_at) {
             let same = remembered.body_hash == command.body_hash;
-            out.effect(decided(same.then(|| Arc::new(remembered.rows.clone())), true));
+            out.effect(decided(same.then(|| remembered.rows.clone()), true));
             return;
         }
         let mut rows: Vec<RowOutcome> = command
@@ -249,7 +245,8 @@ impl Inventory {
             rows.extend(command.refused.iter().cloned());
             rows.sort_by_key(|outcome| outcome.row);
         }
-        out.effect(decided(Some(Arc::new(rows.clone())), false));
+        let rows = Outcomes::of(&rows);
+        out.effect(decided(Some(rows.clone()), false));
         self.outcomes.insert(remembered_at, Remembered { body_hash: command.body_hash.clone(), rows });
         self.remember(&command.supplier, key, input.time, out);
     }
@@ -291,7 +288,7 @@ impl Inventory {
     fn remember(&mut self, id: &SupplierId, key: String, now: Timestamp, out: &mut Out<Effect>) {
         let supplier = self.suppliers.edit_or(id, Supplier::default);
         supplier.remembered.push_back((now, key));
-        self.due.insert((now.plus_ms(REMEMBERED_MS), Due::Outcome(id.clone())));
+        self.due.insert(&Due::new(now.plus_ms(REMEMBERED_MS), What::Outcome(id.clone())));
         if supplier.remembered.len() > REMEMBERED_MAX {
             self.forget_oldest(id, out);
         }
@@ -310,7 +307,7 @@ impl Inventory {
             if let Some((at, _)) =
                 gone.filter(|(at, _)| supplier.remembered.iter().all(|(other, _)| other != at))
             {
-                self.due.remove(&(at.plus_ms(REMEMBERED_MS), Due::Outcome(id.clone())));
+                self.due.remove(&Due::new(at.plus_ms(REMEMBERED_MS), What::Outcome(id.clone())));
             }
         }
         out.effect(Effect::Forgotten { supplier: id.clone(), key: key.to_owned() });
@@ -320,7 +317,7 @@ impl Inventory {
         let Some(supplier) = self.suppliers.edit(id) else { return };
         if let Some((at, key)) = supplier.remembered.pop_front() {
             if supplier.remembered.front().is_none_or(|(next, _)| *next != at) {
-                self.due.remove(&(at.plus_ms(REMEMBERED_MS), Due::Outcome(id.clone())));
+                self.due.remove(&Due::new(at.plus_ms(REMEMBERED_MS), What::Outcome(id.clone())));
             }
             self.outcomes.remove(&path(id, &key));
             out.effect(Effect::Forgotten { supplier: id.clone(), key });
@@ -351,13 +348,13 @@ impl Inventory {
             Row::Put(put) => self.put(input, id, put, out),
             Row::Stock(change) => self.stock(input, id, change, out),
             Row::Withdraw { listing: name, source_seq } => {
-                let listing = self.known(id, name)?;
+                let mut listing = self.known(id, name)?;
                 if let Some(status) = sequence(listing.listing_seq, *source_seq) {
                     return Ok((status, Some(listing.available())));
                 }
                 listing.listing_seq = source_seq.or(listing.listing_seq);
                 listing.withdrawn = true;
-                self.touched(input, id, name, out)
+                Ok(self.changed(input, &Of::new(id, name), listing, out))
             }
             Row::Hold { reservation, listing, quantity, expires_at, region, owner, request } => {
                 let (quantity, expires_at, region) = (*quantity, *expires_at, *region);
@@ -428,10 +425,10 @@ impl Inventory {
         }
     }
 
-    fn known(&mut self, id: &SupplierId, listing: &ListingId) -> Result<&mut Listing, Refusal> {
+    fn known(&self, id: &SupplierId, listing: &ListingId) -> Result<Listing, Refusal> {
         let unknown =
             || invalid("unknown_listing", format!("{listing} does not exist; create it with PUT first"));
-        self.listings.edit(&Of::new(id, listing)).ok_or_else(unknown)
+        self.listings.get(&Of::new(id, listing)).ok_or_else(unknown)
     }
 
     fn stock_counts(&self, id: &SupplierId) -> StockCounts {
@@ -447,14 +444,31 @@ impl Inventory {
         out: &mut Out<Effect>,
     ) -> Applied {
         let at = Of::new(id, listing);
-        if let Some(listing) = self.listings.edit(&at) {
-            listing.version = input.offset;
-            listing.updated = input.time;
+        Ok(match self.listings.get(&at) {
+            Some(listing) => self.changed(input, &at, listing, out),
+            None => (RowStatus::Applied, None),
+        })
+    }
+
+    /// Puts a listing that this record has changed, and tells buyers.
+    fn changed(
+        &mut self,
+        input: &Input<'_>,
+        at: &Of<ListingId>,
+        mut listing: Listing,
+        out: &mut Out<Effect>,
+    ) -> (RowStatus, Option<i64>) {
+        listing.version = input.offset;
+        listing.updated = input.time;
+        let units = counted(&listing);
+        let before = std::mem::replace(&mut listing.counted, units);
+        self.listings.put(at, &listing);
+        self.count(&at.supplier, (before, listing.counted), input.time, out);
+        self.owe(at, listing.owed(), input.time, out);
+        if let Some(offer) = self.offer_as(at, &listing) {
+            out.effect(Effect::Offered(Box::new(offer)));
         }
-        self.count(id, &at, input.time, out);
-        self.owe(&at, input.time, out);
-        self.offer(&at, out);
-        Ok((RowStatus::Applied, self.listings.get(&at).map(Listing::available)))
+        (RowStatus::Applied, Some(listing.available()))
     }
 
     fn decision(&mut self, decision: &Decision, now: Timestamp, out: &mut Out<Effect>) {
@@ -473,16 +487,11 @@ impl Inventory {
         }
     }
 
-    /// Counts what a listing offers now in what its supplier offers, and sees to it that the arbiter hears of it.
-    fn count(&mut self, id: &SupplierId, at: &Of<ListingId>, now: Timestamp, out: &mut Out<Effect>) {
-        let Some(listing) = self.listings.get(at) else { return };
-        let units = u64::try_from(listing.available()).unwrap_or(0).min(StockFigures::UNITS_COUNTED_MAX);
-        let before = listing.counted;
+    /// Counts what a listing offers now, where it offered `before`, in what its supplier offers, and sees to it that the arbiter
+    /// hears of it.
+    fn count(&mut self, id: &SupplierId, (before, units): (u64, u64), now: Timestamp, out: &mut Out<Effect>) {
         if units == before {
             return;
-        }
-        if let Some(listing) = self.listings.edit(at) {
-            listing.counted = units;
         }
         let supplier = self.suppliers.edit_or(id, Supplier::default);
         let stock = &mut supplier.stock;
@@ -496,10 +505,10 @@ impl Inventory {
         let later = self.tells_at(id);
         match later.filter(|later| now < *later) {
             Some(later) if has_news => {
-                self.due.insert((later, Due::Stock(id.clone())));
+                self.due.insert(&Due::new(later, What::Stock(id.clone())));
             }
             // What was to be told is as it was.
-            Some(later) => drop(self.due.remove(&(later, Due::Stock(id.clone())))),
+            Some(later) => drop(self.due.remove(&Due::new(later, What::Stock(id.clone())))),
             None => self.tell(id, now, out),
         }
     }
@@ -517,14 +526,11 @@ impl Inventory {
         out.emit(Topic::LockoutProposals, Dest::Key(id.to_string()), Payload::Proposal(proposal));
     }
 
-    fn offer(&self, at: &Of<ListingId>, out: &mut Out<Effect>) {
-        if let Some(offer) = self.offer_of(at) {
-            out.effect(Effect::Offered(Box::new(offer)));
-        }
+    fn offer_of(&self, at: &Of<ListingId>) -> Option<Offer> {
+        self.offer_as(at, &self.listings.get(at)?)
     }
 
-    fn offer_of(&self, at: &Of<ListingId>) -> Option<Offer> {
-        let listing = self.listings.get(at)?;
+    fn offer_as(&self, at: &Of<ListingId>, listing: &Listing) -> Option<Offer> {
         let supplier = self.suppliers.get(&at.supplier)?;
         let location = supplier.locations.get(&listing.location)?;
         let regions =
@@ -551,21 +557,27 @@ impl Inventory {
     }
 
     fn offer_all_at(&self, id: &SupplierId, put: &LocationPut, out: &mut Out<Effect>) {
-        let here = self.located.get(&Of::new(id, &put.location));
-        here.into_iter().flatten().for_each(|listing| self.offer(&Of::new(id, listing), out));
+        self.listings.each_from(&Of::<ListingId>::prefix(id), |at, listing| {
+            let own = at.supplier == *id;
+            if own && listing.location == put.location {
+                let offer = self.offer_as(&at, &listing);
+                offer.into_iter().for_each(|offer| out.effect(Effect::Offered(Box::new(offer))));
+            }
+            own
+        });
     }
 
     /// Does what time has brought.
     fn settle(&mut self, input: &Input<'_>, out: &mut Out<Effect>) {
-        while let Some(first) = self.due.first().filter(|(at, _)| *at <= input.time).cloned() {
+        while let Some(first) = self.due.first().filter(|first| first.at <= input.time) {
             self.due.remove(&first);
-            match first.1 {
-                Due::Order(key) => self.order_due(input, &key, first.0, out),
-                Due::Reservation(key) => self.reservation_due(input, &key, first.0, out),
-                Due::Outcome(supplier) => self.forget_expired(&supplier, input.time, out),
+            match first.what {
+                What::Order(key) => self.order_due(input, &key, first.at, out),
+                What::Reservation(key) => self.reservation_due(input, &key, first.at, out),
+                What::Outcome(supplier) => self.forget_expired(&supplier, input.time, out),
                 // Something else that was due now may have told already.
-                Due::Stock(supplier) if self.tells_at(&supplier) != Some(first.0) => {}
-                Due::Stock(supplier) => self.tell(&supplier, input.time, out),
+                What::Stock(supplier) if self.tells_at(&supplier) != Some(first.at) => {}
+                What::Stock(supplier) => self.tell(&supplier, input.time, out),
             }
         }
     }
@@ -603,7 +615,7 @@ impl Fold for Inventory {
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        self.due.first().map(|(at, _)| *at)
+        self.due.first().map(|first| first.at)
     }
 
     fn tables(&mut self) -> Vec<&mut dyn AnyTable> {
@@ -618,11 +630,27 @@ impl Fold for Inventory {
         ]
     }
 
+    fn tells_on(&mut self, from: Vec<u8>, effects: &mut Vec<Effect>) -> Option<Vec<u8>> {
+        let mut next = None;
+        self.listings.each_from(&from, |at, listing| {
+            if effects.len() == TOLD_TOGETHER {
+                next = Some(at.to_bytes());
+            } else if let Some(offer) = self.offer_as(&at, &listing) {
+                effects.push(Effect::Offered(Box::new(offer)));
+            }
+            next.is_none()
+        });
+        next
+    }
+
     fn restored(&mut self, effects: &mut Vec<Effect>) {
-        for (at, listing) in self.listings.iter().filter(|(_, listing)| listing.owed() > 0) {
-            self.owed.insert(at.clone(), listing.owed());
-            *self.owes.entry(at.supplier.clone()).or_default() += listing.owed();
-        }
+        let (owed, owes) = (&mut self.owed, &mut self.owes);
+        self.listings.each(|at, listing| {
+            if listing.owed() > 0 {
+                *owes.entry(at.supplier.clone()).or_default() += listing.owed();
+                owed.insert(at, listing.owed());
+            }
+        });
         for (id, supplier) in self.suppliers.iter() {
             if let Some(profile) = &supplier.profile {
                 effects.push(Effect::Registered { profile: profile.clone(), cause: String::new() });
@@ -636,25 +664,19 @@ impl Fold for Inventory {
                 effects.push(Effect::Allowance { supplier: id.clone(), units });
             }
             if let Some((_, at)) = supplier.told.filter(|_| supplier.has_news()) {
-                self.due.insert((at.plus_ms(TELL_EVERY_MS), Due::Stock(id.clone())));
+                self.due.insert(&Due::new(at.plus_ms(TELL_EVERY_MS), What::Stock(id.clone())));
             }
             for (at, key) in &supplier.remembered {
-                self.due.insert((at.plus_ms(REMEMBERED_MS), Due::Outcome(id.clone())));
+                self.due.insert(&Due::new(at.plus_ms(REMEMBERED_MS), What::Outcome(id.clone())));
                 if let Some(remembered) = self.outcomes.get(&path(id, key)) {
-                    let rows = Some(Arc::new(remembered.rows.clone()));
+                    let rows = Some(remembered.rows.clone());
                     let (supplier, key) = (id.clone(), key.clone());
                     effects.push(Effect::Decided { id: String::new(), supplier, key, rows, retry: true });
                 }
             }
         }
-        let offers = self.listings.iter().filter_map(|(at, _)| self.offer_of(at));
-        effects.extend(offers.map(|offer| Effect::Offered(Box::new(offer))));
-        for (key, listing) in self.listings.iter() {
-            let location = Of::new(&key.supplier, &listing.location);
-            self.located.entry(location).or_default().insert(key.id.clone());
-        }
         for (key, row) in self.reservations.iter() {
-            self.due.insert((row.due(), Due::Reservation(key.clone())));
+            self.due.insert(&Due::new(row.due(), What::Reservation(key.clone())));
             effects.push(Effect::Reserved { key: key.clone(), reservation: Box::new(row.clone()) });
         }
         for (identity, row) in self.answers.iter() {
@@ -662,10 +684,11 @@ impl Fold for Inventory {
             effects.push(Effect::Answered { identity: *identity, answer: row.answer, news: false });
         }
         self.restore_orders();
-        effects.extend(self.orders.iter().filter(|(_, order)| order.is_placed()).map(|(key, _)| {
-            let (supplier, order) = (key.supplier.clone(), key.id.clone());
-            Effect::Placed { supplier, order, kept: true }
-        }));
+        self.orders.each(|key, order| {
+            if order.is_placed() {
+                effects.push(Effect::Placed { supplier: key.supplier, order: key.id, kept: true });
+            }
+        });
     }
 }
 

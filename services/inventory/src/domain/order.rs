@@ -17,6 +17,7 @@
 //! * Goods that are shipped before anything was placed have left the shelf; a cancellation waits for what it cancels.
 
 mod act;
+mod packed;
 mod stored;
 
 use std::collections::{BTreeMap, BTreeSet};

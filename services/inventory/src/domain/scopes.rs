@@ -185,7 +185,7 @@ impl Market {
             Effect::Decided { rows, .. } => rows,
             _ => None,
         });
-        let outcome = decided.expect("every request is decided")[0].clone();
+        let outcome = decided.expect("every request is decided").rows().remove(0);
         (outcome.status, outcome.code)
     }
 

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use stockade_model::{
-    Gtin, Level, LocationId, LocationPut, Money, Region, RowOutcome, Scope, Sku, StockCounts, StockFigures,
+    Gtin, Level, LocationId, LocationPut, Money, Region, Scope, Sku, StockCounts, StockFigures,
     SupplierProfile, Timestamp,
 };
+
+use super::outcomes::Outcomes;
 
 /// A supplier and its locations.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -142,5 +144,5 @@ fn not_counted(counts: StockCounts, committed: i64) -> i64 {
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Remembered {
     pub(crate) body_hash: String,
-    pub(crate) rows: Vec<RowOutcome>,
+    pub(crate) rows: Outcomes,
 }

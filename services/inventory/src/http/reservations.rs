@@ -230,7 +230,7 @@ async fn act(
     };
     match app.submit(command, traceparent(headers)).await? {
         Submitted::Decided { decided, at, .. } => {
-            let outcome = decided.rows.and_then(|rows| rows.first().cloned()).ok_or_else(pending)?;
+            let outcome = decided.rows.and_then(|rows| rows.rows().into_iter().next()).ok_or_else(pending)?;
             Ok((outcome, at))
         }
         Submitted::Pending { at, .. } => Err(pending().with_header(POSITION, token(at))),

@@ -30,6 +30,7 @@ use super::{
 use crate::{
     app::{App, Decided, Submitted, SupplierView},
     domain::Offer,
+    domain::Outcomes,
 };
 
 /// Longest name of a supplier, in characters.
@@ -170,8 +171,8 @@ fn name_record(response: &mut Response, id: &str) {
     }
 }
 
-fn rows_of(decided: &Decided) -> Result<Arc<Vec<RowOutcome>>, Problem> {
-    decided.rows.clone().ok_or_else(|| {
+fn rows_of(decided: &Decided) -> Result<Vec<RowOutcome>, Problem> {
+    decided.rows.as_ref().map(Outcomes::rows).ok_or_else(|| {
         let detail = "this Idempotency-Key was used with another body; use a fresh key for a new request";
         Problem::new(StatusCode::CONFLICT, "idempotency_key_reused", detail)
     })

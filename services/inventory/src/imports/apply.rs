@@ -181,7 +181,7 @@ impl Imports {
         let before = self.app.outcome(&meta.supplier, &key(meta, at.chunk));
         let outcomes = match before {
             Some(outcomes) => outcomes,
-            None if rows.is_empty() => Arc::default(),
+            None if rows.is_empty() => Vec::new(),
             None => {
                 became.sent = rows.len();
                 self.wait_for_room(&meta.supplier, rows.len()).await;
@@ -192,7 +192,7 @@ impl Imports {
         };
         became.sent = became.sent.max(outcomes.len());
         became.counts.unchanged += unique - (outcomes.len() as u64).min(unique);
-        for outcome in outcomes.iter() {
+        for outcome in &outcomes {
             if let Some(waiting) = chunk.rows.get(outcome.row) {
                 became.count(waiting, outcome);
             }
@@ -202,13 +202,7 @@ impl Imports {
 
     /// Sends rows under the chunk's key until they are decided. A chunk that was decided before, whatever was killed since,
     /// is answered with what became of it then.
-    async fn decide(
-        &self,
-        meta: &Meta,
-        at: Progress,
-        rows: Vec<Row>,
-        places: Vec<usize>,
-    ) -> Arc<Vec<RowOutcome>> {
+    async fn decide(&self, meta: &Meta, at: Progress, rows: Vec<Row>, places: Vec<usize>) -> Vec<RowOutcome> {
         let mut command = Command {
             supplier: meta.supplier.clone(),
             idempotency_key: Some(key(meta, at.chunk)),
@@ -223,8 +217,10 @@ impl Imports {
         self.app.stamp(&meta.supplier, &mut command.rows);
         loop {
             match self.app.submit(command.clone(), None).await {
-                Ok(Submitted::Decided { decided: Decided { rows: Some(rows), .. }, .. }) => return rows,
-                Ok(Submitted::Decided { .. }) => return Arc::default(),
+                Ok(Submitted::Decided { decided: Decided { rows: Some(rows), .. }, .. }) => {
+                    return rows.rows();
+                }
+                Ok(Submitted::Decided { .. }) => return Vec::new(),
                 Ok(Submitted::Pending { key, .. }) => {
                     for _ in 0..LOOKS_MAX {
                         if let Some(rows) = self.app.outcome(&meta.supplier, &key) {

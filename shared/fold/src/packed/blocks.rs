@@ -242,7 +242,9 @@ impl Blocks {
     }
 
     pub(super) fn remove(&mut self, key: &[u8]) -> bool {
-        let Some((first, block)) = self.blocks.range_mut::<[u8], _>(up_to(key)).next_back() else { return false };
+        let Some((first, block)) = self.blocks.range_mut::<[u8], _>(up_to(key)).next_back() else {
+            return false;
+        };
         let was_there = block.remove(key);
         self.rows -= usize::from(was_there);
         if was_there && block.bytes.is_empty() && !first.is_empty() {

@@ -24,7 +24,11 @@ pub trait Pack: Sized {
 /// Writes parts of a row one behind the other.
 pub struct Packer<'a>(&'a mut Vec<u8>);
 
-impl Packer<'_> {
+impl<'a> Packer<'a> {
+    /// Writes behind what `to` holds.
+    pub fn new(to: &'a mut Vec<u8>) -> Self {
+        Self(to)
+    }
     /// A number, the smaller the shorter: seven bits a byte.
     pub fn number(&mut self, number: u64) {
         put_number(number, self.0);
@@ -55,6 +59,10 @@ impl Packer<'_> {
 pub struct Unpacker<'a>(&'a [u8]);
 
 impl<'a> Unpacker<'a> {
+    /// Reads from the front of `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
     /// A number.
     pub fn number(&mut self) -> u64 {
         take_number(&mut self.0)

@@ -6,13 +6,12 @@ use stockade_model::{ListingId, SupplierId, Timestamp};
 use super::{Effect, Inventory};
 use crate::domain::{
     key::Of,
-    state::{GRANT, Listing, Supplier},
+    state::{GRANT, Supplier},
 };
 
 impl Inventory {
-    /// Counts what a listing owes in what its supplier owes.
-    pub(super) fn owe(&mut self, at: &Of<ListingId>, now: Timestamp, out: &mut Out<Effect>) {
-        let owed = self.listings.get(at).map_or(0, Listing::owed);
+    /// Counts that a listing owes `owed` units in what its supplier owes.
+    pub(super) fn owe(&mut self, at: &Of<ListingId>, owed: i64, now: Timestamp, out: &mut Out<Effect>) {
         let before = match owed {
             0 => self.owed.remove(at),
             owed => self.owed.insert(at.clone(), owed),

@@ -2,7 +2,7 @@
 
 use stockade_fold::{Input, Out};
 use stockade_model::{
-    ListingId, ListingPut, LocationId, Row, StockChange, StockMode, SupplierId, inventory::QUANTITY_MAX,
+    ListingId, ListingPut, Row, StockChange, StockMode, SupplierId, inventory::QUANTITY_MAX,
 };
 
 use super::{Applied, Effect, Inventory, conflict, invalid, sequence};
@@ -47,7 +47,7 @@ impl Inventory {
         }
         let at = Of::new(id, &put.listing);
         let counts = self.stock_counts(id);
-        let Some(listing) = self.listings.edit(&at) else { return self.create(input, &at, put, out) };
+        let Some(mut listing) = self.listings.get(&at) else { return self.create(input, &at, put, out) };
         if let Some(status) = sequence(listing.listing_seq, put.source_seq) {
             return Ok((status, Some(listing.available())));
         }
@@ -59,7 +59,7 @@ impl Inventory {
             return Err(conflict("sku_changed", detail));
         }
         listing.gtin = put.gtin;
-        let left = std::mem::replace(&mut listing.location, put.location.clone());
+        listing.location = put.location.clone();
         listing.price = put.price;
         listing.regions.clone_from(&put.regions);
         listing.listing_seq = put.source_seq.or(listing.listing_seq);
@@ -71,11 +71,7 @@ impl Inventory {
             listing.set_count(counts, on_hand);
             listing.stock_seq = put.source_seq.or(listing.stock_seq);
         }
-        if left != put.location {
-            self.leave(id, &left, &put.listing);
-            self.arrive(id, &put.location, &put.listing);
-        }
-        self.touched(input, id, &put.listing, out)
+        Ok(self.changed(input, &at, listing, out))
     }
 
     /// A listing that was not there before. Orders may have been: what they have of it is kept for them.
@@ -105,19 +101,7 @@ impl Inventory {
             updated: input.time,
         };
         listing.set_count(self.stock_counts(&at.supplier), put.on_hand.unwrap_or(0));
-        self.listings.insert(at.clone(), listing);
-        self.arrive(&at.supplier, &put.location, &put.listing);
-        self.touched(input, &at.supplier, &at.id, out)
-    }
-
-    fn arrive(&mut self, id: &SupplierId, location: &LocationId, listing: &ListingId) {
-        self.located.entry(Of::new(id, location)).or_default().insert(listing.clone());
-    }
-
-    fn leave(&mut self, id: &SupplierId, location: &LocationId, listing: &ListingId) {
-        if let Some(here) = self.located.get_mut(&Of::new(id, location)) {
-            here.remove(listing);
-        }
+        Ok(self.changed(input, at, listing, out))
     }
 
     pub(super) fn stock(
@@ -128,7 +112,7 @@ impl Inventory {
         out: &mut Out<Effect>,
     ) -> Applied {
         let counts = self.stock_counts(id);
-        let listing = self.known(id, &change.listing)?;
+        let mut listing = self.known(id, &change.listing)?;
         if let Some(status) = sequence(listing.stock_seq, change.source_seq) {
             return Ok((status, Some(listing.available())));
         }
@@ -146,6 +130,6 @@ impl Inventory {
         }
         listing.set_count(counts, after);
         listing.stock_seq = change.source_seq.or(listing.stock_seq);
-        self.touched(input, id, &change.listing, out)
+        Ok(self.changed(input, &Of::new(id, &change.listing), listing, out))
     }
 }

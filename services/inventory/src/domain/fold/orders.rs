@@ -7,7 +7,7 @@ use stockade_model::{
     ListingId, OrderEvent, OrderEventKind, OrderId, Outcome, ReservationId, SupplierId, Timestamp,
 };
 
-use super::{Due, Effect, Inventory, answers::event_identity};
+use super::{Due, Effect, Inventory, What, answers::event_identity};
 use crate::domain::{
     answer::{EventAnswer, EventCode, EventStatus},
     key::Of,
@@ -54,7 +54,7 @@ impl Inventory {
         out: &mut Out<Effect>,
     ) -> EventAnswer {
         let key = Of::new(&event.supplier, id);
-        let before = self.orders.get(&key).cloned().unwrap_or_default();
+        let before = self.orders.get(&key).unwrap_or_default();
         let mut after = before.clone();
         let name = event.reservation.clone().or_else(|| ReservationId::of_record(id.as_str()).ok());
         let (taken_over, remark) =
@@ -154,7 +154,7 @@ impl Inventory {
     }
 
     fn has_listing(&self, supplier: &SupplierId, listing: &ListingId) -> bool {
-        self.listings.get(&Of::new(supplier, listing)).is_some()
+        self.listings.contains(&Of::new(supplier, listing))
     }
 
     /// The only place that changes an order: the units it has, what is due of it, its reservations, and who waits for it.
@@ -172,13 +172,14 @@ impl Inventory {
         }
         let mut touched = self.set_standings(input, key, &mut order, out);
         let units = order.units();
-        let due = (order.due(), Due::Order(key.clone()));
+        let due = Due::new(order.due(), What::Order(key.clone()));
         let is_placed = order.is_placed();
-        let before = self.orders.insert(key.clone(), order);
+        let before = self.orders.get(key);
+        self.orders.put(key, &order);
         if let Some(before) = &before {
-            self.due.remove(&(before.due(), Due::Order(key.clone())));
+            self.due.remove(&Due::new(before.due(), What::Order(key.clone())));
         }
-        self.due.insert(due);
+        self.due.insert(&due);
         if is_placed && !before.as_ref().is_some_and(Order::is_placed) {
             let (supplier, order) = (key.supplier.clone(), key.id.clone());
             out.effect(Effect::Placed { supplier, order, kept: true });
@@ -190,9 +191,11 @@ impl Inventory {
             if was == is {
                 continue;
             }
-            if let Some(row) = self.listings.edit(&Of::new(&key.supplier, &listing)) {
+            let known = self.listings.edit(&Of::new(&key.supplier, &listing), |row| {
                 row.committed += is.committed - was.committed;
                 row.on_hand -= is.gone - was.gone;
+            });
+            if known.is_some() {
                 touched.insert(listing);
             }
         }
@@ -247,7 +250,7 @@ impl Inventory {
     ) {
         let order_key = row.order.as_ref().map(|order| Of::new(&key.supplier, order));
         if let Some((order_key, mut order)) =
-            order_key.and_then(|order_key| Some((order_key.clone(), self.orders.get(&order_key).cloned()?)))
+            order_key.and_then(|order_key| Some((order_key.clone(), self.orders.get(&order_key)?)))
         {
             order.end_rest(&key.id);
             self.set_order(input, &order_key, order, out);
@@ -277,7 +280,7 @@ impl Inventory {
             if order.has_loose_ends() || !units.keys().all(there) {
                 continue;
             }
-            let waiting = self.orders.edit(&order_key).map(|order| std::mem::take(&mut order.waiting));
+            let waiting = self.orders.edit(&order_key, |order| std::mem::take(&mut order.waiting));
             for identity in waiting.unwrap_or_default() {
                 self.unpark(identity, input.time, out);
             }
@@ -307,10 +310,13 @@ impl Inventory {
         }
         for (listing, units) in order.units() {
             let of = Of::new(&key.supplier, &listing);
-            if let Some(row) = self.listings.edit(&of) {
+            let owed = self.listings.edit(&of, |row| {
                 row.committed -= units.committed;
                 row.on_hand -= units.committed;
-                self.owe(&of, input.time, out);
+                row.owed()
+            });
+            if let Some(owed) = owed {
+                self.owe(&of, owed, input.time, out);
             } else if let Some(orders) = self.parked.get_mut(&of) {
                 orders.remove(&key.id);
                 if orders.is_empty() {
@@ -335,7 +341,7 @@ impl Inventory {
                 continue;
             };
             let key = Of { supplier, id };
-            if self.orders.get(&key).is_some() {
+            if self.orders.contains(&key) {
                 continue;
             }
             let name = ReservationId::of_record(key.id.as_str()).ok();
@@ -345,16 +351,17 @@ impl Inventory {
             });
             taken.entry(key).or_default().take_former(&listing, line, hold.as_ref());
         }
-        taken.into_iter().for_each(|(key, order)| drop(self.orders.insert(key, order)));
-        for (key, order) in self.orders.iter() {
-            self.due.insert((order.due(), Due::Order(key.clone())));
+        taken.iter().for_each(|(key, order)| self.orders.put(key, order));
+        let (due, listings, parked) = (&mut self.due, &self.listings, &mut self.parked);
+        self.orders.each(|key, order| {
+            due.insert(&Due::new(order.due(), What::Order(key.clone())));
             for listing in order.units().into_keys() {
                 let of = Of::new(&key.supplier, &listing);
-                if self.listings.get(&of).is_none() {
-                    self.parked.entry(of).or_default().insert(key.id.clone());
+                if !listings.contains(&of) {
+                    parked.entry(of).or_default().insert(key.id.clone());
                 }
             }
-        }
+        });
     }
 }
 

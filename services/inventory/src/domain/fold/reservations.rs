@@ -3,7 +3,7 @@
 use stockade_fold::{Input, Out};
 use stockade_model::{ListingId, Region, ReservationId, RowStatus, SupplierId, Timestamp};
 
-use super::{Applied, Due, Effect, Inventory, Refusal, conflict, too_few};
+use super::{Applied, Due, Effect, Inventory, Refusal, What, conflict, too_few};
 use crate::domain::{
     key::Of,
     reservation::{Reservation, ReservationState},
@@ -41,17 +41,18 @@ impl Inventory {
         let (was, is) = (units(&before), units(&next));
         if let Some(listing) = before.as_ref().or(next.as_ref()).map(|row| &row.listing)
             && was != is
-            && let Some(row) = self.listings.edit(&Of::new(&key.supplier, listing))
         {
-            row.held += is.0 - was.0;
-            row.confirmed += is.1 - was.1;
+            self.listings.edit(&Of::new(&key.supplier, listing), |row| {
+                row.held += is.0 - was.0;
+                row.confirmed += is.1 - was.1;
+            });
         }
         if let Some(before) = &before {
-            self.due.remove(&(before.due(), Due::Reservation(key.clone())));
+            self.due.remove(&Due::new(before.due(), What::Reservation(key.clone())));
         }
         match next {
             Some(next) => {
-                self.due.insert((next.due(), Due::Reservation(key.clone())));
+                self.due.insert(&Due::new(next.due(), What::Reservation(key.clone())));
                 out.effect(Effect::Reserved { key: key.clone(), reservation: Box::new(next) });
             }
             None => out.effect(Effect::ReservationForgotten(key.clone())),
@@ -177,10 +178,8 @@ impl Inventory {
             }
             ReservationState::Ordered if known.rest > 0 => {
                 self.end_rest(input, &key, &known, out);
-                Ok((
-                    RowStatus::Applied,
-                    self.listings.get(&Of::new(id, &known.listing)).map(Listing::available),
-                ))
+                let listing = self.listings.get(&Of::new(id, &known.listing));
+                Ok((RowStatus::Applied, listing.as_ref().map(Listing::available)))
             }
             ReservationState::Ordered if self.is_rest_over(&key, &known) => Ok((RowStatus::Replayed, None)),
             ReservationState::Confirmed | ReservationState::Ordered => {

@@ -1,9 +1,12 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use stockade_fold::Host;
 use stockade_log::Record;
 use stockade_model::{
-    Action, BuyerId, ControlRecord, Currency, Envelope, EventAgain, EventId, ListingPut, Money, OrderEvent,
-    OrderEventKind, Outcome, OutcomeCause, Position, Region, Restriction, Sku, StockChange, StockMode,
+    Action, BuyerId, ControlRecord, Currency, Envelope, EventAgain, EventId, ListingPut, LocationId, Money,
+    OrderEvent, OrderEventKind, Outcome, OutcomeCause, Position, Region, Restriction, Sku, StockChange,
+    StockMode,
 };
 
 use super::*;
@@ -98,6 +101,10 @@ impl Shop {
         }
         let mut effects = Vec::new();
         fold.restored(&mut effects);
+        let mut from = Some(Vec::new());
+        while let Some(next) = from {
+            from = fold.tells_on(next, &mut effects);
+        }
         let mut other = Self::unregistered();
         other.host = Host::new("inventory", Topic::SupplierEvents, 0, 1, 1, fold);
         (other.offset, other.now_ms, other.loaded) = (self.offset, self.now_ms, loaded);
@@ -129,9 +136,9 @@ impl Shop {
             }
         }
         // Whatever changes the books is told to buyers in the same breath.
-        for (key, listing) in self.host.fold.listings.iter() {
+        self.host.fold.listings.each(|key, listing| {
             assert_eq!(self.told_buyers.get(&key.id), Some(&listing.available()), "{:?}", key.id);
-        }
+        });
     }
     fn apply(&mut self, payload: &Payload) -> Vec<Effect> {
         let id = format!("r-{}", self.offset);
@@ -157,12 +164,7 @@ impl Shop {
         self.take(&effects);
         effects
     }
-    fn request(
-        &mut self,
-        key: Option<&str>,
-        body: &str,
-        rows: Vec<Row>,
-    ) -> (Option<Arc<Vec<RowOutcome>>>, bool) {
+    fn request(&mut self, key: Option<&str>, body: &str, rows: Vec<Row>) -> (Option<Vec<RowOutcome>>, bool) {
         let command = Command {
             supplier: acme(),
             idempotency_key: key.map(str::to_owned),
@@ -175,7 +177,7 @@ impl Shop {
         };
         let effects = self.apply(&Payload::Command(command));
         let decided = effects.into_iter().find_map(|effect| match effect {
-            Effect::Decided { rows, retry, .. } => Some((rows, retry)),
+            Effect::Decided { rows, retry, .. } => Some((rows.map(|rows| rows.rows()), retry)),
             _ => None,
         });
         decided.expect("every request is decided")
@@ -274,7 +276,7 @@ impl Shop {
         let listing = self.listing();
         (listing.on_hand, listing.committed, listing.available())
     }
-    fn listing(&self) -> &Listing {
+    fn listing(&self) -> Listing {
         self.host.fold.listings.get(&Of::new(&acme(), &listing("l"))).unwrap()
     }
     fn level(&mut self, level: Option<Level>) {

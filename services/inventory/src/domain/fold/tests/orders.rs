@@ -363,8 +363,8 @@ fn rows_of_earlier_builds_are_taken_over() {
     for (key, row) in [("acme/h", hold(1, false)), ("acme/c", hold(3, true))] {
         former.reservations.load(key.as_bytes(), &rmp_serde::to_vec_named(&row).unwrap()).unwrap();
     }
-    let row = former.listings.edit(&Of::new(&acme(), &listing("l"))).unwrap();
-    (row.on_hand, row.held, row.committed) = (9, 1, 5);
+    let former_figures = |row: &mut Listing| (row.on_hand, row.held, row.committed) = (9, 1, 5);
+    former.listings.edit(&Of::new(&acme(), &listing("l")), former_figures).unwrap();
     former.restored(&mut Vec::new());
     shop.host.fold = former;
     assert_eq!(shop.available(), 3);
