@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+mod packed;
 mod promises;
 mod witness;
 
 use promises::{Heard, Promises};
-use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Single, Table};
+use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Packed, PackedSet, Single};
 use stockade_model::{
     BuyerHistory, BuyerId, Cause, EventAgain, OrderEvent, OrderEventKind, OrderSeen, Outcome, OutcomeCause,
     Payload, Region, Timestamp, Topic, Vouched, encode, hash,
@@ -237,30 +238,30 @@ fn line(event: &OrderEvent) -> u32 {
 /// The fold.
 pub struct Intake {
     /// When each event identity was first seen.
-    seen: Table<u128, Seen>,
-    buyers: Table<BuyerId, Buyer>,
+    seen: Packed<u128, Seen>,
+    buyers: Packed<BuyerId, Buyer>,
     /// By identity of supplier and order.
-    orders: Table<u128, Order>,
+    orders: Packed<u128, Order>,
     /// What was last heard of hand-overs and deliveries, of any order.
     heard: Single<Heard>,
     /// Derived: orders by when their promises are looked at.
-    looks: BTreeSet<(Timestamp, u128)>,
+    looks: PackedSet<(Timestamp, u128)>,
     /// Derived: identities by the time they were seen.
-    by_age: BTreeSet<(Timestamp, u128)>,
+    by_age: PackedSet<(Timestamp, u128)>,
     /// Derived: orders by the time they were placed.
-    orders_by_age: BTreeSet<(Timestamp, u128)>,
+    orders_by_age: PackedSet<(Timestamp, u128)>,
 }
 
 impl Default for Intake {
     fn default() -> Self {
         Self {
-            seen: Table::new(1),
-            buyers: Table::new(2),
-            orders: Table::new(3),
+            seen: Packed::new(1),
+            buyers: Packed::new(2),
+            orders: Packed::new(3),
             heard: Single::new(4),
-            looks: BTreeSet::new(),
-            by_age: BTreeSet::new(),
-            orders_by_age: BTreeSet::new(),
+            looks: PackedSet::default(),
+            by_age: PackedSet::default(),
+            orders_by_age: PackedSet::default(),
         }
     }
 }
@@ -270,15 +271,19 @@ impl Intake {
     /// `vouched` is whether anybody vouches for it.
     fn order(&mut self, event: &OrderEvent, vouched: bool) -> (Option<OrderSeen>, bool) {
         let Some(identity) = order_identity(event) else { return (None, false) };
-        let placed_now = event.kind == OrderEventKind::Placed
-            && self.orders.get(&identity).is_none_or(|order| !order.placed);
-        if placed_now || self.orders.get(&identity).is_none() {
+        let known = self.orders.get(&identity);
+        let placed_now =
+            event.kind == OrderEventKind::Placed && known.as_ref().is_none_or(|order| !order.placed);
+        let mut order = if let Some(order) = known.clone().filter(|_| !placed_now) {
+            order
+        } else {
             let buyer = event.buyer.as_ref().and_then(|id| self.buyers.get(id));
-            let amount_z = buyer.zip(event.amount).and_then(|(buyer, amount)| buyer.z(amount.minor));
-            let heard = self.orders.get(&identity).cloned().unwrap_or_default();
+            let amount_z = buyer.as_ref().zip(event.amount).and_then(|(buyer, amount)| buyer.z(amount.minor));
+            let heard = known.unwrap_or_default();
             self.orders_by_age.remove(&(heard.placed_at, identity));
             let order = Order { placed_at: event.time, placed: placed_now, ..heard };
-            let order = match placed_now {
+            self.orders_by_age.insert(&(event.time, identity));
+            match placed_now {
                 true => Order {
                     amount_z,
                     category: event.category.clone(),
@@ -288,42 +293,18 @@ impl Intake {
                     ..order
                 },
                 false => order,
-            };
-            self.orders.insert(identity, order);
-            self.orders_by_age.insert((event.time, identity));
-        }
-        let Some(order) = self.orders.edit(&identity) else { return (None, false) };
-        let first = order.placed && order.is_first(event);
-        let (corrects, repeated) = (order.is_corrected_by(event), order.says_again(event));
-        if !order.placed || event.kind == OrderEventKind::Placed {
-            // A further line of the same order says nothing new about it.
-            let seen = order.placed.then(|| OrderSeen { first, ..order.seen(false, false) });
-            return (seen, repeated);
-        }
-        // That it is on its way says nothing yet of how it ends.
-        let outcome = event.kind != OrderEventKind::Shipped;
-        let wrong = !corrects && went_wrong(event);
-        let (settles, spoils) = (outcome && !order.settled, !order.spoiled && wrong);
-        let again = order.claims_again(event);
-        let harms = wrong && did_harm(event) && vouched;
-        let tells = harms && !order.told;
-        order.told |= tells;
-        order.told_by_silence |= tells && event.kind.is_derived();
-        order.told_beside |= harms && !event.kind.is_derived();
-        order.settled |= outcome;
-        order.spoiled |= spoils;
-        order.delivered |= event.kind == OrderEventKind::Delivered;
-        if wrong && event.cause != OutcomeCause::Unknown {
-            order.spoiled_by.get_or_insert(event.cause);
-        }
-        (Some(OrderSeen { first, tells, again, ..order.seen(settles, spoils) }), repeated)
+            }
+        };
+        let heard = order.hears(event, vouched);
+        self.orders.put(&identity, &order);
+        heard
     }
 
     /// Who vouches for `event`, by what was known before it.
     fn vouched(&self, event: &OrderEvent, now: Timestamp) -> Vouched {
         let supplier = hash::stable64(event.supplier.as_str());
         let buyer = event.buyer.as_ref().and_then(|id| self.buyers.get(id));
-        let record = buyer.map(|buyer| buyer.record(supplier));
+        let record = buyer.as_ref().map(|buyer| buyer.record(supplier));
         let order = order_identity(event).and_then(|identity| self.orders.get(&identity));
         let known = order
             .map(|order| witness::OrderKnown { spoiled_by: order.spoiled_by, delivered: order.delivered });
@@ -336,10 +317,9 @@ impl Intake {
             self.heard.set(self.heard().after(event));
         }
         let Some(identity) = order_identity(event) else { return };
-        if self.orders.get(&identity).is_none_or(|order| order.promises.is_none()) {
+        let Some(mut order) = self.orders.get(&identity).filter(|order| order.promises.is_some()) else {
             return;
-        }
-        let Some(order) = self.orders.edit(&identity) else { return };
+        };
         let seen = order.seen(false, false);
         let Some(promises) = &mut order.promises else { return };
         let back = promises.hear(event);
@@ -350,23 +330,24 @@ impl Intake {
         if over {
             order.promises = None;
         }
-        self.look_at(identity, at);
+        self.look_at(identity, order, at);
         for event in told {
-            let tells = event.late && self.orders.edit(&identity).is_some_and(Order::takes_back_harm);
+            let tells = event.late && self.orders.edit(&identity, Order::takes_back_harm) == Some(true);
             let seen = OrderSeen { tells, ..seen.clone() };
             let outcome = Outcome { order: Some(seen), withdrawn: true, ..Outcome::of(event) };
             silence(Outcome { vouched: Some(Vouched::Attested), ..outcome }, now, out);
         }
     }
 
-    fn look_at(&mut self, identity: u128, at: Option<Timestamp>) {
-        let Some(order) = self.orders.edit(&identity) else { return };
+    /// Puts an order back whose promises are looked at then.
+    fn look_at(&mut self, identity: u128, mut order: Order, at: Option<Timestamp>) {
         if let Some(before) = std::mem::replace(&mut order.look_at, at) {
             self.looks.remove(&(before, identity));
         }
         if let Some(at) = at {
-            self.looks.insert((at, identity));
+            self.looks.insert(&(at, identity));
         }
+        self.orders.put(&identity, &order);
     }
 
     fn heard(&self) -> Heard {
@@ -376,16 +357,19 @@ impl Intake {
     /// Says what was promised and has not happened.
     fn judge(&mut self, now: Timestamp, out: &mut Out<IntakeEffect>) {
         let heard = self.heard();
-        while let Some((at, identity)) = self.looks.first().filter(|(at, _)| *at <= now).copied() {
+        while let Some((at, identity)) = self.looks.first().filter(|(at, _)| *at <= now) {
             // Removed first, so that nothing can make this loop turn on the spot.
             self.looks.remove(&(at, identity));
-            let Some(order) = self.orders.edit(&identity) else { continue };
+            let Some(mut order) = self.orders.get(&identity) else { continue };
             order.look_at = None;
-            let Some(promises) = &mut order.promises else { continue };
+            let Some(promises) = &mut order.promises else {
+                self.orders.put(&identity, &order);
+                continue;
+            };
             let judged = promises.judge(now, heard);
             let missed: Vec<OrderEvent> =
                 judged.missed.iter().filter_map(|kind| promises.event(*kind, now)).collect();
-            self.look_at(identity, judged.again);
+            self.look_at(identity, order, judged.again);
             for event in missed {
                 let (order, repeated) = self.order(&event, true);
                 let outcome = Outcome { order, repeated, ..Outcome::of(event) };
@@ -403,7 +387,8 @@ impl Intake {
         now: Timestamp,
     ) -> Option<BuyerHistory> {
         let id = event.buyer.as_ref().filter(|_| !event.kind.is_account())?;
-        let buyer = self.buyers.edit_or(id, || Buyer { since: now, ..Buyer::default() });
+        let known = self.buyers.get(id);
+        let mut buyer = known.unwrap_or_else(|| Buyer { since: now, ..Buyer::default() });
         let supplier = hash::stable64(event.supplier.as_str());
         let placed_at = order.map_or(event.time, |order| order.placed_at);
         let elsewhere = |(at, of): &&(Timestamp, u64)| *of != supplier && *at >= placed_at.plus_ms(-CARD_MS);
@@ -439,19 +424,20 @@ impl Intake {
             }
             _ => {}
         }
+        self.buyers.put(id, &buyer);
         Some(before)
     }
 
     /// An event whose source and id are known changes nothing; the first time its sender is told.
     fn again(&mut self, identity: u128, event: &OrderEvent, out: &mut Out<IntakeEffect>) {
-        let Some(seen) = self.seen.get(&identity).copied() else { return };
+        let Some(seen) = self.seen.get(&identity) else { return };
         let differs = seen.print != 0 && seen.print != print(event);
         out.effect(if differs { IntakeEffect::Conflict } else { IntakeEffect::Duplicate });
         let told = if differs { Told::Differs } else { Told::Repeated };
         if told <= seen.told {
             return;
         }
-        self.seen.insert(identity, Seen { told, ..seen });
+        self.seen.put(&identity, &Seen { told, ..seen });
         let (id, source, supplier) = (event.id.clone(), event.source.clone(), event.supplier.clone());
         let dest = Dest::Key(supplier.to_string());
         let payload = Payload::EventAgain(EventAgain { id, source, supplier, differs });
@@ -460,15 +446,15 @@ impl Intake {
 
     fn forget(&mut self, now: Timestamp) {
         let before = now.plus_ms(-REMEMBERED_MS);
-        while let Some(oldest) = self.by_age.first().filter(|(seen, _)| *seen <= before).copied() {
+        while let Some(oldest) = self.by_age.first().filter(|(seen, _)| *seen <= before) {
             self.by_age.remove(&oldest);
             self.seen.remove(&oldest.1);
         }
         let before = now.plus_ms(-ORDERS_MS);
-        while let Some(oldest) = self.orders_by_age.first().filter(|(placed, _)| *placed <= before).copied() {
+        while let Some(oldest) = self.orders_by_age.first().filter(|(placed, _)| *placed <= before) {
             self.orders_by_age.remove(&oldest);
-            self.look_at(oldest.1, None);
-            self.orders.remove(&oldest.1);
+            let look_at = self.orders.remove(&oldest.1).and_then(|order| order.look_at);
+            look_at.map(|at| self.looks.remove(&(at, oldest.1)));
         }
     }
 }
@@ -503,6 +489,34 @@ impl Order {
             _ => {}
         }
         false
+    }
+
+    /// Takes what `event` says of it: what that makes of the order, and whether the same was said before.
+    fn hears(&mut self, event: &OrderEvent, vouched: bool) -> (Option<OrderSeen>, bool) {
+        let first = self.placed && self.is_first(event);
+        let (corrects, repeated) = (self.is_corrected_by(event), self.says_again(event));
+        if !self.placed || event.kind == OrderEventKind::Placed {
+            // A further line of the same order says nothing new about it.
+            let seen = self.placed.then(|| OrderSeen { first, ..self.seen(false, false) });
+            return (seen, repeated);
+        }
+        // That it is on its way says nothing yet of how it ends.
+        let outcome = event.kind != OrderEventKind::Shipped;
+        let wrong = !corrects && went_wrong(event);
+        let (settles, spoils) = (outcome && !self.settled, !self.spoiled && wrong);
+        let again = self.claims_again(event);
+        let harms = wrong && did_harm(event) && vouched;
+        let tells = harms && !self.told;
+        self.told |= tells;
+        self.told_by_silence |= tells && event.kind.is_derived();
+        self.told_beside |= harms && !event.kind.is_derived();
+        self.settled |= outcome;
+        self.spoiled |= spoils;
+        self.delivered |= event.kind == OrderEventKind::Delivered;
+        if wrong && event.cause != OutcomeCause::Unknown {
+            self.spoiled_by.get_or_insert(event.cause);
+        }
+        (Some(OrderSeen { first, tells, again, ..self.seen(settles, spoils) }), repeated)
     }
 
     /// Silence that had said that the order did harm is taken back. The harm goes with it, unless somebody vouched for harm
@@ -629,11 +643,11 @@ impl Fold for Intake {
         self.judge(input.time, out);
         let Payload::OrderEvent(event) = input.payload else { return };
         let identity = hash::identity128(&[&event.source, event.id.as_str()]);
-        if self.seen.get(&identity).is_some() {
+        if self.seen.contains(&identity) {
             return self.again(identity, event, out);
         }
-        self.seen.insert(identity, Seen { at: input.time, print: print(event), told: Told::Nothing });
-        self.by_age.insert((input.time, identity));
+        self.seen.put(&identity, &Seen { at: input.time, print: print(event), told: Told::Nothing });
+        self.by_age.insert(&(input.time, identity));
         let vouched = self.vouched(event, input.time);
         let (order, repeated) = self.order(event, vouched.weight() > 0.0);
         let history = self.stamp(event, order.as_ref(), repeated, input.time);
@@ -656,7 +670,7 @@ impl Fold for Intake {
         // Forgetting is in no hurry: one tick an hour serves everything that was due in it.
         let forgotten = identity.into_iter().chain(order).min();
         let forgotten = forgotten.map(|due| Timestamp::from_ms(next_hour(due.ms())));
-        forgotten.into_iter().chain(self.looks.first().map(|(at, _)| *at)).min()
+        forgotten.into_iter().chain(self.looks.first().map(|(at, _)| at)).min()
     }
 
     fn tables(&mut self) -> Vec<&mut dyn AnyTable> {
@@ -664,11 +678,13 @@ impl Fold for Intake {
     }
 
     fn restored(&mut self, _: &mut Vec<IntakeEffect>) {
-        self.by_age = self.seen.iter().map(|(identity, seen)| (seen.at, *identity)).collect();
-        self.orders_by_age =
-            self.orders.iter().map(|(identity, order)| (order.placed_at, *identity)).collect();
-        let look = |(identity, order): (&u128, &Order)| Some((order.look_at?, *identity));
-        self.looks = self.orders.iter().filter_map(look).collect();
+        let by_age = &mut self.by_age;
+        self.seen.each(|identity, seen| by_age.insert(&(seen.at, identity)));
+        let (orders_by_age, looks) = (&mut self.orders_by_age, &mut self.looks);
+        self.orders.each(|identity, order| {
+            orders_by_age.insert(&(order.placed_at, identity));
+            order.look_at.into_iter().for_each(|at| looks.insert(&(at, identity)));
+        });
     }
 }
 

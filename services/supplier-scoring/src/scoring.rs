@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 mod weigh;
 
-use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Single, Table};
+use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Packed, PackedSet, Single, Table};
 use stockade_model::{
     BuyerHistory, Change, Command, ListingId, ListingPut, MarketSeen, Models, OrderEvent, OrderEventKind,
     OrderSeen, Outcome, OutcomeCause, Payload, Region, Row, ScoreRecord, Sku, StockChange, StockMode,
@@ -112,7 +112,7 @@ struct FeaturesRow {
 pub struct Scoring {
     suppliers: Table<SupplierId, Supplier>,
     /// SKU of every listing ever seen, by identity of supplier and listing.
-    listings: Table<u128, Sku>,
+    listings: Packed<u128, Sku>,
     /// Rows of earlier builds, texts under the keys `features`, `models`, `windows`: moved into the tables below when they
     /// are restored.
     former: Table<String, FeaturesRow>,
@@ -123,9 +123,9 @@ pub struct Scoring {
     /// The windows that the rules in force bind.
     bound: Single<Vec<Binding>>,
     /// Goods a supplier offers, by identity of supplier and SKU.
-    goods: Table<u128, ()>,
+    goods: Packed<u128, ()>,
     /// Order and time of each tracking number, by identity of supplier and number.
-    tracking: Table<u128, (u64, Timestamp)>,
+    tracking: Packed<u128, (u64, Timestamp)>,
     histories: Histories,
     peers: PeerView,
     links: LinkView,
@@ -135,7 +135,7 @@ pub struct Scoring {
     /// Derived: the models as they are stored under the key `models`, read.
     models: LiveModels,
     /// Derived: tracking numbers by age.
-    tracking_by_age: BTreeSet<(Timestamp, u128)>,
+    tracking_by_age: PackedSet<(Timestamp, u128)>,
     features: FeatureSet,
 }
 
@@ -144,20 +144,20 @@ impl Scoring {
     pub fn new(features: &FeatureSet) -> Self {
         Self {
             suppliers: Table::new(1),
-            listings: Table::new(2),
+            listings: Packed::new(2),
             former: Table::new(4),
             declared: Single::new(11),
             published: Single::new(12),
             bound: Single::new(13),
-            goods: Table::new(5),
-            tracking: Table::new(6),
+            goods: Packed::new(5),
+            tracking: Packed::new(6),
             histories: Histories::new(3, features.plan.clone(), features.plan_id),
             peers: PeerView::new(7, 8, features.tests.clone()),
             links: LinkView::new(9),
             evidence: Table::new(10),
             sweeps: BTreeSet::new(),
             models: LiveModels::default(),
-            tracking_by_age: BTreeSet::new(),
+            tracking_by_age: PackedSet::default(),
             features: features.clone(),
         }
     }
@@ -170,7 +170,7 @@ impl Scoring {
                 Row::Stock(change) => {
                     let identity = hash::identity128(&[command.supplier.as_str(), change.listing.as_str()]);
                     // Stock of a listing that was never put is refused by inventory; it says nothing here either.
-                    let Some(sku) = self.listings.get(&identity).cloned() else { continue };
+                    let Some(sku) = self.listings.get(&identity) else { continue };
                     self.stock(&command.supplier, change, sku, now)
                 }
                 _ => continue,
@@ -189,13 +189,15 @@ impl Scoring {
 
     fn put(&mut self, id: &SupplierId, put: &ListingPut, now: Timestamp) -> Subject {
         let identity = hash::identity128(&[id.as_str(), put.listing.as_str()]);
-        let kind =
-            if self.listings.get(&identity).is_some() { Kind::ListingUpdate } else { Kind::NewListing };
+        let kind = if self.listings.contains(&identity) { Kind::ListingUpdate } else { Kind::NewListing };
         let mut flags = 0;
         if kind == Kind::NewListing {
-            self.listings.insert(identity, put.sku.clone());
+            self.listings.put(&identity, &put.sku);
             let good = hash::identity128(&[id.as_str(), put.sku.as_str()]);
-            let known = self.goods.insert(good, ()).is_some();
+            let known = self.goods.contains(&good);
+            if !known {
+                self.goods.put(&good, &());
+            }
             flags |= if known { flag::DUPLICATE } else { 0 };
         }
         let market = known(put.market);
@@ -358,7 +360,7 @@ impl Scoring {
 
     fn reuses_tracking(&mut self, outcome: &Outcome, now: Timestamp) -> bool {
         let before = now.plus_ms(-TRACKING_MS);
-        while let Some(oldest) = self.tracking_by_age.first().filter(|(seen, _)| *seen <= before).copied() {
+        while let Some(oldest) = self.tracking_by_age.first().filter(|(seen, _)| *seen <= before) {
             self.tracking_by_age.remove(&oldest);
             self.tracking.remove(&oldest.1);
         }
@@ -371,10 +373,10 @@ impl Scoring {
         let identity = hash::identity128(&[outcome.event.supplier.as_str(), number]);
         let order = hash::stable64(order.as_str());
         match self.tracking.get(&identity) {
-            Some((used_for, _)) => *used_for != order,
+            Some((used_for, _)) => used_for != order,
             None => {
-                self.tracking.insert(identity, (order, now));
-                self.tracking_by_age.insert((now, identity));
+                self.tracking.put(&identity, &(order, now));
+                self.tracking_by_age.insert(&(now, identity));
                 false
             }
         }
@@ -653,7 +655,8 @@ impl Fold for Scoring {
             Some((weigh::sweep_at(evidence.next_day()?, id), id.clone()))
         };
         self.sweeps = self.evidence.iter().filter_map(next).collect();
-        self.tracking_by_age = self.tracking.iter().map(|(identity, (_, seen))| (*seen, *identity)).collect();
+        let by_age = &mut self.tracking_by_age;
+        self.tracking.each(|identity, (_, seen)| by_age.insert(&(seen, identity)));
         for (id, supplier) in self.suppliers.iter() {
             let now = supplier.last_submission.unwrap_or_default();
             effects.extend(self.score(id, Subject::default(), now).map(ScoringEffect::Scored));

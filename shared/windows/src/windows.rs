@@ -191,6 +191,7 @@ impl Windows {
             let left = if index == 0 { head.left } else { left_then };
             let entries = entries.into_iter().skip(left.saturating_sub(left_then) as usize);
             let before = windows.log.len();
+            windows.log.reserve_exact(entries.len());
             for entry in entries {
                 let slot = windows.slot(entry);
                 windows.log.push_back(slot);
@@ -342,6 +343,10 @@ impl Windows {
         };
         let slot = self.slot(entry);
         self.mark(place);
+        if self.log.len() == self.log.capacity() {
+            // Most of what is remembered of a partition is in these logs: twice the size would be half empty.
+            self.log.reserve_exact(self.log.len() / 8 + 4);
+        }
         self.log.insert(place, slot);
         if entry.time_ms <= self.now_ms {
             self.head += 1;

@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 
 use rustc_hash::FxHashSet;
 use serde::{Serialize, de::DeserializeOwned};
+use stockade_model::{Sku, Timestamp};
 
 use crate::{AnyTable, RowKey};
 use blocks::{Blocks, put_number, take_number};
@@ -36,6 +37,12 @@ impl<'a> Packer<'a> {
     /// A number that may be negative, the nearer to zero the shorter.
     pub fn signed(&mut self, number: i64) {
         self.number(((number << 1) ^ (number >> 63)) as u64);
+    }
+    /// A number of any size, the nearer to zero the shorter.
+    pub fn wide(&mut self, number: i128) {
+        let folded = ((number << 1) ^ (number >> 127)).cast_unsigned();
+        let used = (u128::BITS - folded.leading_zeros()).div_ceil(8) as usize;
+        self.bytes(&folded.to_le_bytes()[..used]);
     }
     /// Bytes with their number.
     pub fn bytes(&mut self, bytes: &[u8]) {
@@ -72,6 +79,12 @@ impl<'a> Unpacker<'a> {
         let number = self.number();
         (number >> 1) as i64 ^ -((number & 1) as i64)
     }
+    /// A number of any size.
+    pub fn wide(&mut self) -> i128 {
+        let bytes = self.bytes().iter().rev();
+        let folded = bytes.fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
+        (folded >> 1).cast_signed() ^ -((folded & 1).cast_signed())
+    }
     /// Bytes with their number.
     pub fn bytes(&mut self) -> &'a [u8] {
         let length = self.number() as usize;
@@ -100,6 +113,45 @@ fn take<'a>(bytes: &mut &'a [u8], length: usize) -> &'a [u8] {
 
 fn damaged(error: &dyn std::fmt::Display) -> ! {
     panic!("a row does not read back as this process wrote it: {error}")
+}
+
+impl Pack for () {
+    fn pack(&self, _: &mut Packer<'_>) {}
+    fn unpack(_: &mut Unpacker<'_>) -> Self {}
+}
+
+impl Pack for Sku {
+    fn pack(&self, to: &mut Packer<'_>) {
+        to.text(self.as_str());
+    }
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        from.read(|from| Self::of_record(from.text()))
+    }
+}
+
+impl Pack for (u64, Timestamp) {
+    fn pack(&self, to: &mut Packer<'_>) {
+        to.raw(&self.0.to_le_bytes());
+        to.signed(self.1.ms());
+    }
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        let number = from.read(|from| from.raw(size_of::<u64>()).try_into().map(u64::from_le_bytes));
+        (number, Timestamp::from_ms(from.signed()))
+    }
+}
+
+/// In order of the times.
+impl RowKey for (Timestamp, u128) {
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = (self.0.ms().cast_unsigned() ^ 1 << 63).to_be_bytes().to_vec();
+        bytes.extend(self.1.to_be_bytes());
+        bytes
+    }
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (at, number) = bytes.split_first_chunk::<8>()?;
+        let at = Timestamp::from_ms((u64::from_be_bytes(*at) ^ 1 << 63).cast_signed());
+        Some((at, u128::from_be_bytes(number.try_into().ok()?)))
+    }
 }
 
 /// A named table of rows that are kept packed, sorted by the bytes of their keys. Where a [`crate::Table`] gives references,

@@ -67,16 +67,19 @@ proptest! {
     }
 
     #[test]
-    fn parts_of_a_row_come_back(number: u64, signed: i64, bytes: Vec<u8>, text: String) {
+    fn parts_of_a_row_come_back(number: u64, signed: i64, wide: i128, bytes: Vec<u8>, text: String) {
         let mut row = Vec::new();
         let mut packer = Packer(&mut row);
         packer.signed(signed);
+        packer.wide(wide);
+        packer.wide(i128::from(signed));
         packer.bytes(&bytes);
         packer.number(number);
         packer.text(&text);
         packer.raw(&[1, 2]);
         let mut unpacker = Unpacker(&row);
         prop_assert_eq!(unpacker.signed(), signed);
+        prop_assert_eq!((unpacker.wide(), unpacker.wide()), (wide, i128::from(signed)));
         prop_assert_eq!(unpacker.bytes(), bytes);
         prop_assert_eq!(unpacker.number(), number);
         prop_assert_eq!(unpacker.text(), text);
