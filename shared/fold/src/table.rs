@@ -11,6 +11,10 @@ pub trait RowKey: Clone + Eq + Hash + Send + 'static {
     fn to_bytes(&self) -> Vec<u8>;
     /// Reads them back.
     fn from_bytes(bytes: &[u8]) -> Option<Self>;
+    /// Shows the bytes: where they need not be allocated for that, they are not.
+    fn with_bytes<R>(&self, show: impl FnOnce(&[u8]) -> R) -> R {
+        show(&self.to_bytes())
+    }
 }
 
 impl RowKey for String {
@@ -29,6 +33,9 @@ impl RowKey for u128 {
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(u128::from_be_bytes)
     }
+    fn with_bytes<R>(&self, show: impl FnOnce(&[u8]) -> R) -> R {
+        show(&self.to_be_bytes())
+    }
 }
 
 macro_rules! id_key {
@@ -39,6 +46,9 @@ macro_rules! id_key {
             }
             fn from_bytes(bytes: &[u8]) -> Option<Self> {
                 Self::new(std::str::from_utf8(bytes).ok()?).ok()
+            }
+            fn with_bytes<R>(&self, show: impl FnOnce(&[u8]) -> R) -> R {
+                show(self.as_str().as_bytes())
             }
         }
     )*};

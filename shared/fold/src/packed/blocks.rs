@@ -4,11 +4,11 @@
 //! A block holds rows one behind the other. Of each key only what differs from the key before it is written, so the name
 //! that rows of one supplier begin with stands there once in a block.
 
-use std::{collections::BTreeMap, ops::Bound};
-
 /// A block that grows beyond this many bytes is split: small enough that looking through it costs less than a miss of the
 /// cache or two, large enough that what the tree above it costs is little for each row.
-const BLOCK_BYTES: usize = 2_048;
+const BLOCK_BYTES: usize = 1_024;
+/// Blocks of one group: to find a block is to search the groups and then one of them, and to add one moves at most so many.
+const GROUP_BLOCKS: usize = if cfg!(test) { 5 } else { 128 };
 
 /// A row's place in its block.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,10 @@ pub(super) fn put_number(mut number: u64, to: &mut Vec<u8>) {
 /// # Panics
 /// When it is not there.
 pub(super) fn take_number(bytes: &mut &[u8]) -> u64 {
+    if let [byte @ 0..0x80, rest @ ..] = *bytes {
+        *bytes = rest;
+        return u64::from(*byte);
+    }
     let (mut number, mut shift) = (0, 0);
     loop {
         let byte = super::take(bytes, 1)[0];
@@ -73,9 +77,14 @@ impl Block {
     /// The row at `begin`; `None` at the end.
     fn place(&self, begin: usize) -> Option<Place> {
         let mut rest = self.bytes.get(begin..).filter(|rest| !rest.is_empty())?;
-        let shared = take_number(&mut rest) as usize;
-        let suffix_bytes = take_number(&mut rest) as usize;
-        let value_bytes = take_number(&mut rest) as usize;
+        // Nearly always each of them is one byte.
+        let [shared, suffix_bytes, value_bytes] = match *rest {
+            [shared @ 0..0x80, suffix @ 0..0x80, value @ 0..0x80, ..] => {
+                rest = &rest[3..];
+                [shared, suffix, value].map(usize::from)
+            }
+            _ => std::array::from_fn(|_| take_number(&mut rest) as usize),
+        };
         let suffix = self.bytes.len() - rest.len();
         let value = suffix + suffix_bytes;
         Some(Place { begin, suffix, value, end: value + value_bytes, shared })
@@ -117,12 +126,16 @@ impl Block {
 
     /// Puts `new` where `old` was.
     fn splice(&mut self, old: std::ops::Range<usize>, new: &[u8]) {
-        let grows = new.len().saturating_sub(old.len());
-        if self.bytes.capacity() - self.bytes.len() < grows {
+        let (length, behind) = (self.bytes.len(), old.start + new.len());
+        let grown = length - old.len() + new.len();
+        if self.bytes.capacity() < grown {
             // Growing to twice the size would leave a quarter of all memory empty.
-            self.bytes.reserve_exact(grows + self.bytes.len() / 16);
+            self.bytes.reserve_exact(grown - length + length / 16);
         }
-        self.bytes.splice(old, new.iter().copied());
+        self.bytes.resize(length.max(grown), 0);
+        self.bytes.copy_within(old.end..length, behind);
+        self.bytes[old.start..behind].copy_from_slice(new);
+        self.bytes.truncate(grown);
     }
 
     fn get(&self, key: &[u8]) -> Option<&[u8]> {
@@ -203,22 +216,49 @@ impl Block {
     }
 }
 
-/// Keys up to `key` itself: the last of them is that of the block it belongs into.
-fn up_to(key: &[u8]) -> (Bound<&[u8]>, Bound<&[u8]>) {
-    (Bound::Unbounded, Bound::Included(key))
+/// The smallest key that a block may hold. What two of them differ in is nearly always in what lies here itself, so that a
+/// search does not follow pointers.
+struct Fence {
+    front: u128,
+    key: Box<[u8]>,
+}
+
+/// The first bytes of a key, as a number that sorts as they do.
+fn front(key: &[u8]) -> u128 {
+    let mut bytes = [0; size_of::<u128>()];
+    let length = key.len().min(bytes.len());
+    bytes[..length].copy_from_slice(&key[..length]);
+    u128::from_be_bytes(bytes)
+}
+
+impl Fence {
+    fn new(key: Vec<u8>) -> Self {
+        Self { front: front(&key), key: key.into() }
+    }
+    /// Whether it is not behind `key`, whose front is `of_key`.
+    fn admits(&self, of_key: u128, key: &[u8]) -> bool {
+        self.front < of_key || (self.front == of_key && *self.key <= *key)
+    }
+}
+
+/// Blocks that lie next to each other, with their fences side by side.
+#[derive(Default)]
+struct Group {
+    fences: Vec<Fence>,
+    blocks: Vec<Block>,
 }
 
 /// Rows in blocks; see the module.
 pub(super) struct Blocks {
-    /// By the smallest key that each may hold.
-    blocks: BTreeMap<Box<[u8]>, Block>,
+    groups: Vec<Group>,
     rows: usize,
 }
 
 impl Default for Blocks {
     fn default() -> Self {
         // One block is always there, so that every key has one that it belongs into.
-        Self { blocks: BTreeMap::from([(Box::default(), Block::default())]), rows: 0 }
+        let first = Group { fences: vec![Fence::new(Vec::new())], blocks: vec![Block::default()] };
+        Self { groups: vec![first], rows: 0 }
     }
 }
 
@@ -227,38 +267,58 @@ impl Blocks {
         self.rows
     }
 
+    /// The group and the block that `key` belongs into.
+    fn find(&self, key: &[u8]) -> (usize, usize) {
+        let of_key = front(key);
+        let group = self.groups.partition_point(|group| group.fences[0].admits(of_key, key)) - 1;
+        let block = self.groups[group].fences.partition_point(|fence| fence.admits(of_key, key)) - 1;
+        (group, block)
+    }
+
     pub(super) fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.blocks.range::<[u8], _>(up_to(key)).next_back()?.1.get(key)
+        let (group, block) = self.find(key);
+        self.groups[group].blocks[block].get(key)
     }
 
     pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
-        let Some((_, block)) = self.blocks.range_mut::<[u8], _>(up_to(key)).next_back() else { return };
+        let (at, place) = self.find(key);
+        let group = &mut self.groups[at];
+        let block = &mut group.blocks[place];
         self.rows += usize::from(!block.put(key, value));
-        if block.bytes.len() > BLOCK_BYTES
-            && let Some((first, second)) = block.split()
-        {
-            self.blocks.insert(first.into(), second);
+        if block.bytes.len() <= BLOCK_BYTES {
+            return;
+        }
+        let Some((first, second)) = block.split() else { return };
+        group.fences.insert(place + 1, Fence::new(first));
+        group.blocks.insert(place + 1, second);
+        if group.blocks.len() > GROUP_BLOCKS {
+            let half = group.blocks.len() / 2;
+            let (fences, blocks) = (group.fences.split_off(half), group.blocks.split_off(half));
+            self.groups.insert(at + 1, Group { fences, blocks });
         }
     }
 
     pub(super) fn remove(&mut self, key: &[u8]) -> bool {
-        let Some((first, block)) = self.blocks.range_mut::<[u8], _>(up_to(key)).next_back() else {
-            return false;
-        };
-        let was_there = block.remove(key);
+        let (at, place) = self.find(key);
+        let group = &mut self.groups[at];
+        let was_there = group.blocks[place].remove(key);
         self.rows -= usize::from(was_there);
-        if was_there && block.bytes.is_empty() && !first.is_empty() {
-            let first = first.clone();
-            self.blocks.remove(&first);
+        // The first block of all stays.
+        if was_there && group.blocks[place].bytes.is_empty() && (at, place) != (0, 0) {
+            group.fences.remove(place);
+            group.blocks.remove(place);
+            if group.blocks.is_empty() {
+                self.groups.remove(at);
+            }
         }
         was_there
     }
 
     /// Shows rows from `from` on, in order of their keys, until `each` says that it has seen enough.
     pub(super) fn walk(&self, from: &[u8], mut each: impl FnMut(&[u8], &[u8]) -> bool) {
-        let Some((first, _)) = self.blocks.range::<[u8], _>(up_to(from)).next_back() else { return };
-        let here = (Bound::Included(first.as_ref()), Bound::Unbounded);
-        for (_, block) in self.blocks.range::<[u8], _>(here) {
+        let (group, block) = self.find(from);
+        let blocks = self.groups[group..].iter().flat_map(|group| &group.blocks);
+        for block in blocks.skip(block) {
             let mut key = Vec::new();
             for place in block.places() {
                 key.truncate(place.shared);
@@ -272,6 +332,12 @@ impl Blocks {
 
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
-        self.blocks.iter().map(|(key, block)| key.len() + block.bytes.capacity() + 56).sum()
+        let each = size_of::<Fence>() + size_of::<Block>();
+        let of = |group: &Group| -> usize {
+            let keys: usize = group.fences.iter().map(|fence| fence.key.len()).sum();
+            let rows: usize = group.blocks.iter().map(|block| block.bytes.capacity()).sum();
+            keys + rows + group.blocks.capacity() * each
+        };
+        self.groups.iter().map(of).sum()
     }
 }

@@ -143,9 +143,14 @@ impl Pack for (u64, Timestamp) {
 /// In order of the times.
 impl RowKey for (Timestamp, u128) {
     fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = (self.0.ms().cast_unsigned() ^ 1 << 63).to_be_bytes().to_vec();
-        bytes.extend(self.1.to_be_bytes());
-        bytes
+        self.with_bytes(<[u8]>::to_vec)
+    }
+    fn with_bytes<R>(&self, show: impl FnOnce(&[u8]) -> R) -> R {
+        let mut bytes = [0; size_of::<i64>() + size_of::<u128>()];
+        let (at, number) = bytes.split_at_mut(size_of::<i64>());
+        at.copy_from_slice(&(self.0.ms().cast_unsigned() ^ 1 << 63).to_be_bytes());
+        number.copy_from_slice(&self.1.to_be_bytes());
+        show(&bytes)
     }
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (at, number) = bytes.split_first_chunk::<8>()?;
@@ -181,32 +186,33 @@ impl<K: RowKey, V: Pack + Serialize + DeserializeOwned> Packed<K, V> {
     }
     /// A row.
     pub fn get(&self, key: &K) -> Option<V> {
-        self.rows.get(&key.to_bytes()).map(unpacked)
+        key.with_bytes(|key| self.rows.get(key).map(unpacked))
     }
     /// Whether there is such a row.
     pub fn contains(&self, key: &K) -> bool {
-        self.rows.get(&key.to_bytes()).is_some()
+        key.with_bytes(|key| self.rows.get(key).is_some())
     }
     /// Puts a row.
     pub fn put(&mut self, key: &K, value: &V) {
-        let key = key.to_bytes();
-        self.set(&key, value);
-        self.dirty.insert(key.into());
+        key.with_bytes(|key| self.change(key, value));
     }
     /// Changes a row, if there is one, and gives what `change` gives.
     pub fn edit<R>(&mut self, key: &K, change: impl FnOnce(&mut V) -> R) -> Option<R> {
-        let mut row = self.get(key)?;
-        let result = change(&mut row);
-        self.put(key, &row);
-        Some(result)
+        key.with_bytes(|key| {
+            let mut row = self.rows.get(key).map(unpacked)?;
+            let result = change(&mut row);
+            self.change(key, &row);
+            Some(result)
+        })
     }
     /// Removes a row; gives it back.
     pub fn remove(&mut self, key: &K) -> Option<V> {
-        let row = self.get(key)?;
-        let key = key.to_bytes();
-        self.rows.remove(&key);
-        self.dirty.insert(key.into());
-        Some(row)
+        key.with_bytes(|key| {
+            let row = self.rows.get(key).map(unpacked)?;
+            self.rows.remove(key);
+            self.dirty.insert(key.into());
+            Some(row)
+        })
     }
     /// Shows all rows, in order of the bytes of their keys.
     pub fn each(&self, mut each: impl FnMut(K, V)) {
@@ -229,6 +235,13 @@ impl<K: RowKey, V: Pack + Serialize + DeserializeOwned> Packed<K, V> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    fn change(&mut self, key: &[u8], value: &V) {
+        self.set(key, value);
+        if !self.dirty.contains(key) {
+            self.dirty.insert(key.into());
+        }
     }
 
     fn set(&mut self, key: &[u8], value: &V) {
@@ -272,11 +285,11 @@ impl<K> Default for PackedSet<K> {
 impl<K: RowKey> PackedSet<K> {
     /// Adds a key.
     pub fn insert(&mut self, key: &K) {
-        self.keys.put(&key.to_bytes(), &[]);
+        key.with_bytes(|key| self.keys.put(key, &[]));
     }
     /// Takes a key out; whether it was there.
     pub fn remove(&mut self, key: &K) -> bool {
-        self.keys.remove(&key.to_bytes())
+        key.with_bytes(|key| self.keys.remove(key))
     }
     /// The first of all.
     pub fn first(&self) -> Option<K> {
