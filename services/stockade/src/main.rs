@@ -55,7 +55,16 @@ enum Command {
     Audit(audit::Command),
 }
 
+/// Asks the system for memory in pages of the usual size. In huge ones, of which folds on a dozen threads each fill a part, what is
+/// resident is a quarter more, and a start spends a quarter of its time on emptying them.
+fn use_small_pages() {
+    #[cfg(target_os = "linux")]
+    // Where the system refuses, all works as well.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
 fn main() -> ExitCode {
+    use_small_pages();
     let result = match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(&args),

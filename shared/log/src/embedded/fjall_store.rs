@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, config::CompressionPolicy};
 use parking_lot::Mutex;
 
 use super::{
@@ -26,6 +26,9 @@ use crate::{
 const FORMAT: u32 = 1;
 /// Records per stored block at most, so that reading one record never decodes much more than it needs.
 const BLOCK_RECORDS_MAX: usize = 1_024;
+
+/// What is written before it is sorted into files: it lies in memory, and in the journal that is read at a start.
+const MEMTABLE_BYTES: u64 = 16 << 20;
 
 /// Where the store lies in a data directory.
 pub(super) const LOG_FOLDER: &str = "log";
@@ -109,7 +112,12 @@ impl FjallStore {
 
     fn open_database(path: &Path) -> Result<(Database, Keyspace, Keyspace, Keyspace), fjall::Error> {
         let database = Database::builder(path).worker_threads(1).open()?;
-        let options = KeyspaceCreateOptions::default;
+        // Records are JSON, which packs to a third and more.
+        let packed = || CompressionPolicy::all(CompressionType::Lz4);
+        let options = || {
+            let options = KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+            options.data_block_compression_policy(packed())
+        };
         let log = database.keyspace("log", options)?;
         let state = database.keyspace("state", options)?;
         let meta = database.keyspace("meta", options)?;
