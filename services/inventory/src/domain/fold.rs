@@ -141,7 +141,7 @@ pub struct Inventory {
     /// Derived: what is due when, one entry a row.
     due: PackedSet<Due>,
     /// Derived: answers by age.
-    answers_by_age: BTreeSet<(Timestamp, u128)>,
+    answers_by_age: PackedSet<(Timestamp, u128)>,
     /// Derived: units that listings owe, where they owe any, and their sums.
     owed: HashMap<Of<ListingId>, i64>,
     owes: HashMap<SupplierId, i64>,
@@ -160,7 +160,7 @@ impl Default for Inventory {
             orders: Packed::new(6),
             answers: Table::new(7),
             due: PackedSet::default(),
-            answers_by_age: BTreeSet::new(),
+            answers_by_age: PackedSet::default(),
             owed: HashMap::new(),
             owes: HashMap::new(),
             parked: HashMap::new(),
@@ -680,7 +680,7 @@ impl Fold for Inventory {
             effects.push(Effect::Reserved { key: key.clone(), reservation: Box::new(row.clone()) });
         }
         for (identity, row) in self.answers.iter() {
-            self.answers_by_age.insert((row.at, *identity));
+            self.answers_by_age.insert(&(row.at, *identity));
             effects.push(Effect::Answered { identity: *identity, answer: row.answer, news: false });
         }
         self.restore_orders();

@@ -193,11 +193,13 @@ impl Block {
         true
     }
 
-    /// Keeps the first half of its rows and gives the others as a block of their own, with its first key. `None` when there is
-    /// but one row.
-    fn split(&mut self) -> Option<(Vec<u8>, Self)> {
+    /// Keeps the first half of its rows and gives the others as a block of their own, with its first key; where `key` is its last
+    /// one, keeps all but that, for rows that come in order would leave half of every block empty. `None` when there is but
+    /// one row.
+    fn split(&mut self, key: &[u8]) -> Option<(Vec<u8>, Self)> {
+        let in_order = self.search(key).met.is_some_and(|(place, _)| place.end == self.bytes.len());
+        let half = if in_order { self.bytes.len() - 1 } else { self.bytes.len() / 2 };
         let mut key = Vec::new();
-        let half = self.bytes.len() / 2;
         let cut = self.places().find(|place| {
             key.truncate(place.shared);
             key.extend(&self.bytes[place.suffix..place.value]);
@@ -288,7 +290,7 @@ impl Blocks {
         if block.bytes.len() <= BLOCK_BYTES {
             return;
         }
-        let Some((first, second)) = block.split() else { return };
+        let Some((first, second)) = block.split(key) else { return };
         group.fences.insert(place + 1, Fence::new(first));
         group.blocks.insert(place + 1, second);
         if group.blocks.len() > GROUP_BLOCKS {

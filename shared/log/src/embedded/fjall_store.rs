@@ -9,7 +9,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, config::CompressionPolicy};
+use fjall::{
+    CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, config::CompressionPolicy,
+};
 use parking_lot::Mutex;
 
 use super::{
@@ -29,6 +31,8 @@ const BLOCK_RECORDS_MAX: usize = 1_024;
 
 /// What is written before it is sorted into files: it lies in memory, and in the journal that is read at a start.
 const MEMTABLE_BYTES: u64 = 16 << 20;
+/// Journals beside that which is written, which are kept until all that they hold lies in files.
+const JOURNAL_BYTES: u64 = 64 << 20;
 
 /// Where the store lies in a data directory.
 pub(super) const LOG_FOLDER: &str = "log";
@@ -111,7 +115,12 @@ impl FjallStore {
     }
 
     fn open_database(path: &Path) -> Result<(Database, Keyspace, Keyspace, Keyspace), fjall::Error> {
-        let database = Database::builder(path).worker_threads(1).open()?;
+        let database = Database::builder(path)
+            .worker_threads(1)
+            .max_journaling_size(JOURNAL_BYTES)
+            // What is written waits for it, and it is gone soon.
+            .journal_compression(CompressionType::None)
+            .open()?;
         // Records are JSON, which packs to a third and more.
         let packed = || CompressionPolicy::all(CompressionType::Lz4);
         let options = || {

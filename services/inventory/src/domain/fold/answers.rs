@@ -28,10 +28,10 @@ impl Inventory {
         if let Some(known) = self.answers.insert(identity, AnswerRow { answer, at: now }) {
             self.answers_by_age.remove(&(known.at, identity));
         }
-        self.answers_by_age.insert((now, identity));
+        self.answers_by_age.insert(&(now, identity));
         out.effect(Effect::Answered { identity, answer, news: true });
         let old = now.plus_ms(-ANSWERS_KEPT_MS);
-        while let Some((at, oldest)) = self.answers_by_age.first().copied() {
+        while let Some((at, oldest)) = self.answers_by_age.first() {
             if at > old && self.answers_by_age.len() <= ANSWERS_MAX {
                 break;
             }
