@@ -345,6 +345,10 @@ impl Exact {
         Some(Self { units, places: fraction.len() as u32 })
     }
 
+    pub(crate) fn is_nought(self) -> bool {
+        self.units == 0
+    }
+
     pub(crate) fn times(self, other: Self) -> Option<Self> {
         let (units, places) = (self.units.checked_mul(other.units)?, self.places + other.places);
         Some(Self { units, places })

@@ -84,7 +84,7 @@ impl Join {
     pub(crate) fn apply(
         &self,
         left: Table,
-        with: With<'_>,
+        with: &With<'_>,
         refusals: &mut Refusals,
     ) -> Result<(Table, Option<String>)> {
         let (mut file, _) = FileRows::open(&with.path, with.written, false)?;
@@ -183,7 +183,7 @@ struct Pick {
 
 impl Pick {
     /// The row with each that is taken; the last of them first.
-    fn with(&self, entry: Entry, found: &[csv::StringRecord], key: &str) -> Result<Vec<Entry>> {
+    fn with(&self, entry: &Entry, found: &[csv::StringRecord], key: &str) -> Result<Vec<Entry>> {
         let extended = |right: Option<&csv::StringRecord>| {
             let Entry { line, mut record } = entry.clone();
             for at in 0..self.cells {
@@ -232,7 +232,7 @@ impl Rows for Looked {
         let Some(entry) = self.left.next(refusals)? else { return Ok(None) };
         let key = key_of(&entry.record, &self.left_key);
         let found = self.held.get(&key).map_or(&[][..], Vec::as_slice);
-        self.more = self.pick.with(entry, found, &key)?;
+        self.more = self.pick.with(&entry, found, &key)?;
         Ok(self.more.pop())
     }
 }
@@ -267,7 +267,7 @@ impl Rows for Merged {
             }
             self.key = key;
         }
-        self.more = self.pick.with(entry, &self.group, &String::from_utf8_lossy(&self.key))?;
+        self.more = self.pick.with(&entry, &self.group, &String::from_utf8_lossy(&self.key))?;
         Ok(self.more.pop())
     }
 }

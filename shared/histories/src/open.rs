@@ -211,7 +211,7 @@ impl Maker {
         for join in &self.mapping.joins {
             let (path, bytes_max) = (self.files[&join.file].clone(), self.limits.join_bytes);
             let with = With { path, written, needed: &needed, bytes_max };
-            let (joined, note) = join.apply(table, with, refusals)?;
+            let (joined, note) = join.apply(table, &with, refusals)?;
             table = joined;
             notes.extend(note);
         }
@@ -386,3 +386,6 @@ impl History {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -330,7 +330,7 @@ impl Guess {
             }
             format => format.civil(cell).is_some(),
         };
-        if !Format::ALL.iter().any(|format| fits(format)) {
+        if !Format::ALL.iter().any(&fits) {
             self.odd += 1;
             return;
         }
