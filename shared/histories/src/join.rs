@@ -2,10 +2,14 @@
 //!
 //! The other file is held in memory up to a bound; past that both sides are sorted by the key on disk and merged.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Context as _;
 use rustc_hash::FxHashMap;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 
 use crate::{
     mapping::place_of,
@@ -30,11 +34,27 @@ pub(crate) struct Join {
     by: Option<String>,
 }
 
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(untagged)]
-enum On {
-    Same(String),
-    Pairs(BTreeMap<String, String>),
+/// Columns of the rows so far with those of the file.
+#[derive(Clone, Debug)]
+struct On(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for On {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = On;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a column that both have, or `column: column of the other file`")
+            }
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<On, E> {
+                Ok(On(BTreeMap::from([(name.to_owned(), name.to_owned())])))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<On, A::Error> {
+                BTreeMap::deserialize(MapAccessDeserializer::new(map)).map(On)
+            }
+        }
+        deserializer.deserialize_any(Form)
+    }
 }
 
 /// Which of several rows with one key.
@@ -69,10 +89,7 @@ pub(crate) struct With<'a> {
 
 impl Join {
     fn pairs(&self) -> Vec<(&str, &str)> {
-        match &self.on {
-            On::Same(name) => vec![(name, name)],
-            On::Pairs(pairs) => pairs.iter().map(|(left, right)| (left.as_str(), right.as_str())).collect(),
-        }
+        self.on.0.iter().map(|(left, right)| (left.as_str(), right.as_str())).collect()
     }
 
     /// Columns of the rows so far that it is made by.
@@ -86,17 +103,18 @@ impl Join {
         left: Table,
         with: &With<'_>,
         refusals: &mut Refusals,
-    ) -> Result<(Table, Option<String>)> {
+    ) -> anyhow::Result<(Table, Option<String>)> {
         let (mut file, _) = FileRows::open(&with.path, with.written, false)?;
         let of_file = || format!("{}, which is `{}` in the mapping", with.path.display(), self.file);
         let theirs = file.facts().header.clone();
         let place = |name: &str| place_of(name, &theirs).with_context(of_file);
-        let right_key = self.pairs().iter().map(|(_, right)| place(right)).collect::<Result<Vec<_>>>()?;
+        let right_key =
+            self.pairs().iter().map(|(_, right)| place(right)).collect::<anyhow::Result<Vec<_>>>()?;
         let left_key = self
             .pairs()
             .iter()
             .map(|(name, _)| place_of(name, &left.header).with_context(|| format!("joining {}", self.file)))
-            .collect::<Result<Vec<_>>>()?;
+            .collect::<anyhow::Result<Vec<_>>>()?;
         let prefix = format!("{}.", self.file);
         let mut header = left.header;
         let mut kept = Vec::new();
@@ -183,7 +201,7 @@ struct Pick {
 
 impl Pick {
     /// The row with each that is taken; the last of them first.
-    fn with(&self, entry: &Entry, found: &[csv::StringRecord], key: &str) -> Result<Vec<Entry>> {
+    fn with(&self, entry: &Entry, found: &[csv::StringRecord], key: &str) -> anyhow::Result<Vec<Entry>> {
         let extended = |right: Option<&csv::StringRecord>| {
             let Entry { line, mut record } = entry.clone();
             for at in 0..self.cells {
@@ -193,7 +211,7 @@ impl Pick {
         };
         let by = |row: &&csv::StringRecord| self.by.and_then(|by| row.get(by)).unwrap_or_default().to_owned();
         // Of equals the first is first and the last is last.
-        let first = || found.iter().rev().min_by_key(by).filter(|_| self.by.is_some()).or(found.first());
+        let first = || found.iter().min_by_key(by);
         let last = || found.iter().max_by_key(by);
         Ok(match self.keep {
             _ if found.is_empty() => vec![extended(None)],
@@ -225,7 +243,7 @@ struct Looked {
 }
 
 impl Rows for Looked {
-    fn next(&mut self, refusals: &mut Refusals) -> Result<Option<Entry>> {
+    fn next(&mut self, refusals: &mut Refusals) -> anyhow::Result<Option<Entry>> {
         if let Some(entry) = self.more.pop() {
             return Ok(Some(entry));
         }
@@ -251,7 +269,7 @@ struct Merged {
 }
 
 impl Rows for Merged {
-    fn next(&mut self, _: &mut Refusals) -> Result<Option<Entry>> {
+    fn next(&mut self, _: &mut Refusals) -> anyhow::Result<Option<Entry>> {
         if let Some(entry) = self.more.pop() {
             return Ok(Some(entry));
         }

@@ -70,7 +70,8 @@ impl Rows for FileRows {
             match read {
                 None => return Ok(None),
                 Some(Record::Row(line, row)) => {
-                    let mut record = csv::StringRecord::new();
+                    let (bytes, cells) = row.size();
+                    let mut record = csv::StringRecord::with_capacity(bytes, cells);
                     row.cells().take(*columns).for_each(|cell| record.push_field(cell));
                     return Ok(Some(Entry { line, record }));
                 }

@@ -73,8 +73,8 @@ fn entry(file: File) -> Result<impl Read + Send, Finding> {
         let detail = match names.as_slice() {
             [] => "the zip holds no file; put the inventory file into it".to_owned(),
             several => format!(
-                "the zip holds several files ({}, …); send one zip for each, or one file only",
-                several.join(", ")
+                "the zip holds several files, such as {}; send one zip for each, or one file only",
+                several.join(" and ")
             ),
         };
         return Err(Finding::of_file(codes::ZIP_ENTRIES, detail));

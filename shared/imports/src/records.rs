@@ -21,6 +21,11 @@ use crate::{
 pub struct Row<'a>(pub(crate) &'a Splitter);
 
 impl<'a> Row<'a> {
+    /// Bytes of all cells, and how many there are: what a copy needs.
+    pub fn size(self) -> (usize, usize) {
+        (self.0.bytes(), self.0.len())
+    }
+
     /// The cells, as many as the record has.
     pub fn cells(self) -> impl Iterator<Item = &'a str> {
         (0..self.0.len()).map(move |place| self.0.cell(place))

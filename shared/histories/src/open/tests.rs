@@ -76,6 +76,29 @@ fn a_join_on_disk_is_the_join_in_memory() {
 }
 
 #[test]
+fn first_and_last_are_by_a_column_and_of_equals_by_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let d = directory.path();
+    file(d, "items.csv", "order,who\na,s\n");
+    file(d, "orders.csv", "id,at\na,2020-01-01 10:00:00\n");
+    file(d, "notes.csv", "order,text,n\na,one,1\na,two,1\na,three,2\na,four,2\n");
+    for (keep, text) in [
+        ("first", "one"),
+        ("last", "four"),
+        ("first, by: n", "one"),
+        ("last, by: n", "four"),
+        ("first, by: text", "four"),
+        ("last, by: text", "two"),
+    ] {
+        let (rows, ..) = read(&[d.to_owned()], &two(&format!(", keep: {keep}")), MEMORY).unwrap();
+        assert_eq!(rows[0].2.last().map(String::as_str), Some(text), "{keep}");
+    }
+    let error = Mapping::parse(&two("").replace("on: order", "on: [order]")).unwrap_err();
+    let error = format!("{error:#}");
+    assert!(!error.contains("untagged") && !error.contains("variant") && !error.contains("On"), "{error}");
+}
+
+#[test]
 fn two_rows_where_one_is_meant_are_refused_with_the_words_that_choose() {
     let directory = tempfile::tempdir().unwrap();
     shop(directory.path());
