@@ -123,7 +123,7 @@ impl Run {
                 bar.set_message(format!("{at:.10} · {} inputs", self.made));
             }
         }
-        anyhow::ensure!(self.made > 0, "the history has no rows");
+        anyhow::ensure!(self.made > 0, "{}", inputs.why_nothing());
         self.last = inputs.last_row_time();
         bar.finish_and_clear();
         Ok(())

@@ -241,6 +241,17 @@ impl Inputs {
         Ok(found)
     }
 
+    /// Why nothing came of the history.
+    pub(crate) fn why_nothing(&self) -> String {
+        match self.refusals.sentences().into_iter().next() {
+            Some(first) => format!("none of the rows could be taken; the first: {first}"),
+            None if self.left_out > 0 => {
+                "the mapping leaves out every row; change its `leave_out`".to_owned()
+            }
+            None => "the history has no rows of which the mapping makes anything".to_owned(),
+        }
+    }
+
     fn read_row(&mut self) -> Result<()> {
         let before = self.refusals.rows();
         let next = self.history.next(&mut self.refusals)?;

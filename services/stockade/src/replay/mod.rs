@@ -211,7 +211,7 @@ impl Replay {
                 bar.set_message(format!("{at:.10} · {} inputs · {} locked", self.made, self.locked_now()));
             }
         }
-        anyhow::ensure!(started, "the history has no rows");
+        anyhow::ensure!(started, "{}", inputs.why_nothing());
         // Let what is pending run out: restrictions that expire do so on a tick of their own.
         let end = self.pump.now();
         self.pump.advance(end.plus_ms(SECOND_MS), &self.log)?;

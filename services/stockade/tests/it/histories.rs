@@ -305,6 +305,11 @@ fn what_cannot_be_read_at_all_is_said_with_what_to_do() {
             b"order,at,who,goods,units,price\no,2018-01-01,s,g,1,2\n".to_vec(),
             "did you mean goods?",
         ),
+        (
+            "none.csv",
+            format!("{header}{}", row(1, "2018-01-01").replace("shop-1", "shop 1")).into_bytes(),
+            "none of the rows could be taken; the first: line 2, column who, \"shop 1\"",
+        ),
         ("rows.ndjson", b"{\"order\":1}\n".to_vec(), "is ndjson, no table"),
     ];
     for (name, bytes, expected) in files {
