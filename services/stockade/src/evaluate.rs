@@ -12,6 +12,7 @@ use std::{path::PathBuf, time::Instant};
 
 use anyhow::{Context as _, Result};
 use rustc_hash::FxHashMap;
+use stockade_histories::Mapping;
 use stockade_lockout::STARTER_RULES;
 use stockade_model::{SupplierId, Timestamp, time::DAY_MS};
 use stockade_rules::RuleSet;
@@ -22,7 +23,7 @@ use crate::{
     inputs::{read, refused},
     lockouts,
     marketplace::{self, Which},
-    replay::{inputs::Inputs, mapping::Mapping},
+    replay::inputs::{Handling, Inputs},
 };
 use measures::Order;
 use run::{Run, opening};
@@ -31,12 +32,16 @@ use truth::Truth;
 /// Flags of `evaluate`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The history: CSV with a header, gzipped when it ends in .gz, sorted by the mapping's time.
+    /// The history: delimited text with a header, plain, gzip or zip. Where the mapping joins several files, their directory, or
+    /// NAME=FILE for each.
     #[arg(long, required_unless_present = "marketplace", requires = "mapping")]
-    input: Option<PathBuf>,
+    input: Vec<PathBuf>,
     /// How its columns become suppliers and events.
     #[arg(long, conflicts_with = "marketplace")]
     mapping: Option<PathBuf>,
+    /// What becomes of rows that are refused.
+    #[command(flatten)]
+    handling: Handling,
     /// Instead of a history.
     #[command(flatten)]
     marketplace: Which,
@@ -83,7 +88,7 @@ pub fn run(args: &Args) -> Result<()> {
             marketplace::Files { lockouts: args.lockouts.as_deref(), courses: args.courses.as_deref() };
         return marketplace::evaluate(&args.marketplace, &features, &rules, files, args.json);
     }
-    let (Some(input), Some(mapping)) = (&args.input, &args.mapping) else {
+    let (false, Some(mapping)) = (args.input.is_empty(), &args.mapping) else {
         anyhow::bail!("give a history with --input and --mapping, or a marketplace with --marketplace");
     };
     let mut mapping = Mapping::parse(&read(mapping)?)?;
@@ -99,13 +104,12 @@ pub fn run(args: &Args) -> Result<()> {
         }
         (Some(path), Some(columns)) => Some(Truth::read(path, columns)?),
     };
-    let size = std::fs::metadata(input).with_context(|| format!("cannot open {}", input.display()))?.len();
-    let mut inputs = Inputs::open(input, mapping)?;
+    let mut inputs = Inputs::open(&args.input, mapping, &args.handling)?;
     let begun = Instant::now();
     let mut run = Run::open(opening(&features, Some(&rules), model.as_deref()))?;
     let slot = judged.schema().slot(if model.is_some() { "model.champion" } else { "score.total" });
     let mut orders: FxHashMap<(SupplierId, String), Order> = FxHashMap::default();
-    run.play(&mut inputs, size, &mut |supplier, order, at, record| {
+    run.play(&mut inputs, &mut |supplier, order, at, record| {
         let score = slot.and_then(|slot| record.slots.get(slot)).copied().unwrap_or(0.0);
         orders.entry((supplier, order)).or_insert(Order { at, score });
     })?;
@@ -130,11 +134,13 @@ pub fn run(args: &Args) -> Result<()> {
     report["rules"] = RuleSet::version_of(&rules).into();
     report["features"] = set.version.into();
     report["label_delay"] = args.label_delay.clone().unwrap_or_else(|| "as mapped".to_owned()).into();
-    report["refused_by_validation"] = inputs.refused.into();
+    report["read"] = inputs.notes().into();
+    report["refused_by_validation"] = inputs.refusals.count().into();
+    report["refused"] = inputs.refused();
     report["inputs"] = run.made.into();
     report["seconds"] = ((begun.elapsed().as_secs_f64() * 100.0).round() / 100.0).into();
     measures::print(&report, args.json);
-    Ok(())
+    inputs.finish()
 }
 
 /// Sets when labels become known; answers how long that is, in milliseconds.

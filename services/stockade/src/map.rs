@@ -1,4 +1,4 @@
-//! `stockade map`: looks at an inventory file without a server.
+//! `stockade map`: looks at an inventory file, or at a history of orders, without a server.
 
 use std::path::{Path, PathBuf};
 
@@ -6,17 +6,23 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 use stockade_inventory::imports::preview_file;
 
-use crate::output::{self, say};
+use crate::{
+    output::{self, say},
+    replay::look::look,
+};
 
 /// Arguments.
 #[derive(clap::Args)]
 pub struct Args {
     /// The file: CSV, TSV, NDJSON, X12 846 or EPCIS 2.0; plain, gzip or zip.
     file: PathBuf,
+    /// It is a history of orders: propose a mapping for `replay`, `evaluate` and `train`, and show ten rows as events.
+    #[arg(long, conflicts_with_all = ["format", "encoding"])]
+    history: bool,
     /// How it is read.
     #[command(flatten)]
     reading: Reading,
-    /// Write the mapping to this file, to be changed and given to `push --mapping`.
+    /// Write the mapping to this file, to be changed and given to `push --mapping`, or to `replay --mapping` with --history.
     #[arg(long)]
     out: Option<PathBuf>,
     /// Print one JSON object.
@@ -54,6 +60,9 @@ impl Reading {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     std::fs::metadata(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
+    if args.history {
+        return look(&args.file, args.reading.mapping()?, args.out.as_deref(), args.json);
+    }
     let Reading { format, encoding, .. } = args.reading.clone();
     let seen = preview_file(&args.file, args.reading.mapping()?, format, encoding);
     let seen = seen.map_err(|finding| anyhow::anyhow!("{finding}"))?;

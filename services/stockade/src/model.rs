@@ -1,17 +1,14 @@
 //! `stockade train`, and `stockade model` for what is done with a trained model.
 
 use crate::output::say;
-use std::{
-    io::Read as _,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{io::Read as _, path::PathBuf, time::Instant};
 
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
 use hyper::Method;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use stockade_histories::Mapping;
 use stockade_model::{SupplierId, Timestamp, hash};
 use stockade_supplier_scoring::{DEFAULT_FEATURES, Example, FeatureSet, FitOptions, Model, Origin, fit};
 
@@ -22,7 +19,7 @@ use crate::{
         set_delay,
     },
     inputs::{read, refused},
-    replay::{inputs::Inputs, mapping::Mapping},
+    replay::inputs::{Handling, Inputs},
 };
 
 /// Of orders that ended well one in this many is learnt from, and stands for as many.
@@ -31,12 +28,16 @@ const GOOD_ONE_IN: u64 = 16;
 /// Flags of `train`.
 #[derive(clap::Args)]
 pub struct TrainArgs {
-    /// The history: CSV with a header, gzipped when it ends in .gz, sorted by the mapping's time.
-    #[arg(long)]
-    input: PathBuf,
+    /// The history: delimited text with a header, plain, gzip or zip. Where the mapping joins several files, their directory, or
+    /// NAME=FILE for each.
+    #[arg(long, required = true)]
+    input: Vec<PathBuf>,
     /// How its columns become suppliers and events, and which rows are frauds.
     #[arg(long)]
     mapping: PathBuf,
+    /// What becomes of rows that are refused.
+    #[command(flatten)]
+    handling: Handling,
     /// How long after their stamp labels become known; the mapping's own when absent.
     #[arg(long)]
     label_delay: Option<String>,
@@ -72,18 +73,19 @@ pub fn train(args: &TrainArgs) -> Result<()> {
     let mut mapping = Mapping::parse(&read(&args.mapping)?)?;
     anyhow::ensure!(mapping.fraud.is_some(), "the mapping has no `fraud`: say which rows are frauds");
     let delay_ms = set_delay(&mut mapping, args.label_delay.as_deref())?;
-    let (data, size) = fingerprint(&args.input)?;
-    let mut inputs = Inputs::open(&args.input, mapping)?;
+    let data = fingerprint(&args.input, &mapping)?;
+    let mut inputs = Inputs::open(&args.input, mapping, &args.handling)?;
     let mut run = Run::open(opening(&features, None, None))?;
     let until = args.until;
     let from = args.from;
     let mut seen: Vec<Seen> = Vec::new();
-    run.play(&mut inputs, size, &mut |supplier, order, at, record| {
+    run.play(&mut inputs, &mut |supplier, order, at, record| {
         let known = until.is_none_or(|until| at.plus_ms(delay_ms) <= until);
         if known && from.is_none_or(|from| at >= from) {
             seen.push(Seen { at, key: (supplier, order), slots: record.slots.clone() });
         }
     })?;
+    inputs.finish()?;
     let examples: Vec<Example> = seen
         .iter()
         .map(|seen| (seen, inputs.frauds.contains(&seen.key)))
@@ -118,7 +120,7 @@ pub fn train(args: &TrainArgs) -> Result<()> {
     anyhow::ensure!(sum.is_finite(), "the model answers with no number");
     let report = json!({
         "model": args.out.display().to_string(), "version": model.version, "origin": model.origin(),
-        "held_out": model.held_out(), "inference_ns": inference_ns.round(),
+        "held_out": model.held_out(), "read": inputs.notes(), "refused": inputs.refused(), "inference_ns": inference_ns.round(),
     });
     if args.json {
         say!("{report}");
@@ -128,18 +130,21 @@ pub fn train(args: &TrainArgs) -> Result<()> {
     Ok(())
 }
 
-/// SHA-256 of a file, hex, and its size.
-fn fingerprint(path: &Path) -> Result<(String, u64)> {
-    let mut file = std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let (mut digest, mut buffer, mut size) = (Sha256::new(), vec![0; 1 << 16], 0);
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok((hash::hex(&digest.finalize()), size));
+/// SHA-256 of the files of a history, one behind the other, hex.
+fn fingerprint(paths: &[PathBuf], mapping: &Mapping) -> Result<String> {
+    let (mut digest, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
+    for path in stockade_histories::files(paths, mapping)?.values() {
+        let mut file =
+            std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+        loop {
+            let read = file.read(&mut buffer)?;
+            if read == 0 {
+                break;
+            }
+            digest.update(&buffer[..read]);
         }
-        digest.update(&buffer[..read]);
-        size += read as u64;
     }
+    Ok(hash::hex(&digest.finalize()))
 }
 
 /// What to do with models of a running server.

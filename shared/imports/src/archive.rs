@@ -68,11 +68,14 @@ fn entry(file: File) -> Result<impl Read + Send, Finding> {
     let unread = |error: zip::result::ZipError| Finding::of_file(codes::BROKEN_ARCHIVE, zip_words(&error));
     let mut archive = zip::ZipArchive::new(io::BufReader::new(file)).map_err(unread)?;
     let counts = |name: &&str| !name.ends_with('/') && !name.starts_with("__MACOSX/");
-    let names: Vec<String> = archive.file_names().filter(counts).take(3).map(str::to_owned).collect();
+    let names: Vec<String> = archive.file_names().filter(counts).take(2).map(str::to_owned).collect();
     let [name] = names.as_slice() else {
         let detail = match names.as_slice() {
             [] => "the zip holds no file; put the inventory file into it".to_owned(),
-            _ => "the zip holds several files; send one zip for each, or one file only".to_owned(),
+            several => format!(
+                "the zip holds several files, such as {}; send one zip for each, or one file only",
+                several.join(" and ")
+            ),
         };
         return Err(Finding::of_file(codes::ZIP_ENTRIES, detail));
     };

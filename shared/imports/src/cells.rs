@@ -5,7 +5,7 @@ use stockade_model::{Currency, Money};
 use crate::{finding::codes, mapping::Decimal};
 
 /// Why a cell is not taken: a stable code, and what to do.
-pub(crate) type Wrong = (&'static str, String);
+pub type Wrong = (&'static str, String);
 
 /// Signs of currencies that mean one currency only. `$` and `¥` are of several.
 const SIGNS: [(&str, &str); 9] = [
@@ -21,7 +21,7 @@ const SIGNS: [(&str, &str); 9] = [
 ];
 
 /// Whether `text` is a number in the form in which a spreadsheet shows what it has rounded, such as `8.06E+12`.
-pub(crate) fn is_rounded_by_spreadsheet(text: &str) -> bool {
+pub fn is_rounded_by_spreadsheet(text: &str) -> bool {
     let Some((mantissa, exponent)) = text.split_once(['E', 'e']) else { return false };
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let exponent = exponent.strip_prefix('+');
@@ -42,7 +42,7 @@ pub(crate) fn identifier(text: &str) -> Result<&str, Wrong> {
 }
 
 /// A plain decimal such as `-1234.5`, from whatever separators it was written with.
-pub(crate) fn decimal(text: &str, decimal: Decimal) -> Result<String, Wrong> {
+pub fn decimal(text: &str, decimal: Decimal) -> Result<String, Wrong> {
     let wrong = || (codes::NUMBER, "this is no number; write digits, such as 1234.50".to_owned());
     let (minus, text) = match text.trim().strip_prefix(['-', '\u{2212}']) {
         Some(rest) => ("-", rest),
@@ -117,7 +117,7 @@ fn grouped(text: &str, mark: char) -> Option<String> {
 }
 
 /// Whether a cell can only be read with a comma (`Some(true)`) or a point (`Some(false)`) before its decimals.
-pub(crate) fn shows_decimal(text: &str) -> Option<bool> {
+pub fn shows_decimal(text: &str) -> Option<bool> {
     let text = text.trim_matches(|c: char| !c.is_ascii_digit());
     if !text.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | ',' | ' ' | '\u{a0}' | '\'')) {
         return None;
@@ -161,7 +161,7 @@ pub(crate) fn sequence(text: &str) -> Result<u64, Wrong> {
 
 /// An amount, with the currency that stands beside it, or `usual`.
 pub(crate) fn price(text: &str, style: Decimal, usual: Option<Currency>) -> Result<Money, Wrong> {
-    let (number, beside) = amount_and_currency(text)?;
+    let (number, beside) = without_currency(text)?;
     let currency = match (beside, usual) {
         (Some(beside), Some(usual)) if beside != usual => {
             let detail = format!(
@@ -180,8 +180,8 @@ pub(crate) fn price(text: &str, style: Decimal, usual: Option<Currency>) -> Resu
     Money::from_decimal(&plain, currency).map_err(|error| (error.code, error.detail))
 }
 
-/// Takes the sign or code of a currency off an amount.
-fn amount_and_currency(text: &str) -> Result<(String, Option<Currency>), Wrong> {
+/// Takes the sign or code of a currency off an amount; a sign that several countries use says no currency.
+pub fn without_currency(text: &str) -> Result<(String, Option<Currency>), Wrong> {
     let text = text.trim();
     if !text.contains(|c: char| c.is_ascii_digit()) {
         return Err((codes::NUMBER, "this is no amount; write digits, such as 1234.50".to_owned()));

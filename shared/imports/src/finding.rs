@@ -52,6 +52,8 @@ pub mod codes {
     pub const CURRENCY_MISSING: &str = "currency_missing";
     /// A line that is no JSON object.
     pub const NOT_JSON: &str = "not_json";
+    /// Something else than a table where one is needed.
+    pub const NOT_A_TABLE: &str = "not_a_table";
     /// A message that is not an inventory advice.
     pub const NOT_INVENTORY: &str = "not_inventory";
     /// An event that says nothing about how much there is.

@@ -216,7 +216,7 @@ impl Mapping {
 }
 
 /// A text that YAML reads as that text.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         && text.starts_with(|c: char| c.is_ascii_alphabetic());
     let word = matches!(
@@ -240,7 +240,7 @@ fn flow(text: &Text) -> String {
 }
 
 /// Names of columns as they are compared: case, spaces and punctuation do not count.
-pub(crate) fn folded(name: &str) -> String {
+pub fn folded(name: &str) -> String {
     let known = |c: char| match c {
         'ä' => "ae".to_owned(),
         'ö' => "oe".to_owned(),

@@ -2,8 +2,7 @@
 
 use std::{
     borrow::Cow,
-    fs::File,
-    io::{self, Cursor, Read},
+    io::{self, Read},
     path::Path,
 };
 
@@ -14,19 +13,18 @@ use crate::{
     epcis,
     finding::{Finding, codes},
     lines::{Cut, Lines},
-    mapping::{Bound, Cells as _, Decimal, Mapping, shipped},
+    look::{Looked, SAMPLE_RECORDS, decoder, look, peek_table},
+    mapping::{Bound, Decimal, Mapping, shipped},
     propose::{self, propose, recognised},
-    sniff::{self, Encoding, Format, SAMPLE_BYTES},
-    table::{Decoder, Held, Splitter},
+    records::{Record, Records, mixed, too_long},
+    sniff::{Encoding, Format},
+    table::{Decoder, Held},
     x12,
 };
 
 mod row;
 
 pub use row::Draft;
-
-/// Records of the sample that a proposal looks at.
-const SAMPLE_RECORDS: usize = 200;
 
 /// Which mapping a file is read by.
 #[derive(Clone, Debug, Default)]
@@ -105,25 +103,8 @@ pub struct Opened {
 
 /// Looks at a file.
 pub fn open(path: &Path, options: &Options) -> Result<Opened, Finding> {
-    let file = File::open(path).map_err(|error| archive::broken(&error))?;
-    let (archive, mut stream) = archive::open(file, &options.bounds)?;
-    let mut sample = Vec::new();
-    let read = (&mut stream).take(SAMPLE_BYTES as u64).read_to_end(&mut sample);
-    // What was read before an archive broke off counts; the break is met again behind it.
-    let broke = read.err();
-    if let (true, Some(error)) = (sample.is_empty(), &broke) {
-        return Err(archive::broken(error));
-    }
-    let whole = sample.len() < SAMPLE_BYTES;
-    let encoding = options.encoding.unwrap_or_else(|| sniff::encoding(&sample, whole));
-    let text = decoded(&sample, encoding);
-    let format = options.format.map_or_else(|| sniff::format(&text), Ok)?;
-    let delimiter = match format {
-        Format::Csv => Some(sniff::delimiter(&text)).map(|mark| if mark == b'\t' { b',' } else { mark }),
-        Format::Tsv => Some(b'\t'),
-        _ => None,
-    };
-    let end = if text.contains('\n') || !text.contains('\r') { b'\n' } else { b'\r' };
+    let seen = look(path, options.format, options.encoding, None, &options.bounds)?;
+    let Looked { archive, encoding, format, delimiter, end, text, sample_is_ascii, stream } = seen;
     let (header, records) = match (format, delimiter) {
         (_, Some(delimiter)) => peek_table(&text, delimiter, end),
         (Format::Ndjson, _) => (peek_json(&text), Vec::new()),
@@ -143,24 +124,6 @@ pub fn open(path: &Path, options: &Options) -> Result<Opened, Finding> {
         }
         bound
     });
-    let sample_is_ascii = sample.is_ascii();
-    let rest: Box<dyn Read + Send> = match broke {
-        Some(error) => Box::new(Breaks(Some(error))),
-        None => stream,
-    };
-    let from = if encoding == Encoding::Utf8Bom {
-        sample.get(3..).map(<[u8]>::to_vec).unwrap_or_default()
-    } else {
-        sample
-    };
-    let stream: Box<dyn Read + Send> = match encoding.transcodes_from() {
-        None => Box::new(Cursor::new(from).chain(rest)),
-        Some(theirs) => Box::new(
-            encoding_rs_io::DecodeReaderBytesBuilder::new()
-                .encoding(Some(theirs))
-                .build(Cursor::new(from).chain(rest)),
-        ),
-    };
     let mapping = bound.as_ref().map(|bound| bound.mapping.name.clone());
     let facts = Facts { archive, encoding, format, delimiter: delimiter.map(char::from), header, mapping };
     let rows_max = options.bounds.rows_max;
@@ -203,39 +166,6 @@ fn unknown_header(header: &[String], proposal: Option<&Mapping>) -> Finding {
     Finding { line: 1, ..Finding::of_file(codes::WRONG_HEADER, detail) }
 }
 
-fn decoded(sample: &[u8], encoding: Encoding) -> Cow<'_, str> {
-    match encoding.transcodes_from() {
-        Some(theirs) => theirs.decode(sample).0,
-        None if encoding == Encoding::Windows1252 => Cow::Owned(sniff::windows_1252(sample)),
-        None => {
-            let text = String::from_utf8_lossy(sample);
-            match text.strip_prefix('\u{feff}') {
-                Some(rest) => Cow::Owned(rest.to_owned()),
-                None => text,
-            }
-        }
-    }
-}
-
-fn peek_table(text: &str, delimiter: u8, end: u8) -> (Vec<String>, Vec<Vec<String>>) {
-    let mut lines = Lines::new(text.as_bytes(), end, Some(delimiter));
-    let mut splitter = Splitter::new(delimiter);
-    let mut records = Vec::new();
-    while let Ok(Some(cut)) = lines.next() {
-        if let Cut::Record(_, bytes) = cut {
-            let record = String::from_utf8_lossy(bytes);
-            if !record.trim().is_empty() && splitter.split(&record) {
-                records.push(splitter.owned());
-            }
-        }
-        if records.len() > SAMPLE_RECORDS {
-            break;
-        }
-    }
-    let header = if records.is_empty() { Vec::new() } else { records.remove(0) };
-    (header.into_iter().map(|name| name.trim().to_owned()).collect(), records)
-}
-
 /// Names of the first objects' members, but for rows in the form of the API.
 fn peek_json(text: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
@@ -256,15 +186,6 @@ fn peek_json(text: &str) -> Vec<String> {
 /// Whether an object is a row as batches have it: it says what to do, or has a price in the API's form.
 fn is_api_row(object: &serde_json::Map<String, Value>) -> bool {
     object.contains_key("op") || object.get("price").is_some_and(Value::is_object)
-}
-
-/// The break that was met while looking ahead.
-struct Breaks(Option<io::Error>);
-
-impl Read for Breaks {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        self.0.take().map_or(Ok(0), Err)
-    }
 }
 
 /// Given what is found, says whether to go on.
@@ -308,12 +229,7 @@ impl Opened {
     }
 
     fn decoder(&self) -> Decoder {
-        let encoding = if self.facts.encoding.transcodes_from().is_some() {
-            Encoding::Utf8
-        } else {
-            self.facts.encoding
-        };
-        Decoder::new(encoding, self.sample_is_ascii)
+        decoder(self.facts.encoding, self.sample_is_ascii)
     }
 
     /// What the encoding turned out to be.
@@ -325,50 +241,22 @@ impl Opened {
     }
 
     fn each_record(mut self, sink: Sink<'_>) -> io::Result<Encoding> {
-        let mut decoder = self.decoder();
         let Some(bound) = self.bound.take() else { return Ok(self.facts.encoding) };
-        let delimiter = self.facts.delimiter.and_then(|mark| u8::try_from(mark).ok()).unwrap_or(b',');
-        let columns = self.facts.header.len();
         let stream = std::mem::replace(&mut self.stream, Box::new(io::empty()));
-        let mut lines = Lines::new(stream, self.end, Some(delimiter));
-        let (mut splitter, mut header_passed) = (Splitter::new(delimiter), false);
-        while let Some(cut) = lines.next()? {
-            let item = match cut {
-                Cut::TooLong(line) => Item::Refused(None, too_long(line)),
-                Cut::Unclosed(line) => {
-                    let detail = "a quote is opened on this line and not closed within 64 lines; close it, or double it where it is meant";
-                    Item::Refused(None, Finding::refused(line, "", "", codes::UNCLOSED, detail))
+        let mut records = Records::new(self.facts.clone(), stream, self.end, self.sample_is_ascii);
+        while let Some(record) = records.cut()? {
+            let item = match record {
+                Record::Row(line, cells) => row::item(&bound, cells.0, line),
+                Record::Refused(finding, None) => Item::Refused(None, finding),
+                Record::Refused(finding, Some(cells)) => {
+                    Item::Refused(row::subject(&bound, cells.0), finding)
                 }
-                Cut::Record(_, bytes) if bytes.iter().all(u8::is_ascii_whitespace) => continue,
-                Cut::Record(..) if !header_passed => {
-                    header_passed = true;
-                    continue;
-                }
-                Cut::Record(line, bytes) => match decoder.text(bytes) {
-                    None => Item::Refused(None, mixed(line, bytes, decoder.encoding())),
-                    Some(record) => {
-                        let fits = splitter.split(&record);
-                        // Spreadsheets pad rows with empty cells.
-                        let beyond = (columns..splitter.len()).any(|at| !splitter.cell(at).trim().is_empty());
-                        if !fits || beyond || splitter.len() < columns {
-                            let first = if fits { splitter.cell(0).to_owned() } else { String::new() };
-                            let detail = format!(
-                                "the line has {} cells and the header {columns}; put cells that hold a delimiter or a line break into quotes",
-                                splitter.len()
-                            );
-                            let finding = Finding::refused(line, "", &first, codes::CELL_COUNT, detail);
-                            Item::Refused(row::subject(&bound, &splitter), finding)
-                        } else {
-                            row::item(&bound, &splitter, line)
-                        }
-                    }
-                },
             };
             if !sink(item) {
                 break;
             }
         }
-        Ok(self.settled(&decoder))
+        Ok(records.encoding())
     }
 
     fn each_object(mut self, sink: Sink<'_>) -> io::Result<Encoding> {
@@ -452,21 +340,6 @@ impl Opened {
         epcis::each(self.stream, &mut step)?;
         Ok(self.facts.encoding)
     }
-}
-
-fn too_long(line: u64) -> Finding {
-    let detail =
-        "the line has no end within 64 KiB; check that lines end in line breaks, and that quotes are closed";
-    Finding::refused(line, "", "", codes::TOO_LONG, detail)
-}
-
-fn mixed(line: u64, bytes: &[u8], encoding: Encoding) -> Finding {
-    let shown = String::from_utf8_lossy(bytes);
-    let detail = format!(
-        "the file is {}, this line is not; two files of different encodings were put together. Save all of it as UTF-8",
-        encoding.as_str()
-    );
-    Finding::refused(line, "", &shown, codes::MIXED_ENCODING, detail)
 }
 
 #[cfg(test)]

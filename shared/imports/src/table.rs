@@ -54,6 +54,11 @@ impl Splitter {
         self.cells
     }
 
+    /// Bytes of all cells of the last record.
+    pub(crate) fn bytes(&self) -> usize {
+        self.cells.checked_sub(1).map_or(0, |last| self.ends[last])
+    }
+
     pub(crate) fn owned(&self) -> Vec<String> {
         (0..self.cells).map(|place| self.cell(place).to_owned()).collect()
     }

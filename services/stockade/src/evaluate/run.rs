@@ -102,12 +102,11 @@ impl Run {
     pub(crate) fn play(
         &mut self,
         inputs: &mut Inputs,
-        size: u64,
         placed: &mut dyn FnMut(SupplierId, String, Timestamp, &ScoreRecord),
     ) -> Result<()> {
         let style =
             ProgressStyle::with_template("{bar:40} {percent:>3}%  {msg}  {elapsed_precise} (left {eta})")?;
-        let bar = ProgressBar::new(size).with_style(style);
+        let bar = ProgressBar::new(inputs.rows_expected()).with_style(style);
         while let Some((at, input)) = inputs.next()? {
             if self.made == 0 {
                 self.first = at;
@@ -120,11 +119,11 @@ impl Run {
                 self.pump.pass(&self.log)?;
             }
             if self.made.is_multiple_of(SHOW_EVERY) {
-                bar.set_position(inputs.bytes_read());
+                bar.set_position(inputs.rows());
                 bar.set_message(format!("{at:.10} · {} inputs", self.made));
             }
         }
-        anyhow::ensure!(self.made > 0, "the history has no rows");
+        anyhow::ensure!(self.made > 0, "{}", inputs.why_nothing());
         self.last = inputs.last_row_time();
         bar.finish_and_clear();
         Ok(())

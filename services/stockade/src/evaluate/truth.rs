@@ -3,9 +3,8 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context as _, Result};
+use stockade_histories::TruthColumns;
 use stockade_model::{SupplierId, Timestamp};
-
-use crate::replay::mapping::{Text, TruthColumns};
 
 /// A time in which a supplier was compromised: from the first moment, until before the second.
 pub(super) type Window = (Timestamp, Timestamp);
@@ -30,10 +29,9 @@ impl Truth {
             })
         };
         let (from, until) = (column(&columns.from)?, column(&columns.until)?);
-        let (supplier, prefix) = match &columns.supplier {
-            Text::Column { column: name, prefix } => (column(name)?, prefix.clone()),
-            Text::Constant { .. } => anyhow::bail!("the mapping's truth needs a column for the supplier"),
-        };
+        let (name, prefix) =
+            columns.supplier.as_column().context("the mapping's truth needs a column for the supplier")?;
+        let supplier = column(name)?;
         let mut truth = Self::default();
         for (row, record) in records.records().enumerate() {
             let record = record?;

@@ -2,24 +2,49 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap, HashSet},
-    fs::File,
-    io::{BufReader, Read},
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    collections::{BinaryHeap, HashMap, HashSet, VecDeque},
+    path::PathBuf,
+    sync::Arc,
 };
 
 use anyhow::{Context as _, Result};
+use stockade_histories::{
+    Bound, Entry, EventColumns, History, Limits, Mapping, Refusal, Refusals, Row, Text, open,
+};
 use stockade_inventory::http::{event_from_cloudevent, listing_put};
 use stockade_model::{
-    Change, ControlRecord, Currency, LocationId, LocationPut, Money, OrderEvent, OrderEventKind,
+    Change, ControlRecord, Currency, Invalid, LocationId, LocationPut, Money, OrderEvent, OrderEventKind,
     OutcomeCause, Region, Row as InventoryRow, SupplierId, SupplierProfile, Timestamp,
 };
+use stockade_runtime::FieldError;
 
-use super::mapping::{Bound, EventColumns, Mapping};
+use crate::output::complain;
+
+/// Rows after which a history of which nothing was taken is given up: a mapping that does not fit shows at once.
+const GIVEN_UP_AFTER: u64 = 1_000;
+
+/// What to do with rows that are refused.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(crate) struct Handling {
+    /// Write every refused row to this CSV file: its own columns, its line, and the reason.
+    #[arg(long, value_name = "FILE.csv")]
+    pub(crate) refused: Option<PathBuf>,
+    /// End at the first row that is refused, instead of leaving it out and counting it.
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+/// Sizes of the files of a history, to tell it from another.
+pub(crate) fn sizes(paths: &[PathBuf], mapping: &Mapping) -> Result<String> {
+    let mut sizes = Vec::new();
+    for path in stockade_histories::files(paths, mapping)?.values() {
+        let size = std::fs::metadata(path)
+            .with_context(|| format!("cannot open {}; check --input", path.display()))?
+            .len();
+        sizes.push(size.to_string());
+    }
+    Ok(sizes.join(","))
+}
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -36,6 +61,8 @@ pub(crate) enum Input {
 struct Waiting {
     at: Timestamp,
     number: u64,
+    /// The line of its row, for what is said when it is refused.
+    line: u32,
     /// The CloudEvent as it is sent: a history has millions that wait at once.
     event: Box<[u8]>,
 }
@@ -60,22 +87,14 @@ struct Data<'a> {
     buyer: Option<String>,
     listing: Option<&'a str>,
     sku: Option<&'a str>,
-    quantity: u8,
-    amount: Option<Amount>,
+    quantity: u64,
+    amount: Option<Money>,
     cause: OutcomeCause,
     rating: Option<u8>,
     late: bool,
     category: Option<String>,
     ship_by: Option<Timestamp>,
     deliver_by: Option<Timestamp>,
-}
-
-/// An amount; one that is none stays as it is written, so that the event is refused with it.
-#[derive(serde::Serialize)]
-#[serde(untagged)]
-enum Amount {
-    Known(Money),
-    Written(String),
 }
 
 impl PartialEq for Waiting {
@@ -95,77 +114,74 @@ impl Ord for Waiting {
     }
 }
 
+/// The line of a row, and an event of it with its time, or why it is none.
+pub(crate) type Previewed = (u64, Timestamp, std::result::Result<OrderEvent, Refusal>);
+
 /// The stream.
 pub(crate) struct Inputs {
     bound: Arc<Bound>,
-    records: csv::Reader<Box<dyn Read + Send>>,
-    read_bytes: Arc<AtomicU64>,
-    next_row: Option<csv::StringRecord>,
+    history: History,
+    next_row: Option<Entry>,
     row_number: u64,
     row_time: Timestamp,
     waiting: BinaryHeap<Reverse<Waiting>>,
     made: u64,
-    ready: std::collections::VecDeque<(Timestamp, Input)>,
+    ready: VecDeque<(Timestamp, Input)>,
     suppliers: HashSet<SupplierId>,
     prices: HashMap<(SupplierId, String), i64>,
     /// Orders that finally turned out to be frauds, with their suppliers: for measuring, never an input.
     pub(crate) frauds: HashSet<(SupplierId, String)>,
-    /// Rows or events that the API's validation refused.
-    pub(crate) refused: u64,
-    /// Why, for the first few.
-    pub(crate) refusals: Vec<String>,
+    /// What was refused, of rows and by the API's validation.
+    pub(crate) refusals: Refusals,
+    /// Rows that could not even be read: they are not among `rows`.
+    unread: u64,
+    /// Rows that the mapping leaves out.
+    left_out: u64,
     /// Values asked for before they were known.
     pub(crate) withheld: u64,
 }
 
-/// Counts what passes through.
-struct Counting<R>(R, Arc<AtomicU64>);
-
-impl<R: Read> Read for Counting<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.0.read(buffer)?;
-        self.1.fetch_add(count as u64, Ordering::Relaxed);
-        Ok(count)
-    }
+/// What a row says beside its events.
+struct Known {
+    supplier: SupplierId,
+    region: Region,
+    sku: Option<String>,
 }
 
 impl Inputs {
-    /// Opens a CSV file, gzipped or not.
-    pub(crate) fn open(path: &Path, mapping: Mapping) -> Result<Self> {
-        let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-        let read_bytes = Arc::new(AtomicU64::new(0));
-        let counted = Counting(BufReader::with_capacity(1 << 16, file), read_bytes.clone());
-        let text: Box<dyn Read + Send> = if path.extension().is_some_and(|extension| extension == "gz") {
-            Box::new(flate2::read::MultiGzDecoder::new(counted))
-        } else {
-            Box::new(counted)
-        };
-        let mut records = csv::Reader::from_reader(text);
-        let header = records.headers().context("the file has no header")?.clone();
+    /// Opens a history: one file, or those that the mapping joins. Says on standard error how it is read.
+    pub(crate) fn open(paths: &[PathBuf], mapping: Mapping, handling: &Handling) -> Result<Self> {
+        let mut refusals = Refusals::new(handling.strict, handling.refused.as_deref());
+        let history = open(paths, mapping, Limits::default(), &mut refusals)?;
+        history.notes.iter().for_each(|note| complain(format_args!("{note}")));
         let mut inputs = Self {
-            bound: Arc::new(Bound::new(mapping, &header)?),
-            records,
-            read_bytes,
+            bound: history.bound.clone(),
+            history,
             next_row: None,
             row_number: 0,
             row_time: Timestamp::default(),
             waiting: BinaryHeap::new(),
             made: 0,
-            ready: Default::default(),
+            ready: VecDeque::new(),
             suppliers: HashSet::new(),
             prices: HashMap::new(),
             frauds: HashSet::new(),
-            refused: 0,
-            refusals: Vec::new(),
+            unread: refusals.rows(),
+            refusals,
+            left_out: 0,
             withheld: 0,
         };
         inputs.read_row()?;
         Ok(inputs)
     }
 
-    /// Bytes of the file read so far.
-    pub(crate) fn bytes_read(&self) -> u64 {
-        self.read_bytes.load(Ordering::Relaxed)
+    /// How the files were read, in sentences.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.history.notes
+    }
+    /// Rows that there are, where they were counted beforehand.
+    pub(crate) fn rows_expected(&self) -> u64 {
+        self.history.rows_expected
     }
     /// Rows read so far.
     pub(crate) fn rows(&self) -> u64 {
@@ -180,99 +196,152 @@ impl Inputs {
         self.suppliers.len()
     }
 
-    fn read_row(&mut self) -> Result<()> {
-        let mut record = csv::StringRecord::new();
-        let more = self
-            .records
-            .read_record(&mut record)
-            .with_context(|| format!("after row {}", self.row_number))?;
-        self.next_row = more.then_some(record);
-        let Some(record) = &self.next_row else { return Ok(()) };
-        self.row_number += 1;
-        let time = self.bound.row(record).time().with_context(|| format!("row {}", self.row_number))?;
+    /// What was refused and left out, for reports.
+    pub(crate) fn refused(&self) -> serde_json::Value {
+        serde_json::json!({
+            "rows": self.refusals.rows(),
+            "left_out_by_mapping": self.left_out,
+            "reasons": self.refusals.report(),
+        })
+    }
+
+    /// An error where more than half of the rows were refused: what was found then is not found of the history.
+    pub(crate) fn finish(&mut self) -> Result<()> {
+        self.refusals.flush()?;
+        let (refused, rows) = (self.refusals.rows(), self.row_number + self.unread);
         anyhow::ensure!(
-            time >= self.row_time,
-            "row {} goes back in time; sort the file by {}",
-            self.row_number,
-            self.bound.mapping.time
+            refused * 2 <= rows,
+            "{refused} of {rows} rows were refused, more than half, so the figures are not those of the history; change the mapping (the reasons are above, and --refused FILE.csv writes every row)"
         );
-        self.row_time = time;
         Ok(())
     }
 
-    fn refuse(&mut self, what: String) {
-        self.refused += 1;
-        if self.refusals.len() < 20 {
-            self.refusals.push(what);
+    /// What the first rows become: the line of each event's row, its time, and the event or why it is none. For looking only; what
+    /// comes after is not played from here.
+    pub(crate) fn preview(&mut self, rows: u64) -> Result<Vec<Previewed>> {
+        let mut found = Vec::new();
+        while self.row_number <= rows
+            && let Some(entry) = self.next_row.take()
+        {
+            let before = self.refusals.count();
+            self.take_row(&entry)?;
+            if self.refusals.count() > before {
+                let last = self.refusals.last();
+                found.extend(last.map(|refusal| (entry.line, self.row_time, Err(refusal.clone()))));
+            }
+            self.read_row()?;
+        }
+        while let Some(Reverse(Waiting { at, line, event, .. })) = self.waiting.pop() {
+            let line = u64::from(line);
+            let event = event_from_cloudevent(&event, at)
+                .map_err(|errors| invalid(&errors, &self.bound.mapping).on(line));
+            found.push((line, at, event));
+        }
+        found.sort_by_key(|(line, ..)| *line);
+        Ok(found)
+    }
+
+    /// Why nothing came of the history.
+    pub(crate) fn why_nothing(&self) -> String {
+        match self.refusals.sentences().into_iter().next() {
+            Some(first) => format!("none of the rows could be taken; the first: {first}"),
+            None if self.left_out > 0 => {
+                "the mapping leaves out every row; change its `leave_out`".to_owned()
+            }
+            None => "the history has no rows of which the mapping makes anything".to_owned(),
         }
     }
 
+    fn read_row(&mut self) -> Result<()> {
+        let before = self.refusals.rows();
+        let next = self.history.next(&mut self.refusals)?;
+        self.unread += self.refusals.rows() - before;
+        self.next_row = match next {
+            Some((time, entry)) => {
+                self.row_number += 1;
+                self.row_time = time;
+                Some(entry)
+            }
+            None => None,
+        };
+        let (refused, rows) = (self.refusals.rows(), self.row_number + self.unread);
+        if rows == GIVEN_UP_AFTER && refused + 1 >= rows {
+            self.refusals.flush()?;
+            anyhow::bail!(
+                "each of the first {refused} rows was refused, so the mapping does not fit the file; {}",
+                self.refusals.sentences().into_iter().next().unwrap_or_default()
+            );
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, refusal: Refusal, entry: &Entry) -> Result<()> {
+        self.refusals.refuse(refusal.on(entry.line), &entry.record)
+    }
+
     /// What a row says about its supplier and listing, now, and the events it promises.
-    fn take_row(&mut self, record: &csv::StringRecord) -> Result<()> {
+    fn take_row(&mut self, entry: &Entry) -> Result<()> {
         let now = self.row_time;
         let bound = self.bound.clone();
         let mapping = &bound.mapping;
-        let mut row = bound.row(record);
-        let id = row.text(&mapping.supplier.id, now)?;
-        let region = row.text(&mapping.supplier.region, now)?;
-        let sku = mapping.listing.as_ref().map(|listing| row.text(&listing.sku, now)).transpose()?.flatten();
-        let price =
-            mapping.listing.as_ref().map(|listing| row.value(&listing.price, now)).transpose()?.flatten();
-        let mut events = Vec::new();
-        for event in &mapping.events {
-            if let Some(at) = row.stamp(&event.at)? {
-                events.extend(
-                    describe(&mut row, mapping, event, at, id.as_deref(), sku.as_deref())?
-                        .map(|body| (at, body)),
-                );
-            }
+        let mut row = bound.row(&entry.record, entry.line);
+        if mapping.leave_out.as_ref().is_some_and(|when| row.finally(when)) {
+            self.left_out += 1;
+            return Ok(());
         }
-        let fraud = mapping.fraud.as_ref().is_some_and(|fraud| row.finally(fraud));
-        let placed = mapping.events.iter().find(|event| event.kind == OrderEventKind::Placed);
-        let order = placed.map(|placed| row.text(&placed.order, now)).transpose()?.flatten();
-        let (withheld, number) = (row.withheld, self.row_number);
-        self.withheld += withheld;
-        let supplier = match id.as_deref().map(SupplierId::new) {
-            Some(Ok(supplier)) => supplier,
-            Some(Err(error)) => {
-                return {
-                    self.refuse(format!("row {number}: {error}"));
-                    Ok(())
-                };
-            }
-            None => {
-                return {
-                    self.refuse(format!("row {number}: no supplier"));
-                    Ok(())
-                };
+        let known = match known(&mut row, mapping, now) {
+            Ok(known) => known,
+            Err(refusal) => {
+                self.withheld += row.withheld;
+                return self.refuse(refusal, entry);
             }
         };
-        self.frauds.extend(order.filter(|_| fraud).map(|order| (supplier.clone(), order)));
-        let first_sight = !self.suppliers.contains(&supplier);
-        match region.as_deref().map(Region::new) {
-            Some(Ok(region)) if first_sight => self.register(&supplier, region, now)?,
-            Some(Ok(_)) => {}
-            Some(Err(error)) => {
-                return {
-                    self.refuse(format!("row {number}: {error}"));
-                    Ok(())
-                };
+        let price = match &mapping.listing {
+            None => Ok(None),
+            Some(listing) => row.number(&listing.price, mapping.currency.exponent(), now),
+        };
+        let fraud = mapping.fraud.as_ref().is_some_and(|fraud| row.finally(fraud));
+        let placed = mapping.events.iter().find(|event| event.kind == OrderEventKind::Placed);
+        if let (true, Some(placed)) = (fraud, placed)
+            && let Ok(Some(order)) = row.text(&placed.order, now)
+        {
+            self.frauds.insert((known.supplier.clone(), order));
+        }
+        if !self.suppliers.contains(&known.supplier) {
+            self.register(&known.supplier, known.region, now)?;
+        }
+        match (&mapping.listing, &known.sku, price) {
+            (_, _, Err(refusal)) => self.refuse(refusal, entry)?,
+            (Some(listing), Some(sku), Ok(Some(price))) => {
+                let listed = self.list(&known.supplier, sku, &price, listing.on_hand, mapping.currency, now);
+                if let Err((code, detail)) = listed {
+                    self.refuse(Refusal::new(listing.price.name(), &price, code, detail), entry)?;
+                }
             }
-            None => {
-                return {
-                    self.refuse(format!("row {number}: no region"));
-                    Ok(())
-                };
+            _ => {}
+        }
+        for event in &mapping.events {
+            match describe(&mut row, mapping, event, &known) {
+                Ok(None) => {}
+                Ok(Some((at, body))) => self.promise(at.max(now), body, entry)?,
+                Err(refusal) => self.refuse(refusal, entry)?,
             }
         }
-        if let (Some(listing), Some(sku), Some(price)) = (&mapping.listing, sku, price) {
-            self.list(&supplier, &sku, &price, listing.on_hand, mapping.currency, now);
+        self.withheld += row.withheld;
+        Ok(())
+    }
+
+    /// Keeps an event until its time. One that seems to precede its own row happens when the row is known.
+    fn promise(&mut self, at: Timestamp, body: Vec<u8>, entry: &Entry) -> Result<()> {
+        // Its row is only here now: to be written with it, what would be refused later is found now.
+        if self.refusals.are_written()
+            && let Err(errors) = event_from_cloudevent(&body, at)
+        {
+            return self.refuse(invalid(&errors, &self.bound.mapping), entry);
         }
-        for (at, body) in events {
-            // An event that seems to precede its own row happens when the row is known.
-            self.waiting.push(Reverse(Waiting { at: at.max(now), number: self.made, event: body.into() }));
-            self.made += 1;
-        }
+        let line = u32::try_from(entry.line).unwrap_or(u32::MAX);
+        self.waiting.push(Reverse(Waiting { at, number: self.made, line, event: body.into() }));
+        self.made += 1;
         Ok(())
     }
 
@@ -309,22 +378,17 @@ impl Inputs {
         on_hand: i64,
         currency: Currency,
         now: Timestamp,
-    ) {
-        let number = self.row_number;
-        let Money { minor, .. } = match Money::from_decimal(price, currency) {
-            Ok(price) => price,
-            Err(error) => return self.refuse(format!("row {number}: price: {error}")),
-        };
+    ) -> std::result::Result<(), (&'static str, String)> {
+        let said = |error: Invalid| (error.code, error.detail);
+        let Money { minor, .. } = Money::from_decimal(price, currency).map_err(said)?;
         let first = match self.prices.insert((supplier.clone(), sku.to_owned()), minor) {
-            Some(known) if known == minor => return,
+            Some(known) if known == minor => return Ok(()),
             known => known.is_none(),
         };
-        match listing_put(sku, sku, None, "main", (minor, currency.as_str()), first.then_some(on_hand)) {
-            Ok(put) => {
-                self.ready.push_back((now, Input::Rows(supplier.clone(), vec![InventoryRow::Put(put)])))
-            }
-            Err(errors) => self.refuse(format!("row {number}: {errors:?}")),
-        }
+        let put = listing_put(sku, sku, None, "main", (minor, currency.as_str()), first.then_some(on_hand))
+            .map_err(|errors| ("listing", sentences(&errors)))?;
+        self.ready.push_back((now, Input::Rows(supplier.clone(), vec![InventoryRow::Put(put)])));
+        Ok(())
     }
 
     /// The next input with its time, in order of time.
@@ -336,64 +400,99 @@ impl Inputs {
             let due = self.waiting.peek().map(|Reverse(waiting)| waiting.at);
             let row_is_next = self.next_row.is_some() && due.is_none_or(|due| self.row_time <= due);
             if row_is_next {
-                if let Some(record) = self.next_row.take() {
-                    self.take_row(&record)?;
+                if let Some(entry) = self.next_row.take() {
+                    self.take_row(&entry)?;
                 }
                 self.read_row()?;
                 continue;
             }
-            let Some(Reverse(Waiting { at, event, .. })) = self.waiting.pop() else { return Ok(None) };
+            let Some(Reverse(Waiting { at, event, line, .. })) = self.waiting.pop() else { return Ok(None) };
             match event_from_cloudevent(&event, at) {
                 Ok(event) => return Ok(Some((at, Input::Event(event)))),
                 Err(errors) => {
-                    let event: serde_json::Value = serde_json::from_slice(&event)?;
-                    self.refuse(format!("event {}: {errors:?}", event["id"]));
+                    let refusal = invalid(&errors, &self.bound.mapping).on(u64::from(line));
+                    self.refusals.refuse(refusal, [])?;
                 }
             }
         }
     }
 }
 
-/// The CloudEvent of a row, as an order system would send it; `None` where its condition does not hold.
+/// The name of what a text is taken from.
+fn column_of(text: &Text) -> &str {
+    text.as_column().map_or("", |(column, _)| column)
+}
+
+/// Who supplies what; without a supplier in a region nothing can be said.
+fn known(row: &mut Row<'_>, mapping: &Mapping, now: Timestamp) -> std::result::Result<Known, Refusal> {
+    let missing = |text: &Text, what: &str| {
+        let detail = format!(
+            "the {what} is missing; fill it in, or give the mapping a `default` or a `constant` for it"
+        );
+        Refusal::new(column_of(text), "", "missing_value", detail)
+    };
+    let wrong = |text: &Text, value: &str, error: Invalid| {
+        let more = if error.code == "id_character" || error.code == "id_length" {
+            "; `tidy: true` in the mapping replaces what does not fit"
+        } else {
+            ""
+        };
+        Refusal::new(column_of(text), value, error.code, format!("{}{more}", error.detail))
+    };
+    let (id, region) = (&mapping.supplier.id, &mapping.supplier.region);
+    let value = row.text(id, now)?.ok_or_else(|| missing(id, "supplier"))?;
+    let supplier = SupplierId::new(&value).map_err(|error| wrong(id, &value, error))?;
+    let value = row.text(region, now)?.ok_or_else(|| missing(region, "supplier's region"))?;
+    let region = Region::new(&value).map_err(|error| wrong(region, &value, error))?;
+    let sku = match &mapping.listing {
+        Some(listing) => row.text(&listing.sku, now)?,
+        None => None,
+    };
+    Ok(Known { supplier, region, sku })
+}
+
+/// An event of a row, as an order system would send it, with its time; `None` where it has none or its condition does not hold.
 fn describe(
-    row: &mut super::mapping::Row<'_>,
+    row: &mut Row<'_>,
     mapping: &Mapping,
     event: &EventColumns,
-    at: Timestamp,
-    supplier: Option<&str>,
-    sku: Option<&str>,
-) -> Result<Option<Vec<u8>>> {
-    if let Some(when) = &event.when {
-        let value = row.value(&when.column, at)?;
-        if !value.is_some_and(|value| when.among.contains(&value)) {
-            return Ok(None);
-        }
+    known: &Known,
+) -> std::result::Result<Option<(Timestamp, Vec<u8>)>, Refusal> {
+    let Some(at) = row.stamp(&event.at)? else { return Ok(None) };
+    if let Some(when) = &event.when
+        && !row.holds(when, at)?
+    {
+        return Ok(None);
     }
-    let order = row.text(&event.order, at)?;
-    let line = event.line.as_ref().map(|line| row.text(line, at)).transpose()?.flatten();
-    let buyer = event.buyer.as_ref().map(|buyer| row.text(buyer, at)).transpose()?.flatten();
-    let amount = event.amount.as_ref().map(|column| row.value(column, at)).transpose()?.flatten();
-    let rating = event.rating.as_ref().map(|column| row.value(column, at)).transpose()?.flatten();
-    let late = match &event.late_after {
-        None => false,
-        Some(column) => match row.value(column, at)? {
-            Some(promise) => at > Timestamp::parse(&promise).with_context(|| format!("column {column}"))?,
-            None => false,
-        },
-    };
-    let ship_by = row.promise(event.ship_by.as_ref(), at)?;
-    let deliver_by = row.promise(event.deliver_by.as_ref(), at)?;
-    let category = event.category.as_ref().map(|column| row.value(column, at)).transpose()?.flatten();
+    let mut text = |text: Option<&Text>| text.map_or(Ok(None), |text| row.text(text, at));
+    let (order, line, buyer) =
+        (text(Some(&event.order))?, text(event.line.as_ref())?, text(event.buyer.as_ref())?);
+    let category = text(event.category.as_ref())?;
+    let rating = event.rating.as_ref().map_or(Ok(None), |column| row.value(column, at))?;
     let rating = rating.and_then(|text| text.parse::<f64>().ok()).map(|rating| rating as u8);
     if event.rating.is_some() && rating.is_none() {
         return Ok(None);
     }
+    let late = match &event.late_after {
+        None => false,
+        Some(column) => row.time_of(column, at)?.is_some_and(|promise| at > promise),
+    };
+    let late = late || event.late_when.as_ref().map_or(Ok(false), |when| row.holds(when, at))?;
+    let quantity = event.quantity.as_ref().map_or(Ok(None), |number| row.units(number, at))?.unwrap_or(1);
+    let amount = match &event.amount {
+        None => None,
+        Some(number) => match row.number(number, mapping.currency.exponent(), at)? {
+            None => None,
+            Some(plain) => Some(
+                Money::from_decimal(&plain, mapping.currency)
+                    .map_err(|error| Refusal::new(number.name(), &plain, error.code, error.detail))?,
+            ),
+        },
+    };
+    let (ship_by, deliver_by) =
+        (row.promise(event.ship_by.as_ref(), at)?, row.promise(event.deliver_by.as_ref(), at)?);
     let name = [order.as_deref(), line.as_deref(), Some(event.kind.event_type())].into_iter().flatten();
     let name = name.collect::<Vec<_>>().join(":");
-    let amount = amount.map(|text| match Money::from_decimal(&text, mapping.currency) {
-        Ok(amount) => Amount::Known(amount),
-        Err(_) => Amount::Written(text),
-    });
     let told = Told {
         specversion: "1.0",
         id: short_id(&name),
@@ -401,13 +500,13 @@ fn describe(
         kind: event.kind.event_type(),
         time: at,
         data: Data {
-            supplier,
+            supplier: Some(known.supplier.as_str()),
             order,
             line,
             buyer,
-            listing: sku,
-            sku,
-            quantity: 1,
+            listing: known.sku.as_deref(),
+            sku: known.sku.as_deref(),
+            quantity,
             amount,
             cause: event.cause,
             rating,
@@ -417,7 +516,35 @@ fn describe(
             deliver_by,
         },
     };
-    Ok(Some(serde_json::to_vec(&told)?))
+    let body = serde_json::to_vec(&told);
+    let body = body.map_err(|_| Refusal::new("", "", "event", "the event cannot be written"))?;
+    Ok(Some((at, body)))
+}
+
+/// What the API says of an event, as a refusal of the column that it is about.
+fn invalid(errors: &[FieldError], mapping: &Mapping) -> Refusal {
+    let Some(first) = errors.first() else { return Refusal::new("", "", "event", "the event is not taken") };
+    let of = |pick: fn(&EventColumns) -> Option<&Text>| {
+        mapping.events.iter().find_map(pick).map(column_of).unwrap_or_default()
+    };
+    let column = match first.field.trim_start_matches("/data/") {
+        "order" => of(|event| Some(&event.order)),
+        "line" => of(|event| event.line.as_ref()),
+        "buyer" => of(|event| event.buyer.as_ref()),
+        "category" => of(|event| event.category.as_ref()),
+        "sku" | "listing" => mapping.listing.as_ref().map_or("", |listing| column_of(&listing.sku)),
+        _ => "",
+    };
+    let tidy = if errors.iter().any(|error| error.code.starts_with("id_")) {
+        "; `tidy: true` in the mapping replaces what does not fit"
+    } else {
+        ""
+    };
+    Refusal::new(column, "", &first.code, format!("{}{tidy}", sentences(errors)))
+}
+
+fn sentences(errors: &[FieldError]) -> String {
+    errors.iter().map(|error| error.detail.as_str()).collect::<Vec<_>>().join("; ")
 }
 
 /// Event ids are at most 64 bytes; long ones are replaced by an identity hash of themselves.
@@ -430,77 +557,4 @@ fn short_id(name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What a history in `currency` becomes: prices of listings, amounts of orders, and what was refused.
-    fn read(currency: &str, prices: &[&str]) -> (Vec<i64>, Vec<i64>, Vec<String>) {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("orders.csv");
-        let rows = prices.iter().enumerate();
-        let rows = rows.map(|(at, price)| format!("2026-01-01T00:00:0{at}Z,shop,o-{at},i-{at},{price}\n"));
-        std::fs::write(&file, format!("at,who,order,item,price\n{}", rows.collect::<String>())).unwrap();
-        let mapping = format!(
-            "{{name: t, currency: {currency}, time: at, supplier: {{id: {{column: who}}, region: {{constant: JP}}}},
-              listing: {{sku: {{column: item}}, price: price, on_hand: 1}},
-              events: [{{kind: placed, at: {{column: at}}, order: {{column: order}}, amount: price}}]}}"
-        );
-        let mut inputs = Inputs::open(&file, Mapping::parse(&mapping).unwrap()).unwrap();
-        let (mut listed, mut ordered) = (Vec::new(), Vec::new());
-        while let Some((_, input)) = inputs.next().unwrap() {
-            match input {
-                Input::Rows(_, rows) => listed.extend(rows.iter().filter_map(|row| match row {
-                    InventoryRow::Put(put) => Some(put.price.minor),
-                    _ => None,
-                })),
-                Input::Event(event) => ordered.extend(event.amount.map(|amount| amount.minor)),
-                Input::Register(_) => {}
-            }
-        }
-        (listed, ordered, inputs.refusals)
-    }
-
-    #[test]
-    fn a_history_is_read_in_the_minor_units_of_its_currency() {
-        assert_eq!(read("JPY", &["1500", "15.00"]), (vec![1_500, 15], vec![1_500, 15], vec![]));
-        assert_eq!(read("KWD", &["1.505"]), (vec![1_505], vec![1_505], vec![]));
-        assert_eq!(read("EUR", &["19.99", "20"]), (vec![1_999, 2_000], vec![1_999, 2_000], vec![]));
-        let (listed, ordered, refused) = read("JPY", &["15.50"]);
-        assert_eq!((listed.len(), ordered.len(), refused.len()), (0, 0, 2), "both say so: {refused:?}");
-    }
-
-    /// Promises of orders in hours from the order, and what was refused.
-    fn promised(rows: &str) -> (Vec<[Option<i64>; 2]>, Vec<String>) {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("orders.csv");
-        std::fs::write(&file, format!("at,who,order,approved,limit,due\n{rows}")).unwrap();
-        let mapping = "{name: t, currency: EUR, time: at, known_at: {limit: {column: approved}},
-              supplier: {id: {column: who}, region: {constant: DE}}, events: [{kind: placed, at: {column: at},
-              order: {column: order}, ship_by: {column: limit}, deliver_by: {column: due, plus: 1d}}]}";
-        let mut inputs = Inputs::open(&file, Mapping::parse(mapping).unwrap()).unwrap();
-        let mut found = Vec::new();
-        while let Some((_, input)) = inputs.next().unwrap() {
-            if let Input::Event(event) = input {
-                let hours = |by: Option<Timestamp>| by.map(|by| (by.ms() - event.time.ms()) / 3_600_000);
-                found.push([hours(event.ship_by), hours(event.deliver_by)]);
-            }
-        }
-        (found, inputs.refusals)
-    }
-
-    #[test]
-    fn promises_are_read_from_columns_that_were_known_when_the_order_was_placed() {
-        let day = |day: u8| format!("2026-01-{day:02}T00:00:00Z");
-        let row = |approved: String, limit: String, due: String| {
-            promised(&format!("{},shop,o-1,{approved},{limit},{due}\n", day(1)))
-        };
-        let known = row(day(1), day(3), day(5));
-        assert_eq!(known, (vec![[Some(48), Some(120)]], vec![]));
-        let later = row(day(2), day(3), day(5));
-        assert_eq!(later.0, [[None, Some(120)]], "a limit that is set with the approval was not known yet");
-        assert_eq!(row(day(1), String::new(), String::new()).0, [[None, None]]);
-        let (taken, refused) = row(day(1), day(9), day(2));
-        assert_eq!((taken.len(), refused.len()), (0, 1));
-        assert!(refused[0].contains("before the hand-over"), "{refused:?}");
-    }
-}
+mod tests;

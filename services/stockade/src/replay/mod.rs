@@ -5,7 +5,7 @@
 //! other: the report is that of an undisturbed run.
 
 pub(crate) mod inputs;
-pub(crate) mod mapping;
+pub(crate) mod look;
 mod report;
 
 use std::{
@@ -18,6 +18,7 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressStyle};
 use stockade_fold::{Board, Worker};
+use stockade_histories::Mapping;
 use stockade_inventory::{
     app::{App, Witness, record},
     domain::Inventory,
@@ -43,8 +44,7 @@ use crate::{
     lockouts,
     platform::ensure_topics,
 };
-use inputs::{Input, Inputs};
-use mapping::Mapping;
+use inputs::{Handling, Input, Inputs};
 
 /// Inputs between two checkpoints.
 const CHECKPOINT_EVERY: u64 = 20_000;
@@ -54,12 +54,16 @@ const NAME: &str = "replay";
 /// Flags of `replay`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The history: CSV with a header, gzipped when it ends in .gz, sorted by the mapping's time.
-    #[arg(long)]
-    input: PathBuf,
+    /// The history: delimited text with a header, plain, gzip or zip. Where the mapping joins several files, their directory, or
+    /// NAME=FILE for each.
+    #[arg(long, required = true)]
+    input: Vec<PathBuf>,
     /// How its columns become suppliers, listings and events.
     #[arg(long)]
     mapping: PathBuf,
+    /// What becomes of rows that are refused.
+    #[command(flatten)]
+    handling: Handling,
     /// Rules to judge by; the starter set when absent.
     #[arg(long)]
     rules: Option<PathBuf>,
@@ -82,11 +86,10 @@ pub fn run(args: &Args) -> Result<()> {
     let features = FeatureSet::default_set();
     // As publishing compiles them, with the windows that they bind.
     vocabulary().compile("", &rules).map_err(refused)?;
-    let size = std::fs::metadata(&args.input)
-        .with_context(|| format!("cannot open {}", args.input.display()))?
-        .len();
-    let inputs = Inputs::open(&args.input, Mapping::parse(&mapping_source)?)?;
-    let fingerprint = identity128(&[&mapping_source, &rules, &size.to_string(), &features.version]);
+    let mapping = Mapping::parse(&mapping_source)?;
+    let sizes = inputs::sizes(&args.input, &mapping)?;
+    let fingerprint = identity128(&[&mapping_source, &rules, &sizes, &features.version]);
+    let inputs = Inputs::open(&args.input, mapping, &args.handling)?;
 
     let temporary = if args.data.is_none() { Some(tempfile::tempdir()?) } else { None };
     let directory = match (&args.data, &temporary) {
@@ -96,14 +99,14 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let begun = Instant::now();
     let mut replay = Replay::open(&directory, &features, fingerprint)?;
-    replay.play(inputs, &rules, size)?;
+    replay.play(inputs, &rules)?;
     let report = replay.report(begun.elapsed())?;
     if let Some(path) = &args.lockouts {
         lockouts::write_csv(&report.lockouts, path)?;
     }
     report.print(args.json);
     replay.log.close()?;
-    Ok(())
+    replay.inputs.as_mut().map_or(Ok(()), Inputs::finish)
 }
 
 struct Replay {
@@ -177,10 +180,10 @@ impl Replay {
         })
     }
 
-    fn play(&mut self, mut inputs: Inputs, rules: &str, size: u64) -> Result<()> {
+    fn play(&mut self, mut inputs: Inputs, rules: &str) -> Result<()> {
         let style =
             ProgressStyle::with_template("{bar:40} {percent:>3}%  {msg}  {elapsed_precise} (left {eta})")?;
-        let bar = ProgressBar::new(size).with_style(style);
+        let bar = ProgressBar::new(inputs.rows_expected()).with_style(style);
         // What a crash left half done is finished before anything new.
         self.pump.drain(&self.log)?;
         self.enforce()?;
@@ -204,11 +207,11 @@ impl Replay {
             }
             if drawn.elapsed() > Duration::from_millis(100) {
                 drawn = Instant::now();
-                bar.set_position(inputs.bytes_read());
+                bar.set_position(inputs.rows());
                 bar.set_message(format!("{at:.10} · {} inputs · {} locked", self.made, self.locked_now()));
             }
         }
-        anyhow::ensure!(started, "the history has no rows");
+        anyhow::ensure!(started, "{}", inputs.why_nothing());
         // Let what is pending run out: restrictions that expire do so on a tick of their own.
         let end = self.pump.now();
         self.pump.advance(end.plus_ms(SECOND_MS), &self.log)?;

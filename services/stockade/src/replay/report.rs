@@ -46,6 +46,8 @@ impl Tallies {
 pub(super) struct Report {
     pub(super) lockouts: Vec<Lockout>,
     summary: serde_json::Value,
+    /// What was refused, for people.
+    refused: Vec<String>,
 }
 
 impl Report {
@@ -78,14 +80,15 @@ impl Report {
             "orders_to_withheld_suppliers": tallies.withheld(&lockouts),
             "lockouts": lockouts.len(),
             "suppliers_locked": suppliers.len(),
-            "refused_by_validation": inputs.refused,
-            "refusals": inputs.refusals,
+            "read": inputs.notes(),
+            "refused_by_validation": inputs.refusals.count(),
+            "refused": inputs.refused(),
             "values_not_yet_known": inputs.withheld,
             "dead_letters": dead_letters,
             "seconds": (elapsed.as_secs_f64() * 100.0).round() / 100.0,
             "inputs_per_second": ((made - resumed) as f64 / elapsed.as_secs_f64()).round(),
         });
-        Ok(Self { lockouts, summary })
+        Ok(Self { lockouts, summary, refused: inputs.refusals.lines() })
     }
 
     /// Prints the lock-outs and the summary; with `json`, one object on the last line.
@@ -109,7 +112,13 @@ impl Report {
             say!("{}", self.summary);
         } else {
             say!();
-            crate::output::figures(&self.summary);
+            let mut summary = self.summary.clone();
+            // For people the reasons follow the figures, each with its examples.
+            if let Some(refused) = summary["refused"].as_object_mut() {
+                refused.remove("reasons");
+            }
+            crate::output::figures(&summary);
+            self.refused.iter().for_each(|line| say!("{line}"));
         }
     }
 }

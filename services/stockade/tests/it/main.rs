@@ -10,6 +10,7 @@ mod api;
 mod commands;
 mod edges;
 mod evaluate;
+mod histories;
 mod imports;
 mod imports_killed;
 mod marketplace;

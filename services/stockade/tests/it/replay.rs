@@ -73,21 +73,28 @@ fn the_shipped_mappings_fit_the_histories_they_are_for() {
 }
 
 #[test]
-fn a_history_that_goes_back_in_time_or_lacks_a_column_is_refused_with_the_remedy() {
+fn a_history_that_goes_back_in_time_is_sorted_and_one_that_lacks_a_column_is_refused_with_the_remedy() {
     let directory = tempfile::tempdir().unwrap();
     let text = std::fs::read_to_string(here("samples/orders.csv")).unwrap();
     let mut lines: Vec<&str> = text.lines().collect();
-    lines.swap(2, 40);
-    let unsorted = directory.path().join("unsorted.csv");
+    let csv = |name: &str| directory.path().join(name);
+    let mut in_order = report(replay(&here("samples/orders.csv"), "mappings/sample.yaml", &csv("a")));
+    lines[1..].reverse();
+    let unsorted = csv("unsorted.csv");
     std::fs::write(&unsorted, lines.join("\n")).unwrap();
-    let without = directory.path().join("without.csv");
-    std::fs::write(&without, text.replacen("buyer", "customer", 1)).unwrap();
-    for (input, expected) in
-        [(unsorted, "sort the file by ordered_at"), (without, "the mapping names column buyer")]
-    {
-        let mut command = replay(&input, "mappings/sample.yaml", &directory.path().join("x.csv"));
-        let output = command.stderr(Stdio::piped()).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains(expected), "{said}");
+    let mut sorted = report(replay(&unsorted, "mappings/sample.yaml", &csv("b")));
+    let read = sorted["read"].to_string();
+    assert!(read.contains("not in order of ordered_at: sorted"), "{read}");
+    for report in [&mut in_order, &mut sorted] {
+        report.as_object_mut().unwrap().remove("read");
     }
+    assert_eq!(in_order, sorted);
+    assert_eq!(std::fs::read_to_string(csv("a")).unwrap(), std::fs::read_to_string(csv("b")).unwrap());
+
+    let without = csv("without.csv");
+    std::fs::write(&without, text.replacen("buyer", "customer", 1)).unwrap();
+    let mut command = replay(&without, "mappings/sample.yaml", &csv("x.csv"));
+    let output = command.stderr(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("the mapping names column buyer"), "{said}");
 }

@@ -1,6 +1,9 @@
 //! Whole files, as they come.
 
-use std::io::Write as _;
+use std::{
+    fs::File,
+    io::{Cursor, Write as _},
+};
 
 use super::*;
 use crate::Severity;

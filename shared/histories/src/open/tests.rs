@@ -1,0 +1,147 @@
+//! Whole histories: joined and sorted, in memory and on disk.
+
+use super::*;
+
+const MEMORY: Limits = Limits { sort_bytes: 64 << 20, join_bytes: 64 << 20 };
+const DISK: Limits = Limits { sort_bytes: 2_000, join_bytes: 500 };
+
+/// Every row of a history: its time in milliseconds, its line, its cells; and what was said and refused of it.
+type Read = (Vec<(i64, u64, Vec<String>)>, Vec<String>, u64);
+
+fn read(inputs: &[PathBuf], mapping: &str, limits: Limits) -> Result<Read> {
+    let mut refusals = Refusals::default();
+    let mut history = open(inputs, Mapping::parse(mapping)?, limits, &mut refusals)?;
+    let mut rows = Vec::new();
+    while let Some((time, entry)) = history.next(&mut refusals)? {
+        rows.push((time.ms(), entry.line, entry.record.iter().map(str::to_owned).collect()));
+    }
+    Ok((rows, history.notes, refusals.rows()))
+}
+
+const ONE: &str =
+    "{name: t, currency: EUR, time: at, supplier: {id: who, region: {constant: DE}}, events: []}";
+
+fn file(directory: &Path, name: &str, text: &str) -> PathBuf {
+    let path = directory.join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn two(keep: &str) -> String {
+    format!(
+        "{{name: t, currency: EUR, time: orders.at, files: {{items: items.csv, orders: orders.csv, notes: notes.csv}}, rows: items,
+          joins: [{{file: orders, on: {{order: id}}}}, {{file: notes, on: order{keep}}}],
+          supplier: {{id: who, region: {{constant: DE}}}},
+          events: [{{kind: placed, at: {{column: orders.at}}, order: order, category: notes.text}}]}}"
+    )
+}
+
+fn shop(directory: &Path) {
+    let (mut items, mut orders, mut notes) =
+        ("order,who\n".to_owned(), "id,at\n".to_owned(), "order,text,n\n".to_owned());
+    for n in 0..60 {
+        let order = (n * 37) % 41;
+        items.push_str(&format!("o-{order},s-{n}\n"));
+        if n % 3 == 0 {
+            notes.push_str(&format!("o-{order},first {n},{}\no-{order},second {n},{}\n", 2 * n, 2 * n + 1));
+        }
+    }
+    for n in 0..40 {
+        orders.push_str(&format!("o-{n},2020-01-{:02} 10:00:00\n", 1 + (n * 7) % 28));
+    }
+    for (name, text) in [("items.csv", &items), ("orders.csv", &orders), ("notes.csv", &notes)] {
+        file(directory, name, text);
+    }
+}
+
+#[test]
+fn a_join_on_disk_is_the_join_in_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    shop(directory.path());
+    for keep in [", keep: first", ", keep: last, by: n", ", keep: each"] {
+        let of = |limits| read(&[directory.path().to_owned()], &two(keep), limits).unwrap();
+        let ((mut memory, _, refused), (mut disk, notes, refused_too)) = (of(MEMORY), of(DISK));
+        assert!(notes.iter().any(|note| note.contains("joined on disk")), "{notes:?}");
+        // Rows of one moment come in the order of the last join; which they are is the same.
+        memory.sort();
+        disk.sort();
+        assert_eq!((&memory, refused), (&disk, refused_too), "{keep}");
+        // Order 40 has no row among the orders, and so no time.
+        let each = keep.contains("each");
+        assert!(
+            refused >= 1 && if each { memory.len() > 60 } else { memory.len() as u64 + refused == 60 },
+            "{keep}"
+        );
+    }
+}
+
+#[test]
+fn first_and_last_are_by_a_column_and_of_equals_by_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let d = directory.path();
+    file(d, "items.csv", "order,who\na,s\n");
+    file(d, "orders.csv", "id,at\na,2020-01-01 10:00:00\n");
+    file(d, "notes.csv", "order,text,n\na,one,1\na,two,1\na,three,2\na,four,2\n");
+    for (keep, text) in [
+        ("first", "one"),
+        ("last", "four"),
+        ("first, by: n", "one"),
+        ("last, by: n", "four"),
+        ("first, by: text", "four"),
+        ("last, by: text", "two"),
+    ] {
+        let (rows, ..) = read(&[d.to_owned()], &two(&format!(", keep: {keep}")), MEMORY).unwrap();
+        assert_eq!(rows[0].2.last().map(String::as_str), Some(text), "{keep}");
+    }
+    let error = Mapping::parse(&two("").replace("on: order", "on: [order]")).unwrap_err();
+    let error = format!("{error:#}");
+    assert!(!error.contains("untagged") && !error.contains("variant") && !error.contains("On"), "{error}");
+}
+
+#[test]
+fn two_rows_where_one_is_meant_are_refused_with_the_words_that_choose() {
+    let directory = tempfile::tempdir().unwrap();
+    shop(directory.path());
+    for limits in [MEMORY, DISK] {
+        let error = read(&[directory.path().to_owned()], &two(""), limits).unwrap_err().to_string();
+        assert!(error.contains("keep: last") && error.contains("notes has"), "{error}");
+    }
+    std::fs::remove_file(directory.path().join("notes.csv")).unwrap();
+    let error = read(&[directory.path().to_owned()], &two(""), MEMORY).unwrap_err().to_string();
+    assert!(error.contains("notes.csv") && error.contains("--input notes=FILE"), "{error}");
+}
+
+#[test]
+fn rows_out_of_order_are_sorted_and_keep_their_order_within_a_moment() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut text = "at,who\n".to_owned();
+    for n in 0..500 {
+        text.push_str(&format!("2020-01-{:02},s-{n}\n", 1 + (n * 7) % 28));
+    }
+    text.push_str("never,s-x\n");
+    let path = [file(directory.path(), "orders.csv", &text)];
+    let (memory, disk) = (read(&path, ONE, MEMORY).unwrap(), read(&path, ONE, DISK).unwrap());
+    assert_eq!((&memory.0, memory.2), (&disk.0, 1));
+    assert!(
+        memory.1.iter().any(|note| note.ends_with("sorted in memory; rows of one moment stay as they were"))
+    );
+    assert!(disk.1.iter().any(|note| note.contains("sorted on disk")));
+    assert_eq!(memory.0.len(), 500);
+    assert!(memory.0.is_sorted_by_key(|(time, line, _)| (*time, *line)));
+}
+
+#[test]
+fn times_are_made_out_from_as_many_rows_as_it_takes_and_zones_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut text = "at,who\n".to_owned();
+    (0..2_000).for_each(|_| text.push_str("12/1/2009 7:45,s\n"));
+    let mapping = ONE.replace("time: at", "time: at, times: {zone: Europe/London}");
+    let ambiguous = [file(directory.path(), "a.csv", &text)];
+    let error = read(&ambiguous, &mapping, MEMORY).unwrap_err().to_string();
+    assert!(error.contains("12/1/2009 7:45") && error.contains("format: d/m/yyyy h:mm"), "{error}");
+    text.push_str("6/13/2010 7:45,s\n");
+    let (rows, notes, _) = read(&[file(directory.path(), "b.csv", &text)], &mapping, MEMORY).unwrap();
+    let time = |at: usize| Timestamp::from_ms(rows[at].0).to_string();
+    assert_eq!((time(0).as_str(), time(2_000).as_str()), ("2009-12-01T07:45:00Z", "2010-06-13T06:45:00Z"));
+    assert!(notes[1].contains("read as m/d/yyyy h:mm, in Europe/London"), "{notes:?}");
+}
