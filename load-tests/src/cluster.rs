@@ -41,7 +41,7 @@ impl Brokers {
 }
 
 /// The release build of the product, beside this program.
-fn stockade() -> Result<std::path::PathBuf> {
+pub(crate) fn stockade() -> Result<std::path::PathBuf> {
     let path = std::env::current_exe()?.with_file_name("stockade");
     anyhow::ensure!(path.exists(), "build the product first: cargo build --release");
     Ok(path)

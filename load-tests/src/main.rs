@@ -13,6 +13,7 @@ mod process;
 mod quarantine;
 mod query;
 mod recovery;
+mod replay;
 mod report;
 mod rules;
 mod selftest;
@@ -66,6 +67,12 @@ enum Scenario {
         /// Listings before the kill.
         #[arg(long, default_value_t = 100_000)]
         listings: usize,
+    },
+    /// A history played through every fold: CPU of an order, and memory where the history is longer.
+    Replay {
+        /// The second history has so many times the days of the first.
+        #[arg(long, default_value_t = 4)]
+        times: usize,
     },
     /// Listings all in: what each costs in CPU, memory and disk, and how long kill -9 to ready takes, on the embedded log.
     Start {
@@ -158,6 +165,7 @@ fn main() -> Result<()> {
         Scenario::Ingest => ("ingest", ingest::run()?),
         Scenario::Quarantine => ("quarantine", quarantine::run()?),
         Scenario::Recovery { listings } => ("recovery", recovery::run(listings)?),
+        Scenario::Replay { times } => ("replay", (replay::run(times)?, Vec::new())),
         Scenario::Start { listings, times } => ("start", (start::run(listings, times)?, Vec::new())),
         Scenario::FillIndex { listings } => return index::fill(listings),
         Scenario::ServeQueries { keys } => return query::serve(&keys),

@@ -20,11 +20,21 @@ pub(crate) fn cpu_seconds(process: u32) -> Result<f64> {
     Ok(ticks as f64 / TICKS)
 }
 
+fn status(process: u32, field: &str) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    let line = line.with_context(|| format!("no {field}"))?;
+    Ok(line.trim().trim_end_matches(" kB").trim().parse::<f64>()? * 1_024.0)
+}
+
 /// Resident bytes of a process.
 pub(crate) fn resident(process: u32) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").trim().parse::<f64>()? * 1_024.0)
+    status(process, "VmRSS:")
+}
+
+/// The most bytes that a process ever had resident.
+pub(crate) fn most_resident(process: u32) -> Result<f64> {
+    status(process, "VmHWM:")
 }
 
 /// Bytes of all files in a directory.

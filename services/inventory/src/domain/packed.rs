@@ -137,6 +137,39 @@ mod tests {
     use crate::domain::key::Of;
     use stockade_model::{ListingId, SupplierId};
 
+    /// What ARCHITECTURE.md says of it.
+    #[test]
+    fn a_listing_costs_what_it_says() {
+        let mut table = Packed::new(1);
+        for number in 0..20_000_u64 {
+            let supplier = SupplierId::new(&format!("supplier-{:06}", number / 100)).unwrap();
+            let key = Of::new(&supplier, &ListingId::new(&format!("l-{:04}", number % 100)).unwrap());
+            table.put(
+                &key,
+                &Listing {
+                    sku: Sku::new(&format!("SKU-{number:08}")).unwrap(),
+                    gtin: None,
+                    location: LocationId::new("main").unwrap(),
+                    price: Money { minor: 1_999, currency: Currency::of_record("EUR").unwrap() },
+                    regions: vec![Region::new("DE").unwrap()],
+                    on_hand: 10,
+                    held: 0,
+                    confirmed: 0,
+                    committed: 0,
+                    listing_seq: Some(1),
+                    stock_seq: Some(1),
+                    withdrawn: false,
+                    counted: 10,
+                    version: number * 3,
+                    updated: Timestamp::from_ms(1_760_000_000_000),
+                },
+            );
+        }
+        let each = table.bytes() as f64 / table.len() as f64;
+        println!("{each:.1} bytes a listing");
+        assert!(each < 75.0, "{each:.1} bytes a listing");
+    }
+
     proptest! {
         #[test]
         fn a_listing_comes_back_as_it_was(

@@ -234,6 +234,22 @@ mod tests {
         Promises::of(&serde_json::from_str(text).unwrap()).map(Box::new)
     }
 
+    /// What ARCHITECTURE.md says of it.
+    #[test]
+    fn an_event_costs_what_it_says() {
+        let mut seen = stockade_fold::Packed::new(1);
+        let mut by_age = stockade_fold::PackedSet::default();
+        for number in 0..50_000_u32 {
+            let identity = stockade_model::hash::identity128(&["shop", &number.to_string()]);
+            let at = Timestamp::from_ms(1_760_000_000_000 + i64::from(number) * 40);
+            seen.put(&identity, &Seen { at, print: number, told: Told::Nothing });
+            by_age.insert(&(at, identity));
+        }
+        let each = (seen.bytes() + by_age.bytes()) as f64 / seen.len() as f64;
+        println!("{each:.1} bytes an event");
+        assert!(each < 70.0, "{each:.1} bytes an event");
+    }
+
     proptest! {
         #[test]
         fn orders_come_back_as_they_were(

@@ -332,7 +332,7 @@ impl Blocks {
         }
     }
 
-    #[cfg(test)]
+    /// Bytes that all of it takes, the room that nothing stands in yet included.
     pub(super) fn bytes(&self) -> usize {
         let each = size_of::<Fence>() + size_of::<Block>();
         let of = |group: &Group| -> usize {

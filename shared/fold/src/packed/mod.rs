@@ -237,6 +237,11 @@ impl<K: RowKey, V: Pack + Serialize + DeserializeOwned> Packed<K, V> {
         self.len() == 0
     }
 
+    /// Bytes that its rows take, with the room between them.
+    pub fn bytes(&self) -> usize {
+        self.rows.bytes()
+    }
+
     fn change(&mut self, key: &[u8], value: &V) {
         self.set(key, value);
         if !self.dirty.contains(key) {
@@ -299,6 +304,10 @@ impl<K: RowKey> PackedSet<K> {
             false
         });
         first
+    }
+    /// Bytes that its keys take, with the room between them.
+    pub fn bytes(&self) -> usize {
+        self.keys.bytes()
     }
     /// How many there are.
     pub fn len(&self) -> usize {

@@ -163,6 +163,6 @@ fn what_a_row_costs_is_what_it_says_and_few_bytes_more() {
         table.put(&key, &Row { units: number as i64, note: None });
     }
     // 16 bytes of key and about 4 of row.
-    let each = table.rows.bytes() as f64 / table.len() as f64;
+    let each = table.bytes() as f64 / table.len() as f64;
     assert!(each < 33.0, "{each:.1} bytes a row");
 }
