@@ -274,27 +274,27 @@ impl Intake {
         let known = self.orders.get(&identity);
         let placed_now =
             event.kind == OrderEventKind::Placed && known.as_ref().is_none_or(|order| !order.placed);
-        let mut order = if let Some(order) = known.clone().filter(|_| !placed_now) {
-            order
-        } else {
-            let buyer = event.buyer.as_ref().and_then(|id| self.buyers.get(id));
-            let amount_z = buyer.as_ref().zip(event.amount).and_then(|(buyer, amount)| buyer.z(amount.minor));
-            let heard = known.unwrap_or_default();
-            self.orders_by_age.remove(&(heard.placed_at, identity));
-            let order = Order { placed_at: event.time, placed: placed_now, ..heard };
-            self.orders_by_age.insert(&(event.time, identity));
-            match placed_now {
-                true => Order {
-                    amount_z,
-                    category: event.category.clone(),
-                    region: event.region,
-                    repeat: buyer.is_some_and(|buyer| buyer.bought_lately(event)),
-                    promises: Promises::of(event).map(Box::new),
-                    ..order
-                },
-                false => order,
+        let mut order = match known {
+            Some(known) if !placed_now => known,
+            known => {
+                let heard = known.unwrap_or_default();
+                self.orders_by_age.remove(&(heard.placed_at, identity));
+                self.orders_by_age.insert(&(event.time, identity));
+                Order { placed_at: event.time, placed: placed_now, ..heard }
             }
         };
+        if placed_now {
+            let buyer = event.buyer.as_ref().and_then(|id| self.buyers.get(id));
+            let z = |buyer: &Buyer| buyer.z(event.amount?.minor);
+            order = Order {
+                amount_z: buyer.as_ref().and_then(z),
+                category: event.category.clone(),
+                region: event.region,
+                repeat: buyer.is_some_and(|buyer| buyer.bought_lately(event)),
+                promises: Promises::of(event).map(Box::new),
+                ..order
+            };
+        }
         let heard = order.hears(event, vouched);
         self.orders.put(&identity, &order);
         heard

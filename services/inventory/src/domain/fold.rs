@@ -14,11 +14,13 @@ mod answers;
 mod caps;
 mod due;
 mod listings;
+mod located;
 mod orders;
 mod reservations;
 
 pub use answers::event_identity;
 use due::{Due, What};
+use located::Located;
 use reservations::Asked;
 
 use super::{
@@ -142,6 +144,8 @@ pub struct Inventory {
     due: PackedSet<Due>,
     /// Derived: answers by age.
     answers_by_age: PackedSet<(Timestamp, u128)>,
+    /// Derived: listings by where they lie.
+    located: PackedSet<Located>,
     /// Derived: units that listings owe, where they owe any, and their sums.
     owed: HashMap<Of<ListingId>, i64>,
     owes: HashMap<SupplierId, i64>,
@@ -161,6 +165,7 @@ impl Default for Inventory {
             answers: Table::new(7),
             due: PackedSet::default(),
             answers_by_age: PackedSet::default(),
+            located: PackedSet::default(),
             owed: HashMap::new(),
             owes: HashMap::new(),
             parked: HashMap::new(),
@@ -557,13 +562,12 @@ impl Inventory {
     }
 
     fn offer_all_at(&self, id: &SupplierId, put: &LocationPut, out: &mut Out<Effect>) {
-        self.listings.each_from(&Of::<ListingId>::prefix(id), |at, listing| {
-            let own = at.supplier == *id;
-            if own && listing.location == put.location {
-                let offer = self.offer_as(&at, &listing);
-                offer.into_iter().for_each(|offer| out.effect(Effect::Offered(Box::new(offer))));
-            }
-            own
+        let from = Located::prefix(id, &put.location);
+        self.located.each_from(&from, |at| {
+            let here = at.supplier == *id && at.location == put.location;
+            let offer = self.offer_of(&Of { supplier: at.supplier, id: at.listing }).filter(|_| here);
+            offer.into_iter().for_each(|offer| out.effect(Effect::Offered(Box::new(offer))));
+            here
         });
     }
 
@@ -644,8 +648,9 @@ impl Fold for Inventory {
     }
 
     fn restored(&mut self, effects: &mut Vec<Effect>) {
-        let (owed, owes) = (&mut self.owed, &mut self.owes);
+        let (owed, owes, located) = (&mut self.owed, &mut self.owes, &mut self.located);
         self.listings.each(|at, listing| {
+            located.insert(&Located::new(&at, &listing.location));
             if listing.owed() > 0 {
                 *owes.entry(at.supplier.clone()).or_default() += listing.owed();
                 owed.insert(at, listing.owed());

@@ -20,13 +20,6 @@ impl<T: Clone> Of<T> {
     }
 }
 
-impl<T> Of<T> {
-    /// What the bytes of every key of `supplier` begin with.
-    pub fn prefix(supplier: &SupplierId) -> Vec<u8> {
-        [supplier.as_str(), "/"].concat().into_bytes()
-    }
-}
-
 impl<T> RowKey for Of<T>
 where
     T: AsRef<str> + TryFrom<String> + Clone + Eq + std::hash::Hash + Send + 'static,

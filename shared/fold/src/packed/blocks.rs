@@ -68,6 +68,16 @@ struct Search {
     shared: usize,
 }
 
+/// What became of a row that was put.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Put {
+    /// It took the place of the one that had its key.
+    Replaced,
+    /// It is the last of its block.
+    Last,
+    Between,
+}
+
 #[derive(Default)]
 struct Block {
     bytes: Vec<u8>,
@@ -144,8 +154,7 @@ impl Block {
         Some(&self.bytes[place.value..place.end])
     }
 
-    /// Whether the key was there.
-    fn put(&mut self, key: &[u8], value: &[u8]) -> bool {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Put {
         let Search { at, met, found, shared } = self.search(key);
         let mut row = Vec::with_capacity(key.len() - shared + value.len() + 8);
         let header = |shared: usize, suffix: usize, value: usize, to: &mut Vec<u8>| {
@@ -159,7 +168,7 @@ impl Block {
             row.extend(&self.bytes[suffix]);
             row.extend(value);
             self.splice(place.begin..place.end, &row);
-            return true;
+            return Put::Replaced;
         }
         header(shared, key.len() - shared, value.len(), &mut row);
         row.extend(&key[shared..]);
@@ -171,7 +180,7 @@ impl Block {
             until = next.suffix + same;
         }
         self.splice(at..until, &row);
-        false
+        if met.is_none() { Put::Last } else { Put::Between }
     }
 
     fn remove(&mut self, key: &[u8]) -> bool {
@@ -193,11 +202,9 @@ impl Block {
         true
     }
 
-    /// Keeps the first half of its rows and gives the others as a block of their own, with its first key; where `key` is its last
-    /// one, keeps all but that, for rows that come in order would leave half of every block empty. `None` when there is but
-    /// one row.
-    fn split(&mut self, key: &[u8]) -> Option<(Vec<u8>, Self)> {
-        let in_order = self.search(key).met.is_some_and(|(place, _)| place.end == self.bytes.len());
+    /// Keeps the first half of its rows and gives the others as a block of their own, with its first key; where rows come
+    /// `in_order`, which would leave half of every block empty, keeps all but the last. `None` when there is but one row.
+    fn split(&mut self, in_order: bool) -> Option<(Vec<u8>, Self)> {
         let half = if in_order { self.bytes.len() - 1 } else { self.bytes.len() / 2 };
         let mut key = Vec::new();
         let cut = self.places().find(|place| {
@@ -284,13 +291,18 @@ impl Blocks {
 
     pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
         let (at, place) = self.find(key);
-        let group = &mut self.groups[at];
-        let block = &mut group.blocks[place];
-        self.rows += usize::from(!block.put(key, value));
+        let block = &mut self.groups[at].blocks[place];
+        let put = block.put(key, value);
+        self.rows += usize::from(put != Put::Replaced);
         if block.bytes.len() <= BLOCK_BYTES {
             return;
         }
-        let Some((first, second)) = block.split(key) else { return };
+        // Where the next block is nearly empty, rows come the other way round: each would get a block of its own.
+        let here = self.groups[at].blocks.get(place + 1);
+        let next = here.or_else(|| self.groups.get(at + 1)?.blocks.first());
+        let in_order = put == Put::Last && next.is_none_or(|next| next.bytes.len() > BLOCK_BYTES / 2);
+        let group = &mut self.groups[at];
+        let Some((first, second)) = group.blocks[place].split(in_order) else { return };
         group.fences.insert(place + 1, Fence::new(first));
         group.blocks.insert(place + 1, second);
         if group.blocks.len() > GROUP_BLOCKS {

@@ -300,11 +300,20 @@ impl<K: RowKey> PackedSet<K> {
     pub fn first(&self) -> Option<K> {
         let mut first = None;
         self.keys.walk(&[], |key, _| {
-            first = K::from_bytes(key);
+            first = Some(Self::key(key));
             false
         });
         first
     }
+    /// Shows the keys whose bytes are not before `from`, until `each` says that it has seen enough.
+    pub fn each_from(&self, from: &[u8], mut each: impl FnMut(K) -> bool) {
+        self.keys.walk(from, |key, _| each(Self::key(key)));
+    }
+
+    fn key(bytes: &[u8]) -> K {
+        K::from_bytes(bytes).unwrap_or_else(|| damaged(&"its key does not read back"))
+    }
+
     /// Bytes that its keys take, with the room between them.
     pub fn bytes(&self) -> usize {
         self.keys.bytes()

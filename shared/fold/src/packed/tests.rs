@@ -143,6 +143,22 @@ fn a_row_that_ends_too_early_stops_the_fold() {
 }
 
 #[test]
+fn rows_fill_their_blocks_in_whatever_order_they_come() {
+    let name = |supplier: &str, number: u32| format!("{supplier}/l-{number:04}");
+    let cost = |keys: &mut dyn Iterator<Item = String>| {
+        let mut table = Packed::<String, Row>::new(1);
+        keys.for_each(|key| table.put(&key, &Row { units: 7, note: Some("n".repeat(40)) }));
+        table.bytes() as f64 / table.len() as f64
+    };
+    let front = || (0..40).map(|number| name("acme", number));
+    let up = cost(&mut front().chain((0..3_000).map(|number| name("beta", number))));
+    let down = cost(&mut front().chain((0..3_000).rev().map(|number| name("beta", number))));
+    let halves = [0..400, 1_000..1_300].into_iter().flatten().chain((400..1_000).rev());
+    let gap = cost(&mut halves.map(|number| name("acme", number)));
+    assert!(up < 62.0 && down < 70.0 && gap < 70.0, "{up:.1}, {down:.1}, {gap:.1}");
+}
+
+#[test]
 fn a_set_gives_its_first() {
     let mut set = PackedSet::<u128>::default();
     for number in (0..5_000_u128).rev() {

@@ -29,9 +29,10 @@ const FORMAT: u32 = 1;
 /// Records per stored block at most, so that reading one record never decodes much more than it needs.
 const BLOCK_RECORDS_MAX: usize = 1_024;
 
-/// What is written before it is sorted into files: it lies in memory, and in the journal that is read at a start.
+/// What is written before it is sorted into files: it lies in memory, and in the journal that is read at a start. A directory made
+/// by an earlier build keeps the size that it was made with.
 const MEMTABLE_BYTES: u64 = 16 << 20;
-/// Journals beside that which is written, which are kept until all that they hold lies in files.
+/// Journals beside that which is written, which are kept until all that they hold lies in files: the least that the store takes.
 const JOURNAL_BYTES: u64 = 64 << 20;
 
 /// Where the store lies in a data directory.

@@ -5,7 +5,7 @@ use stockade_model::{
     ListingId, ListingPut, Row, StockChange, StockMode, SupplierId, inventory::QUANTITY_MAX,
 };
 
-use super::{Applied, Effect, Inventory, conflict, invalid, sequence};
+use super::{Applied, Effect, Inventory, conflict, invalid, located::Located, sequence};
 use crate::domain::{key::Of, reservation::Reservation, state::Listing};
 
 impl Inventory {
@@ -59,7 +59,11 @@ impl Inventory {
             return Err(conflict("sku_changed", detail));
         }
         listing.gtin = put.gtin;
-        listing.location = put.location.clone();
+        let left = std::mem::replace(&mut listing.location, put.location.clone());
+        if left != put.location {
+            self.located.remove(&Located::new(&at, &left));
+            self.located.insert(&Located::new(&at, &put.location));
+        }
         listing.price = put.price;
         listing.regions.clone_from(&put.regions);
         listing.listing_seq = put.source_seq.or(listing.listing_seq);
@@ -101,6 +105,7 @@ impl Inventory {
             updated: input.time,
         };
         listing.set_count(self.stock_counts(&at.supplier), put.on_hand.unwrap_or(0));
+        self.located.insert(&Located::new(at, &put.location));
         Ok(self.changed(input, at, listing, out))
     }
 
