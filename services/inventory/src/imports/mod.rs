@@ -120,12 +120,15 @@ const KEPT_MAX: usize = 100;
 #[derive(Clone)]
 struct Import {
     meta: Arc<Mutex<Meta>>,
+    /// Held while what is known is changed and written: who confirms and who works at it would else write over each other's file,
+    /// and the older of both could be kept.
+    keeping: Arc<Mutex<()>>,
     cancel: Arc<AtomicBool>,
 }
 
 impl Import {
     fn new(meta: Meta) -> Self {
-        Self { meta: Arc::new(Mutex::new(meta)), cancel: Arc::default() }
+        Self { meta: Arc::new(Mutex::new(meta)), keeping: Arc::default(), cancel: Arc::default() }
     }
 
     fn cancelled(&self) -> bool {
@@ -262,6 +265,7 @@ impl Imports {
 
     /// Changes what is known of an import, and keeps it.
     fn change(&self, import: &Import, change: impl FnOnce(&mut Meta)) -> std::io::Result<Meta> {
+        let _keeping = import.keeping.lock();
         let meta = {
             let mut meta = import.meta.lock();
             change(&mut meta);
