@@ -13,6 +13,7 @@ mod meta;
 mod missing;
 mod read;
 mod report;
+mod routes;
 mod rows;
 mod store;
 mod unchanged;
@@ -39,7 +40,8 @@ use crate::app::App;
 use meta::{Meta, State};
 use store::Store;
 
-pub use http::{preview_file, router};
+pub use http::preview_file;
+pub use routes::{router, routes};
 
 /// What imports may take.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
