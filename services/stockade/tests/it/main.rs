@@ -8,6 +8,8 @@
 
 mod api;
 mod commands;
+mod contract;
+mod document;
 mod edges;
 mod evaluate;
 mod imports;
@@ -21,4 +23,5 @@ mod simulate;
 mod slow;
 mod stock;
 mod support;
+mod tools;
 mod wire;
