@@ -49,7 +49,9 @@ mod tests {
         let mut seen = BTreeSet::new();
         for code in all() {
             assert!(seen.insert(code.code), "{} stands twice", code.code);
-            let sentence = |text: &str| text.starts_with(char::is_uppercase) && text.ends_with('.');
+            // A sentence may begin with a name as it is written.
+            let begins = |first: char| first.is_uppercase() || first == '`';
+            let sentence = |text: &str| text.starts_with(begins) && text.ends_with('.');
             assert!(sentence(code.meaning), "{}: {}", code.code, code.meaning);
             assert!(sentence(code.remedy), "{}: {}", code.code, code.remedy);
             assert!(code.status.is_none_or(|status| (400..600).contains(&status)), "{}", code.code);

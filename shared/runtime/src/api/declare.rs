@@ -147,11 +147,3 @@ all_of!(A, B, C);
 all_of!(A, B, C, D);
 all_of!(A, B, C, D, E);
 all_of!(A, B, C, D, E, F);
-
-/// The parameters of a query by their names, as the type that reads it has them.
-pub fn query_of<T: JsonSchema>() -> Vec<String> {
-    let mut generator = schemars::SchemaGenerator::default();
-    let schema = generator.root_schema_for::<T>();
-    let properties = schema.get("properties").and_then(|properties| properties.as_object());
-    properties.into_iter().flatten().map(|(name, _)| name.clone()).collect()
-}

@@ -12,7 +12,7 @@ mod routes;
 mod schemas;
 
 pub use answers::{Asked, Sent};
-pub use declare::{Declares, query_of};
+pub use declare::Declares;
 pub use document::{TITLE, document};
 pub use operation::{Media, Operation, Schema, schema};
 pub use routes::{Forms, Routes};

@@ -73,7 +73,7 @@ pub(super) const CODES: &[Code] = &[
     within("rating_range", "A rating is 1 to 5.", MEND),
     within("coordinate_range", "It is no place on earth.", "Give latitude and longitude in degrees."),
     within("radius_range", "The radius is not above 0.", MEND),
-    within("near_and_radius", "near and radius_km go together.", "Give both or neither."),
+    within("near_and_radius", "`near` and `radius_km` go together.", "Give both or neither."),
     within("near_required", "To sort by distance, somewhere must be near.", "Give near and radius_km."),
     within("sku_or_gtin", "A good is named by its SKU or its GTIN.", "Give exactly one of both."),
     within("set_or_adjust", "Stock is set or adjusted.", "Give exactly one of both."),
