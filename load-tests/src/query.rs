@@ -102,7 +102,7 @@ pub(crate) fn serve(keys: &Path) -> Result<()> {
                 Extension(BodyBytesMax(8 << 20)),
                 Extension(KeyRing::open(keys)?),
             ))
-            .merge(http::probes(ready));
+            .merge(http::probes(ready).router());
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
         println!("api http://{}", listener.local_addr()?);
         server::serve(listener, router, Connections::default(), Listener::Api, Shutdown::default()).await;

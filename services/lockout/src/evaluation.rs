@@ -54,7 +54,9 @@ pub enum EvaluationEffect {
 }
 
 /// How a rule that does not act, for anybody or for a supplier, compares on the same snapshots with those that do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 pub struct ShadowDay {
     /// Snapshots for which it is true.
     pub hits: u64,

@@ -3,6 +3,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod address;
+pub mod asyncapi;
 pub mod audit;
 mod client;
 pub mod config;
@@ -10,6 +11,7 @@ pub mod connect;
 mod decisions;
 pub mod demo;
 mod disk;
+mod docs;
 pub mod doctor;
 pub mod evaluate;
 mod inputs;
@@ -19,6 +21,7 @@ pub mod map;
 mod marketplace;
 pub mod model;
 mod open_files;
+pub mod openapi;
 pub mod output;
 pub mod platform;
 pub mod push;

@@ -21,7 +21,7 @@ use stockade_model::Topic;
 use stockade_quarantine::QuarantineStore;
 use stockade_rules::RuleSet;
 use stockade_runtime::{
-    BodyBytesMax, Cors, KeyRing, Limits, LimitsConfig, Problem, Shutdown, http, shutdown::BUDGET,
+    BodyBytesMax, Cors, KeyRing, Limits, LimitsConfig, Problem, Shutdown, api::Forms, http, shutdown::BUDGET,
 };
 use stockade_supplier_scoring::vocabulary;
 use tokio::{sync::oneshot, task::JoinSet};
@@ -287,6 +287,7 @@ impl Platform {
             })
         };
         let api = router
+            .merge(crate::openapi::router()?)
             .fallback(http::not_found)
             .method_not_allowed_fallback(http::wrong_method)
             // The first is outermost. Together, for each layer by itself is one more call that is boxed.
@@ -294,13 +295,14 @@ impl Platform {
                 http::Observer::default(),
                 Extension(BodyBytesMax(parts.body_bytes_max)),
                 Extension(keys),
+                Extension(Forms::of(&crate::openapi::operations())),
             ));
         // Outside of all that: a preflight bears no key.
         let api = match parts.cors.layer() {
             Some(cors) => api.layer(cors),
             None => api,
         };
-        let router = api.merge(http::probes(readiness.clone()));
+        let router = api.merge(http::probes(readiness.clone()).router());
         Ok(Self { app, lockout, router, readiness, board, watched, tasks, shutdown, log })
     }
 
@@ -372,6 +374,7 @@ impl Platform {
             }
             progress::refresh_lag(&watched, &board, &log);
         })
+        .router()
     }
 }
 

@@ -101,7 +101,7 @@ async fn serve(config: Config) -> Result<()> {
     // For scripts that let the system choose the ports: the first line of standard output.
     say!("api http://{} admin http://{}", api.local_addr()?, admin.local_addr()?);
     let admin_router =
-        stockade_runtime::http::probes(platform.readiness()).merge(platform.metrics_router(metrics));
+        stockade_runtime::http::probes(platform.readiness()).router().merge(platform.metrics_router(metrics));
     let mut connections = config.http.connections.clone();
     connections.max = open_files::connections(connections.max);
     // Probes and scrapes have a listener of their own, so that whatever fills the other hides nothing from them.

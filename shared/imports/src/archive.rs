@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 use crate::finding::{Finding, codes};
 
 /// What a file may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Bounds {
     /// Bytes once inflated.
@@ -31,7 +31,7 @@ impl Default for Bounds {
 const RATIO_FROM_BYTES: u64 = 8 << 20;
 
 /// How a file is packed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Archive {
     /// Not at all.

@@ -65,7 +65,7 @@ pub mod codes {
 }
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// The row was not taken.
@@ -85,7 +85,7 @@ impl Severity {
 }
 
 /// Something wrong, in a place.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Finding {
     /// Line of the file, from 1; of X12 the segment, of EPCIS the event. 0 is the whole file.
     pub line: u64,

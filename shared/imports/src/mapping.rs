@@ -7,7 +7,9 @@ use stockade_model::Currency;
 use crate::finding::{Finding, codes};
 
 /// What stands before the decimals of a number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Decimal {
     /// As the number shows; one that may be read in two ways is refused.
@@ -20,7 +22,7 @@ pub enum Decimal {
 }
 
 /// A text taken from a column, given, or put together.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(untagged, deny_unknown_fields)]
 pub enum Text {
     /// The column of this name.
@@ -59,7 +61,7 @@ impl Text {
 }
 
 /// A condition on a column.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct When {
     /// The column.
@@ -73,7 +75,7 @@ pub struct When {
 ///
 /// A row with `price` is the whole listing (its `sku` and `location` are needed too); without one, it is the stock of a
 /// listing that is there.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mapping {
     /// Its name, for messages.

@@ -54,7 +54,7 @@ pub struct Options {
 }
 
 /// What was found out about a file.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Facts {
     /// How it is packed.
     pub archive: Archive,

@@ -8,7 +8,7 @@ use crate::finding::{Finding, codes};
 pub(crate) const SAMPLE_BYTES: usize = 1 << 20;
 
 /// How characters are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encoding {
     /// UTF-8; without a mark and with nothing but ASCII in sight, the first other character decides.
@@ -61,7 +61,7 @@ impl Encoding {
 }
 
 /// How rows are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     /// Delimited by commas, semicolons or bars.

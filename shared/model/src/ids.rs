@@ -103,12 +103,13 @@ fn check_path(kind: &'static str, text: &str) -> Result<(), Invalid> {
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $kind:literal) => {
-        id!($(#[$doc])* $name, $kind, id_of::<ID_BYTES_MAX>, "1 to 64 bytes of letters, digits and `. _ - : @ +`");
+        id!($(#[$doc])* $name, $kind, id_of::<ID_BYTES_MAX>, "1 to 64 bytes of letters, digits and `. _ - : @ +`",
+            "^[A-Za-z0-9._:@+-]{1,64}$");
     };
-    ($(#[$doc:meta])* $name:ident, $kind:literal, $read:expr, $rule:literal) => {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $read:expr, $rule:literal, $pattern:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, schemars::JsonSchema)]
-        #[schemars(with = "String")]
+        #[schemars(with = "String", extend("pattern" = $pattern))]
         pub struct $name(Arc<str>);
 
         crate::text::as_text!($name, |text| $name::of_record(text), |id| &id.0);
@@ -171,11 +172,11 @@ macro_rules! id {
 id!(/// A supplier of the marketplace: the key of `supplier.events`.
     SupplierId, "supplier id");
 id!(/// A supplier's own name for one of its listings.
-    ListingId, "listing id", name_of, "1 to 128 characters that can be seen, kept as NFC");
+    ListingId, "listing id", name_of, "1 to 128 characters that can be seen, kept as NFC", "^.{1,128}$");
 id!(/// A supplier's own name for one of its locations.
-    LocationId, "location id", name_of, "1 to 128 characters that can be seen, kept as NFC");
+    LocationId, "location id", name_of, "1 to 128 characters that can be seen, kept as NFC", "^.{1,128}$");
 id!(/// The marketplace's stock keeping unit, shared by all suppliers of the same good.
-    Sku, "sku", name_of, "1 to 128 characters that can be seen, kept as NFC");
+    Sku, "sku", name_of, "1 to 128 characters that can be seen, kept as NFC", "^.{1,128}$");
 id!(/// A buyer: the key of order outcomes in `events.inbox`.
     BuyerId, "buyer id");
 id!(/// An order of the marketplace's order system.
@@ -183,7 +184,8 @@ id!(/// An order of the marketplace's order system.
 id!(/// One line of an order, as the order system counts them.
     LineId, "order line id");
 id!(/// A reservation: units held for a buyer. It begins with its supplier's id, so that any replica finds its partition.
-    ReservationId, "reservation", id_of::<RESERVATION_BYTES_MAX>, "1 to 90 bytes of letters, digits and `. _ - : @ +`");
+    ReservationId, "reservation", id_of::<RESERVATION_BYTES_MAX>, "1 to 90 bytes of letters, digits and `. _ - : @ +`",
+    "^[A-Za-z0-9._:@+-]{1,90}$");
 id!(/// The identifier of an event or command, unique within its source.
     EventId, "event id");
 id!(/// The name of a lockout rule.

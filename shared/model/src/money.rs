@@ -11,7 +11,7 @@ pub const MINOR_MAX: i64 = 1_000_000_000_000;
 
 /// An ISO 4217 alphabetic code such as `EUR`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, schemars::JsonSchema)]
-#[schemars(with = "String")]
+#[schemars(with = "String", extend("pattern" = "^[A-Z]{3}$"))]
 pub struct Currency([u8; 3]);
 
 crate::text::as_text!(Currency, Currency::of_record, Currency::as_str);
@@ -110,6 +110,7 @@ impl fmt::Debug for Currency {
 )]
 pub struct Money {
     /// Minor units, 0 to 10^12.
+    #[schemars(range(min = 0, max = MINOR_MAX))]
     pub minor: i64,
     /// ISO 4217 code.
     pub currency: Currency,

@@ -36,7 +36,7 @@ const MEANT: [(&str, &str); 12] = [
 
 /// An ISO 3166-1 alpha-2 country (`DE`) or an ISO 3166-2 subdivision (`BR-SP`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, schemars::JsonSchema)]
-#[schemars(with = "String")]
+#[schemars(with = "String", extend("pattern" = "^[A-Z]{2}(-[A-Z0-9]{1,3})?$"))]
 pub struct Region {
     bytes: [u8; 6],
     len: u8,

@@ -37,7 +37,7 @@ pub use spec::{BudgetSpec, Example, Mode, RuleScope, RuleSpec, SetSpec, parse_du
 pub use sweep::{Variant, variants};
 
 /// What is wrong with a rule set, or only suspicious, and where.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize, schemars::JsonSchema)]
 #[error("{}{detail}", place(self))]
 pub struct RuleError {
     /// Stable code: `syntax`, `unknown_name`, `unknown_function`, `type`, `bad_window`, `bad_pattern`, `unsupported`,

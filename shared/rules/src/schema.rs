@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What values a feature can have, as what it is taken from says.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, schemars::JsonSchema)]
 pub struct Bounds {
     /// The smallest.
     pub low: f64,
@@ -63,7 +63,7 @@ impl fmt::Display for Bounds {
 }
 
 /// One feature: a number with a name, a unit and a meaning.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, schemars::JsonSchema)]
 pub struct Feature {
     /// `group.name`, as rules write it; for a window that a rule binds, such as `cancellations.rate("7d")`, that text.
     pub name: String,

@@ -8,12 +8,11 @@ use std::{
 };
 
 use axum::{
-    Router,
+    Extension,
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
-    routing::get,
 };
 use dashmap::DashMap;
 use metrics::Histogram;
@@ -21,7 +20,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use stockade_model::{Precondition, SupplierId};
 use tower::{Layer, Service};
 
-use crate::{FieldError, Problem, metrics as names};
+use crate::{
+    FieldError, Problem,
+    api::{Forms, Operation, Routes},
+    metrics as names,
+};
 
 /// Times requests by route, method and status. Cheap to clone; the handle of each series is looked up, not its name.
 #[derive(Clone, Default)]
@@ -260,23 +263,43 @@ pub fn supplier_id(text: &str) -> Result<SupplierId, Problem> {
 
 /// What a path that leads nowhere answers.
 pub async fn not_found() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "no_such_path", "there is no such path; the README lists the calls")
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no_such_path",
+        "there is no such path; /openapi.json lists the calls, and /docs shows them",
+    )
 }
 
-/// What a known path answers to a method it does not have; `Allow` is the router's to add. `OPTIONS` asks for nothing more.
-pub async fn wrong_method(method: Method) -> Response {
-    if method == Method::OPTIONS {
-        return StatusCode::NO_CONTENT.into_response();
-    }
-    let detail = "this path does not have that method; the header Allow lists those it has";
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", detail).into_response()
+/// What a known path answers to a method it does not have. `OPTIONS` asks for nothing more. `Allow` is the router's to add, but where
+/// a path has verbs at its end, which are known from [`Forms`] in the router's extensions.
+pub async fn wrong_method(
+    method: Method,
+    matched: Option<MatchedPath>,
+    forms: Option<Extension<Forms>>,
+    uri: Uri,
+) -> Response {
+    let mut response = if method == Method::OPTIONS {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        let detail = "this path does not have that method; the header Allow lists those it has";
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", detail).into_response()
+    };
+    let allow = matched.zip(forms).and_then(|(matched, Extension(forms))| {
+        let allow = forms.allow(matched.as_str(), uri.path())?;
+        HeaderValue::from_str(&allow).ok()
+    });
+    response.headers_mut().extend(allow.map(|allow| (header::ALLOW, allow)));
+    response
 }
+
+/// The chapter of the API for whoever runs the platform.
+pub const OPERATING: &str = "Operating";
 
 /// Whether the process is ready, and if not, why.
 pub type Readiness = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// `/livez` without dependencies, `/readyz` and `/startupz` by `readiness`.
-pub fn probes(readiness: Readiness) -> Router {
+pub fn probes(readiness: Readiness) -> Routes<()> {
     let ready = move || {
         let readiness = readiness.clone();
         async move {
@@ -286,25 +309,47 @@ pub fn probes(readiness: Readiness) -> Router {
             }
         }
     };
-    Router::new()
-        .route("/livez", get(|| async { "live\n" }))
-        .route("/readyz", get(ready.clone()))
-        .route("/startupz", get(ready))
+    let answers = |operation: Operation, about| {
+        operation.tag(OPERATING).answers_raw(StatusCode::OK, about, "text/plain; charset=utf-8")
+    };
+    let asks = |path: &str, id, summary| {
+        answers(Operation::get(path, id, summary), "It is ready.").answers_raw(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "It is not, and why.",
+            "text/plain; charset=utf-8",
+        )
+    };
+    Routes::default()
+        .add(answers(Operation::get("/livez", "live", "Whether the process runs"), "It does."), || async {
+            "live\n"
+        })
+        .add(asks("/readyz", "ready", "Whether the process answers"), ready.clone())
+        .add(asks("/startupz", "started", "Whether the process has read what was there before it"), ready)
 }
 
 /// `/metrics` in Prometheus text.
-pub fn metrics_route(handle: PrometheusHandle, refresh: impl Fn() + Send + Sync + Clone + 'static) -> Router {
-    Router::new().route(
-        "/metrics",
-        get(move || {
-            let (handle, refresh) = (handle.clone(), refresh.clone());
-            async move {
-                refresh();
-                handle.run_upkeep();
-                ([("content-type", "text/plain; version=0.0.4")], handle.render())
-            }
-        }),
-    )
+pub fn metrics_route(
+    handle: PrometheusHandle,
+    refresh: impl Fn() + Send + Sync + Clone + 'static,
+) -> Routes<()> {
+    Routes::default().add(metrics_operation(), move || {
+        let (handle, refresh) = (handle.clone(), refresh.clone());
+        async move {
+            refresh();
+            handle.run_upkeep();
+            ([("content-type", METRICS_TYPE)], handle.render())
+        }
+    })
+}
+
+const METRICS_TYPE: &str = "text/plain; version=0.0.4";
+
+/// What `/metrics` is, for where no recorder is at hand.
+pub fn metrics_operation() -> Operation {
+    Operation::get("/metrics", "metrics", "All metrics of the process, in Prometheus text")
+        .tag(OPERATING)
+        .answers_raw(StatusCode::OK, "One line a series.", METRICS_TYPE)
+        .admin()
 }
 
 #[cfg(test)]

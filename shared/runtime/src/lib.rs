@@ -1,9 +1,11 @@
 //! What every service needs and none should write twice: configuration, keys, limits, problems, the HTTP server,
 //! telemetry, shutdown.
 
+pub mod api;
 pub mod auth;
 pub mod body;
 pub mod clock;
+pub mod codes;
 pub mod config;
 pub mod cors;
 pub mod http;

@@ -19,10 +19,13 @@ const PAGE_MAX: usize = 500;
 const CURSOR_LEN_MAX: usize = 1_500;
 
 /// What is asked of a list.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[derive(Clone, Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListQuery {
+    /// Items on the page; 50 when nobody says.
+    #[schemars(range(min = 1, max = PAGE_MAX))]
     limit: Option<usize>,
+    /// `next` of the page before.
     cursor: Option<String>,
 }
 
@@ -90,11 +93,14 @@ fn read(list: &str, cursor: &str) -> Option<String> {
     (of == list).then(|| name.to_owned())
 }
 
-#[derive(serde::Serialize)]
-struct Page<T> {
-    items: Vec<T>,
+/// One page of a list.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "PageOf{T}")]
+pub struct Page<T> {
+    /// What is on it, in order of their names.
+    pub items: Vec<T>,
     /// The cursor of the next page; none on the last.
-    next: Option<String>,
+    pub next: Option<String>,
 }
 
 #[cfg(test)]

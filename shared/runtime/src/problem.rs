@@ -9,10 +9,11 @@ use axum::{
 const DISK_FULL_RETRY_S: u32 = 10;
 
 /// One field that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct FieldError {
     /// JSON pointer into the body, or the name of a query parameter or header; `body` where it is about all of the body.
     #[serde(serialize_with = "name")]
+    #[schemars(with = "String")]
     pub field: String,
     /// Stable code.
     pub code: String,
@@ -33,7 +34,7 @@ impl FieldError {
 }
 
 /// A refusal: what went wrong, in a form that programs and people can read.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, schemars::JsonSchema)]
 pub struct Problem {
     /// A URI that names the kind of problem.
     #[serde(rename = "type")]

@@ -40,9 +40,10 @@ pub fn prose(text: &str, chars_max: usize) -> Result<(), Invalid> {
 
 /// Why a person does something, as it stands in a body under `reason`. It says nothing before it was judged, so that no
 /// call can take an empty one.
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
-pub struct Reason(String);
+#[schemars(inline)]
+pub struct Reason(#[schemars(length(min = 1, max = REASON_CHARS_MAX))] String);
 
 impl Reason {
     /// The reason, if it is one.

@@ -22,7 +22,7 @@ const NEEDS: [Need; 3] = [
 ];
 
 /// Whether a program can be started; what it answers does not matter.
-fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }

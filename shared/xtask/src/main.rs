@@ -1,6 +1,7 @@
 //! `cargo xtask`: what contributors and CI run.
 
 mod cluster;
+mod contract;
 mod dependencies;
 mod kubernetes;
 mod machine;
@@ -87,6 +88,7 @@ fn step(name: &str, mut command: Command) -> Result<()> {
 fn test(fast: bool) -> Result<()> {
     if !fast {
         machine::set_up()?;
+        contract::set_up(&root())?;
     }
     let with_tls: &[&str] = if machine::has_openssl() {
         &["--features", "stockade/tls"]
@@ -156,6 +158,8 @@ fn schema_files() -> Result<Vec<(String, String)>> {
     let mut files = stockade_model::schemas::files();
     let rule = serde_json::to_string_pretty(&stockade_rules::rule_schema())?;
     files.push(("rules/rule.schema.json".to_owned(), rule + "\n"));
+    files.push(("openapi.json".to_owned(), stockade::openapi::openapi_text()?));
+    files.push(("asyncapi.json".to_owned(), stockade::asyncapi::asyncapi_text()?));
     Ok(files)
 }
 

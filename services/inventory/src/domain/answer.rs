@@ -3,7 +3,7 @@
 use stockade_model::Timestamp;
 
 /// What became of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EventStatus {
     /// It counts, for stock as well.
@@ -34,7 +34,7 @@ impl EventStatus {
 }
 
 /// Why, or what is remarkable about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EventCode {
     /// The same outcome of the same line came before, under another event id.

@@ -23,7 +23,7 @@ pub(crate) const SILENT_MS: i64 = 90 * DAY_MS;
 const ENDED_KEPT_MS: i64 = DAY_MS;
 
 /// Where a reservation is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReservationState {
     /// Units are kept until it expires.

@@ -51,6 +51,78 @@ pub(super) struct GoodResult<'a> {
     pub(super) offers: Page<'a>,
 }
 
+/// The shapes of what is written here by hand, for the document of the API; tests hold what is written against them.
+#[expect(dead_code, reason = "they describe what is written out by hand")]
+pub(super) mod shapes {
+    use schemars::JsonSchema;
+    use stockade_model::{ListingId, Money, Region, Sku, SupplierId, Timestamp};
+
+    /// What a supplier offers, as buyers see it.
+    #[derive(JsonSchema)]
+    pub(in crate::http) struct SeenOffer {
+        supplier: SupplierId,
+        listing: ListingId,
+        sku: Sku,
+        /// As GTIN-14, where it has one.
+        #[schemars(regex(pattern = r"^\d{14}$"))]
+        gtin: Option<String>,
+        price: Money,
+        /// Units that may be reserved.
+        #[schemars(range(min = 1))]
+        available: i64,
+        /// Regions it may be sent to.
+        regions: Vec<Region>,
+        /// Days until hand-over.
+        #[schemars(range(min = 0, max = 65_535))]
+        lead_days: i64,
+    }
+
+    /// Whether something may be missing because this replica has not read all that there was before it started.
+    #[derive(JsonSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub(in crate::http) enum Completeness {
+        Complete,
+        Partial,
+    }
+
+    /// What is available of one good.
+    #[derive(JsonSchema)]
+    pub(in crate::http) struct Availability {
+        /// Up to when everything is in the answer.
+        as_of: Timestamp,
+        /// How far behind the clock that is.
+        staleness_ms: i64,
+        completeness: Completeness,
+        offers: Vec<SeenOffer>,
+        /// The cursor of the next page; null on the last.
+        next: Option<String>,
+    }
+
+    /// What is available of one good among several.
+    #[derive(JsonSchema)]
+    pub(in crate::http) struct AvailabilityOfGood {
+        /// As it was asked for; null where it was by GTIN.
+        sku: Option<Sku>,
+        /// As GTIN-14 where it was asked for so; else null.
+        gtin: Option<String>,
+        offers: Vec<SeenOffer>,
+        /// Whether there are more than the limit.
+        more: bool,
+    }
+
+    /// What is available of several goods.
+    #[derive(JsonSchema)]
+    pub(in crate::http) struct AvailabilityOfGoods {
+        /// Up to when everything is in the answer.
+        as_of: Timestamp,
+        /// How far behind the clock that is.
+        staleness_ms: i64,
+        completeness: Completeness,
+        /// In the order in which they were asked for.
+        results: Vec<AvailabilityOfGood>,
+    }
+}
+
 /// How fresh an answer without a body is.
 const AS_OF: HeaderName = HeaderName::from_static("stockade-as-of");
 const STALENESS_MS: HeaderName = HeaderName::from_static("stockade-staleness-ms");

@@ -33,46 +33,88 @@ const CURSOR_LEN_MAX: usize = 4_096;
 /// Offers in one answer.
 const LIMIT_MAX: usize = 500;
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AvailabilityQuery {
+    /// The good; this or `gtin`.
+    #[schemars(with = "Option<Sku>")]
     sku: Option<String>,
+    /// The good by its GTIN, whatever SKU it has; this or `sku`.
     gtin: Option<String>,
+    /// Only what may be sent there; withheld offers of other regions do not count.
+    #[schemars(with = "Option<Region>")]
     region: Option<String>,
+    /// Only offers of so many units; 1 when nobody says.
+    #[schemars(range(min = 1))]
     min_qty: Option<i64>,
+    /// In minor units; needs `currency`.
+    #[schemars(range(min = 0))]
     max_price: Option<i64>,
+    /// ISO 4217 code. Without one, answers are grouped by currency.
+    #[schemars(with = "Option<Currency>")]
     currency: Option<String>,
+    /// Days until hand-over.
     max_lead_days: Option<u16>,
+    /// Latitude and longitude in degrees, by a comma; needs `radius_km`.
     near: Option<String>,
+    /// Needs `near`.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     radius_km: Option<f64>,
+    /// `price` when nobody says; `distance` needs `near`.
     sort: Option<Sort>,
+    /// Offers in the answer, of each good; 50 when nobody says.
+    #[schemars(range(min = 1, max = LIMIT_MAX))]
     limit: Option<usize>,
+    /// `next` of the page before; only with the same question.
     cursor: Option<String>,
+    /// Wait until this replica shows that write.
     after_position: Option<String>,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "AvailabilityQuestion")]
 pub(crate) struct QueryBody {
+    /// What is asked for.
+    #[schemars(length(min = 1, max = GOODS_MAX))]
     goods: Vec<Good>,
+    /// Only what may be sent there; withheld offers of other regions do not count.
+    #[schemars(with = "Option<Region>")]
     region: Option<String>,
-    /// Of each good that does not say its own.
+    /// Only offers of so many units, of each good that does not say its own; 1 when nobody says.
+    #[schemars(range(min = 1))]
     min_qty: Option<i64>,
+    /// In minor units; needs `currency`.
+    #[schemars(range(min = 0))]
     max_price: Option<i64>,
+    /// ISO 4217 code. Without one, answers are grouped by currency.
+    #[schemars(with = "Option<Currency>")]
     currency: Option<String>,
+    /// Days until hand-over.
     max_lead_days: Option<u16>,
+    /// Latitude and longitude in degrees, by a comma; needs `radius_km`.
     near: Option<String>,
+    /// Needs `near`.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     radius_km: Option<f64>,
+    /// `price` when nobody says; `distance` needs `near`.
     sort: Option<Sort>,
+    /// Offers in the answer, of each good; 50 when nobody says.
+    #[schemars(range(min = 1, max = LIMIT_MAX))]
     limit: Option<usize>,
+    /// Wait until this replica shows that write.
     after_position: Option<String>,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Good {
+    /// This or `gtin`.
+    #[schemars(with = "Option<Sku>")]
     sku: Option<String>,
+    /// This or `sku`.
     gtin: Option<String>,
+    #[schemars(range(min = 1))]
     min_qty: Option<i64>,
 }
 

@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use base64::Engine as _;
 use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
+use stockade_model::{EventId, OrderEventKind, Timestamp};
 use stockade_runtime::{FieldError, Problem, body, http::single};
 
 use super::events::EventError;
@@ -22,25 +23,54 @@ pub(super) struct Sent<'a> {
 }
 
 /// JSON format. Extension attributes are allowed by the specification and ignored here.
-#[derive(serde::Deserialize)]
-struct Structured<'a> {
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "CloudEvent")]
+pub(super) struct Structured<'a> {
+    /// `1.0`.
     #[serde(borrow)]
     specversion: Cow<'a, str>,
+    /// Unique within its source; sent again it is counted once.
     #[serde(borrow)]
+    #[schemars(with = "EventId")]
     id: Cow<'a, str>,
+    /// Who tells of it.
     #[serde(borrow)]
+    #[schemars(length(min = 1, max = 200))]
     source: Cow<'a, str>,
     #[serde(rename = "type", borrow)]
+    #[schemars(schema_with = "event_types")]
     kind: Cow<'a, str>,
+    /// When it happened; now when nobody says. At most 90 days ago.
     #[serde(default, borrow)]
+    #[schemars(with = "Option<Timestamp>")]
     time: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
     datacontenttype: Option<Cow<'a, str>>,
-    /// Kept as text, so that its own fields are checked as strictly as the rest.
+    // Kept as text, so that its own fields are checked as strictly as the rest.
+    /// This or `data_base64`.
     #[serde(borrow)]
+    #[schemars(with = "Option<super::events::Data>")]
     data: Option<&'a RawValue>,
+    /// The data in Base64; this or `data`.
     #[serde(default, borrow)]
     data_base64: Option<Cow<'a, str>>,
+}
+
+/// The types of events that order systems may send.
+fn event_types(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let sent = OrderEventKind::ALL.iter().filter(|kind| !kind.is_derived());
+    let types: Vec<&str> = sent.map(|kind| kind.event_type()).collect();
+    schemars::json_schema!({ "type": "string", "enum": types })
+}
+
+/// One event or several, as the JSON formats of CloudEvents have them.
+#[derive(schemars::JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "CloudEvents")]
+#[expect(dead_code, reason = "it describes what is told apart by its first character")]
+pub(super) enum OneOrMany {
+    One(Structured<'static>),
+    Many(#[schemars(length(min = 1, max = 1_000))] Vec<Structured<'static>>),
 }
 
 /// The fields that a problem is about.

@@ -49,32 +49,60 @@ const PROMISE_BEFORE_MS: i64 = DAY_MS;
 /// Everything that is wrong with one event.
 pub type EventError = Vec<FieldError>;
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Data {
+#[schemars(rename = "EventData")]
+pub(super) struct Data {
+    /// Whom it is about.
+    #[schemars(with = "SupplierId")]
     supplier: String,
+    /// The order; every outcome of one names it.
+    #[schemars(with = "Option<OrderId>")]
     order: Option<String>,
+    /// The line of the order; all lines when nobody says.
+    #[schemars(with = "Option<LineId>")]
     line: Option<String>,
+    /// Tells apart two outcomes of the same kind and quantity.
+    #[schemars(length(min = 1, max = TEXT_CHARS_MAX))]
     part: Option<String>,
+    /// The reservation that has become this order.
+    #[schemars(with = "Option<ReservationId>")]
     reservation: Option<String>,
+    #[schemars(with = "Option<BuyerId>")]
     buyer: Option<String>,
+    #[schemars(with = "Option<ListingId>")]
     listing: Option<String>,
+    #[schemars(with = "Option<Sku>")]
     sku: Option<String>,
+    #[schemars(range(min = 1, max = QUANTITY_MAX))]
     quantity: Option<i64>,
     amount: Option<Price>,
+    /// Whose doing it was; a cancellation must say it.
     cause: Option<OutcomeCause>,
+    /// Of a review.
+    #[schemars(range(min = 1, max = 5))]
     rating: Option<u8>,
     #[serde(default)]
     late: bool,
     #[serde(default)]
     new_device: bool,
+    #[schemars(length(min = 1, max = TEXT_CHARS_MAX))]
     category: Option<String>,
+    #[schemars(length(min = 1, max = TEXT_CHARS_MAX))]
     tracking: Option<String>,
+    #[schemars(with = "Option<Region>")]
     region: Option<String>,
+    /// By when hand-over was promised.
+    #[schemars(with = "Option<Timestamp>")]
     ship_by: Option<String>,
+    /// By when delivery was promised.
+    #[schemars(with = "Option<Timestamp>")]
     deliver_by: Option<String>,
+    /// Why a buyer claims something.
     reason: Option<ClaimReason>,
+    /// What was seen of an account, as salted hashes.
     #[serde(default)]
+    #[schemars(length(max = ATTRIBUTES_MAX))]
     attributes: Vec<Attribute>,
 }
 
@@ -250,13 +278,15 @@ impl Data {
 }
 
 /// What is answered of each event that was sent.
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, schemars::JsonSchema)]
 #[serde(untagged)]
 enum EventRow {
     Accepted {
         row: usize,
         id: EventId,
+        /// `accepted`: it is durable.
         status: &'static str,
+        /// Where to ask what became of it.
         answer: String,
         /// What is remarkable about an event that counts all the same.
         #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -264,14 +294,16 @@ enum EventRow {
     },
     Invalid {
         row: usize,
+        /// `invalid`: it was not taken.
         status: &'static str,
         errors: EventError,
     },
 }
 
 /// What is answered of a request.
-#[derive(serde::Serialize)]
-struct Receipt {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "EventsReceipt")]
+pub(super) struct Receipt {
     accepted: usize,
     refused: usize,
     /// Accepted rows with warnings.
@@ -385,8 +417,9 @@ fn answer_path(event: &OrderEvent) -> String {
 }
 
 /// What became of an event.
-#[derive(serde::Serialize)]
-struct AnswerBody {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "EventAnswer")]
+pub(super) struct AnswerBody {
     source: String,
     id: String,
     answer: EventStatus,
@@ -400,7 +433,8 @@ struct AnswerBody {
     again: Option<AgainBody>,
 }
 
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "EventAgain")]
 struct AgainBody {
     /// `duplicate` or `conflict`.
     answer: &'static str,

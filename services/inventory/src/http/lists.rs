@@ -54,8 +54,9 @@ pub(crate) async fn locations(
 }
 
 /// A request of a supplier that was decided within a day.
-#[derive(serde::Serialize)]
-struct Operation {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "RequestDecided")]
+pub(super) struct Operation {
     /// Its `Idempotency-Key`, or the id it was given.
     key: String,
     /// Where every row of it is answered for.

@@ -43,8 +43,9 @@ const SECRET_LEN: usize = 24;
 const LIMIT_MAX: usize = 500;
 
 /// A reservation as its owner, order systems and analysts see it.
-#[derive(serde::Serialize)]
-struct ReservationBody {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Reservation")]
+pub(super) struct ReservationBody {
     reservation: ReservationId,
     supplier: SupplierId,
     listing: ListingId,
@@ -80,14 +81,21 @@ impl ReservationBody {
     }
 }
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Reserve")]
 pub(crate) struct ReserveBody {
+    #[schemars(with = "SupplierId")]
     supplier: String,
+    #[schemars(with = "ListingId")]
     listing: String,
+    #[schemars(range(min = 1))]
     quantity: i64,
+    /// How long the units are held; 900 when nobody says.
+    #[schemars(range(min = 1, max = HOLD_SECONDS_MAX))]
     seconds: Option<i64>,
     /// Where the units are to go; needed where some regions that the listing serves are not available.
+    #[schemars(with = "Option<Region>")]
     region: Option<String>,
 }
 
@@ -328,16 +336,24 @@ pub(crate) async fn get(
     Ok(Json(ReservationBody::of(&app, name, supplier, row)).into_response())
 }
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ReservationsQuery")]
 pub(crate) struct ListQuery {
+    /// Only those of this supplier.
+    #[schemars(with = "Option<SupplierId>")]
     supplier: Option<String>,
+    /// Reservations on the page; 50 when nobody says.
+    #[schemars(range(min = 1, max = LIMIT_MAX))]
     limit: Option<usize>,
+    /// `next` of the page before.
+    #[schemars(with = "Option<ReservationId>")]
     after: Option<String>,
 }
 
-#[derive(serde::Serialize)]
-struct ListBody {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Reservations")]
+pub(super) struct ListBody {
     reservations: Vec<ReservationBody>,
     /// Send it as `after` for what follows; absent at the end.
     next: Option<ReservationId>,

@@ -7,15 +7,21 @@ use stockade_model::{
     Currency, Gln, Gtin, Invalid, ListingId, ListingPut, LocationId, LocationPut, Money, Region, Row, Sku,
     StockChange, StockMode,
     inventory::{QUANTITY_MAX, SEQUENCE_MAX},
+    money::MINOR_MAX,
 };
 use stockade_runtime::{FieldError, Problem, body};
 
 use super::fields::Fields;
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Price")]
 pub(crate) struct Price {
+    /// Whole minor units: cents of EUR, yen.
+    #[schemars(range(min = 0, max = MINOR_MAX))]
     pub(crate) minor: i64,
+    /// ISO 4217 code.
+    #[schemars(with = "Currency")]
     pub(crate) currency: String,
 }
 
@@ -28,25 +34,41 @@ pub(crate) trait OneRow: serde::de::DeserializeOwned {
 }
 
 /// What a listing says, without its id.
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PutBody {
+    #[schemars(with = "Sku")]
     pub(crate) sku: String,
+    /// GTIN-8, -12, -13 or -14, or UPC-E, with its check digit.
     pub(crate) gtin: Option<String>,
+    /// A location that was put before.
+    #[schemars(with = "LocationId")]
     pub(crate) location: String,
     pub(crate) price: Price,
+    /// Regions that it is sold to; none is that of its location.
     #[serde(default)]
+    #[schemars(with = "Vec<Region>", length(max = 300))]
     pub(crate) regions: Vec<String>,
+    /// Units on the shelf; left out, the stock stays as it is.
+    #[schemars(range(min = 0, max = QUANTITY_MAX))]
     pub(crate) on_hand: Option<i64>,
+    /// Your own count of changes of this listing; what is older loses.
+    #[schemars(range(max = SEQUENCE_MAX))]
     pub(crate) source_seq: Option<u64>,
 }
 
 /// A stock change, without the listing's id: exactly one of `set` and `adjust`.
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StockBody {
+    /// Units on the shelf now; this or `adjust`.
+    #[schemars(range(min = 0, max = QUANTITY_MAX))]
     pub(crate) set: Option<i64>,
+    /// Units more, or less.
+    #[schemars(range(min = -QUANTITY_MAX, max = QUANTITY_MAX))]
     pub(crate) adjust: Option<i64>,
+    /// Your own count of changes of this listing; what is older loses.
+    #[schemars(range(max = SEQUENCE_MAX))]
     pub(crate) source_seq: Option<u64>,
 }
 
@@ -60,51 +82,92 @@ struct RowHead<'a> {
 }
 
 /// `put` in a batch: [`PutBody`] with what a path says otherwise.
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct PutRow {
+pub(super) struct PutRow {
     #[serde(rename = "op")]
+    #[schemars(with = "String", extend("const" = "put"))]
     _op: IgnoredAny,
+    #[schemars(with = "ListingId")]
     listing: String,
+    #[schemars(with = "Sku")]
     sku: String,
+    /// GTIN-8, -12, -13 or -14, or UPC-E, with its check digit.
     gtin: Option<String>,
+    /// A location that was put before.
+    #[schemars(with = "LocationId")]
     location: String,
     price: Price,
+    /// Regions that it is sold to; none is that of its location.
     #[serde(default)]
+    #[schemars(with = "Vec<Region>", length(max = 300))]
     regions: Vec<String>,
+    /// Units on the shelf; left out, the stock stays as it is.
+    #[schemars(range(min = 0, max = QUANTITY_MAX))]
     on_hand: Option<i64>,
+    /// Your own count of changes of this listing; what is older loses.
+    #[schemars(range(max = SEQUENCE_MAX))]
     source_seq: Option<u64>,
 }
 
 /// `stock` in a batch.
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct StockRow {
+pub(super) struct StockRow {
     #[serde(rename = "op")]
+    #[schemars(with = "String", extend("const" = "stock"))]
     _op: IgnoredAny,
+    #[schemars(with = "ListingId")]
     listing: String,
+    /// Units on the shelf now; this or `adjust`.
+    #[schemars(range(min = 0, max = QUANTITY_MAX))]
     set: Option<i64>,
+    /// Units more, or less.
+    #[schemars(range(min = -QUANTITY_MAX, max = QUANTITY_MAX))]
     adjust: Option<i64>,
+    /// Your own count of changes of this listing; what is older loses.
+    #[schemars(range(max = SEQUENCE_MAX))]
     source_seq: Option<u64>,
 }
 
 /// `withdraw` in a batch.
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct WithdrawRow {
+pub(super) struct WithdrawRow {
     #[serde(rename = "op")]
+    #[schemars(with = "String", extend("const" = "withdraw"))]
     _op: IgnoredAny,
+    #[schemars(with = "ListingId")]
     listing: String,
+    #[schemars(range(max = SEQUENCE_MAX))]
     source_seq: Option<u64>,
 }
 
-#[derive(serde::Deserialize)]
+/// A row of a batch, told apart by `op`.
+#[derive(schemars::JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes what `row_of_batch` reads by hand")]
+pub(super) enum BatchRow {
+    Put(PutRow),
+    Stock(StockRow),
+    Withdraw(WithdrawRow),
+}
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LocationBody {
+    /// Its GLN, 13 digits, if it has one.
+    #[schemars(with = "Option<Gln>")]
     gln: Option<String>,
+    #[schemars(range(min = -90, max = 90))]
     latitude: f64,
+    #[schemars(range(min = -180, max = 180))]
     longitude: f64,
+    /// The region it serves unless a listing says otherwise.
+    #[schemars(with = "Region")]
     region: String,
+    /// Days from order to hand-over.
+    #[schemars(range(max = 365))]
     handling_days: u16,
 }
 

@@ -8,12 +8,12 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::{json, value::RawValue};
+use serde_json::value::RawValue;
 use sha2::Digest as _;
 use stockade_model::{
-    Change, Command, ControlRecord, Gtin, Invalid, Level, ListingId, LocationId, Money, Payload, Region,
-    Registration, Row, RowOutcome, RowStatus, Sku, StockCounts, SupplierId, Timestamp, ids::normalized,
-    inventory::ROWS_MAX,
+    Change, Command, ControlRecord, Gtin, Invalid, Level, ListingId, LocationId, LocationPut, Money, Payload,
+    Region, Registration, Row, RowOutcome, RowStatus, Sku, StockCounts, SupplierId, SupplierProfile,
+    Timestamp, ids::normalized, inventory::ROWS_MAX,
 };
 use stockade_runtime::{
     FieldError, Operator, OwnSupplier, Parsed, Path, Problem, SupplierOrStaff, body,
@@ -24,7 +24,7 @@ use stockade_runtime::{
 
 use super::{
     fields::Fields,
-    rows::{LocationBody, OneRow, PutBody, StockBody, row_of_batch},
+    rows::{BatchRow, LocationBody, OneRow, PutBody, StockBody, row_of_batch},
     token::{POSITION, token},
 };
 use crate::{
@@ -140,9 +140,8 @@ impl Request<'_> {
 
     fn pending(&self, key: &str, at: (u32, u64)) -> Response {
         let link = format!("/v1/suppliers/{}/operations/{}", self.supplier, path_segment(key));
-        let body = Json(
-            json!({ "operation": link, "detail": "it is durable and will be decided; follow the link" }),
-        );
+        let detail = "it is durable and will be decided; follow the link";
+        let body = Json(PendingBody { operation: &link, detail });
         let mut response = (StatusCode::ACCEPTED, body).into_response();
         if let Ok(value) = HeaderValue::from_str(&link) {
             response.headers_mut().insert(header::LOCATION, value);
@@ -162,6 +161,15 @@ impl Request<'_> {
             response.headers_mut().insert("idempotent-replay", HeaderValue::from_static("true"));
         }
     }
+}
+
+/// What is durable and not decided yet.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Pending")]
+pub(super) struct PendingBody<'a> {
+    /// Where the outcome will be found.
+    operation: &'a str,
+    detail: &'a str,
 }
 
 /// The id under which decisions would name this request as their cause.
@@ -198,12 +206,19 @@ fn refused(outcome: &RowOutcome) -> Problem {
     Problem::new(status, code, outcome.detail.clone().unwrap_or_default())
 }
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RegisterBody {
+    /// Its name for people: one line.
+    #[schemars(length(min = 1, max = NAME_CHARS_MAX))]
     name: String,
+    /// Its home.
+    #[schemars(with = "Region")]
     region: String,
+    /// Since when it trades on the marketplace; not in the future.
+    #[schemars(with = "Option<Timestamp>")]
     since: Option<String>,
+    /// Class of its limits: `standard`, `large`, or one of the configuration.
     class: Option<String>,
     stock_counts: Option<StockCounts>,
 }
@@ -258,8 +273,16 @@ pub(crate) async fn get(
     SupplierOrStaff { supplier, .. }: SupplierOrStaff,
 ) -> Result<Response, Problem> {
     let view = known(&app, &supplier)?;
-    let locations: Vec<_> = view.locations.into_values().collect();
-    Ok(Json(json!({ "profile": view.profile, "locations": locations })).into_response())
+    let locations: Vec<LocationPut> = view.locations.into_values().collect();
+    Ok(Json(SupplierBody { profile: view.profile, locations }).into_response())
+}
+
+/// A supplier with its locations.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Supplier")]
+pub(super) struct SupplierBody {
+    profile: SupplierProfile,
+    locations: Vec<LocationPut>,
 }
 
 pub(crate) async fn get_location(
@@ -288,7 +311,8 @@ pub(crate) async fn put_location(
 }
 
 /// A listing as its supplier sees it.
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Listing")]
 pub(super) struct ListingBody<'a> {
     listing: &'a ListingId,
     sku: &'a Sku,
@@ -365,10 +389,11 @@ pub(crate) async fn stock(
     one_row::<StockBody>(&app, supplier, &listing, &headers, &text).await
 }
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct BatchBody<'a> {
+pub(super) struct BatchBody<'a> {
     #[serde(borrow)]
+    #[schemars(with = "Vec<BatchRow>", length(min = 1, max = ROWS_MAX))]
     rows: Vec<&'a RawValue>,
 }
 
@@ -430,7 +455,17 @@ pub(super) fn succeeded(row: &RowOutcome) -> bool {
 
 fn batch_answer(rows: &[RowOutcome]) -> Response {
     let good = rows.iter().filter(|row| succeeded(row)).count();
-    Json(json!({ "succeeded": good, "failed": rows.len() - good, "rows": rows })).into_response()
+    Json(BatchAnswer { succeeded: good, failed: rows.len() - good, rows }).into_response()
+}
+
+/// What became of a batch.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(super) struct BatchAnswer<'a> {
+    /// Rows that say what is so now.
+    succeeded: usize,
+    failed: usize,
+    /// Each row in the order in which it was sent.
+    rows: &'a [RowOutcome],
 }
 
 pub(crate) async fn operation(

@@ -1,6 +1,7 @@
 //! Position tokens: what a write hands out and a read can wait for, at any replica.
 
 use axum::http::{HeaderMap, HeaderName, StatusCode};
+use stockade_model::Topic;
 use stockade_runtime::Problem;
 
 use crate::app::App;
@@ -42,15 +43,25 @@ pub(crate) async fn await_position(app: &App, text: &str) -> Result<(), Problem>
         return Err(bad());
     }
     let passed = async {
-        for (partition, next) in positions {
-            app.board.wait("inventory", partition, next).await;
+        for (partition, next) in &positions {
+            app.board.wait("inventory", *partition, *next).await;
         }
     };
-    let late = |_| {
-        Problem::unavailable(
-            "position_not_reached",
-            "this replica has not caught up with that write yet; ask again",
-        )
+    if tokio::time::timeout(app.deadline, passed).await.is_ok() {
+        return Ok(());
+    }
+    // Behind the end of the log there is no write to wait for, however often the caller asks again.
+    let log = app.log.clone();
+    let is_none = move || {
+        let ends = |partition| log.bounds(Topic::SupplierEvents.name(), partition).map(|bounds| bounds.end);
+        positions.iter().any(|(partition, next)| ends(*partition).is_ok_and(|end| *next > end))
     };
-    tokio::time::timeout(app.deadline, passed).await.map_err(late)
+    // What could not be looked at may be there.
+    if tokio::task::spawn_blocking(is_none).await.unwrap_or(false) {
+        return Err(bad());
+    }
+    Err(Problem::unavailable(
+        "position_not_reached",
+        "this replica has not caught up with that write yet; ask again",
+    ))
 }

@@ -8,12 +8,11 @@ use std::{
 };
 
 use axum::{
-    Json, Router,
+    Json,
     body::Body,
-    extract::{Path as Named, State as Of},
+    extract::State as Of,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
-    routing::{get, post},
 };
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -21,14 +20,14 @@ use sha2::Digest as _;
 use stockade_imports::{Finding, Item, Severity};
 use stockade_model::{SupplierId, hash::hex};
 use stockade_runtime::{
-    FieldError, OwnSupplier, Params, Problem, SupplierOrStaff,
+    FieldError, OwnSupplier, Params, Path as Named, Problem, SupplierOrStaff,
     body::Upload,
     http::{idempotency_key, single},
 };
 
 use super::{
     Import, Imports,
-    meta::{Asked, Counts, Meta, Missing, Mode, Progress, State},
+    meta::{Asked, Counts, Meta, Missing, Mode, Progress, State, Told},
     rows,
     store::Spool,
 };
@@ -41,7 +40,7 @@ const GATHERED_BYTES: usize = 256 << 10;
 /// Bytes of a report that are read together.
 const PIECE_BYTES: usize = 64 << 10;
 /// Media types that an upload may have; anything else is most likely a form, or JSON that is no file.
-const MEDIA_TYPES: [&str; 14] = [
+pub(super) const MEDIA_TYPES: [&str; 14] = [
     "text/csv",
     "text/tab-separated-values",
     "text/plain",
@@ -58,31 +57,26 @@ const MEDIA_TYPES: [&str; 14] = [
     "application/csv",
 ];
 
-/// The routes.
-pub fn router(imports: Arc<Imports>) -> Router {
-    let of = "/v1/suppliers/{supplier}/imports";
-    Router::new()
-        .route(of, get(list).post(begin))
-        .route(&format!("{of}/preview"), post(preview))
-        .route(&format!("{of}/{{import}}"), get(show))
-        .route(&format!("{of}/{{import}}/cancel"), post(cancel))
-        .route(&format!("{of}/{{import}}/confirm"), post(confirm))
-        .route(&format!("{of}/{{import}}/report"), get(report))
-        .with_state(imports)
-}
-
 /// How a file is to be read and what is to be done with it.
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+#[schemars(rename = "ImportWanted")]
+pub(super) struct Wanted {
+    /// What becomes of listings that the file does not name: nothing (`upsert`), or they are taken off the market (`snapshot`).
     #[serde(default)]
     mode: Mode,
+    /// How a snapshot takes a listing off the market.
     #[serde(default)]
     missing: Missing,
+    /// Name of a shipped mapping, `proposed`, or a mapping in YAML; left out, the header says what is what.
     mapping: Option<String>,
+    /// What the file is, where it does not show: `csv`, `tsv`, `ndjson`, `x12` or `epcis`.
     format: Option<String>,
+    /// How its characters are written, where it does not show.
     encoding: Option<String>,
+    /// Rows that the file has: with another number nothing is applied.
     rows: Option<u64>,
+    /// Only look, as `/preview` does.
     #[serde(default)]
     preview: bool,
 }
@@ -172,7 +166,7 @@ async fn spool(imports: &Imports, spool: &Spool, mut body: Upload) -> Result<(u6
     Ok((bytes, hex(&hash.finalize())))
 }
 
-async fn begin(
+pub(super) async fn begin(
     Of(imports): Of<Arc<Imports>>,
     OwnSupplier { supplier, by }: OwnSupplier,
     Params(wanted): Params<Wanted>,
@@ -290,12 +284,12 @@ impl Imports {
         Ok((meta, false))
     }
 
-    fn told(&self, meta: &Meta) -> Value {
+    fn told(&self, meta: &Meta) -> Told {
         meta.told(self.rows_per_second(&meta.supplier))
     }
 }
 
-async fn preview(
+pub(super) async fn preview(
     Of(imports): Of<Arc<Imports>>,
     OwnSupplier { supplier, .. }: OwnSupplier,
     Params(wanted): Params<Wanted>,
@@ -379,6 +373,38 @@ fn shown(path: &Path, options: &stockade_imports::Options) -> Value {
     })
 }
 
+/// What a preview answers.
+#[derive(schemars::JsonSchema)]
+#[schemars(rename = "ImportPreview")]
+#[expect(dead_code, reason = "it describes what `shown` answers")]
+pub(super) struct Preview {
+    /// What was found out about the file; null where it cannot be read at all.
+    file: Option<stockade_imports::Facts>,
+    /// The mapping it is read by, or that is proposed.
+    mapping: Option<stockade_imports::Mapping>,
+    /// The same as YAML, to be changed.
+    #[schemars(extend("type" = ["string", "null"]))]
+    mapping_yaml: Option<String>,
+    /// The first rows.
+    rows: Vec<PreviewRow>,
+    /// Why it cannot be read as it is.
+    problem: Option<Finding>,
+}
+
+/// A row as it would be read: `row`, or why it would be `refused`; or a `warning` about the file.
+#[derive(schemars::JsonSchema)]
+#[schemars(rename = "ImportPreviewRow")]
+#[expect(dead_code, reason = "it describes what `one` answers")]
+pub(super) struct PreviewRow {
+    line: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    row: Option<stockade_model::Row>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refused: Option<Finding>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    warning: Option<Finding>,
+}
+
 fn one(item: Item, mapping: Option<&stockade_imports::Mapping>) -> Value {
     let (line, row) = match item {
         Item::Row(draft) => (draft.line, rows::of_draft(draft, mapping)),
@@ -392,7 +418,7 @@ fn one(item: Item, mapping: Option<&stockade_imports::Mapping>) -> Value {
     }
 }
 
-async fn list(
+pub(super) async fn list(
     Of(imports): Of<Arc<Imports>>,
     SupplierOrStaff { supplier, .. }: SupplierOrStaff,
 ) -> Result<Response, Problem> {
@@ -407,11 +433,19 @@ async fn list(
             .map(|(_, import)| import.meta.lock().clone())
             .collect()
     };
-    let told: Vec<Value> = metas.iter().map(|meta| imports.told(meta)).collect();
-    Ok(Json(json!({ "imports": told })).into_response())
+    let told = metas.iter().map(|meta| imports.told(meta)).collect();
+    Ok(Json(Known { imports: told }).into_response())
 }
 
-async fn show(
+/// The imports of a supplier that this node knows.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Imports")]
+pub(super) struct Known {
+    /// The newest first.
+    imports: Vec<Told>,
+}
+
+pub(super) async fn show(
     Of(imports): Of<Arc<Imports>>,
     SupplierOrStaff { supplier, .. }: SupplierOrStaff,
     Named((_, name)): Named<(String, String)>,
@@ -421,7 +455,7 @@ async fn show(
     Ok(Json(imports.told(&meta)).into_response())
 }
 
-async fn cancel(
+pub(super) async fn cancel(
     Of(imports): Of<Arc<Imports>>,
     OwnSupplier { supplier, .. }: OwnSupplier,
     Named((_, name)): Named<(String, String)>,
@@ -445,7 +479,7 @@ async fn cancel(
     Ok((StatusCode::ACCEPTED, Json(imports.told(&meta))).into_response())
 }
 
-async fn confirm(
+pub(super) async fn confirm(
     Of(imports): Of<Arc<Imports>>,
     OwnSupplier { supplier, by }: OwnSupplier,
     Named((_, name)): Named<(String, String)>,
@@ -476,7 +510,7 @@ async fn confirm(
     Ok((StatusCode::ACCEPTED, Json(imports.told(&meta))).into_response())
 }
 
-async fn report(
+pub(super) async fn report(
     Of(imports): Of<Arc<Imports>>,
     SupplierOrStaff { supplier, .. }: SupplierOrStaff,
     Named((_, name)): Named<(String, String)>,

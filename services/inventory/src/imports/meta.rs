@@ -1,12 +1,12 @@
 //! What is known of an import, as it is kept and as it is told.
 
-use serde_json::{Value, json};
 use stockade_imports::{Facts, Finding};
 use stockade_model::{SupplierId, Timestamp};
 
 /// How far an import is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "ImportState")]
 pub(super) enum State {
     /// It is on disk and will be read, or is being read.
     Received,
@@ -43,8 +43,11 @@ impl State {
 }
 
 /// What becomes of listings that the file does not name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "ImportMode")]
 pub(super) enum Mode {
     /// Nothing.
     #[default]
@@ -54,8 +57,11 @@ pub(super) enum Mode {
 }
 
 /// How a snapshot takes a listing off the market.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "ImportMissing")]
 pub(super) enum Missing {
     /// Its stock becomes 0, so that the next stock brings it back.
     #[default]
@@ -146,34 +152,113 @@ impl Meta {
     }
 
     /// As it is told. `rows_per_second` is the pace at which rows are applied.
-    pub(super) fn told(&self, rows_per_second: Option<f64>) -> Value {
+    pub(super) fn told(&self, rows_per_second: Option<f64>) -> Told {
         let link = |what: &str| format!("/v1/suppliers/{}/imports/{}{what}", self.supplier, self.import);
         let time = |ms: i64| Timestamp::from_ms(ms);
         let left = self.to_apply.saturating_sub(self.progress.rows);
-        let estimate = match self.state {
+        let estimate_seconds = match self.state {
             State::Applying | State::NeedsConfirmation => {
                 rows_per_second.map(|rate| (left as f64 / rate.max(f64::MIN_POSITIVE)).ceil() as u64)
             }
             _ => None,
         };
-        json!({
-            "import": self.import, "state": self.state.as_str(), "mode": self.asked.mode,
-            "created_at": time(self.created_ms), "changed_at": time(self.changed_ms),
-            "finished_at": self.finished_ms.map(time),
-            "upload_bytes": self.upload_bytes, "sha256": self.sha256, "file": self.facts,
-            "rows": {
-                "read": self.counts.read, "accepted": self.counts.accepted, "unchanged": self.counts.unchanged,
-                "refused": self.counts.refused, "warned": self.counts.warned, "taken_off": self.counts.taken_off,
-                "to_apply": self.to_apply, "done": self.progress.rows,
+        let Counts { read, accepted, unchanged, refused, warned, taken_off } = self.counts;
+        let missing = TakenOff { listings: self.missing, of: self.on_market };
+        Told {
+            import: self.import.clone(),
+            state: self.state,
+            mode: self.asked.mode,
+            created_at: time(self.created_ms),
+            changed_at: time(self.changed_ms),
+            finished_at: self.finished_ms.map(time),
+            upload_bytes: self.upload_bytes,
+            sha256: self.sha256.clone(),
+            file: self.facts.clone(),
+            rows: Rows {
+                read,
+                accepted,
+                unchanged,
+                refused,
+                warned,
+                taken_off,
+                to_apply: self.to_apply,
+                done: self.progress.rows,
             },
-            "missing": (self.asked.mode == Mode::Snapshot).then(|| json!({
-                "listings": self.missing, "of": self.on_market,
-            })),
-            "estimate_seconds": estimate,
-            "problem": self.problem,
-            "links": {
-                "self": link(""), "report": link("/report"), "cancel": link("/cancel"), "confirm": link("/confirm"),
+            missing: (self.asked.mode == Mode::Snapshot).then_some(missing),
+            estimate_seconds,
+            problem: self.problem.clone(),
+            links: Links {
+                this: link(""),
+                report: link("/report"),
+                cancel: link("/cancel"),
+                confirm: link("/confirm"),
             },
-        })
+        }
     }
+}
+
+/// An import as it is told.
+#[derive(Clone, Debug, serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Import")]
+pub(super) struct Told {
+    import: String,
+    state: State,
+    mode: Mode,
+    created_at: Timestamp,
+    changed_at: Timestamp,
+    finished_at: Option<Timestamp>,
+    upload_bytes: u64,
+    /// Of the upload, hex.
+    sha256: String,
+    /// What was found out about the file; null until it was looked at.
+    file: Option<Facts>,
+    rows: Rows,
+    /// Of a snapshot: what it does not name.
+    missing: Option<TakenOff>,
+    /// Until all rows are applied, at the pace of now.
+    estimate_seconds: Option<u64>,
+    /// Why it failed, or why the file was not read to its end.
+    problem: Option<Finding>,
+    links: Links,
+}
+
+/// Rows of an import by what became of them.
+#[derive(Clone, Debug, serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ImportRows")]
+struct Rows {
+    /// Read from the file.
+    read: u64,
+    accepted: u64,
+    /// Said what was known already, or was overtaken by a newer sequence.
+    unchanged: u64,
+    /// Not taken; the report says why.
+    refused: u64,
+    /// Warned of in the report.
+    warned: u64,
+    /// Listings that the file does not name and that were taken off the market.
+    taken_off: u64,
+    /// To be applied, listings to be taken off the market among them.
+    to_apply: u64,
+    /// Of these, done.
+    done: u64,
+}
+
+/// Listings that a snapshot does not name.
+#[derive(Clone, Debug, serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ImportMissingListings")]
+struct TakenOff {
+    listings: u64,
+    /// Listings on the market when the file was read.
+    of: u64,
+}
+
+/// Where to go on with an import.
+#[derive(Clone, Debug, serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ImportLinks")]
+struct Links {
+    #[serde(rename = "self")]
+    this: String,
+    report: String,
+    cancel: String,
+    confirm: String,
 }

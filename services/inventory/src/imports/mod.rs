@@ -13,6 +13,7 @@ mod meta;
 mod missing;
 mod read;
 mod report;
+mod routes;
 mod rows;
 mod store;
 mod unchanged;
@@ -39,7 +40,8 @@ use crate::app::App;
 use meta::{Meta, State};
 use store::Store;
 
-pub use http::{preview_file, router};
+pub use http::preview_file;
+pub use routes::{router, routes};
 
 /// What imports may take.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -120,12 +122,15 @@ const KEPT_MAX: usize = 100;
 #[derive(Clone)]
 struct Import {
     meta: Arc<Mutex<Meta>>,
+    /// Held while what is known is changed and written: who confirms and who works at it would else write over each other's file,
+    /// and the older of both could be kept.
+    keeping: Arc<Mutex<()>>,
     cancel: Arc<AtomicBool>,
 }
 
 impl Import {
     fn new(meta: Meta) -> Self {
-        Self { meta: Arc::new(Mutex::new(meta)), cancel: Arc::default() }
+        Self { meta: Arc::new(Mutex::new(meta)), keeping: Arc::default(), cancel: Arc::default() }
     }
 
     fn cancelled(&self) -> bool {
@@ -262,6 +267,7 @@ impl Imports {
 
     /// Changes what is known of an import, and keeps it.
     fn change(&self, import: &Import, change: impl FnOnce(&mut Meta)) -> std::io::Result<Meta> {
+        let _keeping = import.keeping.lock();
         let meta = {
             let mut meta = import.meta.lock();
             change(&mut meta);

@@ -7,7 +7,9 @@ use stockade_model::Timestamp;
 const DAYS_KEPT: i64 = 400;
 
 /// What became of what a rule proposed in a day (UTC).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 pub struct RuleDay {
     /// Restrictions that began.
     pub imposed: u64,

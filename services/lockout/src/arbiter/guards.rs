@@ -9,7 +9,7 @@ use stockade_model::{Budget, RuleProposal, StockFigures, SupplierId, Timestamp};
 const ALL: &str = "*";
 
 /// The kill switch.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Kill {
     /// Whether rules are in shadow.
     pub on: bool,
@@ -22,7 +22,7 @@ pub struct Kill {
 }
 
 /// A budget that was exceeded.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Exceeded {
     /// When.
     pub at: Timestamp,

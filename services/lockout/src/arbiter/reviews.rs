@@ -21,7 +21,19 @@ pub(super) const EXCESS_MS: i64 = DAY_MS;
 const OPEN_MAX: usize = 50_000;
 
 /// Why something waits, the most urgent first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ReviewKind {
     /// A supplier appealed.
@@ -35,7 +47,7 @@ pub enum ReviewKind {
 }
 
 /// A claim of a person.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Claim {
     /// Who.
     pub actor: String,
@@ -44,7 +56,7 @@ pub struct Claim {
 }
 
 /// Something that waits for a person.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Review {
     /// Its id.
     pub id: String,

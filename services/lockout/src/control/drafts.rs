@@ -15,7 +15,18 @@ use stockade_model::{Change, Timestamp};
 use super::settings::Stack;
 
 /// What a change is about. One draft waits for each.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case", tag = "about")]
 pub enum Subject {
     /// The rule set in force.
@@ -75,7 +86,7 @@ impl Subject {
 }
 
 /// Something that waits for a second person.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Draft {
     /// Names it: the content hash of a rule set or declaration that would come into force, else unique for the change.
     pub id: String,

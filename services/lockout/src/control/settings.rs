@@ -9,7 +9,7 @@ use super::drafts::{Draft, Drafts, Subject};
 const STACK_MAX: usize = 100;
 
 /// A rule set that is, was or may come into force.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct RuleVersion {
     /// Content hash.
     pub version: String,
@@ -49,7 +49,7 @@ pub struct Stack {
 }
 
 /// A rollback to the set in force just before that one person made alone.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct StepBack {
     /// Who.
     pub actor: String,

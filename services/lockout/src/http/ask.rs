@@ -20,8 +20,8 @@ pub enum Enacted {
 }
 
 /// What a person's proposal came to.
-#[derive(Serialize)]
-struct Ruled<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(super) struct Ruled<'a> {
     /// Id of its record.
     proposal: &'a str,
     supplier: Option<&'a SupplierId>,
@@ -33,15 +33,17 @@ struct Ruled<'a> {
 }
 
 /// Durable, but not decided before the deadline.
-#[derive(Serialize)]
-struct Later<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "DecidedLater")]
+pub(super) struct Later<'a> {
     proposal: &'a str,
     detail: &'static str,
 }
 
 /// It waits for a second person.
-#[derive(Serialize)]
-struct Waits<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "WaitsForApproval")]
+pub(super) struct Waits<'a> {
     draft: &'a str,
     detail: String,
     /// What of a rule set compiles and yet is hardly meant.

@@ -11,8 +11,9 @@ use super::{
 };
 use crate::backtest::{Job, Question, Sources, run};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "BacktestAsked")]
 pub(super) struct Backtest {
     #[serde(default)]
     source: String,

@@ -10,16 +10,19 @@ use crate::arbiter::Refusal;
 const PAGE_MAX: usize = 500;
 const PAGE: usize = 50;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DecisionQuery {
     supplier: Option<SupplierId>,
+    /// Decisions on the page; 50 when nobody says, 500 at most.
     limit: Option<usize>,
+    /// `next` of the page before.
     cursor: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct Page<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Decisions")]
+pub(super) struct Page<'a> {
     decisions: Vec<&'a Decision>,
     /// The cursor of the next page; none on the last.
     next: Option<u64>,
@@ -44,16 +47,18 @@ pub(super) fn in_force(api: &LockoutApi, id: &str) -> Option<(SupplierId, Restri
     decision.in_force.iter().find(|r| r.id == id).map(|r| (supplier, r.clone()))
 }
 
-#[derive(Serialize)]
-struct Step {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "DecisionStep")]
+pub(super) struct Step {
     action: Action,
     at: Timestamp,
     actor: Option<String>,
     note: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Told {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "DecisionTold")]
+pub(super) struct Told {
     supplier: SupplierId,
     in_force: bool,
     restriction: Option<Restriction>,
@@ -96,9 +101,10 @@ pub(super) const VERBS: [(&str, DecisionVerb); 3] = [
     ("extend", DecisionVerb::Extend),
 ];
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Extend {
+#[schemars(rename = "ExtendDecision")]
+pub(super) struct Extend {
     reason: Reason,
     expires_at: Timestamp,
 }

@@ -6,13 +6,15 @@ use stockade_model::Change;
 use super::*;
 use crate::control::{Draft, Subject};
 
-#[derive(Serialize)]
-struct Waiting<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Drafts")]
+pub(super) struct Waiting<'a> {
     drafts: Vec<&'a Draft>,
 }
 
-#[derive(Serialize)]
-struct Approved<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "DraftApproved")]
+pub(super) struct Approved<'a> {
     draft: &'a str,
     approver: &'a str,
 }

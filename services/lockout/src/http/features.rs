@@ -17,8 +17,9 @@ fn features_in_force(api: &LockoutApi) -> (String, String) {
     }
 }
 
-#[derive(Serialize)]
-struct Declaration<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Features")]
+pub(super) struct Declaration<'a> {
     version: &'a str,
     schema: u32,
     features: &'a [Feature],
@@ -39,6 +40,7 @@ pub(super) async fn get(State(api): State<LockoutApi>, _: Analyst, headers: Head
 
 /// A declaration that compiles and that the rules and models in force can live with.
 fn read(api: &LockoutApi, source: &str) -> Result<Arc<FeatureSchema>, Problem> {
+    not_forgotten(source)?;
     let refused = |code, field: &str, detail| {
         let mut problem = Problem::invalid(vec![FieldError::new(field.to_owned(), code, detail)]);
         problem.code = "invalid_features";

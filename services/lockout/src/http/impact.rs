@@ -13,7 +13,7 @@ use super::{rules::asked_set, *};
 const NAMED_MAX: usize = 200;
 
 /// What buyers would no longer see if some suppliers were withheld.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct Impact {
     /// How many suppliers.
     suppliers: usize,
@@ -22,6 +22,7 @@ pub(super) struct Impact {
     /// The first of them.
     names: Vec<SupplierId>,
     /// Units, value, and what would be left empty; none where inventory does not run in this process.
+    #[schemars(with = "Option<super::shapes::StockImpact>")]
     stock: Option<Value>,
 }
 
@@ -66,8 +67,9 @@ pub(super) fn outdated() -> Problem {
     Problem::new(StatusCode::CONFLICT, "score_outdated", detail)
 }
 
-#[derive(Serialize)]
-struct OfRules {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ImpactOfRules")]
+pub(super) struct OfRules {
     #[serde(flatten)]
     impact: Impact,
     version: String,

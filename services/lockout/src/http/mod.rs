@@ -11,6 +11,7 @@ mod overrides;
 mod reviews;
 mod routes;
 mod rules;
+mod shapes;
 mod standing;
 mod statement;
 mod switches;
@@ -41,7 +42,7 @@ use stockade_runtime::{
 };
 
 pub use ask::Enacted;
-pub use routes::{Call, Changes, calls, router};
+pub use routes::{Call, Changes, calls, router, routes};
 pub use rules::publish_rules;
 
 use crate::{
@@ -188,6 +189,15 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
     tokio::task::spawn_blocking(work).await.map_err(failed)
 }
 
+/// Refuses an empty text: it would be a set without rules, or no features, and most likely the file was forgotten.
+fn not_forgotten(source: &str) -> Result<(), Problem> {
+    if !source.trim().is_empty() {
+        return Ok(());
+    }
+    let detail = "the body is empty; send the file as the body, such as with curl --data-binary @my.yaml";
+    Err(Problem::new(StatusCode::BAD_REQUEST, "empty_body", detail))
+}
+
 /// Whether the caller has seen what is in force.
 fn unchanged(headers: &HeaderMap, current: &str, path: &str) -> Result<(), Problem> {
     let mut expected = precondition(headers)?;
@@ -210,8 +220,8 @@ fn unchanged(headers: &HeaderMap, current: &str, path: &str) -> Result<(), Probl
 }
 
 /// A body that says nothing but why.
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Why {
+pub(super) struct Why {
     reason: Reason,
 }

@@ -11,16 +11,18 @@ pub(super) fn models_in_force(api: &LockoutApi) -> Models {
 }
 
 /// Where a model comes from and how it did.
-#[derive(Serialize)]
-struct About {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Model")]
+pub(super) struct About {
     version: String,
     origin: Value,
     held_out: Value,
 }
 
 /// Which model is which.
-#[derive(Serialize)]
-struct ModelsBody {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Models")]
+pub(super) struct ModelsBody {
     champion: Option<About>,
     challenger: Option<About>,
     former: Option<About>,

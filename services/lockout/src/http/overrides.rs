@@ -7,8 +7,9 @@ use stockade_runtime::{ListQuery, http::supplier_id};
 use super::*;
 
 /// An allow or a denial: exactly one of both, and always spelt out.
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewOverride")]
 pub(super) struct OverrideBody {
     supplier: SupplierId,
     #[serde(default)]
@@ -72,22 +73,25 @@ pub(super) async fn clear(
 }
 
 /// What people decided of one supplier; `DELETE /v1/overrides/{supplier}` takes all of it back.
-#[derive(Serialize)]
-struct Listed {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Override")]
+pub(super) struct Listed {
     supplier: SupplierId,
     /// Who keeps rules off it, and until when; null where nobody does.
     allow: Option<AllowBody>,
     denials: Vec<Denial>,
 }
 
-#[derive(Serialize)]
-struct AllowBody {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "OverrideAllow")]
+pub(super) struct AllowBody {
     actor: String,
     expires_at: Timestamp,
 }
 
-#[derive(Serialize)]
-struct Denial {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "OverrideDenial")]
+pub(super) struct Denial {
     /// The decision, as `/v1/decisions/{id}` knows it.
     id: String,
     deny: Level,

@@ -10,7 +10,7 @@ use crate::arbiter::{Refusal, Review, ReviewKind};
 const LIST_MAX: usize = 500;
 const LIST: usize = 50;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReviewQuery {
     kind: Option<ReviewKind>,
@@ -18,8 +18,9 @@ pub(super) struct ReviewQuery {
     limit: Option<usize>,
 }
 
-#[derive(Serialize)]
-struct Listed<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Reviews")]
+pub(super) struct Listed<'a> {
     /// The most urgent first.
     reviews: Vec<&'a Review>,
     /// How many of those asked for are open.
@@ -50,11 +51,13 @@ async fn claim(api: &LockoutApi, actor: String, review: Option<String>) -> Answe
 }
 
 /// A review with what a person needs to decide: what buyers would lose, and what else is known.
-#[derive(Serialize)]
-struct Described<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ReviewDescribed")]
+pub(super) struct Described<'a> {
     #[serde(flatten)]
     review: &'a Review,
     impact: Impact,
+    #[schemars(with = "Option<super::shapes::Risk>")]
     risk: Option<Value>,
 }
 
@@ -84,9 +87,10 @@ pub(super) enum ReviewVerb {
 pub(super) const VERBS: [(&str, ReviewVerb); 2] =
     [("claim", ReviewVerb::Claim), ("settle", ReviewVerb::Settle)];
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Settle {
+#[schemars(rename = "SettleReview")]
+pub(super) struct Settle {
     finding: Finding,
     reason: Reason,
 }

@@ -1,16 +1,18 @@
 //! Every call of this API in one table, each with what it may change. The router is made of the table, so nothing is served
 //! that does not stand in it, and a test tries every call that changes anything with one person alone.
 
-use axum::{
-    Router,
-    handler::Handler,
-    routing::{MethodRouter, delete, get, post, put},
-};
+use axum::{Router, handler::Handler, http::StatusCode};
+use serde_json::json;
+use stockade_runtime::api::{Declares, Operation, Routes, Sent};
 
 use super::{
-    LockoutApi, backtests, decisions, drafts, features, impact, models, overrides, reviews, rules, standing,
-    statement, switches,
+    LockoutApi, Why,
+    ask::{Later, Ruled, Waits},
 };
+
+mod people;
+mod rule_sets;
+mod settings;
 
 /// What a call may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,122 +40,134 @@ pub struct Call {
     pub changes: Changes,
 }
 
-use Changes::{Loud, Nothing, OneSupplier, Verdicts, Work};
+const RULES: &str = "Rules";
+const MODELS: &str = "Features and models";
+const DECISIONS: &str = "Decisions";
+const STANDING: &str = "Standing";
+
+/// What writing to the log may end with.
+const WRITES: [&str; 3] = ["log_unavailable", "log_unconfirmed", "disk_full"];
 
 #[derive(Default)]
 struct Table {
-    router: Router<LockoutApi>,
+    routes: Routes<LockoutApi>,
     calls: Vec<Call>,
 }
 
 impl Table {
-    fn add(
-        mut self,
-        (method, route): (&'static str, MethodRouter<LockoutApi>),
-        path: &str,
-        calls: impl IntoIterator<Item = (String, Changes)>,
-    ) -> Self {
-        self.router = self.router.route(path, route);
-        self.calls.extend(calls.into_iter().map(|(path, changes)| Call { method, path, changes }));
-        self
-    }
-    fn get<T: 'static>(self, path: &str, handler: impl Handler<T, LockoutApi>) -> Self {
-        self.add(("GET", get(handler)), path, [(path.to_owned(), Nothing)])
-    }
-    fn put<T: 'static>(self, path: &str, changes: Changes, handler: impl Handler<T, LockoutApi>) -> Self {
-        self.add(("PUT", put(handler)), path, [(path.to_owned(), changes)])
-    }
-    fn post<T: 'static>(self, path: &str, changes: Changes, handler: impl Handler<T, LockoutApi>) -> Self {
-        self.add(("POST", post(handler)), path, [(path.to_owned(), changes)])
-    }
-    fn delete<T: 'static>(self, path: &str, changes: Changes, handler: impl Handler<T, LockoutApi>) -> Self {
-        self.add(("DELETE", delete(handler)), path, [(path.to_owned(), changes)])
-    }
-    /// A path whose last part is a thing and a verb.
-    fn verbs<T: 'static, V: Copy>(
+    /// Adds a call with what it may change.
+    fn add<T: Declares + 'static>(
         self,
-        path: &str,
-        verbs: &[(&'static str, V)],
-        changes: impl Fn(V) -> Changes,
+        changes: Changes,
+        operation: Operation,
         handler: impl Handler<T, LockoutApi>,
     ) -> Self {
-        let calls = verbs.iter().map(|(name, verb)| (format!("{path}:{name}"), changes(*verb)));
-        self.add(("POST", post(handler)), path, calls)
+        self.verbs([(changes, operation)], handler)
     }
+
+    /// Adds the calls of a handler that looks at the verb itself.
+    fn verbs<T: Declares + 'static>(
+        mut self,
+        calls: impl IntoIterator<Item = (Changes, Operation)>,
+        handler: impl Handler<T, LockoutApi>,
+    ) -> Self {
+        let (changes, operations): (Vec<Changes>, Vec<Operation>) = calls.into_iter().unzip();
+        let named = operations.iter().zip(changes).map(|(operation, changes)| Call {
+            method: method_of(operation.method),
+            path: operation.path.clone(),
+            changes,
+        });
+        self.calls.extend(named);
+        self.routes = self.routes.add_all(operations, handler);
+        self
+    }
+}
+
+fn method_of(method: &str) -> &'static str {
+    match method {
+        "put" => "PUT",
+        "post" => "POST",
+        "delete" => "DELETE",
+        _ => "GET",
+    }
+}
+
+/// A change that goes through the control fold: it is in force when it is answered, or waits for a second person.
+fn enacts(operation: Operation) -> Operation {
+    operation
+        .answers::<Waits<'_>>(
+            StatusCode::ACCEPTED,
+            "Four eyes are on: it waits for somebody else's approval.",
+        )
+        .sends(StatusCode::ACCEPTED, &[Sent::Location])
+        .fails(&WRITES)
+        .fails(&["control_pending", "draft_waits"])
+}
+
+/// Something that the arbiter decides.
+fn proposes(operation: Operation) -> Operation {
+    operation
+        .answers::<Ruled<'_>>(StatusCode::OK, "What it came to.")
+        .answers::<Later<'_>>(StatusCode::ACCEPTED, "It is durable and not decided yet.")
+        .fails(&WRITES)
+}
+
+/// A call about a supplier that must be registered.
+fn known_supplier(operation: Operation) -> Operation {
+    operation.fails(&["unknown_supplier", "control_pending", "invalid_request"])
+}
+
+/// A call whose body says why.
+fn why(operation: Operation) -> Operation {
+    operation
+        .body::<Why>()
+        .example("why", json!({ "reason": "The warehouse burnt down; the carrier showed it." }))
+}
+
+/// A call that takes a rule set as YAML.
+fn takes_rules(operation: Operation) -> Operation {
+    operation.body_raw("application/yaml").fails(&["invalid_rules"])
 }
 
 fn table() -> Table {
-    Table::default()
-        .get("/v1/rules", rules::get)
-        .put("/v1/rules", Verdicts, rules::put)
-        .post("/v1/rules:check", Nothing, rules::check)
-        .post("/v1/rules:explain", Nothing, rules::explain)
-        .post("/v1/rules:impact", Nothing, impact::of_rules)
-        .post("/v1/rules:backtest", Nothing, backtests::begin)
-        .post("/v1/rules:rollback", Loud, rules::roll_back)
-        .post("/v1/rules:approve", Verdicts, rules::approve)
-        .get("/v1/rules/draft", drafts::get_of_rules)
-        .delete("/v1/rules/draft", Work, drafts::remove_of_rules)
-        .get("/v1/rules/versions", rules::list_versions)
-        .get("/v1/rules/versions/{version}", rules::get_version)
-        .verbs("/v1/rules/{id}", &rules::VERBS, of_rule, rules::act)
-        .get("/v1/rules/{id}/history", rules::history)
-        .get("/v1/drafts", drafts::list)
-        .get("/v1/drafts/{id}", drafts::get)
-        .verbs("/v1/drafts/{id}", &drafts::VERBS, |drafts::DraftVerb::Approve| Verdicts, drafts::act)
-        .delete("/v1/drafts/{id}", Work, drafts::remove)
-        .get("/v1/backtests/{job}", backtests::status)
-        .delete("/v1/backtests/{job}", Work, backtests::cancel)
-        .get("/v1/ops/kill-switch", switches::get_kill)
-        .put("/v1/ops/kill-switch", Loud, switches::put_kill)
-        .get("/v1/ops/four-eyes", switches::get_four_eyes)
-        .put("/v1/ops/four-eyes", Verdicts, switches::put_four_eyes)
-        .get("/v1/features", features::get)
-        .put("/v1/features", Verdicts, features::put)
-        .post("/v1/features:check", Nothing, features::check)
-        .get("/v1/models", models::get)
-        .post("/v1/models", Verdicts, models::publish)
-        .post("/v1/models:promote", Verdicts, models::promote)
-        .post("/v1/models:rollback", Verdicts, models::roll_back)
-        .get("/v1/decisions", decisions::list)
-        .get("/v1/decisions/{id}", decisions::get)
-        .verbs("/v1/decisions/{id}", &decisions::VERBS, |_| OneSupplier, decisions::act)
-        .get("/v1/reviews", reviews::list)
-        .post("/v1/reviews:next", Work, reviews::next)
-        .get("/v1/reviews/{id}", reviews::get)
-        .verbs("/v1/reviews/{id}", &reviews::VERBS, of_review, reviews::act)
-        .get("/v1/overrides", overrides::list)
-        .post("/v1/overrides", OneSupplier, overrides::put)
-        .delete("/v1/overrides/{supplier}", OneSupplier, overrides::clear)
-        .get("/v1/suppliers/{supplier}/standing", standing::standing)
-        .get("/v1/suppliers/{supplier}/decisions/{decision}", standing::decision)
-        .get("/v1/suppliers/{supplier}/decisions/{decision}/statement", statement::statement)
-        .get("/v1/suppliers/{supplier}/appeals", standing::appeals)
-        .post("/v1/suppliers/{supplier}/appeals", Work, standing::appeal)
-        .get("/v1/suppliers/{supplier}/impact", impact::of_supplier)
-        .get("/v1/suppliers/{supplier}/risk", impact::risk)
+    let rules = rule_sets::versions_and_drafts(rule_sets::rule_sets(Table::default()));
+    people::of_one_supplier(people::verdicts(settings::switches_and_models(rules)))
 }
 
-fn of_rule(verb: rules::RuleVerb) -> Changes {
-    match verb {
-        rules::RuleVerb::Rearm => Verdicts,
-        rules::RuleVerb::Snooze => OneSupplier,
-    }
-}
-
-fn of_review(verb: reviews::ReviewVerb) -> Changes {
-    match verb {
-        reviews::ReviewVerb::Claim => Work,
-        reviews::ReviewVerb::Settle => OneSupplier,
-    }
+/// Every call, as it is declared.
+pub fn routes() -> Routes<LockoutApi> {
+    table().routes.wait_for_the_start()
 }
 
 /// The routes.
 pub fn router(api: LockoutApi) -> Router {
-    table().router.with_state(api)
+    table().routes.router().with_state(api)
 }
 
 /// Every call there is.
 pub fn calls() -> Vec<Call> {
     table().calls
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::*, *};
+
+    #[test]
+    fn every_verb_that_is_understood_is_declared() {
+        let declared: Vec<String> = calls().into_iter().map(|call| call.path).collect();
+        let verbs = [
+            ("/v1/rules/{rule}", rules::VERBS.map(|(name, _)| name).to_vec()),
+            ("/v1/drafts/{draft}", drafts::VERBS.map(|(name, _)| name).to_vec()),
+            ("/v1/decisions/{decision}", decisions::VERBS.map(|(name, _)| name).to_vec()),
+            ("/v1/reviews/{review}", reviews::VERBS.map(|(name, _)| name).to_vec()),
+        ];
+        for (path, names) in verbs {
+            for name in &names {
+                assert!(declared.contains(&format!("{path}:{name}")), "{path}:{name}");
+            }
+            let all = declared.iter().filter(|declared| declared.starts_with(&format!("{path}:"))).count();
+            assert_eq!(all, names.len(), "{path}");
+        }
+    }
 }

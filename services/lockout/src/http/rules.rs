@@ -37,8 +37,9 @@ pub(super) fn rule_problem(errors: &[RuleError]) -> Problem {
 }
 
 /// A set, as it stands or as it was checked.
-#[derive(Serialize)]
-struct SetBody<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "RuleSet")]
+pub(super) struct SetBody<'a> {
     version: &'a str,
     rules: Vec<&'a RuleSpec>,
     source: &'a str,
@@ -54,8 +55,9 @@ impl<'a> SetBody<'a> {
 }
 
 /// The set in force, and what holds it back.
-#[derive(Serialize)]
-struct InForceBody<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "RuleSetInForce")]
+pub(super) struct InForceBody<'a> {
     #[serde(flatten)]
     set: SetBody<'a>,
     /// Rules that exceeded a budget and were not rearmed.
@@ -72,6 +74,7 @@ fn compile(api: &LockoutApi, source: &str) -> Result<Arc<RuleSet>, Problem> {
 
 /// The same for a set that is to be published.
 fn compile_new(api: &LockoutApi, source: &str) -> Result<Arc<RuleSet>, Problem> {
+    not_forgotten(source)?;
     let set = compile(api, source)?;
     match set.unpublishable(source, now().ms()) {
         errors if errors.is_empty() => Ok(set),
@@ -102,10 +105,13 @@ pub(super) async fn check(State(api): State<LockoutApi>, _: Analyst, Text(source
     Ok(Json(SetBody::of(&source, &set)).into_response())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "RulesPublish")]
 pub(super) struct PublishQuery {
+    /// Why, for those who come after.
     #[serde(default)]
+    #[schemars(length(max = stockade_runtime::text::REASON_CHARS_MAX))]
     note: String,
 }
 
@@ -136,16 +142,18 @@ pub async fn publish_rules(api: &LockoutApi, actor: &str, source: &str) -> Resul
     api.enact(actor, Change::Rules { version, source, base: None, note: String::new() }).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "RulesRollBack")]
 pub(super) struct RollBack {
     #[serde(default)]
     to: Option<String>,
     reason: Reason,
 }
 
-#[derive(Serialize)]
-struct VersionBody<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "RuleSetVersionInForce")]
+pub(super) struct VersionBody<'a> {
     version: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     approver: Option<&'a str>,
@@ -167,8 +175,9 @@ pub(super) async fn roll_back(
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "RuleSetWhich")]
 pub(super) struct Which {
     version: String,
 }
@@ -182,8 +191,9 @@ pub(super) async fn approve(
     Ok(tagged(&version, VersionBody { version: &version, approver: Some(&by.id) }))
 }
 
-#[derive(Serialize)]
-struct About<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "RuleSetVersion")]
+pub(super) struct About<'a> {
     version: &'a str,
     author: &'a str,
     approver: Option<&'a str>,
@@ -205,8 +215,9 @@ impl<'a> About<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct VersionList<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "RuleSetVersions")]
+pub(super) struct VersionList<'a> {
     /// The newest first.
     versions: Vec<About<'a>>,
     /// What rolling back goes through, the one in force last.
@@ -255,8 +266,9 @@ pub(super) fn asked_set(
     Ok((set, kept))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ExplainRules")]
 pub(super) struct Explain {
     supplier: SupplierId,
     #[serde(default)]
@@ -265,8 +277,9 @@ pub(super) struct Explain {
     source: String,
 }
 
-#[derive(Serialize)]
-struct Explained<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "RuleExplained")]
+pub(super) struct Explained<'a> {
     rule: &'a RuleId,
     version: &'a str,
     content: &'a str,
@@ -279,8 +292,9 @@ struct Explained<'a> {
     vouched: Vec<VouchedBy>,
 }
 
-#[derive(Serialize)]
-struct Explanations<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "RulesExplained")]
+pub(super) struct Explanations<'a> {
     supplier: SupplierId,
     rules: Vec<Explained<'a>>,
 }
@@ -334,16 +348,18 @@ pub(super) enum RuleVerb {
 /// The verbs of `POST /v1/rules/{id}:…`.
 pub(super) const VERBS: [(&str, RuleVerb); 2] = [("rearm", RuleVerb::Rearm), ("snooze", RuleVerb::Snooze)];
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Snooze {
+#[schemars(rename = "SnoozeRule")]
+pub(super) struct Snooze {
     supplier: SupplierId,
     reason: Reason,
     expires_at: Timestamp,
 }
 
-#[derive(Serialize)]
-struct Rearmed {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "RuleRearmed")]
+pub(super) struct Rearmed {
     rule: RuleId,
 }
 
@@ -356,7 +372,7 @@ pub(super) async fn act(
 ) -> Answer {
     let (id, verb) = verb(&path, &VERBS)?;
     let rule =
-        RuleId::new(id).map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.code, error.detail))?;
+        RuleId::new(id).map_err(|e| Problem::invalid(vec![FieldError::new("id", e.code, e.detail)]))?;
     let known = |rule: &Rule| rule.spec.id.as_str() == id;
     if !api.rule_set().rules().iter().any(known) {
         return Err(missing("no_such_rule", "no rule of that id is in the set in force"));
@@ -384,22 +400,26 @@ pub(super) fn a_month() -> u32 {
     30
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "RuleDays")]
 pub(super) struct Days {
+    /// Days looked back on; 30 when nobody says.
     #[serde(default = "a_month")]
     days: u32,
 }
 
-#[derive(Serialize)]
-struct Day {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "RuleDayFared")]
+pub(super) struct Day {
     day: Timestamp,
     counts: RuleDay,
     shadow: ShadowDay,
 }
 
-#[derive(Serialize)]
-struct History {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "RuleHistory")]
+pub(super) struct History {
     rule: String,
     days: Vec<Day>,
     confirmed: u64,

@@ -11,8 +11,9 @@ use crate::arbiter::{Refusal, ReviewKind};
 const APPEAL_CHARS_MAX: usize = 4_000;
 
 /// What a supplier is told: what, why, since when, until when. Never thresholds or rules.
-#[derive(Serialize)]
-struct Facts {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "RestrictionFacts")]
+pub(super) struct Facts {
     decision: String,
     level: Level,
     scope: Scope,
@@ -41,8 +42,8 @@ impl From<&Restriction> for Facts {
     }
 }
 
-#[derive(Serialize)]
-struct Standing {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(super) struct Standing {
     supplier: SupplierId,
     /// The hardest level in force; none when nothing is.
     level: Option<Level>,
@@ -65,14 +66,14 @@ fn is_about_itself(feature: &str) -> bool {
     !["links.", "peers.", "model.", "score", "history."].iter().any(|group| feature.starts_with(group))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct Counted {
     pub(super) what: String,
     pub(super) value: f64,
 }
 
-#[derive(Serialize)]
-struct DecisionFacts {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(super) struct DecisionFacts {
     #[serde(flatten)]
     facts: Facts,
     in_force: bool,
@@ -115,15 +116,20 @@ pub(super) async fn decision(
     Ok(Json(DecisionFacts { facts: Facts::from(&restriction), in_force, counted, automatic }).into_response())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewAppeal")]
 pub(super) struct AppealBody {
+    /// The decision that is wrong, as standing names it.
     decision: String,
+    /// Why, in your own words.
+    #[schemars(length(min = 1, max = APPEAL_CHARS_MAX))]
     text: String,
 }
 
-#[derive(Serialize)]
-struct Opened<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "AppealOpened")]
+pub(super) struct Opened<'a> {
     appeal: &'a str,
     opened_at: Timestamp,
     due_at: Timestamp,
@@ -150,9 +156,10 @@ pub(super) async fn appeal(
 }
 
 /// What became of an appeal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum Outcome {
+#[schemars(rename = "AppealOutcome")]
+pub(super) enum Outcome {
     Open,
     Granted,
     Rejected,
@@ -160,8 +167,8 @@ enum Outcome {
     Ended,
 }
 
-#[derive(Serialize)]
-struct Appeal {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(super) struct Appeal {
     decision: Option<String>,
     appealed_at: Timestamp,
     text: Option<String>,
@@ -175,8 +182,8 @@ struct Appeal {
     due_at: Option<Timestamp>,
 }
 
-#[derive(Serialize)]
-struct Appeals {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(super) struct Appeals {
     supplier: SupplierId,
     appeals: Vec<Appeal>,
 }

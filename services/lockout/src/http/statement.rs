@@ -14,8 +14,8 @@ use super::{
     *,
 };
 
-#[derive(Serialize)]
-struct Statement {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(super) struct Statement {
     supplier: SupplierId,
     decision: String,
     issued_at: Timestamp,
@@ -30,8 +30,9 @@ struct Statement {
 }
 
 /// What is restricted, where, from when until when.
-#[derive(Serialize)]
-struct Restricted {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "StatementRestriction")]
+pub(super) struct Restricted {
     level: Level,
     what: &'static str,
     scope: Scope,
@@ -43,17 +44,19 @@ struct Restricted {
 }
 
 /// Facts and circumstances that were relied on.
-#[derive(Serialize)]
-struct FactsFound {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "StatementFacts")]
+pub(super) struct FactsFound {
     text: String,
     counted: Vec<Counted>,
     vouched: Vec<VouchedBy>,
 }
 
 /// How the matter came up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum Origin {
+#[schemars(rename = "StatementOrigin")]
+pub(super) enum Origin {
     /// The marketplace watches what becomes of all orders, of its own accord.
     OwnInitiative,
     /// A person of the marketplace looked into it.
@@ -61,22 +64,25 @@ enum Origin {
 }
 
 /// Whether machines had a part in it.
-#[derive(Serialize)]
-struct Automated {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "StatementAutomated")]
+pub(super) struct Automated {
     detection: bool,
     decision: bool,
 }
 
 /// On what the restriction rests: terms of the marketplace, by the stable codes of its reasons.
-#[derive(Serialize)]
-struct Ground {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "StatementGround")]
+pub(super) struct Ground {
     kind: &'static str,
     reasons: Vec<String>,
 }
 
 /// What the supplier can do.
-#[derive(Serialize)]
-struct Redress {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "StatementRedress")]
+pub(super) struct Redress {
     appeal: String,
     how: &'static str,
     courts: &'static str,

@@ -6,15 +6,16 @@ use stockade_model::{Change, Proposal};
 use super::{ask::waits, *};
 use crate::arbiter::Kill;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "TurnSwitch")]
 pub(super) struct Switch {
     on: bool,
     reason: Reason,
 }
 
-#[derive(Serialize)]
-struct KillSwitch {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(super) struct KillSwitch {
     on: bool,
     /// Who turned it last, why and when; none when nobody ever did.
     last: Option<Kill>,
@@ -39,8 +40,8 @@ pub(super) async fn put_kill(
     Ok(answer)
 }
 
-#[derive(Serialize)]
-struct FourEyes {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(super) struct FourEyes {
     on: bool,
 }
 

@@ -8,6 +8,8 @@
 
 mod api;
 mod commands;
+mod contract;
+mod document;
 mod edges;
 mod evaluate;
 mod histories;
@@ -22,4 +24,5 @@ mod simulate;
 mod slow;
 mod stock;
 mod support;
+mod tools;
 mod wire;

@@ -87,30 +87,30 @@ impl Scene {
             }
             ("POST", "/v1/rules:rollback") => json(path, json!({ "to": self.long_ago, "reason": "because" })),
             ("POST", "/v1/rules:approve") => json(path, json!({ "version": self.long_ago })),
-            ("POST", "/v1/rules/{id}:rearm") => json("/v1/rules/spree:rearm", why),
-            ("POST", "/v1/rules/{id}:snooze") => {
+            ("POST", "/v1/rules/{rule}:rearm") => json("/v1/rules/spree:rearm", why),
+            ("POST", "/v1/rules/{rule}:snooze") => {
                 json("/v1/rules/spree:snooze", until(json!({ "supplier": "second" })))
             }
-            ("POST", "/v1/drafts/{id}:approve") => {
+            ("POST", "/v1/drafts/{draft}:approve") => {
                 json(&format!("/v1/drafts/{}:approve", self.long_ago), Value::Null)
             }
             ("DELETE", "/v1/rules/draft") => json(path, Value::Null),
-            ("DELETE", "/v1/drafts/{id}") => json(&format!("/v1/drafts/{}", self.long_ago), Value::Null),
+            ("DELETE", "/v1/drafts/{draft}") => json(&format!("/v1/drafts/{}", self.long_ago), Value::Null),
             ("DELETE", "/v1/backtests/{job}") => json("/v1/backtests/none", Value::Null),
             ("PUT", "/v1/ops/kill-switch") => json(path, json!({ "on": true, "reason": "because" })),
             ("PUT", "/v1/ops/four-eyes") => json(path, json!({ "on": false, "reason": "because" })),
-            ("POST", "/v1/decisions/{id}:confirm" | "/v1/decisions/{id}:release") => {
-                json(&path.replace("{id}", &self.decision), why)
+            ("POST", "/v1/decisions/{decision}:confirm" | "/v1/decisions/{decision}:release") => {
+                json(&path.replace("{decision}", &self.decision), why)
             }
-            ("POST", "/v1/decisions/{id}:extend") => {
-                json(&path.replace("{id}", &self.decision), until(json!({})))
+            ("POST", "/v1/decisions/{decision}:extend") => {
+                json(&path.replace("{decision}", &self.decision), until(json!({})))
             }
-            ("POST", "/v1/reviews/{id}:claim" | "/v1/reviews/{id}:settle") => {
+            ("POST", "/v1/reviews/{review}:claim" | "/v1/reviews/{review}:settle") => {
                 let reviews = api.get(&api.operator, "/v1/reviews").await.body;
                 let id = reviews["reviews"][0]["id"].as_str().unwrap_or("none").to_owned();
                 let body = json!({ "finding": "uphold", "reason": "because" });
                 let body = if path.ends_with("claim") { Value::Null } else { body };
-                json(&path.replace("{id}", &id), body)
+                json(&path.replace("{review}", &id), body)
             }
             ("POST", "/v1/overrides") => {
                 json(path, until(json!({ "supplier": "second", "deny": "quarantine" })))
@@ -185,7 +185,7 @@ async fn with_four_eyes_one_person_alone_changes_no_verdict_by_any_call_there_is
         [
             "/v1/rules",
             "/v1/rules:rollback",
-            "/v1/rules/{id}:rearm",
+            "/v1/rules/{rule}:rearm",
             "/v1/ops/four-eyes",
             "/v1/features",
             "/v1/models",

@@ -17,6 +17,8 @@ use stockade_quarantine::FileStore;
 use stockade_runtime::{KeyRing, LimitsConfig, Role, Shutdown, clock, limits::Class};
 use tower::ServiceExt as _;
 
+use crate::document;
+
 pub(crate) struct Api {
     pub(crate) platform: Platform,
     pub(crate) keys: KeyRing,
@@ -113,7 +115,7 @@ impl Api {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Reply {
-        let mut request = Request::builder().method(method).uri(path);
+        let mut request = Request::builder().method(&method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -121,6 +123,12 @@ impl Api {
         let (head, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        // Whatever a test asks, it is answered as the document of the API says.
+        if let Err(differs) =
+            document::check(method.as_str(), path, head.status.as_u16(), &head.headers, &body)
+        {
+            panic!("{method} {path} is not answered as schemas/openapi.json says: {differs}");
+        }
         Reply { status: head.status.as_u16(), headers: head.headers, body }
     }
 

@@ -1,0 +1,387 @@
+//! The calls of suppliers, buyers and order systems, as they are declared.
+
+use std::sync::Arc;
+
+use axum::{Router, http::StatusCode, middleware};
+use serde_json::json;
+use stockade_model::{LocationPut, Registration, RowOutcome, SupplierProfile};
+use stockade_runtime::{
+    api::{Asked, Operation, Routes, Sent},
+    http::{Readiness, reads_when_caught_up},
+    list::Page,
+};
+
+use super::{
+    answer::shapes,
+    buyer, cloudevents, events, lists, reservations,
+    rows::{LocationBody, PutBody, StockBody},
+    stream, supplier,
+};
+use crate::app::App;
+
+const SUPPLIERS: &str = "Suppliers";
+const BUYERS: &str = "Buyers";
+const ORDERS: &str = "Orders";
+const STAFF: [&str; 3] = ["analyst", "approver", "operator"];
+
+/// What writing to the log may end with.
+const WRITES: [&str; 4] = ["overloaded", "log_unavailable", "log_unconfirmed", "disk_full"];
+
+/// A supplier's own call, which takes from its allowance.
+fn of_supplier(operation: Operation) -> Operation {
+    operation.tag(SUPPLIERS).limited().fails(&["unknown_supplier", "starting"])
+}
+
+/// A write of one row: what it is answered with, and what it may end with.
+fn one_row(operation: Operation) -> Operation {
+    of_supplier(operation)
+        .heeds(&[Asked::IdempotencyKey, Asked::IfMatch, Asked::IfNoneMatch, Asked::Traceparent])
+        .answers::<RowOutcome>(StatusCode::OK, "What became of it.")
+        .sends(StatusCode::OK, &[Sent::Position, Sent::IdempotentReplay, Sent::Record])
+        .answers::<supplier::PendingBody<'_>>(StatusCode::ACCEPTED, "It is durable and not decided yet.")
+        .sends(StatusCode::ACCEPTED, &[Sent::Location, Sent::Position])
+        .fails(&WRITES)
+        .fails(&["idempotency_key_reused", "no_outcome", "conflict"])
+}
+
+fn a_list(operation: Operation) -> Operation {
+    operation.tag(SUPPLIERS).fails(&["bad_cursor", "invalid_request", "starting"]).example_of("limit", 50)
+}
+
+/// The calls of suppliers, and of operators about them.
+fn suppliers() -> Routes<Arc<App>> {
+    let one = "/v1/suppliers/{supplier}";
+    let location = "/v1/suppliers/{supplier}/locations/{location}";
+    Routes::default()
+        .add(
+            a_list(Operation::get("/v1/suppliers", "listSuppliers", "Every supplier that is registered"))
+                .answers::<Page<SupplierProfile>>(StatusCode::OK, "A page of them, by their ids."),
+            lists::suppliers,
+        )
+        .add(
+            Operation::get(one, "getSupplier", "A supplier with its locations")
+                .tag(SUPPLIERS)
+                .answers::<supplier::SupplierBody>(StatusCode::OK, "What is known of it.")
+                .fails(&["unknown_supplier", "starting"]),
+            supplier::get,
+        )
+        .add(
+            Operation::put(one, "registerSupplier", "Registers a supplier, or changes what is said of it")
+                .about("What is not said stays as it is.")
+                .tag(SUPPLIERS)
+                .example("acme", json!({ "name": "Acme", "region": "DE", "since": "2020-01-01T00:00:00Z" }))
+                .answers::<SupplierProfile>(StatusCode::OK, "The whole profile as it is now.")
+                .answers::<Registration>(StatusCode::ACCEPTED, "It is durable and not everywhere yet.")
+                .fails(&WRITES),
+            supplier::register,
+        )
+        .add(
+            a_list(Operation::get(
+                format!("{one}/locations"),
+                "listLocations",
+                "Where a supplier's stock lies",
+            ))
+            .fails(&["unknown_supplier"])
+            .answers::<Page<LocationPut>>(StatusCode::OK, "A page of them, by the supplier's own names."),
+            lists::locations,
+        )
+        .add(
+            Operation::get(location, "getLocation", "One location")
+                .tag(SUPPLIERS)
+                .answers::<LocationPut>(StatusCode::OK, "Where it is and how fast stock leaves it.")
+                .tagged()
+                .fails(&["unknown_supplier", "unknown_location", "starting"]),
+            supplier::get_location,
+        )
+        .add(
+            one_row(Operation::put(location, "putLocation", "Says where stock lies"))
+                .body::<LocationBody>()
+                .example(
+                    "berlin",
+                    json!({ "latitude": 52.5, "longitude": 13.4, "region": "DE", "handling_days": 2 }),
+                )
+                .fails(&["location_changed", "supplier_locked_out"]),
+            supplier::put_location,
+        )
+        .and(listings())
+}
+
+/// The calls about listings and their stock.
+fn listings() -> Routes<Arc<App>> {
+    let of = "/v1/suppliers/{supplier}";
+    let one = "/v1/suppliers/{supplier}/listings/{listing}";
+    let changed = ["listing_changed", "supplier_locked_out", "unknown_listing"];
+    Routes::default()
+        .add(
+            a_list(Operation::get(format!("{of}/listings"), "listListings", "What a supplier has listed"))
+                .about("Withdrawn listings included.")
+                .fails(&["unknown_supplier", "list_failed"])
+                .answers::<Page<supplier::ListingBody<'_>>>(StatusCode::OK, "A page, by the supplier's own names."),
+            lists::listings,
+        )
+        .add(
+            Operation::get(one, "getListing", "One listing as its supplier sees it")
+                .tag(SUPPLIERS)
+                .answers::<supplier::ListingBody<'_>>(StatusCode::OK, "What is offered, and how much is left.")
+                .tagged()
+                .fails(&["unknown_listing", "starting"]),
+            supplier::get_listing,
+        )
+        .add(
+            one_row(Operation::put(one, "putListing", "Puts a listing"))
+                .about("`If-None-Match: *` only creates, `If-Match` only changes what bears that tag.")
+                .body::<PutBody>()
+                .example(
+                    "ten units",
+                    json!({
+                        "sku": "SKU-1", "gtin": "4006381333931", "location": "main",
+                        "price": { "minor": 1999, "currency": "EUR" }, "on_hand": 10,
+                    }),
+                )
+                .fails(&changed)
+                .fails(&["sku_changed", "stock_out_of_range"])
+                .fails_as(StatusCode::UNPROCESSABLE_ENTITY, "unknown_location"),
+            supplier::put_listing,
+        )
+        .add(
+            one_row(Operation::delete(one, "withdrawListing", "Takes a listing off the market"))
+                .about("What is reserved or ordered stands.")
+                .fails(&changed),
+            supplier::withdraw,
+        )
+        .add(
+            one_row(Operation::post(format!("{one}/stock"), "changeStock", "Sets or adjusts the stock of a listing"))
+                .about("With `source_seq`, your own count of changes, what is older loses whatever order it comes in.")
+                .body::<StockBody>()
+                .example("three sold elsewhere", json!({ "adjust": -3, "source_seq": 7 }))
+                .example("counted", json!({ "set": 10 }))
+                .fails(&changed)
+                .fails(&["stock_out_of_range"]),
+            supplier::stock,
+        )
+        .add(
+            of_supplier(Operation::post(
+                format!("{of}/inventory:batch"),
+                "changeInventory",
+                "Puts, stocks and withdraws up to 1,000 listings",
+            ))
+            .about("Good rows apply, bad rows say why.")
+            .heeds(&[Asked::IdempotencyKey, Asked::Traceparent])
+            .body::<supplier::BatchBody<'_>>()
+            .example(
+                "one of each",
+                json!({ "rows": [
+                    { "op": "put", "listing": "l-2", "sku": "SKU-2", "location": "main",
+                      "price": { "minor": 500, "currency": "EUR" }, "on_hand": 4 },
+                    { "op": "stock", "listing": "l-1", "set": 10 },
+                    { "op": "withdraw", "listing": "l-3" },
+                ] }),
+            )
+            .answers::<supplier::BatchAnswer<'_>>(StatusCode::OK, "What became of each row.")
+            .sends(StatusCode::OK, &[Sent::Position, Sent::IdempotentReplay, Sent::Record])
+            .answers::<supplier::PendingBody<'_>>(StatusCode::ACCEPTED, "It is durable and not decided yet.")
+            .sends(StatusCode::ACCEPTED, &[Sent::Location, Sent::Position])
+            .fails(&WRITES)
+            .fails(&["bad_etag", "precondition_on_batch", "idempotency_key_reused"]),
+            supplier::batch,
+        )
+        .add(
+            a_list(Operation::get(format!("{of}/operations"), "listOperations", "What a supplier asked for within a day"))
+                .fails(&["unknown_supplier"])
+                .answers::<Page<lists::Operation>>(StatusCode::OK, "A page, by the Idempotency-Keys."),
+            lists::operations,
+        )
+        .add(
+            Operation::get(format!("{of}/operations/{{key}}"), "getOperation", "What became of a request")
+                .tag(SUPPLIERS)
+                .answers::<supplier::BatchAnswer<'_>>(StatusCode::OK, "What became of each row.")
+                .fails(&["no_outcome_yet", "starting"]),
+            supplier::operation,
+        )
+}
+
+/// What a change of a reservation may end with.
+fn of_reservation(operation: Operation) -> Operation {
+    operation.tag(BUYERS).roles(&["buyer"]).limited().heeds(&[Asked::Traceparent]).fails(&WRITES).fails(&[
+        "starting",
+        "no_reservation",
+        "pending",
+    ])
+}
+
+fn reads_reservations(operation: Operation) -> Operation {
+    operation
+        .tag(BUYERS)
+        .roles(&["buyer", "order-system"])
+        .roles(&STAFF)
+        .limited()
+        .fails(&["invalid_request"])
+}
+
+/// The calls about reservations.
+fn holds() -> Routes<Arc<App>> {
+    use reservations::{ListBody, ReservationBody, ReserveBody};
+    let one = "/v1/reservations/{reservation}";
+    let held = [Sent::Position, Sent::IdempotentReplay];
+    let leads = |operation: Operation, to: &'static str| {
+        operation.leads_to(StatusCode::CREATED, to, &[("reservation", "$response.body#/reservation")])
+    };
+    let reserve = of_reservation(Operation::post("/v1/reservations", "reserve", "Holds units for a while"))
+        .about(
+            "The same Idempotency-Key finds the reservation again as it is. It belongs to the key that made it; for any other buyer \
+             there is none.",
+        )
+        .heeds(&[Asked::IdempotencyKey])
+        .body::<ReserveBody>()
+        .example("two units", json!({ "supplier": "acme", "listing": "l-1", "quantity": 2 }))
+        .answers::<ReservationBody>(StatusCode::CREATED, "They are held.")
+        .sends(StatusCode::CREATED, &held)
+        .answers::<ReservationBody>(StatusCode::OK, "They were held under this key before; how it stands now.")
+        .sends(StatusCode::OK, &held)
+        .fails(&["not_available", "idempotency_key_reused"]);
+    let reserve = leads(leads(leads(reserve, "getReservation"), "confirmReservation"), "releaseReservation");
+    Routes::default()
+        .add(
+            reads_reservations(Operation::get(
+                "/v1/reservations",
+                "listReservations",
+                "Reservations by their names",
+            ))
+            .about("A buyer sees its own. Those that ended within a day are included.")
+            .answers::<ListBody>(StatusCode::OK, "A page of them."),
+            reservations::list,
+        )
+        .add(reserve, reservations::reserve)
+        .add(
+            reads_reservations(Operation::get(one, "getReservation", "One reservation"))
+                .heeds(&[Asked::Position])
+                .answers::<ReservationBody>(StatusCode::OK, "How it stands.")
+                .fails(&["no_reservation"]),
+            reservations::get,
+        )
+        .add(
+            of_reservation(Operation::post(
+                format!("{one}:confirm"),
+                "confirmReservation",
+                "Takes what is held",
+            ))
+            .about("Confirming again is answered the same.")
+            .answers::<ReservationBody>(StatusCode::OK, "It is confirmed.")
+            .sends(StatusCode::OK, &held)
+            .fails(&["order_cancelled", "reservation_lapsed", "reservation_released"]),
+            reservations::confirm,
+        )
+        .add(
+            of_reservation(Operation::delete(one, "releaseReservation", "Gives back what is held"))
+                .about("Giving it back again, or what has lapsed, is answered the same.")
+                .answers_nothing(StatusCode::NO_CONTENT, "It is given back.")
+                .sends(StatusCode::NO_CONTENT, &held)
+                .fails(&["already_confirmed"]),
+            reservations::release,
+        )
+}
+
+/// The calls of order systems.
+fn order_events() -> Routes<Arc<App>> {
+    let placed = json!({
+        "specversion": "1.0", "id": "e1", "source": "shop", "type": "stockade.order.placed",
+        "data": { "supplier": "acme", "order": "o1", "buyer": "b1", "listing": "l-1", "quantity": 1 },
+    });
+    Routes::default()
+        .add(
+            Operation::post("/v1/events", "sendEvents", "Tells what became of orders")
+                .about(
+                    "One CloudEvent 1.0 as JSON, or an array of up to 1,000, or one in binary mode with its attributes in `ce-` headers. \
+                     What is accepted is durable. Of an array, good events count and bad ones say why.",
+                )
+                .tag(ORDERS)
+                .roles(&["order-system"])
+                .limited()
+                .body::<cloudevents::OneOrMany>()
+                .body_as::<cloudevents::Structured<'_>>("application/cloudevents+json")
+                .body_as::<Vec<cloudevents::Structured<'_>>>("application/cloudevents-batch+json")
+                .example("placed", placed)
+                .answers::<events::Receipt>(StatusCode::ACCEPTED, "What became of each event.")
+                .fails(&WRITES),
+            events::receive,
+        )
+        .add(
+            Operation::get("/v1/events/{source}/{id}", "getEvent", "What became of an event")
+                .about("Within a day.")
+                .tag(ORDERS)
+                .roles(&["order-system"])
+                .roles(&STAFF)
+                .limited()
+                .answers::<events::AnswerBody>(StatusCode::OK, "Whether it counts, and why.")
+                .fails(&["no_answer_yet"]),
+            events::answer,
+        )
+}
+
+fn asks(operation: Operation) -> Operation {
+    operation.tag(BUYERS).roles(&["buyer"]).roles(&STAFF).limited().fails(&["starting", "invalid_request"])
+}
+
+/// The calls about what is available. They look for themselves whether the replica has caught up, whoever asks and however.
+fn availability() -> Routes<Arc<App>> {
+    let shown = |operation: Operation| {
+        operation.example_of("sku", "SKU-1").example_of("region", "DE").example_of("limit", 50)
+    };
+    Routes::default()
+        .add(
+            shown(asks(Operation::get("/v1/availability", "getAvailability", "Who offers a good, and how much")))
+                .about(
+                    "Exactly one of `sku` and `gtin`. Withheld offers are never shown. The tag is that of what was found, not of when.",
+                )
+                .query::<buyer::AvailabilityQuery>()
+                .heeds(&[Asked::Position])
+                .answers::<shapes::Availability>(StatusCode::OK, "Offers in the order asked for.")
+                .sends(StatusCode::OK, &[Sent::Link])
+                .tagged()
+                .sends(StatusCode::NOT_MODIFIED, &[Sent::AsOf]),
+            buyer::availability,
+        )
+        .add(
+            asks(Operation::post("/v1/availability:query", "queryAvailability", "Who offers up to 100 goods"))
+                .heeds(&[Asked::Position])
+                .body::<buyer::QueryBody>()
+                .example("two goods", json!({ "goods": [{ "sku": "SKU-1" }, { "gtin": "4006381333931" }], "region": "DE" }))
+                .answers::<shapes::AvailabilityOfGoods>(StatusCode::OK, "What was found of each good."),
+            buyer::query,
+        )
+        .add(
+            shown(asks(Operation::get("/v1/availability/stream", "watchAvailability", "Changes of goods, as they come")))
+                .about(
+                    "Server-sent events. First a `good` for each good, then `live`, then a `good` again, whole, whenever what is seen of it \
+                     changes. Their data is what `queryAvailability` answers of one good, with as_of, staleness_ms and completeness. \
+                     Whoever comes back with `Last-Event-ID` is sent what is different by then.",
+                )
+                .query::<buyer::AvailabilityQuery>()
+                .query_but(&["cursor", "after_position"], &["sku", "gtin"])
+                .example_of("sku", json!(["SKU-1"]))
+                .heeds(&[Asked::LastEventId])
+                .answers_raw(StatusCode::OK, "Events, without end.", "text/event-stream")
+                .fails(&["too_many_streams"]),
+            stream::stream,
+        )
+}
+
+/// Every call.
+pub fn routes() -> Routes<Arc<App>> {
+    waiting().and(availability())
+}
+
+/// The calls that read what may not have been read yet.
+fn waiting() -> Routes<Arc<App>> {
+    suppliers().and(holds()).and(order_events()).wait_for_the_start()
+}
+
+/// The routes.
+pub fn router(app: Arc<App>) -> Router {
+    let readiness: Readiness = {
+        let app = app.clone();
+        Arc::new(move || app.ready())
+    };
+    let caught_up = middleware::from_fn_with_state(readiness, reads_when_caught_up);
+    waiting().with(|router| router.layer(caught_up)).and(availability()).router().with_state(app)
+}
