@@ -120,7 +120,8 @@ fn a_packed_table_stores_what_a_plain_one_stores_and_either_reads_the_others_row
     assert_eq!(packed.remove(&"k-8".to_owned()), plain.remove(&"k-8".to_owned()));
     assert_eq!((packed.len(), packed.contains(&"k-8".to_owned())), (499, false));
     let (mut ours, mut theirs) = (packed.take_dirty(), plain.take_dirty());
-    (ours.sort(), theirs.sort());
+    ours.sort();
+    theirs.sort();
     assert_eq!(ours, theirs);
     assert!(packed.take_dirty().is_empty(), "changes are told once");
     let mut again = Packed::<String, Row>::new(1);
