@@ -221,6 +221,7 @@ pub(super) const CODES: &[Code] = &[
         "Save the file in one encoding.",
     ),
     within("cell_count", "The row has more or fewer cells than the header.", "Mend the row."),
+    within("not_a_table", "The file is no table.", "Send rows under a header."),
     within("missing_value", "A cell that is needed is empty.", "Fill it."),
     within("not_a_number", "The cell holds no number.", "Write a number."),
     within("ambiguous_number", "The number may be read in two ways.", "Say the decimal sign in the mapping."),
