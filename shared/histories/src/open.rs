@@ -76,14 +76,28 @@ pub fn files(inputs: &[PathBuf], mapping: &Mapping) -> Result<BTreeMap<String, P
         );
         return Ok(BTreeMap::from([(String::new(), input.clone())]));
     }
-    let needed: Vec<&String> =
+    let mut needed: Vec<&String> =
         mapping.rows.iter().chain(mapping.joins.iter().map(|join| &join.file)).collect();
-    let mut found = BTreeMap::new();
+    // A mapping may join one file several times.
+    needed.sort_unstable();
+    needed.dedup();
+    let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
+    let mut add = |name: String, path: PathBuf| match found.get(&name) {
+        Some(earlier) => anyhow::bail!(
+            "{name} is given twice, as {} and as {}; leave out one --input, for only one of them can be read",
+            earlier.display(),
+            path.display()
+        ),
+        None => {
+            found.insert(name, path);
+            Ok(())
+        }
+    };
     for input in inputs {
         if input.is_dir() {
             for name in &needed {
                 if let Some(path) = in_directory(input, &mapping.files[*name]) {
-                    found.insert((*name).clone(), path);
+                    add((*name).clone(), path)?;
                 }
             }
             continue;
@@ -106,7 +120,7 @@ pub fn files(inputs: &[PathBuf], mapping: &Mapping) -> Result<BTreeMap<String, P
                 (name, input.clone())
             }
         };
-        found.insert(name, path);
+        add(name, path)?;
     }
     for name in needed {
         anyhow::ensure!(
@@ -142,6 +156,7 @@ pub fn open(
     refusals: &mut Refusals,
 ) -> Result<History> {
     let maker = Maker { files: files(inputs, &mapping)?, mapping, limits };
+    refusals.spare(maker.files.values())?;
     let mut notes = Vec::new();
     let (first, sample, facts) = maker.make(&mut Refusals::default(), &mut notes)?;
     let header = first.header.clone();

@@ -57,6 +57,11 @@ impl Refusal {
     }
 }
 
+/// Whether two paths lead to one file that is there, also where one of them is a link to it.
+pub fn is_same_file(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
 impl From<Finding> for Refusal {
     fn from(finding: Finding) -> Self {
         Self::new(&finding.column, &finding.value, &finding.code, finding.detail).on(finding.line)
@@ -79,9 +84,26 @@ pub struct Refusals {
 
 impl Refusals {
     /// With `strict`, the first refusal is an error. With a path, every refused row is written there as CSV: its own columns,
-    /// then `line` and `reason`.
+    /// then `refused_line` and `refused_reason`, which no history is likely to have itself.
+    ///
+    /// Cells stay as they are in the history, also those that a spreadsheet would take for a formula: the file is there to be
+    /// corrected and played, and an apostrophe put before `-17` or `=a` would become part of a number or an id. Who opens it in
+    /// a spreadsheet should trust it as much as the history itself.
     pub fn new(strict: bool, path: Option<&Path>) -> Self {
         Self { strict, path: path.map(Path::to_owned), ..Self::default() }
+    }
+
+    /// Refuses to write over a file that is read.
+    pub(crate) fn spare<'p>(&self, inputs: impl IntoIterator<Item = &'p PathBuf>) -> Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        for input in inputs {
+            anyhow::ensure!(
+                !is_same_file(path, input),
+                "the refused rows would be written over {}, which is read here; give --refused another file",
+                input.display()
+            );
+        }
+        Ok(())
     }
 
     /// Begins the file, now that the columns of the history are known.
@@ -91,7 +113,7 @@ impl Refusals {
         let cannot = || format!("cannot write the refused rows to {}", path.display());
         let file = File::create(path).with_context(cannot)?;
         let mut writer = csv::Writer::from_writer(BufWriter::new(file));
-        let names = header.iter().map(String::as_str).chain(["line", "reason"]);
+        let names = header.iter().map(String::as_str).chain(["refused_line", "refused_reason"]);
         writer.write_record(names).with_context(cannot)?;
         self.file = Some(writer);
         Ok(())

@@ -26,7 +26,8 @@ const GIVEN_UP_AFTER: u64 = 1_000;
 /// What to do with rows that are refused.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct Handling {
-    /// Write every refused row to this CSV file: its own columns, its line, and the reason.
+    /// Write every refused row to this CSV file: its own columns, then refused_line and refused_reason. Cells are as they
+    /// are in the history, so a spreadsheet may take some for formulas.
     #[arg(long, value_name = "FILE.csv")]
     pub(crate) refused: Option<PathBuf>,
     /// End at the first row that is refused, instead of leaving it out and counting it.

@@ -112,6 +112,49 @@ fn two_rows_where_one_is_meant_are_refused_with_the_words_that_choose() {
 }
 
 #[test]
+fn refused_rows_are_never_written_over_a_file_that_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = "at,who\n2020-01-01,s\n";
+    let path = file(directory.path(), "orders.csv", text);
+    let link = directory.path().join("link.csv");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    for target in [&path, &link, &directory.path().join(".").join("orders.csv")] {
+        let mut refusals = Refusals::new(false, Some(target));
+        let opened = open(std::slice::from_ref(&path), Mapping::parse(ONE).unwrap(), MEMORY, &mut refusals);
+        let error = opened.map(drop).unwrap_err().to_string();
+        assert!(error.contains("give --refused another file"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+}
+
+#[test]
+fn what_is_written_of_a_refused_row_is_the_row_with_columns_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(directory.path(), "orders.csv", "at,who,line\nsoon,=1+1,7\n2020-01-01,s,8\n");
+    let refused = directory.path().join("refused.csv");
+    let mut refusals = Refusals::new(false, Some(&refused));
+    let mut history = open(&[path], Mapping::parse(ONE).unwrap(), MEMORY, &mut refusals).unwrap();
+    while history.next(&mut refusals).unwrap().is_some() {}
+    refusals.flush().unwrap();
+    let written = std::fs::read_to_string(&refused).unwrap();
+    assert!(written.starts_with("at,who,line,refused_line,refused_reason\nsoon,=1+1,7,2,"), "{written}");
+}
+
+#[test]
+fn a_file_given_twice_is_refused_with_both() {
+    let directory = tempfile::tempdir().unwrap();
+    shop(directory.path());
+    let d = directory.path();
+    let other = file(d, "other.csv", "id,at\n");
+    let named = |path: &Path| PathBuf::from(format!("orders={}", path.display()));
+    for first in [d.to_owned(), d.join("orders.csv"), named(&d.join("orders.csv"))] {
+        let mapping = Mapping::parse(&two(", keep: first")).unwrap();
+        let error = files(&[first, named(&other)], &mapping).unwrap_err().to_string();
+        assert!(error.contains("orders is given twice") && error.contains("other.csv"), "{error}");
+    }
+}
+
+#[test]
 fn rows_out_of_order_are_sorted_and_keep_their_order_within_a_moment() {
     let directory = tempfile::tempdir().unwrap();
     let mut text = "at,who\n".to_owned();
