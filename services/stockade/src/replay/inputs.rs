@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use stockade_histories::{
-    Bound, Entry, EventColumns, History, Limits, Mapping, Refusal, Refusals, Row, Text, open,
+    Bound, Entry, EventColumns, History, Limits, Mapping, Refusal, Refusals, Row, Text, When, open,
 };
 use stockade_inventory::http::{event_from_cloudevent, listing_put};
 use stockade_model::{
@@ -286,10 +286,16 @@ impl Inputs {
         let bound = self.bound.clone();
         let mapping = &bound.mapping;
         let mut row = bound.row(&entry.record, entry.line);
-        if mapping.leave_out.as_ref().is_some_and(|when| row.finally(when)) {
-            self.left_out += 1;
-            return Ok(());
-        }
+        let finally = |when: Option<&When>| when.map_or(Ok(false), |when| row.finally(when));
+        // A row of which that cannot be said would be played, or measured, as what it may not be.
+        let fraud = match (finally(mapping.leave_out.as_ref()), finally(mapping.fraud.as_ref())) {
+            (Ok(true), _) => {
+                self.left_out += 1;
+                return Ok(());
+            }
+            (Err(refusal), _) | (_, Err(refusal)) => return self.refuse(refusal, entry),
+            (Ok(false), Ok(fraud)) => fraud,
+        };
         let known = match known(&mut row, mapping, now) {
             Ok(known) => known,
             Err(refusal) => {
@@ -301,7 +307,6 @@ impl Inputs {
             None => Ok(None),
             Some(listing) => row.number(&listing.price, mapping.currency.exponent(), now),
         };
-        let fraud = mapping.fraud.as_ref().is_some_and(|fraud| row.finally(fraud));
         let placed = mapping.events.iter().find(|event| event.kind == OrderEventKind::Placed);
         if let (true, Some(placed)) = (fraud, placed)
             && let Ok(Some(order)) = row.text(&placed.order, now)
@@ -469,11 +474,14 @@ fn describe(
     let (order, line, buyer) =
         (text(Some(&event.order))?, text(event.line.as_ref())?, text(event.buyer.as_ref())?);
     let category = text(event.category.as_ref())?;
-    let rating = event.rating.as_ref().map_or(Ok(None), |column| row.value(column, at))?;
-    let rating = rating.and_then(|text| text.parse::<f64>().ok()).map(|rating| rating as u8);
-    if event.rating.is_some() && rating.is_none() {
-        return Ok(None);
-    }
+    let rating = match &event.rating {
+        None => None,
+        Some(column) => match row.plain(column, at)? {
+            // Nothing was rated.
+            None => return Ok(None),
+            Some(plain) => Some(stars(column, &plain)?),
+        },
+    };
     let late = match &event.late_after {
         None => false,
         Some(column) => row.time_of(column, at)?.is_some_and(|promise| at > promise),
@@ -520,6 +528,15 @@ fn describe(
     let body = serde_json::to_vec(&told);
     let body = body.map_err(|_| Refusal::new("", "", "event", "the event cannot be written"))?;
     Ok(Some((at, body)))
+}
+
+/// Whole stars of a rating.
+fn stars(column: &str, plain: &str) -> std::result::Result<u8, Refusal> {
+    let stars = plain.parse::<f64>().ok().filter(|stars| (0.0..=f64::from(u8::MAX)).contains(stars));
+    stars.map(|stars| stars as u8).ok_or_else(|| {
+        let detail = "this is no rating; correct it, or leave the cell empty where nothing was rated";
+        Refusal::new(column, plain, "bad_rating", detail)
+    })
 }
 
 /// What the API says of an event, as a refusal of the column that it is about.
