@@ -272,7 +272,7 @@ impl Mapping {
     pub(crate) fn columns(&self) -> Vec<String> {
         let mut names = self.time_columns();
         names.extend(self.number_columns());
-        names.extend(self.known_at.keys().cloned());
+        names.extend(self.known_at.keys().chain(self.times.columns.keys()).cloned());
         let mut texts = vec![&self.supplier.id, &self.supplier.region];
         texts.extend(self.listing.iter().map(|listing| &listing.sku));
         for event in &self.events {
@@ -328,6 +328,8 @@ pub struct Bound {
 struct Column {
     at: usize,
     time: Option<Reading>,
+    /// When it becomes known, where that is later than the row.
+    known: Option<Stamp>,
 }
 
 /// A row of the history.
@@ -347,11 +349,21 @@ impl Bound {
         mut times: BTreeMap<String, Reading>,
         decimal: Decimal,
     ) -> Result<Self> {
+        // By place, for a column may be named in several ways: none of them may see it before it is known.
+        let mut known: FxHashMap<usize, &Stamp> = FxHashMap::default();
+        for (name, stamp) in &mapping.known_at {
+            let at = place_of(name, header)?;
+            anyhow::ensure!(
+                known.insert(at, stamp).is_none(),
+                "the mapping's `known_at` has the column {} more than once; keep one of them",
+                header[at]
+            );
+        }
         let mut columns = FxHashMap::default();
         for name in mapping.columns() {
             let at = place_of(&name, header)?;
             let time = times.remove(&name);
-            columns.insert(name, Column { at, time });
+            columns.insert(name, Column { at, time, known: known.get(&at).copied().cloned() });
         }
         let time = place_of(&mapping.time, header)?;
         Ok(Self { mapping, columns, decimal, time })
@@ -461,7 +473,8 @@ impl<'a> Row<'a> {
     }
 
     fn is_known(&mut self, column: &str, now: Timestamp) -> Taken<bool> {
-        if let Some(stamp) = self.bound.mapping.known_at.get(column) {
+        let bound = self.bound;
+        if let Some(stamp) = bound.columns.get(column).and_then(|column| column.known.as_ref()) {
             let known = self.stamp(stamp)?;
             if known.is_none_or(|known| known > now) {
                 self.withheld += u64::from(self.cell(column).is_some());

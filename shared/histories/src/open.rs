@@ -215,9 +215,9 @@ impl Maker {
             let place = |name: &String| place_of(name, &table.header);
             let hour = counted.hour.as_ref().map(place).transpose()?;
             let places = (place(&counted.per)?, place(&counted.days)?, hour);
-            let (from, days) = (counted.from, Default::default());
+            let (counted, days) = (counted.clone(), Default::default());
             table.header.push(counted.into.clone());
-            table.rows = Box::new(Counting { inner: table.rows, from, places, days });
+            table.rows = Box::new(Counting { inner: table.rows, counted, places, days });
         }
         let mut needed = self.mapping.columns();
         needed.extend(self.mapping.joins.iter().flat_map(|join| join.left_columns()));
@@ -262,12 +262,21 @@ impl Maker {
     fn times(&self, mut table: Table, notes: &mut Vec<String>) -> Result<BTreeMap<String, Reading>> {
         let mut declared = BTreeMap::new();
         let mut guesses = Vec::new();
+        let times = &self.mapping.times;
+        let own = times.placed(&table.header)?;
+        let counted = times.counted.as_ref().and_then(|counted| place_of(&counted.into, &table.header).ok());
         for name in self.mapping.time_columns() {
-            match self.mapping.times.of(&name)? {
+            let at = place_of(&name, &table.header)?;
+            if counted == Some(at) {
+                // Written here, whatever form the file's own times have.
+                declared.insert(name, Reading::new(Format::Rfc3339, ZONE_OTHERWISE)?);
+                continue;
+            }
+            match times.of(&name, own.get(&at).copied())? {
                 (Some(format), zone) => {
                     declared.insert(name.clone(), Reading::new(format, zone.unwrap_or(ZONE_OTHERWISE))?);
                 }
-                (None, _) => guesses.push((place_of(&name, &table.header)?, name, Guess::new())),
+                (None, _) => guesses.push((at, name, Guess::new())),
             }
         }
         let (mut ignored, mut looked) = (Refusals::default(), 0);
@@ -288,8 +297,8 @@ impl Maker {
         // What may be two follows what may be one: files rarely write two ways.
         let common = guesses.iter().find_map(|(_, _, guess)| guess.format());
         let mut said: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (_, name, guess) in guesses {
-            let zone = self.mapping.times.of(&name)?.1;
+        for (at, name, guess) in guesses {
+            let zone = times.of(&name, own.get(&at).copied())?.1;
             let format = match (guess.format(), common) {
                 (Some(format), _) => format,
                 (None, Some(common)) if guess.seen == 0 || guess.may_be(common) => common,

@@ -9,6 +9,8 @@ use jiff::{
 };
 use stockade_model::Timestamp;
 
+use crate::mapping::place_of;
+
 /// What is read of a time that says no offset and whose zone is not declared.
 pub(crate) const ZONE_OTHERWISE: &str = "UTC";
 
@@ -306,9 +308,26 @@ fn zone_of(name: &str) -> Result<TimeZone> {
 }
 
 impl Times {
-    /// What is declared of a column: its format, if any, and its zone, if any.
-    pub(crate) fn of(&self, column: &str) -> Result<(Option<Format>, Option<&str>)> {
-        let own = self.columns.get(column);
+    /// Columns that differ, by their place: a name need not be written as the header has it.
+    pub(crate) fn placed(&self, header: &[String]) -> Result<BTreeMap<usize, &OneColumn>> {
+        let mut placed = BTreeMap::new();
+        for (name, own) in &self.columns {
+            let at = place_of(name, header).context("`times.columns` in the mapping")?;
+            anyhow::ensure!(
+                placed.insert(at, own).is_none(),
+                "the mapping's `times.columns` has the column {} more than once; keep one of them",
+                header[at]
+            );
+        }
+        Ok(placed)
+    }
+
+    /// What is declared of a column: its format, if any, and its zone, if any. `own` is how it differs.
+    pub(crate) fn of<'t>(
+        &'t self,
+        column: &str,
+        own: Option<&'t OneColumn>,
+    ) -> Result<(Option<Format>, Option<&'t str>)> {
         let format = own.and_then(|own| own.format.as_ref()).or(self.format.as_ref());
         let zone = own.and_then(|own| own.zone.as_ref()).or(self.zone.as_ref());
         let format = format.map(|format| Format::named(format)).transpose();

@@ -30,6 +30,25 @@ fn a_value_is_absent_before_its_own_stamp_and_counted() {
 }
 
 #[test]
+fn a_value_is_absent_before_its_stamp_however_its_column_is_named() {
+    let of = |known_at: &str| {
+        let mapping = format!(
+            "{{name: t, currency: EUR, time: at, known_at: {{{known_at}}}, leave_out: {{column: order status, equals: x}}, {REST}}}"
+        );
+        bound(&mapping, &["at", "who", "Order_Status", "done"])
+    };
+    let bound = of("ORDER-STATUS: {column: Done}").unwrap();
+    let record =
+        csv::StringRecord::from(vec!["2020-01-01T00:00:00Z", "a", "canceled", "2020-01-05T00:00:00Z"]);
+    let mut row = bound.row(&record, 2);
+    let day = |day: &str| Timestamp::parse(&format!("2020-01-{day}T00:00:00Z")).unwrap();
+    assert_eq!(row.value("order status", day("04")).unwrap(), None);
+    assert_eq!(row.value("order status", day("05")).unwrap(), Some("canceled"));
+    let twice = of("order_status: {column: done}, Order_Status: {column: at}").map(drop).unwrap_err();
+    assert!(twice.to_string().contains("Order_Status more than once"), "{twice}");
+}
+
+#[test]
 fn a_mapping_in_no_currency_is_refused() {
     let of = |currency: &str| Mapping::parse(&format!("{{name: t, currency: {currency}, time: at, {REST}}}"));
     assert!(of("KWD").is_ok());

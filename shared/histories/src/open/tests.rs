@@ -155,6 +155,38 @@ fn a_file_given_twice_is_refused_with_both() {
 }
 
 #[test]
+fn counted_times_are_read_as_they_are_written_and_rubbish_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(directory.path(), "orders.csv", "who,days,hour\na,,8\na,three,9\na,3,x\na,2,10\n");
+    let mapping = ONE.replace(
+        "time: at",
+        "time: At, times: {format: d.m.yyyy, counted: {into: at, from: 2020-01-01T00:00:00Z, per: who, days: days, hour: hour}}",
+    );
+    let (rows, _, refused) = read(&[path], &mapping, MEMORY).unwrap();
+    let times: Vec<String> = rows.iter().map(|(time, ..)| Timestamp::from_ms(*time).to_string()).collect();
+    assert_eq!(
+        (times, refused),
+        (vec!["2020-01-01T08:00:00Z".to_owned(), "2020-01-03T10:00:00Z".to_owned()], 2)
+    );
+}
+
+#[test]
+fn a_column_of_times_is_read_as_declared_however_it_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = [file(directory.path(), "orders.csv", "Ordered_At,who\n1.2.2020 00:00,s\n")];
+    let of = |column: &str| {
+        let times = format!(
+            "time: ordered at, times: {{columns: {{{column}: {{format: d.m.yyyy, zone: '+01:00'}}}}}}"
+        );
+        read(&path, &ONE.replace("time: at", &times), MEMORY)
+            .map(|(rows, ..)| Timestamp::from_ms(rows[0].0).to_string())
+    };
+    assert_eq!(of("ORDERED-AT").unwrap(), "2020-01-31T23:00:00Z");
+    let error = of("booked_at").unwrap_err();
+    assert!(format!("{error:#}").contains("names column booked_at"), "{error:#}");
+}
+
+#[test]
 fn rows_out_of_order_are_sorted_and_keep_their_order_within_a_moment() {
     let directory = tempfile::tempdir().unwrap();
     let mut text = "at,who\n".to_owned();
