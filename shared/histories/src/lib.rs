@@ -19,5 +19,5 @@ pub use expressions::{Number, Text, When};
 pub use mapping::{Bound, EventColumns, ListingColumns, Mapping, Row, Stamp, SupplierColumns, TruthColumns};
 pub use open::{History, Limits, files, open, peek};
 pub use propose::{Proposal, propose};
-pub use refusals::{Refusal, Refusals, is_same_file};
+pub use refusals::{GIVEN_UP_AFTER, Refusal, Refusals, is_same_file};
 pub use rows::Entry;

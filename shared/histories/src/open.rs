@@ -14,7 +14,7 @@ use crate::{
     counted::Counting,
     join::{Table, With},
     mapping::{Bound, Mapping, place_of},
-    refusals::Refusals,
+    refusals::{GIVEN_UP_AFTER, Refusals},
     rows::{Entry, FileRows, Rows},
     sort::{Sorted, Sorter},
     times::{Format, Guess, Reading, ZONE_OTHERWISE},
@@ -50,6 +50,8 @@ pub struct History {
     pub rows_expected: u64,
     rows: Ordered,
     last: Timestamp,
+    /// Rows without a time before the first that has one.
+    untimed_first: u64,
 }
 
 enum Ordered {
@@ -177,7 +179,7 @@ pub fn open(
     let last = Timestamp::from_ms(i64::MIN);
     if order {
         let rows = Ordered::AsTheyCome(rows);
-        return Ok(History { bound, header, notes, rows_expected, rows, last });
+        return Ok(History { bound, header, notes, rows_expected, rows, last, untimed_first: 0 });
     }
     let (sorted, rows_expected) = maker.sorted(&bound, rows, refusals)?;
     let how = if sorted.is_on_disk() { "on disk" } else { "in memory" };
@@ -188,7 +190,8 @@ pub fn open(
             bound.mapping.time
         ),
     });
-    Ok(History { bound, header, notes, rows_expected, rows: Ordered::Sorted(sorted), last })
+    let rows = Ordered::Sorted(sorted);
+    Ok(History { bound, header, notes, rows_expected, rows, last, untimed_first: 0 })
 }
 
 /// Makes the rows of a history from its files, as often as they are needed.
@@ -405,6 +408,11 @@ impl History {
                 }
                 Err(refusal) => {
                     refusals.refuse(refusal.on(entry.line), &entry.record)?;
+                    let none_yet = self.last == Timestamp::from_ms(i64::MIN);
+                    self.untimed_first += u64::from(none_yet);
+                    if none_yet && self.untimed_first >= GIVEN_UP_AFTER {
+                        refusals.give_up(self.untimed_first, "")?;
+                    }
                 }
             }
         }

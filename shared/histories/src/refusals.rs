@@ -11,6 +11,8 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use stockade_imports::Finding;
 
+/// Rows after which a history of which nothing was taken is given up: a mapping that does not fit shows at once.
+pub const GIVEN_UP_AFTER: u64 = 1_000;
 /// Examples kept of each reason.
 const EXAMPLES: usize = 3;
 /// Characters shown of what stood there.
@@ -119,11 +121,6 @@ impl Refusals {
         Ok(())
     }
 
-    /// Whether they are written to a file.
-    pub fn are_written(&self) -> bool {
-        self.file.is_some()
-    }
-
     /// Notes a refusal, with the cells of its row where they are known.
     ///
     /// # Errors
@@ -155,7 +152,7 @@ impl Refusals {
         Ok(())
     }
 
-    /// Rows of which anything was refused. One whose events were refused apart from each other, at later times, may count again.
+    /// Rows of which anything was refused. What is refused of one row must be refused before anything of another.
     pub fn rows(&self) -> u64 {
         self.rows
     }
@@ -168,6 +165,18 @@ impl Refusals {
     /// The last.
     pub fn last(&self) -> Option<&Refusal> {
         self.last.as_ref()
+    }
+
+    /// That each of the first rows of something was refused, with the first reason; writes out what is buffered.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn give_up(&mut self, rows: u64, of: &str) -> Result<()> {
+        self.flush()?;
+        anyhow::bail!(
+            "each of the first {rows} rows{of} was refused, so the mapping does not fit the file; {}",
+            self.sentences().into_iter().next().unwrap_or_default()
+        );
     }
 
     /// Writes out what is buffered for the file.

@@ -9,7 +9,8 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use stockade_histories::{
-    Bound, Entry, EventColumns, History, Limits, Mapping, Refusal, Refusals, Row, Text, When, open,
+    Bound, Entry, EventColumns, GIVEN_UP_AFTER, History, Limits, Mapping, Refusal, Refusals, Row, Text, When,
+    open,
 };
 use stockade_inventory::http::{event_from_cloudevent, listing_put};
 use stockade_model::{
@@ -19,9 +20,6 @@ use stockade_model::{
 use stockade_runtime::FieldError;
 
 use crate::output::complain;
-
-/// Rows after which a history of which nothing was taken is given up: a mapping that does not fit shows at once.
-const GIVEN_UP_AFTER: u64 = 1_000;
 
 /// What to do with rows that are refused.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -136,6 +134,8 @@ pub(crate) struct Inputs {
     pub(crate) refusals: Refusals,
     /// Rows that could not even be read: they are not among `rows`.
     unread: u64,
+    /// Whether it was looked at once if all of the first rows were refused.
+    first_judged: bool,
     /// Rows that the mapping leaves out.
     left_out: u64,
     /// Values asked for before they were known.
@@ -168,6 +168,7 @@ impl Inputs {
             prices: HashMap::new(),
             frauds: HashSet::new(),
             unread: refusals.rows(),
+            first_judged: false,
             refusals,
             left_out: 0,
             withheld: 0,
@@ -266,14 +267,12 @@ impl Inputs {
             None => None,
         };
         let (refused, rows) = (self.refusals.rows(), self.row_number + self.unread);
-        if rows == GIVEN_UP_AFTER && refused + 1 >= rows {
-            self.refusals.flush()?;
-            anyhow::bail!(
-                "each of the first {refused} rows was refused, so the mapping does not fit the file; {}",
-                self.refusals.sentences().into_iter().next().unwrap_or_default()
-            );
+        // Reading one row may pass over many that cannot be read, so the bound itself may be passed over.
+        if rows < GIVEN_UP_AFTER || std::mem::replace(&mut self.first_judged, true) {
+            return Ok(());
         }
-        Ok(())
+        // The row that was read last is not judged yet.
+        if refused + 1 >= rows { self.refusals.give_up(refused, "") } else { Ok(()) }
     }
 
     fn refuse(&mut self, refusal: Refusal, entry: &Entry) -> Result<()> {
@@ -339,10 +338,9 @@ impl Inputs {
 
     /// Keeps an event until its time. One that seems to precede its own row happens when the row is known.
     fn promise(&mut self, at: Timestamp, body: Vec<u8>, entry: &Entry) -> Result<()> {
-        // Its row is only here now: to be written with it, what would be refused later is found now.
-        if self.refusals.are_written()
-            && let Err(errors) = event_from_cloudevent(&body, at)
-        {
+        // Its row is only here now: to be written with it, and counted once however many of its events are refused, what would
+        // be refused later is found now.
+        if let Err(errors) = event_from_cloudevent(&body, at) {
             return self.refuse(invalid(&errors, &self.bound.mapping), entry);
         }
         let line = u32::try_from(entry.line).unwrap_or(u32::MAX);

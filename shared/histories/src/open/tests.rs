@@ -187,6 +187,22 @@ fn a_column_of_times_is_read_as_declared_however_it_is_named() {
 }
 
 #[test]
+fn a_history_of_which_no_row_or_no_time_can_be_read_is_given_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let mapping = ONE.replace("time: at", "time: at, times: {format: d.m.yyyy}");
+    let bad = ["2020-01-01,s\n", "1.1.2020,s,too,many\n"];
+    for (limits, row) in [MEMORY, DISK].into_iter().flat_map(|limits| bad.map(|row| (limits, row))) {
+        let text = |rows: usize, end: &str| format!("at,who\n{}{end}", row.repeat(rows));
+        let many = [file(directory.path(), "many.csv", &text(1_500, ""))];
+        let error = read(&many, &mapping, limits).unwrap_err().to_string();
+        assert!(error.contains("each of the first 1000 rows") && error.contains("line 2"), "{error}");
+        let good = [file(directory.path(), "good.csv", &text(999, "2.1.2020,s\n1.1.2020,s\n"))];
+        let (rows, _, refused) = read(&good, &mapping, limits).unwrap();
+        assert_eq!((rows.len(), refused), (2, 999));
+    }
+}
+
+#[test]
 fn rows_out_of_order_are_sorted_and_keep_their_order_within_a_moment() {
     let directory = tempfile::tempdir().unwrap();
     let mut text = "at,who\n".to_owned();
