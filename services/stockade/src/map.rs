@@ -105,7 +105,7 @@ fn show(seen: &Value) {
         say!("{} in {}, {}{delimiter}", word("format"), word("encoding"), word("archive"));
         let columns: Vec<&str> =
             file["header"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        say!("columns: {}", columns.join(", "));
+        say!("columns: {}", stockade_histories::shown(&columns.join(", ")));
     }
     if let Some(mapping) = seen["mapping_yaml"].as_str() {
         say!("\nmapping:");

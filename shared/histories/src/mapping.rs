@@ -14,7 +14,7 @@ use stockade_rules::parse_duration_ms;
 use crate::{
     expressions::{Condition, Exact, Number, Source, Text, When},
     join::Join,
-    refusals::Refusal,
+    refusals::{Refusal, shown},
     rows::Written,
     times::{Reading, Times, is_of_our_time},
 };
@@ -312,7 +312,7 @@ pub(crate) fn place_of(name: &str, header: &[String]) -> Result<usize> {
                 || folded(name).contains(&folded(known)) && folded(known).len() > 2
         });
         let hint = nearest.map(|known| format!("; did you mean {known}?")).unwrap_or_default();
-        format!("the mapping names column {name}, the file has {}{hint}", header.join(", "))
+        shown(&format!("the mapping names column {name}, the file has {}{hint}", header.join(", ")))
     })
 }
 

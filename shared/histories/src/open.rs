@@ -14,7 +14,7 @@ use crate::{
     counted::Counting,
     join::{Table, With},
     mapping::{Bound, Mapping, place_of},
-    refusals::{GIVEN_UP_AFTER, Refusals},
+    refusals::{GIVEN_UP_AFTER, Refusals, shown},
     rows::{Entry, FileRows, Rows},
     sort::{Sorted, Sorter},
     times::{Format, Guess, Reading, ZONE_OTHERWISE},
@@ -177,6 +177,8 @@ pub fn open(
     let (order, rows_expected) = if joined { (false, 0) } else { maker.is_in_order(&bound)? };
     let rows = maker.make(refusals, &mut Vec::new())?.0.rows;
     let last = Timestamp::from_ms(i64::MIN);
+    // Names of columns and files are in them.
+    notes.iter_mut().for_each(|note| *note = shown(note));
     if order {
         let rows = Ordered::AsTheyCome(rows);
         return Ok(History { bound, header, notes, rows_expected, rows, last, untimed_first: 0 });

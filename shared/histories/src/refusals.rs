@@ -55,8 +55,18 @@ impl Refusal {
         if !self.value.is_empty() {
             place.push_str(&format!(", {:?}", self.value));
         }
-        format!("{place}: {}", self.detail)
+        shown(&format!("{place}: {}", self.detail))
     }
+}
+
+/// A text that has names or cells of a file, as people may be shown it: control characters, with which a file could write to the
+/// terminal what it wants, are spelt out.
+pub fn shown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out
 }
 
 /// Whether two paths lead to one file that is there, also where one of them is a link to it.

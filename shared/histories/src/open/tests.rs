@@ -99,6 +99,30 @@ fn first_and_last_are_by_a_column_and_of_equals_by_the_file() {
 }
 
 #[test]
+fn of_a_key_with_many_rows_only_the_one_that_is_meant_is_held() {
+    let directory = tempfile::tempdir().unwrap();
+    shop(directory.path());
+    let notes: String = (0..5_000).map(|n| format!("o-1,text {n},{n:04}\n")).collect();
+    file(directory.path(), "notes.csv", &format!("order,text,n\n{notes}"));
+    let limits = Limits { join_bytes: 100_000, ..MEMORY };
+    for (keep, on_disk) in [("first, by: n", false), ("last", false), ("each", true)] {
+        let (_, notes, _) =
+            read(&[directory.path().to_owned()], &two(&format!(", keep: {keep}")), limits).unwrap();
+        assert_eq!(notes.iter().any(|note| note.contains("joined on disk")), on_disk, "{keep}: {notes:?}");
+    }
+}
+
+#[test]
+fn names_of_columns_cannot_write_to_the_terminal() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = [file(directory.path(), "orders.csv", "at,who,\u{1b}[2Jnote\n1.1.2020,s,x\n")];
+    let error = read(&path, &ONE.replace("id: who", "id: nobody"), MEMORY).unwrap_err().to_string();
+    assert!(error.contains("\\u{1b}[2Jnote") && !error.contains('\u{1b}'), "{error}");
+    let refusal = crate::Refusal::new("\u{1b}[2Jnote", "", "code", "detail").on(2);
+    assert!(!refusal.sentence().contains('\u{1b}'));
+}
+
+#[test]
 fn two_rows_where_one_is_meant_are_refused_with_the_words_that_choose() {
     let directory = tempfile::tempdir().unwrap();
     shop(directory.path());
