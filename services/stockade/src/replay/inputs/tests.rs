@@ -70,7 +70,7 @@ fn a_rating_that_is_there_is_read_as_a_number_or_refused() {
     let rows = rows.map(|(at, stars)| format!("2026-01-01T00:00:0{at}Z;shop;o-{at};{stars}\n"));
     std::fs::write(&file, format!("at;who;order;stars\n{}", rows.collect::<String>())).unwrap();
     let mapping = "{name: t, currency: EUR, time: at, supplier: {id: {column: who}, region: {constant: DE}},
-          events: [{kind: rated, at: {column: at}, order: {column: order}, rating: stars}]}";
+          events: [{kind: reviewed, at: {column: at}, order: {column: order}, rating: stars}]}";
     let mut inputs = opened(&file, mapping);
     let mut ratings = Vec::new();
     while let Some((_, input)) = inputs.next().unwrap() {
