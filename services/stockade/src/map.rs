@@ -60,6 +60,13 @@ impl Reading {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     std::fs::metadata(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
+    if let Some(out) = &args.out {
+        anyhow::ensure!(
+            !stockade_histories::is_same_file(out, &args.file),
+            "the mapping would be written over {}, which is the file that is looked at; give --out another file",
+            args.file.display()
+        );
+    }
     if args.history {
         return look(&args.file, args.reading.mapping()?, args.out.as_deref(), args.json);
     }
@@ -105,7 +112,7 @@ fn show(seen: &Value) {
         say!("{} in {}, {}{delimiter}", word("format"), word("encoding"), word("archive"));
         let columns: Vec<&str> =
             file["header"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        say!("columns: {}", columns.join(", "));
+        say!("columns: {}", stockade_histories::shown(&columns.join(", ")));
     }
     if let Some(mapping) = seen["mapping_yaml"].as_str() {
         say!("\nmapping:");
@@ -166,4 +173,24 @@ pub(crate) fn problem(finding: &Value) -> String {
 /// Prints what became of an import for people.
 pub(crate) fn figures(told: &Value) {
     output::figures(&told["rows"]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapping_is_never_written_over_the_file_that_is_looked_at() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("orders.csv");
+        let text = "order_id,order_date,customer_id,sku,price\no-1,2020-01-13,c-1,g-1,2.50\n";
+        std::fs::write(&file, text).unwrap();
+        for history in [true, false] {
+            let out = Some(directory.path().join(".").join("orders.csv"));
+            let reading = Reading { mapping: None, format: None, encoding: None };
+            let error = run(&Args { file: file.clone(), history, reading, out, json: true }).unwrap_err();
+            assert!(error.to_string().contains("give --out another file"), "{error}");
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+        }
+    }
 }

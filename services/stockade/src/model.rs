@@ -1,6 +1,6 @@
 //! `stockade train`, and `stockade model` for what is done with a trained model.
 
-use crate::output::say;
+use crate::output::{complain, say};
 use std::{io::Read as _, path::PathBuf, time::Instant};
 
 use anyhow::{Context as _, Result};
@@ -85,7 +85,11 @@ pub fn train(args: &TrainArgs) -> Result<()> {
             seen.push(Seen { at, key: (supplier, order), slots: record.slots.clone() });
         }
     })?;
-    inputs.finish()?;
+    if let Err(error) = inputs.finish() {
+        // Nothing else is printed of a history that was mostly refused, and the error says that the reasons are above.
+        inputs.refusals.lines().iter().for_each(|line| complain(format_args!("{line}")));
+        return Err(error);
+    }
     let examples: Vec<Example> = seen
         .iter()
         .map(|seen| (seen, inputs.frauds.contains(&seen.key)))

@@ -1,6 +1,5 @@
 //! Times that a file does not say but counts: so many days after the same buyer's last order, at such an hour.
 
-use anyhow::Result;
 use rustc_hash::FxHashMap;
 use stockade_model::{
     Timestamp,
@@ -8,7 +7,7 @@ use stockade_model::{
 };
 
 use crate::{
-    refusals::Refusals,
+    refusals::{Refusal, Refusals},
     rows::{Entry, Rows},
 };
 
@@ -32,20 +31,32 @@ pub(crate) struct Counted {
 /// Rows with the counted time behind their cells. Holds a number for each buyer.
 pub(crate) struct Counting {
     pub(crate) inner: Box<dyn Rows>,
-    pub(crate) from: Timestamp,
+    pub(crate) counted: Counted,
     /// Places of buyer, days and hour.
     pub(crate) places: (usize, usize, Option<usize>),
     pub(crate) days: FxHashMap<String, i64>,
 }
 
-impl Rows for Counting {
-    fn next(&mut self, refusals: &mut Refusals) -> Result<Option<Entry>> {
-        let Some(mut entry) = self.inner.next(refusals)? else { return Ok(None) };
-        let cell = |place: usize| entry.record.get(place).unwrap_or_default().trim();
-        let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
+impl Counting {
+    /// The time of a row. One that cannot be read does not move its buyer's clock.
+    fn time(&mut self, record: &csv::StringRecord) -> Result<Timestamp, Refusal> {
+        let cell = |place: usize| record.get(place).unwrap_or_default().trim();
+        let number = |place: usize, name: &str| match cell(place) {
+            "" => Ok(0),
+            text => match text.parse::<f64>() {
+                Ok(number) if number.is_finite() => Ok(number.round() as i64),
+                _ => {
+                    let detail = "the time of the order is counted from this, and it is no number; correct it, or empty the cell where it means nought";
+                    Err(Refusal::new(name, text, "not_a_number", detail))
+                }
+            },
+        };
         let (buyer, days, hour) = self.places;
-        let more = number(cell(days)).unwrap_or(0.0).round() as i64;
-        let hours = hour.and_then(|hour| number(cell(hour))).unwrap_or(0.0).round() as i64;
+        let more = number(days, &self.counted.days)?;
+        let hours = match (hour, &self.counted.hour) {
+            (Some(hour), Some(name)) => number(hour, name)?,
+            _ => 0,
+        };
         let day = match self.days.get_mut(cell(buyer)) {
             Some(day) => {
                 *day = day.saturating_add(more);
@@ -56,8 +67,22 @@ impl Rows for Counting {
                 0
             }
         };
-        let at = self.from.plus_ms(day.saturating_mul(DAY_MS)).plus_ms(hours.saturating_mul(HOUR_MS));
-        entry.record.push_field(&at.to_string());
-        Ok(Some(entry))
+        let from = self.counted.from;
+        Ok(from.plus_ms(day.saturating_mul(DAY_MS)).plus_ms(hours.saturating_mul(HOUR_MS)))
+    }
+}
+
+impl Rows for Counting {
+    fn next(&mut self, refusals: &mut Refusals) -> anyhow::Result<Option<Entry>> {
+        loop {
+            let Some(mut entry) = self.inner.next(refusals)? else { return Ok(None) };
+            match self.time(&entry.record) {
+                Ok(time) => {
+                    entry.record.push_field(&time.to_string());
+                    return Ok(Some(entry));
+                }
+                Err(refusal) => refusals.refuse(refusal.on(entry.line), &entry.record)?,
+            }
+        }
     }
 }

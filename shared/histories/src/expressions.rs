@@ -286,18 +286,34 @@ impl Condition {
         })
     }
 
+    /// Whether it compares numbers.
+    pub(crate) fn is_numeric(&self) -> bool {
+        self.below.is_some() || self.above.is_some()
+    }
+
     /// Whether it holds of a cell; `number` reads the cell as one.
-    pub(crate) fn holds(&self, cell: Option<&str>, number: impl Fn(&str) -> Option<f64>) -> bool {
+    ///
+    /// # Errors
+    /// What `number` says of a cell that it cannot read: were that no number below or above anything, a row that is written
+    /// badly would go missing without a word.
+    pub(crate) fn holds<E>(
+        &self,
+        cell: Option<&str>,
+        number: impl Fn(&str) -> Result<f64, E>,
+    ) -> Result<bool, E> {
         let is = |wanted: &String| cell == Some(wanted.as_str());
-        let value = || cell.and_then(&number);
-        self.equals.as_ref().is_none_or(is)
+        let texts_hold = self.equals.as_ref().is_none_or(is)
             && self.among.as_ref().is_none_or(|among| among.iter().any(is))
             && self.not_in.as_ref().is_none_or(|not| cell.is_some() && !not.iter().any(is))
-            && self.below.is_none_or(|bound| value().is_some_and(|value| value < bound))
-            && self.above.is_none_or(|bound| value().is_some_and(|value| value > bound))
             && self.empty.is_none_or(|empty| empty == cell.is_none())
             && self.present.is_none_or(|present| present == cell.is_some())
-            && self.starts_with.as_ref().is_none_or(|start| cell.is_some_and(|cell| cell.starts_with(start)))
+            && self.starts_with.as_ref().is_none_or(|start| cell.is_some_and(|cell| cell.starts_with(start)));
+        if !texts_hold || !self.is_numeric() {
+            return Ok(texts_hold);
+        }
+        let Some(cell) = cell else { return Ok(false) };
+        let value = number(cell)?;
+        Ok(self.below.is_none_or(|bound| value < bound) && self.above.is_none_or(|bound| value > bound))
     }
 }
 
@@ -366,9 +382,11 @@ impl Exact {
         if self.places <= places {
             return self;
         }
-        let unit = 10_i128.pow(self.places - places);
-        let half = if self.units < 0 { -unit / 2 } else { unit / 2 };
-        Self { units: (self.units + half) / unit, places }
+        // A unit that is larger than any number of units held is more than twice as large, too: what is left is nought.
+        let Some(unit) = 10_i128.checked_pow(self.places - places) else { return Self { units: 0, places } };
+        let (whole, rest) = (self.units / unit, self.units % unit);
+        let away = if rest.abs() >= unit / 2 { self.units.signum() } else { 0 };
+        Self { units: whole + away, places }
     }
 }
 
@@ -397,6 +415,16 @@ mod tests {
         assert_eq!(exact("-0.005").rounded(2).to_string(), "-0.01");
         assert_eq!(exact("0.004").rounded(2).to_string(), "0.00");
         assert!(exact("1").over(exact("0")).is_none());
+        let tiny = exact("0.000000000000000001");
+        let tinier = tiny.times(tiny).unwrap().times(exact("0.000001")).unwrap();
+        assert_eq!(tinier.rounded(2).to_string(), "0.00", "a unit of 10^40 is not held");
+        let long = exact("999999999999999999.999999999999999999").times(exact("1.0")).unwrap();
+        assert_eq!(long.rounded(0).to_string(), "1000000000000000000");
+        let nearly = Exact { units: i128::MAX, places: 38 };
+        assert_eq!(
+            (nearly.rounded(0).to_string(), nearly.rounded(1).to_string()),
+            ("2".into(), "1.7".into())
+        );
     }
 
     #[test]
@@ -409,7 +437,7 @@ mod tests {
         assert!(text("{colum: a}").unwrap_err().contains("did you mean `column`"));
         let when = |yaml: &str, cell: Option<&str>| {
             let when = stockade_yaml::read::<When>(yaml).unwrap();
-            when.0.iter().all(|condition| condition.holds(cell, |text| text.parse().ok()))
+            when.0.iter().all(|condition| condition.holds(cell, str::parse::<f64>).unwrap())
         };
         assert!(when("{column: q, below: 0}", Some("-3")) && !when("{column: q, below: 0}", None));
         assert!(when("[{column: q, above: 1}, {column: q, below: 3}]", Some("2")));

@@ -139,12 +139,14 @@ impl Join {
             }
             let row: csv::StringRecord =
                 kept.iter().map(|at| record.get(*at).unwrap_or_default().trim()).collect();
-            bytes += key.len() + row.as_slice().len() + 8 * row.len() + 160;
+            let weight = |row: &csv::StringRecord| key.len() + row.as_slice().len() + 8 * row.len() + 160;
             if let Some(sorter) = &mut sorter {
                 sorter.push(key.as_bytes(), Entry { line, record: row })?;
                 continue;
             }
-            held.entry(key).or_default().push(row);
+            bytes += weight(&row);
+            let dropped = pick.hold(held.entry(key.clone()).or_default(), row);
+            bytes -= dropped.as_ref().map_or(0, weight);
             if bytes > with.bytes_max {
                 let mut fresh = Sorter::new(with.bytes_max);
                 for (key, rows) in held.drain() {
@@ -200,6 +202,27 @@ struct Pick {
 }
 
 impl Pick {
+    /// Holds a further row of a key, as few as will do: a key may have any number of them. Answers the one that is not needed.
+    fn hold(&self, held: &mut Vec<csv::StringRecord>, row: csv::StringRecord) -> Option<csv::StringRecord> {
+        fn by(row: &csv::StringRecord, place: Option<usize>) -> &str {
+            place.and_then(|place| row.get(place)).unwrap_or_default()
+        }
+        let is_wanted = match (self.keep, held.first()) {
+            // Two show that there is more than one.
+            (Keep::One, _) => held.len() < 2,
+            (Keep::Each, _) | (_, None) => true,
+            // Of equals the first is first and the last is last.
+            (Keep::First, Some(kept)) => by(&row, self.by) < by(kept, self.by),
+            (Keep::Last, Some(kept)) => by(&row, self.by) >= by(kept, self.by),
+        };
+        if !is_wanted {
+            return Some(row);
+        }
+        let former = if matches!(self.keep, Keep::First | Keep::Last) { held.pop() } else { None };
+        held.push(row);
+        former
+    }
+
     /// The row with each that is taken; the last of them first.
     fn with(&self, entry: &Entry, found: &[csv::StringRecord], key: &str) -> anyhow::Result<Vec<Entry>> {
         let extended = |right: Option<&csv::StringRecord>| {
@@ -209,24 +232,19 @@ impl Pick {
             }
             Entry { line, record }
         };
-        let by = |row: &&csv::StringRecord| self.by.and_then(|by| row.get(by)).unwrap_or_default().to_owned();
-        // Of equals the first is first and the last is last.
-        let first = || found.iter().min_by_key(by);
-        let last = || found.iter().max_by_key(by);
         Ok(match self.keep {
             _ if found.is_empty() => vec![extended(None)],
             Keep::One => {
                 anyhow::ensure!(
                     found.len() == 1,
-                    "{} has {} rows with the key {}; say in its join which is meant: `keep: first`, `keep: last` or `keep: each`",
+                    "{} has more than one row with the key {}; say in its join which is meant: `keep: first`, `keep: last` or `keep: each`",
                     self.file,
-                    found.len(),
                     key.replace('\u{1f}', ", ")
                 );
                 vec![extended(found.first())]
             }
-            Keep::First => vec![extended(first())],
-            Keep::Last => vec![extended(last())],
+            // No other is held.
+            Keep::First | Keep::Last => vec![extended(found.first())],
             Keep::Each => found.iter().rev().map(|right| extended(Some(right))).collect(),
         })
     }
@@ -262,7 +280,7 @@ struct Merged {
     next: Option<(Box<[u8]>, Entry)>,
     /// The key of the group.
     key: Box<[u8]>,
-    /// Rows of the other file with that key.
+    /// Rows of the other file with that key that may be meant.
     group: Vec<csv::StringRecord>,
     pick: Pick,
     more: Vec<Entry>,
@@ -280,7 +298,7 @@ impl Rows for Merged {
                 self.next = self.right.next_keyed()?;
             }
             while let Some((_, theirs)) = self.next.take_if(|(theirs, _)| *theirs == key) {
-                self.group.push(theirs.record);
+                self.pick.hold(&mut self.group, theirs.record);
                 self.next = self.right.next_keyed()?;
             }
             self.key = key;

@@ -12,11 +12,11 @@ use stockade_model::{Currency, OrderEventKind, OutcomeCause, Timestamp, hash};
 use stockade_rules::parse_duration_ms;
 
 use crate::{
-    expressions::{Exact, Number, Source, Text, When},
+    expressions::{Condition, Exact, Number, Source, Text, When},
     join::Join,
-    refusals::Refusal,
+    refusals::{Refusal, shown},
     rows::Written,
-    times::{Reading, Times},
+    times::{Reading, Times, is_of_our_time},
 };
 
 /// A mapping as written.
@@ -257,25 +257,31 @@ impl Mapping {
     pub(crate) fn number_columns(&self) -> Vec<String> {
         let listing = self.listing.iter().flat_map(|listing| listing.price.columns());
         let events = self.events.iter().flat_map(|event| event.amount.iter().chain(&event.quantity));
-        listing.chain(events.flat_map(Number::columns)).collect()
+        let ratings = self.events.iter().filter_map(|event| event.rating.clone());
+        let compared = self.whens().flat_map(|when| &when.0).filter(|test| test.is_numeric());
+        let compared = compared.map(|test| test.column.clone());
+        listing.chain(events.flat_map(Number::columns)).chain(ratings).chain(compared).collect()
+    }
+
+    fn whens(&self) -> impl Iterator<Item = &When> {
+        let of_events = self.events.iter().flat_map(|event| event.when.iter().chain(&event.late_when));
+        self.fraud.iter().chain(&self.leave_out).chain(of_events)
     }
 
     /// Every column it names.
     pub(crate) fn columns(&self) -> Vec<String> {
         let mut names = self.time_columns();
         names.extend(self.number_columns());
-        names.extend(self.known_at.keys().cloned());
+        names.extend(self.known_at.keys().chain(self.times.columns.keys()).cloned());
         let mut texts = vec![&self.supplier.id, &self.supplier.region];
         texts.extend(self.listing.iter().map(|listing| &listing.sku));
-        let mut whens: Vec<&When> = self.fraud.iter().chain(&self.leave_out).collect();
         for event in &self.events {
             texts.push(&event.order);
             texts.extend(event.line.iter().chain(&event.buyer).chain(&event.category));
-            whens.extend(event.when.iter().chain(&event.late_when));
             names.extend(event.rating.clone());
         }
         texts.into_iter().for_each(|text| text.columns(&mut names));
-        names.extend(whens.into_iter().flat_map(|when| when.0.iter().map(|test| test.column.clone())));
+        names.extend(self.whens().flat_map(|when| when.0.iter().map(|test| test.column.clone())));
         let mut seen = std::collections::HashSet::new();
         names.retain(|name| seen.insert(name.clone()));
         names
@@ -306,7 +312,7 @@ pub(crate) fn place_of(name: &str, header: &[String]) -> Result<usize> {
                 || folded(name).contains(&folded(known)) && folded(known).len() > 2
         });
         let hint = nearest.map(|known| format!("; did you mean {known}?")).unwrap_or_default();
-        format!("the mapping names column {name}, the file has {}{hint}", header.join(", "))
+        shown(&format!("the mapping names column {name}, the file has {}{hint}", header.join(", ")))
     })
 }
 
@@ -322,6 +328,8 @@ pub struct Bound {
 struct Column {
     at: usize,
     time: Option<Reading>,
+    /// When it becomes known, where that is later than the row.
+    known: Option<Stamp>,
 }
 
 /// A row of the history.
@@ -341,11 +349,21 @@ impl Bound {
         mut times: BTreeMap<String, Reading>,
         decimal: Decimal,
     ) -> Result<Self> {
+        // By place, for a column may be named in several ways: none of them may see it before it is known.
+        let mut known: FxHashMap<usize, &Stamp> = FxHashMap::default();
+        for (name, stamp) in &mapping.known_at {
+            let at = place_of(name, header)?;
+            anyhow::ensure!(
+                known.insert(at, stamp).is_none(),
+                "the mapping's `known_at` has the column {} more than once; keep one of them",
+                header[at]
+            );
+        }
         let mut columns = FxHashMap::default();
         for name in mapping.columns() {
             let at = place_of(&name, header)?;
             let time = times.remove(&name);
-            columns.insert(name, Column { at, time });
+            columns.insert(name, Column { at, time, known: known.get(&at).copied().cloned() });
         }
         let time = place_of(&mapping.time, header)?;
         Ok(Self { mapping, columns, decimal, time })
@@ -362,24 +380,37 @@ type Taken<T> = std::result::Result<T, Refusal>;
 
 impl<'a> Row<'a> {
     /// What a column finally says, whenever that became known: for measuring, and for rows that are no orders.
-    pub fn finally(&self, when: &When) -> bool {
-        when.0.iter().all(|test| test.holds(self.cell(&test.column), |cell| self.as_number(cell)))
-    }
-
-    /// Whether conditions hold as of `now`: of a value that is not known yet none does.
-    pub fn holds(&mut self, when: &When, now: Timestamp) -> Taken<bool> {
+    ///
+    /// # Errors
+    /// A cell that is compared with a number is none.
+    pub fn finally(&self, when: &When) -> Taken<bool> {
         for test in &when.0 {
-            let known = self.is_known(&test.column, now)?;
-            if !known || !test.holds(self.cell(&test.column), |cell| self.as_number(cell)) {
+            if !self.test(test)? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    fn as_number(&self, cell: &str) -> Option<f64> {
-        let (plain, _) = without_currency(cell).ok()?;
-        decimal(&plain, self.bound.decimal).ok()?.parse().ok()
+    fn test(&self, test: &Condition) -> Taken<bool> {
+        test.holds(self.cell(&test.column), |cell| {
+            let plain = self.plain_of(&test.column, cell)?;
+            let detail = "this is no number; correct the cell, or compare another column";
+            plain.parse().map_err(|_| Refusal::new(&test.column, cell, "not_a_number", detail))
+        })
+    }
+
+    /// Whether conditions hold as of `now`: of a value that is not known yet none does.
+    ///
+    /// # Errors
+    /// A cell that is known and compared with a number is none.
+    pub fn holds(&mut self, when: &When, now: Timestamp) -> Taken<bool> {
+        for test in &when.0 {
+            if !self.is_known(&test.column, now)? || !self.test(test)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn cell(&self, column: &str) -> Option<&'a str> {
@@ -394,17 +425,20 @@ impl<'a> Row<'a> {
     fn moment(&self, column: &str) -> Taken<Option<Timestamp>> {
         let Some(found) = self.bound.columns.get(column) else { return Ok(None) };
         let Some(cell) = self.cell_at(found.at) else { return Ok(None) };
-        let read = found.time.as_ref().map(|time| (time.read(cell), time.format));
-        match read {
-            Some((Some(time), _)) => Ok(Some(time)),
-            read => {
-                let format = read.map_or("rfc3339", |(_, format)| format.as_str());
-                let detail = format!(
-                    "this is no time in the form {format}; correct it, or declare the column's format under `times` in the mapping"
-                );
-                Err(Refusal::new(column, cell, "bad_time", detail))
-            }
+        let time = found.time.as_ref().and_then(|time| time.read(cell));
+        if time.is_some_and(is_of_our_time) {
+            return Ok(time);
         }
+        let format = found.time.as_ref().map_or("rfc3339", |time| time.format.as_str());
+        let detail = match time {
+            Some(time) => format!(
+                "read as {format} this is {time}, and orders are of 1970 to 2200; correct it, or declare the column's format under `times` in the mapping, such as epoch_s, epoch_ms or d.m.yyyy"
+            ),
+            None => format!(
+                "this is no time in the form {format}; correct it, or declare the column's format under `times` in the mapping"
+            ),
+        };
+        Err(Refusal::new(column, cell, "bad_time", detail))
     }
 
     /// The time of a stamp; `None` when its cell is empty.
@@ -439,7 +473,8 @@ impl<'a> Row<'a> {
     }
 
     fn is_known(&mut self, column: &str, now: Timestamp) -> Taken<bool> {
-        if let Some(stamp) = self.bound.mapping.known_at.get(column) {
+        let bound = self.bound;
+        if let Some(stamp) = bound.columns.get(column).and_then(|column| column.known.as_ref()) {
             let known = self.stamp(stamp)?;
             if known.is_none_or(|known| known > now) {
                 self.withheld += u64::from(self.cell(column).is_some());
@@ -519,18 +554,26 @@ impl<'a> Row<'a> {
         Ok(Some(Cow::Owned(exact.to_string())))
     }
 
-    /// The number of a column as a plain decimal.
-    fn plain(&mut self, column: &str, now: Timestamp) -> Taken<Option<Cow<'a, str>>> {
-        let Some(cell) = self.value(column, now)? else { return Ok(None) };
+    /// The number of a column as of `now`, as a plain decimal; `None` where the cell is empty.
+    ///
+    /// # Errors
+    /// What stands there is no number, or may be read in two ways.
+    pub fn plain(&mut self, column: &str, now: Timestamp) -> Taken<Option<Cow<'a, str>>> {
+        let cell = self.value(column, now)?;
+        cell.map(|cell| self.plain_of(column, cell)).transpose()
+    }
+
+    /// A cell as a plain decimal: one way for amounts, units, ratings and conditions.
+    fn plain_of<'c>(&self, column: &str, cell: &'c str) -> Taken<Cow<'c, str>> {
         let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let (whole, fraction) = cell.split_once('.').unwrap_or((cell, "0"));
         if self.bound.decimal == Decimal::Point && digits(whole) && digits(fraction) {
-            return Ok(Some(Cow::Borrowed(cell)));
+            return Ok(Cow::Borrowed(cell));
         }
         let wrong = |(code, detail): (&'static str, String)| Refusal::new(column, cell, code, detail);
         // Programs write 1.0E-2 where they mean 0.01; nothing is lost by that.
         if let Some(plain) = from_exponent(cell) {
-            return Ok(Some(Cow::Owned(plain)));
+            return Ok(Cow::Owned(plain));
         }
         let (number, beside) = without_currency(cell).map_err(wrong)?;
         let currency = self.bound.mapping.currency;
@@ -546,7 +589,7 @@ impl<'a> Row<'a> {
             let detail = detail.replace("in the mapping", "under `reading` in the mapping");
             Refusal::new(column, cell, code, detail)
         })?;
-        Ok(Some(Cow::Owned(plain)))
+        Ok(Cow::Owned(plain))
     }
 
     /// Units as of `now`, without their sign; `None` where the cell is empty.

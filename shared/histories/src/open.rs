@@ -14,7 +14,7 @@ use crate::{
     counted::Counting,
     join::{Table, With},
     mapping::{Bound, Mapping, place_of},
-    refusals::Refusals,
+    refusals::{GIVEN_UP_AFTER, Refusals, shown},
     rows::{Entry, FileRows, Rows},
     sort::{Sorted, Sorter},
     times::{Format, Guess, Reading, ZONE_OTHERWISE},
@@ -50,6 +50,8 @@ pub struct History {
     pub rows_expected: u64,
     rows: Ordered,
     last: Timestamp,
+    /// Rows without a time before the first that has one.
+    untimed_first: u64,
 }
 
 enum Ordered {
@@ -76,14 +78,28 @@ pub fn files(inputs: &[PathBuf], mapping: &Mapping) -> Result<BTreeMap<String, P
         );
         return Ok(BTreeMap::from([(String::new(), input.clone())]));
     }
-    let needed: Vec<&String> =
+    let mut needed: Vec<&String> =
         mapping.rows.iter().chain(mapping.joins.iter().map(|join| &join.file)).collect();
-    let mut found = BTreeMap::new();
+    // A mapping may join one file several times.
+    needed.sort_unstable();
+    needed.dedup();
+    let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
+    let mut add = |name: String, path: PathBuf| match found.get(&name) {
+        Some(earlier) => anyhow::bail!(
+            "{name} is given twice, as {} and as {}; leave out one --input, for only one of them can be read",
+            earlier.display(),
+            path.display()
+        ),
+        None => {
+            found.insert(name, path);
+            Ok(())
+        }
+    };
     for input in inputs {
         if input.is_dir() {
             for name in &needed {
                 if let Some(path) = in_directory(input, &mapping.files[*name]) {
-                    found.insert((*name).clone(), path);
+                    add((*name).clone(), path)?;
                 }
             }
             continue;
@@ -106,7 +122,7 @@ pub fn files(inputs: &[PathBuf], mapping: &Mapping) -> Result<BTreeMap<String, P
                 (name, input.clone())
             }
         };
-        found.insert(name, path);
+        add(name, path)?;
     }
     for name in needed {
         anyhow::ensure!(
@@ -142,6 +158,7 @@ pub fn open(
     refusals: &mut Refusals,
 ) -> Result<History> {
     let maker = Maker { files: files(inputs, &mapping)?, mapping, limits };
+    refusals.spare(maker.files.values())?;
     let mut notes = Vec::new();
     let (first, sample, facts) = maker.make(&mut Refusals::default(), &mut notes)?;
     let header = first.header.clone();
@@ -160,9 +177,11 @@ pub fn open(
     let (order, rows_expected) = if joined { (false, 0) } else { maker.is_in_order(&bound)? };
     let rows = maker.make(refusals, &mut Vec::new())?.0.rows;
     let last = Timestamp::from_ms(i64::MIN);
+    // Names of columns and files are in them.
+    notes.iter_mut().for_each(|note| *note = shown(note));
     if order {
         let rows = Ordered::AsTheyCome(rows);
-        return Ok(History { bound, header, notes, rows_expected, rows, last });
+        return Ok(History { bound, header, notes, rows_expected, rows, last, untimed_first: 0 });
     }
     let (sorted, rows_expected) = maker.sorted(&bound, rows, refusals)?;
     let how = if sorted.is_on_disk() { "on disk" } else { "in memory" };
@@ -173,7 +192,8 @@ pub fn open(
             bound.mapping.time
         ),
     });
-    Ok(History { bound, header, notes, rows_expected, rows: Ordered::Sorted(sorted), last })
+    let rows = Ordered::Sorted(sorted);
+    Ok(History { bound, header, notes, rows_expected, rows, last, untimed_first: 0 })
 }
 
 /// Makes the rows of a history from its files, as often as they are needed.
@@ -200,9 +220,9 @@ impl Maker {
             let place = |name: &String| place_of(name, &table.header);
             let hour = counted.hour.as_ref().map(place).transpose()?;
             let places = (place(&counted.per)?, place(&counted.days)?, hour);
-            let (from, days) = (counted.from, Default::default());
+            let (counted, days) = (counted.clone(), Default::default());
             table.header.push(counted.into.clone());
-            table.rows = Box::new(Counting { inner: table.rows, from, places, days });
+            table.rows = Box::new(Counting { inner: table.rows, counted, places, days });
         }
         let mut needed = self.mapping.columns();
         needed.extend(self.mapping.joins.iter().flat_map(|join| join.left_columns()));
@@ -247,12 +267,21 @@ impl Maker {
     fn times(&self, mut table: Table, notes: &mut Vec<String>) -> Result<BTreeMap<String, Reading>> {
         let mut declared = BTreeMap::new();
         let mut guesses = Vec::new();
+        let times = &self.mapping.times;
+        let own = times.placed(&table.header)?;
+        let counted = times.counted.as_ref().and_then(|counted| place_of(&counted.into, &table.header).ok());
         for name in self.mapping.time_columns() {
-            match self.mapping.times.of(&name)? {
+            let at = place_of(&name, &table.header)?;
+            if counted == Some(at) {
+                // Written here, whatever form the file's own times have.
+                declared.insert(name, Reading::new(Format::Rfc3339, ZONE_OTHERWISE)?);
+                continue;
+            }
+            match times.of(&name, own.get(&at).copied())? {
                 (Some(format), zone) => {
                     declared.insert(name.clone(), Reading::new(format, zone.unwrap_or(ZONE_OTHERWISE))?);
                 }
-                (None, _) => guesses.push((place_of(&name, &table.header)?, name, Guess::new())),
+                (None, _) => guesses.push((at, name, Guess::new())),
             }
         }
         let (mut ignored, mut looked) = (Refusals::default(), 0);
@@ -273,8 +302,8 @@ impl Maker {
         // What may be two follows what may be one: files rarely write two ways.
         let common = guesses.iter().find_map(|(_, _, guess)| guess.format());
         let mut said: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (_, name, guess) in guesses {
-            let zone = self.mapping.times.of(&name)?.1;
+        for (at, name, guess) in guesses {
+            let zone = times.of(&name, own.get(&at).copied())?.1;
             let format = match (guess.format(), common) {
                 (Some(format), _) => format,
                 (None, Some(common)) if guess.seen == 0 || guess.may_be(common) => common,
@@ -381,6 +410,11 @@ impl History {
                 }
                 Err(refusal) => {
                     refusals.refuse(refusal.on(entry.line), &entry.record)?;
+                    let none_yet = self.last == Timestamp::from_ms(i64::MIN);
+                    self.untimed_first += u64::from(none_yet);
+                    if none_yet && self.untimed_first >= GIVEN_UP_AFTER {
+                        refusals.give_up(self.untimed_first, "")?;
+                    }
                 }
             }
         }

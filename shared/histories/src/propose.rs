@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use stockade_imports::{folded, quoted};
 use stockade_model::Currency;
 
-use crate::times::{Format, Guess};
+use crate::{
+    refusals::shown,
+    times::{Format, Guess},
+};
 
 /// Names of columns by what they are, the likeliest first, as [`folded`].
 const NAMES: [(&str, &str); 15] = [
@@ -117,7 +120,7 @@ pub fn propose(header: &[String], sample: &[Vec<String>]) -> Result<Proposal, St
     {
         seen.found.insert("ordered", column.clone());
     }
-    let all = header.join(", ");
+    let all = shown(&header.join(", "));
     if !seen.found.contains_key("order") {
         return Err(format!(
             "none of the columns {all} looks like the number of an order; rename one to order_id, or write a mapping by hand (services/stockade/mappings has examples)"

@@ -11,6 +11,8 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use stockade_imports::Finding;
 
+/// Rows after which a history of which nothing was taken is given up: a mapping that does not fit shows at once.
+pub const GIVEN_UP_AFTER: u64 = 1_000;
 /// Examples kept of each reason.
 const EXAMPLES: usize = 3;
 /// Characters shown of what stood there.
@@ -53,8 +55,23 @@ impl Refusal {
         if !self.value.is_empty() {
             place.push_str(&format!(", {:?}", self.value));
         }
-        format!("{place}: {}", self.detail)
+        shown(&format!("{place}: {}", self.detail))
     }
+}
+
+/// A text that has names or cells of a file, as people may be shown it: control characters, with which a file could write to the
+/// terminal what it wants, are spelt out.
+pub fn shown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out
+}
+
+/// Whether two paths lead to one file that is there, also where one of them is a link to it.
+pub fn is_same_file(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
 impl From<Finding> for Refusal {
@@ -79,9 +96,26 @@ pub struct Refusals {
 
 impl Refusals {
     /// With `strict`, the first refusal is an error. With a path, every refused row is written there as CSV: its own columns,
-    /// then `line` and `reason`.
+    /// then `refused_line` and `refused_reason`, which no history is likely to have itself.
+    ///
+    /// Cells stay as they are in the history, also those that a spreadsheet would take for a formula: the file is there to be
+    /// corrected and played, and an apostrophe put before `-17` or `=a` would become part of a number or an id. Who opens it in
+    /// a spreadsheet should trust it as much as the history itself.
     pub fn new(strict: bool, path: Option<&Path>) -> Self {
         Self { strict, path: path.map(Path::to_owned), ..Self::default() }
+    }
+
+    /// Refuses to write over a file that is read.
+    pub(crate) fn spare<'p>(&self, inputs: impl IntoIterator<Item = &'p PathBuf>) -> Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        for input in inputs {
+            anyhow::ensure!(
+                !is_same_file(path, input),
+                "the refused rows would be written over {}, which is read here; give --refused another file",
+                input.display()
+            );
+        }
+        Ok(())
     }
 
     /// Begins the file, now that the columns of the history are known.
@@ -91,15 +125,10 @@ impl Refusals {
         let cannot = || format!("cannot write the refused rows to {}", path.display());
         let file = File::create(path).with_context(cannot)?;
         let mut writer = csv::Writer::from_writer(BufWriter::new(file));
-        let names = header.iter().map(String::as_str).chain(["line", "reason"]);
+        let names = header.iter().map(String::as_str).chain(["refused_line", "refused_reason"]);
         writer.write_record(names).with_context(cannot)?;
         self.file = Some(writer);
         Ok(())
-    }
-
-    /// Whether they are written to a file.
-    pub fn are_written(&self) -> bool {
-        self.file.is_some()
     }
 
     /// Notes a refusal, with the cells of its row where they are known.
@@ -133,7 +162,7 @@ impl Refusals {
         Ok(())
     }
 
-    /// Rows of which anything was refused. One whose events were refused apart from each other, at later times, may count again.
+    /// Rows of which anything was refused. What is refused of one row must be refused before anything of another.
     pub fn rows(&self) -> u64 {
         self.rows
     }
@@ -146,6 +175,18 @@ impl Refusals {
     /// The last.
     pub fn last(&self) -> Option<&Refusal> {
         self.last.as_ref()
+    }
+
+    /// That each of the first rows of something was refused, with the first reason; writes out what is buffered.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn give_up(&mut self, rows: u64, of: &str) -> Result<()> {
+        self.flush()?;
+        anyhow::bail!(
+            "each of the first {rows} rows{of} was refused, so the mapping does not fit the file; {}",
+            self.sentences().into_iter().next().unwrap_or_default()
+        );
     }
 
     /// Writes out what is buffered for the file.

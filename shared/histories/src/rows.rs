@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use stockade_imports::{Bounds, Encoding, Facts, Record, Records, records};
 
-use crate::refusals::{Refusal, Refusals};
+use crate::refusals::{GIVEN_UP_AFTER, Refusal, Refusals};
 
 /// A row: its line in its file, from 1, and its cells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,9 @@ pub(crate) struct FileRows {
     columns: usize,
     /// Whether its rows are those of the history, rather than what is looked up for them.
     is_main: bool,
+    /// Rows refused before the first that was taken.
+    refused_first: u64,
+    any_taken: bool,
 }
 
 impl FileRows {
@@ -51,7 +54,8 @@ impl FileRows {
         let (records, sample) = records(path, written.encoding, written.delimiter, &bounds)
             .map_err(|finding| anyhow::anyhow!("{name}: {}", finding.detail))?;
         let columns = records.facts().header.len();
-        Ok((Self { path: path.to_owned(), records, columns, is_main }, sample))
+        let path = path.to_owned();
+        Ok((Self { path, records, columns, is_main, refused_first: 0, any_taken: false }, sample))
     }
 
     /// What was found out about the file.
@@ -62,7 +66,7 @@ impl FileRows {
 
 impl Rows for FileRows {
     fn next(&mut self, refusals: &mut Refusals) -> Result<Option<Entry>> {
-        let Self { path, records, columns, is_main } = self;
+        let Self { path, records, columns, is_main, refused_first, any_taken } = self;
         loop {
             let read = records
                 .read()
@@ -73,6 +77,7 @@ impl Rows for FileRows {
                     let (bytes, cells) = row.size();
                     let mut record = csv::StringRecord::with_capacity(bytes, cells);
                     row.cells().take(*columns).for_each(|cell| record.push_field(cell));
+                    *any_taken = true;
                     return Ok(Some(Entry { line, record }));
                 }
                 Some(Record::Refused(finding, row)) => {
@@ -82,6 +87,10 @@ impl Rows for FileRows {
                     }
                     let cells = row.into_iter().filter(|_| *is_main).flat_map(|row| row.cells());
                     refusals.refuse(refusal, cells)?;
+                    *refused_first += u64::from(!*any_taken);
+                    if !*any_taken && *refused_first >= GIVEN_UP_AFTER {
+                        refusals.give_up(*refused_first, &format!(" of {}", path.display()))?;
+                    }
                 }
             }
         }

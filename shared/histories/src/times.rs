@@ -9,8 +9,13 @@ use jiff::{
 };
 use stockade_model::Timestamp;
 
+use crate::mapping::place_of;
+
 /// What is read of a time that says no offset and whose zone is not declared.
 pub(crate) const ZONE_OTHERWISE: &str = "UTC";
+
+/// 2201-01-01T00:00:00Z: no history has a time of an order from then on.
+const FIRST_MS_OF_2201: i64 = 7_289_654_400_000;
 
 /// How a mapping declares times.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -198,16 +203,34 @@ impl Scan<'_> {
             }
         }
         self.skip_blanks();
-        let half: Vec<u8> =
-            self.0.iter().filter(|byte| **byte != b'.').map(u8::to_ascii_lowercase).take(2).collect();
-        if let [half @ (b'a' | b'p'), b'm'] = half.as_slice() {
+        if let Some(afternoon) = self.half() {
             if !(1..=12).contains(&hour) {
                 return None;
             }
-            hour = hour % 12 + if *half == b'p' { 12 } else { 0 };
-            self.0 = &[];
+            hour = hour % 12 + if afternoon { 12 } else { 0 };
         }
         Some((hour, minute, second, nanos))
+    }
+
+    /// Whether a mark such as `PM` or `p.m.` stands here, and it is the afternoon's. What follows is left to be read: an offset,
+    /// or what makes it no time.
+    fn half(&mut self) -> Option<bool> {
+        let mut ahead = Scan(self.0);
+        let afternoon = match ahead.0.first()?.to_ascii_lowercase() {
+            b'a' => false,
+            b'p' => true,
+            _ => return None,
+        };
+        ahead.mark(b"AaPp")?;
+        let _ = ahead.mark(b".");
+        ahead.mark(b"Mm")?;
+        let _ = ahead.mark(b".");
+        // Longer words are none, such as `amber`.
+        if ahead.0.first().is_some_and(u8::is_ascii_alphanumeric) {
+            return None;
+        }
+        self.0 = ahead.0;
+        Some(afternoon)
     }
 
     fn offset(&mut self) -> Option<Option<Offset>> {
@@ -268,6 +291,11 @@ impl Reading {
     }
 }
 
+/// Whether a moment is of 1970 to 2200. A number of seconds that is read as milliseconds, or the other way round, is not.
+pub(crate) fn is_of_our_time(time: Timestamp) -> bool {
+    (0..FIRST_MS_OF_2201).contains(&time.ms())
+}
+
 fn zone_of(name: &str) -> Result<TimeZone> {
     if let Some(Some(offset)) = Scan(name.as_bytes()).offset() {
         return Ok(if offset == Offset::UTC { TimeZone::UTC } else { TimeZone::fixed(offset) });
@@ -280,9 +308,26 @@ fn zone_of(name: &str) -> Result<TimeZone> {
 }
 
 impl Times {
-    /// What is declared of a column: its format, if any, and its zone, if any.
-    pub(crate) fn of(&self, column: &str) -> Result<(Option<Format>, Option<&str>)> {
-        let own = self.columns.get(column);
+    /// Columns that differ, by their place: a name need not be written as the header has it.
+    pub(crate) fn placed(&self, header: &[String]) -> Result<BTreeMap<usize, &OneColumn>> {
+        let mut placed = BTreeMap::new();
+        for (name, own) in &self.columns {
+            let at = place_of(name, header).context("`times.columns` in the mapping")?;
+            anyhow::ensure!(
+                placed.insert(at, own).is_none(),
+                "the mapping's `times.columns` has the column {} more than once; keep one of them",
+                header[at]
+            );
+        }
+        Ok(placed)
+    }
+
+    /// What is declared of a column: its format, if any, and its zone, if any. `own` is how it differs.
+    pub(crate) fn of<'t>(
+        &'t self,
+        column: &str,
+        own: Option<&'t OneColumn>,
+    ) -> Result<(Option<Format>, Option<&'t str>)> {
         let format = own.and_then(|own| own.format.as_ref()).or(self.format.as_ref());
         let zone = own.and_then(|own| own.zone.as_ref()).or(self.zone.as_ref());
         let format = format.map(|format| Format::named(format)).transpose();
@@ -400,6 +445,12 @@ mod tests {
             ("m/d/yyyy h:mm", "12/1/2009 7:45", "2009-12-01T07:45:00Z"),
             ("m/d/yyyy h:mm", "1/31/2018 12:05 AM", "2018-01-31T00:05:00Z"),
             ("m/d/yyyy h:mm", "1/31/2018 12:05:09 p.m.", "2018-01-31T12:05:09Z"),
+            ("m/d/yyyy h:mm", "5/1/2020 1:00 PM +02:00", "2020-05-01T11:00:00Z"),
+            ("m/d/yyyy h:mm", "5/1/2020 1:00p.m.-0200", "2020-05-01T15:00:00Z"),
+            ("m/d/yyyy h:mm", "5/1/2020 1:00 PM Z", "2020-05-01T13:00:00Z"),
+            ("m/d/yyyy h:mm", "5/1/2020 1:00 PM EST", "none"),
+            ("m/d/yyyy h:mm", "5/1/2020 10:05 amber", "none"),
+            ("m/d/yyyy h:mm", "5/1/2020 13:00 PM", "none"),
             ("m-d-yy", "04-30-22", "2022-04-30T00:00:00Z"),
             ("d.m.yyyy", "31.12.2024", "2024-12-31T00:00:00Z"),
             ("d.m.yyyy", "31.12.2024 23:59", "2024-12-31T23:59:00Z"),

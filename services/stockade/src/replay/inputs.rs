@@ -9,7 +9,8 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use stockade_histories::{
-    Bound, Entry, EventColumns, History, Limits, Mapping, Refusal, Refusals, Row, Text, open,
+    Bound, Entry, EventColumns, GIVEN_UP_AFTER, History, Limits, Mapping, Refusal, Refusals, Row, Text, When,
+    open,
 };
 use stockade_inventory::http::{event_from_cloudevent, listing_put};
 use stockade_model::{
@@ -20,13 +21,11 @@ use stockade_runtime::FieldError;
 
 use crate::output::complain;
 
-/// Rows after which a history of which nothing was taken is given up: a mapping that does not fit shows at once.
-const GIVEN_UP_AFTER: u64 = 1_000;
-
 /// What to do with rows that are refused.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct Handling {
-    /// Write every refused row to this CSV file: its own columns, its line, and the reason.
+    /// Write every refused row to this CSV file: its own columns, then refused_line and refused_reason. Cells are as they
+    /// are in the history, so a spreadsheet may take some for formulas.
     #[arg(long, value_name = "FILE.csv")]
     pub(crate) refused: Option<PathBuf>,
     /// End at the first row that is refused, instead of leaving it out and counting it.
@@ -135,6 +134,8 @@ pub(crate) struct Inputs {
     pub(crate) refusals: Refusals,
     /// Rows that could not even be read: they are not among `rows`.
     unread: u64,
+    /// Whether it was looked at once if all of the first rows were refused.
+    first_judged: bool,
     /// Rows that the mapping leaves out.
     left_out: u64,
     /// Values asked for before they were known.
@@ -167,6 +168,7 @@ impl Inputs {
             prices: HashMap::new(),
             frauds: HashSet::new(),
             unread: refusals.rows(),
+            first_judged: false,
             refusals,
             left_out: 0,
             withheld: 0,
@@ -265,14 +267,12 @@ impl Inputs {
             None => None,
         };
         let (refused, rows) = (self.refusals.rows(), self.row_number + self.unread);
-        if rows == GIVEN_UP_AFTER && refused + 1 >= rows {
-            self.refusals.flush()?;
-            anyhow::bail!(
-                "each of the first {refused} rows was refused, so the mapping does not fit the file; {}",
-                self.refusals.sentences().into_iter().next().unwrap_or_default()
-            );
+        // Reading one row may pass over many that cannot be read, so the bound itself may be passed over.
+        if rows < GIVEN_UP_AFTER || std::mem::replace(&mut self.first_judged, true) {
+            return Ok(());
         }
-        Ok(())
+        // The row that was read last is not judged yet.
+        if refused + 1 >= rows { self.refusals.give_up(refused, "") } else { Ok(()) }
     }
 
     fn refuse(&mut self, refusal: Refusal, entry: &Entry) -> Result<()> {
@@ -285,10 +285,16 @@ impl Inputs {
         let bound = self.bound.clone();
         let mapping = &bound.mapping;
         let mut row = bound.row(&entry.record, entry.line);
-        if mapping.leave_out.as_ref().is_some_and(|when| row.finally(when)) {
-            self.left_out += 1;
-            return Ok(());
-        }
+        let finally = |when: Option<&When>| when.map_or(Ok(false), |when| row.finally(when));
+        // A row of which that cannot be said would be played, or measured, as what it may not be.
+        let fraud = match (finally(mapping.leave_out.as_ref()), finally(mapping.fraud.as_ref())) {
+            (Ok(true), _) => {
+                self.left_out += 1;
+                return Ok(());
+            }
+            (Err(refusal), _) | (_, Err(refusal)) => return self.refuse(refusal, entry),
+            (Ok(false), Ok(fraud)) => fraud,
+        };
         let known = match known(&mut row, mapping, now) {
             Ok(known) => known,
             Err(refusal) => {
@@ -300,7 +306,6 @@ impl Inputs {
             None => Ok(None),
             Some(listing) => row.number(&listing.price, mapping.currency.exponent(), now),
         };
-        let fraud = mapping.fraud.as_ref().is_some_and(|fraud| row.finally(fraud));
         let placed = mapping.events.iter().find(|event| event.kind == OrderEventKind::Placed);
         if let (true, Some(placed)) = (fraud, placed)
             && let Ok(Some(order)) = row.text(&placed.order, now)
@@ -333,10 +338,9 @@ impl Inputs {
 
     /// Keeps an event until its time. One that seems to precede its own row happens when the row is known.
     fn promise(&mut self, at: Timestamp, body: Vec<u8>, entry: &Entry) -> Result<()> {
-        // Its row is only here now: to be written with it, what would be refused later is found now.
-        if self.refusals.are_written()
-            && let Err(errors) = event_from_cloudevent(&body, at)
-        {
+        // Its row is only here now: to be written with it, and counted once however many of its events are refused, what would
+        // be refused later is found now.
+        if let Err(errors) = event_from_cloudevent(&body, at) {
             return self.refuse(invalid(&errors, &self.bound.mapping), entry);
         }
         let line = u32::try_from(entry.line).unwrap_or(u32::MAX);
@@ -468,11 +472,14 @@ fn describe(
     let (order, line, buyer) =
         (text(Some(&event.order))?, text(event.line.as_ref())?, text(event.buyer.as_ref())?);
     let category = text(event.category.as_ref())?;
-    let rating = event.rating.as_ref().map_or(Ok(None), |column| row.value(column, at))?;
-    let rating = rating.and_then(|text| text.parse::<f64>().ok()).map(|rating| rating as u8);
-    if event.rating.is_some() && rating.is_none() {
-        return Ok(None);
-    }
+    let rating = match &event.rating {
+        None => None,
+        Some(column) => match row.plain(column, at)? {
+            // Nothing was rated.
+            None => return Ok(None),
+            Some(plain) => Some(stars(column, &plain)?),
+        },
+    };
     let late = match &event.late_after {
         None => false,
         Some(column) => row.time_of(column, at)?.is_some_and(|promise| at > promise),
@@ -519,6 +526,15 @@ fn describe(
     let body = serde_json::to_vec(&told);
     let body = body.map_err(|_| Refusal::new("", "", "event", "the event cannot be written"))?;
     Ok(Some((at, body)))
+}
+
+/// Whole stars of a rating.
+fn stars(column: &str, plain: &str) -> std::result::Result<u8, Refusal> {
+    let stars = plain.parse::<f64>().ok().filter(|stars| (0.0..=f64::from(u8::MAX)).contains(stars));
+    stars.map(|stars| stars as u8).ok_or_else(|| {
+        let detail = "this is no rating; correct it, or leave the cell empty where nothing was rated";
+        Refusal::new(column, plain, "bad_rating", detail)
+    })
 }
 
 /// What the API says of an event, as a refusal of the column that it is about.

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, path::Path};
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
-use stockade_histories::{Mapping, Refusal, peek, propose};
+use stockade_histories::{Mapping, Refusal, peek, propose, shown};
 use stockade_model::{OrderEvent, Timestamp};
 
 use super::inputs::{Handling, Inputs};
@@ -50,7 +50,7 @@ pub(crate) fn look(file: &Path, mapping: Option<String>, out: Option<&Path>, as_
         );
         return played.map(drop);
     }
-    say!("columns: {}\n\nmapping:", header.join(", "));
+    say!("columns: {}\n\nmapping:", shown(&header.join(", ")));
     yaml.lines().for_each(|line| say!("  {line}"));
     let (shown, _) = played?;
     say!("\nthe first rows as events:");

@@ -247,7 +247,7 @@ fn refused_rows_are_counted_by_reason_kept_in_a_file_and_end_nothing_unless_aske
         (&42.into(), &"at".into(), &"soon".into())
     );
     let kept = std::fs::read_to_string(&refused).unwrap();
-    assert!(kept.starts_with("order,at,who,good,units,price,line,reason\n"), "{kept}");
+    assert!(kept.starts_with("order,at,who,good,units,price,refused_line,refused_reason\n"), "{kept}");
     assert!(kept.contains("o-40,soon,shop-1,g,1,2.50,42,\"bad_time: "), "{kept}");
     assert!(kept.contains("o 46,2018-03-01,shop-1,g,1,2.50,48,\"id_character: "), "{kept}");
     let lines: BTreeSet<&str> = kept.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();

@@ -30,6 +30,25 @@ fn a_value_is_absent_before_its_own_stamp_and_counted() {
 }
 
 #[test]
+fn a_value_is_absent_before_its_stamp_however_its_column_is_named() {
+    let of = |known_at: &str| {
+        let mapping = format!(
+            "{{name: t, currency: EUR, time: at, known_at: {{{known_at}}}, leave_out: {{column: order status, equals: x}}, {REST}}}"
+        );
+        bound(&mapping, &["at", "who", "Order_Status", "done"])
+    };
+    let bound = of("ORDER-STATUS: {column: Done}").unwrap();
+    let record =
+        csv::StringRecord::from(vec!["2020-01-01T00:00:00Z", "a", "canceled", "2020-01-05T00:00:00Z"]);
+    let mut row = bound.row(&record, 2);
+    let day = |day: &str| Timestamp::parse(&format!("2020-01-{day}T00:00:00Z")).unwrap();
+    assert_eq!(row.value("order status", day("04")).unwrap(), None);
+    assert_eq!(row.value("order status", day("05")).unwrap(), Some("canceled"));
+    let twice = of("order_status: {column: done}, Order_Status: {column: at}").map(drop).unwrap_err();
+    assert!(twice.to_string().contains("Order_Status more than once"), "{twice}");
+}
+
+#[test]
 fn a_mapping_in_no_currency_is_refused() {
     let of = |currency: &str| Mapping::parse(&format!("{{name: t, currency: {currency}, time: at, {REST}}}"));
     assert!(of("KWD").is_ok());
@@ -49,6 +68,50 @@ fn a_column_that_is_not_there_is_refused_with_the_nearest() {
     assert!(of("ordered at", &["who", "Ordered_At"]).is_ok());
     assert!(of("at", &["who", "at", "at"]).unwrap_err().contains("more than once"));
     assert!(of("at", &["who", "at", "b", "b"]).is_ok(), "what is not needed may be there twice");
+}
+
+#[test]
+fn a_condition_on_a_number_reads_what_amounts_read_and_refuses_the_rest() {
+    let mapping = format!(
+        "{{name: t, currency: EUR, time: at, known_at: {{late: {{column: done}}}}, leave_out: [{{column: q, above: 0}}, {{column: late, above: 0}}], {REST}}}"
+    );
+    let bound = bound(&mapping, &["at", "who", "q", "late", "done"]).unwrap();
+    let of = |cell: &str, yaml: &str| {
+        let record =
+            csv::StringRecord::from(vec!["2020-01-01T00:00:00Z", "a", cell, cell, "2020-01-05T00:00:00Z"]);
+        let when: When = stockade_yaml::read(yaml).unwrap();
+        let mut row = bound.row(&record, 2);
+        let now = row.time().unwrap();
+        row.holds(&when, now).map_err(|refusal| (refusal.column, refusal.value, refusal.reason))
+    };
+    let q = "{column: q, above: 0}";
+    for (cell, holds) in [("5", true), ("5E0", true), ("€ 5", true), ("-5", false), ("", false)] {
+        assert_eq!(of(cell, q), Ok(holds), "{cell}");
+    }
+    let refused = of("five", q).unwrap_err();
+    assert_eq!(refused, ("q".to_owned(), "five".to_owned(), "not_a_number".to_owned()));
+    assert_eq!(of("five", "{column: late, above: 0}"), Ok(false), "what is not known yet is not looked at");
+    assert_eq!(of("five", "{column: q, equals: six, above: 0}"), Ok(false));
+    let record = csv::StringRecord::from(vec!["", "a", "five", "", ""]);
+    let left_out = bound.mapping.leave_out.as_ref().unwrap();
+    assert_eq!(bound.row(&record, 2).finally(left_out).unwrap_err().reason, "not_a_number");
+}
+
+#[test]
+fn times_beyond_1970_to_2200_are_refused_with_what_to_declare() {
+    let mapping = format!("{{name: t, currency: EUR, time: at, {REST}}}");
+    let bound = bound(&mapping, &["at", "who"]).unwrap();
+    let of = |at: &str| {
+        let record = csv::StringRecord::from(vec![at, "a"]);
+        bound.row(&record, 2).time().map(|time| time.to_string()).map_err(|refusal| refusal.detail)
+    };
+    for time in ["1970-01-01T00:00:00Z", "2200-12-31T23:59:59Z"] {
+        assert_eq!(of(time).as_deref(), Ok(time));
+    }
+    for time in ["1969-12-31T23:59:59Z", "2201-01-01T00:00:00Z"] {
+        let detail = of(time).unwrap_err();
+        assert!(detail.contains("1970 to 2200") && detail.contains("under `times`"), "{detail}");
+    }
 }
 
 #[test]

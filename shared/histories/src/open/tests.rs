@@ -99,6 +99,30 @@ fn first_and_last_are_by_a_column_and_of_equals_by_the_file() {
 }
 
 #[test]
+fn of_a_key_with_many_rows_only_the_one_that_is_meant_is_held() {
+    let directory = tempfile::tempdir().unwrap();
+    shop(directory.path());
+    let notes: String = (0..5_000).map(|n| format!("o-1,text {n},{n:04}\n")).collect();
+    file(directory.path(), "notes.csv", &format!("order,text,n\n{notes}"));
+    let limits = Limits { join_bytes: 100_000, ..MEMORY };
+    for (keep, on_disk) in [("first, by: n", false), ("last", false), ("each", true)] {
+        let (_, notes, _) =
+            read(&[directory.path().to_owned()], &two(&format!(", keep: {keep}")), limits).unwrap();
+        assert_eq!(notes.iter().any(|note| note.contains("joined on disk")), on_disk, "{keep}: {notes:?}");
+    }
+}
+
+#[test]
+fn names_of_columns_cannot_write_to_the_terminal() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = [file(directory.path(), "orders.csv", "at,who,\u{1b}[2Jnote\n1.1.2020,s,x\n")];
+    let error = read(&path, &ONE.replace("id: who", "id: nobody"), MEMORY).unwrap_err().to_string();
+    assert!(error.contains("\\u{1b}[2Jnote") && !error.contains('\u{1b}'), "{error}");
+    let refusal = crate::Refusal::new("\u{1b}[2Jnote", "", "code", "detail").on(2);
+    assert!(!refusal.sentence().contains('\u{1b}'));
+}
+
+#[test]
 fn two_rows_where_one_is_meant_are_refused_with_the_words_that_choose() {
     let directory = tempfile::tempdir().unwrap();
     shop(directory.path());
@@ -109,6 +133,97 @@ fn two_rows_where_one_is_meant_are_refused_with_the_words_that_choose() {
     std::fs::remove_file(directory.path().join("notes.csv")).unwrap();
     let error = read(&[directory.path().to_owned()], &two(""), MEMORY).unwrap_err().to_string();
     assert!(error.contains("notes.csv") && error.contains("--input notes=FILE"), "{error}");
+}
+
+#[test]
+fn refused_rows_are_never_written_over_a_file_that_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = "at,who\n2020-01-01,s\n";
+    let path = file(directory.path(), "orders.csv", text);
+    let link = directory.path().join("link.csv");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    for target in [&path, &link, &directory.path().join(".").join("orders.csv")] {
+        let mut refusals = Refusals::new(false, Some(target));
+        let opened = open(std::slice::from_ref(&path), Mapping::parse(ONE).unwrap(), MEMORY, &mut refusals);
+        let error = opened.map(drop).unwrap_err().to_string();
+        assert!(error.contains("give --refused another file"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+}
+
+#[test]
+fn what_is_written_of_a_refused_row_is_the_row_with_columns_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(directory.path(), "orders.csv", "at,who,line\nsoon,=1+1,7\n2020-01-01,s,8\n");
+    let refused = directory.path().join("refused.csv");
+    let mut refusals = Refusals::new(false, Some(&refused));
+    let mut history = open(&[path], Mapping::parse(ONE).unwrap(), MEMORY, &mut refusals).unwrap();
+    while history.next(&mut refusals).unwrap().is_some() {}
+    refusals.flush().unwrap();
+    let written = std::fs::read_to_string(&refused).unwrap();
+    assert!(written.starts_with("at,who,line,refused_line,refused_reason\nsoon,=1+1,7,2,"), "{written}");
+}
+
+#[test]
+fn a_file_given_twice_is_refused_with_both() {
+    let directory = tempfile::tempdir().unwrap();
+    shop(directory.path());
+    let d = directory.path();
+    let other = file(d, "other.csv", "id,at\n");
+    let named = |path: &Path| PathBuf::from(format!("orders={}", path.display()));
+    for first in [d.to_owned(), d.join("orders.csv"), named(&d.join("orders.csv"))] {
+        let mapping = Mapping::parse(&two(", keep: first")).unwrap();
+        let error = files(&[first, named(&other)], &mapping).unwrap_err().to_string();
+        assert!(error.contains("orders is given twice") && error.contains("other.csv"), "{error}");
+    }
+}
+
+#[test]
+fn counted_times_are_read_as_they_are_written_and_rubbish_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(directory.path(), "orders.csv", "who,days,hour\na,,8\na,three,9\na,3,x\na,2,10\n");
+    let mapping = ONE.replace(
+        "time: at",
+        "time: At, times: {format: d.m.yyyy, counted: {into: at, from: 2020-01-01T00:00:00Z, per: who, days: days, hour: hour}}",
+    );
+    let (rows, _, refused) = read(&[path], &mapping, MEMORY).unwrap();
+    let times: Vec<String> = rows.iter().map(|(time, ..)| Timestamp::from_ms(*time).to_string()).collect();
+    assert_eq!(
+        (times, refused),
+        (vec!["2020-01-01T08:00:00Z".to_owned(), "2020-01-03T10:00:00Z".to_owned()], 2)
+    );
+}
+
+#[test]
+fn a_column_of_times_is_read_as_declared_however_it_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = [file(directory.path(), "orders.csv", "Ordered_At,who\n1.2.2020 00:00,s\n")];
+    let of = |column: &str| {
+        let times = format!(
+            "time: ordered at, times: {{columns: {{{column}: {{format: d.m.yyyy, zone: '+01:00'}}}}}}"
+        );
+        read(&path, &ONE.replace("time: at", &times), MEMORY)
+            .map(|(rows, ..)| Timestamp::from_ms(rows[0].0).to_string())
+    };
+    assert_eq!(of("ORDERED-AT").unwrap(), "2020-01-31T23:00:00Z");
+    let error = of("booked_at").unwrap_err();
+    assert!(format!("{error:#}").contains("names column booked_at"), "{error:#}");
+}
+
+#[test]
+fn a_history_of_which_no_row_or_no_time_can_be_read_is_given_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let mapping = ONE.replace("time: at", "time: at, times: {format: d.m.yyyy}");
+    let bad = ["2020-01-01,s\n", "1.1.2020,s,too,many\n"];
+    for (limits, row) in [MEMORY, DISK].into_iter().flat_map(|limits| bad.map(|row| (limits, row))) {
+        let text = |rows: usize, end: &str| format!("at,who\n{}{end}", row.repeat(rows));
+        let many = [file(directory.path(), "many.csv", &text(1_500, ""))];
+        let error = read(&many, &mapping, limits).unwrap_err().to_string();
+        assert!(error.contains("each of the first 1000 rows") && error.contains("line 2"), "{error}");
+        let good = [file(directory.path(), "good.csv", &text(999, "2.1.2020,s\n1.1.2020,s\n"))];
+        let (rows, _, refused) = read(&good, &mapping, limits).unwrap();
+        assert_eq!((rows.len(), refused), (2, 999));
+    }
 }
 
 #[test]

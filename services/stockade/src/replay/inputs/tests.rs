@@ -43,6 +43,44 @@ fn a_history_is_read_in_the_minor_units_of_its_currency() {
     assert_eq!((listed.len(), ordered.len(), refused.len()), (0, 0, 2), "both say so: {refused:?}");
 }
 
+#[test]
+fn a_row_is_refused_once_however_many_of_its_events_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("orders.csv");
+    let day = |day: usize| format!("2026-01-{day:02}T00:00:00Z");
+    let rows = (1..=9).map(|at| {
+        format!("{},shop,{},{},{}\n", day(at), if at < 4 { "o 1" } else { "o-1" }, day(at + 9), day(at + 18))
+    });
+    std::fs::write(&file, format!("at,who,order,shipped,delivered\n{}", rows.collect::<String>())).unwrap();
+    let mapping = "{name: t, currency: EUR, time: at, supplier: {id: {column: who}, region: {constant: DE}},
+          events: [{kind: placed, at: {column: at}, order: {column: order}},
+            {kind: shipped, at: {column: shipped}, order: {column: order}},
+            {kind: delivered, at: {column: delivered}, order: {column: order}}]}";
+    let mut inputs = opened(&file, mapping);
+    while inputs.next().unwrap().is_some() {}
+    assert_eq!((inputs.refusals.rows(), inputs.refusals.count()), (3, 9));
+    inputs.finish().unwrap();
+}
+
+#[test]
+fn a_rating_that_is_there_is_read_as_a_number_or_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("orders.csv");
+    let rows = ["4", "4,5", "", "n/a", "900"].iter().enumerate();
+    let rows = rows.map(|(at, stars)| format!("2026-01-01T00:00:0{at}Z;shop;o-{at};{stars}\n"));
+    std::fs::write(&file, format!("at;who;order;stars\n{}", rows.collect::<String>())).unwrap();
+    let mapping = "{name: t, currency: EUR, time: at, supplier: {id: {column: who}, region: {constant: DE}},
+          events: [{kind: reviewed, at: {column: at}, order: {column: order}, rating: stars}]}";
+    let mut inputs = opened(&file, mapping);
+    let mut ratings = Vec::new();
+    while let Some((_, input)) = inputs.next().unwrap() {
+        if let Input::Event(event) = input {
+            ratings.extend(event.rating);
+        }
+    }
+    assert_eq!((ratings, inputs.refusals.rows()), (vec![4, 4], 2), "{:?}", inputs.refusals.sentences());
+}
+
 /// Promises of orders in hours from the order, and what was refused.
 fn promised(rows: &str) -> (Vec<[Option<i64>; 2]>, Vec<String>) {
     let directory = tempfile::tempdir().unwrap();
