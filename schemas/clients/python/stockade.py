@@ -6,6 +6,7 @@
 Writes carry an Idempotency-Key that stays the same over retries, so that nothing counts twice however often it is sent.
 """
 
+import http.client
 import json
 import random
 import time
@@ -20,6 +21,9 @@ Json = Dict[str, Any]
 
 # Worth another try: too much at a time, not now, no room. All come with Retry-After.
 RETRIED = (429, 503, 507)
+
+# No answer, or half of one. A timeout is one of them in every version of Python.
+BROKEN = (OSError, http.client.HTTPException)
 
 
 class Refused(Exception):
@@ -48,14 +52,33 @@ class Event:
     data: Json = field(default_factory=dict)
 
 
+def problem_of(text: bytes) -> Json:
+    """The problem document of a refusal; what stands between may answer in words of its own."""
+    try:
+        problem = json.loads(text)
+    except ValueError:
+        problem = None
+    return problem if isinstance(problem, dict) else {"detail": text.decode("utf-8", "replace")}
+
+
+def asked_to_wait_s(headers: Any, otherwise_s: float) -> float:
+    """Seconds that Retry-After asks for; what stands between may write a date there, which is not followed."""
+    try:
+        return max(0.0, float(headers.get("Retry-After", "")))
+    except ValueError:
+        return otherwise_s
+
+
 def part(name: str) -> str:
     """A name as one part of a path."""
     return urllib.parse.quote(name, safe="")
 
 
 class Stockade:
-    def __init__(self, url: str, key: str, tries: int = 6, timeout_s: float = 20.0):
-        self.url, self.key, self.tries, self.timeout_s = url.rstrip("/"), key, tries, timeout_s
+    def __init__(self, url: str, key: str, tries: int = 6, timeout_s: float = 20.0, patience_s: float = 120.0):
+        """`patience_s` is how long a write that is durable and not decided yet is waited for."""
+        self.url, self.key, self.tries = url.rstrip("/"), key, tries
+        self.timeout_s, self.patience_s = timeout_s, patience_s
 
     # How a call is made.
 
@@ -71,6 +94,7 @@ class Stockade:
         """One call, tried again where the answer says so or none came. A write needs an Idempotency-Key, or an effect that is the
         same when it is repeated."""
         for attempt in range(1, self.tries + 1):
+            wait_s = min(2.0**attempt / 4, 10.0)
             try:
                 with self._open(method, path, body, headers or {}, self.timeout_s) as answer:
                     text = answer.read()
@@ -80,14 +104,12 @@ class Stockade:
                     text = refusal.read()
                     if refusal.code == 304:
                         return Answer(304, None, refusal.headers)
-                    problem = json.loads(text) if text.startswith(b"{") else {"detail": text.decode("utf-8", "replace")}
                     if refusal.code not in RETRIED or attempt == self.tries:
-                        raise Refused(refusal.code, problem) from None
-                    wait_s = float(refusal.headers.get("Retry-After", "1"))
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                        raise Refused(refusal.code, problem_of(text)) from None
+                    wait_s = asked_to_wait_s(refusal.headers, wait_s)
+            except BROKEN:
                 if attempt == self.tries:
                     raise
-                wait_s = min(2.0 ** attempt / 4, 10.0)
             # Not all at once when a server comes back.
             time.sleep(wait_s * random.uniform(1.0, 1.25))
         raise AssertionError("unreachable: the last try returns or raises")
@@ -96,14 +118,27 @@ class Stockade:
         """A write under one Idempotency-Key. What is durable and not decided yet is waited for."""
         key = key or uuid.uuid4().hex
         answer = self.call(method, path, body, {"Idempotency-Key": key})
+        until = time.monotonic() + self.patience_s
         while answer.status == 202 and isinstance(answer.body, dict) and "operation" in answer.body:
             try:
                 return self.call("GET", answer.body["operation"])
             except Refused as refused:
-                if refused.code != "no_outcome_yet":
+                # It is there as soon as it is decided, and for a day.
+                if refused.code != "no_outcome_yet" or time.monotonic() > until:
                     raise
                 time.sleep(1.0)
         return answer
+
+    def write_row(self, method: str, path: str, body: Json, key: Optional[str] = None) -> Json:
+        """A write of one thing: what became of it. The operation of one that was waited for has it as its only row, and there a
+        refusal is no problem document."""
+        answer = self.write(method, path, body, key)
+        if "rows" not in answer.body:
+            return answer.body
+        row = answer.body["rows"][0]
+        if row["status"] in ("conflict", "invalid"):
+            raise Refused(409 if row["status"] == "conflict" else 422, row)
+        return row
 
     def pages(self, path: str, limit: int = 50) -> Iterator[Json]:
         """Every item of a list, page after page."""
@@ -120,16 +155,16 @@ class Stockade:
 
     def put_location(self, supplier: str, location: str, latitude: float, longitude: float, region: str, handling_days: int) -> Json:
         body = {"latitude": latitude, "longitude": longitude, "region": region, "handling_days": handling_days}
-        return self.write("PUT", f"/v1/suppliers/{part(supplier)}/locations/{part(location)}", body).body
+        return self.write_row("PUT", f"/v1/suppliers/{part(supplier)}/locations/{part(location)}", body)
 
     def put_listing(self, supplier: str, listing: str, sku: str, location: str, minor: int, currency: str, on_hand: int) -> Json:
         body = {"sku": sku, "location": location, "price": {"minor": minor, "currency": currency}, "on_hand": on_hand}
-        return self.write("PUT", f"/v1/suppliers/{part(supplier)}/listings/{part(listing)}", body).body
+        return self.write_row("PUT", f"/v1/suppliers/{part(supplier)}/listings/{part(listing)}", body)
 
     def set_stock(self, supplier: str, listing: str, units: int, source_seq: Optional[int] = None, key: Optional[str] = None) -> Json:
         """Says how many units there are. With `source_seq`, your own count of changes, what is older loses."""
         body: Json = {"set": units} if source_seq is None else {"set": units, "source_seq": source_seq}
-        return self.write("POST", f"/v1/suppliers/{part(supplier)}/listings/{part(listing)}/stock", body, key).body
+        return self.write_row("POST", f"/v1/suppliers/{part(supplier)}/listings/{part(listing)}/stock", body, key)
 
     def listings(self, supplier: str, limit: int = 50) -> Iterator[Json]:
         return self.pages(f"/v1/suppliers/{part(supplier)}/listings", limit)
@@ -154,6 +189,7 @@ class Stockade:
         """Changes of goods, without end: comes back by itself with the last id it saw, and is told what is different by then."""
         query = urllib.parse.urlencode([("sku", sku) for sku in skus] + [(name, str(value)) for name, value in bounds.items()])
         while True:
+            wait_s = 2.0
             headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last_event_id} if last_event_id else {})}
             try:
                 # A comment comes every 15 seconds; longer silence is a lost connection.
@@ -164,10 +200,11 @@ class Stockade:
             except urllib.error.HTTPError as refusal:
                 with refusal:
                     if refusal.code not in RETRIED:
-                        raise Refused(refusal.code, json.loads(refusal.read() or b"{}")) from None
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                        raise Refused(refusal.code, problem_of(refusal.read())) from None
+                    wait_s = asked_to_wait_s(refusal.headers, wait_s)
+            except BROKEN:
                 pass
-            time.sleep(2.0)
+            time.sleep(wait_s * random.uniform(1.0, 1.25))
 
     # What order systems do.
 

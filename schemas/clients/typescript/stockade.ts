@@ -15,7 +15,7 @@ export interface FieldError { field: string; code: string; detail: string }
 /** One event of a change stream: `good` when what is seen of a good has changed, `live` once all were told. */
 export interface Change { kind: string; id: string; data: { offers?: Offer[]; sku?: string | null; as_of: string } }
 export interface Answer<Body> { status: number; body: Body; headers: Headers }
-export type Bounds = Partial<{ region: string; min_qty: number; max_price: number; currency: string; max_lead_days: number; sort: "price" | "lead" | "distance"; limit: number }>;
+export type Bounds = Partial<{ region: string; min_qty: number; max_price: number; currency: string; max_lead_days: number; near: string; radius_km: number; sort: "price" | "lead" | "distance"; limit: number }>;
 
 /** A problem document: `code` is stable, the message says what to do, `errors` names the fields. */
 export class Refused extends Error {
@@ -33,12 +33,34 @@ export class Refused extends Error {
 /** Worth another try: too much at a time, not now, no room. All come with Retry-After. */
 const RETRIED = [429, 503, 507];
 const TIMEOUT_MS = 20_000;
+/** How long a write that is durable and not decided yet is waited for. */
+const PATIENCE_MS = 120_000;
 /** A comment comes every 15 seconds; longer silence is a lost connection. */
 const SILENCE_MS = 40_000;
 
 const part = encodeURIComponent;
 const pause = (ms: number) => new Promise<void>((done) => setTimeout(done, ms));
-const query = (of: object) => new URLSearchParams(Object.entries(of).map(([name, value]): [string, string] => [name, String(value)])).toString();
+const query = (of: object) =>
+  new URLSearchParams(
+    Object.entries(of)
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]): [string, string] => [name, String(value)]),
+  ).toString();
+
+/** What a refusal says; what stands between may answer in words of its own. */
+function refusalOf(status: number, text: string): Refused {
+  try {
+    return new Refused(status, JSON.parse(text));
+  } catch {
+    return new Refused(status, { detail: text });
+  }
+}
+
+/** Milliseconds that Retry-After asks for; what stands between may write a date there, which is not followed. */
+function askedToWaitMs(headers: Headers, otherwiseMs: number): number {
+  const seconds = Number(headers.get("Retry-After") ?? Number.NaN);
+  return seconds >= 0 ? seconds * 1_000 : otherwiseMs;
+}
 
 export class Stockade {
   private url: string;
@@ -66,9 +88,8 @@ export class Stockade {
         if (answer.ok || answer.status === 304) {
           return { status: answer.status, body: (text ? JSON.parse(text) : null) as Body, headers: answer.headers };
         }
-        const refused = new Refused(answer.status, text.startsWith("{") ? JSON.parse(text) : { detail: text });
-        if (!RETRIED.includes(answer.status) || attempt >= this.tries) throw refused;
-        waitMs = Number(answer.headers.get("Retry-After") ?? "1") * 1_000;
+        if (!RETRIED.includes(answer.status) || attempt >= this.tries) throw refusalOf(answer.status, text);
+        waitMs = askedToWaitMs(answer.headers, waitMs);
       } catch (error) {
         if (error instanceof Refused || attempt >= this.tries) throw error;
       }
@@ -81,14 +102,26 @@ export class Stockade {
   async write<Body>(method: string, path: string, body?: object, key: string = crypto.randomUUID()): Promise<Body> {
     const answer = await this.call<Body & { operation?: string }>(method, path, body, { "Idempotency-Key": key });
     if (answer.status !== 202 || !answer.body?.operation) return answer.body;
+    const until = Date.now() + PATIENCE_MS;
     for (;;) {
       try {
         return (await this.call<Body>("GET", answer.body.operation)).body;
       } catch (error) {
-        if (!(error instanceof Refused) || error.code !== "no_outcome_yet") throw error;
+        // It is there as soon as it is decided, and for a day.
+        if (!(error instanceof Refused) || error.code !== "no_outcome_yet" || Date.now() > until) throw error;
         await pause(1_000);
       }
     }
+  }
+
+  /** A write of one thing: what became of it. The operation of one that was waited for has it as its only row, and there a refusal
+   * is no problem document. */
+  async writeRow(method: string, path: string, body: object, key?: string): Promise<RowOutcome> {
+    const answer = await this.write<RowOutcome | { rows: RowOutcome[] }>(method, path, body, key);
+    if (!("rows" in answer)) return answer;
+    const row = answer.rows[0];
+    if (row.status === "conflict" || row.status === "invalid") throw new Refused(row.status === "conflict" ? 409 : 422, row);
+    return row;
   }
 
   /** Every item of a list, page after page. */
@@ -105,15 +138,15 @@ export class Stockade {
   // What suppliers do.
 
   putLocation(supplier: string, location: string, at: { latitude: number; longitude: number; region: string; handling_days: number }) {
-    return this.write<RowOutcome>("PUT", `/v1/suppliers/${part(supplier)}/locations/${part(location)}`, at);
+    return this.writeRow("PUT", `/v1/suppliers/${part(supplier)}/locations/${part(location)}`, at);
   }
   putListing(supplier: string, listing: string, of: { sku: string; gtin?: string; location: string; price: Money; on_hand?: number }) {
-    return this.write<RowOutcome>("PUT", `/v1/suppliers/${part(supplier)}/listings/${part(listing)}`, of);
+    return this.writeRow("PUT", `/v1/suppliers/${part(supplier)}/listings/${part(listing)}`, of);
   }
   /** Says how many units there are. With `source_seq`, your own count of changes, what is older loses. */
   setStock(supplier: string, listing: string, units: number, more: { source_seq?: number; key?: string } = {}) {
     const { key, ...sequence } = more;
-    return this.write<RowOutcome>("POST", `/v1/suppliers/${part(supplier)}/listings/${part(listing)}/stock`, { set: units, ...sequence }, key);
+    return this.writeRow("POST", `/v1/suppliers/${part(supplier)}/listings/${part(listing)}/stock`, { set: units, ...sequence }, key);
   }
   listings(supplier: string, limit = 50) {
     return this.pages<Listing>(`/v1/suppliers/${part(supplier)}/listings`, limit);
@@ -139,14 +172,18 @@ export class Stockade {
     const asked = new URLSearchParams([...skus.map((sku): [string, string] => ["sku", sku]), ...new URLSearchParams(query(bounds))]);
     for (;;) {
       const gone = new AbortController();
+      const unanswered = setTimeout(() => gone.abort(), TIMEOUT_MS);
+      let waitMs = 2_000;
       try {
         const answer = await fetch(`${this.url}/v1/availability/stream?${asked}`, {
           headers: { Authorization: `Bearer ${this.key}`, Accept: "text/event-stream", ...(lastEventId ? { "Last-Event-ID": lastEventId } : {}) },
           signal: gone.signal,
         });
+        clearTimeout(unanswered);
         if (!answer.ok || !answer.body) {
-          const refused = new Refused(answer.status, JSON.parse((await answer.text()) || "{}"));
+          const refused = refusalOf(answer.status, await answer.text());
           if (!RETRIED.includes(answer.status)) throw refused;
+          waitMs = askedToWaitMs(answer.headers, waitMs);
         } else {
           for await (const change of changes(answer.body, gone)) {
             lastEventId = change.id || lastEventId;
@@ -156,9 +193,11 @@ export class Stockade {
       } catch (error) {
         if (error instanceof Refused) throw error;
       } finally {
+        clearTimeout(unanswered);
         gone.abort();
       }
-      await pause(2_000);
+      // Not all at once when a server comes back.
+      await pause(waitMs * (1 + Math.random() / 4));
     }
   }
 

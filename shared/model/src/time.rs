@@ -6,7 +6,7 @@ use crate::Invalid;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, schemars::JsonSchema)]
-#[schemars(with = "String", extend("format" = "date-time"))]
+#[schemars(with = "String", description = "A time: RFC 3339, in UTC.", extend("format" = "date-time"))]
 pub struct Timestamp(i64);
 
 crate::text::as_text!(Timestamp, Timestamp::parse);

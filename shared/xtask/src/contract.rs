@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::machine::has;
+use crate::machine::{has, may_add};
 
 /// What the tests of the documents and of the client in TypeScript take from npm, exactly these.
 const PACKAGES: [&str; 2] = ["typescript@5.9.3", "@asyncapi/specs@6.11.1"];
@@ -21,6 +21,7 @@ pub(crate) fn set_up(root: &Path) -> Result<()> {
     let requirements = root.join(REQUIREMENTS);
     let wanted = std::fs::read_to_string(&requirements).context(REQUIREMENTS)? + &PACKAGES.join(" ");
     let complete = tools.join("complete");
+    // What could not be had the last time is tried again.
     if std::fs::read_to_string(&complete).ok().as_deref() == Some(wanted.as_str()) {
         return Ok(());
     }
@@ -28,8 +29,9 @@ pub(crate) fn set_up(root: &Path) -> Result<()> {
     std::fs::create_dir_all(&tools)?;
     let venv = tools.join("venv");
     let pip = venv.join("bin/pip");
-    let installed = has("python3")
-        && done(Command::new("python3").args(["-m", "venv"]).arg(&venv))
+    let make = || has("python3") && done(Command::new("python3").args(["-m", "venv"]).arg(&venv));
+    // Debian keeps what makes an environment in a package of its own.
+    let installed = (make() || (may_add(&["python3-venv"]) && make()))
         && done(Command::new(pip).args(["install", "--quiet", "--no-deps", "-r"]).arg(&requirements));
     if !installed {
         println!(
@@ -60,7 +62,7 @@ pub(crate) fn set_up(root: &Path) -> Result<()> {
             PACKAGES.join(" ")
         );
     }
-    std::fs::write(complete, wanted)?;
+    std::fs::write(complete, if npm { wanted } else { "all but what npm brings".to_owned() })?;
     Ok(())
 }
 

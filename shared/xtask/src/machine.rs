@@ -56,6 +56,14 @@ pub(crate) fn set_up() -> Result<()> {
     Ok(())
 }
 
+/// Installs packages without which tests can be run and say less, where that may be done.
+pub(crate) fn may_add(packages: &[&str]) -> bool {
+    let install =
+        || apt(&[&["install", "-y", "--no-install-recommends"], packages].concat()).unwrap_or(false);
+    let may = may_install() && has("apt-get");
+    may && (install() || (apt(&["update"]).unwrap_or(false) && install()))
+}
+
 /// Whether this process may install packages: only as root of its own machine, as in a container or in CI.
 fn may_install() -> bool {
     let own = std::fs::metadata("/proc/self");

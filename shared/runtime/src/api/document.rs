@@ -17,10 +17,10 @@ order systems tell what became of orders, analysts decide by which rules supplie
 **Keys.** Every call bears `Authorization: Bearer KEY`. A key has one role; each call names in `x-roles` whose keys may make it. \
 An operator may do what an approver may, and an approver what an analyst may.
 
-**Bodies** are JSON in UTF-8, plain or with `Content-Encoding: gzip`. Unknown fields are refused.
+**Bodies** are JSON in UTF-8, plain or with `Content-Encoding: gzip`. Unknown fields are refused, but for extensions of events.
 
-**Writes** are answered when they are durable and applied. With an `Idempotency-Key` a repeated write does nothing more. What takes \
-longer is answered 202 with the place to look. `Stockade-Position` of an answer, sent with a read, makes that read wait for the write.
+**Writes** are answered when they are durable and applied. Of calls that list an `Idempotency-Key`, one that is repeated with it does \
+nothing more. What takes longer is answered 202, with the place to look where there is one; otherwise read again what was written. `Stockade-Position` of an answer, sent with a read, makes that read wait for the write.
 
 **Refusals** are problem documents (RFC 9457) with a stable `code`; the codes with their remedies are under `x-error-codes`. \
 With 429 and 503 comes `Retry-After`.
@@ -156,7 +156,11 @@ fn written(operation: &Operation, schemas: &mut Schemas, shared: &mut Map<String
             let mut of = json!({});
             match media {
                 super::Media::Json(_, schema) => of["schema"] = schemas.read(*schema),
-                super::Media::Raw(_) => of["schema"] = json!({ "type": "string" }),
+                super::Media::Raw(kind) => {
+                    if let Some(schema) = raw(kind) {
+                        of["schema"] = schema;
+                    }
+                }
             }
             if at == 0 && !operation.body_examples.is_empty() {
                 let examples = operation.body_examples.iter();
@@ -170,6 +174,16 @@ fn written(operation: &Operation, schemas: &mut Schemas, shared: &mut Map<String
         written["requestBody"] = json!({ "required": !operation.body_is_optional, "content": content });
     }
     written
+}
+
+/// What is said of a body that is not described: of JSON that it is an object, of text that it is text, of bytes nothing, as
+/// OpenAPI 3.1 asks.
+fn raw(kind: &str) -> Option<Value> {
+    match kind.split_once('/').unwrap_or_default() {
+        (_, of) if of == "json" || of.ends_with("+json") => Some(json!({ "type": "object" })),
+        ("text", _) | (_, "x-ndjson" | "problem+json" | "edi-x12") => Some(json!({ "type": "string" })),
+        _ => None,
+    }
 }
 
 fn example(operation: &Operation, name: &str, parameter: &mut Value) {
@@ -229,10 +243,11 @@ fn answered(operation: &Operation, status: u16, answer: &Answer, schemas: &mut S
     let mut content = Map::new();
     for media in &answer.media {
         let schema = match media {
-            super::Media::Json(_, schema) => schemas.written(*schema),
-            super::Media::Raw(_) => json!({ "type": "string" }),
+            super::Media::Json(_, schema) => Some(schemas.written(*schema)),
+            super::Media::Raw(kind) => raw(kind),
         };
-        content.insert(media.kind().to_owned(), json!({ "schema": schema }));
+        let of = schema.map_or_else(|| json!({}), |schema| json!({ "schema": schema }));
+        content.insert(media.kind().to_owned(), of);
     }
     if !content.is_empty() {
         written["content"] = content.into();
@@ -290,7 +305,17 @@ fn problems(operation: &Operation, responses: &mut BTreeMap<String, Value>, shar
             problem["headers"] = headers.into();
         }
         let name = format!("{status}-{:08x}", stockade_model::hash::stable64(&names.join(" ")) >> 32);
-        responses.insert(status.to_string(), json!({ "$ref": format!("#/components/responses/{name}") }));
-        shared.insert(name, problem);
+        match responses.get_mut(&status.to_string()) {
+            // The call says more of that status: what it says stands, and the problem is one form of it.
+            Some(own) => {
+                own["content"]["application/problem+json"] =
+                    problem["content"]["application/problem+json"].take();
+            }
+            None => {
+                let shared_as = json!({ "$ref": format!("#/components/responses/{name}") });
+                responses.insert(status.to_string(), shared_as);
+                shared.insert(name, problem);
+            }
+        }
     }
 }

@@ -218,7 +218,7 @@ pub(super) fn versions_and_drafts(table: Table) -> Table {
                 "needed_by_rules",
             ])
             .fails(&["control_pending", "rules_pending", "features_pending", "models_pending"])
-            .fails(&["proposal_pending", "no_such_version"]),
+            .fails(&["proposal_pending", "no_such_version", "nothing_in_force"]),
             drafts::act,
         )
         .add(
