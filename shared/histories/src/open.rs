@@ -358,10 +358,9 @@ impl Maker {
         while let Some(entry) = rows.next(refusals)? {
             count += 1;
             // What has no time comes at the end, where it is refused like every other.
-            let time = bound.row(&entry.record, entry.line).time().map_or(i64::MAX, Timestamp::ms);
-            // As bytes that compare like the number.
-            let key = ((time as u64) ^ (1 << 63)).to_be_bytes();
-            sorter.push(&key, entry)?;
+            let time = bound.row(&entry.record, entry.line).time();
+            let time = time.unwrap_or(Timestamp::from_ms(i64::MAX));
+            sorter.push(&time.sort_bytes(), entry)?;
         }
         Ok((sorter.finish()?, count))
     }

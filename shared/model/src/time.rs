@@ -19,6 +19,14 @@ pub const HOUR_MS: i64 = 3_600 * SECOND_MS;
 pub const DAY_MS: i64 = 24 * HOUR_MS;
 
 impl Timestamp {
+    /// Eight bytes that sort as the times do, those before 1970 first: for keys.
+    pub const fn sort_bytes(self) -> [u8; 8] {
+        (self.0.cast_unsigned() ^ 1 << 63).to_be_bytes()
+    }
+    /// The time that [`Timestamp::sort_bytes`] gave.
+    pub const fn of_sort_bytes(bytes: [u8; 8]) -> Self {
+        Self((u64::from_be_bytes(bytes) ^ 1 << 63).cast_signed())
+    }
     /// From milliseconds since the epoch.
     pub const fn from_ms(ms: i64) -> Self {
         Self(ms)

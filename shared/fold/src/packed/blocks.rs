@@ -328,6 +328,12 @@ impl Blocks {
         was_there
     }
 
+    /// The first key of all. Only the very first block may be empty, and the first key of a block stands there whole.
+    pub(super) fn first(&self) -> Option<&[u8]> {
+        let mut blocks = self.groups.iter().flat_map(|group| &group.blocks);
+        blocks.find_map(|block| block.place(0).map(|place| &block.bytes[place.suffix..place.value]))
+    }
+
     /// Shows rows from `from` on, in order of their keys, until `each` says that it has seen enough.
     pub(super) fn walk(&self, from: &[u8], mut each: impl FnMut(&[u8], &[u8]) -> bool) {
         let (group, block) = self.find(from);

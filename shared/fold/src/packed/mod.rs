@@ -148,14 +148,13 @@ impl RowKey for (Timestamp, u128) {
     fn with_bytes<R>(&self, show: impl FnOnce(&[u8]) -> R) -> R {
         let mut bytes = [0; size_of::<i64>() + size_of::<u128>()];
         let (at, number) = bytes.split_at_mut(size_of::<i64>());
-        at.copy_from_slice(&(self.0.ms().cast_unsigned() ^ 1 << 63).to_be_bytes());
+        at.copy_from_slice(&self.0.sort_bytes());
         number.copy_from_slice(&self.1.to_be_bytes());
         show(&bytes)
     }
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (at, number) = bytes.split_first_chunk::<8>()?;
-        let at = Timestamp::from_ms((u64::from_be_bytes(*at) ^ 1 << 63).cast_signed());
-        Some((at, u128::from_be_bytes(number.try_into().ok()?)))
+        Some((Timestamp::of_sort_bytes(*at), u128::from_be_bytes(number.try_into().ok()?)))
     }
 }
 
@@ -298,12 +297,7 @@ impl<K: RowKey> PackedSet<K> {
     }
     /// The first of all.
     pub fn first(&self) -> Option<K> {
-        let mut first = None;
-        self.keys.walk(&[], |key, _| {
-            first = Some(Self::key(key));
-            false
-        });
-        first
+        self.keys.first().map(Self::key)
     }
     /// Shows the keys whose bytes are not before `from`, until `each` says that it has seen enough.
     pub fn each_from(&self, from: &[u8], mut each: impl FnMut(K) -> bool) {

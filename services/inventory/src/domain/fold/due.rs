@@ -30,7 +30,7 @@ impl Due {
 /// Bytes that sort as what they mean: replicas do what is due in one millisecond in the same order, whatever build they are of.
 impl RowKey for Due {
     fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = (self.at.ms().cast_unsigned() ^ 1 << 63).to_be_bytes().to_vec();
+        let mut bytes = self.at.sort_bytes().to_vec();
         let (kind, supplier, rest) = match &self.what {
             What::Reservation(key) => (0, &key.supplier, key.id.as_str()),
             What::Order(key) => (1, &key.supplier, key.id.as_str()),
@@ -47,7 +47,7 @@ impl RowKey for Due {
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (at, rest) = bytes.split_first_chunk::<8>()?;
-        let at = Timestamp::from_ms((u64::from_be_bytes(*at) ^ 1 << 63).cast_signed());
+        let at = Timestamp::of_sort_bytes(*at);
         let (kind, rest) = rest.split_first()?;
         let (supplier, id) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
         let supplier = SupplierId::of_record(supplier).ok()?;
