@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Packed, PackedSet, RowKey as _, Table};
+use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Packed, PackedSet, Table};
 use stockade_model::{
     Change, Command, Decision, Left, Level, ListingId, ListingPut, LocationPut, OrderId, Payload, Proposal,
     Region, ReservationId, Row, RowOutcome, RowStatus, Scope, StockCounts, StockFigures, Subject, SupplierId,
-    SupplierProfile, Timestamp, Topic,
-    time::{HOUR_MS, SECOND_MS},
+    SupplierProfile, Timestamp, Topic, time::SECOND_MS,
 };
 
 mod answers;
@@ -16,7 +15,9 @@ mod due;
 mod listings;
 mod located;
 mod orders;
+mod remembered;
 mod reservations;
+mod start;
 
 pub use answers::event_identity;
 use due::{Due, What};
@@ -33,16 +34,8 @@ use super::{
     state::{Listing, Remembered, Supplier, caps},
 };
 
-/// How long the outcome of a request is remembered for its idempotency key.
-const REMEMBERED_MS: i64 = 24 * HOUR_MS;
-/// Outcomes remembered per supplier.
-const REMEMBERED_MAX: usize = 2_000;
-
 /// The arbiter is told at most this often what a supplier offers.
 const TELL_EVERY_MS: i64 = 10 * SECOND_MS;
-
-/// Offers told at once after a start.
-const TOLD_TOGETHER: usize = 4_096;
 
 /// What the fold tells its process.
 #[derive(Clone, Debug)]
@@ -289,46 +282,6 @@ impl Inventory {
         sequence(known.stock_seq, *source_seq)
     }
 
-    /// Notes that a request is remembered, and forgets the oldest beyond the bound.
-    fn remember(&mut self, id: &SupplierId, key: String, now: Timestamp, out: &mut Out<Effect>) {
-        let supplier = self.suppliers.edit_or(id, Supplier::default);
-        supplier.remembered.push_back((now, key));
-        self.due.insert(&Due::new(now.plus_ms(REMEMBERED_MS), What::Outcome(id.clone())));
-        if supplier.remembered.len() > REMEMBERED_MAX {
-            self.forget_oldest(id, out);
-        }
-    }
-
-    /// Forgets a request that its sender has done with. It is among the latest, so it is looked for from there.
-    fn let_go(&mut self, id: &SupplierId, key: &str, out: &mut Out<Effect>) {
-        if self.outcomes.get(&path(id, key)).is_none() {
-            return;
-        }
-        self.outcomes.remove(&path(id, key));
-        let Some(supplier) = self.suppliers.edit(id) else { return };
-        if let Some(at) = supplier.remembered.iter().rposition(|(_, known)| known == key) {
-            let gone = supplier.remembered.remove(at);
-            // What is due is by time, and another request may have the same.
-            if let Some((at, _)) =
-                gone.filter(|(at, _)| supplier.remembered.iter().all(|(other, _)| other != at))
-            {
-                self.due.remove(&Due::new(at.plus_ms(REMEMBERED_MS), What::Outcome(id.clone())));
-            }
-        }
-        out.effect(Effect::Forgotten { supplier: id.clone(), key: key.to_owned() });
-    }
-
-    fn forget_oldest(&mut self, id: &SupplierId, out: &mut Out<Effect>) {
-        let Some(supplier) = self.suppliers.edit(id) else { return };
-        if let Some((at, key)) = supplier.remembered.pop_front() {
-            if supplier.remembered.front().is_none_or(|(next, _)| *next != at) {
-                self.due.remove(&Due::new(at.plus_ms(REMEMBERED_MS), What::Outcome(id.clone())));
-            }
-            self.outcomes.remove(&path(id, &key));
-            out.effect(Effect::Forgotten { supplier: id.clone(), key });
-        }
-    }
-
     fn row(&mut self, input: &Input<'_>, id: &SupplierId, row: &Row, out: &mut Out<Effect>) -> Applied {
         let Some(supplier) = self.suppliers.get(id).filter(|supplier| supplier.profile.is_some()) else {
             return Err(invalid(
@@ -565,8 +518,9 @@ impl Inventory {
         let from = Located::prefix(id, &put.location);
         self.located.each_from(&from, |at| {
             let here = at.supplier == *id && at.location == put.location;
-            let offer = self.offer_of(&Of { supplier: at.supplier, id: at.listing }).filter(|_| here);
-            offer.into_iter().for_each(|offer| out.effect(Effect::Offered(Box::new(offer))));
+            if here && let Some(offer) = self.offer_of(&Of { supplier: at.supplier, id: at.listing }) {
+                out.effect(Effect::Offered(Box::new(offer)));
+            }
             here
         });
     }
@@ -583,14 +537,6 @@ impl Inventory {
                 What::Stock(supplier) if self.tells_at(&supplier) != Some(first.at) => {}
                 What::Stock(supplier) => self.tell(&supplier, input.time, out),
             }
-        }
-    }
-
-    fn forget_expired(&mut self, id: &SupplierId, now: Timestamp, out: &mut Out<Effect>) {
-        let expired =
-            |s: &Supplier| s.remembered.front().is_some_and(|(at, _)| at.plus_ms(REMEMBERED_MS) <= now);
-        while self.suppliers.get(id).is_some_and(expired) {
-            self.forget_oldest(id, out);
         }
     }
 }
@@ -635,65 +581,11 @@ impl Fold for Inventory {
     }
 
     fn tells_on(&mut self, from: Vec<u8>, effects: &mut Vec<Effect>) -> Option<Vec<u8>> {
-        let mut next = None;
-        self.listings.each_from(&from, |at, listing| {
-            if effects.len() == TOLD_TOGETHER {
-                next = Some(at.to_bytes());
-            } else if let Some(offer) = self.offer_as(&at, &listing) {
-                effects.push(Effect::Offered(Box::new(offer)));
-            }
-            next.is_none()
-        });
-        next
+        self.offers_from(&from, effects)
     }
 
     fn restored(&mut self, effects: &mut Vec<Effect>) {
-        let (owed, owes, located) = (&mut self.owed, &mut self.owes, &mut self.located);
-        self.listings.each(|at, listing| {
-            located.insert(&Located::new(&at, &listing.location));
-            if listing.owed() > 0 {
-                *owes.entry(at.supplier.clone()).or_default() += listing.owed();
-                owed.insert(at, listing.owed());
-            }
-        });
-        for (id, supplier) in self.suppliers.iter() {
-            if let Some(profile) = &supplier.profile {
-                effects.push(Effect::Registered { profile: profile.clone(), cause: String::new() });
-            }
-            for location in supplier.locations.values() {
-                effects.push(Effect::Located { supplier: id.clone(), location: location.clone() });
-            }
-            if supplier.is_capped() {
-                let last = supplier.handed.last().map_or(0, |(day, _)| *day);
-                let units = Some(self.allowance(id, last));
-                effects.push(Effect::Allowance { supplier: id.clone(), units });
-            }
-            if let Some((_, at)) = supplier.told.filter(|_| supplier.has_news()) {
-                self.due.insert(&Due::new(at.plus_ms(TELL_EVERY_MS), What::Stock(id.clone())));
-            }
-            for (at, key) in &supplier.remembered {
-                self.due.insert(&Due::new(at.plus_ms(REMEMBERED_MS), What::Outcome(id.clone())));
-                if let Some(remembered) = self.outcomes.get(&path(id, key)) {
-                    let rows = Some(remembered.rows.clone());
-                    let (supplier, key) = (id.clone(), key.clone());
-                    effects.push(Effect::Decided { id: String::new(), supplier, key, rows, retry: true });
-                }
-            }
-        }
-        for (key, row) in self.reservations.iter() {
-            self.due.insert(&Due::new(row.due(), What::Reservation(key.clone())));
-            effects.push(Effect::Reserved { key: key.clone(), reservation: Box::new(row.clone()) });
-        }
-        for (identity, row) in self.answers.iter() {
-            self.answers_by_age.insert(&(row.at, *identity));
-            effects.push(Effect::Answered { identity: *identity, answer: row.answer, news: false });
-        }
-        self.restore_orders();
-        self.orders.each(|key, order| {
-            if order.is_placed() {
-                effects.push(Effect::Placed { supplier: key.supplier, order: key.id, kept: true });
-            }
-        });
+        self.rebuild(effects);
     }
 }
 

@@ -9,7 +9,10 @@ use stockade_model::{
     StockMode,
 };
 
-use super::*;
+use super::{
+    remembered::{REMEMBERED_MAX, REMEMBERED_MS},
+    *,
+};
 use crate::domain::{answer::EventCode, answer::EventStatus, reservation::ReservationState};
 
 mod life;
