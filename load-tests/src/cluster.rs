@@ -47,6 +47,19 @@ pub(crate) fn stockade() -> Result<std::path::PathBuf> {
     Ok(path)
 }
 
+/// `stockade serve` on free ports, with data, keys and the log of what it says in a directory.
+fn serving(name: &str, directory: &Path, arguments: &[&str]) -> Result<Command> {
+    let mut command = Command::new(stockade()?);
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data"])
+        .arg(directory.join(name))
+        .args(arguments)
+        .env("STOCKADE_KEYS__FILE", directory.join("keys.jsonl"))
+        .env("STOCKADE_KAFKA__INSTANCE", name)
+        .env("RUST_LOG", "warn");
+    Ok(command)
+}
+
 fn launch(name: &str, command: Command, directory: &Path) -> Result<Server> {
     let log = directory.join(format!("{name}.log"));
     let _ = std::fs::remove_file(&log);
@@ -68,23 +81,20 @@ fn launch(name: &str, command: Command, directory: &Path) -> Result<Server> {
 }
 
 impl Server {
-    /// `stockade serve` with these further arguments.
+    /// `stockade serve` with these further arguments, and no limits: what is measured is the server and not its patience.
     pub(crate) fn stockade(name: &str, directory: &Path, arguments: &[&str]) -> Result<Self> {
-        let mut command = Command::new(stockade()?);
-        command
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data"])
-            .arg(directory.join(name))
-            .args(arguments)
-            .env("STOCKADE_KEYS__FILE", directory.join("keys.jsonl"))
-            .env("STOCKADE_LIMITS__STANDARD__PER_SECOND", "4000000000")
-            .env("STOCKADE_LIMITS__STANDARD__BURST", "4000000000")
-            .env("STOCKADE_LIMITS__BUYER__PER_SECOND", "4000000000")
-            .env("STOCKADE_LIMITS__BUYER__BURST", "4000000000")
-            .env("STOCKADE_LIMITS__EVENTS__PER_SECOND", "4000000000")
-            .env("STOCKADE_LIMITS__EVENTS__BURST", "4000000000")
-            .env("STOCKADE_KAFKA__INSTANCE", name)
-            .env("RUST_LOG", "warn");
+        let mut command = serving(name, directory, arguments)?;
+        for class in ["STANDARD", "BUYER", "EVENTS"] {
+            command
+                .env(format!("STOCKADE_LIMITS__{class}__PER_SECOND"), "4000000000")
+                .env(format!("STOCKADE_LIMITS__{class}__BURST"), "4000000000");
+        }
+        command.env("STOCKADE_HTTP__CONNECTIONS__MAX", "16384");
         launch(name, command, directory)
+    }
+    /// The same with the limits that it has unless somebody says otherwise.
+    pub(crate) fn stockade_with_limits(name: &str, directory: &Path, arguments: &[&str]) -> Result<Self> {
+        launch(name, serving(name, directory, arguments)?, directory)
     }
     /// An arm of this program itself.
     pub(crate) fn arm(name: &str, directory: &Path, arguments: &[&str]) -> Result<Self> {

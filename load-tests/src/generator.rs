@@ -88,6 +88,7 @@ impl Connection {
         let stream = TcpStream::connect(server)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        stream.set_write_timeout(Some(Duration::from_secs(60)))?;
         Ok(Self { stream: BufReader::new(stream), head: String::new() })
     }
     /// One request; gives the status and the body.

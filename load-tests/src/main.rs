@@ -3,9 +3,11 @@
 //! The last line is one JSON object. Ratios are taken inside one run with interleaved arms; absolute figures name the
 //! machine they were seen on.
 
+mod attack;
 mod cluster;
 mod event;
 mod generator;
+mod imports;
 mod index;
 mod ingest;
 mod log;
@@ -17,7 +19,9 @@ mod replay;
 mod report;
 mod rules;
 mod selftest;
+mod soak;
 mod start;
+mod streams;
 mod windows;
 
 use anyhow::{Context as _, Result};
@@ -83,6 +87,39 @@ enum Scenario {
         #[arg(long, default_value_t = 4)]
         times: usize,
     },
+    /// Many streams of changes on one process: what each costs, and how soon all readers of a good hear of a change.
+    Streams {
+        /// Streams, a hundredth of them on each good.
+        #[arg(long, default_value_t = 10_000)]
+        streams: usize,
+    },
+    /// A file of many rows: pace and memory of reading it, of applying it, and of applying it again with few changes.
+    Imports {
+        /// Rows of the file, each a listing of its own.
+        #[arg(long, default_value_t = 200_000)]
+        rows: u64,
+        /// The second file has so many times the rows of the first.
+        #[arg(long, default_value_t = 10)]
+        times: u64,
+    },
+    /// The same load for long: whether memory stays where it is.
+    Soak {
+        /// Minutes, after the warm-up.
+        #[arg(long, default_value_t = 30)]
+        minutes: u64,
+    },
+    /// What attacks cost the honest: p99 of their queries and writes against a placebo, and how many are served.
+    Attack {
+        /// Only these cells; all unless said.
+        #[arg(long)]
+        cell: Vec<String>,
+        /// Rounds of both arms of a cell.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
+    /// An arm of `attack`.
+    #[command(hide = true)]
+    Refuse,
     /// An arm of `index`.
     #[command(hide = true)]
     FillIndex {
@@ -167,6 +204,11 @@ fn main() -> Result<()> {
         Scenario::Recovery { listings } => ("recovery", recovery::run(listings)?),
         Scenario::Replay { times } => ("replay", (replay::run(times)?, Vec::new())),
         Scenario::Start { listings, times } => ("start", (start::run(listings, times)?, Vec::new())),
+        Scenario::Streams { streams } => ("streams", streams::run(streams)?),
+        Scenario::Imports { rows, times } => ("imports", (imports::run(rows, times)?, Vec::new())),
+        Scenario::Soak { minutes } => ("soak", (soak::run(minutes)?, Vec::new())),
+        Scenario::Attack { cell, rounds } => ("attack", attack::run(&cell, rounds)?),
+        Scenario::Refuse => return attack::refuse(),
         Scenario::FillIndex { listings } => return index::fill(listings),
         Scenario::ServeQueries { keys } => return query::serve(&keys),
         Scenario::BareQuery { answer } => return query::bare(&answer),

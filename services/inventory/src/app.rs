@@ -16,11 +16,11 @@ use parking_lot::RwLock;
 use stockade_fold::{Board, Gate, Progress, Tailed, tail};
 use stockade_log::{Ack, Clock, LogError, NewRecord, Placed, Remedy, Route, SharedLog};
 use stockade_model::{
-    Action, Command, Decision, Envelope, ListingId, LocationId, LocationPut, OrderId, Payload, Row,
-    RowOutcome, StockMode, SupplierId, SupplierProfile, Timestamp, Topic,
+    Action, Command, Decision, Envelope, Level, ListingId, LocationId, LocationPut, OrderId, Payload, Row,
+    RowOutcome, StockMode, SupplierId, SupplierProfile, Timestamp, Topic, control::standard_class,
 };
 use stockade_quarantine::{Entry, Overlay};
-use stockade_runtime::{Edge, Limits, Problem, Waiters};
+use stockade_runtime::{Edge, Limits, Principal, Problem, Role, Turns, TurnsConfig, Waiters};
 
 use crate::{
     changes::Changes,
@@ -106,6 +106,8 @@ pub struct App {
     pub board: Board,
     /// Limits at the edge.
     pub limits: Limits,
+    /// Turns at reading large bodies.
+    pub turns: Turns,
     /// Partitions of supplier-keyed topics.
     pub partitions: u32,
     /// How long a request waits for its outcome; with zero it never waits.
@@ -152,6 +154,13 @@ impl Edge for App {
     fn limits(&self) -> &Limits {
         &self.limits
     }
+    fn class(&self, caller: &Principal) -> String {
+        match &caller.role {
+            // One that is not registered will be refused for that.
+            Role::Supplier { supplier } => self.class_of(supplier).unwrap_or_else(standard_class),
+            role => role.class().to_owned(),
+        }
+    }
 }
 
 impl App {
@@ -177,6 +186,7 @@ impl App {
             changes: Arc::default(),
             board,
             limits,
+            turns: Turns::new(TurnsConfig::default()),
             partitions,
             deadline,
             instance,
@@ -227,6 +237,13 @@ impl App {
     /// What is known of a supplier.
     pub fn supplier(&self, id: &SupplierId) -> Option<SupplierView> {
         self.suppliers.get(id).map(|view| view.clone())
+    }
+
+    /// The class of limits that holds for a supplier now; `None` of one that is not registered.
+    pub(crate) fn class_of(&self, id: &SupplierId) -> Option<String> {
+        let view = self.suppliers.get(id)?;
+        let slowed = self.overlay.supplier_level(self.overlay.number(id)).is_some_and(Level::slows);
+        Some(if slowed { "limited".to_owned() } else { view.profile.class.clone() })
     }
 
     /// The remembered outcome of a request.

@@ -60,6 +60,15 @@ impl Role {
             Role::Operator => "operator",
         }
     }
+    /// The class of limits of whoever has it; suppliers are registered in one.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Role::Supplier { .. } => "standard",
+            Role::Buyer => "buyer",
+            Role::OrderSystem => "events",
+            Role::Analyst | Role::Approver | Role::Operator => "staff",
+        }
+    }
     /// Whether it may do what analysts do. These are people.
     pub fn is_staff(&self) -> bool {
         matches!(self, Role::Analyst | Role::Approver | Role::Operator)
@@ -102,6 +111,16 @@ fn wrong(needed: &[&str]) -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "wrong_role", detail)
 }
 
+impl Principal {
+    /// By what name its allowances are kept: all keys of a supplier share one, for it is the supplier that is limited.
+    pub fn limited_as(&self) -> &str {
+        match &self.role {
+            Role::Supplier { supplier } => supplier.as_str(),
+            _ => &self.id,
+        }
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
@@ -121,7 +140,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
         };
         let ring = parts.extensions.get::<KeyRing>();
         let principal = ring.and_then(|ring| ring.find(key.trim()));
-        principal.map(Caller).ok_or_else(|| refuse("unknown_key", "this key is not known or was removed"))
+        let principal =
+            principal.ok_or_else(|| refuse("unknown_key", "this key is not known or was removed"))?;
+        // Whose body this is, is known before it is read.
+        parts.extensions.insert(principal.clone());
+        Ok(Caller(principal))
     }
 }
 

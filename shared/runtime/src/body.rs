@@ -7,7 +7,7 @@ use axum::{
 use bytes::Bytes;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::{FieldError, Problem};
+use crate::{Edge, FieldError, Problem};
 
 mod named;
 mod read;
@@ -20,13 +20,14 @@ pub use read::BodyBytesMax;
 pub(crate) use read::{Kind, read};
 pub(crate) use words::{field_code, plain, shown};
 
-/// The bytes of a JSON body within the configured limit and deadline.
+/// The bytes of a JSON body within the configured limit and deadline, and within what its caller may still send: a handler
+/// names its caller before the body.
 pub struct Body(pub Bytes);
 
-impl<S: Send + Sync> FromRequest<S> for Body {
+impl<S: Edge> FromRequest<S> for Body {
     type Rejection = Problem;
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        read(request, Kind::Json).await.map(Self)
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        read(request, Kind::Json, state).await.map(Self)
     }
 }
 

@@ -20,6 +20,7 @@ pub mod server;
 pub mod shutdown;
 pub mod telemetry;
 pub mod text;
+pub mod turns;
 pub mod waiters;
 
 pub use auth::{Caller, Principal, Role};
@@ -35,4 +36,5 @@ pub use role::{Analyst, Approver, Edge, Operator, OwnSupplier, SupplierOrStaff};
 pub use server::{Connections, Listener};
 pub use shutdown::Shutdown;
 pub use text::Reason;
+pub use turns::{Turn, Turns, TurnsConfig};
 pub use waiters::{Waiter, Waiters};

@@ -1,4 +1,8 @@
 //! Rate limits at the edge: one keyed limiter per class, so that one caller's burst costs nobody else anything.
+//!
+//! Each class has two: of units (rows, events, queries), which are known once a request was read, and of bodies, taken by their
+//! length before they are read. A batch that will be refused costs its reading all the same, so without the second a caller
+//! beyond its limit could keep this process busy with nothing but refusals.
 
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -83,6 +87,10 @@ impl ShrinkableKeyedStateStore<String> for Used {
     }
 }
 
+/// Bytes of a body that go with one unit: a row, an event or a question is hardly ever longer, so whoever keeps to the one
+/// allowance never meets the other.
+pub const UNIT_BYTES: usize = 1_024;
+
 type Keyed<C> = RateLimiter<String, Used, C, StateInformationMiddleware>;
 
 struct Limiter<C: Clock> {
@@ -129,6 +137,8 @@ impl<C: Clock> Limiter<C> {
 #[derive(Clone)]
 pub struct Limits<C: Clock = DefaultClock> {
     classes: Arc<BTreeMap<String, Limiter<C>>>,
+    /// The same classes for bodies, in units of [`UNIT_BYTES`].
+    bodies: Arc<BTreeMap<String, Limiter<C>>>,
     clock: C,
 }
 
@@ -171,6 +181,16 @@ impl Allowance {
     }
 }
 
+/// The limiter of a class; of one that is not known, `standard`'s.
+fn find<'a, C: Clock>(limiters: &'a BTreeMap<String, Limiter<C>>, class: &str) -> Option<&'a Limiter<C>> {
+    limiters.get(class).or_else(|| limiters.get(STANDARD))
+}
+
+/// Units of a body.
+fn body_units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
+}
+
 impl Limits {
     /// Limiters for `config`.
     pub fn new(config: &LimitsConfig) -> Self {
@@ -190,8 +210,29 @@ impl<C: Clock + Clone> Limits<C> {
             let policy = HeaderValue::try_from(policy(*class)).unwrap_or(HeaderValue::from_static(""));
             Limiter { class: *class, keyed, used, unit_nanos, policy }
         };
-        let classes = config.0.iter().map(|(name, class)| (name.clone(), limiter(class))).collect();
-        Self { classes: Arc::new(classes), clock }
+        let limiters = || config.0.iter().map(|(name, class)| (name.clone(), limiter(class))).collect();
+        let (classes, bodies) = (Arc::new(limiters()), Arc::new(limiters()));
+        Self { classes, bodies, clock }
+    }
+
+    /// Takes a body of `bytes` from the allowance of `caller` before it is read, one that is at least so long as was said.
+    /// Refused as well is whoever has nothing left of its units: whatever the body says, it would be refused.
+    pub fn take_body(&self, class: &str, caller: &str, bytes: usize) -> Result<(), Problem> {
+        if let Some(limiter) = self.limiter(class) {
+            let caller = caller.to_owned();
+            self.taken(limiter, &caller, NonZeroU32::MIN, &|| "1 at once".to_owned(), "")?;
+            limiter.give_back(&caller, 1);
+        }
+        let Some(limiter) = find(&self.bodies, class) else { return Ok(()) };
+        let units = NonZeroU32::new(body_units(bytes)).unwrap_or(NonZeroU32::MIN);
+        let large = || format!("{bytes} bytes at once");
+        self.taken(limiter, &caller.to_owned(), units, &large, "  times 1 kB of bodies").map(drop)
+    }
+
+    /// Gives back what was taken for a body of `bytes` of which only `read` came.
+    pub fn give_back_body(&self, class: &str, caller: &str, bytes: usize, read: usize) {
+        let Some(limiter) = find(&self.bodies, class) else { return };
+        limiter.give_back(&caller.to_owned(), body_units(bytes).saturating_sub(body_units(read)));
     }
 
     /// Takes `units` from the allowance of `caller`, an authenticated id. An unknown class is `standard`.
@@ -200,30 +241,42 @@ impl<C: Clock + Clone> Limits<C> {
     /// rate holds, and no batch is refused for ever.
     pub fn take(&self, class: &str, caller: &str, units: usize) -> Result<Option<Allowance>, Problem> {
         let Some(limiter) = self.limiter(class) else { return Ok(None) };
-        let Class { per_second, burst } = limiter.class;
         let units = NonZeroU32::new(u32::try_from(units).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
-        let caller = caller.to_owned();
-        match limiter.keyed.check_key_n(&caller, units.min(burst)) {
+        let many = || format!("{units} at once");
+        let remaining = self.taken(limiter, &caller.to_owned(), units, &many, "")?;
+        Ok(Some(Allowance { class: limiter.class, remaining, policy: limiter.policy.clone() }))
+    }
+
+    /// Takes units of one limiter; gives what is left. A refusal names them by `many`, and the rate in units of `unit`.
+    fn taken(
+        &self,
+        limiter: &Limiter<C>,
+        caller: &String,
+        units: NonZeroU32,
+        many: &dyn Fn() -> String,
+        unit: &str,
+    ) -> Result<u32, Problem> {
+        let Class { per_second, burst } = limiter.class;
+        match limiter.keyed.check_key_n(caller, units.min(burst)) {
             Ok(Ok(state)) => {
                 let beyond = units.get().saturating_sub(burst.get());
                 if beyond > 0 {
-                    limiter.owe(&caller, beyond);
+                    limiter.owe(caller, beyond);
                 }
-                let remaining = state.remaining_burst_capacity();
-                Ok(Some(Allowance { class: limiter.class, remaining, policy: limiter.policy.clone() }))
+                Ok(state.remaining_burst_capacity())
             }
             Ok(Err(not_until)) => {
                 let wait = not_until.wait_time_from(self.clock.now());
                 let wait_s = wait.as_secs_f64().ceil().max(1.0) as u64;
                 let what = match units > burst {
-                    true => format!("{units} at once are taken when {burst} have gathered"),
-                    false => format!("more than {per_second} a second"),
+                    true => format!("{} are taken when {burst}{unit} have gathered", many()),
+                    false => format!("more than {per_second}{unit} a second"),
                 };
                 let detail = format!("{what}; wait {wait_s} s and send it again");
                 Err(limiter.refused(wait_s, detail))
             }
             // As many as the burst are never too many.
-            Err(_) => Err(limiter.refused(1, format!("{units} at once are too many; split the batch"))),
+            Err(_) => Err(limiter.refused(1, format!("{} are too many; split the batch", many()))),
         }
     }
 
@@ -253,7 +306,7 @@ impl<C: Clock + Clone> Limits<C> {
     }
 
     fn limiter(&self, class: &str) -> Option<&Limiter<C>> {
-        self.classes.get(class).or_else(|| self.classes.get(STANDARD))
+        find(&self.classes, class)
     }
 
     /// Classes that a supplier may be registered in: `standard` and those configured that are not for other callers.
@@ -269,7 +322,7 @@ impl<C: Clock + Clone> Limits<C> {
     /// Drops keys whose allowance is full again, and reports how many are left. Call it now and then.
     pub fn evict(&self) {
         let mut kept = 0;
-        for limiter in self.classes.values() {
+        for limiter in self.classes.values().chain(self.bodies.values()) {
             limiter.keyed.retain_recent();
             limiter.keyed.shrink_to_fit();
             kept += limiter.keyed.len();
@@ -373,6 +426,37 @@ mod tests {
         let endless = Limits::new(&LimitsConfig(BTreeMap::from([("standard".to_owned(), endless)])));
         assert!((0..3).all(|_| endless.take_or_wait("standard", "a", 500).is_ok()));
         assert_eq!(limits.class("none").map(|class| class.burst.get()), Some(20));
+    }
+
+    #[test]
+    fn a_body_is_paid_for_before_it_is_read_and_refused_unread_where_no_unit_is_left() {
+        let clock = governor::clock::FakeRelativeClock::default();
+        let class = Class { per_second: NonZeroU32::new(5).unwrap(), burst: NonZeroU32::new(20).unwrap() };
+        let config = LimitsConfig(BTreeMap::from([("standard".to_owned(), class)]));
+        let limits = Limits::with_clock(&config, clock.clone());
+        let body =
+            |caller: &str, units: usize| limits.take_body("standard", caller, units * UNIT_BYTES).is_ok();
+        assert!(body("a", 20), "as much as goes with the burst of units");
+        assert!(!body("a", 1), "whether or not its units were taken");
+        assert!(limits.take("standard", "a", 20).is_ok(), "which are all there");
+        assert!(body("b", 1), "nobody else notices");
+        clock.advance(Duration::from_secs(4));
+        assert!(limits.take("standard", "a", 20).is_ok());
+        assert!(!body("a", 1), "no unit is left, so it is not even read");
+        clock.advance(Duration::from_millis(200));
+        assert!(body("a", 20), "and its reading was not charged");
+        // A body without a length is charged as the longest, until it is known how long it was.
+        assert!(limits.take_body("standard", "c", 20 * UNIT_BYTES).is_ok());
+        limits.give_back_body("standard", "c", 20 * UNIT_BYTES, UNIT_BYTES + 1);
+        assert!(body("c", 18));
+        assert!(!body("c", 1));
+        // The longest body there is is taken by the slowest class, and paid off.
+        clock.advance(Duration::from_secs(4));
+        assert!(body("b", 1_000));
+        clock.advance(Duration::from_secs(195));
+        assert!(!body("b", 1));
+        clock.advance(Duration::from_secs(2));
+        assert!(body("b", 1));
     }
 
     #[test]

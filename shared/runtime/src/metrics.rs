@@ -11,6 +11,10 @@ pub const PROBLEMS: &str = "stockade_http_problems_total";
 pub const RATE_LIMITED: &str = "stockade_http_rate_limited_total";
 /// Callers whose allowance is not full at the moment.
 pub const RATE_LIMIT_KEYS: &str = "stockade_http_rate_limit_keys";
+/// Large requests that wait for their turn at being read.
+pub const TURNS_WAITING: &str = "stockade_http_turns_waiting";
+/// Large requests sent away because their turn did not come.
+pub const TURNS_REFUSED: &str = "stockade_http_turns_refused_total";
 /// Connections open, by listener.
 pub const CONNECTIONS: &str = "stockade_http_connections";
 /// Connections refused because as many were open as may be, by listener.
@@ -28,6 +32,8 @@ pub fn describe() {
     describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "Duration of requests by route, method and status.");
     describe_counter!(PROBLEMS, "Problems answered, by their stable code.");
     describe_counter!(RATE_LIMITED, "Requests refused by a rate limit.");
+    describe_gauge!(TURNS_WAITING, "Large requests that wait for their turn at being read.");
+    describe_counter!(TURNS_REFUSED, "Large requests that were sent away because their turn did not come.");
     describe_gauge!(RATE_LIMIT_KEYS, "Callers whose allowance is not full at the moment.");
     describe_gauge!(CONNECTIONS, "Connections open, by listener.");
     describe_counter!(CONNECTIONS_REFUSED, "Connections refused because as many were open as may be.");

@@ -7,14 +7,14 @@ use axum::{
 use serde::de::DeserializeOwned;
 
 use crate::{
-    FieldError, Problem,
+    Edge, FieldError, Problem,
     body::{self, Body, Kind},
 };
 
 /// A JSON body, read strictly.
 pub struct Parsed<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Parsed<T> {
+impl<T: DeserializeOwned, S: Edge> FromRequest<S> for Parsed<T> {
     type Rejection = Problem;
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let Body(text) = Body::from_request(request, state).await?;
@@ -25,10 +25,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Parsed<T> {
 /// A body that is text, such as YAML.
 pub struct Text(pub String);
 
-impl<S: Send + Sync> FromRequest<S> for Text {
+impl<S: Edge> FromRequest<S> for Text {
     type Rejection = Problem;
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let text = body::read(request, Kind::Text).await?;
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let text = body::read(request, Kind::Text, state).await?;
         let wrong = |_| Problem::new(StatusCode::BAD_REQUEST, "not_utf8", "send it as UTF-8 text");
         String::from_utf8(text.into()).map(Self).map_err(wrong)
     }

@@ -18,11 +18,26 @@ const STAFF: &str = "staff";
 pub trait Edge: Send + Sync {
     /// Limits of callers.
     fn limits(&self) -> &Limits;
+    /// The class of limits that holds for what a caller sends; a service that knows suppliers' classes says so.
+    fn class(&self, caller: &Principal) -> String {
+        caller.role.class().to_owned()
+    }
+}
+
+impl Edge for () {
+    /// Where there is no service there is nothing to share.
+    fn limits(&self) -> &Limits {
+        static NONE: std::sync::OnceLock<Limits> = std::sync::OnceLock::new();
+        NONE.get_or_init(|| Limits::new(&crate::LimitsConfig(std::collections::BTreeMap::new())))
+    }
 }
 
 impl<T: Edge> Edge for Arc<T> {
     fn limits(&self) -> &Limits {
         (**self).limits()
+    }
+    fn class(&self, caller: &Principal) -> String {
+        (**self).class(caller)
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
     cloudevents::{Sent, binary, fields_of, is_binary, place_in_binary, structured},
     fields::Fields,
     rows::Price,
-    supplier::traceparent,
+    supplier::{traceparent, turn_at},
 };
 use crate::{
     app::{App, record},
@@ -350,7 +350,10 @@ pub(crate) async fn receive(
     caller.must(|role| *role == Role::OrderSystem)?;
     let now = app.now();
     let in_headers = is_binary(&headers);
+    let turn = turn_at(&app, &caller.0.id, &text).await?;
+    let allowance;
     let (batch, events): (bool, Vec<_>) = if in_headers {
+        allowance = app.limits.take("events", &caller.0.id, 1)?;
         let event = checked(binary(&headers, &text)?, now).map_err(|mut errors| {
             errors.iter_mut().for_each(|error| error.field = place_in_binary(&error.field));
             errors
@@ -364,9 +367,10 @@ pub(crate) async fn receive(
             let detail = format!("send 1 to {EVENTS_MAX} events, got {}; split the batch", raw.len());
             return Err(Problem::invalid(vec![FieldError::new("", "batch_size", detail)]));
         }
+        // Known before any of them is read: one too many costs no more than to be counted.
+        allowance = app.limits.take("events", &caller.0.id, raw.len())?;
         (batch, raw.iter().map(|raw| event_from_cloudevent(raw.get().as_bytes(), now)).collect())
     };
-    let allowance = app.limits.take("events", &caller.0.id, events.len())?;
     let trace = traceparent(&headers);
     let (mut records, mut rows) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
     let (mut placed, mut warned) = (BTreeSet::new(), 0);
@@ -400,6 +404,7 @@ pub(crate) async fn receive(
         }
     }
     let accepted = records.len();
+    drop(turn);
     app.append_all(records).await?;
     placed.iter().for_each(|(supplier, order)| app.hear_of(supplier, order));
     crate::metrics::events_accepted(accepted);

@@ -165,6 +165,7 @@ fn listings() -> Routes<Arc<App>> {
                 "changeInventory",
                 "Puts, stocks and withdraws up to 1,000 listings",
             ))
+            .fails(&["too_many_waiting"])
             .about("Good rows apply, bad rows say why.")
             .heeds(&[Asked::IdempotencyKey, Asked::Traceparent])
             .body::<supplier::BatchBody<'_>>()
@@ -302,7 +303,8 @@ fn order_events() -> Routes<Arc<App>> {
                 .body_as::<Vec<cloudevents::Structured<'_>>>("application/cloudevents-batch+json")
                 .example("placed", placed)
                 .answers::<events::Receipt>(StatusCode::ACCEPTED, "What became of each event.")
-                .fails(&WRITES),
+                .fails(&WRITES)
+                .fails(&["too_many_waiting"]),
             events::receive,
         )
         .add(

@@ -11,12 +11,12 @@ use axum::{
 use serde_json::value::RawValue;
 use sha2::Digest as _;
 use stockade_model::{
-    Change, Command, ControlRecord, Gtin, Invalid, Level, ListingId, LocationId, LocationPut, Money, Payload,
+    Change, Command, ControlRecord, Gtin, Invalid, ListingId, LocationId, LocationPut, Money, Payload,
     Region, Registration, Row, RowOutcome, RowStatus, Sku, StockCounts, SupplierId, SupplierProfile,
     Timestamp, ids::normalized, inventory::ROWS_MAX,
 };
 use stockade_runtime::{
-    FieldError, Operator, OwnSupplier, Parsed, Path, Problem, SupplierOrStaff, body,
+    FieldError, Operator, OwnSupplier, Parsed, Path, Problem, SupplierOrStaff, Turn, body,
     http::{idempotency_key, path_segment, precondition, supplier_id, tagged},
     limits::Allowance,
     text,
@@ -50,16 +50,12 @@ fn unknown_supplier(id: &SupplierId) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "unknown_supplier", detail)
 }
 
-/// The class of limits that holds for a supplier now.
-pub(crate) fn class_of<'a>(app: &App, view: &'a SupplierView) -> &'a str {
-    let level = app.overlay.supplier_level(app.overlay.number(&view.profile.supplier));
-    if level.is_some_and(Level::slows) { "limited" } else { &view.profile.class }
-}
-
 /// Takes `units` from the allowance of a supplier that is registered.
 pub(crate) fn admit(app: &App, id: &SupplierId, units: usize) -> Result<Option<Allowance>, Problem> {
-    let view = known(app, id)?;
-    app.limits.take(class_of(app, &view), id.as_str(), units)
+    match app.class_of(id) {
+        Some(class) => app.limits.take(&class, id.as_str(), units),
+        None => known(app, id).and(Err(unknown_supplier(id))),
+    }
 }
 
 pub(crate) fn body_hash(parts: &[&[u8]]) -> String {
@@ -397,6 +393,17 @@ pub(super) struct BatchBody<'a> {
     rows: Vec<&'a RawValue>,
 }
 
+/// A body of more bytes is read in turn: reading it takes so long that whoever is beside it would notice.
+const LARGE_BYTES: usize = 16 << 10;
+
+/// The caller's turn at reading a body, where it is large.
+pub(super) async fn turn_at(app: &App, caller: &str, text: &[u8]) -> Result<Option<Turn>, Problem> {
+    if text.len() <= LARGE_BYTES {
+        return Ok(None);
+    }
+    app.turns.wait(caller, text.len()).await.map(Some)
+}
+
 /// Good rows apply, bad rows say why: 200 when the request as a whole was decided.
 pub(crate) async fn batch(
     State(app): State<Arc<App>>,
@@ -408,6 +415,7 @@ pub(crate) async fn batch(
         let detail = "a batch is about many listings; send what must match one with that listing alone";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "precondition_on_batch", detail));
     }
+    let turn = turn_at(&app, supplier.as_str(), &text).await?;
     let BatchBody { rows } = body::parse_borrowed(&text)?;
     if rows.is_empty() || rows.len() > ROWS_MAX {
         let detail = format!("a batch holds 1 to {ROWS_MAX} rows, got {}; split it", rows.len());
@@ -430,6 +438,8 @@ pub(crate) async fn batch(
         }
     }
     let hash = body_hash(&[b"batch", &text]);
+    // What is left is waiting.
+    drop(turn);
     let request = Request { app: &app, supplier, headers: &headers, allowance, hash };
     // Without a key nobody can look it up, so where nothing is to be decided nothing is written.
     if good.is_empty() && !headers.contains_key("idempotency-key") {

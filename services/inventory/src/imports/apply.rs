@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     app::{Decided, Submitted},
-    http::supplier::{body_hash, class_of},
+    http::supplier::body_hash,
 };
 
 /// Rows of a chunk at most; fewer where the burst of their supplier's class is small.
@@ -238,10 +238,7 @@ impl Imports {
     }
 
     fn class_of(&self, supplier: &SupplierId) -> String {
-        let view = self.app.supplier(supplier);
-        view.map_or_else(stockade_model::control::standard_class, |view| {
-            class_of(&self.app, &view).to_owned()
-        })
+        self.app.class_of(supplier).unwrap_or_else(stockade_model::control::standard_class)
     }
 
     fn chunk_rows(&self, supplier: &SupplierId) -> usize {

@@ -30,7 +30,7 @@ use std::{
 use parking_lot::Mutex;
 use stockade_imports::Bounds;
 use stockade_model::SupplierId;
-use stockade_runtime::{Edge, Limits, Shutdown};
+use stockade_runtime::{Edge, Limits, Principal, Shutdown};
 use tokio::{
     sync::{Notify, Semaphore},
     task::JoinSet,
@@ -160,6 +160,9 @@ pub struct Imports {
 impl Edge for Imports {
     fn limits(&self) -> &Limits {
         &self.app.limits
+    }
+    fn class(&self, caller: &Principal) -> String {
+        self.app.class(caller)
     }
 }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body_util::LengthLimitError;
 
 use crate::{
-    Problem,
+    Edge, Principal, Problem,
     http::single,
     server::{BodyDeadline, body_too_slow},
 };
@@ -117,13 +117,46 @@ fn unpacked(bytes: &[u8], bytes_max: usize) -> Result<Bytes, Problem> {
 /// What some editors and spreadsheets put before UTF-8 text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// What a caller was charged for a body before it was read.
+struct Charged<'a, S: Edge> {
+    edge: &'a S,
+    class: String,
+    caller: &'a str,
+    bytes: usize,
+}
+
+impl<'a, S: Edge> Charged<'a, S> {
+    /// Charges a body by the length that it says, and one that says none, or not what it unpacks to, as the longest.
+    fn take(
+        edge: &'a S,
+        caller: &'a Principal,
+        said: Option<u64>,
+        bytes_max: usize,
+    ) -> Result<Self, Problem> {
+        let (class, caller) = (edge.class(caller), caller.limited_as());
+        let bytes = said.map_or(bytes_max, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        if bytes > bytes_max {
+            return Err(too_large(bytes_max, ""));
+        }
+        edge.limits().take_body(&class, caller, bytes)?;
+        Ok(Self { edge, class, caller, bytes })
+    }
+    /// Settles for what came.
+    fn settle(&self, read: usize) {
+        self.edge.limits().give_back_body(&self.class, self.caller, self.bytes, read);
+    }
+}
+
 /// Reads the body of a request that takes `kind`.
-pub(crate) async fn read(request: Request, kind: Kind) -> Result<Bytes, Problem> {
+pub(crate) async fn read<S: Edge>(request: Request, kind: Kind, edge: &S) -> Result<Bytes, Problem> {
     let (head, body) = request.into_parts();
     let packed = is_packed(&head.headers)?;
     // Where nothing is sent, it is of no kind.
     let of_curl = !body.is_end_stream() && check_type(&head.headers, kind)?;
     let BodyBytesMax(bytes_max) = head.extensions.get().copied().unwrap_or_default();
+    let caller = head.extensions.get::<Principal>();
+    let said = body.size_hint().exact().filter(|_| !packed);
+    let charged = caller.map(|caller| Charged::take(edge, caller, said, bytes_max)).transpose()?;
     let reading = axum::body::to_bytes(body, bytes_max);
     let read = match head.extensions.get::<BodyDeadline>() {
         None => reading.await,
@@ -139,6 +172,9 @@ pub(crate) async fn read(request: Request, kind: Kind) -> Result<Bytes, Problem>
         Problem::new(StatusCode::BAD_REQUEST, "body_unreadable", detail)
     })?;
     let bytes = if packed && !bytes.is_empty() { unpacked(&bytes, bytes_max)? } else { bytes };
+    if let Some(charged) = charged {
+        charged.settle(bytes.len());
+    }
     let marked = bytes.starts_with(BYTE_ORDER_MARK);
     let bytes = if marked { bytes.slice(BYTE_ORDER_MARK.len()..) } else { bytes };
     // JSON under the name that curl gives it is what people send; a form is not.
@@ -173,7 +209,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let request = request.body(Body::from(body.to_vec())).unwrap();
-        read(request, kind)
+        read(request, kind, &())
             .await
             .map(|bytes| bytes.to_vec())
             .map_err(|problem| (problem.status, problem.code))

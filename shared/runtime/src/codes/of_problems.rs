@@ -366,6 +366,12 @@ pub(super) const CODES: &[Code] = &[
         "A change must say which version it was written for.",
         "Send the ETag of that version as If-Match.",
     ),
+    problem(
+        429,
+        "too_many_waiting",
+        "As many large requests of one caller wait for their turn as may.",
+        "Wait for their answers before you send more.",
+    ),
     problem(429, "rate_limited", "The caller's allowance is used up.", AGAIN),
     problem(429, "too_many_backtests", "As many backtests run as may.", "Wait for one, or cancel one."),
     problem(
@@ -383,7 +389,7 @@ pub(super) const CODES: &[Code] = &[
         "Ask again; tell whoever runs the platform if it stays.",
     ),
     problem(503, "starting", "The process is still reading what was there before it started.", AGAIN),
-    problem(503, "overloaded", "Too much waits to be written.", AGAIN),
+    problem(503, "overloaded", "Too much waits to be read or to be written.", AGAIN),
     problem(503, "too_many_connections", "As many connections are open as the server keeps.", AGAIN),
     problem(
         503,

@@ -1,0 +1,325 @@
+//! Turns at work that keeps a core busy, such as reading a batch of a thousand rows: only so many at once, and whose turn is
+//! next is decided by what each caller had, not by who came first or most often.
+//!
+//! Deficit round robin (Shreedhar and Varghese, "Efficient Fair Queueing Using Deficit Round-Robin", 1995): callers who wait
+//! stand in a ring, and each time one is passed it may have a quantum of bytes more. So a caller with a thousand batches waiting
+//! delays the batch of another by one quantum of its own, whatever the sizes. A caller has a queue only while it waits, so there
+//! is one for each of them and no need to share queues by hash; all together are bounded.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::Problem;
+
+/// Bytes that a caller may have in each round.
+const QUANTUM: usize = 64 << 10;
+
+/// Bounds of waiting.
+#[derive(Clone, Copy, Debug)]
+pub struct TurnsConfig {
+    /// Turns at once.
+    pub at_once: usize,
+    /// Waiting altogether.
+    pub waiting_max: usize,
+    /// Waiting of one caller.
+    pub of_a_caller_max: usize,
+    /// Whoever has waited longer is sent away: its own client will hardly wait for the answer any more.
+    pub patience: Duration,
+}
+
+impl Default for TurnsConfig {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            // The other half of the cores is for everybody whose work is short.
+            at_once: (cores / 2).max(1),
+            waiting_max: 1_024,
+            of_a_caller_max: 64,
+            patience: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Hands out turns. Cheap to clone.
+#[derive(Clone)]
+pub struct Turns {
+    config: TurnsConfig,
+    ring: Arc<Mutex<Ring>>,
+}
+
+/// One who waits.
+struct Waiting {
+    bytes: usize,
+    called: oneshot::Sender<Turn>,
+}
+
+/// All of one caller that waits.
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    /// Bytes that it may have at once.
+    credit: usize,
+}
+
+#[derive(Default)]
+struct Ring {
+    queues: HashMap<Arc<str>, Queue>,
+    /// Callers that wait, in the order of their turns; each once.
+    order: VecDeque<Arc<str>>,
+    waiting: usize,
+    working: usize,
+}
+
+impl Ring {
+    /// Who is next; gone from the ring.
+    fn next(&mut self) -> Option<Waiting> {
+        loop {
+            let caller = self.order.front()?.clone();
+            let Some(queue) = self.queues.get_mut(&caller) else {
+                self.order.pop_front();
+                continue;
+            };
+            // Whoever has gone away takes no turn and costs its caller nothing.
+            while queue.waiting.front().is_some_and(|first| first.called.is_closed()) {
+                queue.waiting.pop_front();
+                self.waiting -= 1;
+            }
+            let affordable = queue.waiting.front().is_some_and(|first| first.bytes <= queue.credit);
+            if affordable && let Some(first) = queue.waiting.pop_front() {
+                queue.credit -= first.bytes;
+                self.waiting -= 1;
+                if queue.waiting.is_empty() {
+                    self.forget(&caller);
+                }
+                return Some(first);
+            }
+            if queue.waiting.is_empty() {
+                self.forget(&caller);
+                continue;
+            }
+            queue.credit += QUANTUM;
+            self.order.rotate_left(1);
+        }
+    }
+
+    /// A caller that waits for nothing keeps no credit.
+    fn forget(&mut self, caller: &Arc<str>) {
+        self.queues.remove(caller);
+        self.order.retain(|other| other != caller);
+    }
+}
+
+/// A turn; it ends when this is dropped, and the next begins.
+pub struct Turn {
+    ring: Arc<Mutex<Ring>>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        pass_on(&self.ring);
+    }
+}
+
+/// Gives a turn that has ended to whoever is next.
+fn pass_on(ring: &Arc<Mutex<Ring>>) {
+    let mut held = ring.lock();
+    held.working -= 1;
+    let next = held.next();
+    metrics::gauge!(crate::metrics::TURNS_WAITING).set(held.waiting as f64);
+    let Some(next) = next else { return };
+    held.working += 1;
+    drop(held);
+    // One that went away in between gives its turn back, which passes it on.
+    let _ = next.called.send(Turn { ring: ring.clone() });
+}
+
+impl Turns {
+    /// Turns within bounds.
+    pub fn new(config: TurnsConfig) -> Self {
+        Self { config, ring: Arc::default() }
+    }
+
+    /// Waits for a turn at work on `bytes` for a caller. Refused with 429 `too_many_waiting` where the caller has too many that wait,
+    /// with 503 `overloaded` where all together are too many or it took too long.
+    pub async fn wait(&self, caller: &str, bytes: usize) -> Result<Turn, Problem> {
+        let called = {
+            let mut ring = self.ring.lock();
+            if ring.working < self.config.at_once && ring.order.is_empty() {
+                ring.working += 1;
+                return Ok(Turn { ring: self.ring.clone() });
+            }
+            let of_caller = ring.queues.get(caller).map_or(0, |queue| queue.waiting.len());
+            if of_caller >= self.config.of_a_caller_max {
+                return Err(too_many_waiting(of_caller));
+            }
+            if ring.waiting >= self.config.waiting_max {
+                return Err(overloaded("too much waits already"));
+            }
+            let (call, called) = oneshot::channel();
+            let name: Arc<str> = caller.into();
+            if !ring.queues.contains_key(&name) {
+                ring.order.push_back(name.clone());
+            }
+            ring.queues.entry(name).or_default().waiting.push_back(Waiting { bytes, called: call });
+            ring.waiting += 1;
+            metrics::gauge!(crate::metrics::TURNS_WAITING).set(ring.waiting as f64);
+            called
+        };
+        match tokio::time::timeout(self.config.patience, called).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) | Err(_) => Err(overloaded("its turn did not come in time")),
+        }
+    }
+
+    /// Those that wait now.
+    pub fn waiting(&self) -> usize {
+        self.ring.lock().waiting
+    }
+}
+
+fn too_many_waiting(waiting: usize) -> Problem {
+    metrics::counter!(crate::metrics::TURNS_REFUSED).increment(1);
+    let detail = format!(
+        "{waiting} of your requests wait for their turn already; wait for their answers before you send more"
+    );
+    Problem::new(axum::http::StatusCode::TOO_MANY_REQUESTS, "too_many_waiting", detail)
+        .with_header(axum::http::header::RETRY_AFTER, "1")
+}
+
+fn overloaded(why: &str) -> Problem {
+    metrics::counter!(crate::metrics::TURNS_REFUSED).increment(1);
+    let detail = format!("the server is busy with large requests and {why}; send it again in a second");
+    Problem::unavailable("overloaded", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turns(at_once: usize) -> Turns {
+        Turns::new(TurnsConfig {
+            at_once,
+            waiting_max: 10_000,
+            of_a_caller_max: 1_000,
+            patience: Duration::from_secs(3_600),
+        })
+    }
+
+    /// Begins to wait: whoever is not called yet is a task that stands in the ring.
+    async fn ask(
+        turns: &Turns,
+        caller: &str,
+        bytes: usize,
+    ) -> tokio::task::JoinHandle<Result<Turn, Problem>> {
+        let before = turns.waiting();
+        let (own, caller) = (turns.clone(), caller.to_owned());
+        let task = tokio::spawn(async move { own.wait(&caller, bytes).await });
+        while turns.waiting() == before && !task.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        task
+    }
+
+    #[tokio::test]
+    async fn one_of_another_caller_waits_for_a_quantum_and_not_for_all_that_came_before() {
+        let turns = turns(1);
+        let busy = turns.wait("flood", 1).await.unwrap();
+        let mut flood = Vec::new();
+        for _ in 0..100 {
+            let (own, before) = (turns.clone(), turns.waiting());
+            flood.push(tokio::spawn(async move { own.wait("flood", QUANTUM / 2).await.map(drop) }));
+            while turns.waiting() == before {
+                tokio::task::yield_now().await;
+            }
+        }
+        let honest = ask(&turns, "honest", QUANTUM).await;
+        drop(busy);
+        let turn = honest.await.unwrap().unwrap();
+        drop(turn);
+        let mut before = 0;
+        for task in &flood {
+            before += usize::from(task.is_finished());
+        }
+        assert!(before <= 3, "{before} of the flood went before");
+        flood.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+
+    #[tokio::test]
+    async fn whoever_goes_away_takes_no_turn_and_what_it_had_is_passed_on() {
+        let turns = turns(1);
+        let first = turns.wait("a", 1).await.unwrap();
+        let gone = ask(&turns, "a", 1).await;
+        gone.abort();
+        let _ = gone.await;
+        let next = ask(&turns, "b", 1).await;
+        drop(first);
+        let turn = next.await.unwrap().unwrap();
+        assert_eq!(turns.waiting(), 0);
+        drop(turn);
+        let ring = turns.ring.lock();
+        assert_eq!((ring.working, ring.queues.len(), ring.order.len()), (0, 0, 0), "nothing is left behind");
+    }
+
+    #[tokio::test]
+    async fn waiting_is_bounded_in_number_and_in_time() {
+        let turns = Turns::new(TurnsConfig {
+            at_once: 1,
+            waiting_max: 3,
+            of_a_caller_max: 2,
+            patience: Duration::from_millis(1),
+        });
+        let busy = turns.wait("a", 1).await.unwrap();
+        let tasks = [ask(&turns, "a", 1).await, ask(&turns, "a", 1).await, ask(&turns, "b", 1).await];
+        let code = async |caller: &str| {
+            turns.wait(caller, 1).await.err().map(|problem| (problem.status, problem.code))
+        };
+        assert_eq!(code("a").await, Some((429, "too_many_waiting")));
+        assert_eq!(code("c").await, Some((503, "overloaded")));
+        for task in tasks {
+            assert_eq!(task.await.unwrap().err().map(|problem| problem.code), Some("overloaded"), "in time");
+        }
+        drop(busy);
+        assert!(turns.wait("a", 1).await.is_ok());
+        assert_eq!(turns.waiting(), 0);
+    }
+
+    proptest::proptest! {
+        /// Of callers that always have something waiting each gets the same bytes, but for a quantum and what is longest.
+        #[test]
+        fn callers_that_wait_all_the_time_get_the_same_bytes(
+            sizes in proptest::collection::vec(1usize..4 * QUANTUM, 2..5),
+            turns in 50usize..300,
+        ) {
+            let mut ring = Ring::default();
+            let mut had = vec![0; sizes.len()];
+            let name = |caller: usize| -> Arc<str> { caller.to_string().into() };
+            let mut receivers = Vec::new();
+            for (caller, bytes) in sizes.iter().enumerate() {
+                ring.order.push_back(name(caller));
+                let queue = ring.queues.entry(name(caller)).or_default();
+                for _ in 0..=turns {
+                    let (called, receiver) = oneshot::channel();
+                    receivers.push(receiver);
+                    queue.waiting.push_back(Waiting { bytes: *bytes, called });
+                    ring.waiting += 1;
+                }
+            }
+            for _ in 0..turns {
+                let before: Vec<usize> = (0..sizes.len()).map(|at| ring.queues[&name(at)].waiting.len()).collect();
+                ring.next().unwrap();
+                for (at, before) in before.iter().enumerate() {
+                    had[at] += (before - ring.queues[&name(at)].waiting.len()) * sizes[at];
+                }
+            }
+            let longest = sizes.iter().max().unwrap();
+            let (least, most) = (had.iter().min().unwrap(), had.iter().max().unwrap());
+            proptest::prop_assert!(most - least <= longest + 2 * QUANTUM + longest, "{had:?} of {sizes:?}");
+        }
+    }
+}
