@@ -90,6 +90,10 @@ const curl = (path, method, operation) => {
   const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
   const lines = [`curl ${method === "get" ? "" : `-X ${method.toUpperCase()} `}${quote(location.origin + url + (query.length ? `?${query.join("&")}` : ""))}`];
   if (operation.security?.length) lines.push('-H "Authorization: Bearer $KEY"');
+  for (const { name, example } of (operation.parameters ?? []).filter((parameter) => parameter.in === "header" && parameter.required)) {
+    // What only the reader knows, such as the version that a change is meant for, is a variable like the key.
+    lines.push(example === undefined ? `-H "${name}: $${name.toUpperCase().replaceAll("-", "_")}"` : `-H ${quote(`${name}: ${example}`)}`);
+  }
   const [media, content] = Object.entries(operation.requestBody?.content ?? {})[0] ?? [];
   if (media && media !== "application/json") lines.push(`-H 'Content-Type: ${media}' --data-binary @FILE`);
   const example = Object.values(content?.examples ?? {})[0];
