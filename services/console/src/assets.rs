@@ -15,7 +15,7 @@ const PAGE: &str = "index.html";
 /// What stands in the page where the nonce of an answer goes.
 const NONCE: &str = "{{nonce}}";
 /// Names a directory from which pages are read at each request instead, in builds for development.
-const FROM_DISK: &str = "STOCKADE_CONSOLE_DIST";
+const FROM_DISK: &str = "CONSOLE_DIST";
 
 struct File {
     kind: &'static str,

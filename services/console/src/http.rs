@@ -123,34 +123,34 @@ pub fn routes() -> Routes<Console> {
     let json = "application/json";
     Routes::default()
         .add(
-            Operation::post("/console/session", "signIn", "Sign in with a link")
+            Operation::post("/console/api/session", "signIn", "Sign in with a link")
                 .tag(CHAPTER)
                 .answers_raw(StatusCode::OK, "Who it is, and a cookie.", json)
                 .fails(&["unknown_link", "link_used", "link_expired"]),
             sign_in,
         )
         .add(
-            Operation::get("/console/session", "getSession", "Who is signed in")
+            Operation::get("/console/api/session", "getSession", "Who is signed in")
                 .tag(CHAPTER)
                 .answers_raw(StatusCode::OK, "Who it is.", json)
                 .fails(&["session_ended"]),
             who,
         )
         .add(
-            Operation::delete("/console/session", "signOut", "Sign out")
+            Operation::delete("/console/api/session", "signOut", "Sign out")
                 .tag(CHAPTER)
                 .answers_nothing(StatusCode::NO_CONTENT, "The session has ended."),
             sign_out,
         )
         .add(
-            Operation::get("/console/overview", "getOverview", "Figures over time")
+            Operation::get("/console/api/figures", "getOverview", "Figures over time")
                 .tag(CHAPTER)
                 .roles(&["analyst", "approver", "operator"])
                 .answers_raw(StatusCode::OK, "Columns of figures, marks, counts.", json),
             overview,
         )
         .add(
-            Operation::get("/console/stream", "streamConsole", "What changes, as it does")
+            Operation::get("/console/api/stream", "streamConsole", "What changes, as it does")
                 .tag(CHAPTER)
                 .roles(&["supplier", "buyer", "analyst", "approver", "operator"])
                 .answers_raw(StatusCode::OK, "Events, without end.", "text/event-stream")
@@ -282,3 +282,6 @@ async fn open(
     let follows = Follows::new(&query.channels, caller.0.role);
     Ok(stream::answer(Tab { hub: console.hub, follows, session, next, resumed, _place: place }))
 }
+
+#[cfg(test)]
+mod tests;

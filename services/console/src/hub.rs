@@ -200,3 +200,6 @@ impl Data {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
