@@ -138,10 +138,10 @@ mod tests {
 
     #[test]
     fn quantiles_are_of_what_came_between_and_nothing_has_none() {
-        let before = [(0.01, 10.0), (0.1, 10.0), (f64::INFINITY, 10.0)];
-        let after = [(0.01, 60.0), (0.1, 110.0), (f64::INFINITY, 110.0)];
-        assert_eq!(quantile(&before, &after, 0.5), Some(0.01));
-        assert_eq!(quantile(&before, &after, 0.75), Some(0.055));
+        let before = [(0.25, 10.0), (0.75, 10.0), (f64::INFINITY, 10.0)];
+        let after = [(0.25, 60.0), (0.75, 110.0), (f64::INFINITY, 110.0)];
+        assert_eq!(quantile(&before, &after, 0.5), Some(0.25));
+        assert_eq!(quantile(&before, &after, 0.75), Some(0.5));
         assert_eq!(quantile(&before, &before, 0.5), None);
         assert_eq!(quantile(&[], &[(0.01, 0.0), (f64::INFINITY, 4.0)], 0.99), Some(0.01), "no more is known");
     }

@@ -100,7 +100,8 @@ function close(): void {
 
 function follow(channel: string): () => void {
   followed.set(channel, (followed.get(channel) ?? 0) + 1)
-  plan(0)
+  // What else the page follows comes in the same moment, and makes one stream with it.
+  plan(30)
   return () => {
     const left = (followed.get(channel) ?? 1) - 1
     if (left > 0) followed.set(channel, left)

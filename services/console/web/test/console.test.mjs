@@ -169,7 +169,7 @@ test('the overview and the live page show a marketplace under attack', async () 
   await page.goto(`${market.url}/console/live`)
   await page.getByRole('row', { name: /quarantine|lockout/ }).first().waitFor({ timeout: 90_000 })
   await page.goto(`${market.url}/console/overview`)
-  const chart = page.getByRole('figure', { name: 'Suppliers restricted, by level' })
+  const chart = page.getByRole('figure', { name: 'Restricted by level' })
   await chart.getByRole('button', { name: /as a table/ }).click()
   await chart.getByRole('cell').first().waitFor()
   const told = await page.evaluate(async () => (await (await fetch('/console/api/figures')).json()))
@@ -188,7 +188,7 @@ test('a hundred thousand decisions are scrolled through with a screenful of rows
   const batch = (from, length) => `event: decisions\nid: ${from + length}\ndata: ${JSON.stringify({ rows: Array.from({ length }, (_, at) => row(from + at)) })}\n\n`
   const all = `event: hello\ndata: {"instance":"x","resumed":false}\n\n${Array.from({ length: 200 }, (_, at) => batch(at * 500, 500)).join('')}`
   let asked = 0
-  await page.route('**/console/api/stream*', route => route.fulfill({ contentType: 'text/event-stream', body: asked++ === 0 ? all : batch(100_000, 3) }))
+  await page.route('**/console/api/stream*', route => route.fulfill({ contentType: 'text/event-stream', body: route.request().url().includes('decisions') && asked++ === 0 ? all : batch(100_000, 3) }))
   await page.goto(`${server.url}/console/live`)
   await page.getByTestId('rows').filter({ hasText: '100,000' }).waitFor()
   const frames = await page.evaluate(async () => {

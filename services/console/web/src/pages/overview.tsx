@@ -46,7 +46,7 @@ function Rules({ of, exceeded }: { of: OverviewNow['tallies']['rules']; exceeded
       <table class="plain-table">
         <thead><tr><th scope="col">Rule</th>{RULE_COLUMNS.map(([name, head]) => <th key={name} scope="col" class="num">{head}</th>)}<th scope="col">Budget</th></tr></thead>
         <tbody>{rows.map(([rule, actions]) => (
-          <tr key={rule}><td><RuleLink id={rule} /></td>{RULE_COLUMNS.map(([name]) => <td key={name} class="num">{actions[name] ? count(actions[name]) : <span class="dim">–</span>}</td>)}
+          <tr key={rule}><td class="nowrap"><RuleLink id={rule} /></td>{RULE_COLUMNS.map(([name]) => <td key={name} class="num">{actions[name] ? count(actions[name]) : <span class="dim">–</span>}</td>)}
             <td>{exceeded.includes(rule) ? <span class="badge bad">exceeded</span> : <span class="dim">within</span>}</td></tr>
         ))}</tbody>
       </table>
@@ -130,7 +130,7 @@ export default function Overview() {
       {!history ? <Loading lines={10} /> : (
         <div class="grid">
           <Chart title="Events and queries" unit="/s" curves={curves.flow} {...shared} />
-          <Chart title="Suppliers restricted, by level" unit="suppliers" curves={curves.levels} {...shared} />
+          <Chart title="Restricted by level" unit="suppliers" curves={curves.levels} {...shared} />
           <Chart title="Stock withheld" unit="units" curves={curves.stock} {...shared} />
           <Chart title="Event to invisible" unit="ms" curves={curves.invisible} empty="Nothing was withheld in this time" {...shared} />
           <Chart title="Buyers' answers" unit="ms" curves={curves.buyer} empty="No buyer has asked in this time" {...shared} />
@@ -138,8 +138,8 @@ export default function Overview() {
         </div>
       )}
       <div class="grid overview-bottom">
-        <Panel title="Rules" note="last 24 hours"><Rules of={tallies.rules} exceeded={rules?.exceeded ?? []} /></Panel>
-        <Panel title="Kinds of evidence" note="imposed or raised, last 24 hours">
+        <Panel title="Rules" note="last 24 hours" class="wide"><Rules of={tallies.rules} exceeded={rules?.exceeded ?? []} /></Panel>
+        <Panel title="Kinds of evidence" note="last 24 hours">
           {Object.keys(tallies.reasons).length === 0 ? <Empty title="None in the last day" /> : (
             <table class="plain-table"><tbody>{byCount(tallies.reasons).map(([name, value]) => <tr key={name}><td>{words(name)}</td><td class="num">{count(value)}</td></tr>)}</tbody></table>
           )}

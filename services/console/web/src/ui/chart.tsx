@@ -71,7 +71,7 @@ export function Chart({ title, unit, at, curves, marks = [], empty = 'Nothing ye
       cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
       scales: { y: { range: (_, from, to) => [Math.min(0, from ?? 0), Math.max((to ?? 0) * 1.08, least)] } },
       axes: [
-        { ...axis, size: 22, space: 70, values: (_, splits) => splits.map(s => timeOfDay(s * 1000).slice(0, 5)) },
+        { ...axis, size: 22, space: 70, values: (_, splits, __, ___, step) => splits.map(s => timeOfDay(s * 1000).slice(0, step < 60 ? 8 : 5)) },
         { ...axis, size: 44, space: 34, values: (_, splits) => splits.map(short) },
       ],
       series: [{}, ...curves.map(of => ({ label: of.label, stroke: token(of.color), width: 1.5, points: { show: false }, spanGaps: false }))],

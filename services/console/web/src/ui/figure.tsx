@@ -7,7 +7,7 @@ export function Figure({ name, value, unit, note, isBad }: FigureProps) {
   return (
     <div class={`figure${isBad ? ' bad' : ''}`}>
       <span class="name">{name}</span>
-      <span class="value">{number(value)}{unit && <span class="unit"> {unit}</span>}</span>
+      <span class="value">{number(value)}{unit && value !== null && value !== undefined && <span class="unit"> {unit}</span>}</span>
       <span class="note">{note}</span>
     </div>
   )
