@@ -203,7 +203,7 @@ fn cookie(headers: &HeaderMap, token: &str, max_age: &str) -> Option<(header::He
     Some((header::SET_COOKIE, HeaderValue::from_str(&text).ok()?))
 }
 
-fn failed(why: String) -> Problem {
+fn failed(why: &str) -> Problem {
     tracing::error!(why, "a session could not be kept");
     Problem::unavailable("starting", "sessions cannot be kept at the moment; try again")
 }
@@ -215,8 +215,8 @@ async fn sign_in(
 ) -> Result<Response, Problem> {
     let principal = console.links.take(&token)?;
     tracing::info!(name = principal.id, role = principal.role.name(), "signed in to the console");
-    let begun = console.sessions.begin(principal).map_err(failed)?;
-    let session = console.sessions.peek(&begun).ok_or_else(|| failed("it ended at once".to_owned()))?;
+    let begun = console.sessions.begin(principal).map_err(|why| failed(&why))?;
+    let session = console.sessions.peek(&begun).ok_or_else(|| failed("it ended at once"))?;
     let mut response = Json(SignedIn::of(session)).into_response();
     response.headers_mut().extend(cookie(&headers, &begun, ""));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -240,7 +240,7 @@ async fn sign_out(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     for token in session::tokens(&headers) {
-        console.sessions.end(token).map_err(failed)?;
+        console.sessions.end(token).map_err(|why| failed(&why))?;
     }
     tracing::info!(name = caller.0.id, "signed out of the console");
     let mut response = StatusCode::NO_CONTENT.into_response();

@@ -54,7 +54,7 @@ async fn events(answer: Response, until: &str) -> String {
     let (mut body, mut told) = (answer.into_body(), String::new());
     while !told.contains(until) {
         let Some(frame) = body.frame().await else { return told };
-        told.push_str(&String::from_utf8(frame.unwrap().into_data().unwrap().to_vec()).unwrap());
+        told.push_str(std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap());
     }
     told
 }
