@@ -7,7 +7,7 @@ use std::{
 
 use stockade_inventory::{imports::ImportsConfig, promises::Promises};
 use stockade_log_kafka::{KafkaOptions, Secret};
-use stockade_runtime::{Connections, Cors, LimitsConfig, config, telemetry::LogFormat};
+use stockade_runtime::{Connections, Cors, LimitsConfig, SessionBounds, config, telemetry::LogFormat};
 
 use crate::{address::Address, platform::Roles};
 
@@ -35,6 +35,8 @@ pub struct Config {
     pub imports: ImportsConfig,
     /// Rules.
     pub rules: Rules,
+    /// The console.
+    pub console: Console,
     /// What is logged and how.
     pub telemetry: Telemetry,
 }
@@ -68,6 +70,31 @@ impl Default for Http {
             connections: Connections::default(),
             answer_deadline_ms: 2_000,
         }
+    }
+}
+
+/// The console.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Console {
+    /// How long a session lasts without use, in milliseconds.
+    pub session_idle_ms: u64,
+    /// How long a session lasts however much it is used, in milliseconds.
+    pub session_max_ms: u64,
+}
+
+impl Default for Console {
+    fn default() -> Self {
+        let SessionBounds { idle_ms, max_ms } = SessionBounds::default();
+        Self { session_idle_ms: idle_ms.unsigned_abs(), session_max_ms: max_ms.unsigned_abs() }
+    }
+}
+
+impl Console {
+    /// How long sessions last.
+    pub(crate) fn bounds(&self) -> SessionBounds {
+        let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
+        SessionBounds { idle_ms: ms(self.session_idle_ms), max_ms: ms(self.session_max_ms) }
     }
 }
 

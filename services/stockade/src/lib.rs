@@ -8,6 +8,7 @@ pub mod audit;
 mod client;
 pub mod config;
 pub mod connect;
+pub mod console;
 mod decisions;
 pub mod demo;
 mod disk;

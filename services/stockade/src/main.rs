@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use stockade::{
-    audit, demo, doctor, evaluate, keys, map, model, output, push, replay, rules, serve, simulate, watch,
+    audit, console, demo, doctor, evaluate, keys, map, model, output, push, replay, rules, serve, simulate,
+    watch,
 };
 
 /// A third of what an event cost was the system's allocator: folds make and drop many small values, and this one keeps them by
@@ -43,6 +44,9 @@ enum Command {
     /// API keys.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// The console: links that sign people in.
+    #[command(subcommand)]
+    Console(console::Command),
     /// Rule sets.
     #[command(subcommand)]
     Rules(rules::Command),
@@ -76,6 +80,7 @@ fn main() -> ExitCode {
         Command::Push(args) => push::run(&args),
         Command::Map(args) => map::run(&args),
         Command::Keys(command) => keys::run(command),
+        Command::Console(command) => console::run(command),
         Command::Rules(command) => rules::run(command),
         Command::Doctor(args) => doctor::run(&args),
         Command::Simulate(args) => simulate::run(&args),

@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use anyhow::{Context as _, Result};
 use axum::{Extension, Router, middleware};
 use metrics_exporter_prometheus::PrometheusHandle;
+use stockade_console::{Console, Hub};
 use stockade_fold::{Board, Fold, Gate, Spec, Worker};
 use stockade_inventory::{
     app::App,
@@ -26,12 +27,14 @@ use stockade_runtime::{
 use stockade_supplier_scoring::vocabulary;
 use tokio::{sync::oneshot, task::JoinSet};
 
+mod console;
 mod housekeeping;
 mod lockout;
 mod progress;
 mod scoring;
 mod views;
 
+pub use console::ConsoleParts;
 use housekeeping::housekeeping;
 use lockout::{follow_suppliers, lockout_api, start_lockout};
 use progress::Watched;
@@ -84,6 +87,8 @@ pub struct Parts {
     pub answer_deadline: Duration,
     /// Differs from start to start.
     pub instance: String,
+    /// The console, where there is one.
+    pub console: Option<ConsoleParts>,
 }
 
 /// A running platform.
@@ -177,6 +182,7 @@ impl Platform {
         let Parts { log, clock, partitions, quarantine, keys, instance, .. } = parts;
         let vocabulary = vocabulary();
         let limits = Limits::new(&parts.limits);
+        let hub = Hub::new(&instance);
         let board = Board::default();
         let mut tasks = JoinSet::new();
         let mut runner = Runner {
@@ -277,6 +283,27 @@ impl Platform {
             board.clone(),
             shutdown.clone(),
         ));
+        let sessions = match parts.console {
+            Some(of) => {
+                let (app, board, log) = (app.clone(), board.clone(), log.clone());
+                let tail = log.clone();
+                let watched = watched.clone();
+                let refresh = move || {
+                    if let Some(app) = &app {
+                        stockade_inventory::metrics::refresh(app);
+                    }
+                    progress::refresh_lag(&watched, &board, &log);
+                };
+                let seen =
+                    console::sample(hub.clone(), of.figures, refresh, lockout.clone(), shutdown.clone());
+                tasks.spawn(seen);
+                tasks.spawn(console::follow_for_console(tail, hub.clone(), shutdown.clone()));
+                router =
+                    router.merge(stockade_console::router(Console::new(hub, of.links, of.sessions.clone())));
+                Some(of.sessions)
+            }
+            None => None,
+        };
         tasks.spawn(housekeeping(log.clone(), clock, limits, keys.clone(), shutdown.clone()));
 
         let readiness: http::Readiness = {
@@ -297,6 +324,10 @@ impl Platform {
                 Extension(keys),
                 Extension(Forms::of(&crate::openapi::operations())),
             ));
+        let api = match sessions {
+            Some(sessions) => api.layer(Extension(sessions)),
+            None => api,
+        };
         // Outside of all that: a preflight bears no key.
         let api = match parts.cors.layer() {
             Some(cors) => api.layer(cors),

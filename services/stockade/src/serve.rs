@@ -4,18 +4,19 @@ use crate::output::say;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
+use stockade_console::Links;
 use stockade_lockout::STARTER_RULES;
 use stockade_log::{ReadLimit, SharedLog};
 use stockade_model::{Payload, Topic};
 use stockade_runtime::{
-    Connections, KeyRing, Listener, Shutdown, clock, server, shutdown::BUDGET, telemetry,
+    Connections, KeyRing, Listener, Sessions, Shutdown, clock, server, shutdown::BUDGET, telemetry,
 };
 use tokio::net::TcpListener;
 
 use crate::{
     config::{Config, Place},
-    connect, disk, open_files,
-    platform::{Parts, Platform, ensure_topics, instance_name},
+    connect, console, disk, open_files,
+    platform::{ConsoleParts, Parts, Platform, ensure_topics, instance_name},
 };
 
 /// Connections that the listener of probes and metrics keeps.
@@ -73,6 +74,13 @@ async fn serve(config: Config) -> Result<()> {
     }
     let shutdown = Shutdown::default();
     shutdown.on_signals()?;
+    let bounds = config.console.bounds();
+    let console = ConsoleParts {
+        links: Links::at(&console::links_file(&directory)),
+        sessions: Sessions::open(Some(&console::sessions_file(&directory)), bounds)
+            .map_err(anyhow::Error::msg)?,
+        figures: Some(metrics.clone()),
+    };
     let parts = Parts {
         roles,
         shared_log: config.kafka.used(),
@@ -88,6 +96,7 @@ async fn serve(config: Config) -> Result<()> {
         cors: config.http.cors.clone(),
         answer_deadline: Duration::from_millis(config.http.answer_deadline_ms),
         instance: instance_name(clock::now_ms()),
+        console: Some(console),
     };
     let mut platform = Platform::start(parts, shutdown.clone(), Arc::new(|_, _| {})).await?;
 

@@ -8,7 +8,7 @@ use axum::{
 };
 use stockade_model::SupplierId;
 
-use crate::{KeyRing, Problem};
+use crate::{KeyRing, Problem, Sessions, session};
 
 /// What a key may do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -34,7 +34,7 @@ pub enum Role {
 /// Who is calling.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Principal {
-    /// Name of the key: its own, and not secret.
+    /// Name of the key, or of the person at the console: its own, and not secret.
     pub id: String,
     /// What it may do.
     #[serde(flatten)]
@@ -129,6 +129,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
                 .with_header(header::WWW_AUTHENTICATE, "Bearer")
         };
         let given = crate::http::single(&parts.headers, &header::AUTHORIZATION)?;
+        // A page of the console sends its cookie. Whoever shows a key is asked for nothing else.
+        let sessions = parts.extensions.get::<Sessions>().filter(|_| given.is_none());
+        if let Some(by_cookie) = sessions.and_then(|of| of.caller(&parts.method, &parts.headers)) {
+            return by_cookie.map(Caller);
+        }
         // The scheme is case-insensitive (RFC 9110, section 11.1).
         let bearer = given.and_then(|value| value.split_once(' '));
         let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
@@ -151,7 +156,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 impl<S: Send + Sync> OptionalFromRequestParts<S> for Caller {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Problem> {
-        if parts.headers.contains_key(header::AUTHORIZATION) {
+        if parts.headers.contains_key(header::AUTHORIZATION) || !session::tokens(&parts.headers).is_empty() {
             <Self as FromRequestParts<S>>::from_request_parts(parts, state).await.map(Some)
         } else {
             Ok(None)

@@ -1,6 +1,7 @@
 //! `cargo xtask`: what contributors and CI run.
 
 mod cluster;
+mod console;
 mod contract;
 mod dependencies;
 mod kubernetes;
@@ -112,6 +113,8 @@ fn test(fast: bool) -> Result<()> {
     }
     println!("== kubernetes");
     kubernetes::check()?;
+    println!("== console: committed pages");
+    let has_pages = console::check(&root())?;
     // One failure does not hide what the other test programs have to say.
     let mut args = [&["test", "--workspace", "--locked", "--no-fail-fast"], with_tls].concat();
     if fast {
@@ -123,7 +126,12 @@ fn test(fast: bool) -> Result<()> {
     let servers = cluster::Servers::for_tests()?;
     let mut command = cargo(&args);
     command.env("STOCKADE_TEST_KAFKA", &servers.kafka).env("STOCKADE_TEST_REDIS", &servers.redis);
-    run_tests(command)
+    let tested = run_tests(command);
+    if has_pages {
+        println!("== console: pages in Chromium");
+        console::test(&root(), cargo(&["build", "--package", "stockade", "--locked"]))?;
+    }
+    tested
 }
 
 /// Runs cargo test, shows its output, and closes with the sum of its closing lines.

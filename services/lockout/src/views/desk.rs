@@ -36,6 +36,8 @@ struct DeskData {
     kill: Option<Kill>,
     /// What people decided over the heads of rules, of those of whom they did.
     overrides: BTreeMap<SupplierId, Overrides>,
+    /// How often any of it was changed.
+    revision: u64,
 }
 
 impl DeskData {
@@ -68,6 +70,7 @@ impl Desk {
     /// A review opened, changed or closed.
     pub fn review(&self, change: ReviewChange) {
         let mut held = self.0.write();
+        held.revision += 1;
         match change {
             ReviewChange::Open(review) => {
                 held.close(&review.id);
@@ -127,6 +130,10 @@ impl Desk {
     pub fn get(&self, id: &str) -> Option<Arc<Review>> {
         let held = self.0.read();
         held.places.get(id).and_then(|place| held.reviews.get(place)).cloned()
+    }
+    /// Differs when a review was opened, changed or closed, and begins anew with the process.
+    pub fn revision(&self) -> u64 {
+        self.0.read().revision
     }
     /// The first `limit` open reviews of a kind, of a supplier, or of all, in the order in which they are handed out, and
     /// how many there are.

@@ -88,6 +88,7 @@ impl Api {
             cors: Default::default(),
             answer_deadline,
             instance: format!("t{}", clock::now_ms()),
+            console: None,
         };
         let platform = Platform::start(parts, Shutdown::default(), Arc::new(|_, _| {})).await.unwrap();
         platform.until_ready().await;

@@ -39,7 +39,14 @@ const READS: [&str; 10] = [
 fn key(operation: &mut Operation, roles: &[&'static str]) {
     operation.asks_who = true;
     operation.roles.extend(roles);
-    operation.codes.extend(["missing_key", "unknown_key", "repeated_header", "bad_header"]);
+    operation.codes.extend([
+        "missing_key",
+        "unknown_key",
+        "session_ended",
+        "csrf_token_needed",
+        "repeated_header",
+        "bad_header",
+    ]);
     if !roles.is_empty() {
         operation.codes.insert("wrong_role");
     }

@@ -65,6 +65,36 @@ pub(super) const CODES: &[Code] = &[
     // Who may not.
     problem(
         401,
+        "session_ended",
+        "The session of the console has ended.",
+        "Make a new link with `stockade console link` and open it.",
+    ),
+    problem(
+        403,
+        "csrf_token_needed",
+        "A change by a cookie does not bear the token of its page.",
+        "Load the page again; programs use a key instead of a cookie.",
+    ),
+    problem(
+        410,
+        "link_used",
+        "The link was used already, and signs in once.",
+        "Make a new one with `stockade console link`.",
+    ),
+    problem(
+        410,
+        "link_expired",
+        "The link is too old.",
+        "Make a new one with `stockade console link` and open it within its minutes.",
+    ),
+    problem(
+        404,
+        "unknown_link",
+        "No such link was made for this server.",
+        "Copy the whole link, or make a new one with `stockade console link`.",
+    ),
+    problem(
+        401,
         "missing_key",
         "There is no key.",
         "Send Authorization: Bearer KEY; `stockade keys create` makes one.",

@@ -1,0 +1,287 @@
+//! The calls of the pages that are not part of `/v1`: signing in and out, the stream, what the overview begins with, and the pages.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json, Router,
+    extract::{Path as Rest, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Redirect, Response},
+    routing::get,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stockade_runtime::{
+    Caller, Params, Parsed, Problem, Role, Sessions,
+    api::{Operation, Routes},
+    http as common, session,
+};
+use tokio::sync::Semaphore;
+
+use crate::{
+    Assets, Hub, Links,
+    stream::{self, Follows, ROWS_BACK, Tab},
+};
+
+/// Streams open at once in one process.
+const STREAMS_MAX: usize = 512;
+/// The chapter of these calls.
+const CHAPTER: &str = "Console";
+
+/// The console of a process.
+#[derive(Clone)]
+pub struct Console {
+    hub: Hub,
+    links: Links,
+    sessions: Sessions,
+    assets: Assets,
+    streams: Arc<Semaphore>,
+}
+
+impl Console {
+    /// A console that shows what `hub` is told and signs in whoever has one of `links`.
+    pub fn new(hub: Hub, links: Links, sessions: Sessions) -> Self {
+        Self {
+            hub,
+            links,
+            sessions,
+            assets: Assets::default(),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        }
+    }
+}
+
+/// What signs in.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SignIn {
+    /// What stands behind `#` in the link.
+    token: String,
+}
+
+/// Who is signed in.
+#[derive(Serialize, JsonSchema)]
+struct SignedIn {
+    /// The person, as audits name them.
+    name: String,
+    /// What they may do: `supplier`, `buyer`, `analyst`, `approver` or `operator`.
+    role: String,
+    /// The supplier, for the role `supplier`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    supplier: Option<String>,
+    /// What calls that change something must send as `stockade-csrf`.
+    csrf: String,
+    /// When the session ends, in milliseconds since 1970.
+    ends: i64,
+    /// When it ends if it is not used until then, in milliseconds since 1970.
+    idle_ends: i64,
+    /// The time at the server, in milliseconds since 1970.
+    now: i64,
+}
+
+impl SignedIn {
+    fn of(session: stockade_runtime::Session) -> Self {
+        let supplier = match &session.principal.role {
+            Role::Supplier { supplier } => Some(supplier.to_string()),
+            _ => None,
+        };
+        Self {
+            role: session.principal.role.name().to_owned(),
+            name: session.principal.id,
+            supplier,
+            csrf: session.csrf,
+            ends: session.ends_ms,
+            idle_ends: session.idle_ends_ms,
+            now: stockade_runtime::clock::now_ms(),
+        }
+    }
+}
+
+/// What a stream carries.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct StreamQuery {
+    /// Channels by commas: `decisions`, and states by name, such as `overview,alerts,reviews,rules`.
+    #[serde(default)]
+    channels: String,
+    /// The id of the last event seen, for a page that opens a new stream; a browser that comes back by itself sends `Last-Event-ID`.
+    #[serde(default)]
+    last: Option<u64>,
+}
+
+/// What of the past is asked for.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct OverviewQuery {
+    /// `15m` for each second of the last quarter of an hour, `24h` for each minute of the last day.
+    #[serde(default)]
+    range: Option<String>,
+}
+
+/// The calls with their declarations.
+pub fn routes() -> Routes<Console> {
+    let json = "application/json";
+    Routes::default()
+        .add(
+            Operation::post("/console/api/session", "signIn", "Sign in with a link")
+                .tag(CHAPTER)
+                .answers_raw(StatusCode::OK, "Who it is, and a cookie.", json)
+                .fails(&["unknown_link", "link_used", "link_expired"]),
+            sign_in,
+        )
+        .add(
+            Operation::get("/console/api/session", "getSession", "Who is signed in")
+                .tag(CHAPTER)
+                .answers_raw(StatusCode::OK, "Who it is.", json)
+                .fails(&["session_ended"]),
+            who,
+        )
+        .add(
+            Operation::delete("/console/api/session", "signOut", "Sign out")
+                .tag(CHAPTER)
+                .answers_nothing(StatusCode::NO_CONTENT, "The session has ended."),
+            sign_out,
+        )
+        .add(
+            Operation::get("/console/api/figures", "getOverview", "Figures over time")
+                .tag(CHAPTER)
+                .roles(&["analyst", "approver", "operator"])
+                .answers_raw(StatusCode::OK, "Columns of figures, marks, counts.", json),
+            overview,
+        )
+        .add(
+            Operation::get("/console/api/stream", "streamConsole", "What changes, as it does")
+                .tag(CHAPTER)
+                .roles(&["supplier", "buyer", "analyst", "approver", "operator"])
+                .answers_raw(StatusCode::OK, "Events, without end.", "text/event-stream")
+                .fails(&["too_many_streams"]),
+            open,
+        )
+}
+
+/// The calls and the pages.
+pub fn router(console: Console) -> Router {
+    let pages = Router::new()
+        .route("/console", get(|| async { Redirect::permanent("/console/") }))
+        .route("/console/", get(page))
+        .route("/console/{*path}", get(file));
+    routes().router().merge(pages).layer(Extension(console.sessions.clone())).with_state(console)
+}
+
+async fn page(State(console): State<Console>) -> Response {
+    console.assets.page()
+}
+
+async fn file(State(console): State<Console>, Rest(path): Rest<String>, headers: HeaderMap) -> Response {
+    match path.strip_prefix("assets/") {
+        Some(asset) => match console.assets.asset(asset, &headers) {
+            Some(response) => response,
+            None => common::not_found().await.into_response(),
+        },
+        // Every other path is a view of the one page.
+        None => console.assets.page(),
+    }
+}
+
+/// The name of the cookie for the port that was asked: cookies are shared by all ports of a host.
+fn cookie_name(headers: &HeaderMap) -> String {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let port = host.rsplit_once(':').map(|(_, port)| port).filter(|port| port.parse::<u16>().is_ok());
+    format!("{}{}", session::COOKIE, port.unwrap_or("0"))
+}
+
+/// Whether the browser came by TLS, as a proxy in front says.
+fn is_secure(headers: &HeaderMap) -> bool {
+    let proto = headers.get("x-forwarded-proto").and_then(|proto| proto.to_str().ok());
+    proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https"))
+}
+
+fn cookie(headers: &HeaderMap, token: &str, max_age: &str) -> Option<(header::HeaderName, HeaderValue)> {
+    let secure = if is_secure(headers) { "; Secure" } else { "" };
+    let name = cookie_name(headers);
+    let text = format!("{name}={token}; Path=/; HttpOnly; SameSite=Strict{max_age}{secure}");
+    Some((header::SET_COOKIE, HeaderValue::from_str(&text).ok()?))
+}
+
+fn failed(why: &str) -> Problem {
+    tracing::error!(why, "a session could not be kept");
+    Problem::unavailable("starting", "sessions cannot be kept at the moment; try again")
+}
+
+async fn sign_in(
+    State(console): State<Console>,
+    headers: HeaderMap,
+    Parsed(SignIn { token }): Parsed<SignIn>,
+) -> Result<Response, Problem> {
+    let principal = console.links.take(&token)?;
+    tracing::info!(name = principal.id, role = principal.role.name(), "signed in to the console");
+    let begun = console.sessions.begin(principal).map_err(|why| failed(&why))?;
+    let session = console.sessions.peek(&begun).ok_or_else(|| failed("it ended at once"))?;
+    let mut response = Json(SignedIn::of(session)).into_response();
+    response.headers_mut().extend(cookie(&headers, &begun, ""));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+async fn who(State(console): State<Console>, headers: HeaderMap) -> Result<Response, Problem> {
+    let found = session::tokens(&headers).into_iter().find_map(|token| console.sessions.using(token));
+    let session = found.ok_or_else(|| {
+        let detail = "nobody is signed in here; make a link with `stockade console link` and open it";
+        Problem::new(StatusCode::UNAUTHORIZED, "session_ended", detail)
+    })?;
+    let mut response = Json(SignedIn::of(session)).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+async fn sign_out(
+    State(console): State<Console>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    for token in session::tokens(&headers) {
+        console.sessions.end(token).map_err(|why| failed(&why))?;
+    }
+    tracing::info!(name = caller.0.id, "signed out of the console");
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    response.headers_mut().extend(cookie(&headers, "", "; Max-Age=0"));
+    Ok(response)
+}
+
+async fn overview(
+    State(console): State<Console>,
+    caller: Caller,
+    Params(query): Params<OverviewQuery>,
+) -> Result<Response, Problem> {
+    caller.must(Role::is_staff)?;
+    let is_by_minute = query.range.as_deref() == Some("24h");
+    let mut response = Json(console.hub.overview(is_by_minute)).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+async fn open(
+    State(console): State<Console>,
+    caller: Caller,
+    Params(query): Params<StreamQuery>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let place = console.streams.clone().try_acquire_owned().map_err(|_| {
+        Problem::unavailable(
+            "too_many_streams",
+            "as many pages are open as this server keeps; close some, or come back in a while",
+        )
+    })?;
+    let headers = request.headers();
+    let token = session::tokens(headers).into_iter().find(|token| console.sessions.peek(token).is_some());
+    let is_by_cookie = !headers.contains_key(header::AUTHORIZATION);
+    let session = token.filter(|_| is_by_cookie).map(|token| (console.sessions.clone(), token.to_owned()));
+    // A browser that comes back by itself knows better than the address it was given at first.
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok()).or(query.last);
+    let (next, resumed) = console.hub.begin(last, ROWS_BACK);
+    let follows = Follows::new(&query.channels, caller.0.role);
+    Ok(stream::answer(Tab { hub: console.hub, follows, session, next, resumed, _place: place }))
+}
+
+#[cfg(test)]
+mod tests;

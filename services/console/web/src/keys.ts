@@ -1,0 +1,30 @@
+// Hot keys. A page says which it has while it is shown; `?` lists them. They guard modifiers and never act on what is being typed.
+import { signal } from '@preact/signals'
+import { useEffect } from 'preact/hooks'
+
+export interface HotKey { keys: string; label: string; run: () => void }
+export const hotKeys = signal<HotKey[]>([])
+
+/** Keys while a component is shown: `p`, `/`, or two after each other as in `g l`. Pass a list that stays the same (useMemo, or a constant). */
+export function useKeys(list: HotKey[]): void {
+  useEffect(() => {
+    hotKeys.value = [...hotKeys.peek(), ...list]
+    return () => { hotKeys.value = hotKeys.peek().filter(of => !list.includes(of)) }
+  }, [list])
+}
+
+let before = { key: '', at: 0 }
+
+addEventListener('keydown', event => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.defaultPrevented) return
+  const on = event.target as HTMLElement
+  if (on.closest('input, textarea, select, [contenteditable=""], [contenteditable="true"], .cm-editor, dialog')) return
+  const two = Date.now() - before.at < 1_000 ? `${before.key} ${event.key}` : ''
+  before = { key: event.key, at: Date.now() }
+  // The last that was added wins: a page over the shell.
+  const found = hotKeys.value.findLast(of => of.keys === two) ?? hotKeys.value.findLast(of => of.keys === event.key)
+  if (!found) return
+  event.preventDefault()
+  before = { key: '', at: 0 }
+  found.run()
+})

@@ -1,0 +1,44 @@
+// All pages. A page is one file here and one line below; what is not listed does not exist for navigation, links and tests.
+import type { FunctionComponent } from 'preact'
+import type { SignedIn } from '../api'
+import { match, path } from '../router'
+
+export type RoleName = SignedIn['role']
+export interface PageProps { params: Record<string, string> }
+export interface Page {
+  /** What links and tests call it. */
+  name: string
+  title: string
+  /** Parts that begin with a colon are parameters. */
+  path: string
+  roles: RoleName[]
+  /** Its place in navigation: a group, and the letter after `g` that goes there. Pages without are reached by links. */
+  nav?: { group: 'Watch' | 'Decide' | 'Rules' | 'Run' | 'Yours'; key: string }
+  load: () => Promise<{ default: FunctionComponent<PageProps> }>
+}
+
+export const STAFF: RoleName[] = ['analyst', 'approver', 'operator']
+
+export const PAGES: Page[] = [
+  { name: 'overview', title: 'Overview', path: '/console/overview', roles: STAFF, nav: { group: 'Watch', key: 'o' }, load: () => import('./overview') },
+  { name: 'live', title: 'Live', path: '/console/live', roles: STAFF, nav: { group: 'Watch', key: 'l' }, load: () => import('./live') },
+]
+
+export const pagesOf = (role: RoleName): Page[] => PAGES.filter(page => page.roles.includes(role))
+
+/** The page of the address, with its parameters. */
+export function pageHere(role: RoleName): { page: Page; params: Record<string, string> } | undefined {
+  for (const page of pagesOf(role)) {
+    const params = match(page.path, path.value)
+    if (params) return { page, params }
+  }
+  return undefined
+}
+
+/** The address of a page by name, such as `linkTo('explain', { id })`; undefined where there is no such page for the role. */
+export function linkTo(role: RoleName | undefined, name: string, params: Record<string, string> = {}, query?: Record<string, string>): string | undefined {
+  const page = PAGES.find(of => of.name === name && (!role || of.roles.includes(role)))
+  if (!page) return undefined
+  const address = page.path.replace(/:(\w+)/g, (_, part: string) => encodeURIComponent(params[part] ?? ''))
+  return query ? `${address}?${new URLSearchParams(query)}` : address
+}

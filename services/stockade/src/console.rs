@@ -1,0 +1,98 @@
+//! `stockade console`: links that sign people in.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Subcommand;
+use stockade_console::{LINK_MINUTES, Links};
+use stockade_model::SupplierId;
+use stockade_runtime::Role;
+
+use crate::{
+    config::{Config, Place},
+    output::say,
+};
+
+/// What to do with the console.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Print a link that signs one person in, once. It needs the data directory, as making a key does; a running server knows it at once.
+    Link {
+        /// What the person may do: analyst, approver, operator, buyer, or supplier:ID.
+        #[arg(long, value_parser = role)]
+        role: Role,
+        /// The person's name, as audits, approvals and limits know them; the same as that of their key, if they have one.
+        #[arg(long)]
+        name: String,
+        /// Minutes for which the link is good.
+        #[arg(long, default_value_t = LINK_MINUTES, value_parser = clap::value_parser!(u32).range(1..=1_440))]
+        minutes: u32,
+        /// Where people reach the server, such as https://stockade.example; where it listens when absent.
+        #[arg(long)]
+        url: Option<String>,
+        /// The data directory.
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// A YAML configuration file.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    match text.split_once(':') {
+        Some(("supplier", id)) => {
+            let supplier = SupplierId::new(id).map_err(|error| error.to_string())?;
+            Ok(Role::Supplier { supplier })
+        }
+        Some(_) => Err("only supplier has an id behind it, as in supplier:s-00042".to_owned()),
+        None => match text {
+            "analyst" => Ok(Role::Analyst),
+            "approver" => Ok(Role::Approver),
+            "operator" => Ok(Role::Operator),
+            "buyer" => Ok(Role::Buyer),
+            "supplier" => Err("say which supplier, as in supplier:s-00042".to_owned()),
+            _ => Err("it must be analyst, approver, operator, buyer or supplier:ID".to_owned()),
+        },
+    }
+}
+
+/// The file of links of a data directory.
+pub(crate) fn links_file(directory: &Path) -> PathBuf {
+    directory.join("console-links.jsonl")
+}
+
+/// The file of sessions of a data directory.
+pub(crate) fn sessions_file(directory: &Path) -> PathBuf {
+    directory.join("console-sessions.jsonl")
+}
+
+/// The address that signs in with `token` at the server at `url`.
+pub(crate) fn address(url: &str, token: &str) -> String {
+    format!("{}/console/sign-in#{token}", url.trim_end_matches('/'))
+}
+
+/// Runs the command.
+pub fn run(command: Command) -> Result<()> {
+    let Command::Link { role, name, minutes, url, data, config } = command;
+    let place = Place { config, data, ..Place::default() };
+    let config = Config::read(&place, &[]).map_err(|e| anyhow::anyhow!("configuration: {e}"))?;
+    let directory = &config.log.directory;
+    anyhow::ensure!(
+        directory.is_dir(),
+        "there is no data directory {}; name the one of the server with --data",
+        directory.display()
+    );
+    let url = match url {
+        Some(url) => url,
+        None if config.http.listen.port() == 0 => {
+            anyhow::bail!(
+                "the port is chosen at each start; say where the server is with --url http://HOST:PORT"
+            )
+        }
+        None => format!("http://{}", config.http.listen),
+    };
+    let token = Links::at(&links_file(directory)).make(&name, role, minutes)?;
+    say!("{}", address(&url, &token));
+    Ok(())
+}

@@ -1,0 +1,268 @@
+//! What the console is handed: decisions as they are read, and once a second the figures of this process and what people follow.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use anyhow::Result;
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::json;
+use stockade_console::{Alert, Hub, Links, Sample};
+use stockade_lockout::http::LockoutApi;
+use stockade_log::SharedLog;
+use stockade_model::{Payload, Topic};
+use stockade_runtime::{Sessions, Shutdown, metrics as names};
+use tokio::time::MissedTickBehavior;
+
+/// How often figures are taken.
+const EVERY: Duration = Duration::from_secs(1);
+/// Decisions before the start that the console can show.
+const DECISIONS_BACK: u64 = 5_000;
+/// A replica that is further behind than this is worth a look, in seconds.
+const STALE_S: f64 = 5.0;
+/// A partition that stands still for so long is worth a look, in seconds.
+const STALLED_S: f64 = 30.0;
+
+/// What the console of a process needs beside the platform.
+pub struct ConsoleParts {
+    /// Links that sign in.
+    pub links: Links,
+    /// Who is signed in.
+    pub sessions: Sessions,
+    /// The figures of the process; without them the overview has none.
+    pub figures: Option<PrometheusHandle>,
+}
+
+/// Tells the console of decisions, the last ones before the start included.
+pub(super) async fn follow_for_console(log: SharedLog, hub: Hub, shutdown: Shutdown) -> Result<()> {
+    let topic = Topic::LockoutDecisions;
+    let bounds = log.bounds(topic.name(), 0)?;
+    let from = bounds.end.saturating_sub(DECISIONS_BACK).max(bounds.first);
+    let each = move |batch: Vec<stockade_fold::Tailed>| {
+        for tailed in batch {
+            // Poison is dead-lettered by the fold that reads it.
+            if let Ok(Payload::Decision(decision)) = tailed.payload {
+                hub.decided(tailed.offset, &decision);
+            }
+        }
+        std::future::ready(())
+    };
+    Ok(stockade_fold::tail(log, "console-view", topic, from, each, shutdown.wait()).await?)
+}
+
+/// Takes figures until the process ends, then ends the streams.
+pub(super) async fn sample(
+    hub: Hub,
+    figures: Option<PrometheusHandle>,
+    refresh: impl Fn() + Send + Sync + 'static,
+    lockout: Option<LockoutApi>,
+    shutdown: Shutdown,
+) -> Result<()> {
+    let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let refresh = Arc::new(refresh);
+    let end = shutdown.wait();
+    tokio::pin!(end);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut end => {
+                hub.close();
+                return Ok(());
+            }
+            _ = ticks.tick() => {}
+        }
+        let (hub, figures, refresh, lockout) =
+            (hub.clone(), figures.clone(), refresh.clone(), lockout.clone());
+        // Writing all figures out takes milliseconds, which buyers would wait for.
+        let take = move || {
+            refresh();
+            let text = figures.map(|handle| {
+                handle.run_upkeep();
+                handle.render()
+            });
+            let mut sample = text.map(|text| read(&text)).unwrap_or_default();
+            if let Some(api) = &lockout {
+                of_lockout(api, &mut sample);
+            }
+            alerts(&mut sample);
+            hub.sampled(&sample);
+        };
+        tokio::task::spawn_blocking(take).await?;
+    }
+}
+
+/// What people follow of the lockout service.
+fn of_lockout(api: &LockoutApi, sample: &mut Sample) {
+    let (version, _) = api.rules.current();
+    let drafts = api.versions.drafts().len();
+    let exceeded: Vec<String> = api.desk.exceeded().into_keys().collect();
+    let kill = api.desk.kill().is_some_and(|kill| kill.on);
+    let open = api.desk.reviews(None, None, 0).1;
+    let rules = json!({
+        "version": version, "drafts": drafts, "exceeded": exceeded, "kill": kill, "four_eyes": api.versions.four_eyes(),
+    });
+    sample.states.insert("rules", rules);
+    sample.states.insert("reviews", json!({ "open": open, "revision": api.desk.revision() }));
+    sample.gauges.insert("reviews_open", open as f64);
+    sample.gauges.insert("budgets_exceeded", exceeded.len() as f64);
+    if !version.is_empty() {
+        sample.rules = Some(version);
+    }
+    let mut alert = |code: &str, severity, text: String| {
+        sample.alerts.push(Alert { code: code.to_owned(), severity, text });
+    };
+    if kill {
+        alert(
+            "kill_switch",
+            "high",
+            "The kill switch is on: rules restrict nobody until it is turned off.".to_owned(),
+        );
+    }
+    for rule in exceeded {
+        alert(
+            "budget",
+            "high",
+            format!(
+                "The rule {rule} exceeded its budget and holds back; look at what it found, then rearm it."
+            ),
+        );
+    }
+}
+
+fn alerts(sample: &mut Sample) {
+    let figure = |name: &str| sample.gauges.get(name).copied().unwrap_or(0.0);
+    let (stale, stalled) = (figure("staleness_s"), figure("stalled_s"));
+    if stale > STALE_S {
+        let text =
+            format!("What buyers see may be {stale:.0} s behind the log; look at the lag of the folds.");
+        sample.alerts.push(Alert { code: "stale".to_owned(), severity: "high", text });
+    }
+    if stalled > STALLED_S {
+        let text = format!(
+            "A partition stands still for {stalled:.0} s; look for the process that owns it and restart it."
+        );
+        sample.alerts.push(Alert { code: "stalled".to_owned(), severity: "high", text });
+    }
+}
+
+/// One line of the Prometheus text: name, labels, value.
+fn line(text: &str) -> Option<(&str, &str, f64)> {
+    let (series, value) = text.rsplit_once(' ')?;
+    let (name, labels) =
+        series.split_once('{').map_or((series, ""), |(name, rest)| (name, rest.trim_end_matches('}')));
+    Some((name, labels, value.parse().ok()?))
+}
+
+/// The value of a label. The values of those that are asked for hold neither quotes nor commas.
+fn label<'t>(labels: &'t str, name: &str) -> Option<&'t str> {
+    labels.split(',').find_map(|pair| pair.strip_prefix(name)?.strip_prefix("=\"")?.strip_suffix('"'))
+}
+
+const LEVELS: [(&str, &str); 6] = [
+    ("watch", "level_watch"),
+    ("limit", "level_limit"),
+    ("cap", "level_cap"),
+    ("dim", "level_dim"),
+    ("quarantine", "level_quarantine"),
+    ("lockout", "level_lockout"),
+];
+
+/// Figures of the same name that are shown as they are: the largest of several.
+const GAUGES: [(&str, &str); 9] = [
+    ("stockade_fold_lag_records", "lag"),
+    ("stockade_fold_stalled_seconds", "stalled_s"),
+    ("stockade_inventory_staleness_seconds", "staleness_s"),
+    ("stockade_inventory_listings", "listings"),
+    ("stockade_inventory_units", "units"),
+    ("stockade_inventory_withheld_listings", "withheld_listings"),
+    ("stockade_inventory_withheld_units", "withheld_units"),
+    ("stockade_lockout_drafts", "drafts"),
+    ("stockade_inventory_streams", "buyer_streams"),
+];
+
+/// Figures that grow: the sum of several.
+const COUNTERS: [(&str, &str); 4] = [
+    ("stockade_inventory_events_accepted_total", "events"),
+    ("stockade_inventory_events_refused_total", "events_refused"),
+    ("stockade_fold_dead_letters_total", "dead_letters"),
+    (names::RATE_LIMITED, "rate_limited"),
+];
+
+/// The routes by which buyers look for goods.
+const BUYER_ROUTES: [&str; 2] = ["/v1/availability", "/v1/availability:query"];
+
+/// Reads what the overview shows out of all figures of the process.
+fn read(text: &str) -> Sample {
+    let mut sample = Sample::default();
+    let (mut invisible, mut buyer) = (Buckets::default(), Buckets::default());
+    for (name, labels, value) in text.lines().filter(|line| !line.starts_with('#')).filter_map(line) {
+        if let Some((_, figure)) = GAUGES.iter().find(|(of, _)| *of == name) {
+            let most = sample.gauges.entry(figure).or_insert(value);
+            *most = most.max(value);
+        } else if let Some((_, figure)) = COUNTERS.iter().find(|(of, _)| *of == name) {
+            *sample.counters.entry(figure).or_insert(0.0) += value;
+        } else if name == "stockade_lockout_suppliers" {
+            let level = label(labels, "level").and_then(|level| LEVELS.iter().find(|(of, _)| *of == level));
+            level.map(|(_, figure)| sample.gauges.insert(figure, value));
+        } else if name == "stockade_inventory_event_to_invisible_seconds_bucket" {
+            invisible.add(labels, value);
+        } else if let Some(of) = name.strip_prefix(names::REQUEST_SECONDS) {
+            let is_buyer = label(labels, "http_route").is_some_and(|route| BUYER_ROUTES.contains(&route));
+            match of {
+                "_bucket" if is_buyer => buyer.add(labels, value),
+                "_count" => {
+                    *sample.counters.entry("requests").or_insert(0.0) += value;
+                    if is_buyer {
+                        *sample.counters.entry("buyer_requests").or_insert(0.0) += value;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    sample.histograms.insert("invisible", invisible.sorted());
+    sample.histograms.insert("buyer", buyer.sorted());
+    sample
+}
+
+/// Counts by upper bound as it is written, several series together.
+#[derive(Default)]
+struct Buckets<'t>(BTreeMap<&'t str, f64>);
+
+impl<'t> Buckets<'t> {
+    fn add(&mut self, labels: &'t str, count: f64) {
+        if let Some(bound) = label(labels, "le") {
+            *self.0.entry(bound).or_insert(0.0) += count;
+        }
+    }
+
+    fn sorted(self) -> Vec<(f64, f64)> {
+        let number = |bound: &str| if bound == "+Inf" { Some(f64::INFINITY) } else { bound.parse().ok() };
+        let mut bounds: Vec<(f64, f64)> =
+            self.0.into_iter().filter_map(|(bound, count)| Some((number(bound)?, count))).collect();
+        bounds.sort_by(|left, right| left.0.total_cmp(&right.0));
+        bounds
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_read_by_name_and_several_series_of_one_are_put_together() {
+        let text = r#"# HELP x
+stockade_fold_lag_records{fold="control"} 3
+stockade_fold_lag_records{fold="intake"} 7
+stockade_inventory_events_accepted_total 12
+stockade_lockout_suppliers{level="cap"} 4
+http_server_request_duration_seconds_bucket{http_route="/v1/availability",http_request_method="GET",http_response_status_code="200",le="0.005"} 8
+http_server_request_duration_seconds_bucket{http_route="/v1/availability",http_request_method="GET",http_response_status_code="404",le="0.005"} 1
+http_server_request_duration_seconds_bucket{http_route="/v1/availability",http_request_method="GET",http_response_status_code="200",le="+Inf"} 9
+http_server_request_duration_seconds_count{http_route="/v1/rules",http_request_method="GET",http_response_status_code="200"} 5
+"#;
+        let sample = read(text);
+        assert_eq!((sample.gauges["lag"], sample.gauges["level_cap"]), (7.0, 4.0));
+        assert_eq!((sample.counters["events"], sample.counters["requests"]), (12.0, 5.0));
+        assert_eq!(sample.histograms["buyer"], [(0.005, 9.0), (f64::INFINITY, 9.0)]);
+    }
+}

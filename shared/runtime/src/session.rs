@@ -1,0 +1,288 @@
+//! Sessions of people at the console: a cookie in place of a key, for the same calls and the same roles.
+//!
+//! A session is found by the SHA-256 of its token, which only the browser has. It ends when nobody has used it for
+//! [`SessionBounds::idle_ms`], when it is [`SessionBounds::max_ms`] old, or when its person signs out. The file of a data directory
+//! keeps what is needed to know sessions again after a restart, and no token.
+//!
+//! A browser sends cookies by itself, so a call that changes something must also bear the token that only the page knows, in
+//! [`CSRF_HEADER`].
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use parking_lot::Mutex;
+use sha2::Digest as _;
+use stockade_model::hash::hex;
+
+use crate::{Principal, Problem, clock};
+
+/// What the names of the cookies begin with; the port follows, for cookies are shared by all ports of a host.
+pub const COOKIE: &str = "stockade_session_";
+/// The header that calls which change something must bear.
+pub const CSRF_HEADER: &str = "stockade-csrf";
+/// Sessions kept at once; the one that was used longest ago makes room.
+const SESSIONS_MAX: usize = 1_000;
+/// How often the use of a session is written to the file, in milliseconds: a restart forgets at most that much of it.
+const NOTE_USE_MS: i64 = 60_000;
+
+/// How long a session lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionBounds {
+    /// Without use, in milliseconds.
+    pub idle_ms: i64,
+    /// However much it is used, in milliseconds.
+    pub max_ms: i64,
+}
+
+impl Default for SessionBounds {
+    fn default() -> Self {
+        Self { idle_ms: 2 * 3_600_000, max_ms: 12 * 3_600_000 }
+    }
+}
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Kept {
+    sha256: String,
+    principal: Principal,
+    begun_ms: i64,
+    used_ms: i64,
+}
+
+/// A session as its page sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Who it is.
+    pub principal: Principal,
+    /// What [`CSRF_HEADER`] must hold.
+    pub csrf: String,
+    /// When it ends however much it is used, in milliseconds since 1970.
+    pub ends_ms: i64,
+    /// When it ends if it is not used, in milliseconds since 1970.
+    pub idle_ends_ms: i64,
+}
+
+#[derive(Default)]
+struct Data {
+    by_hash: HashMap<String, Kept>,
+    written_ms: i64,
+}
+
+struct Inner {
+    data: Mutex<Data>,
+    file: Option<PathBuf>,
+    bounds: SessionBounds,
+}
+
+/// The sessions of a process. Cheap to clone; put it into the router's extensions beside the keys.
+#[derive(Clone)]
+pub struct Sessions(Arc<Inner>);
+
+fn hash(text: &str) -> String {
+    hex(&sha2::Sha256::digest(text.as_bytes()))
+}
+
+/// 256 random bits, hex.
+pub fn secret() -> Result<String, String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| format!("the system gave no random numbers: {error}"))?;
+    Ok(hex(&bytes))
+}
+
+/// What the page must send in [`CSRF_HEADER`] with this token's cookie.
+fn csrf(token: &str) -> String {
+    hash(&format!("csrf:{token}"))
+}
+
+/// The tokens of a request's cookies; a browser may hold some of other servers on the same host.
+pub fn tokens(headers: &HeaderMap) -> Vec<&str> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.filter(|(name, _)| name.starts_with(COOKIE)).map(|(_, token)| token).take(8).collect()
+}
+
+fn ended() -> Problem {
+    let detail = "this session has ended; make a new link with `stockade console link` and open it";
+    Problem::new(StatusCode::UNAUTHORIZED, "session_ended", detail)
+}
+
+impl Sessions {
+    /// Sessions that outlive the process where `file` says where to keep them.
+    pub fn open(file: Option<&Path>, bounds: SessionBounds) -> Result<Self, String> {
+        let mut data = Data::default();
+        if let Some(path) = file {
+            let text = match std::fs::read_to_string(path) {
+                Ok(text) => text,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+                Err(error) => return Err(format!("sessions in {}: {error}", path.display())),
+            };
+            // A line that cannot be read is a session that has ended.
+            let kept = text.lines().filter_map(|line| serde_json::from_str::<Kept>(line).ok());
+            data.by_hash = kept.map(|kept| (kept.sha256.clone(), kept)).collect();
+        }
+        Ok(Self(Arc::new(Inner { data: Mutex::new(data), file: file.map(Path::to_owned), bounds })))
+    }
+
+    /// Begins a session; the answer is its token, which is told only now.
+    pub fn begin(&self, principal: Principal) -> Result<String, String> {
+        self.begin_at(principal, clock::now_ms())
+    }
+
+    fn begin_at(&self, principal: Principal, now_ms: i64) -> Result<String, String> {
+        let token = secret()?;
+        let sha256 = hash(&token);
+        let kept = Kept { sha256: sha256.clone(), principal, begun_ms: now_ms, used_ms: now_ms };
+        let mut data = self.0.data.lock();
+        data.by_hash.retain(|_, kept| self.0.bounds.lasts(kept, now_ms));
+        if data.by_hash.len() >= SESSIONS_MAX {
+            let oldest =
+                data.by_hash.values().min_by_key(|kept| kept.used_ms).map(|kept| kept.sha256.clone());
+            oldest.and_then(|sha256| data.by_hash.remove(&sha256));
+        }
+        data.by_hash.insert(sha256, kept);
+        self.write(&mut data, now_ms)?;
+        Ok(token)
+    }
+
+    /// The session of a token, if it lasts. Looking does not prolong it.
+    pub fn peek(&self, token: &str) -> Option<Session> {
+        self.find(token, clock::now_ms(), false)
+    }
+
+    /// The same, as somebody uses it.
+    pub fn using(&self, token: &str) -> Option<Session> {
+        self.find(token, clock::now_ms(), true)
+    }
+
+    fn find(&self, token: &str, now_ms: i64, is_used: bool) -> Option<Session> {
+        // Found by its hash, so the time it takes says nothing about the token.
+        let mut data = self.0.data.lock();
+        let bounds = self.0.bounds;
+        let kept = data.by_hash.get_mut(&hash(token)).filter(|kept| bounds.lasts(kept, now_ms))?;
+        if is_used {
+            kept.used_ms = now_ms;
+        }
+        let fingerprint = kept.sha256.chars().take(32).collect();
+        let session = Session {
+            principal: Principal { fingerprint, ..kept.principal.clone() },
+            csrf: csrf(token),
+            ends_ms: kept.begun_ms + bounds.max_ms,
+            idle_ends_ms: (kept.used_ms + bounds.idle_ms).min(kept.begun_ms + bounds.max_ms),
+        };
+        if is_used && now_ms - data.written_ms >= NOTE_USE_MS {
+            // At the next use it is tried again.
+            let _ = self.write(&mut data, now_ms);
+        }
+        Some(session)
+    }
+
+    /// Ends the session of a token.
+    pub fn end(&self, token: &str) -> Result<(), String> {
+        let mut data = self.0.data.lock();
+        data.by_hash.remove(&hash(token));
+        self.write(&mut data, clock::now_ms())
+    }
+
+    /// Who calls by a cookie: `None` without one, a problem where its session has ended or the page's token is missing.
+    pub fn caller(&self, method: &Method, headers: &HeaderMap) -> Option<Result<Principal, Problem>> {
+        let tokens = tokens(headers);
+        if tokens.is_empty() {
+            return None;
+        }
+        let Some((token, session)) = tokens.iter().find_map(|token| Some((token, self.using(token)?))) else {
+            return Some(Err(ended()));
+        };
+        let is_safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+        let sent = headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok());
+        // Both are hashes of what nobody else knows, so comparing them in place gives nothing away.
+        if !is_safe && sent.map(hash) != Some(hash(&csrf(token))) {
+            let detail = format!(
+                "a change from a page needs the header {CSRF_HEADER} with the token of its session; load the page again"
+            );
+            return Some(Err(Problem::new(StatusCode::FORBIDDEN, "csrf_token_needed", detail)));
+        }
+        Some(Ok(session.principal))
+    }
+
+    fn write(&self, data: &mut Data, now_ms: i64) -> Result<(), String> {
+        data.written_ms = now_ms;
+        let Some(path) = &self.0.file else { return Ok(()) };
+        let mut lines = String::new();
+        for kept in data.by_hash.values().filter(|kept| self.0.bounds.lasts(kept, now_ms)) {
+            lines.push_str(&serde_json::to_string(kept).map_err(|error| error.to_string())?);
+            lines.push('\n');
+        }
+        let new = path.with_extension("new");
+        std::fs::write(&new, lines)
+            .and_then(|()| std::fs::rename(&new, path))
+            .map_err(|error| format!("sessions in {}: {error}", path.display()))
+    }
+}
+
+impl SessionBounds {
+    fn lasts(&self, kept: &Kept, now_ms: i64) -> bool {
+        now_ms < kept.used_ms + self.idle_ms && now_ms < kept.begun_ms + self.max_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Role;
+
+    fn ada() -> Principal {
+        Principal { id: "ada".to_owned(), role: Role::Analyst, fingerprint: String::new() }
+    }
+
+    fn sessions(file: Option<&Path>) -> Sessions {
+        Sessions::open(file, SessionBounds { idle_ms: 1_000, max_ms: 3_000 }).unwrap()
+    }
+
+    #[test]
+    fn a_session_ends_without_use_and_at_its_age_and_by_signing_out() {
+        let sessions = sessions(None);
+        let token = sessions.begin_at(ada(), 0).unwrap();
+        assert!(sessions.find(&token, 999, true).is_some());
+        assert!(sessions.find(&token, 1_998, false).is_some());
+        assert!(sessions.find(&token, 1_999, true).is_none(), "nobody used it");
+        let token = sessions.begin_at(ada(), 0).unwrap();
+        for now_ms in (500..3_000).step_by(500) {
+            assert!(sessions.find(&token, now_ms, true).is_some());
+        }
+        assert!(sessions.find(&token, 3_000, true).is_none(), "it is too old");
+        let token = sessions.begin(ada()).unwrap();
+        sessions.end(&token).unwrap();
+        assert!(sessions.peek(&token).is_none());
+    }
+
+    #[test]
+    fn a_restart_knows_the_sessions_and_the_file_holds_no_token() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("console-sessions.jsonl");
+        let token = sessions(Some(&file)).begin(ada()).unwrap();
+        assert_eq!(sessions(Some(&file)).peek(&token).unwrap().principal.id, "ada");
+        assert!(!std::fs::read_to_string(&file).unwrap().contains(&token));
+    }
+
+    #[test]
+    fn a_change_needs_the_token_of_the_page_and_reading_does_not() {
+        let sessions = Sessions::open(None, SessionBounds::default()).unwrap();
+        let token = sessions.begin(ada()).unwrap();
+        let mut headers = HeaderMap::new();
+        assert!(sessions.caller(&Method::GET, &headers).is_none());
+        headers
+            .insert(header::COOKIE, format!("a=b; {COOKIE}80=other; {COOKIE}7400={token}").parse().unwrap());
+        assert_eq!(sessions.caller(&Method::GET, &headers).unwrap().unwrap().id, "ada");
+        let refused = sessions.caller(&Method::POST, &headers).unwrap().unwrap_err();
+        assert_eq!(refused.code, "csrf_token_needed");
+        headers.insert(CSRF_HEADER, "0".parse().unwrap());
+        assert_eq!(sessions.caller(&Method::PUT, &headers).unwrap().unwrap_err().code, "csrf_token_needed");
+        headers.insert(CSRF_HEADER, csrf(&token).parse().unwrap());
+        assert_eq!(sessions.caller(&Method::DELETE, &headers).unwrap().unwrap().id, "ada");
+        sessions.end(&token).unwrap();
+        assert_eq!(sessions.caller(&Method::GET, &headers).unwrap().unwrap_err().code, "session_ended");
+    }
+}
