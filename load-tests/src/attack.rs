@@ -3,17 +3,15 @@
 //! machine that refuses everything. Latency counts from the intended time of sending; rounds of both arms are interleaved.
 //!
 //! The generator, the server and the bare listener share the cores, so the placebo carries what the attacker's own sending costs
-//! the honest, and what is left is the server's.
+//! the honest, and what is left is the server's. Attackers wait for answers and do not make up for what they fell behind, so the
+//! rates that both arms reached are told: where they differ, so do the arms.
 
 mod cells;
 
 use std::{
     net::SocketAddr,
     path::Path,
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -51,6 +49,8 @@ const HOT_OFFERS: usize = 1_000;
 /// How long the server is left alone and then attacked in a round.
 const CALM: Duration = Duration::from_secs(2);
 const ATTACK: Duration = Duration::from_secs(3);
+/// How long it is watched after an attack: longer than it may take until all is well.
+const AFTER: Duration = Duration::from_secs(7);
 
 /// Keys of everyone.
 pub(crate) struct Keys {
@@ -70,10 +70,9 @@ struct Sent {
     write: bool,
 }
 
-/// Sends the honest schedule until told to stop; gives all of it.
-fn honest(server: SocketAddr, keys: &Keys, stop: &AtomicBool, seed: u64) -> Result<Vec<Sent>> {
+/// Sends the honest schedule up to a moment, and all of it however late; gives all of it.
+fn honest(server: SocketAddr, keys: &Keys, begin: Instant, end: Instant, seed: u64) -> Result<Vec<Sent>> {
     let all = Mutex::new(Vec::new());
-    let begin = Instant::now();
     std::thread::scope(|scope| -> Result<()> {
         let worker = |worker: usize, write: bool, rate: f64| {
             let all = &all;
@@ -84,11 +83,11 @@ fn honest(server: SocketAddr, keys: &Keys, stop: &AtomicBool, seed: u64) -> Resu
                 let (mut own, mut at, mut number) = (Vec::new(), begin, worker);
                 loop {
                     at += Duration::from_secs_f64(-(1.0 - random.f64()).ln() * WORKERS as f64 / rate);
-                    wait_until(at);
-                    if stop.load(Ordering::Relaxed) {
+                    if at >= end {
                         all.lock().map_err(|_| anyhow::anyhow!("a worker died"))?.extend(own);
                         return Ok(());
                     }
+                    wait_until(at);
                     number += WORKERS;
                     let good = number % GOODS;
                     let answer = connection.as_mut().context("no connection").and_then(|connection| {
@@ -96,7 +95,7 @@ fn honest(server: SocketAddr, keys: &Keys, stop: &AtomicBool, seed: u64) -> Resu
                             let seller = number / GOODS % HONEST;
                             let path = format!("/v1/suppliers/honest-{seller}/listings/l-{good}");
                             let key = keys.honest.get(seller).context("no such seller")?;
-                            let body = listing(&format!("GOOD-{good}"), seller, 1 + number % 50);
+                            let body = listing(&format!("GOOD-{good}"), seller, 1 + number % 97);
                             connection.call("PUT", &path, key, body.to_string().as_bytes())
                         } else {
                             let path = format!("/v1/availability?sku=GOOD-{good}&limit=8");
@@ -131,33 +130,52 @@ fn listing(sku: &str, seller: usize, on_hand: usize) -> Value {
 /// What the honest met in one arm of a cell.
 #[derive(Default)]
 struct Met {
-    queries: Vec<Duration>,
-    writes: Vec<Duration>,
+    /// By kind: queries, writes.
+    calm: [Vec<Duration>; 2],
+    during: [Vec<Duration>; 2],
+    /// After each attack: when, in seconds after its end, how long it took, of which kind, whether served.
+    after: Vec<Vec<(f64, Duration, usize, bool)>>,
     sent: usize,
     served: usize,
-    /// Seconds after the end of an attack until the last honest request that took more than it should.
-    recovery: Vec<f64>,
+    /// What attackers reached a second.
+    rates: Vec<f64>,
 }
 
 impl Met {
-    /// Takes what was to be sent while an attack went on, and how soon all was well after it.
     fn take(&mut self, all: &[Sent], from: Instant, until: Instant) {
-        let mut calm: Vec<f64> =
-            all.iter().filter(|sent| sent.at < from).map(|sent| sent.took.as_secs_f64()).collect();
-        calm.sort_by(f64::total_cmp);
-        let slow = 2.0 * calm.get(calm.len() * 99 / 100).copied().unwrap_or(f64::MAX);
-        let mut late = 0.0_f64;
+        let mut after = Vec::new();
         for sent in all {
-            if sent.at >= from && sent.at < until {
+            let kind = usize::from(sent.write);
+            if sent.at < from {
+                self.calm[kind].push(sent.took);
+            } else if sent.at < until {
                 self.sent += 1;
                 self.served += usize::from(sent.served);
-                if sent.write { &mut self.writes } else { &mut self.queries }.push(sent.took);
-            } else if sent.at >= until && (!sent.served || sent.took.as_secs_f64() > slow) {
-                late = late.max((sent.at + sent.took - until).as_secs_f64());
+                self.during[kind].push(sent.took);
+            } else {
+                after.push(((sent.at + sent.took - until).as_secs_f64(), sent.took, kind, sent.served));
             }
         }
-        self.recovery.push(late);
+        self.after.push(after);
     }
+
+    /// Seconds after the end of each attack until the last honest request that was not served, or took more than twice the p99
+    /// of its kind without an attack.
+    fn recoveries(&self) -> Result<Vec<f64>> {
+        let slow: Vec<Duration> =
+            self.calm.iter().map(|calm| Ok(quantile(calm, 0.99)? * 2)).collect::<Result<_>>()?;
+        let late = |after: &Vec<(f64, Duration, usize, bool)>| {
+            let bad = after.iter().filter(|(_, took, kind, served)| !served || *took > slow[*kind]);
+            bad.map(|(ended, ..)| *ended).fold(0.0, f64::max)
+        };
+        Ok(self.after.iter().map(late).collect())
+    }
+}
+
+fn quantile(latencies: &[Duration], at: f64) -> Result<Duration> {
+    let mut all = histogram()?;
+    latencies.iter().for_each(|took| all.saturating_record(took.as_nanos() as u64));
+    Ok(Duration::from_nanos(all.value_at_quantile(at)))
 }
 
 /// One round of an arm: calm, an attack on `target`, and calm again, all the while with the honest at work.
@@ -169,18 +187,15 @@ fn round(
     seed: u64,
     met: &mut Met,
 ) -> Result<()> {
-    let stop = AtomicBool::new(false);
-    let (all, from, until) = std::thread::scope(|scope| -> Result<_> {
-        let honest = scope.spawn(|| honest(server, keys, &stop, seed));
-        let begin = Instant::now();
-        let (from, until) = (begin + CALM, begin + CALM + ATTACK);
+    let begin = Instant::now() + Duration::from_millis(50);
+    let (from, until) = (begin + CALM, begin + CALM + ATTACK);
+    let all = std::thread::scope(|scope| -> Result<_> {
+        let honest = scope.spawn(|| honest(server, keys, begin, until + AFTER, seed));
         wait_until(from);
-        let attack = cell.run(target, keys, until);
-        wait_until(until + CALM);
-        stop.store(true, Ordering::Relaxed);
+        let rate = cell.run(target, keys, until);
         let all = honest.join().map_err(|_| anyhow::anyhow!("the honest died"))??;
-        attack?;
-        Ok((all, from, until))
+        met.rates.push(rate?);
+        Ok(all)
     })?;
     met.take(&all, from, until);
     Ok(())
@@ -268,13 +283,14 @@ pub(crate) fn run(names: &[String], rounds: usize) -> Result<(Vec<Figure>, Vec<C
                 if number % 2 == 0 { arms.into_iter().collect() } else { arms.into_iter().rev().collect() };
             for (target, met) in order {
                 round(server.api, target, cell, &keys, seed, met)?;
+                // What an attack left to do is not the next arm's.
+                caught_up(&server)?;
             }
         }
         all_shown(&server, &keys)?;
         let named = |what: &str| format!("{}: {what}", cell.name);
-        for (what, during, beside) in
-            [("queries", &attacked.queries, &placebo.queries), ("writes", &attacked.writes, &placebo.writes)]
-        {
+        for (kind, what) in ["queries", "writes"].into_iter().enumerate() {
+            let (during, beside) = (&attacked.during[kind], &placebo.during[kind]);
             let [during, beside] = [("attack", during), ("placebo", beside)]
                 .map(|(arm, latencies)| p99(latencies, &named(&format!("{what}, {arm}")), &mut curves));
             let (during, beside) = (during?, beside?);
@@ -291,8 +307,20 @@ pub(crate) fn run(names: &[String], rounds: usize) -> Result<(Vec<Figure>, Vec<C
                 .met(share >= 0.999)
                 .note(format!("{} of {}", attacked.served, attacked.sent)),
         );
-        let recovery = median(&mut attacked.recovery)?;
-        figures.push(Figure::new(named("recovery, median"), recovery, "s", "<= 5").met(recovery <= 5.0));
+        let mut recoveries = attacked.recoveries()?;
+        let longest = recoveries.iter().copied().fold(0.0, f64::max);
+        let recovery = median(&mut recoveries)?;
+        let rates = [&mut attacked.rates, &mut placebo.rates].map(|rates| median(rates));
+        let [reached, beside] = rates;
+        figures.push(
+            Figure::new(named("requests of the attackers"), reached?, "/s", "report")
+                .note(format!("placebo {:.0}", beside?)),
+        );
+        figures.push(
+            Figure::new(named("recovery, median"), recovery, "s", "<= 5")
+                .met(recovery <= 5.0)
+                .note(format!("longest {longest:.1}; watched for 7")),
+        );
     }
     figures.push(Figure::new(
         "memory of the server, at most",

@@ -81,6 +81,7 @@ pub(crate) fn open_loop<W: FnMut() -> Result<()>>(
 pub(crate) struct Connection {
     stream: BufReader<TcpStream>,
     head: String,
+    closing: bool,
 }
 
 impl Connection {
@@ -89,7 +90,11 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         stream.set_write_timeout(Some(Duration::from_secs(60)))?;
-        Ok(Self { stream: BufReader::new(stream), head: String::new() })
+        Ok(Self { stream: BufReader::new(stream), head: String::new(), closing: false })
+    }
+    /// Whether the last answer said that nothing more is taken on it.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing
     }
     /// One request; gives the status and the body.
     pub(crate) fn call(
@@ -120,6 +125,8 @@ impl Connection {
                 && name.eq_ignore_ascii_case("content-length")
             {
                 length = value.trim().parse()?;
+            } else if line.eq_ignore_ascii_case("connection: close") {
+                self.closing = true;
             }
         }
         let mut body = vec![0; length];

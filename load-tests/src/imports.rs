@@ -6,6 +6,10 @@ use std::{
     io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _},
     net::TcpStream,
     path::Path,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -18,7 +22,7 @@ use stockade_testkit::wait_until;
 use crate::{
     Figure,
     cluster::{Server, supplier},
-    generator::Connection,
+    generator::{Connection, wait_until as wait_for},
     process::{caught_up, cpu_seconds, resident},
 };
 
@@ -83,21 +87,41 @@ fn import(server: &Server, key: &str, file: &Path, rows: u64) -> Result<(Seen, V
     let process = server.process.id();
     let mut seen = Seen { reading: 0.0, applying: 0.0, cpu: 0.0, reading_most: 0.0, applying_most: 0.0 };
     let (cpu, begun) = (cpu_seconds(process)?, Instant::now());
-    let path = format!("/v1/suppliers/s0/imports/{}", upload(server, key, file)?);
-    let mut connection = server.connect()?;
-    let mut told = Value::Null;
-    let done = wait_until(PATIENCE, || {
-        let answer = connection.call("GET", &path, key, b"");
-        told = answer.ok().and_then(|(_, body)| serde_json::from_slice(&body).ok()).unwrap_or_default();
-        let memory = resident(process).unwrap_or_default();
-        if told["state"] == "received" {
-            seen.reading = begun.elapsed().as_secs_f64();
-            seen.reading_most = seen.reading_most.max(memory);
-        } else {
-            seen.applying_most = seen.applying_most.max(memory);
-        }
-        told["finished_at"].is_string()
-    });
+    let (most, stop) = (Mutex::new(0.0_f64), AtomicBool::new(false));
+    let (done, told) = std::thread::scope(|scope| -> Result<_> {
+        // From the first byte of the upload on.
+        let watch = scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let memory = resident(process).unwrap_or_default();
+                if let Ok(mut most) = most.lock() {
+                    *most = most.max(memory);
+                }
+                wait_for(Instant::now() + Duration::from_millis(20));
+            }
+        });
+        let took_most = || most.lock().map(|mut most| std::mem::take(&mut *most)).unwrap_or_default();
+        let seen = (|| {
+            let path = format!("/v1/suppliers/s0/imports/{}", upload(server, key, file)?);
+            let mut connection = server.connect()?;
+            let mut told = Value::Null;
+            let done = wait_until(PATIENCE, || {
+                let answer = connection.call("GET", &path, key, b"");
+                told =
+                    answer.ok().and_then(|(_, body)| serde_json::from_slice(&body).ok()).unwrap_or_default();
+                if told["state"] == "received" {
+                    seen.reading = begun.elapsed().as_secs_f64();
+                    seen.reading_most = seen.reading_most.max(took_most());
+                } else {
+                    seen.applying_most = seen.applying_most.max(took_most());
+                }
+                told["finished_at"].is_string()
+            });
+            Ok((done, told))
+        })();
+        stop.store(true, Ordering::Relaxed);
+        watch.join().map_err(|_| anyhow::anyhow!("the watch died"))?;
+        seen
+    })?;
     anyhow::ensure!(done && told["state"] == "done" && told["rows"]["read"] == rows, "{told}");
     seen.applying = begun.elapsed().as_secs_f64() - seen.reading;
     caught_up(server)?;

@@ -82,6 +82,30 @@ impl Row {
     }
 }
 
+/// What a supplier is told of a decision about itself: what its standing says, and no rule, no figure and no name of a person.
+#[derive(Serialize)]
+struct OwnRow<'a> {
+    at: Timestamp,
+    supplier: &'a SupplierId,
+    action: Action,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: &'a Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: &'a Option<Scope>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<Level>,
+    reasons: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: &'a Option<String>,
+}
+
+impl Row {
+    fn own(&self) -> OwnRow<'_> {
+        let Self { at, supplier, action, id, scope, level, reasons, text, .. } = self;
+        OwnRow { at: *at, supplier, action: *action, id, scope, level: *level, reasons, text }
+    }
+}
+
 /// Something to mark on every curve.
 #[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct Annotation {
@@ -98,7 +122,10 @@ pub struct Annotation {
 pub(crate) struct Kept {
     pub(crate) offset: u64,
     pub(crate) supplier: SupplierId,
+    /// For people of the platform.
     pub(crate) json: Arc<str>,
+    /// For the supplier itself.
+    pub(crate) own: Arc<str>,
 }
 
 /// The last rows.
@@ -111,9 +138,12 @@ pub(crate) struct Feed {
 
 impl Feed {
     pub(crate) fn add(&mut self, row: &Row) {
-        let Ok(json) = serde_json::to_string(row) else { return };
+        let (Ok(json), Ok(own)) = (serde_json::to_string(row), serde_json::to_string(&row.own())) else {
+            return;
+        };
         self.next = row.offset + 1;
-        self.rows.push_back(Kept { offset: row.offset, supplier: row.supplier.clone(), json: json.into() });
+        let supplier = row.supplier.clone();
+        self.rows.push_back(Kept { offset: row.offset, supplier, json: json.into(), own: own.into() });
         if self.rows.len() > ROWS_MAX {
             self.rows.pop_front();
         }

@@ -25,6 +25,8 @@ struct Point {
 /// Figures over time.
 #[derive(Default)]
 pub(crate) struct History {
+    /// Samples of the minute that goes on.
+    in_minute: u32,
     seconds: VecDeque<Point>,
     minutes: VecDeque<Point>,
     last_counters: Option<(i64, BTreeMap<&'static str, f64>)>,
@@ -65,6 +67,20 @@ fn short(value: f64) -> Value {
     if rounded.fract() == 0.0 && rounded.abs() < 1e15 { json!(rounded as i64) } else { json!(rounded) }
 }
 
+impl Point {
+    /// Makes it say what all seconds of its minute say: their mean, and of the slowest the worst.
+    fn take_in(&mut self, figures: &Figures, so_many: u32) {
+        for (name, value) in figures {
+            let all = self.figures.entry(name.clone()).or_insert(*value);
+            if name.ends_with("_p99") {
+                *all = all.max(*value);
+            } else {
+                *all += (value - *all) / f64::from(so_many);
+            }
+        }
+    }
+}
+
 impl History {
     /// Takes a sample in; the answer is its figures.
     pub(crate) fn add(&mut self, at_ms: i64, sample: &Sample) -> Value {
@@ -97,6 +113,10 @@ impl History {
         let is_new_minute = self.minutes.back().is_none_or(|last| last.at_ms / 60_000 != at_ms / 60_000);
         if is_new_minute {
             push(&mut self.minutes, point.clone(), MINUTES);
+            self.in_minute = 1;
+        } else if let Some(minute) = self.minutes.back_mut() {
+            self.in_minute += 1;
+            minute.take_in(&point.figures, self.in_minute);
         }
         push(&mut self.seconds, point, SECONDS);
         told

@@ -1,6 +1,6 @@
 //! The calls of the pages that are not part of `/v1`: signing in and out, the stream, what the overview begins with, and the pages.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Extension, Json, Router,
@@ -9,12 +9,13 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
+use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stockade_runtime::{
-    Caller, Params, Parsed, Problem, Role, Sessions,
+    Caller, Edge, Limits, Params, Parsed, Problem, Role, Sessions,
     api::{Operation, Routes},
-    http as common, session,
+    http as common, session, unlimited,
 };
 use tokio::sync::Semaphore;
 
@@ -23,8 +24,11 @@ use crate::{
     stream::{self, Follows, ROWS_BACK, Tab},
 };
 
-/// Streams open at once in one process.
+/// Streams open at once in one process, and of one person: a tab has one.
 const STREAMS_MAX: usize = 512;
+const STREAMS_OF_ONE_MAX: usize = 16;
+/// Links looked at at once: it takes a file, which nobody else is to wait for.
+const SIGN_INS_MAX: usize = 4;
 /// The chapter of these calls.
 const CHAPTER: &str = "Console";
 
@@ -35,7 +39,26 @@ pub struct Console {
     links: Links,
     sessions: Sessions,
     assets: Assets,
-    streams: Arc<Semaphore>,
+    streams: Arc<Mutex<BTreeMap<String, usize>>>,
+    sign_ins: Arc<Semaphore>,
+}
+
+/// A place for a stream, given back when this is dropped.
+pub(crate) struct Place {
+    streams: Arc<Mutex<BTreeMap<String, usize>>>,
+    name: String,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.streams.lock();
+        if let Some(count) = open.get_mut(&self.name) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.name);
+            }
+        }
+    }
 }
 
 impl Console {
@@ -46,8 +69,30 @@ impl Console {
             links,
             sessions,
             assets: Assets::default(),
-            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            streams: Arc::default(),
+            sign_ins: Arc::new(Semaphore::new(SIGN_INS_MAX)),
         }
+    }
+
+    /// A place for a stream of a person, if there is one.
+    fn place(&self, name: &str) -> Result<Place, Problem> {
+        let mut open = self.streams.lock();
+        let of_one = open.get(name).copied().unwrap_or(0);
+        if of_one >= STREAMS_OF_ONE_MAX || open.values().sum::<usize>() >= STREAMS_MAX {
+            return Err(Problem::unavailable(
+                "too_many_streams",
+                "as many pages are open as one person may have, or as this server keeps; close some, or come back in a while",
+            ));
+        }
+        open.insert(name.to_owned(), of_one + 1);
+        Ok(Place { streams: self.streams.clone(), name: name.to_owned() })
+    }
+}
+
+impl Edge for Console {
+    // Who signs in has no allowance yet, and pages take from that of the calls that they make.
+    fn limits(&self) -> &Limits {
+        unlimited()
     }
 }
 
@@ -126,7 +171,7 @@ pub fn routes() -> Routes<Console> {
             Operation::post("/console/api/session", "signIn", "Sign in with a link")
                 .tag(CHAPTER)
                 .answers_raw(StatusCode::OK, "Who it is, and a cookie.", json)
-                .fails(&["unknown_link", "link_used", "link_expired"]),
+                .fails(&["unknown_link", "link_used", "link_expired", "overloaded", "starting"]),
             sign_in,
         )
         .add(
@@ -154,7 +199,7 @@ pub fn routes() -> Routes<Console> {
                 .tag(CHAPTER)
                 .roles(&["supplier", "buyer", "analyst", "approver", "operator"])
                 .answers_raw(StatusCode::OK, "Events, without end.", "text/event-stream")
-                .fails(&["too_many_streams"]),
+                .fails(&["too_many_streams", "session_ended"]),
             open,
         )
 }
@@ -183,13 +228,6 @@ async fn file(State(console): State<Console>, Rest(path): Rest<String>, headers:
     }
 }
 
-/// The name of the cookie for the port that was asked: cookies are shared by all ports of a host.
-fn cookie_name(headers: &HeaderMap) -> String {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let port = host.rsplit_once(':').map(|(_, port)| port).filter(|port| port.parse::<u16>().is_ok());
-    format!("{}{}", session::COOKIE, port.unwrap_or("0"))
-}
-
 /// Whether the browser came by TLS, as a proxy in front says.
 fn is_secure(headers: &HeaderMap) -> bool {
     let proto = headers.get("x-forwarded-proto").and_then(|proto| proto.to_str().ok());
@@ -198,7 +236,7 @@ fn is_secure(headers: &HeaderMap) -> bool {
 
 fn cookie(headers: &HeaderMap, token: &str, max_age: &str) -> Option<(header::HeaderName, HeaderValue)> {
     let secure = if is_secure(headers) { "; Secure" } else { "" };
-    let name = cookie_name(headers);
+    let name = session::cookie_name(headers);
     let text = format!("{name}={token}; Path=/; HttpOnly; SameSite=Strict{max_age}{secure}");
     Some((header::SET_COOKIE, HeaderValue::from_str(&text).ok()?))
 }
@@ -213,9 +251,21 @@ async fn sign_in(
     headers: HeaderMap,
     Parsed(SignIn { token }): Parsed<SignIn>,
 ) -> Result<Response, Problem> {
-    let principal = console.links.take(&token)?;
-    tracing::info!(name = principal.id, role = principal.role.name(), "signed in to the console");
-    let begun = console.sessions.begin(principal).map_err(|why| failed(&why))?;
+    let Ok(_turn) = console.sign_ins.try_acquire() else {
+        return Err(Problem::unavailable("overloaded", "many sign in at the moment; try again in a second"));
+    };
+    let (links, sessions) = (console.links.clone(), console.sessions.clone());
+    let signed_in = tokio::task::spawn_blocking(move || {
+        let principal = links.take(&token)?;
+        tracing::info!(name = principal.id, role = principal.role.name(), "signed in to the console");
+        sessions.begin(principal).map_err(|why| {
+            tracing::error!(why, "a session could not be kept");
+            let detail =
+                "sessions cannot be kept at the moment, and this link is used up; make a new one later";
+            Problem::unavailable("starting", detail)
+        })
+    });
+    let begun = signed_in.await.map_err(|error| failed(&error.to_string()))??;
     let session = console.sessions.peek(&begun).ok_or_else(|| failed("it ended at once"))?;
     let mut response = Json(SignedIn::of(session)).into_response();
     response.headers_mut().extend(cookie(&headers, &begun, ""));
@@ -240,7 +290,10 @@ async fn sign_out(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     for token in session::tokens(&headers) {
-        console.sessions.end(token).map_err(|why| failed(&why))?;
+        if let Err(why) = console.sessions.end(token) {
+            // It has ended here; only a restart could know it again.
+            tracing::error!(why, "the end of a session could not be kept");
+        }
     }
     tracing::info!(name = caller.0.id, "signed out of the console");
     let mut response = StatusCode::NO_CONTENT.into_response();
@@ -266,16 +319,19 @@ async fn open(
     Params(query): Params<StreamQuery>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let place = console.streams.clone().try_acquire_owned().map_err(|_| {
-        Problem::unavailable(
-            "too_many_streams",
-            "as many pages are open as this server keeps; close some, or come back in a while",
-        )
-    })?;
+    caller.must(|role| *role != Role::OrderSystem)?;
     let headers = request.headers();
-    let token = session::tokens(headers).into_iter().find(|token| console.sessions.peek(token).is_some());
-    let is_by_cookie = !headers.contains_key(header::AUTHORIZATION);
-    let session = token.filter(|_| is_by_cookie).map(|token| (console.sessions.clone(), token.to_owned()));
+    // A key could be revoked while the stream goes on, so only sessions have one.
+    let token = session::tokens(headers).into_iter().find(|token| {
+        console.sessions.peek(token).is_some_and(|session| session.principal.id == caller.0.id)
+    });
+    let Some(token) = token else {
+        let detail =
+            "streams of the console are for its pages; make a link with `stockade console link` and open it";
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, "session_ended", detail));
+    };
+    let place = console.place(&caller.0.id)?;
+    let session = (console.sessions.clone(), token.to_owned());
     // A browser that comes back by itself knows better than the address it was given at first.
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok()).or(query.last);
     let (next, resumed) = console.hub.begin(last, ROWS_BACK);

@@ -88,7 +88,7 @@ impl Links {
         let principal = Principal { id: name.to_owned(), role, fingerprint: String::new() };
         let ends_ms = now_ms + i64::from(minutes) * 60_000;
         let link = Kept { sha256: hash(&token), principal, ends_ms, used_ms: None };
-        self.change(now_ms, |kept| kept.push(link)).map_err(LinkError::Failed)?;
+        self.change(now_ms, |kept| (true, kept.push(link))).map_err(LinkError::Failed)?;
         Ok(token)
     }
 
@@ -100,7 +100,9 @@ impl Links {
     fn take_at(&self, token: &str, now_ms: i64) -> Result<Principal, Problem> {
         let sha256 = hash(token);
         let again = "make a new one with `stockade console link`";
-        let refuse = |status, code, what: &str| Err(Problem::new(status, code, format!("{what}; {again}")));
+        // Where nothing is changed nothing is written.
+        let refuse =
+            |status, code, what: &str| (false, Err(Problem::new(status, code, format!("{what}; {again}"))));
         let take = |kept: &mut Vec<Kept>| {
             let Some(link) = kept.iter_mut().find(|link| link.sha256 == sha256) else {
                 return refuse(
@@ -120,7 +122,7 @@ impl Links {
                 return refuse(StatusCode::GONE, "link_expired", "this link is too old");
             }
             link.used_ms = Some(now_ms);
-            Ok(link.principal.clone())
+            (true, Ok(link.principal.clone()))
         };
         self.change(now_ms, take).unwrap_or_else(|why| {
             tracing::error!(why, "a link could not be used");
@@ -128,35 +130,36 @@ impl Links {
         })
     }
 
-    /// Changes what is kept, under a lock that commands and the server wait for, and writes it if it is kept in a file.
-    fn change<T>(&self, now_ms: i64, edit: impl FnOnce(&mut Vec<Kept>) -> T) -> Result<T, String> {
+    /// Changes what is kept, under a lock that commands and the server wait for, and writes it if it is kept in a file and `edit` says
+    /// that it has changed.
+    fn change<T>(&self, now_ms: i64, edit: impl FnOnce(&mut Vec<Kept>) -> (bool, T)) -> Result<T, String> {
         let mut kept = self.kept.lock();
         let Some(path) = &self.file else {
-            return Ok(edited(&mut kept, now_ms, edit));
+            return Ok(edited(&mut kept, now_ms, edit).1);
         };
         let failed = |error: std::io::Error| format!("links in {}: {error}", path.display());
         let lock = path.with_extension("lock");
-        let lock = File::options().create(true).truncate(false).write(true).open(lock).map_err(failed)?;
+        let own = File::options().create(true).truncate(false).write(true).open(&lock);
+        // One that another user has made, root perhaps, can be locked as well.
+        let lock = own.or_else(|_| File::open(&lock)).map_err(failed)?;
         lock.lock().map_err(failed)?;
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(failed(error)),
-        };
+        let text = session::read_lines(path).map_err(failed)?;
         *kept = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        let done = edited(&mut kept, now_ms, edit);
+        let (changed, done) = edited(&mut kept, now_ms, edit);
+        if !changed {
+            return Ok(done);
+        }
         let mut lines = String::new();
         for link in kept.iter() {
             lines.push_str(&serde_json::to_string(link).map_err(|error| error.to_string())?);
             lines.push('\n');
         }
-        let new = path.with_extension("new");
-        std::fs::write(&new, lines).and_then(|()| std::fs::rename(&new, path)).map_err(failed)?;
+        session::replace(path, &lines).map_err(failed)?;
         Ok(done)
     }
 }
 
-fn edited<T>(kept: &mut Vec<Kept>, now_ms: i64, edit: impl FnOnce(&mut Vec<Kept>) -> T) -> T {
+fn edited<T>(kept: &mut Vec<Kept>, now_ms: i64, edit: impl FnOnce(&mut Vec<Kept>) -> (bool, T)) -> (bool, T) {
     let done = edit(kept);
     kept.retain(|link| now_ms < link.ends_ms + REMEMBERED_MS);
     let too_many = kept.len().saturating_sub(LINKS_MAX);

@@ -9,9 +9,9 @@ use axum::response::{
 };
 use stockade_model::SupplierId;
 use stockade_runtime::{Role, Sessions, clock};
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::time::Instant;
 
-use crate::hub::Hub;
+use crate::{http::Place, hub::Hub};
 
 /// Between two rounds of looking.
 const REST: Duration = Duration::from_millis(50);
@@ -51,12 +51,12 @@ impl Follows {
 pub(crate) struct Tab {
     pub(crate) hub: Hub,
     pub(crate) follows: Follows,
-    /// The session's token, which may end; none where a key was shown.
-    pub(crate) session: Option<(Sessions, String)>,
+    /// The session's token; the stream ends with it.
+    pub(crate) session: (Sessions, String),
     pub(crate) next: u64,
     pub(crate) resumed: bool,
     /// One of the places for streams, for as long as this one lasts.
-    pub(crate) _place: OwnedSemaphorePermit,
+    pub(crate) _place: Place,
 }
 
 struct Telling {
@@ -112,9 +112,8 @@ impl Telling {
     }
 
     fn look(&mut self) {
-        if let Some((sessions, token)) = &self.tab.session
-            && sessions.peek(token).is_none()
-        {
+        let (sessions, token) = &self.tab.session;
+        if sessions.peek(token).is_none() {
             self.ended = true;
             self.ready.push_back(Event::default().event("ended").data("{}"));
             return;
@@ -136,11 +135,18 @@ impl Telling {
         }
         let Some(whose) = whose else { return };
         self.tab.next = news.next;
-        if news.missed > 0 && self.tab.resumed {
+        // Of a supplier's own nothing is counted: how much the platform decides is not its affair.
+        if news.missed > 0 && self.tab.resumed && whose.is_none() {
             self.ready.push_back(self.event("gap").data(format!(r#"{{"missed":{}}}"#, news.missed)));
         }
         let is_shown = |row: &&crate::feed::Kept| whose.is_none_or(|supplier| *supplier == row.supplier);
-        let rows: Vec<&str> = news.rows.iter().filter(is_shown).map(|row| &*row.json).collect();
+        let text =
+            |row: &'_ crate::feed::Kept| if whose.is_none() { row.json.clone() } else { row.own.clone() };
+        let rows: Vec<_> = news.rows.iter().filter(is_shown).map(text).collect();
+        if !news.rows.is_empty() {
+            // From here on it is told what it misses.
+            self.tab.resumed = true;
+        }
         if !rows.is_empty() {
             let data = format!(r#"{{"now":{},"rows":[{}]}}"#, clock::now_ms(), rows.join(","));
             self.ready.push_back(self.event("decisions").data(data));
@@ -152,8 +158,9 @@ impl Telling {
         self.ready.push_back(self.event("beat").data(format!(r#"{{"now":{now}}}"#)));
     }
 
-    /// An event whose id is where the tab goes on from.
+    /// An event whose id is where the tab goes on from; a supplier's begins anew, for the id counts everybody's decisions.
     fn event(&self, name: &str) -> Event {
-        Event::default().event(name).id(self.tab.next.to_string())
+        let event = Event::default().event(name);
+        if self.tab.follows.role.is_staff() { event.id(self.tab.next.to_string()) } else { event }
     }
 }

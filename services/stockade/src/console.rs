@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Subcommand;
 use stockade_console::{LINK_MINUTES, Links};
 use stockade_model::SupplierId;
-use stockade_runtime::Role;
+use stockade_runtime::{KeyRing, Role, Sessions};
 
 use crate::{
     config::{Config, Place},
@@ -30,6 +30,18 @@ pub enum Command {
         /// Where people reach the server, such as https://stockade.example; where it listens when absent.
         #[arg(long)]
         url: Option<String>,
+        /// The data directory.
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// A YAML configuration file.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+    /// End all sessions of a person at the console, within seconds where a server runs.
+    SignOut {
+        /// The person's name.
+        #[arg(long)]
+        name: String,
         /// The data directory.
         #[arg(long)]
         data: Option<PathBuf>,
@@ -72,9 +84,30 @@ pub(crate) fn address(url: &str, token: &str) -> String {
     format!("{}/console/sign-in#{token}", url.trim_end_matches('/'))
 }
 
+/// Refuses a name that is another's: limits, audits and the approval by a second person go by names.
+fn its_own(config: &Config, name: &str, role: &Role) -> Result<()> {
+    let ring = KeyRing::open(&config.keys_file())?;
+    anyhow::ensure!(
+        !ring.shared_names()?.contains(name),
+        "several keys are called {name}, and go by longer names; use the one that `stockade keys list` shows for this person"
+    );
+    let other = ring.list()?.into_iter().find(|key| key.principal.id == name && key.principal.role != *role);
+    if let Some(other) = other {
+        anyhow::bail!(
+            "{name} is the name of a key with the role {}; a person has one role under one name, so use another name",
+            other.principal.role.name()
+        );
+    }
+    Ok(())
+}
+
 /// Runs the command.
 pub fn run(command: Command) -> Result<()> {
-    let Command::Link { role, name, minutes, url, data, config } = command;
+    let (config, data) = match &command {
+        Command::Link { config, data, .. } | Command::SignOut { config, data, .. } => {
+            (config.clone(), data.clone())
+        }
+    };
     let place = Place { config, data, ..Place::default() };
     let config = Config::read(&place, &[]).map_err(|e| anyhow::anyhow!("configuration: {e}"))?;
     let directory = &config.log.directory;
@@ -83,6 +116,15 @@ pub fn run(command: Command) -> Result<()> {
         "there is no data directory {}; name the one of the server with --data",
         directory.display()
     );
+    let (role, name, minutes, url) = match command {
+        Command::Link { role, name, minutes, url, .. } => (role, name, minutes, url),
+        Command::SignOut { name, .. } => {
+            Sessions::sign_out(&sessions_file(directory), &name)?;
+            say!("{name} is signed out");
+            return Ok(());
+        }
+    };
+    its_own(&config, &name, &role)?;
     let url = match url {
         Some(url) => url,
         None if config.http.listen.port() == 0 => {

@@ -7,7 +7,8 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::http::IDEMPOTENCY_KEY;
 
-/// Calls from pages in browsers. Keys travel in `Authorization` and never in cookies, so a page has only the key it was given.
+/// Calls from pages of other origins in browsers. They have only the key that they were given: credentials are never allowed, so the
+/// cookies of the console's sessions stay with its own pages.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cors {

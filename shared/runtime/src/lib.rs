@@ -33,7 +33,7 @@ pub use limits::{Limits, LimitsConfig};
 pub use list::ListQuery;
 pub use problem::{FieldError, Problem};
 pub use request::{Params, Parsed, Path, Text};
-pub use role::{Analyst, Approver, Edge, Operator, OwnSupplier, SupplierOrStaff};
+pub use role::{Analyst, Approver, Edge, Operator, OwnSupplier, SupplierOrStaff, unlimited};
 pub use server::{Connections, Listener};
 pub use session::{Session, SessionBounds, Sessions};
 pub use shutdown::Shutdown;

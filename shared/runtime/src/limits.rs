@@ -1,8 +1,8 @@
 //! Rate limits at the edge: one keyed limiter per class, so that one caller's burst costs nobody else anything.
 //!
-//! Each class has two: of units (rows, events, queries), which are known once a request was read, and of bodies, taken by their
-//! length before they are read. A batch that will be refused costs its reading all the same, so without the second a caller
-//! beyond its limit could keep this process busy with nothing but refusals.
+//! Each class has two: of units (rows, events, queries), which are known once a request was read, and of bodies, by their bytes:
+//! whoever owes for bodies that were read has its next one refused unread. A batch that is refused costs its reading all the
+//! same, so without the second a caller beyond its limit could keep this process busy with nothing but refusals.
 
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -103,8 +103,16 @@ struct Limiter<C: Clock> {
     policy: HeaderValue,
 }
 
+/// What was asked for beyond an allowance, and when there will be room.
+struct TooMany {
+    wait: Duration,
+    what: String,
+}
+
 impl<C: Clock> Limiter<C> {
-    fn refused(&self, wait_s: u64, detail: String) -> Problem {
+    fn refused(&self, TooMany { wait, what }: &TooMany) -> Problem {
+        let wait_s = wait.as_secs_f64().ceil().max(1.0) as u64;
+        let detail = format!("{what}; wait {wait_s} s and send it again");
         metrics::counter!(crate::metrics::RATE_LIMITED).increment(1);
         let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
             .with_header(header::RETRY_AFTER, wait_s.to_string());
@@ -186,11 +194,6 @@ fn find<'a, C: Clock>(limiters: &'a BTreeMap<String, Limiter<C>>, class: &str) -
     limiters.get(class).or_else(|| limiters.get(STANDARD))
 }
 
-/// Units of a body.
-fn body_units(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
-}
-
 impl Limits {
     /// Limiters for `config`.
     pub fn new(config: &LimitsConfig) -> Self {
@@ -215,24 +218,45 @@ impl<C: Clock + Clone> Limits<C> {
         Self { classes, bodies, clock }
     }
 
-    /// Takes a body of `bytes` from the allowance of `caller` before it is read, one that is at least so long as was said.
-    /// Refused as well is whoever has nothing left of its units: whatever the body says, it would be refused.
-    pub fn take_body(&self, class: &str, caller: &str, bytes: usize) -> Result<(), Problem> {
+    /// Whether a body of `caller` may be read: refused unread is whoever still owes for bodies before, and whoever has no
+    /// unit left, for whatever this one says, it would be refused.
+    pub fn admit_body(&self, class: &str, caller: &str) -> Result<(), Problem> {
+        let caller = caller.to_owned();
         if let Some(limiter) = self.limiter(class) {
-            let caller = caller.to_owned();
-            self.taken(limiter, &caller, NonZeroU32::MIN, &|| "1 at once".to_owned(), "")?;
+            let taken = self.taken(limiter, &caller, NonZeroU32::MIN, "");
+            taken.map_err(|too_many| limiter.refused(&too_many))?;
             limiter.give_back(&caller, 1);
         }
         let Some(limiter) = find(&self.bodies, class) else { return Ok(()) };
-        let units = NonZeroU32::new(body_units(bytes)).unwrap_or(NonZeroU32::MIN);
-        let large = || format!("{bytes} bytes at once");
-        self.taken(limiter, &caller.to_owned(), units, &large, "  times 1 kB of bodies").map(drop)
+        let taken = self.taken(limiter, &caller, NonZeroU32::MIN, " kB of bodies");
+        taken.map_err(|too_many| limiter.refused(&too_many))?;
+        limiter.give_back(&caller, 1);
+        Ok(())
     }
 
-    /// Gives back what was taken for a body of `bytes` of which only `read` came.
-    pub fn give_back_body(&self, class: &str, caller: &str, bytes: usize, read: usize) {
+    /// Charges a body of so many bytes that was read, or as much of it as came. It may be more than there is: then nothing is
+    /// read until that has come back.
+    pub fn charge_body(&self, class: &str, caller: &str, bytes: usize) {
         let Some(limiter) = find(&self.bodies, class) else { return };
-        limiter.give_back(&caller.to_owned(), body_units(bytes).saturating_sub(body_units(read)));
+        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES).max(1)).unwrap_or(u32::MAX);
+        let (caller, units) = (caller.to_owned(), NonZeroU32::new(units).unwrap_or(NonZeroU32::MIN));
+        // What there is room for counts from now; a bucket that is full has none to give back for what it never had.
+        match limiter.keyed.check_key_n(&caller, units.min(limiter.class.burst)) {
+            Ok(Ok(_)) => limiter.owe(&caller, units.get().saturating_sub(limiter.class.burst.get())),
+            Ok(Err(_)) | Err(_) => limiter.owe(&caller, units.get()),
+        }
+    }
+
+    /// How long a caller has to wait until a body of its is read.
+    fn body_wait(&self, class: &str, caller: &String) -> Duration {
+        let Some(limiter) = find(&self.bodies, class) else { return Duration::ZERO };
+        match limiter.keyed.check_key_n(caller, NonZeroU32::MIN) {
+            Ok(Err(not_until)) => not_until.wait_time_from(self.clock.now()),
+            Ok(Ok(_)) | Err(_) => {
+                limiter.give_back(caller, 1);
+                Duration::ZERO
+            }
+        }
     }
 
     /// Takes `units` from the allowance of `caller`, an authenticated id. An unknown class is `standard`.
@@ -242,20 +266,23 @@ impl<C: Clock + Clone> Limits<C> {
     pub fn take(&self, class: &str, caller: &str, units: usize) -> Result<Option<Allowance>, Problem> {
         let Some(limiter) = self.limiter(class) else { return Ok(None) };
         let units = NonZeroU32::new(u32::try_from(units).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
-        let many = || format!("{units} at once");
-        let remaining = self.taken(limiter, &caller.to_owned(), units, &many, "")?;
+        let caller = caller.to_owned();
+        let remaining = self.taken(limiter, &caller, units, "").map_err(|too_many| {
+            // What is sent again has to be read again.
+            let wait = too_many.wait.max(self.body_wait(class, &caller));
+            limiter.refused(&TooMany { wait, ..too_many })
+        })?;
         Ok(Some(Allowance { class: limiter.class, remaining, policy: limiter.policy.clone() }))
     }
 
-    /// Takes units of one limiter; gives what is left. A refusal names them by `many`, and the rate in units of `unit`.
+    /// Takes units of one limiter; gives what is left. `unit` is what a refusal calls them, after the number.
     fn taken(
         &self,
         limiter: &Limiter<C>,
         caller: &String,
         units: NonZeroU32,
-        many: &dyn Fn() -> String,
         unit: &str,
-    ) -> Result<u32, Problem> {
+    ) -> Result<u32, TooMany> {
         let Class { per_second, burst } = limiter.class;
         match limiter.keyed.check_key_n(caller, units.min(burst)) {
             Ok(Ok(state)) => {
@@ -267,16 +294,16 @@ impl<C: Clock + Clone> Limits<C> {
             }
             Ok(Err(not_until)) => {
                 let wait = not_until.wait_time_from(self.clock.now());
-                let wait_s = wait.as_secs_f64().ceil().max(1.0) as u64;
                 let what = match units > burst {
-                    true => format!("{} are taken when {burst}{unit} have gathered", many()),
+                    true => format!("{units}{unit} at once are taken when {burst} have gathered"),
                     false => format!("more than {per_second}{unit} a second"),
                 };
-                let detail = format!("{what}; wait {wait_s} s and send it again");
-                Err(limiter.refused(wait_s, detail))
+                Err(TooMany { wait, what })
             }
             // As many as the burst are never too many.
-            Err(_) => Err(limiter.refused(1, format!("{} are too many; split the batch", many()))),
+            Err(_) => {
+                Err(TooMany { wait: Duration::ZERO, what: format!("{units}{unit} at once are too many") })
+            }
         }
     }
 
@@ -429,34 +456,46 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_paid_for_before_it_is_read_and_refused_unread_where_no_unit_is_left() {
+    fn bodies_are_charged_as_they_are_read_and_refused_unread_while_something_is_owed() {
         let clock = governor::clock::FakeRelativeClock::default();
         let class = Class { per_second: NonZeroU32::new(5).unwrap(), burst: NonZeroU32::new(20).unwrap() };
         let config = LimitsConfig(BTreeMap::from([("standard".to_owned(), class)]));
         let limits = Limits::with_clock(&config, clock.clone());
-        let body =
-            |caller: &str, units: usize| limits.take_body("standard", caller, units * UNIT_BYTES).is_ok();
-        assert!(body("a", 20), "as much as goes with the burst of units");
-        assert!(!body("a", 1), "whether or not its units were taken");
+        let admitted = |caller: &str| limits.admit_body("standard", caller).is_ok();
+        let read = |caller: &str, units: usize| limits.charge_body("standard", caller, units * UNIT_BYTES);
+        assert!(admitted("a"));
+        read("a", 20);
+        assert!(!admitted("a"), "as much as goes with the burst of units was read");
         assert!(limits.take("standard", "a", 20).is_ok(), "which are all there");
-        assert!(body("b", 1), "nobody else notices");
+        assert!(admitted("b"), "nobody else notices");
         clock.advance(Duration::from_secs(4));
         assert!(limits.take("standard", "a", 20).is_ok());
-        assert!(!body("a", 1), "no unit is left, so it is not even read");
+        assert!(!admitted("a"), "no unit is left, so it is not even read");
         clock.advance(Duration::from_millis(200));
-        assert!(body("a", 20), "and its reading was not charged");
-        // A body without a length is charged as the longest, until it is known how long it was.
-        assert!(limits.take_body("standard", "c", 20 * UNIT_BYTES).is_ok());
-        limits.give_back_body("standard", "c", 20 * UNIT_BYTES, UNIT_BYTES + 1);
-        assert!(body("c", 18));
-        assert!(!body("c", 1));
-        // The longest body there is is taken by the slowest class, and paid off.
-        clock.advance(Duration::from_secs(4));
-        assert!(body("b", 1_000));
-        clock.advance(Duration::from_secs(195));
-        assert!(!body("b", 1));
-        clock.advance(Duration::from_secs(2));
-        assert!(body("b", 1));
+        assert!(admitted("a"), "and that was not charged");
+        // The longest body there is may be read by the slowest class, and is paid off.
+        assert!(admitted("c"));
+        read("c", 1_000);
+        let refused = limits.take("standard", "c", 21).err();
+        assert!(refused.is_none(), "its units are another allowance");
+        let refused = limits.take("standard", "c", 1).unwrap_err();
+        let response = axum::response::IntoResponse::into_response(refused);
+        assert_eq!(
+            response.headers()["retry-after"],
+            "197",
+            "what is sent again is read again: 980 owed, and one"
+        );
+        clock.advance(Duration::from_secs(196));
+        assert!(!admitted("c"));
+        clock.advance(Duration::from_secs(1));
+        assert!(admitted("c"));
+        // Nothing costs less than one, and what was owed twice is owed twice.
+        (0..21).for_each(|_| limits.charge_body("standard", "d", 0));
+        assert!(!admitted("d"));
+        clock.advance(Duration::from_millis(200));
+        assert!(!admitted("d"));
+        clock.advance(Duration::from_millis(200));
+        assert!(admitted("d"));
     }
 
     #[test]

@@ -24,11 +24,15 @@ pub trait Edge: Send + Sync {
     }
 }
 
+/// Limits of nobody, for what takes from no allowance.
+pub fn unlimited() -> &'static Limits {
+    static NONE: std::sync::OnceLock<Limits> = std::sync::OnceLock::new();
+    NONE.get_or_init(|| Limits::new(&crate::LimitsConfig(std::collections::BTreeMap::new())))
+}
+
 impl Edge for () {
-    /// Where there is no service there is nothing to share.
     fn limits(&self) -> &Limits {
-        static NONE: std::sync::OnceLock<Limits> = std::sync::OnceLock::new();
-        NONE.get_or_init(|| Limits::new(&crate::LimitsConfig(std::collections::BTreeMap::new())))
+        unlimited()
     }
 }
 

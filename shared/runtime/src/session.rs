@@ -28,6 +28,8 @@ pub const CSRF_HEADER: &str = "stockade-csrf";
 const SESSIONS_MAX: usize = 1_000;
 /// How often the use of a session is written to the file, in milliseconds: a restart forgets at most that much of it.
 const NOTE_USE_MS: i64 = 60_000;
+/// How often it is looked whether a command has signed somebody out, in milliseconds.
+const LOOK_MS: i64 = 2_000;
 
 /// How long a session lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,10 +67,19 @@ pub struct Session {
     pub idle_ends_ms: i64,
 }
 
+/// A person who was signed out by a command.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct SignedOut {
+    name: String,
+    at_ms: i64,
+}
+
 #[derive(Default)]
 struct Data {
     by_hash: HashMap<String, Kept>,
     written_ms: i64,
+    /// When it was looked whether somebody was signed out.
+    looked_ms: i64,
 }
 
 struct Inner {
@@ -97,11 +108,38 @@ fn csrf(token: &str) -> String {
     hash(&format!("csrf:{token}"))
 }
 
-/// The tokens of a request's cookies; a browser may hold some of other servers on the same host.
+/// The name of the cookie for the port that was asked: cookies are shared by all ports of a host.
+pub fn cookie_name(headers: &HeaderMap) -> String {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let port = host.rsplit_once(':').map(|(_, port)| port).filter(|port| port.parse::<u16>().is_ok());
+    format!("{COOKIE}{}", port.unwrap_or("0"))
+}
+
+/// The tokens of a request's cookies, of this port only: a browser may hold many of other servers on the same host.
 pub fn tokens(headers: &HeaderMap) -> Vec<&str> {
+    let own = cookie_name(headers);
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(name, _)| name.starts_with(COOKIE)).map(|(_, token)| token).take(8).collect()
+    pairs.filter(|(name, _)| *name == own).map(|(_, token)| token).take(8).collect()
+}
+
+/// The text of a file of lines, empty where there is none. What is not UTF-8 is damage to its own line only.
+pub fn read_lines(path: &Path) -> std::io::Result<String> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts a text in the place of a file, so that whoever reads finds the former one or this, after a loss of power as well.
+pub fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let new = path.with_extension("new");
+    let mut file = std::fs::File::create(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)
 }
 
 fn ended() -> Problem {
@@ -114,11 +152,8 @@ impl Sessions {
     pub fn open(file: Option<&Path>, bounds: SessionBounds) -> Result<Self, String> {
         let mut data = Data::default();
         if let Some(path) = file {
-            let text = match std::fs::read_to_string(path) {
-                Ok(text) => text,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-                Err(error) => return Err(format!("sessions in {}: {error}", path.display())),
-            };
+            let text =
+                read_lines(path).map_err(|error| format!("sessions in {}: {error}", path.display()))?;
             // A line that cannot be read is a session that has ended.
             let kept = text.lines().filter_map(|line| serde_json::from_str::<Kept>(line).ok());
             data.by_hash = kept.map(|kept| (kept.sha256.clone(), kept)).collect();
@@ -142,8 +177,11 @@ impl Sessions {
                 data.by_hash.values().min_by_key(|kept| kept.used_ms).map(|kept| kept.sha256.clone());
             oldest.and_then(|sha256| data.by_hash.remove(&sha256));
         }
-        data.by_hash.insert(sha256, kept);
-        self.write(&mut data, now_ms)?;
+        data.by_hash.insert(sha256.clone(), kept);
+        if let Err(why) = self.write(&mut data, now_ms) {
+            data.by_hash.remove(&sha256);
+            return Err(why);
+        }
         Ok(token)
     }
 
@@ -161,6 +199,7 @@ impl Sessions {
         // Found by its hash, so the time it takes says nothing about the token.
         let mut data = self.0.data.lock();
         let bounds = self.0.bounds;
+        self.sign_out_those_named(&mut data, now_ms);
         let kept = data.by_hash.get_mut(&hash(token)).filter(|kept| bounds.lasts(kept, now_ms))?;
         if is_used {
             kept.used_ms = now_ms;
@@ -173,8 +212,10 @@ impl Sessions {
             idle_ends_ms: (kept.used_ms + bounds.idle_ms).min(kept.begun_ms + bounds.max_ms),
         };
         if is_used && now_ms - data.written_ms >= NOTE_USE_MS {
-            // At the next use it is tried again.
-            let _ = self.write(&mut data, now_ms);
+            data.written_ms = now_ms;
+            if let Err(why) = self.write(&mut data, now_ms) {
+                tracing::warn!(why, "the use of sessions could not be noted; it is tried again in a minute");
+            }
         }
         Some(session)
     }
@@ -184,6 +225,37 @@ impl Sessions {
         let mut data = self.0.data.lock();
         data.by_hash.remove(&hash(token));
         self.write(&mut data, clock::now_ms())
+    }
+
+    /// Ends the sessions of people whom a command has signed out since it was looked last: their names stand in a file beside
+    /// that of the sessions, each with the moment.
+    fn sign_out_those_named(&self, data: &mut Data, now_ms: i64) {
+        let Some(path) = &self.0.file else { return };
+        if now_ms - data.looked_ms < LOOK_MS {
+            return;
+        }
+        data.looked_ms = now_ms;
+        let Ok(text) = read_lines(&path.with_extension("ended")) else { return };
+        let named = text.lines().filter_map(|line| serde_json::from_str::<SignedOut>(line).ok());
+        let mut until: HashMap<String, i64> = HashMap::new();
+        named.for_each(|SignedOut { name, at_ms }| {
+            let last = until.entry(name).or_insert(at_ms);
+            *last = at_ms.max(*last);
+        });
+        let ended = |kept: &Kept| until.get(&kept.principal.id).is_some_and(|at_ms| kept.begun_ms <= *at_ms);
+        data.by_hash.retain(|_, kept| !ended(kept));
+    }
+
+    /// Ends all sessions of a person, in a server that runs within seconds; `file` is that of the sessions.
+    pub fn sign_out(file: &Path, name: &str) -> std::io::Result<()> {
+        use std::io::Write as _;
+        let line = SignedOut { name: name.to_owned(), at_ms: clock::now_ms() };
+        let mut text = serde_json::to_string(&line)?;
+        text.push('\n');
+        let path = file.with_extension("ended");
+        let mut ended = std::fs::File::options().create(true).append(true).open(path)?;
+        ended.write_all(text.as_bytes())?;
+        ended.sync_all()
     }
 
     /// Who calls by a cookie: `None` without one, a problem where its session has ended or the page's token is missing.
@@ -208,17 +280,15 @@ impl Sessions {
     }
 
     fn write(&self, data: &mut Data, now_ms: i64) -> Result<(), String> {
-        data.written_ms = now_ms;
         let Some(path) = &self.0.file else { return Ok(()) };
         let mut lines = String::new();
         for kept in data.by_hash.values().filter(|kept| self.0.bounds.lasts(kept, now_ms)) {
             lines.push_str(&serde_json::to_string(kept).map_err(|error| error.to_string())?);
             lines.push('\n');
         }
-        let new = path.with_extension("new");
-        std::fs::write(&new, lines)
-            .and_then(|()| std::fs::rename(&new, path))
-            .map_err(|error| format!("sessions in {}: {error}", path.display()))
+        replace(path, &lines).map_err(|error| format!("sessions in {}: {error}", path.display()))?;
+        data.written_ms = now_ms;
+        Ok(())
     }
 }
 
@@ -268,13 +338,32 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_signed_out_by_a_command_is_out_and_damage_to_the_file_is_damage_to_its_line_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("console-sessions.jsonl");
+        let bob = Principal { id: "bob".to_owned(), ..ada() };
+        let running = sessions(Some(&file));
+        let (of_ada, of_bob) = (running.begin(ada()).unwrap(), running.begin(bob).unwrap());
+        Sessions::sign_out(&file, "ada").unwrap();
+        assert!(running.peek(&of_ada).is_none());
+        assert!(running.peek(&of_bob).is_some());
+        let text = std::fs::read(&file).unwrap();
+        std::fs::write(&file, [b"\xff\xfe{\n", text.as_slice()].concat()).unwrap();
+        let restarted = sessions(Some(&file));
+        assert!(restarted.peek(&of_bob).is_some());
+        assert!(restarted.peek(&of_ada).is_none(), "a restart does not bring it back");
+    }
+
+    #[test]
     fn a_change_needs_the_token_of_the_page_and_reading_does_not() {
         let sessions = Sessions::open(None, SessionBounds::default()).unwrap();
         let token = sessions.begin(ada()).unwrap();
         let mut headers = HeaderMap::new();
         assert!(sessions.caller(&Method::GET, &headers).is_none());
-        headers
-            .insert(header::COOKIE, format!("a=b; {COOKIE}80=other; {COOKIE}7400={token}").parse().unwrap());
+        headers.insert(header::HOST, "localhost:7400".parse().unwrap());
+        // Of other servers on the same host a browser may have many, the oldest first.
+        let others: String = (1..20).map(|port| format!("{COOKIE}{port}=other; ")).collect();
+        headers.insert(header::COOKIE, format!("a=b; {others}{COOKIE}7400={token}").parse().unwrap());
         assert_eq!(sessions.caller(&Method::GET, &headers).unwrap().unwrap().id, "ada");
         let refused = sessions.caller(&Method::POST, &headers).unwrap().unwrap_err();
         assert_eq!(refused.code, "csrf_token_needed");

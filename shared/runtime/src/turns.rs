@@ -27,6 +27,8 @@ pub struct TurnsConfig {
     pub at_once: usize,
     /// Waiting altogether.
     pub waiting_max: usize,
+    /// Bytes of all that wait, which are in memory.
+    pub waiting_bytes_max: usize,
     /// Waiting of one caller.
     pub of_a_caller_max: usize,
     /// Whoever has waited longer is sent away: its own client will hardly wait for the answer any more.
@@ -40,6 +42,7 @@ impl Default for TurnsConfig {
             // The other half of the cores is for everybody whose work is short.
             at_once: (cores / 2).max(1),
             waiting_max: 1_024,
+            waiting_bytes_max: 64 << 20,
             of_a_caller_max: 64,
             patience: Duration::from_secs(5),
         }
@@ -73,6 +76,7 @@ struct Ring {
     /// Callers that wait, in the order of their turns; each once.
     order: VecDeque<Arc<str>>,
     waiting: usize,
+    waiting_bytes: usize,
     working: usize,
 }
 
@@ -86,14 +90,15 @@ impl Ring {
                 continue;
             };
             // Whoever has gone away takes no turn and costs its caller nothing.
-            while queue.waiting.front().is_some_and(|first| first.called.is_closed()) {
-                queue.waiting.pop_front();
+            while let Some(gone) = queue.waiting.pop_front_if(|first| first.called.is_closed()) {
                 self.waiting -= 1;
+                self.waiting_bytes -= gone.bytes;
             }
             let affordable = queue.waiting.front().is_some_and(|first| first.bytes <= queue.credit);
             if affordable && let Some(first) = queue.waiting.pop_front() {
                 queue.credit -= first.bytes;
                 self.waiting -= 1;
+                self.waiting_bytes -= first.bytes;
                 if queue.waiting.is_empty() {
                     self.forget(&caller);
                 }
@@ -158,7 +163,8 @@ impl Turns {
             if of_caller >= self.config.of_a_caller_max {
                 return Err(too_many_waiting(of_caller));
             }
-            if ring.waiting >= self.config.waiting_max {
+            let full = ring.waiting_bytes + bytes > self.config.waiting_bytes_max;
+            if full || ring.waiting >= self.config.waiting_max {
                 return Err(overloaded("too much waits already"));
             }
             let (call, called) = oneshot::channel();
@@ -168,6 +174,7 @@ impl Turns {
             }
             ring.queues.entry(name).or_default().waiting.push_back(Waiting { bytes, called: call });
             ring.waiting += 1;
+            ring.waiting_bytes += bytes;
             metrics::gauge!(crate::metrics::TURNS_WAITING).set(ring.waiting as f64);
             called
         };
@@ -206,6 +213,7 @@ mod tests {
         Turns::new(TurnsConfig {
             at_once,
             waiting_max: 10_000,
+            waiting_bytes_max: usize::MAX / 2,
             of_a_caller_max: 1_000,
             patience: Duration::from_secs(3_600),
         })
@@ -271,6 +279,7 @@ mod tests {
         let turns = Turns::new(TurnsConfig {
             at_once: 1,
             waiting_max: 3,
+            waiting_bytes_max: 100,
             of_a_caller_max: 2,
             patience: Duration::from_millis(1),
         });
@@ -280,13 +289,20 @@ mod tests {
             turns.wait(caller, 1).await.err().map(|problem| (problem.status, problem.code))
         };
         assert_eq!(code("a").await, Some((429, "too_many_waiting")));
-        assert_eq!(code("c").await, Some((503, "overloaded")));
+        assert_eq!(code("c").await, Some((503, "overloaded")), "too many");
         for task in tasks {
             assert_eq!(task.await.unwrap().err().map(|problem| problem.code), Some("overloaded"), "in time");
         }
         drop(busy);
-        assert!(turns.wait("a", 1).await.is_ok());
+        let busy = turns.wait("a", 1).await.unwrap();
         assert_eq!(turns.waiting(), 0);
+        assert_eq!(
+            turns.wait("a", 101).await.err().map(|problem| problem.code),
+            Some("overloaded"),
+            "too much"
+        );
+        drop(busy);
+        assert!(turns.wait("a", 101).await.is_ok(), "what need not wait is not kept");
     }
 
     proptest::proptest! {
@@ -308,6 +324,7 @@ mod tests {
                     receivers.push(receiver);
                     queue.waiting.push_back(Waiting { bytes: *bytes, called });
                     ring.waiting += 1;
+                    ring.waiting_bytes += bytes;
                 }
             }
             for _ in 0..turns {

@@ -96,6 +96,9 @@ async fn who_is_no_staff_sees_no_figures_and_a_supplier_hears_of_its_own_decisio
     let path = "/console/api/stream?channels=decisions,reviews,overview";
     let told = events(bench.ask(Method::GET, path, &by_cookie, "").await, "event: decisions").await;
     assert!(told.contains("s-own") && !told.contains("s-other") && !told.contains("event: state"), "{told}");
+    for hidden in ["\"rule\"", "\"values\"", "\"actor\"", "\"note\"", "\"offset\"", "\"highest\"", "\nid:"] {
+        assert!(!told.contains(hidden), "a supplier is told {hidden}: {told}");
+    }
     let (cookie, ..) = bench.sign_in(Role::Analyst, &[]).await;
     let told =
         events(bench.ask(Method::GET, path, &[("cookie", cookie.as_str())], "").await, "event: decisions")
@@ -129,4 +132,21 @@ async fn every_path_of_the_console_is_its_page_and_a_missing_file_is_missing() {
         bench.ask(Method::GET, "/console/assets/none.js", &[], "").await.status(),
         StatusCode::NOT_FOUND
     );
+}
+
+#[tokio::test]
+async fn one_person_has_so_many_streams_and_gives_each_back_and_a_key_has_none() {
+    let bench = bench();
+    let (cookie, ..) = bench.sign_in(Role::Analyst, &[]).await;
+    let by_cookie = [("cookie", cookie.as_str())];
+    let path = "/console/api/stream?channels=reviews";
+    let mut open = Vec::new();
+    for _ in 0..super::STREAMS_OF_ONE_MAX {
+        let stream = bench.ask(Method::GET, path, &by_cookie, "").await;
+        assert_eq!(stream.status(), StatusCode::OK);
+        open.push(stream);
+    }
+    assert_eq!(bench.ask(Method::GET, path, &by_cookie, "").await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    open.pop();
+    assert_eq!(bench.ask(Method::GET, path, &by_cookie, "").await.status(), StatusCode::OK);
 }

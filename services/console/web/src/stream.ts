@@ -54,6 +54,8 @@ function open(): void {
   if (channels === carried && source && source.readyState !== EventSource.CLOSED) return
   close()
   if (!channels || !session.value || sessionEnded.value) return
+  // It opens when somebody looks.
+  if (document.hidden && state.value === 'off') return
   carried = channels
   state.value = state.value === 'lost' ? 'lost' : 'connecting'
   const url = `/console/api/stream?channels=${encodeURIComponent(channels)}${last ? `&last=${last}` : ''}`
@@ -91,6 +93,20 @@ function open(): void {
     plan(AGAIN_MS[Math.min(tries++, AGAIN_MS.length - 1)]!)
   }
 }
+
+/** A tab that nobody looks at lets its connection go: browsers have six for a server, and all tabs share them. */
+const UNSEEN_MS = 15_000
+let unseen: number | undefined
+
+document.addEventListener('visibilitychange', () => {
+  clearTimeout(unseen)
+  if (document.hidden) {
+    unseen = setTimeout(() => {
+      close()
+      state.value = 'off'
+    }, UNSEEN_MS) as unknown as number
+  } else if (!source) plan(0)
+})
 
 function close(): void {
   source?.close()

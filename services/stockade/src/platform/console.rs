@@ -14,6 +14,8 @@ use tokio::time::MissedTickBehavior;
 
 /// How often figures are taken.
 const EVERY: Duration = Duration::from_secs(1);
+/// Figures that take walking through offers are taken at every so many samples.
+const REFRESH_EVERY: u64 = 10;
 /// Decisions before the start that the console can show.
 const DECISIONS_BACK: u64 = 5_000;
 /// A replica that is further behind than this is worth a look, in seconds.
@@ -59,6 +61,7 @@ pub(super) async fn sample(
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let refresh = Arc::new(refresh);
+    let mut tick = 0_u64;
     let end = shutdown.wait();
     tokio::pin!(end);
     loop {
@@ -70,11 +73,15 @@ pub(super) async fn sample(
             }
             _ = ticks.tick() => {}
         }
+        let refreshes = tick % REFRESH_EVERY == 0;
+        tick += 1;
         let (hub, figures, refresh, lockout) =
             (hub.clone(), figures.clone(), refresh.clone(), lockout.clone());
         // Writing all figures out takes milliseconds, which buyers would wait for.
         let take = move || {
-            refresh();
+            if refreshes {
+                refresh();
+            }
             let text = figures.map(|handle| {
                 handle.run_upkeep();
                 handle.render()
@@ -86,7 +93,10 @@ pub(super) async fn sample(
             alerts(&mut sample);
             hub.sampled(&sample);
         };
-        tokio::task::spawn_blocking(take).await?;
+        if let Err(error) = tokio::task::spawn_blocking(take).await {
+            // Buyers and suppliers are served without figures.
+            tracing::error!(%error, "figures of the console could not be taken");
+        }
     }
 }
 

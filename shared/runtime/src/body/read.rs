@@ -3,12 +3,12 @@
 use std::io::Read as _;
 
 use axum::{
-    body::HttpBody as _,
+    body::{Body, HttpBody as _},
     extract::Request,
-    http::{HeaderMap, HeaderName, StatusCode, header},
+    http::{HeaderMap, HeaderName, StatusCode, header, request::Parts},
 };
 use bytes::Bytes;
-use http_body_util::LengthLimitError;
+use http_body_util::BodyExt as _;
 
 use crate::{
     Edge, Principal, Problem,
@@ -117,33 +117,78 @@ fn unpacked(bytes: &[u8], bytes_max: usize) -> Result<Bytes, Problem> {
 /// What some editors and spreadsheets put before UTF-8 text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What a caller was charged for a body before it was read.
-struct Charged<'a, S: Edge> {
+/// A body under way, charged to its caller when it ends, however it ends.
+struct Reading<'a, S: Edge> {
     edge: &'a S,
-    class: String,
-    caller: &'a str,
+    /// Its class and its name.
+    caller: Option<(String, &'a str)>,
     bytes: usize,
 }
 
-impl<'a, S: Edge> Charged<'a, S> {
-    /// Charges a body by the length that it says, and one that says none, or not what it unpacks to, as the longest.
-    fn take(
-        edge: &'a S,
-        caller: &'a Principal,
-        said: Option<u64>,
-        bytes_max: usize,
-    ) -> Result<Self, Problem> {
-        let (class, caller) = (edge.class(caller), caller.limited_as());
-        let bytes = said.map_or(bytes_max, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-        if bytes > bytes_max {
+impl<'a, S: Edge> Reading<'a, S> {
+    /// People are few and known, so their bodies count for nothing.
+    fn new(edge: &'a S, caller: Option<&'a Principal>) -> Self {
+        let limited = caller.filter(|caller| !caller.role.is_staff());
+        let caller = limited.map(|caller| (edge.class(caller), caller.limited_as()));
+        Self { edge, caller, bytes: 0 }
+    }
+    fn admit(&self) -> Result<(), Problem> {
+        let admit = |(class, caller): &(String, &str)| self.edge.limits().admit_body(class, caller);
+        self.caller.as_ref().map_or(Ok(()), admit)
+    }
+}
+
+impl<S: Edge> Drop for Reading<'_, S> {
+    fn drop(&mut self) {
+        if let Some((class, caller)) = &self.caller {
+            self.edge.limits().charge_body(class, caller, self.bytes);
+        }
+    }
+}
+
+/// The frames of a body as one, counted as they come. What is too large is not kept.
+async fn gather(mut body: Body, bytes_max: usize, came: &mut usize) -> Result<Bytes, Problem> {
+    let (mut first, mut all) = (Bytes::new(), Vec::new());
+    while let Some(frame) = body.frame().await {
+        let unreadable = |_| {
+            let detail = "the body ended before it was complete; send it again";
+            Problem::new(StatusCode::BAD_REQUEST, "body_unreadable", detail)
+        };
+        let Ok(data) = frame.map_err(unreadable)?.into_data() else { continue };
+        *came += data.len();
+        if *came > bytes_max {
             return Err(too_large(bytes_max, ""));
         }
-        edge.limits().take_body(&class, caller, bytes)?;
-        Ok(Self { edge, class, caller, bytes })
+        // Most bodies come in one piece, which need not be copied.
+        if all.is_empty() && first.is_empty() {
+            first = data;
+            continue;
+        }
+        if all.is_empty() {
+            all.extend_from_slice(&first);
+        }
+        all.extend_from_slice(&data);
     }
-    /// Settles for what came.
-    fn settle(&self, read: usize) {
-        self.edge.limits().give_back_body(&self.class, self.caller, self.bytes, read);
+    Ok(if all.is_empty() { first } else { all.into() })
+}
+
+/// Lets what is left of a body go by, so that its sender, who is still writing, gets to read why it was not taken.
+async fn let_go(mut body: Body, bytes_max: usize) {
+    let mut left = bytes_max;
+    while let Some(Ok(frame)) = body.frame().await {
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        let Some(rest) = left.checked_sub(bytes) else { return };
+        left = rest;
+    }
+}
+
+/// Waits for something about a body for as long as a body may take.
+async fn in_time<T>(head: &Parts, work: impl Future<Output = T>) -> Result<T, Problem> {
+    match head.extensions.get::<BodyDeadline>() {
+        None => Ok(work.await),
+        Some(BodyDeadline(deadline)) => {
+            tokio::time::timeout(*deadline, work).await.map_err(|_| body_too_slow(*deadline))
+        }
     }
 }
 
@@ -154,27 +199,15 @@ pub(crate) async fn read<S: Edge>(request: Request, kind: Kind, edge: &S) -> Res
     // Where nothing is sent, it is of no kind.
     let of_curl = !body.is_end_stream() && check_type(&head.headers, kind)?;
     let BodyBytesMax(bytes_max) = head.extensions.get().copied().unwrap_or_default();
-    let caller = head.extensions.get::<Principal>();
-    let said = body.size_hint().exact().filter(|_| !packed);
-    let charged = caller.map(|caller| Charged::take(edge, caller, said, bytes_max)).transpose()?;
-    let reading = axum::body::to_bytes(body, bytes_max);
-    let read = match head.extensions.get::<BodyDeadline>() {
-        None => reading.await,
-        Some(BodyDeadline(deadline)) => {
-            tokio::time::timeout(*deadline, reading).await.map_err(|_| body_too_slow(*deadline))?
-        }
-    };
-    let bytes = read.map_err(|error| {
-        if std::error::Error::source(&error).is_some_and(|cause| cause.is::<LengthLimitError>()) {
-            return too_large(bytes_max, "");
-        }
-        let detail = "the body ended before it was complete; send it again";
-        Problem::new(StatusCode::BAD_REQUEST, "body_unreadable", detail)
-    })?;
-    let bytes = if packed && !bytes.is_empty() { unpacked(&bytes, bytes_max)? } else { bytes };
-    if let Some(charged) = charged {
-        charged.settle(bytes.len());
+    let mut reading = Reading::new(edge, head.extensions.get::<Principal>());
+    if let Err(refused) = reading.admit() {
+        in_time(&head, let_go(body, bytes_max)).await?;
+        return Err(refused);
     }
+    let bytes = in_time(&head, gather(body, bytes_max, &mut reading.bytes)).await??;
+    let bytes = if packed && !bytes.is_empty() { unpacked(&bytes, bytes_max)? } else { bytes };
+    reading.bytes = reading.bytes.max(bytes.len());
+    drop(reading);
     let marked = bytes.starts_with(BYTE_ORDER_MARK);
     let bytes = if marked { bytes.slice(BYTE_ORDER_MARK.len()..) } else { bytes };
     // JSON under the name that curl gives it is what people send; a form is not.
@@ -192,8 +225,6 @@ fn looks_like_json(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
-
-    use axum::body::Body;
 
     use super::*;
 
