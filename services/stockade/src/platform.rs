@@ -30,6 +30,7 @@ use tokio::{sync::oneshot, task::JoinSet};
 mod console;
 mod housekeeping;
 mod lockout;
+pub(crate) mod ops;
 mod progress;
 mod scoring;
 mod views;
@@ -37,7 +38,7 @@ mod views;
 pub use console::ConsoleParts;
 use housekeeping::housekeeping;
 use lockout::{follow_suppliers, lockout_api, start_lockout};
-use progress::Watched;
+use progress::{Stalls, Watched};
 use scoring::start_scoring;
 use views::{Scores, Stock, follow_for_view, follow_scores};
 
@@ -87,6 +88,8 @@ pub struct Parts {
     pub answer_deadline: Duration,
     /// Differs from start to start.
     pub instance: String,
+    /// What operators are shown of the configuration, secrets redacted; null where there is none.
+    pub configuration: serde_json::Value,
     /// The console, where there is one.
     pub console: Option<ConsoleParts>,
 }
@@ -180,7 +183,7 @@ impl Platform {
     ) -> Result<Self> {
         let roles = parts.roles;
         let Parts { log, clock, partitions, quarantine, keys, instance, .. } = parts;
-        let vocabulary = vocabulary();
+        let (vocabulary, name) = (vocabulary(), instance.clone());
         let limits = Limits::new(&parts.limits);
         let hub = Hub::new(&instance);
         let board = Board::default();
@@ -276,13 +279,36 @@ impl Platform {
             app = Some(service);
         }
         let watched: Arc<[Watched]> = std::mem::take(&mut runner.watched).into();
+        let stalls = Stalls::default();
         tasks.spawn(progress::watch(
             watched.clone(),
             log.clone(),
             partitions,
             board.clone(),
+            stalls.clone(),
             shutdown.clone(),
         ));
+        let readiness: http::Readiness = {
+            let app = app.clone();
+            Arc::new(move || {
+                gate.open()?;
+                app.as_ref().map_or(Ok(()), |app| app.ready())
+            })
+        };
+        router = router.merge(ops::router(ops::Inner {
+            instance: name,
+            roles,
+            started_ms: clock(),
+            shared_log: parts.shared_log,
+            partitions,
+            log: log.clone(),
+            board: board.clone(),
+            watched: watched.clone(),
+            stalls,
+            limits: limits.clone(),
+            readiness: readiness.clone(),
+            configuration: parts.configuration,
+        }));
         let sessions = match parts.console {
             Some(of) => {
                 let (app, board, log) = (app.clone(), board.clone(), log.clone());
@@ -306,13 +332,6 @@ impl Platform {
         };
         tasks.spawn(housekeeping(log.clone(), clock, limits, keys.clone(), shutdown.clone()));
 
-        let readiness: http::Readiness = {
-            let app = app.clone();
-            Arc::new(move || {
-                gate.open()?;
-                app.as_ref().map_or(Ok(()), |app| app.ready())
-            })
-        };
         let api = router
             .merge(crate::openapi::router()?)
             .fallback(http::not_found)

@@ -96,6 +96,7 @@ async fn serve(config: Config) -> Result<()> {
         cors: config.http.cors.clone(),
         answer_deadline: Duration::from_millis(config.http.answer_deadline_ms),
         instance: instance_name(clock::now_ms()),
+        configuration: serde_json::to_value(&config)?,
         console: Some(console),
     };
     let mut platform = Platform::start(parts, shutdown.clone(), Arc::new(|_, _| {})).await?;

@@ -143,6 +143,7 @@ async fn demo(args: &Args) -> Result<()> {
         cors: Default::default(),
         answer_deadline: Duration::from_secs(2),
         instance,
+        configuration: serde_json::Value::Null,
         console: Some(console),
     };
     let platform = Platform::start(parts, shutdown.clone(), witness).await?;
