@@ -1,0 +1,175 @@
+// The pages of suppliers, buyers and operators: standing, availability, operations.
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { closeBrowser, faults, NARROW, person, serve, shot, WIDE } from './harness.mjs'
+
+let server
+let keys
+before(async () => {
+  server = await serve()
+  keys = { operator: await server.key('operator', 'op'), supplier: await server.key('supplier', 'acme', 'acme'), orders: await server.key('order-system', 'orders') }
+  await server.call(keys.operator, 'PUT', '/v1/suppliers/acme', { name: MARKUP, region: 'DE' })
+  await server.call(keys.supplier, 'PUT', '/v1/suppliers/acme/locations/main', { region: 'DE', latitude: 52.5, longitude: 13.4, handling_days: 1 })
+  await put('l-1', 'SKU-1', 40)
+})
+after(async () => {
+  await closeBrowser()
+  await server?.stop()
+})
+
+/** A name that would be executed if it were not text. */
+const MARKUP = '<img src=x onerror="document.title=1">Acme & Söhne'
+const put = (listing, sku, on_hand, minor = 1999) => server.call(keys.supplier, 'POST', '/v1/suppliers/acme/inventory:batch', { rows: [{ op: 'put', listing, sku, location: 'main', on_hand, price: { minor, currency: 'EUR' }, regions: ['DE', 'AT'] }] })
+const deny = reason => server.call(keys.operator, 'POST', '/v1/overrides', { supplier: 'acme', deny: 'quarantine', expires_at: new Date(Date.now() + 3_600_000).toISOString(), reason })
+
+/** Looks at a page at both widths and themes: faults of use, and whether it is wider than the window. */
+async function looks(who, page, name) {
+  const found = []
+  for (const [size, viewport] of [['wide', WIDE], ['narrow', NARROW]]) {
+    await page.setViewportSize(viewport)
+    for (const colorScheme of ['light', 'dark']) {
+      await page.emulateMedia({ colorScheme })
+      await page.waitForFunction(() => !document.querySelector('.bones'))
+      found.push(...(await faults(page)).map(fault => `${name} ${size} ${colorScheme}: ${fault}`))
+      const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+      if (wider > 0) found.push(`${name} ${size}: ${wider} px wider than the window`)
+      await shot(page, `${name}-${size}-${colorScheme}`)
+    }
+  }
+  await page.setViewportSize(WIDE)
+  await page.emulateMedia({ colorScheme: 'light' })
+  assert.deepEqual(found, [])
+}
+
+test('a supplier sees a restriction the moment it is made, appeals, and a second tab sees the appeal', async () => {
+  const who = await person()
+  const page = await who.signIn(await server.link('supplier:acme', 'sue'))
+  assert.match(page.url(), /\/console\/standing$/)
+  await page.getByText('Nothing is in force against you').waitFor()
+  await page.getByText(MARKUP, { exact: false }).first().waitFor()
+  const tab = await who.page()
+  await tab.goto(`${server.url}/console/standing`)
+  await tab.getByText('Nothing is in force against you').waitFor()
+  await deny('many complaints')
+  await page.getByTestId('level').getByText('quarantine').waitFor()
+  await page.getByText('Your offers are not shown to buyers. You can still change your inventory.').waitFor()
+  await page.getByRole('button', { name: 'Appeal' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByRole('textbox').fill('We shipped <b>everything</b> on time.')
+  await dialog.getByRole('button', { name: 'Send the appeal' }).click()
+  await dialog.waitFor({ state: 'detached' })
+  await page.getByText('Appealed, answer due').waitFor()
+  await tab.getByRole('row', { name: /We shipped <b>everything<\/b> on time/ }).waitFor()
+  const { appeals } = await server.call(keys.supplier, 'GET', '/v1/suppliers/acme/appeals')
+  assert.equal(appeals.length, 1)
+  assert.notEqual(await page.title(), '1', 'markup is not executed')
+  await looks(who, page, 'standing')
+  await who.done()
+})
+
+test('a file is looked at, imported, and its refused rows are told', async () => {
+  const who = await person()
+  const page = await who.signIn(await server.link('supplier:acme', 'sue'))
+  await page.goto(`${server.url}/console/standing?view=imports`)
+  await page.getByText('No file was imported yet').waitFor()
+  const rows = ['listing,sku,location,price,currency,regions,on_hand', 'i-1,SKU-7,main,19.99,EUR,DE,5', 'i-2,SKU-8,main,5.00,EUR,DE,many']
+  await page.getByLabel('Inventory file').setInputFiles({ name: 'stock.csv', mimeType: 'text/csv', buffer: Buffer.from(rows.join('\n')) })
+  await page.getByRole('button', { name: 'Look first' }).click()
+  const preview = page.getByRole('region', { name: 'The first rows, table' })
+  await preview.getByRole('row', { name: /i-1/ }).waitFor()
+  await preview.getByRole('row', { name: /refused/ }).waitFor()
+  await looks(who, page, 'imports')
+  await page.getByRole('button', { name: 'Import', exact: true }).click()
+  await page.getByRole('row', { name: /done/ }).waitFor()
+  const [one] = (await server.call(keys.supplier, 'GET', '/v1/suppliers/acme/imports')).imports
+  assert.deepEqual([one.state, one.rows.accepted, one.rows.refused], ['done', 1, 1])
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Report' }).click()])
+  assert.match(download.suggestedFilename(), /^import-.*\.csv$/)
+  await page.getByRole('button', { name: 'Listings' }).click()
+  await page.getByRole('row', { name: /i-1.*SKU-7/ }).waitFor()
+  await looks(who, page, 'listings')
+  await who.done()
+})
+
+test('a buyer sees changes as they come, reserves, confirms and gives back, and staff look on', async () => {
+  await server.call(keys.operator, 'DELETE', '/v1/overrides/acme', { reason: 'a test' })
+  const who = await person({ expected: [/409|422|404/] })
+  const page = await who.signIn(await server.link('buyer', 'bea'))
+  assert.match(page.url(), /\/console\/availability$/)
+  await page.getByText('What you ask stands in the address').waitFor()
+  await page.getByLabel('SKU or GTIN').fill('SKU-1')
+  await page.keyboard.press('Enter')
+  assert.match(page.url(), /\?sku=SKU-1$/)
+  const offer = page.locator('[data-offer="acme/l-1"]')
+  await offer.getByText('EUR 19.99').waitFor()
+  await page.locator('[data-link=live]').waitFor()
+  await put('l-1', 'SKU-1', 25)
+  await offer.getByRole('cell', { name: '25', exact: true }).waitFor()
+  await page.getByTestId('changes').filter({ hasText: 'since you look' }).waitFor()
+  const tab = await who.page()
+  await tab.goto(page.url())
+  const reserve = async units => {
+    await offer.getByRole('button', { name: /Reserve/ }).click()
+    await page.getByRole('dialog').getByLabel(/Units/).fill(units)
+    await page.getByRole('dialog').getByRole('button', { name: 'Reserve' }).click()
+  }
+  await reserve('1000')
+  await page.getByRole('dialog').getByRole('alert').first().waitFor()
+  await page.keyboard.press('Escape')
+  await reserve('4')
+  await page.getByRole('dialog').waitFor({ state: 'detached' })
+  await offer.getByRole('cell', { name: '21', exact: true }).waitFor()
+  await tab.locator('[data-offer="acme/l-1"]').getByRole('cell', { name: '21', exact: true }).waitFor()
+  await page.getByRole('button', { name: 'Confirm' }).click()
+  await page.locator('[data-reservation]').getByText('confirmed').waitFor()
+  await tab.locator('[data-reservation]').getByText(/held|confirmed/).first().waitFor()
+  await reserve('3')
+  await offer.getByRole('cell', { name: '18', exact: true }).waitFor()
+  await looks(who, page, 'availability')
+  await page.locator('[data-reservation]').filter({ hasText: 'held' }).getByRole('button', { name: 'Give back' }).click()
+  await offer.getByRole('cell', { name: '21', exact: true }).waitFor()
+  await deny('again')
+  await page.getByText('Nothing of SKU-1 is available').waitFor()
+  await server.call(keys.operator, 'DELETE', '/v1/overrides/acme', { reason: 'a test' })
+  await offer.waitFor()
+  await page.getByRole('button', { name: 'Only AT' }).click()
+  assert.match(page.url(), /region=AT/)
+  await page.goBack()
+  assert.doesNotMatch(page.url(), /region=AT/)
+  await who.done()
+  const staff = await person()
+  const other = await staff.signIn(await server.link('analyst', 'ada'))
+  await other.goto(`${server.url}/console/availability?sku=SKU-1`)
+  await other.locator('[data-offer="acme/l-1"]').waitFor()
+  assert.equal(await other.getByRole('button', { name: /Reserve/ }).count(), 0)
+  await staff.done()
+})
+
+test('an operator sees folds, dead letters and the configuration without secrets, and verifies the chain', async () => {
+  const who = await person()
+  const page = await who.signIn(await server.link('operator', 'olga'))
+  await page.goto(`${server.url}/console/operations`)
+  await page.getByText('not verified yet').waitFor()
+  await page.getByRole('button', { name: 'Verify now' }).click()
+  await page.getByTestId('chain').filter({ hasText: 'the chain holds' }).waitFor()
+  const audit = await server.call(keys.operator, 'GET', '/v1/ops/audit')
+  assert.equal(audit.state, 'holds')
+  assert.ok(audit.decisions > 0)
+  await page.getByRole('button', { name: /arbiter/ }).click()
+  assert.match(page.url(), /fold=arbiter/)
+  await page.getByText('No dead letters').waitFor()
+  await page.getByRole('row', { name: /redis\.url \*\*\*/ }).waitFor()
+  await page.getByRole('searchbox').fill('fsync')
+  await page.getByRole('row', { name: /log\.fsync true/ }).waitFor()
+  assert.equal(await page.getByRole('row', { name: /redis\.url/ }).count(), 0)
+  await page.goto(`${server.url}/console/operations`)
+  await page.getByRole('row', { name: /redis\.url/ }).waitFor()
+  await looks(who, page, 'operations')
+  const analyst = await person({ expected: [/403/] })
+  const other = await analyst.signIn(await server.link('analyst', 'ada'))
+  assert.equal(await other.evaluate(async () => (await fetch('/v1/ops/instance')).status), 403)
+  await other.goto(`${server.url}/console/operations`)
+  await other.getByText('There is no such page').waitFor()
+  await analyst.done()
+  await who.done()
+})
