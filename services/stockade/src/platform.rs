@@ -36,6 +36,7 @@ mod scoring;
 mod views;
 
 pub use console::ConsoleParts;
+pub(crate) use console::Figures;
 use housekeeping::housekeeping;
 use lockout::{follow_suppliers, lockout_api, start_lockout};
 use progress::{Stalls, Watched};
@@ -103,8 +104,7 @@ pub struct Platform {
     /// The API, with keys and limits in place.
     pub router: Router,
     readiness: http::Readiness,
-    board: Board,
-    watched: Arc<[Watched]>,
+    figures: Figures,
     tasks: JoinSet<Result<()>>,
     shutdown: Shutdown,
     log: SharedLog,
@@ -309,21 +309,24 @@ impl Platform {
             readiness: readiness.clone(),
             configuration: parts.configuration,
         }));
+        let figures = {
+            let (app, board, log, watched) = (app.clone(), board.clone(), log.clone(), watched.clone());
+            let refresh = move || {
+                if let Some(app) = &app {
+                    stockade_inventory::metrics::refresh(app);
+                }
+                progress::refresh_lag(&watched, &board, &log);
+            };
+            Figures { refresh: Arc::new(refresh), lockout: lockout.clone() }
+        };
         let sessions = match parts.console {
             Some(of) => {
-                let (app, board, log) = (app.clone(), board.clone(), log.clone());
-                let tail = log.clone();
-                let watched = watched.clone();
-                let refresh = move || {
-                    if let Some(app) = &app {
-                        stockade_inventory::metrics::refresh(app);
-                    }
-                    progress::refresh_lag(&watched, &board, &log);
-                };
-                let seen =
-                    console::sample(hub.clone(), of.figures, refresh, lockout.clone(), shutdown.clone());
+                if let Some(guide) = &of.guide {
+                    hub.put("guide", guide);
+                }
+                let seen = console::sample(hub.clone(), of.figures, figures.clone(), shutdown.clone());
                 tasks.spawn(seen);
-                tasks.spawn(console::follow_for_console(tail, hub.clone(), shutdown.clone()));
+                tasks.spawn(console::follow_for_console(log.clone(), hub.clone(), shutdown.clone()));
                 router =
                     router.merge(stockade_console::router(Console::new(hub, of.links, of.sessions.clone())));
                 Some(of.sessions)
@@ -353,7 +356,7 @@ impl Platform {
             None => api,
         };
         let router = api.merge(http::probes(readiness.clone()).router());
-        Ok(Self { app, lockout, router, readiness, board, watched, tasks, shutdown, log })
+        Ok(Self { app, lockout, router, readiness, figures, tasks, shutdown, log })
     }
 
     /// Whether this process is ready, and if not, why.
@@ -416,15 +419,13 @@ impl Platform {
 
     /// `/metrics` with the figures that only show when asked for.
     pub fn metrics_router(&self, handle: PrometheusHandle) -> Router {
-        let (app, board, log) = (self.app.clone(), self.board.clone(), self.log.clone());
-        let watched = self.watched.clone();
-        http::metrics_route(handle, move || {
-            if let Some(app) = &app {
-                stockade_inventory::metrics::refresh(app);
-            }
-            progress::refresh_lag(&watched, &board, &log);
-        })
-        .router()
+        let refresh = self.figures.refresh.clone();
+        http::metrics_route(handle, move || refresh()).router()
+    }
+
+    /// The figures of this process.
+    pub(crate) fn figures(&self) -> Figures {
+        self.figures.clone()
     }
 }
 

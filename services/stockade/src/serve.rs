@@ -80,6 +80,7 @@ async fn serve(config: Config) -> Result<()> {
         sessions: Sessions::open(Some(&console::sessions_file(&directory)), bounds)
             .map_err(anyhow::Error::msg)?,
         figures: Some(metrics.clone()),
+        guide: None,
     };
     let parts = Parts {
         roles,

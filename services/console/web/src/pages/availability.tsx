@@ -141,7 +141,7 @@ export default function AvailabilityPage() {
               <Figure name="Offers" value={offers.length} note={seen.more ? 'the first 200 of more' : ''} />
               <Figure name="Regions" value={regions.length} />
               <Figure name="Behind the clock" value={seen.staleness_ms} unit="ms" note="when it was answered" />
-              <div class="figure"><span class="name">As of</span><span class="value"><Time at={seen.as_of} /></span><span class="note" data-testid="changes">{changes === 0 ? 'no change since' : `${count(changes)} ${changes === 1 ? 'change' : 'changes'} since you look`}</span></div>
+              <div class="figure"><span class="name">As of</span><span class="value"><Time at={seen.as_of} /></span><span class="note" data-testid="changes">{changes === 0 ? 'no change since' : `${count(changes)} ${changes === 1 ? 'change' : 'changes'} since you looked`}</span></div>
             </div>
             <div class="availability">
               <Panel title="Offers" note="cheapest first">
