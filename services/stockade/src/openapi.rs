@@ -17,10 +17,10 @@ use stockade_runtime::{
     http::{OPERATING, metrics_operation, probes, tagged},
 };
 
-use crate::docs;
+use crate::{docs, platform::ops};
 
 /// The chapters, in the order in which a newcomer needs them.
-const CHAPTERS: [(&str, &str); 10] = [
+const CHAPTERS: [(&str, &str); 11] = [
     ("Suppliers", "Who is registered, where stock lies, what is listed and how much of it there is."),
     (
         "Imports",
@@ -35,6 +35,10 @@ const CHAPTERS: [(&str, &str); 10] = [
     ),
     ("Rules", "The rules that decide: checked, tried on the past, published, approved, rolled back."),
     ("Features and models", "What rules may read, and the models that score."),
+    (
+        ops::CHAPTER,
+        "How far the folds are, dead letters, the process that answers and its configuration, the chain of decisions.",
+    ),
     (OPERATING, "Probes and metrics, without a key."),
     (docs::CHAPTER, "This document, and a page that shows it."),
 ];
@@ -63,6 +67,7 @@ pub fn operations() -> Vec<Operation> {
     let mut operations = stockade_inventory::http::routes().operations();
     operations.extend(stockade_inventory::imports::routes().operations());
     operations.extend(stockade_lockout::http::routes().operations());
+    operations.extend(ops::operations());
     operations.extend(probes(Arc::new(nothing_to_say)).operations());
     operations.push(metrics_operation());
     operations.extend(routes().operations());

@@ -30,14 +30,16 @@ use tokio::{sync::oneshot, task::JoinSet};
 mod console;
 mod housekeeping;
 mod lockout;
+pub(crate) mod ops;
 mod progress;
 mod scoring;
 mod views;
 
 pub use console::ConsoleParts;
+pub(crate) use console::Figures;
 use housekeeping::housekeeping;
 use lockout::{follow_suppliers, lockout_api, start_lockout};
-use progress::Watched;
+use progress::{Stalls, Watched};
 use scoring::start_scoring;
 use views::{Scores, Stock, follow_for_view, follow_scores};
 
@@ -87,6 +89,8 @@ pub struct Parts {
     pub answer_deadline: Duration,
     /// Differs from start to start.
     pub instance: String,
+    /// What operators are shown of the configuration, secrets redacted; null where there is none.
+    pub configuration: serde_json::Value,
     /// The console, where there is one.
     pub console: Option<ConsoleParts>,
 }
@@ -100,8 +104,7 @@ pub struct Platform {
     /// The API, with keys and limits in place.
     pub router: Router,
     readiness: http::Readiness,
-    board: Board,
-    watched: Arc<[Watched]>,
+    figures: Figures,
     tasks: JoinSet<Result<()>>,
     shutdown: Shutdown,
     log: SharedLog,
@@ -180,7 +183,7 @@ impl Platform {
     ) -> Result<Self> {
         let roles = parts.roles;
         let Parts { log, clock, partitions, quarantine, keys, instance, .. } = parts;
-        let vocabulary = vocabulary();
+        let (vocabulary, name) = (vocabulary(), instance.clone());
         let limits = Limits::new(&parts.limits);
         let hub = Hub::new(&instance);
         let board = Board::default();
@@ -276,28 +279,54 @@ impl Platform {
             app = Some(service);
         }
         let watched: Arc<[Watched]> = std::mem::take(&mut runner.watched).into();
+        let stalls = Stalls::default();
         tasks.spawn(progress::watch(
             watched.clone(),
             log.clone(),
             partitions,
             board.clone(),
+            stalls.clone(),
             shutdown.clone(),
         ));
+        let readiness: http::Readiness = {
+            let app = app.clone();
+            Arc::new(move || {
+                gate.open()?;
+                app.as_ref().map_or(Ok(()), |app| app.ready())
+            })
+        };
+        router = router.merge(ops::router(ops::Inner {
+            instance: name,
+            roles,
+            started_ms: clock(),
+            shared_log: parts.shared_log,
+            partitions,
+            log: log.clone(),
+            board: board.clone(),
+            watched: watched.clone(),
+            stalls,
+            limits: limits.clone(),
+            readiness: readiness.clone(),
+            configuration: parts.configuration,
+        }));
+        let figures = {
+            let (app, board, log, watched) = (app.clone(), board.clone(), log.clone(), watched.clone());
+            let refresh = move || {
+                if let Some(app) = &app {
+                    stockade_inventory::metrics::refresh(app);
+                }
+                progress::refresh_lag(&watched, &board, &log);
+            };
+            Figures { refresh: Arc::new(refresh), lockout: lockout.clone() }
+        };
         let sessions = match parts.console {
             Some(of) => {
-                let (app, board, log) = (app.clone(), board.clone(), log.clone());
-                let tail = log.clone();
-                let watched = watched.clone();
-                let refresh = move || {
-                    if let Some(app) = &app {
-                        stockade_inventory::metrics::refresh(app);
-                    }
-                    progress::refresh_lag(&watched, &board, &log);
-                };
-                let seen =
-                    console::sample(hub.clone(), of.figures, refresh, lockout.clone(), shutdown.clone());
+                if let Some(guide) = &of.guide {
+                    hub.put("guide", guide);
+                }
+                let seen = console::sample(hub.clone(), of.figures, figures.clone(), shutdown.clone());
                 tasks.spawn(seen);
-                tasks.spawn(console::follow_for_console(tail, hub.clone(), shutdown.clone()));
+                tasks.spawn(console::follow_for_console(log.clone(), hub.clone(), shutdown.clone()));
                 router =
                     router.merge(stockade_console::router(Console::new(hub, of.links, of.sessions.clone())));
                 Some(of.sessions)
@@ -306,13 +335,6 @@ impl Platform {
         };
         tasks.spawn(housekeeping(log.clone(), clock, limits, keys.clone(), shutdown.clone()));
 
-        let readiness: http::Readiness = {
-            let app = app.clone();
-            Arc::new(move || {
-                gate.open()?;
-                app.as_ref().map_or(Ok(()), |app| app.ready())
-            })
-        };
         let api = router
             .merge(crate::openapi::router()?)
             .fallback(http::not_found)
@@ -334,7 +356,7 @@ impl Platform {
             None => api,
         };
         let router = api.merge(http::probes(readiness.clone()).router());
-        Ok(Self { app, lockout, router, readiness, board, watched, tasks, shutdown, log })
+        Ok(Self { app, lockout, router, readiness, figures, tasks, shutdown, log })
     }
 
     /// Whether this process is ready, and if not, why.
@@ -397,15 +419,13 @@ impl Platform {
 
     /// `/metrics` with the figures that only show when asked for.
     pub fn metrics_router(&self, handle: PrometheusHandle) -> Router {
-        let (app, board, log) = (self.app.clone(), self.board.clone(), self.log.clone());
-        let watched = self.watched.clone();
-        http::metrics_route(handle, move || {
-            if let Some(app) = &app {
-                stockade_inventory::metrics::refresh(app);
-            }
-            progress::refresh_lag(&watched, &board, &log);
-        })
-        .router()
+        let refresh = self.figures.refresh.clone();
+        http::metrics_route(handle, move || refresh()).router()
+    }
+
+    /// The figures of this process.
+    pub(crate) fn figures(&self) -> Figures {
+        self.figures.clone()
     }
 }
 

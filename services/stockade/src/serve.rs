@@ -80,6 +80,7 @@ async fn serve(config: Config) -> Result<()> {
         sessions: Sessions::open(Some(&console::sessions_file(&directory)), bounds)
             .map_err(anyhow::Error::msg)?,
         figures: Some(metrics.clone()),
+        guide: None,
     };
     let parts = Parts {
         roles,
@@ -96,6 +97,7 @@ async fn serve(config: Config) -> Result<()> {
         cors: config.http.cors.clone(),
         answer_deadline: Duration::from_millis(config.http.answer_deadline_ms),
         instance: instance_name(clock::now_ms()),
+        configuration: serde_json::to_value(&config)?,
         console: Some(console),
     };
     let mut platform = Platform::start(parts, shutdown.clone(), Arc::new(|_, _| {})).await?;

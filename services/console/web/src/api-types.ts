@@ -42,6 +42,23 @@ export type Attribute = {
 /** What two suppliers may share. */
 export type AttributeKind = "payout" | "device" | "address" | "tax_id"
 
+/** How far a verification is, or what it found. */
+export type Audit = {
+  /** When it began; null when it never did. */
+  began_at: Timestamp | null
+  /** Decisions that were found linked. */
+  decisions: number
+  /** What is wrong and where; null while nothing is. */
+  detail: string | null
+  /** Where the log ended when it began. */
+  end: number
+  /** When it ended; null until it has. */
+  ended_at: Timestamp | null
+  /** Everything before this offset of `lockout.decisions` was looked at. */
+  offset: number
+  state: Finding2
+}
+
 /** What is available of one good. */
 export type Availability = {
   /** Up to when everything is in the answer. */
@@ -397,6 +414,42 @@ export type Counterfactual = {
 /** An ISO 4217 alphabetic code such as `EUR`. */
 export type Currency = string
 
+/** What could not be processed. */
+export type DeadLetterSeen = {
+  /** When it was written. */
+  at: Timestamp
+  /** How often it was tried. */
+  attempts: number
+  /** Stable reason. */
+  code: string
+  /** What was wrong. */
+  detail: string
+  /** The record type it claimed. */
+  kind: string
+  /** Where the letter itself lies. */
+  letter: number
+  /** Its offset. */
+  offset: number
+  /** Partition it was read from. */
+  partition: number
+  /** Where the record was read. */
+  topic: string
+  /** The beginning of the value, up to 4,096 bytes. */
+  value: string
+  /** Bytes of the whole value. */
+  value_bytes: number
+}
+
+/** A page of dead letters. */
+export type DeadLetters = {
+  /** How many are kept; older ones went with the topic's retention. */
+  kept: number
+  /** The newest first. */
+  letters: Array<DeadLetterSeen>
+  /** Send it as `before` for older ones; null at the end. */
+  next: number | null
+}
+
 /** Durable, but not decided before the deadline. */
 export type DecidedLater = {
   detail: string
@@ -693,6 +746,9 @@ export type Finding = {
   value: string
 }
 
+/** What a verification found. */
+export type Finding2 = "never" | "running" | "holds" | "broken" | "failed"
+
 /** What a person makes of something that waits for a review. */
 export type FindingRequest = "uphold" | "release"
 
@@ -861,6 +917,25 @@ export type Imports = {
   imports: Array<Import>
 }
 
+/** The process that answers. */
+export type Instance = {
+  /** The configuration in effect, secrets as `***`; null where there is none, as in a demo. */
+  configuration: unknown
+  /** Its name, other at each start. */
+  instance: string
+  /** `embedded` or `kafka`. Only with Kafka may there be other processes; each answers for itself. */
+  log: string
+  /** Whether it is ready. */
+  ready: boolean
+  /** What runs in it: of `inventory`, `scoring` and `lockout`. */
+  roles: Array<string>
+  started_at: Timestamp
+  /** The version of the program. */
+  version: string
+  /** Why it is not; null while it is. */
+  waits_for: string | null
+}
+
 /** The kill switch. */
 export type Kill = {
   /** Who turned it. */
@@ -877,6 +952,14 @@ export type KillSwitch = {
   /** Who turned it last, why and when; none when nobody ever did. */
   last: Kill | null
   on: boolean
+}
+
+/** Which part of them is asked for. */
+export type LettersQuery = {
+  /** `next` of the page before. */
+  before?: number | null
+  /** Letters on the page; 50 when nobody says, 200 at most. */
+  limit?: number | null
 }
 
 /** How hard a restriction bites; ordered. */
@@ -1118,11 +1201,37 @@ export type PageOfSupplierProfile = {
   next: string | null
 }
 
+/** How far the folds of this process are. */
+export type Partitions = {
+  partitions: Array<Place>
+}
+
 /** What is durable and not decided yet. */
 export type Pending = {
   detail: string
   /** Where the outcome will be found. */
   operation: string
+}
+
+/** One partition of what goes through a topic. */
+export type Place = {
+  /** Everything before this offset is applied by this process; null where it has not begun. */
+  applied: number | null
+  /** The time of the last record applied; null before the first. */
+  at: Timestamp | null
+  /** Everything before this offset is committed, by whichever process; null for what commits nothing. */
+  committed: number | null
+  /** The offset that is written next. */
+  end: number
+  /** What goes through it. */
+  fold: string
+  /** Records that this process has not applied yet; null where it has not begun. */
+  lag: number | null
+  partition: number
+  /** For how long there has been input of which nothing was committed, in seconds. */
+  stalled_seconds: number
+  /** What it reads. */
+  topic: string
 }
 
 /** The position of an output: the input record that caused it and its place among that record's outputs. Ordered within one `(fold, partition)`; a receiver keeps the last one per `(fold, partition)` and skips what is not after it. */

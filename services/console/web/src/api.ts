@@ -44,7 +44,7 @@ export interface Asked {
   query?: Record<string, string | number | boolean | null | undefined>
   body?: unknown
   /** Text that is no JSON, with its type. */
-  text?: { type: string; body: string }
+  text?: { type: string; body: string | Blob }
   headers?: Record<string, string>
   ifMatch?: string
   /** A name for a write, so that sending it again does nothing more. */

@@ -11,6 +11,7 @@ import { useChannel } from './stream'
 import type { ReviewsState } from './stream-types'
 import { theme } from './theme'
 import { Dialog } from './ui/dialog'
+import { Guide } from './ui/guide'
 import { Failed, Fresh, Loading } from './ui/states'
 import { Toasts } from './ui/toast'
 
@@ -119,6 +120,7 @@ function Shell({ role }: { role: RoleName }) {
           <strong>{here?.page.title ?? 'Stockade'}</strong><span class="push"><Fresh /></span>
         </div>
         <main id="main" ref={main} tabIndex={-1}>
+          <Guide />
           {here ? <PagePlace key={here.page.name} page={here.page} params={here.params} /> : <div class="state"><h1>There is no such page</h1><p>It may be that another role has it. <a href={home(role)}>Go to the first page</a>.</p></div>}
         </main>
       </div>

@@ -1,6 +1,8 @@
 //! `stockade demo`: the real platform on a temporary directory, a simulated marketplace over real HTTP, four attack
 //! patterns, and an account of what happened.
 
+mod counters;
+mod guide;
 mod play;
 mod summary;
 
@@ -9,6 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use stockade_console::Links;
+use stockade_inventory::imports::ImportsConfig;
 use stockade_lockout::STARTER_RULES;
 use stockade_log::SharedLog;
 use stockade_log_kafka::{KafkaLog, KafkaOptions};
@@ -127,7 +130,10 @@ async fn demo(args: &Args) -> Result<()> {
     let shutdown = Shutdown::default();
     let (links, sessions) = (Links::default(), Sessions::open(None, SessionBounds::default()));
     let sessions = sessions.map_err(anyhow::Error::msg)?;
-    let console = ConsoleParts { links: links.clone(), sessions, figures: Some(telemetry::metrics()?) };
+    let world = World::new(args.seed, SUPPLIERS, ATTACKERS, SKUS, Timestamp::from_ms(clock::now_ms()));
+    let figures = telemetry::metrics()?;
+    let guide = Some(guide::make(&links, &world)?);
+    let console = ConsoleParts { links: links.clone(), sessions, figures: Some(figures.clone()), guide };
     let parts = Parts {
         roles: Roles::ALL,
         shared_log: false,
@@ -138,11 +144,15 @@ async fn demo(args: &Args) -> Result<()> {
         keys: keys.clone(),
         limits: LimitsConfig::default(),
         promises: Default::default(),
-        imports: Default::default(),
+        imports: ImportsConfig {
+            directory: Some(directory.path().join("imports")),
+            ..ImportsConfig::default()
+        },
         body_bytes_max: 2 << 20,
         cors: Default::default(),
         answer_deadline: Duration::from_secs(2),
         instance,
+        configuration: serde_json::Value::Null,
         console: Some(console),
     };
     let platform = Platform::start(parts, shutdown.clone(), witness).await?;
@@ -156,9 +166,9 @@ async fn demo(args: &Args) -> Result<()> {
         server::serve(listener, platform.router.clone(), connections, Listener::Api, shutdown.clone());
     let serving = tokio::spawn(serve);
 
-    let world = World::new(args.seed, SUPPLIERS, ATTACKERS, SKUS, Timestamp::from_ms(clock::now_ms()));
     let ring = keys.clone();
     let keys = Keys::make(&keys, &world, args.duration())?;
+    guide::enter(server, &keys.operator, &ring).await?;
     if !args.json {
         let token = links.make("demo", Role::Operator, LINK_MINUTES)?;
         let link = console::address(&format!("http://{server}"), &token);
@@ -183,7 +193,10 @@ async fn demo(args: &Args) -> Result<()> {
     if args.plays_on() {
         say!();
         say!("The marketplace plays on, with new attackers each minute, until Ctrl-C.");
-        play_on(server, &ring, args.seed).await?;
+        tokio::select! {
+            ended = play_on(server, &ring, args.seed) => ended?,
+            failed = counters::show(platform.figures(), figures) => failed?,
+        }
     }
     let stopped = platform.stop().await;
     // Connections of the play stay open on purpose; they end with the process.
@@ -225,7 +238,8 @@ async fn play_on(server: std::net::SocketAddr, ring: &KeyRing, seed: u64) -> Res
             everyone.for_each(|supplier| supplier.id = format!("r{round}-{}", supplier.id));
             let keys = Keys::of_round(ring, &world, duration_s, round)?;
             let duration = Duration::from_secs(duration_s);
-            let mut play = Play::new(server, world, keys, Arc::default(), duration, seed + u64::from(round));
+            let mut play =
+                Play::new(server, world, keys, Arc::default(), duration, seed + u64::from(round)).quiet();
             play.run().await?;
         }
         anyhow::Ok(())

@@ -118,6 +118,8 @@ pub(super) struct Play {
     duration: Duration,
     seed: u64,
     pub(super) newcomers: Vec<String>,
+    /// Whether it shows by bars how it goes.
+    shows: bool,
 }
 
 impl Play {
@@ -130,7 +132,26 @@ impl Play {
         seed: u64,
     ) -> Self {
         let client = Arc::new(Client::new(server));
-        Self { client, world, keys: Arc::new(keys), records, duration, seed, newcomers: Vec::new() }
+        Self {
+            client,
+            world,
+            keys: Arc::new(keys),
+            records,
+            duration,
+            seed,
+            newcomers: Vec::new(),
+            shows: true,
+        }
+    }
+
+    /// Without bars, where something else is shown.
+    pub(super) fn quiet(mut self) -> Self {
+        self.shows = false;
+        self
+    }
+
+    fn bar(&self, length: u64) -> ProgressBar {
+        if self.shows { ProgressBar::new(length) } else { ProgressBar::hidden() }
     }
 
     pub(super) async fn run(&mut self) -> Result<Live> {
@@ -151,7 +172,7 @@ impl Play {
     }
 
     async fn set_up(&self, what: &'static str, work: Vec<Vec<Call>>) -> Result<()> {
-        let bar = progress(what, work.len() as u64)?;
+        let bar = progress(self.bar(work.len() as u64), what)?;
         let gate = Arc::new(Semaphore::new(SETUP_CONCURRENCY));
         let mut tasks = tokio::task::JoinSet::new();
         for calls in work {
@@ -174,7 +195,7 @@ impl Play {
     }
 
     async fn set_up_in_order(&self, what: &'static str, work: Vec<Vec<Call>>) -> Result<()> {
-        let bar = progress(what, work.len() as u64)?;
+        let bar = progress(self.bar(work.len() as u64), what)?;
         for calls in work {
             for call in &calls {
                 perform(&self.client, &self.keys, call).await?;
@@ -225,6 +246,7 @@ impl Play {
             ));
         }
         let watch = tokio::spawn(watch(
+            self.bar(self.duration.as_millis() as u64),
             self.records.clone(),
             buyers.clone(),
             self.attackers(),
@@ -278,9 +300,9 @@ impl Play {
     }
 }
 
-fn progress(what: &'static str, length: u64) -> Result<ProgressBar> {
+fn progress(bar: ProgressBar, what: &'static str) -> Result<ProgressBar> {
     let style = ProgressStyle::with_template("{msg:<20} {bar:40} {pos}/{len} {elapsed}")?;
-    Ok(ProgressBar::new(length).with_style(style).with_message(what))
+    Ok(bar.with_style(style).with_message(what))
 }
 
 /// One call; told to come back later, it does.
@@ -385,6 +407,7 @@ async fn ask(
 
 /// Shows how it goes.
 async fn watch(
+    bar: ProgressBar,
     records: Arc<Records>,
     buyers: Arc<Buyers>,
     attackers: HashSet<String>,
@@ -392,8 +415,7 @@ async fn watch(
     attack_at: Instant,
     duration: Duration,
 ) -> Result<()> {
-    let bar = ProgressBar::new(duration.as_millis() as u64)
-        .with_style(ProgressStyle::with_template("{prefix:<20} {bar:40} {msg}")?);
+    let bar = bar.with_style(ProgressStyle::with_template("{prefix:<20} {bar:40} {msg}")?);
     while begin.elapsed() < duration {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let attacked = Instant::now() >= attack_at;

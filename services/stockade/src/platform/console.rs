@@ -15,7 +15,7 @@ use tokio::time::MissedTickBehavior;
 /// How often figures are taken.
 const EVERY: Duration = Duration::from_secs(1);
 /// Figures that take walking through offers are taken at every so many samples.
-const REFRESH_EVERY: u64 = 10;
+const REFRESH_EVERY: u64 = 3;
 /// Decisions before the start that the console can show.
 const DECISIONS_BACK: u64 = 5_000;
 /// A replica that is further behind than this is worth a look, in seconds.
@@ -31,6 +31,35 @@ pub struct ConsoleParts {
     pub sessions: Sessions,
     /// The figures of the process; without them the overview has none.
     pub figures: Option<PrometheusHandle>,
+    /// What newcomers are led through, where this is a demo.
+    pub guide: Option<serde_json::Value>,
+}
+
+/// Takes the figures of a process.
+#[derive(Clone)]
+pub(crate) struct Figures {
+    /// Brings those up to date that only show when asked for.
+    pub(super) refresh: Arc<dyn Fn() + Send + Sync>,
+    pub(super) lockout: Option<LockoutApi>,
+}
+
+impl Figures {
+    /// All of them; those that take walking through offers as they are now only where asked to. It takes milliseconds: not for a
+    /// thread that serves.
+    pub(crate) fn take(&self, figures: Option<&PrometheusHandle>, refreshes: bool) -> Sample {
+        if refreshes {
+            (self.refresh)();
+        }
+        let text = figures.map(|handle| {
+            handle.run_upkeep();
+            handle.render()
+        });
+        let mut sample = text.map(|text| read(&text)).unwrap_or_default();
+        if let Some(api) = &self.lockout {
+            of_lockout(api, &mut sample);
+        }
+        sample
+    }
 }
 
 /// Tells the console of decisions, the last ones before the start included.
@@ -53,14 +82,12 @@ pub(super) async fn follow_for_console(log: SharedLog, hub: Hub, shutdown: Shutd
 /// Takes figures until the process ends, then ends the streams.
 pub(super) async fn sample(
     hub: Hub,
-    figures: Option<PrometheusHandle>,
-    refresh: impl Fn() + Send + Sync + 'static,
-    lockout: Option<LockoutApi>,
+    handle: Option<PrometheusHandle>,
+    figures: Figures,
     shutdown: Shutdown,
 ) -> Result<()> {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let refresh = Arc::new(refresh);
     let mut tick = 0_u64;
     let end = shutdown.wait();
     tokio::pin!(end);
@@ -73,23 +100,12 @@ pub(super) async fn sample(
             }
             _ = ticks.tick() => {}
         }
-        let refreshes = tick % REFRESH_EVERY == 0;
+        let refreshes = tick.is_multiple_of(REFRESH_EVERY);
         tick += 1;
-        let (hub, figures, refresh, lockout) =
-            (hub.clone(), figures.clone(), refresh.clone(), lockout.clone());
+        let (hub, figures, handle) = (hub.clone(), figures.clone(), handle.clone());
         // Writing all figures out takes milliseconds, which buyers would wait for.
         let take = move || {
-            if refreshes {
-                refresh();
-            }
-            let text = figures.map(|handle| {
-                handle.run_upkeep();
-                handle.render()
-            });
-            let mut sample = text.map(|text| read(&text)).unwrap_or_default();
-            if let Some(api) = &lockout {
-                of_lockout(api, &mut sample);
-            }
+            let mut sample = figures.take(handle.as_ref(), refreshes);
             alerts(&mut sample);
             hub.sampled(&sample);
         };

@@ -1,8 +1,9 @@
 //! How far the folds of this process are, and whether any of their partitions stands still.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::Result;
+use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use stockade_fold::{Board, Spec, Stall};
 use stockade_inventory::app::OVERLAY;
@@ -16,6 +17,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A partition that stands still for this long is written to the log, once until it moves again. An owner flushes twice a
 /// second; one that takes over may have to wait for a transaction time-out and a restore before it does.
 const STALLED_MS: i64 = 30_000;
+
+/// For how many milliseconds each partition of each fold has stood still, as it was last looked at.
+pub(super) type Stalls = Arc<Mutex<BTreeMap<(&'static str, u32), i64>>>;
 
 /// Something that goes through a topic.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +36,16 @@ impl Watched {
     }
     pub(super) fn overlay() -> Self {
         Self { name: OVERLAY, input: Topic::LockoutDecisions, commits: false }
+    }
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+    pub(super) fn input(&self) -> Topic {
+        self.input
+    }
+    /// Everything before this offset is committed, by whichever process; none for what commits nothing.
+    pub(super) fn committed(&self, partition: u32, log: &SharedLog) -> Result<Option<u64>, LogError> {
+        if self.commits { log.flushed(self.name, partition).map(Some) } else { Ok(None) }
     }
     /// Everything before this offset is done, by whichever process does it.
     fn done(&self, partition: u32, log: &SharedLog, board: &Board) -> Result<u64, LogError> {
@@ -105,6 +119,7 @@ pub(super) async fn watch(
     log: SharedLog,
     partitions: u32,
     board: Board,
+    stalls: Stalls,
     shutdown: Shutdown,
 ) -> Result<()> {
     let mut places: Vec<Place> = watched
@@ -122,12 +137,17 @@ pub(super) async fn watch(
             _ = looks.tick() => {}
         }
         let now_ms = begun.elapsed().as_millis() as i64;
-        let (log, board) = (log.clone(), board.clone());
+        let (log, board, stalls) = (log.clone(), board.clone(), stalls.clone());
         // The embedded log asks its disk what was committed.
         let look = move || {
             for place in &mut places {
-                if let Err(error) = place.look(now_ms, &log, &board) {
-                    tracing::debug!(fold = place.of.name, place.partition, %error, "it is looked at again");
+                match place.look(now_ms, &log, &board) {
+                    Ok(stalled_ms) => {
+                        stalls.lock().insert((place.of.name, place.partition), stalled_ms);
+                    }
+                    Err(error) => {
+                        tracing::debug!(fold = place.of.name, place.partition, %error, "it is looked at again");
+                    }
                 }
             }
             places

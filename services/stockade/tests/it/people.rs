@@ -98,6 +98,7 @@ impl Scene {
             ("DELETE", "/v1/drafts/{draft}") => json(&format!("/v1/drafts/{}", self.long_ago), Value::Null),
             ("DELETE", "/v1/backtests/{job}") => json("/v1/backtests/none", Value::Null),
             ("PUT", "/v1/ops/kill-switch") => json(path, json!({ "on": true, "reason": "because" })),
+            ("POST", "/v1/ops/audit:verify") => json(path, Value::Null),
             ("PUT", "/v1/ops/four-eyes") => json(path, json!({ "on": false, "reason": "because" })),
             ("POST", "/v1/decisions/{decision}:confirm" | "/v1/decisions/{decision}:release") => {
                 json(&path.replace("{decision}", &self.decision), why)

@@ -88,6 +88,7 @@ impl Api {
             cors: Default::default(),
             answer_deadline,
             instance: format!("t{}", clock::now_ms()),
+            configuration: serde_json::Value::Null,
             console: None,
         };
         let platform = Platform::start(parts, Shutdown::default(), Arc::new(|_, _| {})).await.unwrap();

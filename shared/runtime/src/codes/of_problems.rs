@@ -427,7 +427,7 @@ pub(super) const CODES: &[Code] = &[
         "As many streams are open as one caller or the server may have.",
         "Close some, watch several goods in one, or ask another replica.",
     ),
-    problem(503, "log_unavailable", "The log cannot be written now.", AGAIN),
+    problem(503, "log_unavailable", "The log cannot be written or read now.", AGAIN),
     problem(
         503,
         "log_unconfirmed",

@@ -22,6 +22,9 @@ export const STAFF: RoleName[] = ['analyst', 'approver', 'operator']
 export const PAGES: Page[] = [
   { name: 'overview', title: 'Overview', path: '/console/overview', roles: STAFF, nav: { group: 'Watch', key: 'o' }, load: () => import('./overview') },
   { name: 'live', title: 'Live', path: '/console/live', roles: STAFF, nav: { group: 'Watch', key: 'l' }, load: () => import('./live') },
+  { name: 'standing', title: 'Your standing', path: '/console/standing', roles: ['supplier'], nav: { group: 'Yours', key: 's' }, load: () => import('./standing') },
+  { name: 'availability', title: 'Availability', path: '/console/availability', roles: [...STAFF, 'buyer'], nav: { group: 'Yours', key: 'a' }, load: () => import('./availability') },
+  { name: 'operations', title: 'Operations', path: '/console/operations', roles: ['operator'], nav: { group: 'Run', key: 'p' }, load: () => import('./operations') },
 ]
 
 export const pagesOf = (role: RoleName): Page[] => PAGES.filter(page => page.roles.includes(role))

@@ -36,7 +36,7 @@ function byCount(of: Record<string, number>): Array<[string, number]> {
   return Object.entries(of).sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))
 }
 
-const RULE_COLUMNS: Array<[Action, string]> = [['imposed', 'Imposed'], ['raised', 'Raised'], ['confirmed', 'Confirmed'], ['released', 'Released'], ['cured', 'Cured'], ['over_budget', 'Over budget']]
+const RULE_COLUMNS: Array<[Action, string]> = [['imposed', 'Imposed'], ['raised', 'Raised'], ['confirmed', 'Confirmed'], ['released', 'Released'], ['cured', 'Cured']]
 
 function Rules({ of, exceeded }: { of: OverviewNow['tallies']['rules']; exceeded: string[] }) {
   const rows = Object.entries(of).sort((a, b) => (b[1].imposed ?? 0) - (a[1].imposed ?? 0))
@@ -47,7 +47,7 @@ function Rules({ of, exceeded }: { of: OverviewNow['tallies']['rules']; exceeded
         <thead><tr><th scope="col">Rule</th>{RULE_COLUMNS.map(([name, head]) => <th key={name} scope="col" class="num">{head}</th>)}<th scope="col">Budget</th></tr></thead>
         <tbody>{rows.map(([rule, actions]) => (
           <tr key={rule}><td class="nowrap"><RuleLink id={rule} /></td>{RULE_COLUMNS.map(([name]) => <td key={name} class="num">{actions[name] ? count(actions[name]) : <span class="dim">–</span>}</td>)}
-            <td>{exceeded.includes(rule) ? <span class="badge bad">exceeded</span> : <span class="dim">within</span>}</td></tr>
+            <td class="nowrap">{exceeded.includes(rule) ? <span class="badge bad">exceeded</span> : <span class="dim">within</span>}{actions.over_budget ? <span class="quiet num"> {count(actions.over_budget)} held back</span> : null}</td></tr>
         ))}</tbody>
       </table>
     </div>

@@ -1,0 +1,247 @@
+//! What operators ask of a process: how far its folds are, what was dead-lettered, what it is and how it is configured, and whether
+//! the chain of decisions holds. Nothing here changes anything.
+
+mod audit;
+mod letters;
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+use stockade_fold::Board;
+use stockade_log::{LogError, SharedLog};
+use stockade_model::Timestamp;
+use stockade_runtime::{
+    Edge, Limits, Operator, Params, Problem,
+    api::{Operation, Routes},
+    http::Readiness,
+};
+
+use super::{
+    Roles,
+    progress::{Stalls, Watched},
+};
+use audit::{Audit, Verifier};
+use letters::{DeadLetters, LettersQuery};
+
+/// The chapter of these calls.
+pub(crate) const CHAPTER: &str = "Operations";
+
+/// What the calls look at.
+#[derive(Clone)]
+pub(super) struct Ops(Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) instance: String,
+    pub(super) roles: Roles,
+    pub(super) started_ms: i64,
+    pub(super) shared_log: bool,
+    pub(super) partitions: u32,
+    pub(super) log: SharedLog,
+    pub(super) board: Board,
+    pub(super) watched: Arc<[Watched]>,
+    pub(super) stalls: Stalls,
+    pub(super) limits: Limits,
+    pub(super) readiness: Readiness,
+    /// Secrets are redacted by the types that hold them.
+    pub(super) configuration: Value,
+}
+
+/// The state of a router: what is looked at, and the verification under way.
+#[derive(Clone)]
+pub(super) struct Desk {
+    ops: Ops,
+    verifier: Verifier,
+}
+
+impl Edge for Desk {
+    fn limits(&self) -> &Limits {
+        &self.ops.0.limits
+    }
+}
+
+/// The process that answers.
+#[derive(Serialize, JsonSchema)]
+struct Instance {
+    /// Its name, other at each start.
+    instance: String,
+    /// The version of the program.
+    version: &'static str,
+    /// What runs in it: of `inventory`, `scoring` and `lockout`.
+    roles: Vec<&'static str>,
+    /// `embedded` or `kafka`. Only with Kafka may there be other processes; each answers for itself.
+    log: &'static str,
+    started_at: Timestamp,
+    /// Whether it is ready.
+    ready: bool,
+    /// Why it is not; null while it is.
+    waits_for: Option<String>,
+    /// The configuration in effect, secrets as `***`; null where there is none, as in a demo.
+    configuration: Value,
+}
+
+/// How far the folds of this process are.
+#[derive(Serialize, JsonSchema)]
+struct Partitions {
+    partitions: Vec<Place>,
+}
+
+/// One partition of what goes through a topic.
+#[derive(Serialize, JsonSchema)]
+struct Place {
+    /// What goes through it.
+    fold: &'static str,
+    /// What it reads.
+    topic: &'static str,
+    partition: u32,
+    /// The offset that is written next.
+    end: u64,
+    /// Everything before this offset is applied by this process; null where it has not begun.
+    applied: Option<u64>,
+    /// Everything before this offset is committed, by whichever process; null for what commits nothing.
+    committed: Option<u64>,
+    /// Records that this process has not applied yet; null where it has not begun.
+    lag: Option<u64>,
+    /// The time of the last record applied; null before the first.
+    at: Option<Timestamp>,
+    /// For how long there has been input of which nothing was committed, in seconds.
+    stalled_seconds: f64,
+}
+
+/// The calls with their declarations.
+pub(super) fn routes() -> Routes<Desk> {
+    Routes::default()
+        .add(
+            Operation::get("/v1/ops/instance", "getInstance", "The process that answers, and its configuration")
+                .about("Secrets are never shown. Behind a balancer another process may answer the next time.")
+                .tag(CHAPTER)
+                .answers::<Instance>(StatusCode::OK, "What it is."),
+            instance,
+        )
+        .add(
+            Operation::get("/v1/ops/partitions", "listPartitions", "How far each partition is")
+                .about("Of the folds that run in the process that answers.")
+                .tag(CHAPTER)
+                .answers::<Partitions>(StatusCode::OK, "Each partition of each fold.")
+                .fails(&["log_unavailable"]),
+            partitions,
+        )
+        .add(
+            Operation::get("/v1/ops/dead-letters", "listDeadLetters", "What could not be processed, and where it came from")
+                .about("The newest first. Values are as they were sent and may name people.")
+                .tag(CHAPTER)
+                .answers::<DeadLetters>(StatusCode::OK, "A page of them.")
+                .fails(&["log_unavailable"]),
+            dead_letters,
+        )
+        .add(
+            Operation::get("/v1/ops/audit", "getAudit", "What the last verification of the chain of decisions found")
+                .tag(CHAPTER)
+                .answers::<Audit>(StatusCode::OK, "How far it is, or what it found."),
+            audit,
+        )
+        .add(
+            Operation::post("/v1/ops/audit:verify", "verifyAudit", "Verifies the chain of all decisions")
+                .about("It reads every decision from the first on, in the background; one verification at a time.")
+                .tag(CHAPTER)
+                .answers::<Audit>(StatusCode::ACCEPTED, "It is under way."),
+            verify,
+        )
+}
+
+/// What the calls are declared as.
+pub(crate) fn operations() -> Vec<Operation> {
+    routes().operations()
+}
+
+/// The calls over `inner`.
+pub(super) fn router(inner: Inner) -> Router {
+    let verifier = Verifier::new(inner.log.clone());
+    routes().router().with_state(Desk { ops: Ops(Arc::new(inner)), verifier })
+}
+
+async fn instance(State(desk): State<Desk>, _: Operator) -> Response {
+    let of = &desk.ops.0;
+    let Roles { inventory, scoring, lockout } = of.roles;
+    let named = [(inventory, "inventory"), (scoring, "scoring"), (lockout, "lockout")];
+    let waits_for = (of.readiness)().err();
+    Json(Instance {
+        instance: of.instance.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        roles: named.into_iter().filter(|(runs, _)| *runs).map(|(_, name)| name).collect(),
+        log: if of.shared_log { "kafka" } else { "embedded" },
+        started_at: Timestamp::from_ms(of.started_ms),
+        ready: waits_for.is_none(),
+        waits_for,
+        configuration: of.configuration.clone(),
+    })
+    .into_response()
+}
+
+/// Reads of the log block.
+async fn reading<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, Problem> {
+    let unavailable = |detail: String| Problem::unavailable("log_unavailable", detail);
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => Err(unavailable(error.to_string())),
+        Err(_) => Err(unavailable("the log could not be read; ask again".to_owned())),
+    }
+}
+
+async fn partitions(State(desk): State<Desk>, _: Operator) -> Result<Response, Problem> {
+    let ops = desk.ops;
+    let partitions = reading(move || places(&ops.0)).await?;
+    Ok(Json(Partitions { partitions }).into_response())
+}
+
+fn places(of: &Inner) -> Result<Vec<Place>, LogError> {
+    let applied: std::collections::HashMap<_, _> =
+        of.board.all().into_iter().map(|(fold, partition, progress)| ((fold, partition), progress)).collect();
+    let stalls = of.stalls.lock().clone();
+    let mut places = Vec::new();
+    for watched in of.watched.iter() {
+        for partition in 0..watched.input().partitions(of.partitions) {
+            let at = (watched.name(), partition);
+            let end = of.log.horizon(watched.input().name(), partition).end;
+            let progress = applied.get(&at);
+            places.push(Place {
+                fold: watched.name(),
+                topic: watched.input().name(),
+                partition,
+                end,
+                applied: progress.map(|progress| progress.next),
+                committed: watched.committed(partition, &of.log)?,
+                lag: progress.map(|progress| end.saturating_sub(progress.next)),
+                at: progress.map(|progress| progress.clock).filter(|clock| *clock != Timestamp::default()),
+                stalled_seconds: stalls.get(&at).copied().unwrap_or(0) as f64 / 1_000.0,
+            });
+        }
+    }
+    Ok(places)
+}
+
+async fn dead_letters(
+    State(desk): State<Desk>,
+    _: Operator,
+    Params(query): Params<LettersQuery>,
+) -> Result<Response, Problem> {
+    let page = reading(move || letters::page(&desk.ops.0.log, &query)).await?;
+    Ok(Json(page).into_response())
+}
+
+async fn audit(State(desk): State<Desk>, _: Operator) -> Response {
+    Json(desk.verifier.state()).into_response()
+}
+
+async fn verify(State(desk): State<Desk>, _: Operator) -> Response {
+    (StatusCode::ACCEPTED, Json(desk.verifier.begin())).into_response()
+}
