@@ -22,6 +22,11 @@ export const STAFF: RoleName[] = ['analyst', 'approver', 'operator']
 export const PAGES: Page[] = [
   { name: 'overview', title: 'Overview', path: '/console/overview', roles: STAFF, nav: { group: 'Watch', key: 'o' }, load: () => import('./overview') },
   { name: 'live', title: 'Live', path: '/console/live', roles: STAFF, nav: { group: 'Watch', key: 'l' }, load: () => import('./live') },
+  { name: 'rules', title: 'Rules', path: '/console/rules', roles: STAFF, nav: { group: 'Rules', key: 'r' }, load: () => import('./rules') },
+  { name: 'rules-edit', title: 'Edit rules', path: '/console/rules/edit', roles: STAFF, load: () => import('./rules-edit') },
+  { name: 'rule', title: 'Rule', path: '/console/rule/:id', roles: STAFF, load: () => import('./rule') },
+  { name: 'backtest', title: 'Backtest', path: '/console/backtest', roles: STAFF, nav: { group: 'Rules', key: 'b' }, load: () => import('./backtest') },
+  { name: 'models', title: 'Models', path: '/console/models', roles: STAFF, nav: { group: 'Rules', key: 'm' }, load: () => import('./models') },
 ]
 
 export const pagesOf = (role: RoleName): Page[] => PAGES.filter(page => page.roles.includes(role))

@@ -15,7 +15,8 @@ const language = StreamLanguage.define({
     if (stream.sol() && stream.match(/\s*-?\s*[A-Za-z_][\w.-]*(?=\s*:)/)) return 'propertyName'
     if (stream.match(/"(?:[^"\\]|\\.)*"|'[^']*'/)) return 'string'
     if (stream.match(/\d[\d_.]*(?:ms|s|m|h|d|%)?/)) return 'number'
-    if (stream.match(/\b(?:and|or|not|all|any|true|false|null|in)\b/)) return 'keyword'
+    // Not `in`, `all` or `any`: notes and texts for suppliers are full of them.
+    if (stream.match(/(?:true|false|null|attested)\b|&&|\|\|/)) return 'keyword'
     if (stream.match(/[<>=!]=?|[+*/]/)) return 'operator'
     if (stream.match(/[A-Za-z_][\w.]*/)) return 'variableName'
     stream.next()
