@@ -1,11 +1,10 @@
 // Models: which scores, which runs beside it, how both did on what they had not seen, and changing places.
-import { useRef, useState } from 'preact/hooks'
-import { ApiError, api, get, post } from '../api'
+import { useEffect, useRef, useState } from 'preact/hooks'
+import { ApiError, api, get, post, session } from '../api'
 import type { Draft, Drafts, Model, Models } from '../api-types'
 import { useFetched } from '../fetching'
 import { count, number } from '../format'
 import { useChannel } from '../stream'
-import { session } from '../api'
 import type { RulesState } from '../stream-types'
 import { Dialog } from '../ui/dialog'
 import { Empty, Facts, Failed, Loading, Notice, PageHead, Panel, Time } from '../ui/states'
@@ -15,6 +14,8 @@ import { came } from './rules-parts'
 interface HeldOut { orders: number; bad: number; average_precision: number; auc: number; log_loss: number; expected_to_seen: number }
 interface Origin { data: string; features: string; label_delay: string; from: string; until: string; orders: number; bad: number }
 type Place = 'champion' | 'challenger' | 'former'
+/** How often models are asked for again while somebody looks. */
+const EVERY_MS = 5_000
 type Change = 'promote' | 'rollback'
 
 const PLACES: Array<[Place, string, string]> = [
@@ -87,6 +88,11 @@ export default function ModelsPage() {
   const [change, setChange] = useState<Change | null>(null)
   const [error, setError] = useState<ApiError | null>(null)
   const [isBusy, setBusy] = useState(false)
+  // No channel tells of models, and somebody else may change them.
+  useEffect(() => {
+    const beat = setInterval(() => { if (!document.hidden) asked.again() }, EVERY_MS)
+    return () => clearInterval(beat)
+  }, [])
   const file = useRef<HTMLInputElement>(null)
   if (!asked.data) return <><PageHead title="Models" />{asked.error ? <Failed error={asked.error} again={asked.again} /> : <Loading lines={10} />}</>
   const { models, drafts } = asked.data

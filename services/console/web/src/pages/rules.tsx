@@ -140,7 +140,7 @@ export default function Rules() {
         <SelectFilter name="mode" label="Mode" options={MODES.map(([name]) => [name, name])} />
         <SelectFilter name="level" label="Level" options={[...new Set(of.rules.map(rule => rule.level))].map(level => [level, words(level)])} />
       </div>
-      <Panel title="In force" note={`confirmed and overturned by people in 30 days${whole ? `; all together may withhold ${whole.replace('suppliers: ', '').replace(', per: ', ' suppliers in ')}` : ''}`}><List rules={rules} all={of.rules.map(rule => rule.id)} budgetOfAll="shared" exceeded={of.exceeded} /></Panel>
+      <Panel title="In force" note="overturned and confirmed by people: 30 days"><List rules={rules} all={of.rules.map(rule => rule.id)} budgetOfAll={whole ? `all: ${whole.replace('suppliers: ', '').replace(', per: ', ' suppliers in ')}` : 'none'} exceeded={of.exceeded} /></Panel>
       <div class="rules-versions"><Panel title="Versions" note="the newest first"><Versions inForce={of.version} source={of.source} again={set.again} /></Panel></div>
     </>
   )
