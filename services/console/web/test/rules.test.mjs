@@ -80,8 +80,9 @@ test('the editor shows a type error at its column, and completes the name of a f
   await openEditor(page)
   await atEnd(page)
   await page.keyboard.insertText(RULE.replace('>= 2', '>= true'))
-  const line = (await inForce()).source.concat(RULE).split('\n').findIndex(text => text.includes('cancellations.count_7d >= 2')) + 1
   await checker(page).getByText('1 error').waitFor()
+  const typed = await page.evaluate(() => JSON.parse(sessionStorage.getItem('stockade.rules.ada')).text)
+  const line = typed.split('\n').findIndex(text => text.includes('cancellations.count_7d >= true')) + 1
   await checker(page).getByText(new RegExp(`^${line}:\\d+$`)).waitFor()
   const [, column] = (await checker(page).getByText(new RegExp(`^${line}:`)).textContent()).split(':').map(Number)
   const written = '    when: cancellations.count_7d >= true'
@@ -97,7 +98,7 @@ test('the editor shows a type error at its column, and completes the name of a f
   // What is typed outlasts the page.
   await page.reload()
   await page.getByTestId('base').waitFor()
-  await page.getByText(/lines changed/).waitFor()
+  await page.getByText(/lines? changed/).waitFor()
   await page.getByRole('button', { name: 'Discard' }).click()
   await page.getByRole('button', { name: /^Discard \d/ }).click()
   await page.getByText('are fine').waitFor()
@@ -111,7 +112,7 @@ test('a set that is being written is tried on the past, on a supplier and on val
   await atEnd(page)
   await page.keyboard.insertText(RULE)
   await page.getByText('are fine').waitFor()
-  await page.getByText(/lines changed/).waitFor()
+  await page.getByText(/lines? changed/).waitFor()
   const tried = page.getByRole('region', { name: 'Try it' })
   await until('the new rule can be tried', async () => (await tried.getByLabel('Rule').locator('option').allTextContents()).includes('two-cancelled'))
   await tried.getByLabel('Rule').selectOption('two-cancelled')

@@ -124,7 +124,7 @@ function Hits({ of, isDraft }: { of: RuleBacktest; isDraft: boolean }) {
   return (
     <div class="backtest-hits" tabIndex={0} role="region" aria-label="Suppliers it would have hit, table">
       <table class="plain-table">
-        <thead><tr><th scope="col">Supplier</th><th scope="col">First held</th><th scope="col" class="num">Snapshots</th><th scope="col">What became of it</th><th scope="col">Example</th></tr></thead>
+        <thead><tr><th scope="col">Supplier</th><th scope="col">First held</th><th scope="col" class="num">Times</th><th scope="col">Later</th><th scope="col">Example</th></tr></thead>
         <tbody>{first.slice(0, SHOWN).map(hit => (
           <tr key={hit.supplier}><td><SupplierLink id={hit.supplier} /></td><td class="nowrap"><Time at={hit.at} /></td><td class="num">{count(hit.snapshots)}</td><td>{words(hit.outcome)}</td>
             <td><button type="button" class="btn small" aria-label={`Save ${hit.supplier} as an example`} title="With its values as they are now" onClick={() => void save(hit.supplier)}>Save</button></td></tr>
@@ -168,7 +168,7 @@ function Report({ of, isDraft }: { of: BacktestReport; isDraft: boolean }) {
           <div class="backtest-chosen">
             <Panel title={`Other bounds of ${chosen.rule}`}><Sweep of={chosen.sweep as SweepPoint[]} now={chosen.suppliers} /></Panel>
             <Panel title={`Whom ${chosen.rule} would have hit`}><Hits of={chosen} isDraft={isDraft} /></Panel>
-            <Panel title={`What ${chosen.rule} has in common`} note="with the rules in force"><Overlaps of={chosen} /></Panel>
+            <Panel title={`Overlap of ${chosen.rule}`} note="with rules in force"><Overlaps of={chosen} /></Panel>
           </div>
         )}
       </div>

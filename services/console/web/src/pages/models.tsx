@@ -25,7 +25,7 @@ const PLACES: Array<[Place, string, string]> = [
 const FIGURES: Array<[keyof HeldOut, string, string, 'high' | 'low' | number | null]> = [
   ['orders', 'Orders held out', 'orders', null], ['bad', 'Bad among them', 'orders', null],
   ['average_precision', 'Average precision', '0 to 1, more is better', 'high'], ['auc', 'Area under the ROC curve', '0.5 is chance, 1 is best', 'high'],
-  ['log_loss', 'Log loss', 'less is better', 'low'], ['expected_to_seen', 'Calibration: expected per seen bad order', '1 is calibrated', 1],
+  ['log_loss', 'Log loss', 'less is better', 'low'], ['expected_to_seen', 'Calibration', 'expected per seen bad order; 1 is best', 1],
 ]
 
 function best(values: Array<number | undefined>, by: 'high' | 'low' | number | null): number {
@@ -41,7 +41,7 @@ function Compare({ models }: { models: Models }) {
   return (
     <div class="scroll-x" tabIndex={0} role="region" aria-label="How they did, table">
       <table class="plain-table">
-        <thead><tr><th scope="col">On orders after those it learnt from</th>{shown.map(([place, head]) => <th key={place} scope="col" class="num">{head}</th>)}</tr></thead>
+        <thead><tr><th scope="col">Figure</th>{shown.map(([place, head]) => <th key={place} scope="col" class="num">{head}</th>)}</tr></thead>
         <tbody>{FIGURES.map(([name, head, note, by]) => {
           const values = held.map(of => of[name])
           const winner = best(values, by)
@@ -123,7 +123,7 @@ export default function ModelsPage() {
       {drafts.map(of => <Waiting key={of.id} of={of} again={asked.again} />)}
       {isNone ? <Panel title="No model scores"><Empty title="No model was published"><p>Rules read tests and counts without one; <code>stockade train</code> fits a model to a labelled history, and its file is published here to run beside the champion.</p></Empty></Panel> : (
         <>
-          <Panel title="How they did"><Compare models={models} /></Panel>
+          <Panel title="How they did" note="on orders after those they learnt from"><Compare models={models} /></Panel>
           <div class="grid model-places">{PLACES.map(([place, head, note]) => (
             <Panel key={place} title={head} note={note}>{models[place] ? <div class="body"><Origins of={models[place]!} /></div> : <Empty title="None" />}</Panel>
           ))}</div>

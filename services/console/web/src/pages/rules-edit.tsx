@@ -20,6 +20,8 @@ import { came, Waiting } from './rules-parts'
 import { merge } from './rules-text'
 import { Try } from './rules-try'
 
+const lines = (of: number) => `${count(of)} ${of === 1 ? 'line' : 'lines'}`
+
 type View = 'text' | 'changes' | 'behaviour'
 interface Checked { text: string; faults: Fault[]; set?: RuleSet; error?: ApiError }
 
@@ -182,7 +184,7 @@ export default function RulesEdit() {
   const changed = isChanged ? diffLines(written.baseText, written.text).filter(line => line.kind === 'add' || line.kind === 'del').length : 0
   return (
     <>
-      <PageHead title="Edit rules" note={<>on version <span class="mono" data-testid="base">{written.base}</span>{changed > 0 ? `, ${count(changed)} lines changed` : ''}</>}>
+      <PageHead title="Edit rules" note={<>on version <span class="mono" data-testid="base">{written.base}</span>{changed > 0 ? `, ${lines(changed)} changed` : ''}</>}>
         {isChanged && <button type="button" class="btn" onClick={() => setDiscarding(true)}>Discard</button>}
         <a class="btn" href="/console/backtest">Backtest</a>
         <button type="button" class="btn main" disabled={!isChanged || !isFine} title={!isChanged ? 'Nothing has changed' : isFine ? undefined : 'The checker has not passed it'} onClick={() => setPublishing(true)}>Publish…</button>
@@ -211,7 +213,7 @@ export default function RulesEdit() {
           }} />
       )}
       {isDiscarding && (
-        <Dialog title="Discard what you have written?" onClose={() => setDiscarding(false)} footer={<button type="button" class="btn danger" onClick={() => { setDiscarding(false); replace(null) }}>Discard {count(changed)} lines</button>}>
+        <Dialog title="Discard what you have written?" onClose={() => setDiscarding(false)} footer={<button type="button" class="btn danger" onClick={() => { setDiscarding(false); replace(null) }}>Discard {lines(changed)}</button>}>
           <p>{session.value?.name}, the text goes back to the version that is in force. This cannot be undone.</p>
         </Dialog>
       )}

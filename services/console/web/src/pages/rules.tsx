@@ -1,11 +1,12 @@
 // Rules: what each promises, how it fares, and the versions that were in force.
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useMemo, useState } from 'preact/hooks'
 import { get, post } from '../api'
 import type { RuleHistory, RuleSetVersions, RuleSetVersion, RuleSpec, RuleVersion } from '../api-types'
 import { useFetched } from '../fetching'
 import { count, words } from '../format'
+import { useKeys } from '../keys'
 import { RuleLink } from '../links'
-import { query } from '../router'
+import { go, query } from '../router'
 import { useChannel } from '../stream'
 import type { OverviewNow, RulesState } from '../stream-types'
 import { Diff } from '../ui/diff'
@@ -117,6 +118,7 @@ export default function Rules() {
   const state = useChannel<RulesState>('rules').value
   const revision = `${state?.version}${state?.kill}${state?.drafts}${state?.exceeded.join()}`
   const set = useFetched(rulesInForce, [revision])
+  useKeys(useMemo(() => [{ keys: 'e', label: 'Edit the rules', run: () => go('/console/rules/edit') }], []))
   const of = set.data
   if (!of) return <><PageHead title="Rules" />{set.error ? <Failed error={set.error} again={set.again} /> : <Loading lines={12} />}</>
   const at = query.value
@@ -127,9 +129,9 @@ export default function Rules() {
   const whole = budgetOfSet(of.source)
   return (
     <>
-      <PageHead title="Rules" note={<>version <span class="mono" data-testid="version">{of.version}</span>, {count(of.rules.length)} rules</>}>
+      <PageHead title="Rules" note={<>version <span class="mono" data-testid="version">{of.version}</span>, {count(of.rules.length)} rules{whole && `, together at most ${whole.replace('suppliers: ', '').replace(', per: ', ' suppliers in ')}`}</>}>
         {!of.kill_switch && <KillSwitch kill={null} again={set.again} />}
-        <a class="btn main" href="/console/rules/edit">{draft() ? 'Go on editing' : 'Edit'}</a>
+        <a class="btn main" href="/console/rules/edit">{draft() ? 'Go on editing' : 'Edit'} <kbd>e</kbd></a>
       </PageHead>
       {of.kill_switch && <KillSwitch kill={of.kill_switch} again={set.again} />}
       {of.stepped_back && <Notice kind="low">{of.stepped_back.actor} rolled back to this version alone, <Time at={of.stepped_back.at} />: {of.stepped_back.reason}</Notice>}
@@ -140,7 +142,7 @@ export default function Rules() {
         <SelectFilter name="mode" label="Mode" options={MODES.map(([name]) => [name, name])} />
         <SelectFilter name="level" label="Level" options={[...new Set(of.rules.map(rule => rule.level))].map(level => [level, words(level)])} />
       </div>
-      <Panel title="In force" note="overturned and confirmed by people: 30 days"><List rules={rules} all={of.rules.map(rule => rule.id)} budgetOfAll={whole ? `all: ${whole.replace('suppliers: ', '').replace(', per: ', ' suppliers in ')}` : 'none'} exceeded={of.exceeded} /></Panel>
+      <Panel title="In force" note="overturned and confirmed by people: 30 days"><List rules={rules} all={of.rules.map(rule => rule.id)} budgetOfAll="shared" exceeded={of.exceeded} /></Panel>
       <div class="rules-versions"><Panel title="Versions" note="the newest first"><Versions inForce={of.version} source={of.source} again={set.again} /></Panel></div>
     </>
   )
