@@ -92,7 +92,7 @@ function RulesHit({ rules, chosen }: { rules: RuleBacktest[]; chosen?: string })
   return (
     <div class="scroll-x" tabIndex={0} role="region" aria-label="Hits by rule, table">
       <table class="plain-table">
-        <thead><tr><th scope="col">Rule</th><th scope="col">Level</th><th scope="col" class="num">Suppliers</th>{OUTCOMES.map(([name, head, title]) => <th key={name} scope="col" class="num" title={title}>{head}</th>)}</tr></thead>
+        <thead><tr><th scope="col">Rule</th><th scope="col">Level</th><th scope="col" class="num" title="Suppliers it would have hit">Hits</th>{OUTCOMES.map(([name, head, title]) => <th key={name} scope="col" class="num" title={title}>{head}</th>)}</tr></thead>
         <tbody>{rules.map(of => (
           <tr key={of.rule} class={of.rule === chosen ? 'chosen' : undefined}>
             <td class="nowrap"><button type="button" class="link mono" aria-pressed={of.rule === chosen} onClick={() => setQuery({ rule: of.rule })}>{of.rule}</button>{of.mode !== 'live' && <span class="quiet"> {of.mode}</span>}</td>
@@ -124,7 +124,7 @@ function Hits({ of, isDraft }: { of: RuleBacktest; isDraft: boolean }) {
   return (
     <div class="backtest-hits" tabIndex={0} role="region" aria-label="Suppliers it would have hit, table">
       <table class="plain-table">
-        <thead><tr><th scope="col">Supplier</th><th scope="col">First held</th><th scope="col" class="num">Times</th><th scope="col">Later</th><th scope="col">Example</th></tr></thead>
+        <thead><tr><th scope="col">Supplier</th><th scope="col">First</th><th scope="col" class="num">Times</th><th scope="col">Later</th><th scope="col"><span class="hidden-visually">Example</span></th></tr></thead>
         <tbody>{first.slice(0, SHOWN).map(hit => (
           <tr key={hit.supplier}><td><SupplierLink id={hit.supplier} /></td><td class="nowrap"><Time at={hit.at} /></td><td class="num">{count(hit.snapshots)}</td><td>{words(hit.outcome)}</td>
             <td><button type="button" class="btn small" aria-label={`Save ${hit.supplier} as an example`} title="With its values as they are now" onClick={() => void save(hit.supplier)}>Save</button></td></tr>
