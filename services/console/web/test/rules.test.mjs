@@ -63,6 +63,19 @@ async function publish(source) {
   assert.equal(answer.status, 200, await answer.text())
 }
 
+/** Both sizes and themes: how wide it is and what it looks like; axe looks at two, which have each size and theme once. */
+async function look(page, name) {
+  for (const [size, viewport] of [['wide', WIDE], ['narrow', NARROW]]) {
+    for (const theme of ['light', 'dark']) {
+      await page.setViewportSize(viewport)
+      await page.emulateMedia({ colorScheme: theme })
+      if ((size === 'wide') === (theme === 'light')) assert.deepEqual(await faults(page), [])
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth), 0)
+      await shot(page, `${name}-${size}-${theme}`)
+    }
+  }
+}
+
 async function openEditor(page) {
   await page.goto(`${server.url}/console/rules/edit`)
   await page.locator('.cm-content').waitFor()
@@ -151,15 +164,7 @@ test('a set that is being written is tried on the past, on a supplier and on val
   await whom.getByRole('button', { name: 'Save s-cut as an example' }).click()
   await page.getByText('Kept as an example in what you are writing').waitFor()
   assert.match(await page.evaluate(() => sessionStorage.getItem('stockade.rules.ada')), /like s-cut/)
-  for (const [size, viewport] of [['wide', WIDE], ['narrow', NARROW]]) {
-    for (const theme of ['light', 'dark']) {
-      await page.setViewportSize(viewport)
-      await page.emulateMedia({ colorScheme: theme })
-      assert.deepEqual(await faults(page), [])
-      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth), 0)
-      await shot(page, `backtest-report-${size}-${theme}`)
-    }
-  }
+  await look(page, 'backtest-report')
   await who.done()
 })
 
@@ -209,15 +214,7 @@ test('a rule that is published withholds a supplier from buyers, a second tab se
   await page.getByRole('region', { name: 'How it fared, table' }).waitFor()
   await page.getByText('<b id=evil>Two are enough</b>').waitFor()
   assert.equal(await page.locator('#evil').count(), 0, 'markup is text')
-  for (const [size, viewport] of [['wide', WIDE], ['narrow', NARROW]]) {
-    for (const theme of ['light', 'dark']) {
-      await page.setViewportSize(viewport)
-      await page.emulateMedia({ colorScheme: theme })
-      assert.deepEqual(await faults(page), [])
-      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth), 0)
-      await shot(page, `rule-${size}-${theme}`)
-    }
-  }
+  await look(page, 'rule')
   await second.getByRole('button', { name: `Compare version ${before}` }).click()
   await second.getByRole('button', { name: 'Roll back to it' }).click()
   await second.getByRole('button', { name: 'Roll back', exact: true }).click()
@@ -301,15 +298,7 @@ test('a model is published, promoted and rolled back, and a second tab sees it',
   await give(model('2026-02-01T00:00:00Z', 0.86))
   await until('the other runs beside it', async () => await page.getByRole('region', { name: 'Challenger', exact: true }).locator('code').count() > 0)
   await page.getByRole('row', { name: /ROC/ }).getByText('better').waitFor()
-  for (const [size, viewport] of [['wide', WIDE], ['narrow', NARROW]]) {
-    for (const theme of ['light', 'dark']) {
-      await page.setViewportSize(viewport)
-      await page.emulateMedia({ colorScheme: theme })
-      assert.deepEqual(await faults(page), [])
-      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth), 0)
-      await shot(page, `models-two-${size}-${theme}`)
-    }
-  }
+  await look(page, 'models-two')
   await promote()
   await until('the other is champion', async () => await versionIn('Champion') !== first)
   await page.getByRole('button', { name: 'Roll back' }).and(page.locator(':enabled')).click()

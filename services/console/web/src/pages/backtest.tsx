@@ -92,11 +92,11 @@ function RulesHit({ rules, chosen }: { rules: RuleBacktest[]; chosen?: string })
   return (
     <div class="scroll-x" tabIndex={0} role="region" aria-label="Hits by rule, table">
       <table class="plain-table">
-        <thead><tr><th scope="col">Rule</th><th scope="col">Level</th><th scope="col" class="num" title="Suppliers it would have hit">Hits</th>{OUTCOMES.map(([name, head, title]) => <th key={name} scope="col" class="num" title={title}>{head}</th>)}</tr></thead>
+        <thead><tr><th scope="col">Rule</th><th scope="col" class="num" title="Suppliers it would have hit">Hits</th><th scope="col">Level</th>{OUTCOMES.map(([name, head, title]) => <th key={name} scope="col" class="num" title={title}>{head}</th>)}</tr></thead>
         <tbody>{rules.map(of => (
           <tr key={of.rule} class={of.rule === chosen ? 'chosen' : undefined}>
             <td class="nowrap"><button type="button" class="link mono" aria-pressed={of.rule === chosen} onClick={() => setQuery({ rule: of.rule })}>{of.rule}</button>{of.mode !== 'live' && <span class="quiet"> {of.mode}</span>}</td>
-            <td><LevelBadge level={of.level} /></td><td class="num strong">{count(of.suppliers)}</td>
+            <td class="num strong">{count(of.suppliers)}</td><td><LevelBadge level={of.level} /></td>
             {OUTCOMES.map(([name]) => <td key={name} class="num">{of.outcomes[name] ? count(of.outcomes[name]) : <span class="dim">–</span>}</td>)}
           </tr>
         ))}</tbody>

@@ -129,7 +129,7 @@ export default function ModelsPage() {
           ))}</div>
         </>
       )}
-      <p class="quiet model-note">Drift of what the champion reads, against what it was trained on, is measured as <code>stockade_scoring_feature_drift</code> among the server's figures (<code>/metrics</code>, where operations read them); it is not part of this page.</p>
+      {models.champion && <p class="quiet model-note">Drift of what the champion reads, against what it was trained on, is measured as <code>stockade_scoring_feature_drift</code> among the server's figures (<code>/metrics</code>, where operations read them); it is not part of this page.</p>}
       {change && (
         <Dialog title={change === 'promote' ? 'Make the challenger champion?' : 'Make the former champion champion again?'} onClose={() => setChange(null)}
           footer={<button type="button" class={`btn ${change === 'promote' ? 'main' : 'danger'}`} disabled={isBusy} onClick={() => done(post(`/v1/models:${change}`), change === 'promote' ? 'The challenger is champion now.' : 'The former champion is champion again.')}>{change === 'promote' ? 'Promote' : 'Roll back'}</button>}>
