@@ -249,6 +249,26 @@ test('a version that came in between is shown, and merging keeps what both wrote
   await who.done()
 })
 
+test('a mode chosen on the page of a rule is written into the set, and a rule is muted for one supplier', async () => {
+  const who = await person({ expected: REFUSALS })
+  const page = await who.signIn(await server.link('analyst', 'mia'))
+  await page.goto(`${server.url}/console/rule/cancel-rate`)
+  await page.getByRole('button', { name: 'Mute for a supplier' }).click()
+  await page.getByRole('textbox', { name: 'Supplier' }).fill('s-fine')
+  await page.getByLabel('Until').fill('2030-01-01T10:00')
+  await page.getByLabel('Reason').fill('a strike at its carrier')
+  await page.getByRole('button', { name: 'Mute', exact: true }).click()
+  await page.getByText('cancel-rate is mute for s-fine.').waitFor()
+  await until('it is audited', async () => (await server.call(keys.operator, 'GET', '/v1/decisions?supplier=s-fine')).decisions.some(of => of.action === 'snoozed'))
+  await page.getByLabel('Mode', { exact: true }).selectOption('canary')
+  await page.getByText('2 lines changed').or(page.getByText('3 lines changed')).waitFor()
+  await page.getByText('are fine').waitFor()
+  await page.getByRole('button', { name: 'Changes' }).click()
+  await page.getByRole('table', { name: 'Differences' }).getByText('mode: canary').waitFor()
+  await page.getByRole('table', { name: 'Differences' }).getByText('canary_percent: 10').waitFor()
+  await who.done()
+})
+
 test('the kill switch asks why and is seen in a second tab', async () => {
   const who = await person({ expected: REFUSALS })
   const page = await who.signIn(await server.link('operator', 'olga'))
