@@ -25,6 +25,11 @@ export const PAGES: Page[] = [
   { name: 'standing', title: 'Your standing', path: '/console/standing', roles: ['supplier'], nav: { group: 'Yours', key: 's' }, load: () => import('./standing') },
   { name: 'availability', title: 'Availability', path: '/console/availability', roles: [...STAFF, 'buyer'], nav: { group: 'Yours', key: 'a' }, load: () => import('./availability') },
   { name: 'operations', title: 'Operations', path: '/console/operations', roles: ['operator'], nav: { group: 'Run', key: 'p' }, load: () => import('./operations') },
+  { name: 'rules', title: 'Rules', path: '/console/rules', roles: STAFF, nav: { group: 'Rules', key: 'r' }, load: () => import('./rules') },
+  { name: 'rules-edit', title: 'Edit rules', path: '/console/rules/edit', roles: STAFF, load: () => import('./rules-edit') },
+  { name: 'rule', title: 'Rule', path: '/console/rule/:id', roles: STAFF, load: () => import('./rule') },
+  { name: 'backtest', title: 'Backtest', path: '/console/backtest', roles: STAFF, nav: { group: 'Rules', key: 'b' }, load: () => import('./backtest') },
+  { name: 'models', title: 'Models', path: '/console/models', roles: STAFF, nav: { group: 'Rules', key: 'm' }, load: () => import('./models') },
 ]
 
 export const pagesOf = (role: RoleName): Page[] => PAGES.filter(page => page.roles.includes(role))

@@ -15,7 +15,8 @@ const language = StreamLanguage.define({
     if (stream.sol() && stream.match(/\s*-?\s*[A-Za-z_][\w.-]*(?=\s*:)/)) return 'propertyName'
     if (stream.match(/"(?:[^"\\]|\\.)*"|'[^']*'/)) return 'string'
     if (stream.match(/\d[\d_.]*(?:ms|s|m|h|d|%)?/)) return 'number'
-    if (stream.match(/\b(?:and|or|not|all|any|true|false|null|in)\b/)) return 'keyword'
+    // Not `in`, `all` or `any`: notes and texts for suppliers are full of them.
+    if (stream.match(/(?:true|false|null|attested)\b|&&|\|\|/)) return 'keyword'
     if (stream.match(/[<>=!]=?|[+*/]/)) return 'operator'
     if (stream.match(/[A-Za-z_][\w.]*/)) return 'variableName'
     stream.next()
@@ -27,8 +28,8 @@ const colours = HighlightStyle.define([
   { tag: tags.comment, color: 'var(--ink-3)', fontStyle: 'italic' },
   { tag: tags.propertyName, color: 'var(--accent)' },
   { tag: tags.string, color: 'var(--good)' },
-  { tag: tags.number, color: 'var(--c2)' },
-  { tag: tags.keyword, color: 'var(--c4)', fontWeight: '600' },
+  { tag: tags.number, color: 'var(--warn)' },
+  { tag: tags.keyword, fontWeight: '700' },
 ])
 
 const look = EditorView.theme({
@@ -62,7 +63,7 @@ export function create(parent: HTMLElement, { doc, label, onChange, check, compl
       extensions: [
         EditorView.cspNonce.of(nonce), lineNumbers(), history(), drawSelection(), indentOnInput(), bracketMatching(), highlightActiveLine(),
         language, syntaxHighlighting(colours), look, EditorState.tabSize.of(2), EditorState.readOnly.of(isReadOnly),
-        EditorView.contentAttributes.of({ 'aria-label': label }),
+        EditorView.contentAttributes.of({ 'aria-label': label, tabindex: '0' }),
         autocompletion(complete ? { override: [complete] } : {}),
         ...(check ? [lintGutter(), linter(view => check(view.state.doc.toString()), { delay: 300 })] : []),
         // Tab indents; Escape, then Tab, leaves.

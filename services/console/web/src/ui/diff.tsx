@@ -3,22 +3,32 @@ export interface Line { kind: 'same' | 'add' | 'del' | 'skip'; text: string; bef
 
 const AROUND = 3
 
-/** The longest common subsequence of lines; texts of rules have hundreds of lines, so the square is small. */
+/** Above so many cells, texts that differ all over are compared no further than where they begin and end alike. */
+const CELLS_MAX = 16e6
+
+/** The longest common subsequence of lines, of what lies between the first and the last difference. */
 export function diffLines(before: string, after: string): Line[] {
   const a = before.split('\n')
   const b = after.split('\n')
-  const width = b.length + 1
-  const best = new Uint32Array((a.length + 1) * width)
-  for (let i = a.length - 1; i >= 0; i--) {
-    for (let j = b.length - 1; j >= 0; j--) {
-      best[i * width + j] = a[i] === b[j] ? best[(i + 1) * width + j + 1]! + 1 : Math.max(best[(i + 1) * width + j]!, best[i * width + j + 1]!)
+  let from = 0
+  while (from < a.length && from < b.length && a[from] === b[from]) from++
+  let [endA, endB] = [a.length, b.length]
+  while (endA > from && endB > from && a[endA - 1] === b[endB - 1]) { endA--; endB-- }
+  const width = endB - from + 1
+  const best = new Uint32Array((endA - from + 1) * width > CELLS_MAX ? 0 : (endA - from + 1) * width)
+  for (let i = endA - 1; i >= from && best.length > 0; i--) {
+    for (let j = endB - 1; j >= from; j--) {
+      const at = (i - from) * width + j - from
+      best[at] = a[i] === b[j] ? best[at + width + 1]! + 1 : Math.max(best[at + width]!, best[at + 1]!)
     }
   }
   const all: Line[] = []
   let [i, j] = [0, 0]
   while (i < a.length || j < b.length) {
-    if (i < a.length && j < b.length && a[i] === b[j]) all.push({ kind: 'same', text: a[i++]!, before: i, after: ++j })
-    else if (i < a.length && (j >= b.length || best[(i + 1) * width + j]! >= best[i * width + j + 1]!)) all.push({ kind: 'del', text: a[i]!, before: ++i })
+    const isBetween = i >= from && (i < endA || j < endB)
+    const at = (i - from) * width + j - from
+    if (!isBetween || (i < endA && j < endB && a[i] === b[j])) all.push({ kind: 'same', text: a[i++]!, before: i, after: ++j })
+    else if (i < endA && (j >= endB || best.length === 0 || best[at + width]! >= best[at + 1]!)) all.push({ kind: 'del', text: a[i]!, before: ++i })
     else all.push({ kind: 'add', text: b[j]!, after: ++j })
   }
   const isNear = all.map((_, at) => all.slice(Math.max(0, at - AROUND), at + AROUND + 1).some(line => line.kind !== 'same'))
