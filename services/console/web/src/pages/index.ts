@@ -22,6 +22,11 @@ export const STAFF: RoleName[] = ['analyst', 'approver', 'operator']
 export const PAGES: Page[] = [
   { name: 'overview', title: 'Overview', path: '/console/overview', roles: STAFF, nav: { group: 'Watch', key: 'o' }, load: () => import('./overview') },
   { name: 'live', title: 'Live', path: '/console/live', roles: STAFF, nav: { group: 'Watch', key: 'l' }, load: () => import('./live') },
+  { name: 'review', title: 'Review', path: '/console/review', roles: STAFF, nav: { group: 'Decide', key: 'r' }, load: () => import('./review') },
+  { name: 'bulk', title: 'Release in bulk', path: '/console/review/bulk', roles: STAFF, load: () => import('./bulk') },
+  { name: 'explain', title: 'Explain', path: '/console/decisions/:id', roles: STAFF, load: () => import('./explain') },
+  { name: 'supplier', title: 'Supplier', path: '/console/suppliers/:id', roles: STAFF, load: () => import('./supplier') },
+  { name: 'impact', title: 'Impact', path: '/console/suppliers/:id/impact', roles: STAFF, load: () => import('./impact') },
 ]
 
 export const pagesOf = (role: RoleName): Page[] => PAGES.filter(page => page.roles.includes(role))
