@@ -1,7 +1,7 @@
 // What features mean, and their values in words and units. What is said of them comes from the server, asked for once.
 import { useEffect, useState } from 'preact/hooks'
 import { get } from '../api'
-import type { Feature, Features } from '../api-types'
+import type { Feature, Features, Take } from '../api-types'
 import { number } from '../format'
 
 let asked: Promise<Map<string, Feature>> | undefined
@@ -14,6 +14,21 @@ export function useFeatures(): Map<string, Feature> {
     asked.then(setKnown, () => { asked = undefined })
   }, [])
   return known
+}
+
+const TAKE: Record<Take, string> = { count: 'count', buyers: 'distinct buyers or listings', sum: 'sum', mean: 'mean', rate: 'share', rate_low: 'share, Wilson lower bound' }
+/** Declarations are read from above to below, and some lines speak of the one before. */
+const REFERS = /\b(that rate|that count|the same count|behind them|cancelled on|such prices)\b/
+
+/** `7 d`, `24 h`. */
+export const windowName = (ms: number): string => ms <= 86_400_000 ? `${ms / 3_600_000} h` : `${ms / 86_400_000} d`
+
+/** What a feature measures, in words that stand alone. */
+export function meaningOf(feature: Feature | undefined, name: string): string {
+  if (!feature) return name
+  if (!feature.window || !REFERS.test(feature.meaning)) return feature.meaning
+  const { measure, take, window_ms } = feature.window
+  return `${measure.replaceAll('_', ' ')} in ${windowName(window_ms)}: ${TAKE[take]}`
 }
 
 /** 1,000 as "1,000", 3.2e6 as "3.2 million". */

@@ -3,7 +3,7 @@ import type { Counterfactual, Feature, Restriction, VouchedBy } from '../api-typ
 import { number } from '../format'
 import { RuleLink } from '../links'
 import { Empty } from '../ui/states'
-import { inUnits, oddsInWords, VOUCHED, whoVouches } from './features'
+import { inUnits, meaningOf, oddsInWords, VOUCHED, whoVouches } from './features'
 
 export function Vouched({ by }: { by: string }) {
   return <span class={`badge ${by === 'attested' ? 'good' : by === 'claimed' ? 'warn' : ''}`} title={VOUCHED[by]}>{by}</span>
@@ -21,14 +21,13 @@ export function Values({ of, features, only }: { of: Record<string, number>; fea
   return (
     <div class="scroll-x" tabIndex={0} role="region" aria-label="Values that were read, table">
       <table class="plain-table">
-        <thead><tr><th scope="col">What was read</th><th scope="col" class="num">Seen</th><th scope="col">Vouched for</th></tr></thead>
+        <thead><tr><th scope="col">What was read</th><th scope="col" class="num">Seen</th></tr></thead>
         <tbody>{rows.map(([name, value]) => {
           const feature = features.get(name)
           return (
             <tr key={name}>
-              <td>{feature?.meaning ?? name}<div class="quiet mono">{name}</div>{feature?.unit === 'powers of ten' && <div class="quiet">{oddsInWords(value)}</div>}</td>
+              <td>{meaningOf(feature, name)}<div class="quiet named"><Vouched by={whoVouches(feature)} /> <span class="mono">{name}</span></div>{feature?.unit === 'powers of ten' && <div class="quiet">{oddsInWords(value)}</div>}</td>
               <td class="num">{inUnits(feature, value)}</td>
-              <td><Vouched by={whoVouches(feature)} /></td>
             </tr>
           )
         })}</tbody>
@@ -46,7 +45,7 @@ export function Counterfactuals({ of, features }: { of: Counterfactual[]; featur
         <thead><tr><th scope="col">If this had been other</th><th scope="col" class="num">Seen</th><th scope="col" class="num">Needed</th><th scope="col">That alone</th></tr></thead>
         <tbody>{of.map((one, at) => (
           <tr key={at}>
-            <td>{features.get(one.feature)?.meaning ?? one.feature}<div class="quiet mono nowrap">{one.feature} {one.test}</div></td>
+            <td>{meaningOf(features.get(one.feature), one.feature)}<div class="quiet mono">{one.feature} {one.test}</div></td>
             <td class="num">{inUnits(features.get(one.feature), one.seen)}</td>
             <td class="num" title={number(one.needed)}>{inUnits(features.get(one.feature), one.needed)}</td>
             <td class="nowrap">{one.decides ? <span class="badge good">lifts it</span> : <span class="dim">is not enough</span>}</td>

@@ -39,19 +39,19 @@ async function find(rule: string, since: number, signal: AbortSignal): Promise<{
     }
     const last = data.decisions.at(-1)
     cursor = data.next
-    if (cursor === null || !last || Date.parse(last.at) < since) return { rows, isCut: false }
+    if (cursor === null || !last || Date.parse(last.at) < since) return { rows: rows.sort((a, b) => Date.parse(b.of.since) - Date.parse(a.of.since)), isCut: false }
   }
   return { rows, isCut: true }
 }
 
 const COLUMNS: Array<Column<Found>> = [
-  { name: 'since', head: 'Since', width: '104px', cell: ({ of }) => <Time at={of.since} /> },
+  { name: 'since', head: 'Since', width: '100px', cell: ({ of }) => <Time at={of.since} /> },
   { name: 'level', head: 'Level', width: '90px', cell: ({ of }) => <LevelBadge level={of.level} /> },
   { name: 'supplier', head: 'Supplier', width: 'minmax(90px, 1fr)', cell: ({ supplier }) => <SupplierLink id={supplier} /> },
   { name: 'scope', head: 'Covers', width: 'minmax(110px, 1fr)', from: 480, cell: ({ of }) => subjectOf(of.scope) },
   { name: 'reason', head: 'Evidence', width: 'minmax(120px, 1.4fr)', from: 640, cell: ({ of }) => of.reasons.map(words).join(', ') },
   { name: 'confirmed', head: 'Confirmed', width: '92px', from: 760, cell: ({ of }) => of.confirmed?.actor ?? <span class="dim">no</span> },
-  { name: 'id', head: '', width: '64px', cell: ({ of }) => <a href={explains(of.id)}>Explain</a> },
+  { name: 'id', head: '', width: '64px', from: 440, cell: ({ of }) => <a href={explains(of.id)}>Explain</a> },
 ]
 
 interface Progress { all: number; done: Found[]; failed: Array<{ row: Found; error: ApiError }>; isRunning: boolean; isUndoing: boolean }

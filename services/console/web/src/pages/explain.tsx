@@ -7,7 +7,7 @@ import { DecideDialog } from '../decide/dialog'
 import { useFeatures, VOUCHED } from '../decide/features'
 import { Counterfactuals, Odds, Origin, Values, Vouched } from '../decide/parts'
 import { useFetched } from '../fetching'
-import { duration, words } from '../format'
+import { duration, time, timeOfDay, utc, words } from '../format'
 import { useKeys } from '../keys'
 import { SupplierLink } from '../links'
 import { linkTo, type PageProps } from '../pages'
@@ -31,6 +31,12 @@ function Now({ of, supplier }: { of: Restriction; supplier: string }) {
   )
 }
 
+/** To the millisecond, where the day is today's. */
+function Precise({ at }: { at: string }) {
+  const isToday = new Date(at).toDateString() === new Date().toDateString()
+  return <time dateTime={at} title={utc(at)}>{isToday ? `${timeOfDay(at)}.${String(new Date(at).getMilliseconds()).padStart(3, '0')}` : time(at)}</time>
+}
+
 interface Moment { at: string; what: preact.ComponentChildren; note?: string }
 
 function Timeline({ told, of }: { told: DecisionTold; of: Restriction }) {
@@ -47,7 +53,7 @@ function Timeline({ told, of }: { told: DecisionTold; of: Restriction }) {
         return (
           <li key={at}>
             <span class="num dim gap">{gap === null ? '' : `+${duration(Math.max(0, gap))}`}</span>
-            <div><div>{moment.what}</div>{moment.note && <div class="said">{moment.note}</div>}<div class="quiet"><Time at={moment.at} /></div></div>
+            <div><div>{moment.what}</div>{moment.note && <div class="said">{moment.note}</div>}<div class="quiet"><Precise at={moment.at} /></div></div>
           </li>
         )
       })}
@@ -118,7 +124,7 @@ export default function Explain({ params }: PageProps) {
           <Panel title="What would have had to differ"><Counterfactuals of={of.counterfactuals ?? []} features={features} /></Panel>
         </div>
         <div class="stack">
-          <Panel title="From the event on"><Timeline told={told.data!} of={of} /><p class="quiet pad">When each buyer's answer changed is kept for all decisions together: <a href={linkTo(undefined, 'overview')}>Event to invisible</a>.</p></Panel>
+          <Panel title="From the event on"><Timeline told={told.data!} of={of} /><p class="quiet pad">When each buyer's answer changed is kept for all decisions together: <a class="inline" href={linkTo(undefined, 'overview')}>Event to invisible</a>.</p></Panel>
           {of.rule && of.scope.kind !== 'listing' && <Panel title="The rule now"><Now of={of} supplier={target.supplier} /></Panel>}
         </div>
       </div>

@@ -105,7 +105,7 @@ function Tree({ places }: { places: Place[] }) {
   return (
     <div class="scroll-x" tabIndex={0} role="region" aria-label="Goods by region, table">
       <table class="plain-table impact-tree">
-        <thead><tr><th scope="col">Good</th><th scope="col">Region</th><th scope="col" class="num">Units</th><th scope="col" class="num">Others' offers</th><th scope="col" class="num">Reserved units</th></tr></thead>
+        <thead><tr><th scope="col">Good</th><th scope="col">Region</th><th scope="col" class="num">Units</th><th scope="col" class="num">Others offer</th><th scope="col" class="num">Reserved</th></tr></thead>
         {bySku.map(([sku, of]) => (
           <tbody key={sku}>{of.map((place, at) => (
             <tr key={place.region}>
@@ -157,7 +157,7 @@ export default function Impact({ params }: PageProps) {
         <Figure name="Listings" value={covered.length} note={found.data.isCut ? `the first ${LISTINGS_MAX}` : `of ${count(listings.length)}`} />
         <Figure name="Units" value={units} unit="units" />
         <div class="figure"><span class="name">Value</span><span class="value">{[...value].length === 0 ? '–' : [...value].map(([currency, minor]) => money(minor, currency)).join(' + ')}</span><span class="note">at its own prices</span></div>
-        <Figure name="Left empty" value={alone} unit="places" note="a good in a region without another offer" />
+        <Figure name="Left empty" value={alone} unit="places" note="no other offer there" />
         <Figure name="Reservations" value={open.length} note={`${count(open.filter(one => one.at_risk).length)} at risk`} />
         <Figure name="Buyers see now" value={impact.stock?.units} unit="units" note={impact.stock ? `${count(impact.stock.listings)} listings` : 'not known to this process'} />
       </div>

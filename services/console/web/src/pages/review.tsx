@@ -37,10 +37,12 @@ const isMine = (of: Waiting, now: number) => !!of.claim && of.claim.actor === se
 const isOthers = (of: Waiting, now: number) => !!of.claim && of.claim.actor !== session.value?.name && Date.parse(of.claim.until) > now
 const held = (of: Waiting) => of.restriction ?? of.proposal ?? undefined
 
+const dueIn = (at: string, now: number) => Date.parse(at) < now ? `${duration(now - Date.parse(at))} late` : `due in ${duration(Date.parse(at) - now)}`
+
 /** Until when somebody should have looked. */
 function Due({ at, now }: { at: string; now: number }) {
   const left = Date.parse(at) - now
-  return <span class={left < 0 ? 'badge bad' : left < 3_600_000 ? 'badge warn' : 'badge'} title={`due ${new Date(at).toISOString()}`}>{left < 0 ? `${duration(-left)} late` : `due in ${duration(left)}`}</span>
+  return <span class={left < 0 ? 'badge bad' : left < 3_600_000 ? 'badge warn' : 'badge'} title={`due ${new Date(at).toISOString()}`}>{dueIn(at, now)}</span>
 }
 
 /** Minutes and seconds that a claim still holds. */
@@ -59,7 +61,7 @@ function Queue({ of, open, at, now }: { of: Waiting[]; open: number; at: string 
         <li key={one.id}>
           <button type="button" aria-current={one.id === at ? 'true' : undefined} onClick={() => setQuery({ item: one.id })}>
             <span class="line"><strong>{KIND[one.kind]}</strong><span class="mono clip">{one.supplier}</span>{held(one) && <LevelBadge level={held(one)!.level} />}</span>
-            <span class="line quiet"><span class="clip">{held(one)?.rule?.id ?? held(one)?.reasons.map(words).join(', ') ?? ''}</span>{isMine(one, now) ? <span class="mine">yours</span> : isOthers(one, now) ? <span>{one.claim!.actor}</span> : null}</span>
+            <span class="line quiet"><span class="clip">{held(one)?.rule?.id ?? held(one)?.reasons.map(words).join(', ') ?? ''}</span>{isMine(one, now) ? <span class="mine">yours</span> : isOthers(one, now) ? <span>{one.claim!.actor}</span> : <span>{dueIn(one.due_at, now)}</span>}</span>
           </button>
         </li>
       ))}
@@ -76,7 +78,7 @@ function Item({ of, now }: { of: ReviewDescribed; now: number }) {
   const facts = <Values of={values} features={features} only={of.kind === 'appeal' ? 'attested' : undefined} />
   return (
     <>
-      <Panel title={`${KIND[of.kind]}`} note={<><Due at={of.due_at} now={now} /> <ClaimClock of={of} now={now} /></>} action={one && <LevelBadge level={one.level} />}>
+      <Panel title={`${KIND[of.kind]}`} note={<><Due at={of.due_at} now={now} /> <ClaimClock of={of} now={now} /></>} action={<>{of.restriction && <a class="explain" href={explains(of.restriction.id)}>Explain</a>} {one && <LevelBadge level={one.level} />}</>}>
         <div class="body stack">
           {one?.text && of.kind !== 'appeal' && <p class="lead">{one.text}</p>}
           {of.kind === 'excess' && of.text && <Notice kind="low">Held back: {of.text}</Notice>}
@@ -88,7 +90,7 @@ function Item({ of, now }: { of: ReviewDescribed; now: number }) {
             ['Evidence', one?.reasons.map(words).join(', ') ?? '–'],
             ['Waits since', <Time at={of.opened_at} />],
             ...(of.restriction ? [['Ends', <Time at={of.restriction.expires_at} />] as [string, preact.ComponentChildren]] : []),
-            ['Impact', <>{!stock ? 'stock is not known to this process' : of.impact.withheld_already > 0 ? 'withheld already' : `buyers see ${count(stock.units)} units in ${count(stock.listings)} listings; ${count(stock.places_empty)} places have no other offer`} · <a href={linkTo(undefined, 'impact', { id: of.supplier }, of.restriction ? { decision: of.restriction.id } : undefined)}>goods and reservations</a></>],
+            ['Impact', <>{!stock ? 'stock is not known to this process' : of.impact.withheld_already > 0 ? 'withheld already' : `buyers see ${count(stock.units)} units in ${count(stock.listings)} listings; ${count(stock.places_empty)} places have no other offer`} · <a class="inline" href={linkTo(undefined, 'impact', { id: of.supplier }, of.restriction ? { decision: of.restriction.id } : undefined)}>goods and reservations</a></>],
           ]} />
         </div>
       </Panel>
@@ -191,8 +193,8 @@ export default function Review() {
           </Panel>
         </div>
         <div class="stack item">
-          {!at ? <Panel title="No item"><Empty title="Take one"><p>Press <kbd>n</kbd> and the most urgent is handed to you for 15 minutes; nobody else is given it meanwhile. Or choose one on the left.</p></Empty></Panel>
-            : isGone ? <Panel title="Settled"><Empty title="It waits no more"><p>It was settled, or what it was about has ended. <kbd>n</kbd> hands you the next.</p></Empty></Panel>
+          {!at ? <section class="panel"><Empty title="Take one"><p>Press <kbd>n</kbd> and the most urgent is handed to you for 15 minutes; nobody else is given it meanwhile. Or choose one of the queue.</p></Empty></section>
+            : isGone ? <section class="panel"><Empty title="It waits no more"><p>It was settled, or what it was about has ended. <kbd>n</kbd> hands you the next.</p></Empty></section>
               : item.error && !shown ? <Failed error={item.error} again={item.again} />
                 : !shown ? <Loading lines={10} />
                   : <>
@@ -202,7 +204,6 @@ export default function Review() {
                       <button type="button" class="btn danger" onClick={() => setVerb('release')}>{nameOf('release', target!)} <kbd>r</kbd></button>
                       {can.extend && <button type="button" class="btn" onClick={() => setVerb('extend')}>Extend <kbd>e</kbd></button>}
                       {can.snooze && <button type="button" class="btn" onClick={() => setVerb('snooze')}>Snooze <kbd>s</kbd></button>}
-                      {shown.restriction && <a class="btn plain" href={explains(shown.restriction.id)}>Explain</a>}
                     </div>
                     {isOthers(shown, now) && <Notice kind="low">{shown.claim!.actor} is at it; it is free again when the claim ends.</Notice>}
                     <Item of={shown} now={now} />

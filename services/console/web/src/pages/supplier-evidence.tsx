@@ -1,9 +1,8 @@
 // What is known of a supplier: the tests with what peers would have brought, what people claim beside what was handed over, the score,
 // the windows, and the links with what each says.
 import type { AttributeKind, Feature, Risk } from '../api-types'
-import { inUnits, oddsInWords } from '../decide/features'
+import { inUnits, meaningOf, oddsInWords, whoVouches, windowName } from '../decide/features'
 import { Vouched } from '../decide/parts'
-import { whoVouches } from '../decide/features'
 import { count, number } from '../format'
 import { SupplierLink } from '../links'
 import { Empty, Panel, Time } from '../ui/states'
@@ -28,13 +27,12 @@ export function Evidence({ risk, features }: Known) {
         {total !== null && total !== undefined && <p class="pad">All tests together: {oddsInWords(total)}.</p>}
         <div class="scroll-x" tabIndex={0} role="region" aria-label="Evidence by test, table">
           <table class="plain-table">
-            <thead><tr><th scope="col">Test</th><th scope="col" class="num">Seen</th><th scope="col" class="num">Expected</th><th scope="col" class="num" title="Odds against chance, in powers of ten">Odds</th><th scope="col">By</th></tr></thead>
+            <thead><tr><th scope="col">Test</th><th scope="col" class="num">Seen</th><th scope="col" class="num">Expected</th><th scope="col" class="num" title="Odds against chance, in powers of ten">Odds</th></tr></thead>
             <tbody>{tests.map(({ of, power, seen, expected }) => (
               <tr key={of.name} title={power !== null && power > 0 ? oddsInWords(power) : undefined}>
-                <td>{of.counted ?? of.meaning}<Bar of={power ?? 0} full={FULL} isBad /></td>
+                <td>{of.counted ?? of.meaning} <Vouched by={whoVouches(of)} /><Bar of={power ?? 0} full={FULL} isBad /></td>
                 <td class="num">{number(seen)}</td><td class="num">{number(expected)}</td>
                 <td class="num">{power === null ? <span class="dim">unknown</span> : power > 0 ? inUnits(of, power) : <span class="dim">none</span>}</td>
-                <td><Vouched by={whoVouches(of)} /></td>
               </tr>
             ))}</tbody>
           </table>
@@ -52,7 +50,7 @@ function Side({ title, names, risk, features }: Known & { title: string; names: 
   return (
     <div>
       <h3 class="pad">{title}</h3>
-      <table class="plain-table"><tbody>{known.map(name => <tr key={name}><td>{features.get(name)?.meaning ?? name}</td><td class="num">{inUnits(features.get(name), risk.features[name])}</td></tr>)}</tbody></table>
+      <table class="plain-table"><tbody>{known.map(name => <tr key={name}><td>{meaningOf(features.get(name), name)}</td><td class="num">{inUnits(features.get(name), risk.features[name])}</td></tr>)}</tbody></table>
     </div>
   )
 }
@@ -73,7 +71,7 @@ export function Contributions({ risk, features }: Known) {
         <thead><tr><th scope="col">Feature</th><th scope="col" class="num">Seen</th><th scope="col" class="num">Points</th></tr></thead>
         <tbody>{rows.map(of => (
           <tr key={of.feature}>
-            <td>{features.get(of.feature)?.meaning ?? of.feature}<Bar of={of.points} full={of.of} /></td>
+            <td>{meaningOf(features.get(of.feature), of.feature)}<Bar of={of.points} full={of.of} /></td>
             <td class="num">{inUnits(features.get(of.feature), of.value)}</td><td class="num">{number(of.points)}<span class="unit"> of {number(of.of)}</span></td>
           </tr>
         ))}</tbody>
@@ -81,9 +79,6 @@ export function Contributions({ risk, features }: Known) {
     </Panel>
   )
 }
-
-const DAY = 86_400_000
-const windowName = (ms: number) => ms < DAY ? `${ms / 3_600_000} h` : `${ms / DAY} d`
 
 export function Windows({ risk, features }: Known) {
   const bound = Object.keys(risk.features).map(name => features.get(name)).filter((of): of is Feature => !!of?.window)

@@ -1,7 +1,7 @@
 // A supplier: what is in force, what the evidence is and who vouches for it, what it lists, whom it is linked to, what was decided.
 import { useCallback, useMemo, useState } from 'preact/hooks'
 import { ApiError, get } from '../api'
-import type { Appeals, Decision, Decisions, Impact, Listing, Restriction, Reviews, Risk, Supplier as SupplierTold } from '../api-types'
+import type { Appeals, Decision, Decisions, Impact, Listing, Restriction, ReviewKind, Reviews, Risk, Supplier as SupplierTold } from '../api-types'
 import { subjectOf, type Verb } from '../decide/act'
 import { DecideDialog, nameOf } from '../decide/dialog'
 import { useFeatures } from '../decide/features'
@@ -59,6 +59,7 @@ function InForce({ of, onDecide }: { of: Restriction[]; onDecide: (verb: Verb, r
   )
 }
 
+const WAITS: Record<ReviewKind, string> = { appeal: 'An appeal', excess: 'A restriction that a budget held back', decision: 'A decision', watch: 'A supplier to be watched' }
 const WITHHELD = new Set(['quarantine', 'lockout'])
 
 function Listings({ id, held }: { id: string; held: Restriction[] }) {
@@ -154,7 +155,7 @@ export default function Supplier({ params }: PageProps) {
         <button type="button" class="btn" onClick={found.again}>Ask anew</button>
       </PageHead>
       {found.error && <Notice kind="low">{found.error.title}: {found.error.detail}</Notice>}
-      {reviews.map(review => <Notice key={review.id} kind={review.kind === 'appeal' ? 'high' : 'info'} action={<a class="btn small" href={linkTo(undefined, 'review', {}, { item: review.id })}>Review it</a>}>A {review.kind === 'excess' ? 'restriction held back by a budget' : review.kind} waits for a person{review.claim ? `; ${review.claim.actor} is at it` : ''}.</Notice>)}
+      {reviews.map(review => <Notice key={review.id} kind={review.kind === 'appeal' ? 'high' : 'info'} action={<a class="btn small" href={linkTo(undefined, 'review', {}, { item: review.id })}>Review it</a>}>{WAITS[review.kind]} waits for a person{review.claim ? `; ${review.claim.actor} is at it` : ''}.</Notice>)}
       <div class="strip" role="group" aria-label="The supplier now">
         <Figure name="Score" value={risk?.score} unit="of 1,000" note={risk ? `${number(Math.round(risk.confidence * 100))} % of it is known` : 'no event yet'} />
         <Figure name="In force" value={held.length} note={held.length > 0 ? [...new Set(held.map(of => of.level))].join(', ') : 'nothing'} />
