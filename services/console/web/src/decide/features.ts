@@ -39,10 +39,19 @@ function large(value: number): string {
   return number(Math.round(value))
 }
 
-/** Odds against chance, given in powers of ten, as a person would say them. */
+const DAYS_A_YEAR = 365.25
+
+/** Odds of a test, in powers of ten, as a person would say them: chance passes 10^x at most once in 10^x supplier-days (ARCHITECTURE.md). */
 export function oddsInWords(power: number): string {
-  if (power < 0.3) return 'nothing that chance does not bring'
-  return `at most 1 honest supplier in ${large(10 ** power)} would ever look like this`
+  if (power <= 0) return 'nothing that stands out from chance yet'
+  const days = 10 ** power
+  const [span, unit] = days < DAYS_A_YEAR ? [days, 'supplier-days'] : [days / DAYS_A_YEAR, 'supplier-years']
+  return `chance alone brings as much at most once in ${large(span)} ${unit}`
+}
+
+/** An e-value, in powers of ten: of honest suppliers at most one in 10^x has as much against it. */
+export function eValueInWords(power: number): string {
+  return power < 0.3 ? 'nothing that stands out' : `at most 1 honest supplier in ${large(10 ** power)} has as much against it`
 }
 
 /** A value with its unit: shares as per cent, everything else as it was counted. */

@@ -1,6 +1,8 @@
 // What explains a restriction wherever one is shown: values with who vouches for them, odds in words, what would have had to differ.
 import type { Counterfactual, Feature, Restriction, VouchedBy } from '../api-types'
 import { number } from '../format'
+
+const words = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)
 import { RuleLink } from '../links'
 import { Empty } from '../ui/states'
 import { inUnits, meaningOf, oddsInWords, VOUCHED, whoVouches } from './features'
@@ -66,7 +68,7 @@ export function Odds({ values, features }: { values: Record<string, number>; fea
         const feature = features.get(name)
         const seen = values[`${name}_seen`]
         const expected = values[`${name}_expected`]
-        return <p key={name}>By {feature?.counted ?? name}{seen !== undefined && expected !== undefined && <> ({number(seen)} seen, {number(expected)} expected)</>}, {oddsInWords(power)}.</p>
+        return <p key={name}>{words(feature?.counted ?? name)}{seen !== undefined && expected !== undefined && <>, {number(seen)} where peers' orders of this age bring {number(expected)}</>}: {oddsInWords(power)}.</p>
       })}
     </div>
   )

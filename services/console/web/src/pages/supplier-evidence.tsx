@@ -1,7 +1,7 @@
 // What is known of a supplier: the tests with what peers would have brought, what people claim beside what was handed over, the score,
 // the windows, and the links with what each says.
 import type { AttributeKind, Feature, Risk } from '../api-types'
-import { inUnits, meaningOf, oddsInWords, whoVouches, windowName } from '../decide/features'
+import { eValueInWords, inUnits, meaningOf, oddsInWords, whoVouches, windowName } from '../decide/features'
 import { Vouched } from '../decide/parts'
 import { count, number } from '../format'
 import { SupplierLink } from '../links'
@@ -24,10 +24,10 @@ export function Evidence({ risk, features }: Known) {
   return (
     <Panel title="Evidence by test" note="beside what peers would have brought">
       {tests.length === 0 ? <Empty title="No tests run" /> : <>
-        {total !== null && total !== undefined && <p class="pad">All tests together: {oddsInWords(total)}.</p>}
+        {total !== null && total !== undefined && <p class="pad">All tests together: {oddsInWords(total)}. <span class="quiet">Odds grow over days: what a single day brings counts little, however much it is.</span></p>}
         <div class="scroll-x" tabIndex={0} role="region" aria-label="Evidence by test, table">
           <table class="plain-table">
-            <thead><tr><th scope="col">Test</th><th scope="col" class="num">Seen</th><th scope="col" class="num">Expected</th><th scope="col" class="num" title="Odds against chance, in powers of ten">Odds</th></tr></thead>
+            <thead><tr><th scope="col">Test</th><th scope="col" class="num">Seen</th><th scope="col" class="num">Expected</th><th scope="col" class="num" title="10^x: chance alone passes it at most once in 10^x supplier-days">Odds</th></tr></thead>
             <tbody>{tests.map(({ of, power, seen, expected }) => (
               <tr key={of.name} title={power !== null && power > 0 ? oddsInWords(power) : undefined}>
                 <td>{of.counted ?? of.meaning} <Vouched by={whoVouches(of)} /><Bar of={power ?? 0} full={FULL} isBad /></td>
@@ -116,7 +116,7 @@ export function Links({ risk }: { risk: Risk }) {
             <li key={edge.attribute.kind + edge.attribute.hash + edge.other}>
               <div class="what"><SupplierLink id={edge.other} />{edge.withheld && <span class="badge bad">withheld</span>}</div>
               <div>Both were seen with {SHARED[edge.attribute.kind] ?? edge.attribute.kind} <code title={edge.attribute.hash}>{edge.attribute.hash.slice(0, 10)}…</code>, the other last <Time at={edge.at} />.</div>
-              <div class="quiet">{edge.degree <= 2 ? 'Nobody else has it' : `${count(edge.degree)} suppliers have it, so it says less`}; {edge.withheld ? 'the other is withheld, which counts here.' : 'the other is not withheld.'} Against the other: {oddsInWords(edge.evidence ?? 0)}.</div>
+              <div class="quiet">{edge.degree <= 2 ? 'Nobody else has it' : `${count(edge.degree)} suppliers have it, so it says less`}; {edge.withheld ? 'the other is withheld, which counts here.' : 'the other is not withheld.'} Against the other: {eValueInWords(edge.evidence ?? 0)}.</div>
             </li>
           ))}
         </ul>
