@@ -232,7 +232,7 @@ for (const [size, viewport] of [['wide', WIDE], ['narrow', NARROW]]) {
       const found = []
       const isLookedAt = (size === 'wide') === (theme === 'light')
       const supplier = `/console/suppliers/${caught.supplier}`
-      for (const [name, path] of [['explain', `/console/decisions/${caught.id}`], ['supplier', supplier], ['supplier-listings', `${supplier}?view=listings`], ['supplier-decisions', `${supplier}?view=decisions`], ['impact', `${supplier}/impact`], ['review-item', `/console/review?item=${reviews[0].id}`], ['bulk-counted', `/console/review/bulk?rule=${caught.rule.id}`]]) {
+      for (const [name, path] of [['explain', `/console/decisions/${caught.id}`], ['supplier', supplier], ['supplier-listings', `${supplier}?view=listings`], ['supplier-decisions', `${supplier}?view=decisions`], ['impact', `${supplier}/impact`], ['review-item', `/console/review?item=${reviews[0].id}`], ['bulk-nothing', '/console/review/bulk?rule=no-such-rule'], ['bulk-counted', `/console/review/bulk?rule=${caught.rule.id}`]]) {
         await at(page, path)
         await page.locator('[data-fresh=live]').first().waitFor({ state: 'attached' })
         // Both sizes and both themes, without looking at each page four times.
