@@ -152,7 +152,7 @@ export default function Impact({ params }: PageProps) {
       </PageHead>
       {told.error && <Notice kind="low">{told.error.title}: {told.error.detail}</Notice>}
       {of && <Notice kind="info"><LevelBadge level={of.level} /> {subjectOf(of.scope)}{inForce ? (of.confirmed ? `, confirmed by ${of.confirmed.actor}` : ', not confirmed yet') : ', no longer in force'}. What is listed below is what it covers.</Notice>}
-      {isWithheld && !of && <Notice kind="info">All of this supplier is withheld already: what is listed below is what comes back with a release.</Notice>}
+      {isWithheld && !of && <Notice kind="info">{impact.stock?.listings === 0 ? 'Buyers see nothing of this supplier: what is listed below is what it would offer.' : 'A part of this supplier is withheld: what is listed below is all that it offers, seen by buyers or not.'}</Notice>}
       <div class="strip" role="group" aria-label="What hangs on it">
         <Figure name="Listings" value={covered.length} note={found.data.isCut ? `the first ${LISTINGS_MAX}` : `of ${count(listings.length)}`} />
         <Figure name="Units" value={units} unit="units" />

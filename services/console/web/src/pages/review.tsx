@@ -90,7 +90,7 @@ function Item({ of, now }: { of: ReviewDescribed; now: number }) {
             ['Evidence', one?.reasons.map(words).join(', ') ?? '–'],
             ['Waits since', <Time at={of.opened_at} />],
             ...(of.restriction ? [['Ends', <Time at={of.restriction.expires_at} />] as [string, preact.ComponentChildren]] : []),
-            ['Impact', <>{!stock ? 'stock is not known to this process' : of.impact.withheld_already > 0 ? 'withheld already' : `buyers see ${count(stock.units)} units in ${count(stock.listings)} listings; ${count(stock.places_empty)} places have no other offer`} · <a class="inline" href={linkTo(undefined, 'impact', { id: of.supplier }, of.restriction ? { decision: of.restriction.id } : undefined)}>goods and reservations</a></>],
+            ['Impact', <>{!stock ? 'stock is not known to this process' : of.impact.withheld_already > 0 && stock.listings === 0 ? 'buyers see nothing of it already' : `buyers see ${count(stock.units)} units in ${count(stock.listings)} listings; ${count(stock.places_empty)} places have no other offer`} · <a class="inline" href={linkTo(undefined, 'impact', { id: of.supplier }, of.restriction ? { decision: of.restriction.id } : undefined)}>goods and reservations</a></>],
           ]} />
         </div>
       </Panel>

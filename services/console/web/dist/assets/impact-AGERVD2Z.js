@@ -1,0 +1,1 @@
+import{c as a,d as b,e as c}from"./chunk-KXNIORZM.js";import"./chunk-YBYECNC5.js";import"./chunk-UGEMGVP5.js";import"./chunk-KIKDI3MV.js";import"./chunk-EUXHEDB7.js";import"./chunk-OUSIIDPS.js";import"./chunk-HCP3HQ7K.js";import"./chunk-ZROSY5KW.js";import"./chunk-7QYJEEPD.js";import"./chunk-BCQNS72N.js";export{c as default,b as listingsOf,a as money};

@@ -1,1 +1,0 @@
-import{c as a,d as b,e as c}from"./chunk-BEXA56P6.js";import"./chunk-5ZDJHX4B.js";import"./chunk-6TL7TCW3.js";import"./chunk-YXBHREHT.js";import"./chunk-LGY2EP23.js";import"./chunk-4OXGPGL2.js";import"./chunk-5QFCRIIP.js";import"./chunk-HDB5DIXZ.js";import"./chunk-3FTEDALB.js";import"./chunk-FYB4MJHJ.js";export{c as default,b as listingsOf,a as money};
