@@ -93,11 +93,13 @@ export async function serve({ env = {} } = {}) {
   return self
 }
 
-/** `stockade demo`, which plays on; `link` signs its operator in. */
+/** `stockade demo`, which plays on; `link` signs its operator in, `buyer` is a buyer's key. */
 export async function demo() {
   const child = spawn(BINARY, ['demo', '--no-open', '--seed', '1'])
-  const [, link] = await lineOf(child, /^\s+(http\S+\/console\/sign-in#\w+)/, 'the demo')
-  return { link, url: new URL(link).origin, stop: async () => { const gone = new Promise(done => child.once('exit', done)); child.kill('SIGINT'); await gone } }
+  const [[, link], [, buyer]] = await Promise.all([
+    lineOf(child, /^\s+(http\S+\/console\/sign-in#\w+)/, 'the demo'), lineOf(child, /Bearer (sk_\w+)' 'http\S+\/v1\/availability/, 'the demo'),
+  ])
+  return { link, buyer, url: new URL(link).origin, stop: async () => { const gone = new Promise(done => child.once('exit', done)); child.kill('SIGINT'); await gone } }
 }
 
 let browser

@@ -22,14 +22,19 @@ export const STAFF: RoleName[] = ['analyst', 'approver', 'operator']
 export const PAGES: Page[] = [
   { name: 'overview', title: 'Overview', path: '/console/overview', roles: STAFF, nav: { group: 'Watch', key: 'o' }, load: () => import('./overview') },
   { name: 'live', title: 'Live', path: '/console/live', roles: STAFF, nav: { group: 'Watch', key: 'l' }, load: () => import('./live') },
-  { name: 'standing', title: 'Your standing', path: '/console/standing', roles: ['supplier'], nav: { group: 'Yours', key: 's' }, load: () => import('./standing') },
-  { name: 'availability', title: 'Availability', path: '/console/availability', roles: [...STAFF, 'buyer'], nav: { group: 'Yours', key: 'a' }, load: () => import('./availability') },
-  { name: 'operations', title: 'Operations', path: '/console/operations', roles: ['operator'], nav: { group: 'Run', key: 'p' }, load: () => import('./operations') },
+  { name: 'review', title: 'Review', path: '/console/review', roles: STAFF, nav: { group: 'Decide', key: 'v' }, load: () => import('./review') },
+  { name: 'bulk', title: 'Release in bulk', path: '/console/review/bulk', roles: STAFF, load: () => import('./bulk') },
+  { name: 'explain', title: 'Explain', path: '/console/decisions/:id', roles: STAFF, load: () => import('./explain') },
+  { name: 'supplier', title: 'Supplier', path: '/console/suppliers/:id', roles: STAFF, load: () => import('./supplier') },
+  { name: 'impact', title: 'Impact', path: '/console/suppliers/:id/impact', roles: STAFF, load: () => import('./impact') },
   { name: 'rules', title: 'Rules', path: '/console/rules', roles: STAFF, nav: { group: 'Rules', key: 'r' }, load: () => import('./rules') },
   { name: 'rules-edit', title: 'Edit rules', path: '/console/rules/edit', roles: STAFF, load: () => import('./rules-edit') },
   { name: 'rule', title: 'Rule', path: '/console/rule/:id', roles: STAFF, load: () => import('./rule') },
   { name: 'backtest', title: 'Backtest', path: '/console/backtest', roles: STAFF, nav: { group: 'Rules', key: 'b' }, load: () => import('./backtest') },
   { name: 'models', title: 'Models', path: '/console/models', roles: STAFF, nav: { group: 'Rules', key: 'm' }, load: () => import('./models') },
+  { name: 'operations', title: 'Operations', path: '/console/operations', roles: ['operator'], nav: { group: 'Run', key: 'p' }, load: () => import('./operations') },
+  { name: 'standing', title: 'Your standing', path: '/console/standing', roles: ['supplier'], nav: { group: 'Yours', key: 's' }, load: () => import('./standing') },
+  { name: 'availability', title: 'Availability', path: '/console/availability', roles: [...STAFF, 'buyer'], nav: { group: 'Yours', key: 'a' }, load: () => import('./availability') },
 ]
 
 export const pagesOf = (role: RoleName): Page[] => PAGES.filter(page => page.roles.includes(role))

@@ -105,7 +105,8 @@ export function VirtualTable<Item>({ label, columns, length, item, id, onOpen, g
       </div>
       <div class="vt-body" role="rowgroup" ref={body} tabIndex={0} aria-label={`${label}, rows`} aria-activedescendant={active} onKeyDown={onKey}
         onScroll={event => { const top = event.currentTarget.scrollTop; setView(was => ({ ...was, top })) }}>
-        {length === 0 ? empty : <div role="presentation" style={{ height: `${length * ROW}px` }}>{rows}</div>}
+        {/* What says that there is nothing is the only row: a grid may contain no headings of its own. */}
+        {length === 0 ? <div role="row"><div role="gridcell">{empty}</div></div> : <div role="presentation" style={{ height: `${length * ROW}px` }}>{rows}</div>}
       </div>
     </div>
   )

@@ -1,0 +1,249 @@
+// Review, bulk release, explain, supplier and impact: what they show, and that what is done there is done on the server.
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { closeBrowser, demo, faults, NARROW, person, serve, shot, WIDE } from './harness.mjs'
+
+let server
+let market
+let state
+/** A supplier of the demo that is withheld as a whole, and the restriction that withholds it. */
+let caught
+const later = hours => new Date(Date.now() + hours * 3_600_000).toISOString()
+const MARKUP = '<img src=x onerror="document.title=1">'
+
+before(async () => {
+  [server, market] = await Promise.all([serve(), demo()])
+  const who = await person()
+  const page = await who.signIn(market.link)
+  state = await who.context.storageState()
+  caught = await until(page, async () => (await told(page, '/v1/decisions?limit=500')).decisions
+    .map(of => ({ supplier: of.supplier, ...of.in_force.find(one => one.level === 'quarantine' && one.scope.kind === 'supplier') })).find(of => of.id))
+  await who.done()
+})
+after(async () => {
+  await closeBrowser()
+  await Promise.all([server?.stop(), market?.stop()])
+})
+
+async function operator({ viewport = WIDE, theme = 'light', expected = [] } = {}) {
+  const who = await person({ viewport, theme, expected })
+  await who.context.addCookies(state.cookies)
+  return who
+}
+
+/** What the server says to the session of a page. */
+const told = (page, path) => page.evaluate(async path => {
+  const answer = await fetch(path)
+  if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)
+  return answer.json()
+}, path)
+
+/** Asks until there is something; the page waits between, so that nothing is measured by time. */
+async function until(page, ask) {
+  for (let tries = 0; tries < 600; tries++) {
+    const found = await ask()
+    if (found) return found
+    await page.waitForTimeout(100)
+  }
+  throw new Error('it did not happen')
+}
+
+/** Suppliers in a buyer's answer for a good. */
+async function offeredBy(sku) {
+  const answer = await fetch(`${market.url}/v1/availability?sku=${encodeURIComponent(sku)}&limit=200`, { headers: { authorization: `Bearer ${market.buyer}` } })
+  assert.equal(answer.status, 200)
+  return (await answer.json()).offers.map(of => of.supplier)
+}
+
+async function say(page, reason, name) {
+  await page.getByRole('dialog').getByLabel('Reason').fill(reason)
+  await page.getByRole('dialog').getByRole('button', { name, exact: true }).click()
+}
+
+/** A supplier whose name is markup, denied by an operator; the server's own answer. */
+async function denied(supplier) {
+  const key = await server.key('operator', 'op')
+  await server.call(key, 'PUT', `/v1/suppliers/${supplier}`, { name: MARKUP, region: 'DE' })
+  const { in_force: [held] } = await server.call(key, 'POST', '/v1/overrides', { supplier, deny: 'quarantine', expires_at: later(24), reason: MARKUP })
+  return held
+}
+
+test('a supplier locked out in the demo is released from its page, its offers come back to buyers, and undo withholds them again', async () => {
+  const who = await operator()
+  const page = await who.page()
+  await page.goto(`${market.url}/console/suppliers/${caught.supplier}`)
+  const other = await who.page()
+  await other.goto(`${market.url}/console/decisions/${caught.id}`)
+  await other.getByRole('button', { name: /Release/ }).waitFor()
+  const { items } = await told(page, `/v1/suppliers/${caught.supplier}/listings?limit=50`)
+  const sku = items.find(of => of.available > 0 && !of.withdrawn).sku
+  assert.ok(!(await offeredBy(sku)).includes(caught.supplier), 'buyers do not see it')
+  await page.getByRole('button', { name: 'Release' }).first().click()
+  await say(page, 'the stock was counted: it is there', 'Release')
+  await page.getByText(`${caught.supplier}: quarantine released`).waitFor()
+  await until(page, async () => (await offeredBy(sku)).includes(caught.supplier))
+  // The other tab is told without loading anew.
+  await other.getByText('This is no longer in force').waitFor()
+  await other.locator('.timeline').getByText('the stock was counted: it is there').waitFor()
+  await page.getByRole('button', { name: 'Undo' }).click()
+  await page.getByText('Undone', { exact: true }).waitFor()
+  await page.getByRole('region', { name: 'In force' }).getByText('quarantine').waitFor()
+  await until(page, async () => !(await offeredBy(sku)).includes(caught.supplier))
+  const { in_force } = await told(page, `/v1/suppliers/${caught.supplier}/standing`)
+  assert.ok(in_force.some(of => of.level === 'quarantine' && of.reasons.includes('MANUAL_REVIEW')), 'a decision of its own')
+  await who.done()
+})
+
+test('a decision of a rule is explained by what was read, and snoozing its rule is told to the server and can be undone', async () => {
+  const who = await operator()
+  const page = await who.page()
+  const all = await told(await at(page, '/console/overview'), '/v1/decisions?limit=500')
+  const { supplier, restriction } = all.decisions.find(of => of.restriction?.rule && of.restriction.counterfactuals?.length && of.in_force.some(one => one.id === of.restriction.id))
+  await at(page, `/console/decisions/${restriction.id}`)
+  await page.locator('.tree .node').first().waitFor()
+  const [name] = Object.keys(restriction.values)
+  await page.getByRole('region', { name: 'Values and who vouches for them' }).getByText(name, { exact: true }).waitFor()
+  await page.getByRole('region', { name: 'What would have had to differ', exact: true }).getByText(restriction.counterfactuals[0].test).first().waitFor()
+  await page.locator('.timeline').getByText(restriction.cause.id).waitFor()
+  await page.keyboard.press('s')
+  await say(page, 'known to us', 'Snooze the rule')
+  await page.getByText(`${restriction.rule.id} is snoozed for ${supplier}`).waitFor()
+  const snoozes = async () => (await told(page, `/v1/decisions?supplier=${supplier}&limit=500`)).decisions.filter(of => of.action === 'snoozed')
+  assert.equal((await snoozes())[0].note.endsWith('known to us'), true)
+  await page.getByRole('button', { name: 'Undo' }).click()
+  await page.getByText('Undone', { exact: true }).waitFor()
+  assert.equal((await snoozes()).length, 2, 'a second snooze, which ends at once, takes the first one\'s place')
+  await who.done()
+})
+
+async function at(page, path) {
+  await page.goto(market.url + path)
+  await page.locator('h1').waitFor()
+  await page.waitForFunction(() => !document.querySelector('.bones'))
+  return page
+}
+
+test('an appeal is handed over with what its supplier says, another person is told who is at it, and granting it ends the restriction for both', async () => {
+  const held = await denied('s-appeals')
+  const own = await server.key('supplier', 's-appeals-key', 's-appeals')
+  await server.call(own, 'POST', '/v1/suppliers/s-appeals/appeals', { decision: held.id, text: `We shipped all of it. ${MARKUP}` })
+  const ada = await person({ expected: [/404/, /422/] })
+  const bob = await person({ expected: [/404/, /409/] })
+  const page = await ada.signIn(await server.link('analyst', 'ada'))
+  const second = await bob.signIn(await server.link('analyst', 'bob'))
+  await page.goto(`${server.url}/console/review`)
+  await page.getByRole('list', { name: /Reviews that wait/ }).getByText('s-appeals').waitFor()
+  await page.keyboard.press('n')
+  await page.getByRole('region', { name: 'What the supplier says' }).getByText(`We shipped all of it. ${MARKUP}`).waitFor()
+  await page.getByText(/^yours for 1[45]:/).waitFor()
+  const link = page.url()
+  assert.match(link, /item=a/, 'the view can be shared')
+  await second.goto(link)
+  await second.getByText('ada is at it; it is free again when the claim ends.').waitFor()
+  assert.equal(await second.getByRole('button', { name: /Claim/ }).isDisabled(), true)
+  await second.keyboard.press('r')
+  await say(second, 'bob was faster', 'Grant the appeal')
+  await second.getByRole('dialog').getByText('claimed_by_another').waitFor()
+  await second.keyboard.press('Escape')
+  await second.goto(`${server.url}/console/suppliers/s-appeals`)
+  await second.getByRole('heading', { name: MARKUP }).waitFor()
+  assert.notEqual(await second.title(), '1', 'markup is text')
+  await page.keyboard.press('r')
+  await say(page, '   ', 'Grant the appeal')
+  await page.getByRole('dialog').getByRole('alert').first().waitFor()
+  await say(page, 'the carrier attests it', 'Grant the appeal')
+  await page.getByText('s-appeals: appeal granted').waitFor()
+  await second.getByText('Nothing is in force').waitFor()
+  await second.getByText('Decisions', { exact: true }).click()
+  await second.getByRole('region', { name: 'Appeals' }).getByText('Answer: the carrier attests it').waitFor()
+  await ada.done()
+  await bob.done()
+})
+
+test('confirming from the impact page and extending from the explanation are kept by the server', async () => {
+  const held = await denied('s-kept')
+  const who = await person()
+  const page = await who.signIn(await server.link('analyst', 'ada'))
+  await page.goto(`${server.url}/console/suppliers/s-kept/impact?decision=${held.id}`)
+  await page.getByRole('button', { name: 'Confirm' }).click()
+  await say(page, 'looked at', 'Confirm')
+  await page.getByText('confirmed by ada').first().waitFor()
+  await page.goto(`${server.url}/console/decisions/${held.id}`)
+  await page.getByText('by ada').first().waitFor()
+  await page.keyboard.press('e')
+  await page.getByRole('dialog').getByLabel('Longer by').selectOption('24')
+  await say(page, 'still looking', 'Extend')
+  await page.locator('.timeline').getByText('extended').waitFor()
+  const now = await told(page, `/v1/decisions/${held.id}`)
+  assert.equal(Date.parse(now.restriction.expires_at) - Date.parse(held.expires_at), 86_400_000)
+  assert.equal(now.restriction.confirmed.actor, 'ada')
+  await page.getByRole('button', { name: 'Undo' }).first().click()
+  await page.getByText('Undone', { exact: true }).waitFor()
+  assert.equal((await told(page, `/v1/decisions/${held.id}`)).restriction.expires_at, held.expires_at)
+  await who.done()
+})
+
+test('all that one rule did is counted, released with progress, and put back by undo', async () => {
+  const who = await operator()
+  const page = await who.page()
+  await at(page, '/console/review/bulk')
+  const seen = new Map()
+  for (const { restriction } of (await told(page, '/v1/decisions?limit=500')).decisions) if (restriction?.rule && restriction.level !== 'watch') seen.set(restriction.rule.id, (seen.get(restriction.rule.id) ?? 0) + 1)
+  const [[rule, many]] = [...seen].sort((a, b) => b[1] - a[1])
+  assert.ok(many > 1, 'a rule restricts several')
+  await page.getByLabel('Rule', { exact: true }).selectOption(rule)
+  await page.getByRole('button', { name: /^Release [1-9]/ }).click()
+  const dialog = page.getByRole('dialog')
+  assert.equal(await dialog.getByRole('button', { name: /^Release/ }).isDisabled(), true, 'not without a reason')
+  await dialog.getByLabel('Reason').fill('the rule was wrong')
+  await dialog.getByRole('button', { name: /^Release/ }).click()
+  const progress = page.getByTestId('progress')
+  await progress.filter({ hasText: 'done' }).waitFor()
+  const [, done, all] = /^(\d+) of (\d+) released/.exec(await progress.textContent())
+  assert.equal(done, all)
+  await shot(page, 'bulk-done')
+  const releases = (await told(page, '/v1/decisions?limit=500')).decisions.filter(of => of.action === 'released' && of.note === 'the rule was wrong')
+  assert.equal(releases.length, Number(done))
+  await page.getByRole('button', { name: 'Undo' }).click()
+  await progress.filter({ hasText: new RegExp(`^${done} of ${done} put back; done`) }).waitFor()
+  const back = (await told(page, `/v1/suppliers/${releases[0].supplier}/standing`)).in_force
+  assert.ok(back.some(of => of.level === releases[0].restriction.level))
+  await who.done()
+})
+
+test('what is not there is said in words, with its code', async () => {
+  const who = await operator({ expected: [/404/] })
+  const page = await who.page()
+  for (const [path, code] of [['/console/decisions/d-none', 'no_such_decision'], ['/console/suppliers/nobody-at-all', /unknown_supplier|no_such_supplier|not_found/], ['/console/suppliers/nobody-at-all/impact', /unknown_supplier|no_such_supplier|not_found/]]) {
+    await at(page, path)
+    await page.getByRole('alert').getByText(code).waitFor()
+  }
+  await at(page, '/console/review?item=a-none')
+  await page.getByText('It waits no more').waitFor()
+  await who.done()
+})
+
+for (const [size, viewport] of [['wide', WIDE], ['narrow', NARROW]]) {
+  for (const theme of ['light', 'dark']) {
+    test(`the pages of a supplier and of a decision are without serious faults, ${size} and ${theme}`, async () => {
+      const who = await operator({ viewport, theme })
+      const page = await who.page()
+      const { reviews } = await told(await at(page, '/console/review'), '/v1/reviews?limit=1')
+      const found = []
+      const isLookedAt = (size === 'wide') === (theme === 'light')
+      const supplier = `/console/suppliers/${caught.supplier}`
+      for (const [name, path] of [['explain', `/console/decisions/${caught.id}`], ['supplier', supplier], ['supplier-listings', `${supplier}?view=listings`], ['supplier-decisions', `${supplier}?view=decisions`], ['impact', `${supplier}/impact`], ['review-item', `/console/review?item=${reviews[0].id}`], ['bulk-nothing', '/console/review/bulk?rule=no-such-rule'], ['bulk-counted', `/console/review/bulk?rule=${caught.rule.id}`]]) {
+        await at(page, path)
+        await page.locator('[data-fresh=live]').first().waitFor({ state: 'attached' })
+        // Both sizes and both themes, without looking at each page four times.
+        if (isLookedAt) found.push(...(await faults(page)).map(fault => `${name}: ${fault}`))
+        const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+        if (wider > 0) found.push(`${name}: the page is ${wider} px wider than the window`)
+        await page.evaluate(() => scrollTo(0, 0))
+        await shot(page, `${name}-${size}-${theme}`)
+      }
+      assert.deepEqual(found, [])
+      await who.done()
+    })
+  }
+}
