@@ -488,12 +488,6 @@ impl Inventory {
         out.emit(Topic::LockoutProposals, Dest::Key(id.to_string()), Payload::Proposal(proposal));
     }
 
-    /// Units of a listing that can be had, for tests of what adds up to them.
-    #[cfg(test)]
-    pub(crate) fn available_of(&self, at: &Of<ListingId>) -> Option<i64> {
-        self.listings.get(at).map(|listing| listing.available())
-    }
-
     fn offer_of(&self, at: &Of<ListingId>) -> Option<Offer> {
         self.offer_as(at, &self.listings.get(at)?)
     }

@@ -93,4 +93,10 @@ impl Inventory {
             }
         }
     }
+
+    /// Units of a listing that can be had, for tests of what adds up to them.
+    #[cfg(test)]
+    pub(crate) fn available_of(&self, at: &Of<stockade_model::ListingId>) -> Option<i64> {
+        self.listings.get(at).map(|listing| listing.available())
+    }
 }
