@@ -295,7 +295,8 @@ impl Making {
 
     fn held_one_by_one(&mut self) -> Vec<Sent> {
         let any = |is: fn(&Said) -> bool| self.holds.values().any(is);
-        let stands = self.only.is_some() || any(Said::fine);
+        // What stands already is asked for again, and answers so.
+        let stands = any(Said::fine);
         let made = match () {
             () if any(|said| *said == Said::Unknown) => Made::Doubtful,
             () if any(Said::is_reuse) => Made::Reused,

@@ -238,7 +238,7 @@ fn holds() -> Routes<Arc<App>> {
         .body::<OneOrLines>()
         .example("two units", json!({ "supplier": "acme", "listing": "l-1", "quantity": 2 }))
         .example(
-            "a basket",
+            "with lines",
             json!({
                 "mode": "all_or_nothing",
                 "lines": [

@@ -293,6 +293,15 @@ fn of_a_basket_that_is_had_one_by_one_each_line_stands_by_itself() {
 }
 
 #[test]
+fn a_basket_that_is_had_one_by_one_and_of_which_nothing_is_to_be_had_is_refused() {
+    let mut world = World::new();
+    let asked = asked(0, false, &[(0, "a", 7), (1, "b", 7)]);
+    for only in [None, Some(vec![1])] {
+        assert_eq!(world.run(Making::new(asked.clone(), only)).end(), Made::Refused);
+    }
+}
+
+#[test]
 fn a_line_of_a_whole_basket_is_not_confirmed_or_given_back_by_itself() {
     let mut world = World::new();
     let asked = asked(0, true, &[(0, "a", 1), (1, "a", 1)]);

@@ -105,6 +105,7 @@ pub(in crate::http) struct BasketBody {
 #[expect(dead_code, reason = "it describes a member of problems")]
 pub(in crate::http) struct RefusedBody {
     /// Of a basket: what stood in the way of each line.
+    #[serde(skip_serializing_if = "Option::is_none")]
     lines: Option<Vec<LineBody>>,
 }
 
