@@ -251,7 +251,7 @@ pub(super) async fn reserve(
     // Had one by one, a line that was given back or has lapsed stays so for a retry while others stand.
     let wanted = |line: &usize| {
         let over = at(*line).is_some_and(|known| known.row.is_free());
-        !missing.contains_key(line) && !(stands && over)
+        !(missing.contains_key(line) || stands && over)
     };
     let only = (!asked.whole).then(|| (0..asked.lines.len()).filter(wanted).collect::<Vec<_>>());
     if only.as_ref().is_some_and(Vec::is_empty) && !stands {

@@ -110,7 +110,7 @@ impl World {
         };
         partition.offset += 1;
         let mut effects = Vec::new();
-        let _ = partition.host.apply(&record, &mut effects).into_iter().count();
+        let _ = partition.host.apply(&record, &mut effects).len();
         for effect in &effects {
             partition.unheard.push_back(effect.clone());
             if let Effect::Reserved { key, .. } = effect {

@@ -68,7 +68,7 @@ impl Inventory {
                 Err(conflict("basket_pending", "the basket is not held as a whole yet; ask again"))
             }
             LineAct::Confirm | LineAct::Hold { .. } => self.confirm_known(input, &key, known, out),
-            LineAct::Release => self.release_known(input, &key, known, out),
+            LineAct::Release => self.release_known(input, &key, &known, out),
         }
     }
 

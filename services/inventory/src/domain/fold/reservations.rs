@@ -198,14 +198,14 @@ impl Inventory {
         if known.of_whole().is_some() {
             return Err(part_of_basket(reservation));
         }
-        self.release_known(input, &key, known, out)
+        self.release_known(input, &key, &known, out)
     }
 
     pub(super) fn release_known(
         &mut self,
         input: &Input<'_>,
         key: &Of<ReservationId>,
-        known: Reservation,
+        known: &Reservation,
         out: &mut Out<Effect>,
     ) -> Applied {
         let id = &key.supplier;
@@ -215,11 +215,11 @@ impl Inventory {
                 self.touched(input, id, &known.listing, out)
             }
             ReservationState::Ordered if known.rest > 0 => {
-                self.end_rest(input, key, &known, out);
+                self.end_rest(input, key, known, out);
                 let listing = self.listings.get(&Of::new(id, &known.listing));
                 Ok((RowStatus::Applied, listing.as_ref().map(Listing::available)))
             }
-            ReservationState::Ordered if self.is_rest_over(key, &known) => Ok((RowStatus::Replayed, None)),
+            ReservationState::Ordered if self.is_rest_over(key, known) => Ok((RowStatus::Replayed, None)),
             ReservationState::Confirmed | ReservationState::Ordered => {
                 Err(conflict("already_confirmed", "a confirmed reservation is cancelled by the order system"))
             }
