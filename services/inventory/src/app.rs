@@ -411,7 +411,9 @@ impl App {
                 Effect::OrderForgotten { supplier, order } => {
                     self.heard.forget(order_identity(&supplier, &order));
                 }
-                Effect::Reserved { key, reservation } => self.reservations.put(key, *reservation),
+                Effect::Reserved { key, reservation } => {
+                    self.reservations.put(key, *reservation, (self.clock)());
+                }
                 Effect::ReservationForgotten(key) => self.reservations.remove(&key),
                 Effect::Answered { identity, answer, news } => {
                     self.answers.insert(identity, answer);

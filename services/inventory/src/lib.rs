@@ -8,6 +8,7 @@
 //! * [`promises`] is what the marketplace promises of orders whose order system promises nothing.
 
 pub mod app;
+mod baskets;
 pub mod changes;
 pub mod domain;
 mod heard;

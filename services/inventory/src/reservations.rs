@@ -6,9 +6,9 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use stockade_model::{ReservationId, SupplierId};
+use stockade_model::{BasketId, ReservationId, SupplierId};
 
-use crate::domain::{Of, Reservation};
+use crate::domain::{LineKnown, Of, Reservation};
 
 /// Reservations by name, and by owner.
 #[derive(Default)]
@@ -18,12 +18,24 @@ pub(crate) struct Reservations(RwLock<Held>);
 struct Held {
     by_name: BTreeMap<ReservationId, (SupplierId, Reservation)>,
     by_owner: BTreeMap<String, BTreeSet<ReservationId>>,
+    /// Lines of baskets by their places.
+    by_basket: BTreeMap<BasketId, BTreeMap<u16, ReservationId>>,
+    /// Baskets to be had as a whole that have changed, with when that was last seen, in milliseconds: somebody has to look
+    /// whether all their lines follow their head.
+    restless: BTreeMap<BasketId, i64>,
 }
 
 impl Reservations {
-    /// Puts what a reservation is now.
-    pub(crate) fn put(&self, key: Of<ReservationId>, reservation: Reservation) {
-        let mut held = self.0.write();
+    /// Puts what a reservation is now; `now_ms` is the time by the clock.
+    pub(crate) fn put(&self, key: Of<ReservationId>, reservation: Reservation, now_ms: i64) {
+        let mut guard = self.0.write();
+        let held = &mut *guard;
+        if let Some(place) = &reservation.basket {
+            held.by_basket.entry(place.basket.clone()).or_default().insert(place.line, key.id.clone());
+            if place.whole {
+                held.restless.insert(place.basket.clone(), now_ms);
+            }
+        }
         if let Some(owner) = &reservation.owner {
             held.by_owner.entry(owner.clone()).or_default().insert(key.id.clone());
         }
@@ -37,6 +49,64 @@ impl Reservations {
         if let Some(owner) = &reservation.owner {
             forget(&mut held.by_owner, owner, &key.id);
         }
+        if let Some(place) = &reservation.basket
+            && let Some(lines) = held.by_basket.get_mut(&place.basket)
+        {
+            lines.remove(&place.line);
+            if lines.is_empty() {
+                held.by_basket.remove(&place.basket);
+            }
+        }
+    }
+
+    /// The lines of a basket that are known, in order of their places.
+    pub(crate) fn basket(&self, name: &BasketId) -> Vec<LineKnown> {
+        let held = self.0.read();
+        held.by_basket.get(name).map(|lines| held.known(lines)).unwrap_or_default()
+    }
+
+    /// Up to `limit` baskets after `after` whose names begin with `prefix`, with their lines: of one owner, or of all.
+    pub(crate) fn baskets(
+        &self,
+        owner: Option<&str>,
+        prefix: &str,
+        after: Option<&BasketId>,
+        limit: usize,
+    ) -> Vec<(BasketId, Vec<LineKnown>)> {
+        let held = self.0.read();
+        let first = match after {
+            Some(after) => Bound::Excluded(after.as_str()),
+            None => Bound::Included(prefix),
+        };
+        held.by_basket
+            .range::<str, _>((first, Bound::Unbounded))
+            .take_while(|(name, _)| name.as_str().starts_with(prefix))
+            .map(|(name, lines)| (name.clone(), held.known(lines)))
+            .filter(|(_, lines)| {
+                owner.is_none() || lines.first().is_some_and(|line| line.row.is_owned_by(owner))
+            })
+            .take(limit)
+            .collect()
+    }
+
+    /// Takes the baskets out that changed last at `until_ms` or before; each is looked at once for each of its changes.
+    pub(crate) fn take_restless(&self, until_ms: i64) -> Vec<BasketId> {
+        // Mostly there is none, and nobody who writes is to wait for that.
+        if self.0.read().restless.values().all(|seen| *seen > until_ms) {
+            return Vec::new();
+        }
+        let mut taken = Vec::new();
+        self.0.write().restless.retain(|name, seen| {
+            let calm = *seen <= until_ms;
+            taken.extend(calm.then(|| name.clone()));
+            !calm
+        });
+        taken
+    }
+
+    /// Has a basket looked at again that could not be brought to its end.
+    pub(crate) fn look_again(&self, name: BasketId, now_ms: i64) {
+        self.0.write().restless.insert(name, now_ms);
     }
 
     /// One by its name.
@@ -75,6 +145,17 @@ impl Reservations {
                 .take(limit)
                 .collect(),
         }
+    }
+}
+
+impl Held {
+    fn known(&self, lines: &BTreeMap<u16, ReservationId>) -> Vec<LineKnown> {
+        let line = |name: &ReservationId| {
+            let (supplier, row) = self.by_name.get(name)?;
+            let place = row.basket.as_deref()?.clone();
+            Some(LineKnown { reservation: name.clone(), supplier: supplier.clone(), row: row.clone(), place })
+        };
+        lines.values().filter_map(line).collect()
     }
 }
 

@@ -261,6 +261,11 @@ impl Platform {
                 async move { Ok(service.follow_decisions(witness, end).await?) }
             };
             runner.tasks.spawn(follow);
+            let looking = service.clone().look_after_baskets(shutdown.wait());
+            runner.tasks.spawn(async move {
+                looking.await;
+                Ok(())
+            });
             runner.watched.push(Watched::overlay());
             router = router.merge(stockade_inventory::http::router(service.clone()));
             if let Some(directory) = parts.imports.directory.clone() {

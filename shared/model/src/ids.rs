@@ -186,6 +186,8 @@ id!(/// One line of an order, as the order system counts them.
 id!(/// A reservation: units held for a buyer. It begins with its supplier's id, so that any replica finds its partition.
     ReservationId, "reservation", id_of::<RESERVATION_BYTES_MAX>, "1 to 90 bytes of letters, digits and `. _ - : @ +`",
     "^[A-Za-z0-9._:@+-]{1,90}$");
+id!(/// A basket: reservations of one buyer over several lines and suppliers, made by one request. It names no supplier.
+    BasketId, "basket");
 id!(/// The identifier of an event or command, unique within its source.
     EventId, "event id");
 id!(/// The name of a lockout rule.

@@ -1,7 +1,8 @@
 //! Inventory commands: what a supplier asks for, and what became of it.
 
 use crate::{
-    Gln, Gtin, ListingId, LocationId, Money, Precondition, Region, ReservationId, Sku, SupplierId, Timestamp,
+    BasketId, Gln, Gtin, ListingId, LocationId, Money, Precondition, Region, ReservationId, Sku, SupplierId,
+    Timestamp,
 };
 
 /// Largest stock quantity accepted for one listing, in units.
@@ -93,6 +94,62 @@ pub enum Row {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         owner: Option<String>,
     },
+    /// Something about one line of a basket.
+    Line(LineRow),
+}
+
+/// Something about one line of a basket: a reservation beside others, of other suppliers too, that one buyer asked for at once.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct LineRow {
+    /// Name of the reservation that the line is.
+    pub reservation: ReservationId,
+    /// Name of the key that made the basket; nobody else may act on it.
+    pub owner: String,
+    /// Which attempt to make the basket this is, or made it: the offset at which it held the head, line 0. The later attempt has the
+    /// larger one and takes lines over; what an earlier one says of them does nothing any more, so that two retries that
+    /// run at once do not undo each other's work. Absent where the head is held, and in baskets that are had line by line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+    /// What is to be done.
+    pub act: LineAct,
+}
+
+/// What is to be done with one line of a basket.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum LineAct {
+    /// Hold units until `expires_at`. Of a basket that is to be had as a whole or not at all the hold is tentative: it lapses
+    /// at `expires_at` unless it is kept.
+    Hold {
+        /// The listing.
+        listing: ListingId,
+        /// Units held.
+        quantity: i64,
+        /// When the hold lapses by itself.
+        expires_at: Timestamp,
+        /// Where the units are to go; absent means anywhere that the listing serves.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        region: Option<Region>,
+        /// Hash of all that was asked for.
+        request: String,
+        /// The basket.
+        basket: BasketId,
+        /// Place of the line in the basket, from 0.
+        line: u16,
+        /// Lines of the basket.
+        lines: u16,
+        /// Whether the basket is to be had as a whole or not at all.
+        whole: bool,
+    },
+    /// Go on holding until `expires_at`, tentatively no more.
+    Keep {
+        /// When the hold lapses by itself.
+        expires_at: Timestamp,
+    },
+    /// Turn the hold into confirmed but unshipped units.
+    Confirm,
+    /// Give the hold back.
+    Release,
 }
 
 impl Row {
@@ -104,6 +161,7 @@ impl Row {
             Row::Withdraw { listing, .. } | Row::Hold { listing, .. } => listing.as_str(),
             Row::Location(put) => put.location.as_str(),
             Row::Confirm { reservation, .. } | Row::ReleaseHold { reservation, .. } => reservation.as_str(),
+            Row::Line(line) => line.reservation.as_str(),
         }
     }
 }

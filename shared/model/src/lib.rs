@@ -38,11 +38,13 @@ pub use fact::{
 };
 pub use gs1::{Gln, Gtin};
 pub use ids::{
-    BuyerId, EventId, LineId, ListingId, LocationId, OrderId, ReservationId, RuleId, Sku, SupplierId,
+    BasketId, BuyerId, EventId, LineId, ListingId, LocationId, OrderId, ReservationId, RuleId, Sku,
+    SupplierId,
 };
 pub use invalid::Invalid;
 pub use inventory::{
-    Command, ListingPut, LocationPut, MarketSeen, Row, RowOutcome, RowStatus, StockChange, StockMode,
+    Command, LineAct, LineRow, ListingPut, LocationPut, MarketSeen, Row, RowOutcome, RowStatus, StockChange,
+    StockMode,
 };
 pub use money::{Currency, Money};
 pub use outcome::{

@@ -305,6 +305,35 @@ fn samples() -> Vec<(&'static str, Payload)> {
         forgets: None,
         ..command.clone()
     };
+    let of_line = |act| {
+        Row::Line(LineRow {
+            reservation: id("acme::r1"),
+            owner: "00112233445566778899aabbccddeeff".to_owned(),
+            epoch: Some(7),
+            act,
+        })
+    };
+    let command_basket = Command {
+        idempotency_key: None,
+        rows: vec![
+            of_line(LineAct::Hold {
+                listing: id("l-1"),
+                quantity: 2,
+                expires_at: time("2026-11-22T11:00:00Z"),
+                region: Some(Region::new("FR").unwrap()),
+                request: "ffeeddccbbaa99887766554433221100".to_owned(),
+                basket: id("basket-1"),
+                line: 1,
+                lines: 3,
+                whole: true,
+            }),
+            of_line(LineAct::Keep { expires_at: time("2026-11-22T12:00:00Z") }),
+            of_line(LineAct::Confirm),
+            of_line(LineAct::Release),
+        ],
+        places: Vec::new(),
+        ..command.clone()
+    };
     let order_event_v2 = OrderEvent {
         line: Some(id("1")),
         part: Some("parcel-1".to_owned()),
@@ -316,6 +345,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
         ("command", Payload::Command(command)),
         ("command_conditional", Payload::Command(conditional)),
         ("command_v2", Payload::Command(command_v2)),
+        ("command_basket", Payload::Command(command_basket)),
         ("order_event_v2", Payload::OrderEvent(order_event_v2.clone())),
         ("outcome_v2", Payload::Outcome(Outcome { repeated: true, ..Outcome::of(order_event_v2) })),
         (

@@ -1,5 +1,7 @@
 //! RFC 9457 problems with a stable `code` and the offending fields.
 
+use std::collections::BTreeMap;
+
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -50,6 +52,10 @@ pub struct Problem {
     /// The offending fields.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// Members that only this problem has, as RFC 9457 calls extensions.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    more: BTreeMap<&'static str, serde_json::Value>,
     #[serde(skip)]
     headers: Vec<(HeaderName, String)>,
 }
@@ -64,6 +70,7 @@ impl Problem {
             code,
             detail: detail.into(),
             errors: Vec::new(),
+            more: BTreeMap::new(),
             headers: Vec::new(),
         }
     }
@@ -81,6 +88,12 @@ impl Problem {
     #[must_use]
     pub fn with_errors(self, errors: Vec<FieldError>) -> Self {
         Self { errors, ..self }
+    }
+    /// Adds a member that only this problem has.
+    #[must_use]
+    pub fn with_member(mut self, name: &'static str, value: serde_json::Value) -> Self {
+        self.more.insert(name, value);
+        self
     }
     /// 503 with `Retry-After: 1`: the caller did nothing wrong.
     pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {

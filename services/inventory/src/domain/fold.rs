@@ -10,6 +10,7 @@ use stockade_model::{
 };
 
 mod answers;
+mod baskets;
 mod caps;
 mod due;
 mod listings;
@@ -317,8 +318,10 @@ impl Inventory {
             Row::Hold { reservation, listing, quantity, expires_at, region, owner, request } => {
                 let (quantity, expires_at, region) = (*quantity, *expires_at, *region);
                 let (owner, request) = (owner.as_ref(), request.as_ref());
-                let asked = Asked { reservation, listing, quantity, expires_at, region, owner, request };
-                self.hold(input, id, &asked, out)
+                let basket = None;
+                let asked =
+                    Asked { reservation, listing, quantity, expires_at, region, owner, request, basket };
+                self.hold(input, id, asked, out)
             }
             Row::Confirm { reservation, owner } => {
                 self.confirm(input, id, (reservation, owner.as_deref()), out)
@@ -326,6 +329,7 @@ impl Inventory {
             Row::ReleaseHold { reservation, owner } => {
                 self.release(input, id, (reservation, owner.as_deref()), out)
             }
+            Row::Line(line) => self.line(input, id, line, out),
         }
     }
 
@@ -345,7 +349,7 @@ impl Inventory {
                     == lockout;
             }
             Row::Stock(change) => Of::new(id, &change.listing),
-            Row::Hold { .. } | Row::Location(_) => return false,
+            Row::Hold { .. } | Row::Line(_) | Row::Location(_) => return false,
             Row::Withdraw { .. } | Row::Confirm { .. } | Row::ReleaseHold { .. } => return false,
         };
         self.offer_of(&at).is_some_and(|offer| offer.subject().level(&supplier.in_force()) == lockout)

@@ -1,6 +1,7 @@
 //! Pure: no I/O, no clock, no randomness.
 
 mod answer;
+mod basket;
 mod fold;
 mod index;
 mod key;
@@ -11,11 +12,16 @@ mod reservation;
 mod state;
 
 pub use answer::{EventAnswer, EventCode, EventStatus};
+pub use basket::BasketState;
+pub(crate) use basket::{
+    Answers, BasketAsked, Course, Ended, Finish, LineAsked, LineKnown, Made, Making, Said, Sent, Turning,
+    Wish, state as basket_state,
+};
 pub use fold::{Effect, Inventory, event_identity};
 pub use index::{Found, Impact, Index, Offer, Page, Query, Seen, Sort, SortKey};
 pub use key::Of;
 pub use outcomes::Outcomes;
-pub use reservation::{Reservation, ReservationState};
+pub use reservation::{InBasket, Reservation, ReservationState};
 
 #[cfg(test)]
 mod scopes;

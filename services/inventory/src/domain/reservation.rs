@@ -15,7 +15,7 @@
 //! itself as it would without the order: unconfirmed until it expires, confirmed until 90 days are over. The rest ends
 //! sooner when its owner gives it back, or when the order, or all that it is of the order, is cancelled.
 
-use stockade_model::{ListingId, OrderId, Region, Timestamp, time::DAY_MS};
+use stockade_model::{BasketId, ListingId, OrderId, Region, Timestamp, time::DAY_MS};
 
 /// A reservation that was confirmed, or an order, of which nothing more is heard is closed after this time.
 pub(crate) const SILENT_MS: i64 = 90 * DAY_MS;
@@ -38,6 +38,23 @@ pub enum ReservationState {
     Released,
     /// Its time was over.
     Lapsed,
+}
+
+/// That a reservation is a line of a basket, and which.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct InBasket {
+    /// The basket.
+    pub basket: BasketId,
+    /// Place in it, from 0. Line 0 is its head: what became of that is what becomes of a basket that is to be had as a whole.
+    pub line: u16,
+    /// Lines of the basket.
+    pub lines: u16,
+    /// Whether the basket is to be had as a whole or not at all.
+    pub whole: bool,
+    /// Which attempt to make the basket the line belongs to: the offset at which that held the head.
+    pub epoch: u64,
+    /// Whether it is tentative no more.
+    pub kept: bool,
 }
 
 /// A reservation.
@@ -66,6 +83,9 @@ pub struct Reservation {
     pub confirmed: bool,
     /// Units that no line of its order has taken, and that it keeps itself.
     pub rest: i64,
+    /// The basket that it is a line of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basket: Option<Box<InBasket>>,
 }
 
 /// The row as it is stored, and as earlier builds stored it.
@@ -91,6 +111,8 @@ struct StoredReservation {
     confirmed: bool,
     #[serde(default)]
     rest: i64,
+    #[serde(default)]
+    basket: Option<Box<InBasket>>,
 }
 
 impl From<StoredReservation> for Reservation {
@@ -109,6 +131,7 @@ impl From<StoredReservation> for Reservation {
             order: row.order,
             confirmed: row.confirmed || state == ReservationState::Confirmed,
             rest: row.rest,
+            basket: row.basket,
         }
     }
 }
@@ -141,6 +164,10 @@ impl Reservation {
     /// Whether the caller with the fingerprint `owner` may act on it.
     pub(crate) fn is_owned_by(&self, owner: Option<&str>) -> bool {
         self.owner.as_deref() == owner
+    }
+    /// The basket that it is a line of, if that is to be had as a whole or not at all.
+    pub(crate) fn of_whole(&self) -> Option<&InBasket> {
+        self.basket.as_deref().filter(|basket| basket.whole)
     }
     /// When time does something to it: it lapses, or it is forgotten. The only place that says so.
     pub(crate) fn due(&self) -> Timestamp {

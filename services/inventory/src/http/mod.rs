@@ -1,6 +1,7 @@
 //! The API of suppliers, buyers and order systems.
 
 mod answer;
+mod baskets;
 mod buyer;
 mod cloudevents;
 mod events;

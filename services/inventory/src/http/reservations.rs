@@ -13,8 +13,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use stockade_model::{
-    Command, ListingId, OrderId, Region, ReservationId, Row, RowOutcome, RowStatus, SupplierId, Timestamp,
-    time::SECOND_MS,
+    BasketId, Command, ListingId, OrderId, Region, ReservationId, Row, RowOutcome, RowStatus, SupplierId,
+    Timestamp, time::SECOND_MS,
 };
 use stockade_runtime::{
     Caller, FieldError, Params, Path, Principal, Problem, Role, body,
@@ -23,6 +23,7 @@ use stockade_runtime::{
 };
 
 use super::{
+    baskets,
     buyer::admit,
     fields::Fields,
     supplier::{body_hash, traceparent},
@@ -34,11 +35,11 @@ use crate::{
 };
 
 /// How long a reservation may hold units, in seconds.
-const HOLD_SECONDS_MAX: i64 = 3_600;
+pub(super) const HOLD_SECONDS_MAX: i64 = 3_600;
 /// How long it does unless the buyer says otherwise.
-const HOLD_SECONDS: i64 = 900;
+pub(super) const HOLD_SECONDS: i64 = 900;
 /// Characters of a name that nobody can guess: 96 bits.
-const SECRET_LEN: usize = 24;
+pub(super) const SECRET_LEN: usize = 24;
 /// Reservations in one answer.
 const LIMIT_MAX: usize = 500;
 
@@ -46,29 +47,32 @@ const LIMIT_MAX: usize = 500;
 #[derive(serde::Serialize, schemars::JsonSchema)]
 #[schemars(rename = "Reservation")]
 pub(super) struct ReservationBody {
-    reservation: ReservationId,
-    supplier: SupplierId,
-    listing: ListingId,
-    quantity: i64,
-    state: ReservationState,
+    pub(super) reservation: ReservationId,
+    pub(super) supplier: SupplierId,
+    pub(super) listing: ListingId,
+    pub(super) quantity: i64,
+    pub(super) state: ReservationState,
     /// Units that it keeps by itself: all until an order names it, then what no line of that order has taken.
-    kept: i64,
+    pub(super) kept: i64,
     /// When what it keeps lapses, unless it is confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    expires_at: Option<Timestamp>,
+    pub(super) expires_at: Option<Timestamp>,
     /// The order it has become.
     #[serde(skip_serializing_if = "Option::is_none")]
-    order: Option<OrderId>,
+    pub(super) order: Option<OrderId>,
     /// Whether the promise may not be kept: buyers are not shown the offer any more, for whatever reason, or fewer units are
     /// there than it keeps. A confirmed reservation stands all the same; whether to ship is for the order system to say.
-    at_risk: bool,
+    pub(super) at_risk: bool,
+    /// The basket that it is a line of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    basket: Option<BasketId>,
 }
 
 impl ReservationBody {
-    fn of(app: &App, name: ReservationId, supplier: SupplierId, row: Reservation) -> Self {
+    pub(super) fn of(app: &App, name: ReservationId, supplier: SupplierId, row: Reservation) -> Self {
         use ReservationState::{Confirmed, Held, Ordered};
         let (kept, may_lapse) = (row.kept(), row.may_lapse());
-        let Reservation { listing, quantity, region, state, expires_at, order, .. } = row;
+        let Reservation { listing, quantity, region, state, expires_at, order, basket, .. } = row;
         let stands = matches!(state, Held | Confirmed | Ordered);
         let offer = app.own_listing(&supplier, &listing);
         // What is ordered may be picked already, and then the supplier's count does not hold it any more.
@@ -77,7 +81,19 @@ impl ReservationBody {
             |offer: &Offer| !offer.withdrawn && there(offer) && offer.left(&app.overlay, region).is_some();
         let at_risk = stands && !offer.as_ref().is_some_and(sound);
         let expires_at = may_lapse.then_some(expires_at);
-        Self { reservation: name, supplier, listing, quantity, state, kept, expires_at, order, at_risk }
+        let basket = basket.map(|place| place.basket);
+        Self {
+            reservation: name,
+            supplier,
+            listing,
+            quantity,
+            state,
+            kept,
+            expires_at,
+            order,
+            at_risk,
+            basket,
+        }
     }
 }
 
@@ -99,11 +115,11 @@ pub(crate) struct ReserveBody {
     region: Option<String>,
 }
 
-fn not_available() -> Problem {
+pub(super) fn not_available() -> Problem {
     Problem::new(StatusCode::CONFLICT, "not_available", "these units are not available; ask for alternatives")
 }
 
-fn key_reused() -> Problem {
+pub(super) fn key_reused() -> Problem {
     let detail = "this Idempotency-Key has a reservation for something else; use a fresh key for another one";
     Problem::new(StatusCode::CONFLICT, "idempotency_key_reused", detail)
 }
@@ -117,7 +133,7 @@ fn no_reservation() -> Problem {
 }
 
 /// Only buyers reserve, confirm and release.
-fn admit_buyer(app: &App, caller: &Caller) -> Result<Option<Allowance>, Problem> {
+pub(super) fn admit_buyer(app: &App, caller: &Caller) -> Result<Option<Allowance>, Problem> {
     caller.must(|role| *role == Role::Buyer)?;
     admit(app, caller, 1)
 }
@@ -161,6 +177,9 @@ pub(crate) async fn reserve(
     headers: HeaderMap,
     body::Body(text): body::Body,
 ) -> Result<Response, Problem> {
+    if baskets::asks_for_lines(&text) {
+        return baskets::reserve(app, caller, headers, &text).await;
+    }
     let allowance = admit_buyer(&app, &caller)?;
     let ReserveBody { supplier, listing, quantity, seconds, region } = body::parse(&text)?;
     let mut fields = Fields::default();
@@ -269,11 +288,20 @@ pub(crate) async fn confirm(
         (_, Some("reservation_released")) => {
             Err(over("reservation_released", "it was given back, and its units are free; reserve again"))
         }
+        (_, Some("part_of_basket")) => Err(part_of_basket()),
         _ => Err(no_reservation()),
     }
 }
 
-fn over(code: &'static str, detail: &str) -> Problem {
+fn part_of_basket() -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "part_of_basket",
+        "it is a line of a basket that is had as a whole; confirm the basket, or give it back",
+    )
+}
+
+pub(super) fn over(code: &'static str, detail: &str) -> Problem {
     Problem::new(StatusCode::CONFLICT, code, detail)
 }
 
@@ -298,12 +326,13 @@ pub(crate) async fn release(
             "already_confirmed",
             "a confirmed reservation is cancelled by the order system; once an order has taken part of it, the rest can be given back",
         )),
+        (_, Some("part_of_basket")) => Err(part_of_basket()),
         _ => Err(no_reservation()),
     }
 }
 
 /// Who may look: the buyer at its own, order systems and staff at all.
-fn admit_reader(app: &App, caller: &Caller) -> Result<Option<Allowance>, Problem> {
+pub(super) fn admit_reader(app: &App, caller: &Caller) -> Result<Option<Allowance>, Problem> {
     let reads = |role: &Role| matches!(role, Role::Buyer | Role::OrderSystem) || role.is_staff();
     caller.must(reads)?;
     let class = match caller.0.role {
@@ -315,7 +344,7 @@ fn admit_reader(app: &App, caller: &Caller) -> Result<Option<Allowance>, Problem
 }
 
 /// The owner whose reservations the caller may see; `None` is everybody's.
-fn visible_owner(caller: &Caller) -> Option<&str> {
+pub(super) fn visible_owner(caller: &Caller) -> Option<&str> {
     (caller.0.role == Role::Buyer).then_some(caller.0.id.as_str())
 }
 

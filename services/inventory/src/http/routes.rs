@@ -13,7 +13,7 @@ use stockade_runtime::{
 
 use super::{
     answer::shapes,
-    buyer, cloudevents, events, lists, reservations,
+    baskets, buyer, cloudevents, events, lists, reservations,
     rows::{LocationBody, PutBody, StockBody},
     stream, supplier,
 };
@@ -221,7 +221,8 @@ fn reads_reservations(operation: Operation) -> Operation {
 
 /// The calls about reservations.
 fn holds() -> Routes<Arc<App>> {
-    use reservations::{ListBody, ReservationBody, ReserveBody};
+    use baskets::{OneOrBasket, OneOrLines, RefusedBody};
+    use reservations::{ListBody, ReservationBody};
     let one = "/v1/reservations/{reservation}";
     let held = [Sent::Position, Sent::IdempotentReplay];
     let leads = |operation: Operation, to: &'static str| {
@@ -230,17 +231,33 @@ fn holds() -> Routes<Arc<App>> {
     let reserve = of_reservation(Operation::post("/v1/reservations", "reserve", "Holds units for a while"))
         .about(
             "The same Idempotency-Key finds the reservation again as it is. It belongs to the key that made it; for any other buyer \
-             there is none.",
+             there is none. Units of one listing, or with `lines` a basket of several listings of any suppliers: `all_or_nothing` holds all \
+             of them or none, `per_line` what is to be had. What is not comes with other offers of the same good. A basket that takes \
+             too long is answered 503 `pending`: ask again under the same key, which finishes what was begun.",
         )
         .heeds(&[Asked::IdempotencyKey])
-        .body::<ReserveBody>()
+        .body::<OneOrLines>()
         .example("two units", json!({ "supplier": "acme", "listing": "l-1", "quantity": 2 }))
-        .answers::<ReservationBody>(StatusCode::CREATED, "They are held.")
+        .example(
+            "with lines",
+            json!({
+                "mode": "all_or_nothing",
+                "lines": [
+                    { "supplier": "acme", "listing": "l-1", "quantity": 2 },
+                    { "supplier": "acme", "listing": "l-2", "quantity": 1, "region": "DE" },
+                ],
+            }),
+        )
+        .answers::<OneOrBasket>(StatusCode::CREATED, "They are held; of a basket by lines, what was to be had.")
         .sends(StatusCode::CREATED, &held)
-        .answers::<ReservationBody>(StatusCode::OK, "They were held under this key before; how it stands now.")
+        .answers::<OneOrBasket>(StatusCode::OK, "They were held under this key before; how it stands now.")
         .sends(StatusCode::OK, &held)
-        .fails(&["not_available", "idempotency_key_reused"]);
-    let reserve = leads(leads(leads(reserve, "getReservation"), "confirmReservation"), "releaseReservation");
+        .fails(&["not_available", "idempotency_key_reused"])
+        .fails_with::<RefusedBody>(StatusCode::CONFLICT);
+    let reserve = leads(leads(leads(reserve, "getReservation"), "confirmReservation"), "releaseReservation")
+        .leads_to(StatusCode::CREATED, "getBasket", &[("basket", "$response.body#/basket")])
+        .leads_to(StatusCode::CREATED, "confirmBasket", &[("basket", "$response.body#/basket")])
+        .leads_to(StatusCode::CREATED, "releaseBasket", &[("basket", "$response.body#/basket")]);
     Routes::default()
         .add(
             reads_reservations(Operation::get(
@@ -269,7 +286,12 @@ fn holds() -> Routes<Arc<App>> {
             .about("Confirming again is answered the same.")
             .answers::<ReservationBody>(StatusCode::OK, "It is confirmed.")
             .sends(StatusCode::OK, &held)
-            .fails(&["order_cancelled", "reservation_lapsed", "reservation_released"]),
+            .fails(&[
+                "order_cancelled",
+                "reservation_lapsed",
+                "reservation_released",
+                "part_of_basket",
+            ]),
             reservations::confirm,
         )
         .add(
@@ -277,8 +299,59 @@ fn holds() -> Routes<Arc<App>> {
                 .about("Giving it back again, or what has lapsed, is answered the same.")
                 .answers_nothing(StatusCode::NO_CONTENT, "It is given back.")
                 .sends(StatusCode::NO_CONTENT, &held)
-                .fails(&["already_confirmed"]),
+                .fails(&["already_confirmed", "part_of_basket"]),
             reservations::release,
+        )
+        .and(whole_baskets())
+}
+
+/// The calls about baskets: reservations of several listings that were asked for at once.
+fn whole_baskets() -> Routes<Arc<App>> {
+    use baskets::{BasketBody, RefusedBody};
+    let one = "/v1/baskets/{basket}";
+    let held = [Sent::Position, Sent::IdempotentReplay];
+    Routes::default()
+        .add(
+            reads_reservations(Operation::get("/v1/baskets", "listBaskets", "Baskets by their names"))
+                .about("A buyer sees its own. Those that ended within a day are included.")
+                .example_of("limit", 50)
+                .answers::<Page<BasketBody>>(StatusCode::OK, "A page of them.")
+                .fails(&["bad_cursor"]),
+            baskets::list,
+        )
+        .add(
+            reads_reservations(Operation::get(one, "getBasket", "One basket with its lines"))
+                .about("Lines that were not to be had are not part of it.")
+                .heeds(&[Asked::Position])
+                .answers::<BasketBody>(StatusCode::OK, "How it stands.")
+                .fails(&["no_reservation"]),
+            baskets::get,
+        )
+        .add(
+            of_reservation(Operation::post(
+                format!("{one}:confirm"),
+                "confirmBasket",
+                "Takes all that a basket holds",
+            ))
+            .about(
+                "Confirming again is answered the same. Of a basket `all_or_nothing` either every line is confirmed, or one is over and none \
+                 is: then all are given back and the answer says which was. Of one `per_line` each line says what became of it.",
+            )
+            .heeds(&[Asked::Position])
+            .answers::<BasketBody>(StatusCode::OK, "It is confirmed.")
+            .sends(StatusCode::OK, &held)
+            .fails(&["order_cancelled", "reservation_lapsed", "reservation_released"])
+            .fails_with::<RefusedBody>(StatusCode::CONFLICT),
+            baskets::confirm,
+        )
+        .add(
+            of_reservation(Operation::delete(one, "releaseBasket", "Gives back all that a basket holds"))
+                .about("Giving it back again, or what has lapsed, is answered the same.")
+                .heeds(&[Asked::Position])
+                .answers_nothing(StatusCode::NO_CONTENT, "It is given back.")
+                .sends(StatusCode::NO_CONTENT, &held)
+                .fails(&["already_confirmed"]),
+            baskets::release,
         )
 }
 

@@ -31,6 +31,7 @@ use crate::{
     inventory_spec,
 };
 
+mod baskets;
 mod conditions;
 mod edges;
 mod reading;

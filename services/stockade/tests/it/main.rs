@@ -7,6 +7,7 @@
 )]
 
 mod api;
+mod baskets;
 mod commands;
 mod contract;
 mod document;

@@ -122,9 +122,9 @@ impl Sent {
             }
             Self::Position => vec![header(
                 "Stockade-Position",
-                "Where the write lies; a read that names it waits until it shows it.",
+                "Where the write lies; a read that names it waits until it shows it. Of a write to several suppliers there are several, by commas.",
                 false,
-                json!({ "type": "string", "pattern": r"^p1\.\d+\.\d+$" }),
+                json!({ "type": "string", "pattern": r"^p1\.\d+\.\d+(,p1\.\d+\.\d+)*$" }),
             )],
             Self::IdempotentReplay => vec![header(
                 "Idempotent-Replay",

@@ -127,7 +127,7 @@ fn written(operation: &Operation, schemas: &mut Schemas, shared: &mut Map<String
     for (status, answer) in &operation.answers {
         responses.insert(status.to_string(), answered(operation, *status, answer, schemas));
     }
-    problems(operation, &mut responses, shared);
+    problems(operation, &mut responses, schemas, shared);
     let roles: Vec<&str> = ["supplier", "buyer", "order-system", "analyst", "approver", "operator"]
         .into_iter()
         .filter(|role| operation.roles.contains(role))
@@ -203,6 +203,7 @@ fn path_parameter(name: &str) -> (&'static str, Value, &'static str) {
         "location" => ("The supplier's own name of the location, percent-encoded.", own(), "main"),
         "key" => ("The Idempotency-Key of the request, or the id that it was given.", any(), "first"),
         "reservation" => ("The reservation, as it was answered.", any(), "acme::5d41402abc4b2a76b9719d91"),
+        "basket" => ("The basket, as it was answered.", any(), "basket-5d41402abc4b2a76b9719d91-1f0c93a4"),
         "source" => ("The source of the event, percent-encoded.", any(), "shop"),
         "import" => ("The import, as it was answered.", any(), "0123456789abcdef0123456789abcdef"),
         "decision" => ("The decision, as standing and decisions name it.", any(), "d-1-7-1"),
@@ -268,7 +269,12 @@ fn answered(operation: &Operation, status: u16, answer: &Answer, schemas: &mut S
 }
 
 /// The problems of an operation, by status. Most are the same for many calls, so they stand once and are referred to.
-fn problems(operation: &Operation, responses: &mut BTreeMap<String, Value>, shared: &mut Map<String, Value>) {
+fn problems(
+    operation: &Operation,
+    responses: &mut BTreeMap<String, Value>,
+    schemas: &mut Schemas,
+    shared: &mut Map<String, Value>,
+) {
     let mut by_status: BTreeMap<u16, Vec<&codes::Code>> = BTreeMap::new();
     let of_any = OF_ANY.iter().filter(|_| !operation.is_admin);
     for code in operation.codes.iter().chain(of_any).filter_map(|code| codes::find(code)) {
@@ -294,10 +300,14 @@ fn problems(operation: &Operation, responses: &mut BTreeMap<String, Value>, shar
             .flat_map(|sent| sent.headers())
             .map(|(name, header)| (name.to_owned(), header))
             .collect();
+        let mut all = vec![json!({ "$ref": "#/components/schemas/Problem" })];
+        let members = operation.members.iter().filter(|(of, _)| *of == status);
+        all.extend(members.map(|(_, schema)| schemas.written(*schema)));
+        let is_own = all.len() > 1;
         let mut problem = json!({
             "description": status_about(&status.to_string()),
             "content": { "application/problem+json": { "schema": {
-                "allOf": [{ "$ref": "#/components/schemas/Problem" }],
+                "allOf": all,
                 "properties": { "code": { "enum": names }, "status": { "const": status } },
             } } },
         });
@@ -311,6 +321,8 @@ fn problems(operation: &Operation, responses: &mut BTreeMap<String, Value>, shar
                 own["content"]["application/problem+json"] =
                     problem["content"]["application/problem+json"].take();
             }
+            // Nobody else's problem is like it.
+            None if is_own => drop(responses.insert(status.to_string(), problem)),
             None => {
                 let shared_as = json!({ "$ref": format!("#/components/responses/{name}") });
                 responses.insert(status.to_string(), shared_as);

@@ -81,6 +81,8 @@ pub struct Operation {
     pub(super) codes: BTreeSet<&'static str>,
     /// Codes that bear another status here than elsewhere.
     pub(super) codes_as: Vec<(u16, &'static str)>,
+    /// Members that problems of a status may have beside those of every problem.
+    pub(super) members: Vec<(u16, Schema)>,
     pub(super) follows: Vec<Follow>,
     pub(super) is_admin: bool,
 }
@@ -109,6 +111,7 @@ impl Operation {
             answers: BTreeMap::new(),
             codes: BTreeSet::new(),
             codes_as: Vec::new(),
+            members: Vec::new(),
             follows: Vec::new(),
             is_admin: false,
         }
@@ -250,6 +253,12 @@ impl Operation {
     #[must_use]
     pub fn fails_as(mut self, status: StatusCode, code: &'static str) -> Self {
         self.codes_as.push((status.as_u16(), code));
+        self
+    }
+    /// Members that problems of `status` may have beside those of every problem.
+    #[must_use]
+    pub fn fails_with<T: JsonSchema>(mut self, status: StatusCode) -> Self {
+        self.members.push((status.as_u16(), schema::<T>));
         self
     }
     /// It takes from the caller's allowance.

@@ -70,6 +70,11 @@ pub(super) const CODES: &[Code] = &[
     within("sequence_range", "The sequence is so large that none could follow.", "Use a smaller one."),
     within("handling_range", "The days of handling are not 0 to 365.", MEND),
     within("hold_range", "The seconds of a hold are not 1 to 3600.", MEND),
+    within(
+        "basket_refused",
+        "The line is not held, because not all lines of its basket are to be had.",
+        "Ask again without the lines that are not available, or with their alternatives.",
+    ),
     within("rating_range", "A rating is 1 to 5.", MEND),
     within("coordinate_range", "It is no place on earth.", "Give latitude and longitude in degrees."),
     within("radius_range", "The radius is not above 0.", MEND),

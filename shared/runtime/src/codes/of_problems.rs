@@ -258,6 +258,12 @@ pub(super) const CODES: &[Code] = &[
     problem(409, "reservation_released", "It was given back, and its units are free.", "Reserve again."),
     problem(
         409,
+        "part_of_basket",
+        "The reservation is a line of a basket that is had as a whole or not at all.",
+        "Confirm the basket, or give it back.",
+    ),
+    problem(
+        409,
         "order_cancelled",
         "The order that the reservation has become was cancelled.",
         "Reserve again.",

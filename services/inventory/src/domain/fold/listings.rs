@@ -2,7 +2,7 @@
 
 use stockade_fold::{Input, Out};
 use stockade_model::{
-    ListingId, ListingPut, Row, StockChange, StockMode, SupplierId, inventory::QUANTITY_MAX,
+    LineAct, LineRow, ListingId, ListingPut, Row, StockChange, StockMode, SupplierId, inventory::QUANTITY_MAX,
 };
 
 use super::{Applied, Effect, Inventory, conflict, invalid, located::Located, sequence};
@@ -26,7 +26,10 @@ impl Inventory {
                     StockMode::Adjust => change.quantity > 0,
                 }
             }
-            Row::Withdraw { .. } | Row::Confirm { .. } | Row::ReleaseHold { .. } => false,
+            Row::Line(LineRow { reservation, act: LineAct::Hold { .. }, .. }) => {
+                self.reservations.get(&Of::new(id, reservation)).is_none_or(Reservation::is_free)
+            }
+            Row::Withdraw { .. } | Row::Confirm { .. } | Row::ReleaseHold { .. } | Row::Line(_) => false,
         }
     }
 

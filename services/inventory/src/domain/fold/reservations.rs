@@ -6,7 +6,7 @@ use stockade_model::{ListingId, Region, ReservationId, RowStatus, SupplierId, Ti
 use super::{Applied, Due, Effect, Inventory, Refusal, What, conflict, too_few};
 use crate::domain::{
     key::Of,
-    reservation::{Reservation, ReservationState},
+    reservation::{InBasket, Reservation, ReservationState},
     state::Listing,
 };
 
@@ -19,10 +19,17 @@ pub(super) struct Asked<'a> {
     pub(super) region: Option<Region>,
     pub(super) owner: Option<&'a String>,
     pub(super) request: Option<&'a String>,
+    pub(super) basket: Option<InBasket>,
 }
 
-fn no_reservation(reservation: &ReservationId) -> Refusal {
+pub(super) fn no_reservation(reservation: &ReservationId) -> Refusal {
     conflict("no_reservation", format!("reservation {reservation} does not exist"))
+}
+
+/// Who may have all of a basket or nothing of it does not decide about a part of it.
+fn part_of_basket(reservation: &ReservationId) -> Refusal {
+    let detail = format!("{reservation} is a line of a basket that is had as a whole; act on the basket");
+    conflict("part_of_basket", detail)
 }
 
 impl Inventory {
@@ -38,14 +45,15 @@ impl Inventory {
             None => self.reservations.remove(key),
         };
         let units = |row: &Option<Reservation>| row.as_ref().map_or((0, 0), |r| (r.held(), r.confirmed()));
-        let (was, is) = (units(&before), units(&next));
-        if let Some(listing) = before.as_ref().or(next.as_ref()).map(|row| &row.listing)
-            && was != is
-        {
-            self.listings.edit(&Of::new(&key.supplier, listing), |row| {
-                row.held += is.0 - was.0;
-                row.confirmed += is.1 - was.1;
-            });
+        // A name that is free may come again for another listing, so each row is reckoned with its own.
+        for (row, sign) in [(&before, -1), (&next, 1)] {
+            let (held, confirmed) = units(row);
+            if let Some(row) = row.as_ref().filter(|_| (held, confirmed) != (0, 0)) {
+                self.listings.edit(&Of::new(&key.supplier, &row.listing), |row| {
+                    row.held += sign * held;
+                    row.confirmed += sign * confirmed;
+                });
+            }
         }
         if let Some(before) = &before {
             self.due.remove(&Due::new(before.due(), What::Reservation(key.clone())));
@@ -83,15 +91,18 @@ impl Inventory {
         &mut self,
         input: &Input<'_>,
         id: &SupplierId,
-        asked: &Asked<'_>,
+        asked: Asked<'_>,
         out: &mut Out<Effect>,
     ) -> Applied {
-        let Asked { reservation, listing, quantity, expires_at, region, owner, request } = *asked;
+        let Asked { reservation, listing, quantity, expires_at, region, owner, request, basket } = asked;
         let key = Of::new(id, reservation);
         if let Some(known) = self.reservations.get(&key).filter(|known| !known.is_free()) {
             let same = request.is_some() && known.request.as_ref() == request;
             if same && known.is_owned_by(owner.map(String::as_str)) {
-                return Ok((RowStatus::Replayed, None));
+                return match basket {
+                    Some(basket) => self.held_again(&key, known.clone(), basket, expires_at, out),
+                    None => Ok((RowStatus::Replayed, None)),
+                };
             }
             return Err(conflict("reservation_exists", format!("reservation {reservation} exists already")));
         }
@@ -112,6 +123,7 @@ impl Inventory {
             order: None,
             confirmed: false,
             rest: 0,
+            basket: basket.map(Box::new),
         };
         self.set_reservation(&key, Some(held), out);
         self.touched(input, id, listing, out)
@@ -129,9 +141,23 @@ impl Inventory {
         let key = Of::new(id, reservation);
         let known = self.reservations.get(&key).filter(|known| known.is_owned_by(owner)).cloned();
         let Some(known) = known else { return Err(no_reservation(reservation)) };
+        if known.of_whole().is_some() {
+            return Err(part_of_basket(reservation));
+        }
+        self.confirm_known(input, &key, known, out)
+    }
+
+    pub(super) fn confirm_known(
+        &mut self,
+        input: &Input<'_>,
+        key: &Of<ReservationId>,
+        known: Reservation,
+        out: &mut Out<Effect>,
+    ) -> Applied {
+        let id = &key.supplier;
         match known.state {
             ReservationState::Held => {
-                self.set_reservation(&key, Some(known.to(ReservationState::Confirmed, input.time)), out);
+                self.set_reservation(key, Some(known.to(ReservationState::Confirmed, input.time)), out);
                 self.touched(input, id, &known.listing, out)
             }
             ReservationState::Cancelled => Err(conflict(
@@ -144,15 +170,13 @@ impl Inventory {
             ReservationState::Released => {
                 Err(conflict("reservation_released", "it was given back; reserve again"))
             }
-            ReservationState::Ordered if !known.confirmed && self.is_rest_over(&key, &known) => {
-                Err(conflict(
-                    "reservation_lapsed",
-                    "what its order had not taken has lapsed or was given back; reserve again",
-                ))
-            }
+            ReservationState::Ordered if !known.confirmed && self.is_rest_over(key, &known) => Err(conflict(
+                "reservation_lapsed",
+                "what its order had not taken has lapsed or was given back; reserve again",
+            )),
             ReservationState::Ordered if !known.confirmed => {
                 let (listing, kept) = (known.listing.clone(), known.rest > 0);
-                self.set_reservation(&key, Some(Reservation { confirmed: true, ..known }), out);
+                self.set_reservation(key, Some(Reservation { confirmed: true, ..known }), out);
                 if kept { self.touched(input, id, &listing, out) } else { Ok((RowStatus::Replayed, None)) }
             }
             _ => Ok((RowStatus::Replayed, None)),
@@ -171,17 +195,31 @@ impl Inventory {
         else {
             return Err(no_reservation(reservation));
         };
+        if known.of_whole().is_some() {
+            return Err(part_of_basket(reservation));
+        }
+        self.release_known(input, &key, &known, out)
+    }
+
+    pub(super) fn release_known(
+        &mut self,
+        input: &Input<'_>,
+        key: &Of<ReservationId>,
+        known: &Reservation,
+        out: &mut Out<Effect>,
+    ) -> Applied {
+        let id = &key.supplier;
         match known.state {
             ReservationState::Held => {
-                self.set_reservation(&key, Some(known.to(ReservationState::Released, input.time)), out);
+                self.set_reservation(key, Some(known.to(ReservationState::Released, input.time)), out);
                 self.touched(input, id, &known.listing, out)
             }
             ReservationState::Ordered if known.rest > 0 => {
-                self.end_rest(input, &key, &known, out);
+                self.end_rest(input, key, known, out);
                 let listing = self.listings.get(&Of::new(id, &known.listing));
                 Ok((RowStatus::Applied, listing.as_ref().map(Listing::available)))
             }
-            ReservationState::Ordered if self.is_rest_over(&key, &known) => Ok((RowStatus::Replayed, None)),
+            ReservationState::Ordered if self.is_rest_over(key, known) => Ok((RowStatus::Replayed, None)),
             ReservationState::Confirmed | ReservationState::Ordered => {
                 Err(conflict("already_confirmed", "a confirmed reservation is cancelled by the order system"))
             }

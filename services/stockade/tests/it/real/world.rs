@@ -51,7 +51,7 @@ pub(crate) struct Server {
     log: PathBuf,
 }
 
-fn request(
+pub(crate) fn request(
     api: SocketAddr,
     method: &str,
     path: &str,
@@ -74,10 +74,10 @@ fn request(
 }
 
 pub(crate) struct Keys {
-    operator: String,
+    pub(crate) operator: String,
     buyer: String,
     orders: String,
-    suppliers: BTreeMap<String, String>,
+    pub(crate) suppliers: BTreeMap<String, String>,
 }
 
 /// What the load was promised.
@@ -101,7 +101,7 @@ pub(crate) struct World {
     pub(crate) keys: Arc<Keys>,
     pub(crate) promises: Arc<Promises>,
     /// Addresses of the inventory replicas, for the load.
-    fronts: Arc<Mutex<Vec<SocketAddr>>>,
+    pub(crate) fronts: Arc<Mutex<Vec<SocketAddr>>>,
     halt: Arc<AtomicBool>,
     load: Vec<JoinHandle<()>>,
     started: usize,
@@ -113,7 +113,7 @@ pub(crate) struct World {
 
 static ALONE: Mutex<()> = Mutex::new(());
 
-fn key(file: &Path, args: &[&str]) -> String {
+pub(crate) fn key(file: &Path, args: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_stockade"))
         .args(["keys", "create", "--data"])
         .arg(file)
@@ -253,7 +253,7 @@ impl World {
         (0..self.servers.len()).filter(|index| self.servers[*index].role == role).collect()
     }
 
-    fn front(&self) -> SocketAddr {
+    pub(crate) fn front(&self) -> SocketAddr {
         self.fronts.lock().unwrap()[0]
     }
 
@@ -490,6 +490,17 @@ impl Reader {
             }
         });
         letters
+    }
+
+    /// Every record of a partition that can be read.
+    pub(crate) fn records(&self, topic: Topic, partition: u32, mut each: impl FnMut(&stockade_log::Record)) {
+        let mut next = 0;
+        loop {
+            let records = self.0.read(topic.name(), partition, next, ReadLimit::default()).unwrap();
+            let Some(last) = records.last() else { return };
+            next = last.offset + 1;
+            records.iter().for_each(&mut each);
+        }
     }
 
     /// Everything of a topic that can be read.

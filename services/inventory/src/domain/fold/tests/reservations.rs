@@ -408,3 +408,24 @@ fn of_a_capped_supplier_no_more_can_be_held_than_it_has_proven() {
     assert_eq!(shop.allowance, None);
     assert_eq!(shop.hold("again", 500, 21 * stockade_model::time::DAY_MS).status, Applied);
 }
+
+#[test]
+fn a_name_used_again_for_another_listing_keeps_the_units_of_that_one() {
+    let mut shop = shop();
+    shop.put("m", Some(10), None);
+    shop.hold("r", 4, 60_000);
+    shop.release("r");
+    let again = shop.row(Row::Hold {
+        reservation: reservation("r"),
+        listing: listing("m"),
+        quantity: 7,
+        expires_at: Timestamp::from_ms(60_000),
+        region: None,
+        owner: Some("ann".to_owned()),
+        request: Some("another".to_owned()),
+    });
+    assert_eq!((again.available, shop.units()), (Some(3), (10, 0, 10)));
+    shop.tick(60_000);
+    let other = shop.host.fold.available_of(&Of::new(&acme(), &listing("m")));
+    assert_eq!((shop.units(), other), ((10, 0, 10), Some(10)));
+}

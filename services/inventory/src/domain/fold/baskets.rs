@@ -1,0 +1,102 @@
+//! Lines of baskets: what the attempts to make one, to confirm it and to give it back do to each of its reservations. A fold sees
+//! the lines of its own partition only; how they come to one end is in `domain::basket`.
+
+use stockade_fold::{Input, Out};
+use stockade_model::{LineAct, LineRow, ReservationId, RowStatus, SupplierId, Timestamp};
+
+use super::{Applied, Asked, Effect, Inventory, Refusal, conflict, reservations::no_reservation};
+use crate::domain::{
+    key::Of,
+    reservation::{InBasket, Reservation, ReservationState},
+};
+
+fn taken_over() -> Refusal {
+    let detail = "another request under the same Idempotency-Key has taken it over; ask again";
+    conflict("basket_taken_over", detail)
+}
+
+impl Inventory {
+    pub(super) fn line(
+        &mut self,
+        input: &Input<'_>,
+        id: &SupplierId,
+        line: &LineRow,
+        out: &mut Out<Effect>,
+    ) -> Applied {
+        let LineRow { reservation, owner, epoch, act } = line;
+        if let LineAct::Hold { listing, quantity, expires_at, region, request, basket, line, lines, whole } =
+            act
+        {
+            let basket = InBasket {
+                basket: basket.clone(),
+                line: *line,
+                lines: *lines,
+                whole: *whole,
+                epoch: epoch.unwrap_or(input.offset),
+                kept: !whole,
+            };
+            let asked = Asked {
+                reservation,
+                listing,
+                quantity: *quantity,
+                expires_at: *expires_at,
+                region: *region,
+                owner: Some(owner),
+                request: Some(request),
+                basket: Some(basket),
+            };
+            return self.hold(input, id, asked, out);
+        }
+        let key = Of::new(id, reservation);
+        let known = self.reservations.get(&key).filter(|known| known.is_owned_by(Some(owner))).cloned();
+        let of_basket = known.and_then(|known| Some((known.basket.clone()?, known)));
+        let Some((basket, known)) = of_basket else { return Err(no_reservation(reservation)) };
+        let is_held = known.state == ReservationState::Held;
+        let is_taken = matches!(known.state, ReservationState::Confirmed | ReservationState::Ordered);
+        match *act {
+            // It is kept for longer than anybody asks.
+            LineAct::Keep { .. } if is_taken => Ok((RowStatus::Replayed, None)),
+            // What is over says why, whoever's it was.
+            LineAct::Keep { .. } if !is_held => self.confirm_known(input, &key, known, out),
+            _ if *epoch != Some(basket.epoch) => Err(taken_over()),
+            LineAct::Keep { expires_at } => {
+                let basket = Some(Box::new(InBasket { kept: true, ..*basket }));
+                self.set_reservation(&key, Some(Reservation { expires_at, basket, ..known }), out);
+                Ok((RowStatus::Applied, None))
+            }
+            LineAct::Confirm if is_held && !basket.kept => {
+                Err(conflict("basket_pending", "the basket is not held as a whole yet; ask again"))
+            }
+            LineAct::Confirm | LineAct::Hold { .. } => self.confirm_known(input, &key, known, out),
+            LineAct::Release => self.release_known(input, &key, &known, out),
+        }
+    }
+
+    /// The same line asked for again. Of a whole basket a later attempt takes it over: the head while it is tentative, for kept it is
+    /// the basket; any other line as long as it is held, for who has begun at the head knows that nobody was promised the basket.
+    pub(super) fn held_again(
+        &mut self,
+        key: &Of<ReservationId>,
+        known: Reservation,
+        by: InBasket,
+        expires_at: Timestamp,
+        out: &mut Out<Effect>,
+    ) -> Applied {
+        let own = known.of_whole().filter(|_| known.state == ReservationState::Held);
+        match own.map(|own| (own.kept && own.line == 0, own.epoch)) {
+            None | Some((true, _)) => Ok((RowStatus::Replayed, None)),
+            Some((_, epoch)) if epoch > by.epoch => Err(taken_over()),
+            Some(_) => {
+                let basket = Some(Box::new(by));
+                self.set_reservation(key, Some(Reservation { expires_at, basket, ..known }), out);
+                Ok((RowStatus::Applied, None))
+            }
+        }
+    }
+
+    /// Units of a listing that can be had, for tests of what adds up to them.
+    #[cfg(test)]
+    pub(crate) fn available_of(&self, at: &Of<stockade_model::ListingId>) -> Option<i64> {
+        self.listings.get(at).map(|listing| listing.available())
+    }
+}
