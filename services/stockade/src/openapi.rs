@@ -20,7 +20,7 @@ use stockade_runtime::{
 use crate::docs;
 
 /// The chapters, in the order in which a newcomer needs them.
-const CHAPTERS: [(&str, &str); 10] = [
+const CHAPTERS: [(&str, &str); 11] = [
     ("Suppliers", "Who is registered, where stock lies, what is listed and how much of it there is."),
     (
         "Imports",
@@ -33,6 +33,7 @@ const CHAPTERS: [(&str, &str); 10] = [
         "Decisions",
         "What people see and do about restrictions: releases, reviews, overrides, the kill switch.",
     ),
+    ("Webhooks", "What happens, told to systems of yours: signed, and again until it is taken."),
     ("Rules", "The rules that decide: checked, tried on the past, published, approved, rolled back."),
     ("Features and models", "What rules may read, and the models that score."),
     (OPERATING, "Probes and metrics, without a key."),
@@ -63,6 +64,7 @@ pub fn operations() -> Vec<Operation> {
     let mut operations = stockade_inventory::http::routes().operations();
     operations.extend(stockade_inventory::imports::routes().operations());
     operations.extend(stockade_lockout::http::routes().operations());
+    operations.extend(stockade_webhooks::routes().operations());
     operations.extend(probes(Arc::new(nothing_to_say)).operations());
     operations.push(metrics_operation());
     operations.extend(routes().operations());

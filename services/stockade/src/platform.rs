@@ -31,12 +31,15 @@ mod lockout;
 mod progress;
 mod scoring;
 mod views;
+mod webhooks;
 
 use housekeeping::housekeeping;
 use lockout::{follow_suppliers, lockout_api, start_lockout};
 use progress::Watched;
 use scoring::start_scoring;
+pub use webhooks::WebhooksHere;
 use views::{Scores, Stock, follow_for_view, follow_scores};
+use webhooks::start_webhooks;
 
 /// Which services this process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +79,8 @@ pub struct Parts {
     pub promises: Promises,
     /// What imports may take; there are none without a directory.
     pub imports: ImportsConfig,
+    /// What webhooks may do, and the key that their secrets derive from; without it there are none.
+    pub webhooks: Option<WebhooksHere>,
     /// Largest request body.
     pub body_bytes_max: usize,
     /// Which pages may call.
@@ -194,7 +199,7 @@ impl Platform {
             start_scoring(&mut runner, partitions, scores.clone(), !parts.shared_log)?;
         }
         let mut gate = Gate::new(board.clone());
-        let (mut lockout, stock) = (None, Stock::default());
+        let (mut lockout, mut hooks, stock) = (None, None, Stock::default());
         if roles.lockout {
             let api = lockout_api(
                 &log,
@@ -207,7 +212,9 @@ impl Platform {
             gate.add(&log, "control", Topic::Control, partitions)?;
             gate.add(&log, "evaluation", Topic::SupplierScores, partitions)?;
             gate.add(&log, "arbiter", Topic::LockoutProposals, partitions)?;
+            gate.add(&log, "webhooks", Topic::Webhooks, partitions)?;
             start_lockout(&mut runner, partitions, &api)?;
+            hooks = Some(start_webhooks(&mut runner, partitions, (&limits, &keys), parts.webhooks, &instance)?);
             let writer = stockade_lockout::write_quarantine(log.clone(), quarantine, shutdown.wait());
             runner.tasks.spawn(async move { Ok(writer.await?) });
             runner.tasks.spawn(follow_for_view(log.clone(), api.decisions.clone(), shutdown.clone()));
@@ -222,7 +229,8 @@ impl Platform {
             let gate = gate.clone();
             let caught_up: http::Readiness = Arc::new(move || gate.open());
             let reads = middleware::from_fn_with_state(caught_up, http::reads_when_caught_up);
-            router = router.merge(stockade_lockout::http::router(api.clone()).layer(reads));
+            let hooks = hooks.map(stockade_webhooks::router).unwrap_or_default();
+            router = router.merge(stockade_lockout::http::router(api.clone()).merge(hooks).layer(reads));
         }
         let mut app = None;
         if roles.inventory {

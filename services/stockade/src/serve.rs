@@ -10,12 +10,13 @@ use stockade_model::{Payload, Topic};
 use stockade_runtime::{
     Connections, KeyRing, Listener, Shutdown, clock, server, shutdown::BUDGET, telemetry,
 };
+use stockade_webhooks::Master;
 use tokio::net::TcpListener;
 
 use crate::{
     config::{Config, Place},
     connect, disk, open_files,
-    platform::{Parts, Platform, ensure_topics, instance_name},
+    platform::{Parts, Platform, Roles, WebhooksHere, ensure_topics, instance_name},
 };
 
 /// Connections that the listener of probes and metrics keeps.
@@ -84,6 +85,7 @@ async fn serve(config: Config) -> Result<()> {
         limits: config.limits.clone(),
         promises: config.promises.clone(),
         imports: config.imports_in_place(),
+        webhooks: webhooks(&config, roles)?,
         body_bytes_max: config.http.body_bytes_max,
         cors: config.http.cors.clone(),
         answer_deadline: Duration::from_millis(config.http.answer_deadline_ms),
@@ -127,6 +129,21 @@ async fn serve(config: Config) -> Result<()> {
         let _ = tokio::time::timeout(BUDGET, servers).await;
     }
     outcome.and(platform.stop().await)
+}
+
+/// Webhooks with their key, where they run and have one.
+fn webhooks(config: &Config, roles: Roles) -> Result<Option<WebhooksHere>> {
+    if !roles.lockout {
+        return Ok(None);
+    }
+    let Some(file) = config.webhooks_key_file() else {
+        tracing::warn!(
+            "webhooks are off: their secrets derive from a key that all processes share; name its file with webhooks.key_file"
+        );
+        return Ok(None);
+    };
+    let master = Master::open(&file)?;
+    Ok(Some(WebhooksHere { config: config.webhooks.clone(), master }))
 }
 
 async fn run_until_asked(platform: &mut Platform, config: &Config, shutdown: &Shutdown) -> Result<()> {

@@ -318,6 +318,11 @@ impl KeyRing {
         self.keys.get(&hash(key)).map(|principal| principal.clone())
     }
 
+    /// Whether there is a key of that fingerprint, see [`Principal::fingerprint`]. Looks through all keys.
+    pub fn has_fingerprint(&self, fingerprint: &str) -> bool {
+        self.keys.iter().any(|principal| principal.fingerprint == fingerprint)
+    }
+
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.keys.len()

@@ -42,6 +42,7 @@ use stockade_runtime::{
 };
 
 pub use ask::Enacted;
+pub(crate) use standing::Facts;
 pub use routes::{Call, Changes, calls, router, routes};
 pub use rules::publish_rules;
 

@@ -112,6 +112,7 @@ async fn demo(args: &Args) -> Result<()> {
         limits: LimitsConfig::default(),
         promises: Default::default(),
         imports: Default::default(),
+        webhooks: None,
         body_bytes_max: 2 << 20,
         cors: Default::default(),
         answer_deadline: Duration::from_secs(2),

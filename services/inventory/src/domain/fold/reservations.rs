@@ -47,6 +47,7 @@ impl Inventory {
                 row.confirmed += is.1 - was.1;
             });
         }
+        self.kept.note(key, before.as_ref(), next.as_ref());
         if let Some(before) = &before {
             self.due.remove(&Due::new(before.due(), What::Reservation(key.clone())));
         }
