@@ -136,11 +136,13 @@ mod tests {
 
     /// What the fold tells of these actions, one after the other, all about one restriction.
     fn told(actions: &[Action]) -> Vec<(String, serde_json::Value)> {
-        let mut host =
-            Host::new("decisions", Topic::LockoutDecisions, 0, 1, 4, DecisionsCheck::default());
+        let mut host = Host::new("decisions", Topic::LockoutDecisions, 0, 1, 4, DecisionsCheck::default());
         let mut out = Vec::new();
         for (offset, action) in actions.iter().enumerate() {
-            let held = matches!(action, Action::Imposed | Action::Extended | Action::Appealed | Action::AppealRejected);
+            let held = matches!(
+                action,
+                Action::Imposed | Action::Extended | Action::Appealed | Action::AppealRejected
+            );
             let decision = Decision {
                 version: Position::parse(&format!("arbiter/0/1/{}/1", 7 + offset)).unwrap(),
                 at: Timestamp::from_ms(1_000),
@@ -158,8 +160,13 @@ mod tests {
                 .into_iter()
                 .map(|(name, value)| (name.into(), value.into()))
                 .collect();
-            let record =
-                Record { offset: offset as u64, time_ms: 1_000, key: "acme".into(), headers, value: payload.encode().into() };
+            let record = Record {
+                offset: offset as u64,
+                time_ms: 1_000,
+                key: "acme".into(),
+                headers,
+                value: payload.encode().into(),
+            };
             for output in host.apply(&record, &mut Vec::new()) {
                 assert_eq!(output.topic, "webhooks");
                 match Payload::decode("stockade.webhook", &output.value).unwrap() {
@@ -181,7 +188,9 @@ mod tests {
         assert_eq!((&told[2].1["level"], &told[2].1["because"]), (&serde_json::Value::Null, &"ended".into()));
         for (event, data) in &told {
             let text = data.to_string();
-            for secret in ["0.4242", "0.7123", "secret-rule", "0123456789abcdef", "ann", "by hand", "link", "associat"] {
+            for secret in
+                ["0.4242", "0.7123", "secret-rule", "0123456789abcdef", "ann", "by hand", "link", "associat"]
+            {
                 assert!(!text.contains(secret), "{event} tells {secret}: {text}");
             }
         }
@@ -189,16 +198,23 @@ mod tests {
 
     #[test]
     fn an_appeal_is_told_with_its_answer_and_a_release_without_one_is_no_answer() {
-        let events = |actions: &[Action]| told(actions).into_iter().map(|(event, _)| event).collect::<Vec<_>>();
+        let events =
+            |actions: &[Action]| told(actions).into_iter().map(|(event, _)| event).collect::<Vec<_>>();
         assert_eq!(events(&[Action::Released]), ["decision.restored"]);
-        assert_eq!(events(&[Action::Confirmed, Action::Snoozed, Action::OverBudget, Action::Dismissed]), [""; 0]);
+        assert_eq!(
+            events(&[Action::Confirmed, Action::Snoozed, Action::OverBudget, Action::Dismissed]),
+            [""; 0]
+        );
         let granted = told(&[Action::Appealed, Action::Released, Action::Released]);
         let names: Vec<&str> = granted.iter().map(|(event, _)| event.as_str()).collect();
         assert_eq!(names, ["appeal.opened", "decision.restored", "appeal.answered", "decision.restored"]);
         assert_eq!(granted[2].1["outcome"], "granted");
         assert_eq!(granted[2].1["answer"], "looked at by hand");
         let rejected = told(&[Action::Appealed, Action::AppealRejected]);
-        assert_eq!((rejected[1].0.as_str(), &rejected[1].1["outcome"]), ("appeal.answered", &"rejected".into()));
+        assert_eq!(
+            (rejected[1].0.as_str(), &rejected[1].1["outcome"]),
+            ("appeal.answered", &"rejected".into())
+        );
         let ended = told(&[Action::Appealed, Action::Expired]);
         assert_eq!(ended[2].1["outcome"], "ended");
         assert!(ended[2].1.get("answer").is_none());

@@ -37,8 +37,8 @@ use housekeeping::housekeeping;
 use lockout::{follow_suppliers, lockout_api, start_lockout};
 use progress::Watched;
 use scoring::start_scoring;
-pub use webhooks::WebhooksHere;
 use views::{Scores, Stock, follow_for_view, follow_scores};
+pub use webhooks::WebhooksHere;
 use webhooks::start_webhooks;
 
 /// Which services this process runs.
@@ -214,7 +214,8 @@ impl Platform {
             gate.add(&log, "arbiter", Topic::LockoutProposals, partitions)?;
             gate.add(&log, "webhooks", Topic::Webhooks, partitions)?;
             start_lockout(&mut runner, partitions, &api)?;
-            hooks = Some(start_webhooks(&mut runner, partitions, (&limits, &keys), parts.webhooks, &instance)?);
+            hooks =
+                Some(start_webhooks(&mut runner, partitions, (&limits, &keys), parts.webhooks, &instance)?);
             let writer = stockade_lockout::write_quarantine(log.clone(), quarantine, shutdown.wait());
             runner.tasks.spawn(async move { Ok(writer.await?) });
             runner.tasks.spawn(follow_for_view(log.clone(), api.decisions.clone(), shutdown.clone()));

@@ -42,7 +42,8 @@ pub struct Endpoint {
 impl Endpoint {
     /// Whether it wants to hear of `event`, and may.
     pub fn wants(&self, event: &str, audience: &Audience) -> bool {
-        self.owner.hears(audience) && (self.events.is_empty() || self.events.iter().any(|wanted| wanted == event))
+        self.owner.hears(audience)
+            && (self.events.is_empty() || self.events.iter().any(|wanted| wanted == event))
     }
 }
 

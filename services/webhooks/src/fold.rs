@@ -164,7 +164,8 @@ impl Webhooks {
         self.lanes.entry(endpoint.to_owned()).or_default().put(&delivery);
         out.effect(Effect::Delivery { endpoint: endpoint.to_owned(), delivery: Arc::new(delivery.clone()) });
         self.deliveries.insert(row(endpoint, delivery.number), delivery);
-        let beyond = |lane: &Lane| (lane.finished.len() > FINISHED_MAX).then(|| lane.finished.first().copied());
+        let beyond =
+            |lane: &Lane| (lane.finished.len() > FINISHED_MAX).then(|| lane.finished.first().copied());
         if let Some(oldest) = self.lanes.get(endpoint).and_then(beyond).flatten() {
             self.forget(endpoint, oldest, out);
         }
@@ -334,7 +335,8 @@ impl Webhooks {
             EndpointAsk::Delete => self.remove(&held, out),
             EndpointAsk::Test => {
                 enabled(&held)?;
-                let (id, data) = (format!("ping-{}", input.offset), serde_json::json!({ "webhook": endpoint }));
+                let (id, data) =
+                    (format!("ping-{}", input.offset), serde_json::json!({ "webhook": endpoint }));
                 let body = body(PING, now, &data);
                 let event = Event { id, event: PING.to_owned(), at: now, body };
                 return Ok(Some(self.owe(endpoint, &Arc::new(event), (input.offset, now), out)));
@@ -361,7 +363,11 @@ impl Webhooks {
     /// A delivery is owed anew.
     fn again(&mut self, endpoint: &str, number: u64, now: Timestamp, out: &mut Out<Effect>) {
         let Some(held) = self.deliveries.get(&row(endpoint, number)).cloned() else { return };
-        self.set(endpoint, Delivery { state: State::Waiting, owed: now, attempts: 0, next: now, ..held }, out);
+        self.set(
+            endpoint,
+            Delivery { state: State::Waiting, owed: now, attempts: 0, next: now, ..held },
+            out,
+        );
     }
 
     fn remove(&mut self, endpoint: &Endpoint, out: &mut Out<Effect>) {
@@ -455,7 +461,8 @@ impl Webhooks {
             let event = Event { id, event: DISABLED.to_owned(), at: now, body: body(DISABLED, now, &data) };
             let event = Arc::new(event);
             let wants = |held: &Endpoint| {
-                held.disabled.is_none() && (held.events.is_empty() || held.events.iter().any(|it| it == DISABLED))
+                held.disabled.is_none()
+                    && (held.events.is_empty() || held.events.iter().any(|it| it == DISABLED))
             };
             let own = self.owners.get(&owner).into_iter().flatten();
             let others: Vec<String> =

@@ -187,19 +187,31 @@ pub(crate) struct Replay {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let (status, code, detail) = match refusal {
-            Refusal::NoSuchEndpoint => {
-                (StatusCode::NOT_FOUND, "no_such_webhook", "no webhook of that name is yours; GET /v1/webhooks lists them")
-            }
-            Refusal::SameAddress => {
-                (StatusCode::CONFLICT, "webhook_exists", "you have a webhook with this address; change that one, or rotate its secret to see one")
-            }
-            Refusal::TooMany => (StatusCode::CONFLICT, "too_many_webhooks", "you have as many as there may be; delete one first"),
-            Refusal::NoSuchDelivery => {
-                (StatusCode::NOT_FOUND, "no_such_delivery", "no delivery of that name is known, or not any more")
-            }
-            Refusal::Disabled => {
-                (StatusCode::CONFLICT, "webhook_disabled", "it is disabled; enable it first with PATCH and {\"enabled\": true}")
-            }
+            Refusal::NoSuchEndpoint => (
+                StatusCode::NOT_FOUND,
+                "no_such_webhook",
+                "no webhook of that name is yours; GET /v1/webhooks lists them",
+            ),
+            Refusal::SameAddress => (
+                StatusCode::CONFLICT,
+                "webhook_exists",
+                "you have a webhook with this address; change that one, or rotate its secret to see one",
+            ),
+            Refusal::TooMany => (
+                StatusCode::CONFLICT,
+                "too_many_webhooks",
+                "you have as many as there may be; delete one first",
+            ),
+            Refusal::NoSuchDelivery => (
+                StatusCode::NOT_FOUND,
+                "no_such_delivery",
+                "no delivery of that name is known, or not any more",
+            ),
+            Refusal::Disabled => (
+                StatusCode::CONFLICT,
+                "webhook_disabled",
+                "it is disabled; enable it first with PATCH and {\"enabled\": true}",
+            ),
         };
         Problem::new(status, code, detail)
     }
@@ -214,7 +226,11 @@ fn owner(Caller(principal): &Caller, limits: &Limits) -> Result<EndpointOwner, P
         Role::OrderSystem => EndpointOwner::OrderSystem { key: key() },
         Role::Operator => EndpointOwner::Operators,
         other => {
-            let detail = format!("a key of the role {} has no webhooks; use one of {}", other.name(), ROLES.join(", "));
+            let detail = format!(
+                "a key of the role {} has no webhooks; use one of {}",
+                other.name(),
+                ROLES.join(", ")
+            );
             return Err(Problem::new(StatusCode::FORBIDDEN, "wrong_role", detail));
         }
     };
@@ -234,7 +250,11 @@ fn check_events(events: &[String], wrong: &mut Vec<FieldError>) {
             let detail = format!("there is no such event; there are {}", EVENT_TYPES.join(", "));
             wrong.push(FieldError::new(format!("/events/{at}"), "unknown_value", detail));
         } else if events.iter().take(at).any(|other| other == event) {
-            wrong.push(FieldError::new(format!("/events/{at}"), "duplicate_value", "it stands there already"));
+            wrong.push(FieldError::new(
+                format!("/events/{at}"),
+                "duplicate_value",
+                "it stands there already",
+            ));
         }
     }
 }
@@ -247,7 +267,13 @@ fn check_description(text: Option<&str>, wrong: &mut Vec<FieldError>) {
 
 impl WebhooksApi {
     /// The calls over what `view` knows.
-    pub fn new(log: SharedLog, view: View, master: Option<Master>, limits: Limits, allow_loopback: bool) -> Self {
+    pub fn new(
+        log: SharedLog,
+        view: View,
+        master: Option<Master>,
+        limits: Limits,
+        allow_loopback: bool,
+    ) -> Self {
         Self { log, view, master, limits, allow_loopback }
     }
 
@@ -292,7 +318,12 @@ impl WebhooksApi {
     }
 
     /// Puts what is asked into the log, and waits until the fold has judged it and this replica shows it.
-    async fn ask(&self, endpoint: &str, by: EndpointOwner, what: EndpointAsk) -> Result<Option<String>, Problem> {
+    async fn ask(
+        &self,
+        endpoint: &str,
+        by: EndpointOwner,
+        what: EndpointAsk,
+    ) -> Result<Option<String>, Problem> {
         let unavailable = |error: String| Problem::unavailable("log_unavailable", error);
         let bytes = random::<12>().map_err(|error| unavailable(error.to_string()))?;
         let id = format!("webhook-{}", hex(&bytes));
@@ -311,7 +342,9 @@ impl WebhooksApi {
             )
         };
         appended.map_err(unconfirmed)?.map_err(refused)?;
-        let pending = || Problem::unavailable("webhook_pending", "it is durable and on its way; read it until it shows");
+        let pending = || {
+            Problem::unavailable("webhook_pending", "it is durable and on its way; read it until it shows")
+        };
         Ok(judged.within(DEADLINE).await.ok_or_else(pending)??)
     }
 
@@ -426,5 +459,6 @@ pub(crate) async fn deliveries(
     api.own(&by, &id)?;
     let wanted = query.of(format!("deliveries of {id}"))?;
     let found = api.view.deliveries(&id, wanted.after_as::<u64>()?, wanted.look_for());
-    Ok(wanted.answer(found.iter().map(|it| (it.number.to_string(), DeliveryTold::from(it.as_ref()))).collect()))
+    Ok(wanted
+        .answer(found.iter().map(|it| (it.number.to_string(), DeliveryTold::from(it.as_ref()))).collect()))
 }

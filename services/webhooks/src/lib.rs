@@ -20,7 +20,7 @@ mod view;
 
 pub use config::WebhooksConfig;
 pub use endpoint::{Delivery, Endpoint, Event, State, Try};
-pub use fold::{Effect, EVENT_TYPES, Refusal, Webhooks};
+pub use fold::{EVENT_TYPES, Effect, Refusal, Webhooks};
 pub use http::WebhooksApi;
 pub use master::{Master, MasterError, sign};
 pub use routes::{router, routes};

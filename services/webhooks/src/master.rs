@@ -90,7 +90,14 @@ impl Master {
     }
 
     /// The header `webhook-signature`: a signature with the secret, and one with the secret before it where that still counts.
-    pub fn signatures(&self, endpoint: &str, renewed: &[u32], id: &str, timestamp_s: i64, body: &str) -> String {
+    pub fn signatures(
+        &self,
+        endpoint: &str,
+        renewed: &[u32],
+        id: &str,
+        timestamp_s: i64,
+        body: &str,
+    ) -> String {
         let signed = |renewed: &u32| sign(self.secret(endpoint, *renewed).as_ref(), id, timestamp_s, body);
         renewed.iter().map(signed).collect::<Vec<_>>().join(" ")
     }

@@ -64,7 +64,11 @@ fn failed(failure: AttemptFailure, detail: impl Into<String>) -> Failed {
 
 impl Post {
     /// Trusts the authorities in `ca_file`, or those of the system.
-    pub(crate) fn new(ca_file: Option<&Path>, allow_loopback: bool, deadline: Duration) -> Result<Self, String> {
+    pub(crate) fn new(
+        ca_file: Option<&Path>,
+        allow_loopback: bool,
+        deadline: Duration,
+    ) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
         match ca_file {
             Some(file) => {
@@ -115,7 +119,8 @@ impl Post {
         let target = Target::parse(&letter.url, self.allow_loopback)
             .map_err(|why| failed(AttemptFailure::InwardAddress, why))?;
         let stream = tokio::time::timeout(CONNECT.min(self.deadline), self.connect(&target)).await;
-        let stream = stream.map_err(|_| failed(AttemptFailure::Timeout, "no connection came about in time"))??;
+        let stream =
+            stream.map_err(|_| failed(AttemptFailure::Timeout, "no connection came about in time"))??;
         let request = Request::post(&target.path)
             .header(header::HOST, &target.authority)
             .header(header::CONTENT_TYPE, "application/json")
@@ -207,9 +212,10 @@ fn judged(answer: &Response<()>) -> Attempt {
     let status = answer.status();
     let (failure, detail) = match status {
         _ if status.is_success() => (None, String::new()),
-        _ if status.is_redirection() => {
-            (Some(AttemptFailure::Redirect), "it redirects, which is not followed; give the address it leads to".to_owned())
-        }
+        _ if status.is_redirection() => (
+            Some(AttemptFailure::Redirect),
+            "it redirects, which is not followed; give the address it leads to".to_owned(),
+        ),
         StatusCode::GONE => (Some(AttemptFailure::Status), "it is gone for good".to_owned()),
         _ => (Some(AttemptFailure::Status), String::new()),
     };

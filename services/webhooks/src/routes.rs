@@ -8,8 +8,8 @@ use stockade_runtime::{
 };
 
 use crate::http::{
-    Begun, DeliveryTold, ROLES, Told, WebhooksApi, change, create, delete, deliveries, list, redeliver, replay, rotate,
-    show, test,
+    Begun, DeliveryTold, ROLES, Told, WebhooksApi, change, create, delete, deliveries, list, redeliver,
+    replay, rotate, show, test,
 };
 
 const TAG: &str = "Webhooks";

@@ -126,7 +126,10 @@ impl Sender {
         let attempt = if endpoint.master == self.which {
             let former = endpoint.former_until.filter(|until| until.ms() > now_ms);
             let secrets: Vec<u32> =
-                [Some(endpoint.secret), former.map(|_| endpoint.secret.saturating_sub(1))].into_iter().flatten().collect();
+                [Some(endpoint.secret), former.map(|_| endpoint.secret.saturating_sub(1))]
+                    .into_iter()
+                    .flatten()
+                    .collect();
             let timestamp_s = now_ms.div_euclid(1_000);
             let body = delivery.event.body.clone();
             let signature = self.master.signatures(&endpoint.id, &secrets, &delivery.id, timestamp_s, &body);

@@ -41,7 +41,8 @@ impl Target {
             return Err("leave out what begins with #: it is never sent".to_owned());
         }
         let uri: Uri = url.parse().map_err(|_| {
-            "it is no URL; write it as https://HOST/PATH, names of other scripts in their ASCII form".to_owned()
+            "it is no URL; write it as https://HOST/PATH, names of other scripts in their ASCII form"
+                .to_owned()
         })?;
         let tls = match uri.scheme_str() {
             Some("https") => true,
@@ -63,7 +64,9 @@ impl Target {
             (_, None) => 80,
         };
         if port != HTTPS_PORT && port < PORT_MIN && !allow_loopback {
-            return Err(format!("port {port} is no port for webhooks; use {HTTPS_PORT}, or {PORT_MIN} and above"));
+            return Err(format!(
+                "port {port} is no port for webhooks; use {HTTPS_PORT}, or {PORT_MIN} and above"
+            ));
         }
         let named = host.trim_end_matches('.').to_ascii_lowercase();
         let address: Option<IpAddr> = host.parse().ok();
@@ -167,22 +170,79 @@ mod tests {
     #[test]
     fn addresses_that_are_not_on_the_public_internet_are_told_apart_from_those_that_are() {
         let inside = [
-            "0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.9.9.9",
-            "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.8", "192.0.2.1", "192.88.99.1", "192.168.1.1",
-            "198.18.0.1", "198.19.255.255", "198.51.100.7", "203.0.113.9", "224.0.0.1", "239.255.255.250", "240.0.0.1",
-            "255.255.255.255", "::", "::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::7f00:1",
-            "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1", "100::1", "2001::1", "2001:1ff::1", "2001:db8::1",
-            "2002:7f00:1::", "2002:808:808::1", "3fff:0:1::", "4000::1", "fc00::1", "fd12:3456::1", "fe80::1", "fec0::1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "10.0.0.1",
+            "10.255.255.255",
+            "100.64.0.1",
+            "100.127.255.255",
+            "127.0.0.1",
+            "127.9.9.9",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.8",
+            "192.0.2.1",
+            "192.88.99.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "198.19.255.255",
+            "198.51.100.7",
+            "203.0.113.9",
+            "224.0.0.1",
+            "239.255.255.250",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "::ffff:169.254.169.254",
+            "::7f00:1",
+            "64:ff9b::7f00:1",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::1",
+            "100::1",
+            "2001::1",
+            "2001:1ff::1",
+            "2001:db8::1",
+            "2002:7f00:1::",
+            "2002:808:808::1",
+            "3fff:0:1::",
+            "4000::1",
+            "fc00::1",
+            "fd12:3456::1",
+            "fe80::1",
+            "fec0::1",
             "ff02::1",
         ];
         for text in inside {
             assert!(inward(text.parse().unwrap()).is_some(), "{text}");
         }
         let outside = [
-            "1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.1", "100.63.255.255", "100.128.0.1", "126.255.255.255",
-            "128.0.0.1", "169.253.0.1", "172.15.255.255", "172.32.0.1", "191.0.0.1", "192.0.1.1", "192.167.255.255",
-            "198.17.0.1", "198.20.0.1", "223.255.255.255", "::ffff:8.8.8.8", "64:ff9b::808:808", "2606:4700:4700::1111",
-            "2001:200::1", "2a00:1450::1", "3ffe::1",
+            "1.1.1.1",
+            "8.8.8.8",
+            "9.255.255.255",
+            "11.0.0.1",
+            "100.63.255.255",
+            "100.128.0.1",
+            "126.255.255.255",
+            "128.0.0.1",
+            "169.253.0.1",
+            "172.15.255.255",
+            "172.32.0.1",
+            "191.0.0.1",
+            "192.0.1.1",
+            "192.167.255.255",
+            "198.17.0.1",
+            "198.20.0.1",
+            "223.255.255.255",
+            "::ffff:8.8.8.8",
+            "64:ff9b::808:808",
+            "2606:4700:4700::1111",
+            "2001:200::1",
+            "2a00:1450::1",
+            "3ffe::1",
         ];
         for text in outside {
             assert_eq!(inward(text.parse().unwrap()), None, "{text}");
@@ -192,7 +252,10 @@ mod tests {
     #[test]
     fn a_url_is_read_into_its_parts_or_refused_with_what_is_wrong() {
         let target = Target::parse("https://hooks.example.com/in?x=1", false).unwrap();
-        assert_eq!((target.host.as_str(), target.port, target.path.as_str()), ("hooks.example.com", 443, "/in?x=1"));
+        assert_eq!(
+            (target.host.as_str(), target.port, target.path.as_str()),
+            ("hooks.example.com", 443, "/in?x=1")
+        );
         assert_eq!(Target::parse("https://[2606:4700::1]:8443/", false).unwrap().port, 8_443);
         let refused = [
             ("http://hooks.example.com/", "must begin with https"),

@@ -144,7 +144,13 @@ impl View {
     pub fn deliveries(&self, id: &str, before: Option<u64>, limit: usize) -> Vec<Arc<Delivery>> {
         let held = self.held.read();
         let Some(known) = held.endpoints.get(id) else { return Vec::new() };
-        known.deliveries.range(..before.unwrap_or(u64::MAX)).rev().take(limit).map(|(_, it)| it.clone()).collect()
+        known
+            .deliveries
+            .range(..before.unwrap_or(u64::MAX))
+            .rev()
+            .take(limit)
+            .map(|(_, it)| it.clone())
+            .collect()
     }
 
     /// What is next of each endpoint that is not `busy`, the earliest first.

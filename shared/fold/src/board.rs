@@ -41,7 +41,8 @@ impl Board {
     /// Says which partitions of `fold` this process owns, as far as its worker knows.
     pub(crate) fn report_owned(&self, fold: &'static str, owned: impl Iterator<Item = u32>) {
         let owned: BTreeSet<u32> = owned.collect();
-        let held: BTreeSet<u32> = self.1.read().iter().filter(|(of, _)| *of == fold).map(|(_, it)| *it).collect();
+        let held: BTreeSet<u32> =
+            self.1.read().iter().filter(|(of, _)| *of == fold).map(|(_, it)| *it).collect();
         if held == owned {
             return;
         }

@@ -64,7 +64,9 @@ impl Topic {
     /// How long records are kept, in milliseconds; `None` is for ever.
     pub const fn retention_ms(self) -> Option<i64> {
         match self {
-            Topic::EventsInbox | Topic::ScoringRekeyed | Topic::Webhooks | Topic::DeadLetters => Some(30 * DAY_MS),
+            Topic::EventsInbox | Topic::ScoringRekeyed | Topic::Webhooks | Topic::DeadLetters => {
+                Some(30 * DAY_MS)
+            }
             Topic::SupplierEvents => Some(90 * DAY_MS),
             Topic::SupplierScores | Topic::LockoutProposals => Some(120 * DAY_MS),
             Topic::LockoutDecisions | Topic::Control => None,

@@ -42,9 +42,9 @@ use stockade_runtime::{
 };
 
 pub use ask::Enacted;
-pub(crate) use standing::Facts;
 pub use routes::{Call, Changes, calls, router, routes};
 pub use rules::publish_rules;
+pub(crate) use standing::Facts;
 
 use crate::{
     arbiter::{self, Disposed},

@@ -13,6 +13,7 @@ mod document;
 mod edges;
 mod evaluate;
 mod histories;
+mod hooks;
 mod imports;
 mod imports_killed;
 mod marketplace;

@@ -86,7 +86,11 @@ impl Api {
             promises: Default::default(),
             imports: ImportsConfig { directory: Some(directory.join("imports")), ..ImportsConfig::default() },
             webhooks: Some(WebhooksHere {
-                config: WebhooksConfig { allow_loopback: true, deadline_ms: 2_000, ..WebhooksConfig::default() },
+                config: WebhooksConfig {
+                    allow_loopback: true,
+                    deadline_ms: 2_000,
+                    ..WebhooksConfig::default()
+                },
                 master: Master::open(&directory.join("webhooks.key")).unwrap(),
             }),
             body_bytes_max: 1 << 20,

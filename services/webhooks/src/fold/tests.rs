@@ -47,10 +47,20 @@ impl World {
             other => panic!("the verdict comes last: {other:?}"),
         }
     }
-    fn ask(&mut self, endpoint: &str, by: &EndpointOwner, what: EndpointAsk) -> Result<Option<String>, Refusal> {
+    fn ask(
+        &mut self,
+        endpoint: &str,
+        by: &EndpointOwner,
+        what: EndpointAsk,
+    ) -> Result<Option<String>, Refusal> {
         self.apply(WebhookRecord::Asked { endpoint: endpoint.to_owned(), by: by.clone(), what })
     }
-    fn create(&mut self, endpoint: &str, by: &EndpointOwner, events: &[&str]) -> Result<Option<String>, Refusal> {
+    fn create(
+        &mut self,
+        endpoint: &str,
+        by: &EndpointOwner,
+        events: &[&str],
+    ) -> Result<Option<String>, Refusal> {
         let events = events.iter().map(|event| (*event).to_owned()).collect();
         let url = format!("https://{endpoint}.example/");
         self.ask(endpoint, by, EndpointAsk::Create { url, events, description: None, master: "m".to_owned() })
@@ -256,7 +266,11 @@ fn what_waits_and_what_is_kept_of_an_endpoint_is_bounded_whatever_happens() {
     let lane = &world.host.fold.lanes["it"];
     assert_eq!((lane.waiting.len(), lane.finished.len(), lane.names.len()), (0, FINISHED_MAX, FINISHED_MAX));
     world.ask("it", &supplier("acme"), EndpointAsk::Delete).unwrap();
-    assert!(world.deliveries("it").is_empty() && world.host.fold.lanes.is_empty() && world.host.fold.owners.is_empty());
+    assert!(
+        world.deliveries("it").is_empty()
+            && world.host.fold.lanes.is_empty()
+            && world.host.fold.owners.is_empty()
+    );
 }
 
 #[test]

@@ -1,7 +1,4 @@
-use std::sync::{
-    Mutex,
-    atomic::AtomicI64,
-};
+use std::sync::{Mutex, atomic::AtomicI64};
 
 use sha2::Digest as _;
 use stockade_fold::Worker;
@@ -73,7 +70,8 @@ impl Receiver {
             .filter_map(|line| line.split_once(": "))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
-        let length = headers.iter().find(|(name, _)| name == "content-length").unwrap().1.parse::<usize>().unwrap();
+        let length =
+            headers.iter().find(|(name, _)| name == "content-length").unwrap().1.parse::<usize>().unwrap();
         let mut body = text[head + 4..].to_vec();
         while body.len() < length {
             let mut chunk = [0; 4_096];
@@ -88,9 +86,10 @@ impl Receiver {
             "/down" => ("HTTP/1.1 503 Down\r\ncontent-length: 0\r\n\r\n", None),
             "/later" => ("HTTP/1.1 429 Slow\r\nretry-after: 3600\r\ncontent-length: 0\r\n\r\n", None),
             "/gone" => ("HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n", None),
-            "/redirect" => {
-                ("HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/latest/\r\ncontent-length: 0\r\n\r\n", None)
-            }
+            "/redirect" => (
+                "HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/latest/\r\ncontent-length: 0\r\n\r\n",
+                None,
+            ),
             "/huge" => ("HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n", Some("x")),
             "/huge-head" => ("HTTP/1.1 200 OK\r\n", Some("x-filler: xxxxxxxxxxxxxxxxxxxxxxxxxx\r\n")),
             "/nonsense" => ("what?\r\n\r\n", None),
@@ -128,12 +127,20 @@ impl World {
         for topic in [Topic::Webhooks, Topic::DeadLetters] {
             log.ensure_topic(&TopicSpec { name: topic.name(), partitions: 1, retention_ms: None }).unwrap();
         }
-        let (board, view, master) = (Board::default(), View::default(), Master::of(b"a key of this test only"));
+        let (board, view, master) =
+            (Board::default(), View::default(), Master::of(b"a key of this test only"));
         let (end, ends) = tokio::sync::watch::channel(false);
         let worker = Worker::join(crate::webhooks_spec(1), log.clone(), |_| Webhooks::default()).unwrap();
         let told = view.clone();
         let hear = move |_, effects| told.hear(effects);
-        tokio::spawn(stockade_fold::run(worker, log.clone(), clock.clone(), board.clone(), hear, ended(ends.clone())));
+        tokio::spawn(stockade_fold::run(
+            worker,
+            log.clone(),
+            clock.clone(),
+            board.clone(),
+            hear,
+            ended(ends.clone()),
+        ));
         let listens: Listens =
             Arc::new(|owner| !matches!(owner, EndpointOwner::Buyer { key } if key == "revoked"));
         let parts = (log.clone(), clock, board);
@@ -174,7 +181,8 @@ impl World {
     }
     /// The newest delivery of an endpoint once it was tried so often.
     async fn tried(&self, endpoint: &str, attempts: u32) -> Arc<Delivery> {
-        until(endpoint, || self.deliveries(endpoint).first().is_some_and(|it| it.attempts_ever >= attempts)).await;
+        until(endpoint, || self.deliveries(endpoint).first().is_some_and(|it| it.attempts_ever >= attempts))
+            .await;
         self.deliveries(endpoint)[0].clone()
     }
 }
@@ -281,7 +289,10 @@ async fn what_fails_is_tried_again_by_the_clock_under_one_name_until_it_is_taken
     assert_eq!(times.len(), 3, "each attempt is signed at its own time");
     let secret = world.master.shown("it", 0);
     assert!(seen.iter().all(|seen| is_signed(seen, &secret)));
-    assert!(!is_signed(&Seen { body: seen[0].body.replace("acme", "bcme") + " ", ..seen[0].clone() }, &secret));
+    assert!(!is_signed(
+        &Seen { body: seen[0].body.replace("acme", "bcme") + " ", ..seen[0].clone() },
+        &secret
+    ));
     let other = world.master.shown("other", 0);
     assert!(!is_signed(&seen[0], &other));
 }
@@ -327,7 +338,9 @@ async fn gone_ends_it_and_a_key_that_was_revoked_is_told_nothing_more() {
         master: world.master.which(),
     };
     world.append(WebhookRecord::Asked { endpoint: "buyer".to_owned(), by: revoked.clone(), what }).await;
-    world.append(WebhookRecord::Asked { endpoint: "buyer".to_owned(), by: revoked, what: EndpointAsk::Test }).await;
+    world
+        .append(WebhookRecord::Asked { endpoint: "buyer".to_owned(), by: revoked, what: EndpointAsk::Test })
+        .await;
     world.decided("d-1").await;
     world.decided("d-2").await;
     world.tried("it", 0).await;
@@ -351,7 +364,12 @@ async fn what_was_owed_when_a_process_ended_is_sent_by_the_next_with_the_same_na
         world.decided("d-1").await;
         until("it is being sent", || !receiver.seen("/hang").is_empty()).await;
         world.end.send_replace(true);
-        let moved = EndpointAsk::Change { url: Some(format!("{address}/ok")), events: None, description: None, enabled: None };
+        let moved = EndpointAsk::Change {
+            url: Some(format!("{address}/ok")),
+            events: None,
+            description: None,
+            enabled: None,
+        };
         let record = WebhookRecord::Asked { endpoint: "it".to_owned(), by: acme(), what: moved };
         world.log.append(vec![new_record("", record)], Ack::Durable).await.unwrap();
         (receiver.seen("/hang")[0].clone(), world.now_ms.load(Ordering::SeqCst))
@@ -366,7 +384,8 @@ async fn what_was_owed_when_a_process_ended_is_sent_by_the_next_with_the_same_na
 
 #[tokio::test]
 async fn tls_is_spoken_with_whom_the_configured_authority_vouches_for_and_with_nobody_else() {
-    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+    let made =
+        rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let ca_file = directory.path().join("ca.pem");
     let text = {
@@ -375,7 +394,8 @@ async fn tls_is_spoken_with_whom_the_configured_authority_vouches_for_and_with_n
     };
     let pem = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
     std::fs::write(&ca_file, pem).unwrap();
-    let key = tokio_rustls::rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let key =
+        tokio_rustls::rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let server = tokio_rustls::rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

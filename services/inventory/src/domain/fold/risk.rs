@@ -30,7 +30,12 @@ fn keeps(row: &&Reservation) -> bool {
 
 impl Kept {
     /// Notes what a reservation is now, where it was `before`.
-    pub(super) fn note(&mut self, key: &Of<ReservationId>, before: Option<&Reservation>, next: Option<&Reservation>) {
+    pub(super) fn note(
+        &mut self,
+        key: &Of<ReservationId>,
+        before: Option<&Reservation>,
+        next: Option<&Reservation>,
+    ) {
         if let Some(before) = before.filter(keeps) {
             self.forget(key, &before.listing);
         }
