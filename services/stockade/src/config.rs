@@ -36,6 +36,8 @@ pub struct Config {
     pub imports: ImportsConfig,
     /// What happens, told to systems outside.
     pub webhooks: WebhooksConfig,
+    /// A second platform beside the live one, for integrators.
+    pub sandbox: SandboxConfig,
     /// Rules.
     pub rules: Rules,
     /// What is logged and how.
@@ -242,6 +244,16 @@ impl Default for Redis {
     fn default() -> Self {
         Self { url: Hidden::default(), prefix: "stockade".to_owned(), timeout_ms: 1_000 }
     }
+}
+
+/// The sandbox.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SandboxConfig {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// The file of its keys; `sandbox/keys.jsonl` in the data directory when absent.
+    pub keys_file: Option<PathBuf>,
 }
 
 /// API keys.

@@ -20,7 +20,7 @@ use stockade_runtime::{
 use crate::docs;
 
 /// The chapters, in the order in which a newcomer needs them.
-const CHAPTERS: [(&str, &str); 11] = [
+const CHAPTERS: [(&str, &str); 12] = [
     ("Suppliers", "Who is registered, where stock lies, what is listed and how much of it there is."),
     (
         "Imports",
@@ -36,6 +36,10 @@ const CHAPTERS: [(&str, &str); 11] = [
     ("Webhooks", "What happens, told to systems of yours: signed, and again until it is taken."),
     ("Rules", "The rules that decide: checked, tried on the past, published, approved, rolled back."),
     ("Features and models", "What rules may read, and the models that score."),
+    (
+        "Sandbox",
+        "A platform apart, for trying things: whoever calls with a key that begins with `sk_test_` is answered by it.",
+    ),
     (OPERATING, "Probes and metrics, without a key."),
     (docs::CHAPTER, "This document, and a page that shows it."),
 ];
@@ -64,6 +68,7 @@ pub fn operations() -> Vec<Operation> {
     let mut operations = stockade_inventory::http::routes().operations();
     operations.extend(stockade_inventory::imports::routes().operations());
     operations.extend(stockade_lockout::http::routes().operations());
+    operations.extend(stockade_lockout::http::sandbox_routes().operations());
     operations.extend(stockade_webhooks::routes().operations());
     operations.extend(probes(Arc::new(nothing_to_say)).operations());
     operations.push(metrics_operation());

@@ -22,6 +22,7 @@ use stockade_quarantine::QuarantineStore;
 use stockade_rules::RuleSet;
 use stockade_runtime::{
     BodyBytesMax, Cors, KeyRing, Limits, LimitsConfig, Problem, Shutdown, api::Forms, http, shutdown::BUDGET,
+    telemetry,
 };
 use stockade_supplier_scoring::vocabulary;
 use tokio::{sync::oneshot, task::JoinSet};
@@ -164,7 +165,13 @@ impl Runner<'_> {
         // A thread of its own: what blocks a fold, restoring above all, must not hold up the API.
         let (ended, end) = oneshot::channel();
         let runtime = tokio::runtime::Handle::current();
-        let work = move || drop(ended.send(runtime.block_on(run)));
+        let is_uncounted = telemetry::is_uncounted();
+        let work = move || {
+            if is_uncounted {
+                telemetry::leave_uncounted();
+            }
+            drop(ended.send(runtime.block_on(run)));
+        };
         std::thread::Builder::new().name(format!("fold-{}", spec.name)).spawn(work)?;
         self.tasks.spawn(async move { Ok(end.await.context("a fold panicked")??) });
         Ok(())

@@ -17,6 +17,7 @@ use crate::{
     config::{Config, Place},
     connect, disk, open_files,
     platform::{Parts, Platform, Roles, WebhooksHere, ensure_topics, instance_name},
+    sandbox::Sandbox,
 };
 
 /// Connections that the listener of probes and metrics keeps.
@@ -109,7 +110,12 @@ async fn serve(config: Config) -> Result<()> {
     // Probes and scrapes have a listener of their own, so that whatever fills the other hides nothing from them.
     let admin_connections =
         Connections { max: ADMIN_CONNECTIONS_MAX.min(connections.max), ..connections.clone() };
-    let serve_api = server::serve(api, platform.router.clone(), connections, Listener::Api, shutdown.clone());
+    let sandbox = config.sandbox.enabled.then(|| Sandbox::start(&config, roles)).transpose()?;
+    let router = match &sandbox {
+        Some(sandbox) => sandbox.in_front_of(platform.router.clone()),
+        None => platform.router.clone(),
+    };
+    let serve_api = server::serve(api, router, connections, Listener::Api, shutdown.clone());
     let serve_admin =
         server::serve(admin, admin_router, admin_connections, Listener::Admin, shutdown.clone());
     tokio::spawn(disk::watch(config.clone(), shutdown.clone()));
@@ -127,6 +133,10 @@ async fn serve(config: Config) -> Result<()> {
     if serving {
         // Requests under way get the budget; connections that stay open beyond it are cut.
         let _ = tokio::time::timeout(BUDGET, servers).await;
+    }
+    if let Some(sandbox) = sandbox {
+        // It waits, so not on a thread that answers.
+        let _ = tokio::task::spawn_blocking(move || sandbox.stop()).await;
     }
     outcome.and(platform.stop().await)
 }

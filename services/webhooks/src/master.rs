@@ -74,6 +74,12 @@ impl Master {
         }
     }
 
+    /// The key of the sandbox beside it: no secret of the one is a secret of the other.
+    #[must_use]
+    pub fn sandbox(&self) -> Self {
+        Self::of(hmac::sign(&self.0, b"sandbox").as_ref())
+    }
+
     /// Which key this is, without saying it.
     pub fn which(&self) -> String {
         hex(hmac::sign(&self.0, b"which").as_ref().split_at(4).0)

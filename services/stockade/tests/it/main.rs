@@ -21,6 +21,7 @@ mod people;
 mod real;
 mod replay;
 mod rules;
+mod sandbox;
 mod simulate;
 mod slow;
 mod stock;
