@@ -219,7 +219,7 @@ impl From<Refusal> for Problem {
 
 /// Whose endpoints a caller's are.
 fn owner(Caller(principal): &Caller, limits: &Limits) -> Result<EndpointOwner, Problem> {
-    let key = || principal.fingerprint.clone();
+    let key = || principal.id.clone();
     let owner = match &principal.role {
         Role::Supplier { supplier } => EndpointOwner::Supplier { supplier: supplier.clone() },
         Role::Buyer => EndpointOwner::Buyer { key: key() },

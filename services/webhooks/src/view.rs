@@ -158,7 +158,7 @@ impl View {
         let held = self.held.read();
         let idle = held.endpoints.iter().filter(|(id, _)| !busy.contains(*id));
         let mut due: Vec<Due> = idle.filter_map(|(_, known)| known.next()).collect();
-        due.sort_by(|a, b| (a.at, a.delivery.number).cmp(&(b.at, b.delivery.number)));
+        due.sort_by_key(|it| (it.at, it.delivery.number));
         due
     }
 }

@@ -15,7 +15,7 @@ pub enum Audience {
     },
     /// The buyer of a reservation, and order systems.
     Buyer {
-        /// Fingerprint of the key that made the reservation.
+        /// Name of the key that made the reservation.
         key: String,
     },
 }
@@ -55,14 +55,14 @@ pub enum EndpointOwner {
         /// The supplier.
         supplier: SupplierId,
     },
-    /// A buyer, by the fingerprint of the key that makes its reservations: it hears of these.
+    /// A buyer, by the name of the key that makes its reservations: it hears of these.
     Buyer {
-        /// The fingerprint.
+        /// The name.
         key: String,
     },
-    /// An order system, by the fingerprint of its key: it hears of every buyer's reservations.
+    /// An order system, by the name of its key: it hears of every buyer's reservations.
     OrderSystem {
-        /// The fingerprint.
+        /// The name.
         key: String,
     },
     /// Who runs the platform: hears of every supplier and every reservation.

@@ -329,9 +329,9 @@ impl KeyRing {
         self.keys.get(&hash(key)).map(|principal| principal.clone())
     }
 
-    /// Whether there is a key of that fingerprint, see [`Principal::fingerprint`]. Looks through all keys.
-    pub fn has_fingerprint(&self, fingerprint: &str) -> bool {
-        self.keys.iter().any(|principal| principal.fingerprint == fingerprint)
+    /// What the key of that name may do, if there is one. Looks through all keys.
+    pub fn role_of(&self, name: &str) -> Option<Role> {
+        self.keys.iter().find(|principal| principal.id == name).map(|principal| principal.role.clone())
     }
 
     /// How many keys there are.

@@ -56,7 +56,7 @@ pub fn sandbox_routes() -> Routes<LockoutApi> {
                 "log_unconfirmed",
                 "disk_full",
             ])
-            .fails(&["not_found", "nothing_in_force"])
+            .fails(&["no_such_path", "nothing_in_force"])
     };
     let restricts = call("restrict", "sandboxRestrict", "Restricts a supplier of the sandbox at once")
         .about("For a day, or until it is released. Needs a key of the sandbox (`sk_test_…`); with any other it is not found.")

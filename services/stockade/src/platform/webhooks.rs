@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use stockade_model::EndpointOwner;
-use stockade_runtime::{KeyRing, Limits};
+use stockade_runtime::{KeyRing, Limits, Role};
 use stockade_webhooks::{Master, Sender, View, Webhooks, WebhooksApi, WebhooksConfig, webhooks_spec};
 
 use super::Runner;
@@ -36,7 +36,8 @@ pub(super) fn start_webhooks(
     // What is for one key alone ends with that key.
     let keys = keys.clone();
     let listens = move |owner: &EndpointOwner| match owner {
-        EndpointOwner::Buyer { key } | EndpointOwner::OrderSystem { key } => keys.has_fingerprint(key),
+        EndpointOwner::Buyer { key } => keys.role_of(key) == Some(Role::Buyer),
+        EndpointOwner::OrderSystem { key } => keys.role_of(key) == Some(Role::OrderSystem),
         EndpointOwner::Supplier { .. } | EndpointOwner::Operators => true,
     };
     let parts = (log.clone(), runner.clock.clone(), runner.board.clone());

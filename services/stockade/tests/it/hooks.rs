@@ -104,10 +104,8 @@ async fn create(api: &Api, key: &str, url: &str) -> (String, String) {
 }
 
 async fn deny(api: &Api, supplier: &str) {
-    let body =
-        json!({ "deny": "quarantine", "reason": "seen by hand", "expires_at": "2099-01-01T00:00:00Z" });
-    let path = format!("/v1/overrides/{supplier}");
-    let denied = api.call(&api.analyst, Method::PUT, &path, body).await;
+    let body = json!({ "supplier": supplier, "deny": "quarantine", "reason": "seen by hand", "expires_at": "2099-01-01T00:00:00Z" });
+    let denied = api.call(&api.analyst, Method::POST, "/v1/overrides", body).await;
     assert_eq!(denied.status, 200, "{}", denied.body);
 }
 
@@ -249,8 +247,8 @@ fn a_decision_that_was_not_told_when_the_process_was_killed_is_told_by_the_next_
     assert_eq!(made.0, 201, "{}", made.1);
     let secret = made.1["secret"].as_str().unwrap().to_owned();
     let deny =
-        json!({ "deny": "lockout", "reason": "seen", "expires_at": "2099-01-01T00:00:00Z" }).to_string();
-    assert_eq!(server.call("PUT", "/v1/overrides/acme", &operator, &deny).0, 200);
+        json!({ "supplier": "acme", "deny": "lockout", "reason": "seen", "expires_at": "2099-01-01T00:00:00Z" }).to_string();
+    assert_eq!(server.call("POST", "/v1/overrides", &operator, &deny).0, 200);
     // Killed at once: whatever of notice, delivery and attempt there is by now, the decision is durable.
     server.kill();
     let before = receiver.sent().len();

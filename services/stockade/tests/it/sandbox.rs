@@ -123,9 +123,9 @@ fn what_happens_in_the_sandbox_happens_to_nobody_live_and_neither_sees_the_other
 
     let (former, mut now) = (before, look());
     // The one refused call above was the live platform's.
-    now.1.retain(|name, _| !name.contains("not_found"));
+    now.1.retain(|name, _| !name.contains("no_such_path"));
     let mut figures = former.1;
-    figures.retain(|name, _| !name.contains("not_found"));
+    figures.retain(|name, _| !name.contains("no_such_path"));
     assert_eq!(former.0, now.0, "answers and store, to the byte");
     assert_eq!(figures, now.1);
     assert!(receivers[0].sent().is_empty());
