@@ -1,23 +1,34 @@
-//! What is seen of every decision exactly once: that it can be read, and that it is counted.
+//! What is seen of every decision exactly once: that it can be read, that it is counted, and that it is told outside.
 
 use std::collections::BTreeSet;
 
 use ::metrics::counter;
-use stockade_fold::{AnyTable, Fold, Input, Out};
-use stockade_model::{Action, Level, Payload};
+use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Table};
+use stockade_model::{Action, Level, Payload, SupplierId, Topic, WebhookRecord};
 use stockade_rules::RuleSet;
+
+use crate::notices::{answers_appeal, notices};
 
 /// The label of a reason code that no rule of the starter set has.
 const OTHER: &str = "other";
 /// The label of what a decision has not.
 const NONE: &str = "none";
 
-/// A fold over `lockout.decisions` without any state. The overlay, the quarantine writer and the views follow the
+/// A fold over `lockout.decisions`. The overlay, the quarantine writer and the views follow the
 /// decisions, each of them in every replica; this is what gives the partition an owner, so that a record nobody can read
 /// is dead-lettered by exactly one process, with a position like every other output, and a decision is counted once in an
-/// installation, however many replicas it has.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct DecisionsCheck;
+/// installation, however many replicas it has. For the same reason what a supplier is told of a decision goes from here into
+/// `webhooks`. It keeps which restrictions are appealed against, so that what ends them is told as the answer.
+pub struct DecisionsCheck {
+    /// By restriction: whose it is.
+    appealed: Table<String, SupplierId>,
+}
+
+impl Default for DecisionsCheck {
+    fn default() -> Self {
+        Self { appealed: Table::new(1) }
+    }
+}
 
 /// A decision as its owner saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,10 +56,22 @@ impl Fold for DecisionsCheck {
             level: restriction.map(|restriction| restriction.level),
             reasons: restriction.map(|restriction| restriction.reasons.clone()).unwrap_or_default(),
         });
+        let mut answers = None;
+        if let Some(restriction) = restriction {
+            if decision.action == Action::Appealed {
+                self.appealed.insert(restriction.id.clone(), decision.supplier.clone());
+            } else if let Some(outcome) = answers_appeal(decision.action) {
+                answers = self.appealed.remove(&restriction.id).map(|_| outcome);
+            }
+        }
+        for notice in notices(decision, answers) {
+            let record = Payload::Webhook(WebhookRecord::Notice(notice));
+            out.emit(Topic::Webhooks, Dest::Partition(0), record);
+        }
     }
 
     fn tables(&mut self) -> Vec<&mut dyn AnyTable> {
-        Vec::new()
+        vec![&mut self.appealed]
     }
 }
 

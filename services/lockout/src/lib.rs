@@ -8,6 +8,7 @@ mod control;
 mod evaluation;
 pub mod http;
 pub mod metrics;
+mod notices;
 mod told;
 mod views;
 mod writer;
@@ -71,7 +72,7 @@ pub const fn arbiter_spec(partitions: u32) -> Spec {
     }
 }
 
-/// The check of what was decided: `lockout.decisions` into `dead.letters`. One lockout replica does it; there is nothing
+/// The check of what was decided: `lockout.decisions` into `webhooks` and `dead.letters`. One lockout replica does it; there is nothing
 /// that the others would need to know of it.
 pub const fn decisions_spec(partitions: u32) -> Spec {
     Spec {

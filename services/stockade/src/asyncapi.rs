@@ -89,6 +89,13 @@ fn about(topic: Topic) -> About {
             views: &["supplier view of the lockout API"],
             kinds: &["stockade.control.change", TICK],
         },
+        Topic::Webhooks => About {
+            summary: "What is to be told outside, what is asked of endpoints, and how each attempt to tell them went.",
+            key: "None.",
+            writers: &["decisions", "inventory", "inventory-api", "lockout-api", "webhook sender"],
+            views: &["webhook view of the lockout API"],
+            kinds: &["stockade.webhook", TICK],
+        },
         Topic::DeadLetters => About {
             summary: "What could not be processed, with its origin and the reason, before the offset moved.",
             key: "None.",
@@ -112,6 +119,7 @@ fn folds() -> Vec<Spec> {
         stockade_lockout::evaluation_spec(PARTITIONS),
         stockade_lockout::arbiter_spec(PARTITIONS),
         stockade_lockout::decisions_spec(PARTITIONS),
+        stockade_webhooks::webhooks_spec(PARTITIONS),
     ];
     [stockade_inventory::inventory_spec(PARTITIONS)].into_iter().chain(scoring).chain(lockout).collect()
 }

@@ -8,6 +8,7 @@ use std::{
 use stockade_inventory::{imports::ImportsConfig, promises::Promises};
 use stockade_log_kafka::{KafkaOptions, Secret};
 use stockade_runtime::{Connections, Cors, LimitsConfig, SessionBounds, config, telemetry::LogFormat};
+use stockade_webhooks::WebhooksConfig;
 
 use crate::{address::Address, platform::Roles};
 
@@ -33,6 +34,10 @@ pub struct Config {
     pub promises: Promises,
     /// Imports of whole files.
     pub imports: ImportsConfig,
+    /// What happens, told to systems outside.
+    pub webhooks: WebhooksConfig,
+    /// A second platform beside the live one, for integrators.
+    pub sandbox: SandboxConfig,
     /// Rules.
     pub rules: Rules,
     /// The console.
@@ -268,6 +273,16 @@ impl Default for Redis {
     }
 }
 
+/// The sandbox.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SandboxConfig {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// The file of its keys; `sandbox/keys.jsonl` in the data directory when absent.
+    pub keys_file: Option<PathBuf>,
+}
+
 /// API keys.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -330,6 +345,7 @@ impl Config {
         wrong
             .extend(config.http.connections.problems().iter().map(|what| format!("http.connections.{what}")));
         wrong.extend(config.imports.problems().iter().map(|what| format!("imports.{what}")));
+        wrong.extend(config.webhooks.problems().iter().map(|what| format!("webhooks.{what}")));
         match config.role.roles() {
             Err(error) => wrong.push(error),
             Ok(roles) if roles != Roles::ALL && !config.kafka.used() => wrong.push(
@@ -345,6 +361,12 @@ impl Config {
     pub fn imports_in_place(&self) -> ImportsConfig {
         let directory = self.imports.directory.clone().unwrap_or_else(|| self.log.directory.join("imports"));
         ImportsConfig { directory: Some(directory), ..self.imports.clone() }
+    }
+
+    /// Where the key is that secrets of webhooks derive from; none where each process would make one of its own.
+    pub fn webhooks_key_file(&self) -> Option<PathBuf> {
+        let own = (!self.kafka.used()).then(|| self.log.directory.join("webhooks.key"));
+        self.webhooks.key_file.clone().or(own)
     }
 
     /// Where the keys are.

@@ -28,6 +28,9 @@ pub enum Command {
         /// Where the key file is.
         #[command(flatten)]
         at: KeysAt,
+        /// A key of the sandbox, which opens nothing of the live platform.
+        #[arg(long)]
+        sandbox: bool,
     },
     /// Show the keys there are: name, role, beginning of the hash, day.
     List {
@@ -60,6 +63,15 @@ pub struct KeysAt {
 }
 
 impl KeysAt {
+    fn sandbox_file(&self) -> Result<PathBuf> {
+        if let Some(data) = &self.data {
+            return Ok(path(&data.join("sandbox")));
+        }
+        let place = Place { config: self.config.clone(), ..Place::default() };
+        let config = Config::read(&place, &[]).map_err(|e| anyhow::anyhow!("configuration: {e}"))?;
+        Ok(crate::sandbox::beside(&config).keys_file())
+    }
+
     fn file(&self) -> Result<PathBuf> {
         if let Some(data) = &self.data {
             return Ok(path(data));
@@ -106,7 +118,7 @@ pub fn path(directory: &Path) -> PathBuf {
 /// Runs the command.
 pub fn run(command: Command) -> Result<()> {
     match command {
-        Command::Create { role, supplier, name, at } => create(role, supplier, name, &at),
+        Command::Create { role, supplier, name, at, sandbox } => create(role, supplier, name, &at, sandbox),
         Command::List { json, at } => list(json, &at),
         Command::Revoke { name, at } => {
             at.existing()?.revoke(&name)?;
@@ -116,7 +128,13 @@ pub fn run(command: Command) -> Result<()> {
     }
 }
 
-fn create(role: RoleName, supplier: Option<String>, name: Option<String>, at: &KeysAt) -> Result<()> {
+fn create(
+    role: RoleName,
+    supplier: Option<String>,
+    name: Option<String>,
+    at: &KeysAt,
+    sandbox: bool,
+) -> Result<()> {
     let role = match (role, supplier) {
         (RoleName::Supplier, Some(supplier)) => Role::Supplier { supplier: SupplierId::new(&supplier)? },
         (RoleName::Supplier, None) => anyhow::bail!("a supplier's key needs --supplier ID"),
@@ -127,12 +145,12 @@ fn create(role: RoleName, supplier: Option<String>, name: Option<String>, at: &K
         (RoleName::Approver, None) => Role::Approver,
         (RoleName::Operator, None) => Role::Operator,
     };
-    let file = at.file()?;
+    let file = if sandbox { at.sandbox_file()? } else { at.file()? };
     if let Some(directory) = file.parent() {
         std::fs::create_dir_all(directory)
             .with_context(|| format!("cannot create {}", directory.display()))?;
     }
-    let keys = KeyRing::open(&file)?;
+    let keys = if sandbox { KeyRing::open_sandbox(&file)? } else { KeyRing::open(&file)? };
     let key = match name {
         Some(name) => keys.create(&name, role)?,
         None => keys.create_unnamed(role)?,

@@ -29,6 +29,7 @@ pub mod push;
 pub mod replay;
 mod rescore;
 pub mod rules;
+mod sandbox;
 pub mod serve;
 pub mod simulate;
 mod stalls;

@@ -20,7 +20,7 @@ use stockade_runtime::{
 use crate::{docs, platform::ops};
 
 /// The chapters, in the order in which a newcomer needs them.
-const CHAPTERS: [(&str, &str); 11] = [
+const CHAPTERS: [(&str, &str); 13] = [
     ("Suppliers", "Who is registered, where stock lies, what is listed and how much of it there is."),
     (
         "Imports",
@@ -33,11 +33,16 @@ const CHAPTERS: [(&str, &str); 11] = [
         "Decisions",
         "What people see and do about restrictions: releases, reviews, overrides, the kill switch.",
     ),
+    ("Webhooks", "What happens, told to systems of yours: signed, and again until it is taken."),
     ("Rules", "The rules that decide: checked, tried on the past, published, approved, rolled back."),
     ("Features and models", "What rules may read, and the models that score."),
     (
         ops::CHAPTER,
         "How far the folds are, dead letters, the process that answers and its configuration, the chain of decisions.",
+    ),
+    (
+        "Sandbox",
+        "A platform apart, for trying things: whoever calls with a key that begins with `sk_test_` is answered by it.",
     ),
     (OPERATING, "Probes and metrics, without a key."),
     (docs::CHAPTER, "This document, and a page that shows it."),
@@ -68,6 +73,8 @@ pub fn operations() -> Vec<Operation> {
     operations.extend(stockade_inventory::imports::routes().operations());
     operations.extend(stockade_lockout::http::routes().operations());
     operations.extend(ops::operations());
+    operations.extend(stockade_lockout::http::sandbox_routes().operations());
+    operations.extend(stockade_webhooks::routes().operations());
     operations.extend(probes(Arc::new(nothing_to_say)).operations());
     operations.push(metrics_operation());
     operations.extend(routes().operations());

@@ -23,6 +23,7 @@ use stockade_quarantine::QuarantineStore;
 use stockade_rules::RuleSet;
 use stockade_runtime::{
     BodyBytesMax, Cors, KeyRing, Limits, LimitsConfig, Problem, Shutdown, api::Forms, http, shutdown::BUDGET,
+    telemetry,
 };
 use stockade_supplier_scoring::vocabulary;
 use tokio::{sync::oneshot, task::JoinSet};
@@ -34,6 +35,7 @@ pub(crate) mod ops;
 mod progress;
 mod scoring;
 mod views;
+mod webhooks;
 
 pub use console::ConsoleParts;
 pub(crate) use console::Figures;
@@ -42,6 +44,8 @@ use lockout::{follow_suppliers, lockout_api, start_lockout};
 use progress::{Stalls, Watched};
 use scoring::start_scoring;
 use views::{Scores, Stock, follow_for_view, follow_scores};
+pub use webhooks::WebhooksHere;
+use webhooks::start_webhooks;
 
 /// Which services this process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +85,8 @@ pub struct Parts {
     pub promises: Promises,
     /// What imports may take; there are none without a directory.
     pub imports: ImportsConfig,
+    /// What webhooks may do, and the key that their secrets derive from; without it there are none.
+    pub webhooks: Option<WebhooksHere>,
     /// Largest request body.
     pub body_bytes_max: usize,
     /// Which pages may call.
@@ -167,7 +173,13 @@ impl Runner<'_> {
         // A thread of its own: what blocks a fold, restoring above all, must not hold up the API.
         let (ended, end) = oneshot::channel();
         let runtime = tokio::runtime::Handle::current();
-        let work = move || drop(ended.send(runtime.block_on(run)));
+        let is_uncounted = telemetry::is_uncounted();
+        let work = move || {
+            if is_uncounted {
+                telemetry::leave_uncounted();
+            }
+            drop(ended.send(runtime.block_on(run)));
+        };
         std::thread::Builder::new().name(format!("fold-{}", spec.name)).spawn(work)?;
         self.tasks.spawn(async move { Ok(end.await.context("a fold panicked")??) });
         Ok(())
@@ -203,7 +215,7 @@ impl Platform {
             start_scoring(&mut runner, partitions, scores.clone(), !parts.shared_log)?;
         }
         let mut gate = Gate::new(board.clone());
-        let (mut lockout, stock) = (None, Stock::default());
+        let (mut lockout, mut hooks, stock) = (None, None, Stock::default());
         if roles.lockout {
             let api = lockout_api(
                 &log,
@@ -216,7 +228,10 @@ impl Platform {
             gate.add(&log, "control", Topic::Control, partitions)?;
             gate.add(&log, "evaluation", Topic::SupplierScores, partitions)?;
             gate.add(&log, "arbiter", Topic::LockoutProposals, partitions)?;
+            gate.add(&log, "webhooks", Topic::Webhooks, partitions)?;
             start_lockout(&mut runner, partitions, &api)?;
+            hooks =
+                Some(start_webhooks(&mut runner, partitions, (&limits, &keys), parts.webhooks, &instance)?);
             let writer = stockade_lockout::write_quarantine(log.clone(), quarantine, shutdown.wait());
             runner.tasks.spawn(async move { Ok(writer.await?) });
             runner.tasks.spawn(follow_for_view(log.clone(), api.decisions.clone(), shutdown.clone()));
@@ -231,7 +246,8 @@ impl Platform {
             let gate = gate.clone();
             let caught_up: http::Readiness = Arc::new(move || gate.open());
             let reads = middleware::from_fn_with_state(caught_up, http::reads_when_caught_up);
-            router = router.merge(stockade_lockout::http::router(api.clone()).layer(reads));
+            let hooks = hooks.map(stockade_webhooks::router).unwrap_or_default();
+            router = router.merge(stockade_lockout::http::router(api.clone()).merge(hooks).layer(reads));
         }
         let mut app = None;
         if roles.inventory {

@@ -11,12 +11,14 @@ use stockade_model::{Payload, Topic};
 use stockade_runtime::{
     Connections, KeyRing, Listener, Sessions, Shutdown, clock, server, shutdown::BUDGET, telemetry,
 };
+use stockade_webhooks::Master;
 use tokio::net::TcpListener;
 
 use crate::{
     config::{Config, Place},
     connect, console, disk, open_files,
-    platform::{ConsoleParts, Parts, Platform, ensure_topics, instance_name},
+    platform::{ConsoleParts, Parts, Platform, Roles, WebhooksHere, ensure_topics, instance_name},
+    sandbox::Sandbox,
 };
 
 /// Connections that the listener of probes and metrics keeps.
@@ -93,6 +95,7 @@ async fn serve(config: Config) -> Result<()> {
         limits: config.limits.clone(),
         promises: config.promises.clone(),
         imports: config.imports_in_place(),
+        webhooks: webhooks(&config, roles)?,
         body_bytes_max: config.http.body_bytes_max,
         cors: config.http.cors.clone(),
         answer_deadline: Duration::from_millis(config.http.answer_deadline_ms),
@@ -118,7 +121,12 @@ async fn serve(config: Config) -> Result<()> {
     // Probes and scrapes have a listener of their own, so that whatever fills the other hides nothing from them.
     let admin_connections =
         Connections { max: ADMIN_CONNECTIONS_MAX.min(connections.max), ..connections.clone() };
-    let serve_api = server::serve(api, platform.router.clone(), connections, Listener::Api, shutdown.clone());
+    let sandbox = config.sandbox.enabled.then(|| Sandbox::start(&config, roles)).transpose()?;
+    let router = match &sandbox {
+        Some(sandbox) => sandbox.in_front_of(platform.router.clone()),
+        None => platform.router.clone(),
+    };
+    let serve_api = server::serve(api, router, connections, Listener::Api, shutdown.clone());
     let serve_admin =
         server::serve(admin, admin_router, admin_connections, Listener::Admin, shutdown.clone());
     tokio::spawn(disk::watch(config.clone(), shutdown.clone()));
@@ -137,7 +145,26 @@ async fn serve(config: Config) -> Result<()> {
         // Requests under way get the budget; connections that stay open beyond it are cut.
         let _ = tokio::time::timeout(BUDGET, servers).await;
     }
+    if let Some(sandbox) = sandbox {
+        // It waits, so not on a thread that answers.
+        let _ = tokio::task::spawn_blocking(move || sandbox.stop()).await;
+    }
     outcome.and(platform.stop().await)
+}
+
+/// Webhooks with their key, where they run and have one.
+fn webhooks(config: &Config, roles: Roles) -> Result<Option<WebhooksHere>> {
+    if !roles.lockout {
+        return Ok(None);
+    }
+    let Some(file) = config.webhooks_key_file() else {
+        tracing::warn!(
+            "webhooks are off: their secrets derive from a key that all processes share; name its file with webhooks.key_file"
+        );
+        return Ok(None);
+    };
+    let master = Master::open(&file)?;
+    Ok(Some(WebhooksHere { config: config.webhooks.clone(), master }))
 }
 
 async fn run_until_asked(platform: &mut Platform, config: &Config, shutdown: &Shutdown) -> Result<()> {

@@ -23,7 +23,7 @@ pub(crate) struct Standing {
 }
 
 /// The folds of all roles.
-fn folds(partitions: u32) -> [Spec; 9] {
+fn folds(partitions: u32) -> [Spec; 10] {
     [
         control_spec(partitions),
         intake_spec(partitions),
@@ -34,6 +34,7 @@ fn folds(partitions: u32) -> [Spec; 9] {
         evaluation_spec(partitions),
         arbiter_spec(partitions),
         decisions_spec(partitions),
+        stockade_webhooks::webhooks_spec(partitions),
     ]
 }
 

@@ -1,6 +1,9 @@
 //! Who has got how far: folds of this process report, requests wait.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use parking_lot::RwLock;
 use stockade_model::Timestamp;
@@ -17,7 +20,7 @@ pub struct Progress {
 
 /// Progress of every fold partition in this process. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Board(Arc<RwLock<Entries>>);
+pub struct Board(Arc<RwLock<Entries>>, Arc<RwLock<BTreeSet<(&'static str, u32)>>>);
 
 type Entries = BTreeMap<(&'static str, u32), watch::Sender<Progress>>;
 
@@ -33,6 +36,25 @@ impl Board {
             .entry((fold, partition))
             .or_insert_with(|| watch::Sender::new(progress))
             .send_replace(progress);
+    }
+
+    /// Says which partitions of `fold` this process owns, as far as its worker knows.
+    pub(crate) fn report_owned(&self, fold: &'static str, owned: impl Iterator<Item = u32>) {
+        let owned: BTreeSet<u32> = owned.collect();
+        let held: BTreeSet<u32> =
+            self.1.read().iter().filter(|(of, _)| *of == fold).map(|(_, it)| *it).collect();
+        if held == owned {
+            return;
+        }
+        let mut all = self.1.write();
+        all.retain(|(of, _)| *of != fold);
+        all.extend(owned.into_iter().map(|partition| (fold, partition)));
+    }
+
+    /// Whether this process owns `partition` of `fold`, as it knew up to half a second ago. Good for effects that may happen twice:
+    /// the former owner learns of its end by its next flush at the latest.
+    pub fn owns(&self, fold: &'static str, partition: u32) -> bool {
+        self.1.read().contains(&(fold, partition))
     }
 
     /// How far `fold` is in `partition`; the beginning when it has not begun.

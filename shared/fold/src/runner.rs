@@ -97,6 +97,9 @@ pub async fn run<F: Fold>(
             for (partition, progress) in step.moved {
                 board.report(name, partition, progress);
             }
+            if step.applied == 0 {
+                board.report_owned(name, worker.owned().map(|(partition, _)| partition));
+            }
             // A busy fold must still let others run and see the shutdown.
             tokio::task::consume_budget().await;
             tokio::select! {
@@ -123,10 +126,12 @@ pub async fn run<F: Fold>(
         let due = tokio::time::Instant::now() >= flush_at;
         flight.0.extend(worker.begin_flush(due));
         if due {
+            board.report_owned(name, worker.owned().map(|(partition, _)| partition));
             worker.prune().map_err(failed)?;
             flush_at = tokio::time::Instant::now() + FLUSH_INTERVAL;
         }
     }
+    board.report_owned(name, std::iter::empty());
     for last in [false, true] {
         if last {
             flight.0.extend(worker.begin_flush(true));

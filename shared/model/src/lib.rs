@@ -25,6 +25,7 @@ mod text;
 pub mod time;
 pub mod topic;
 pub mod visibility;
+pub mod webhook;
 
 pub use control::{Change, ControlRecord, ModelSwitch, Models, Registration, StockCounts, SupplierProfile};
 pub use decision::{
@@ -59,3 +60,4 @@ pub use score::{ScoreRecord, ScoreView};
 pub use time::Timestamp;
 pub use topic::Topic;
 pub use visibility::{Left, Subject};
+pub use webhook::{Attempt, AttemptFailure, Audience, EndpointAsk, EndpointOwner, Notice, WebhookRecord};

@@ -2,7 +2,7 @@
 
 use crate::{
     CohortCounts, Command, ControlRecord, Decision, LinkFact, LinkSeen, PeerFact, Proposal, ScoreRecord,
-    Timestamp,
+    Timestamp, WebhookRecord,
     outcome::{EventAgain, OrderEvent, Outcome},
 };
 
@@ -125,6 +125,8 @@ payloads! {
     LinkSeen(LinkSeen) = "stockade.scoring.link_seen",
     /// Another supplier shares an attribute, a fact in `supplier.events`.
     Link(LinkFact) = "stockade.scoring.link",
+    /// A notice, what is asked of endpoints, and attempts to tell them, in `webhooks`.
+    Webhook(WebhookRecord) = "stockade.webhook",
     /// Time has passed.
     Tick(Tick) = "stockade.tick",
     /// Poison.

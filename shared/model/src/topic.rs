@@ -19,13 +19,15 @@ pub enum Topic {
     LockoutDecisions,
     /// Rule sets, supplier registrations, switches. One partition, for ever.
     Control,
+    /// What is to be told outside, who wants to hear it, and what became of telling them. One partition.
+    Webhooks,
     /// Poison with origin and reason.
     DeadLetters,
 }
 
 impl Topic {
     /// All topics, in the order of the flow.
-    pub const ALL: [Topic; 8] = [
+    pub const ALL: [Topic; 9] = [
         Topic::EventsInbox,
         Topic::SupplierEvents,
         Topic::ScoringRekeyed,
@@ -33,6 +35,7 @@ impl Topic {
         Topic::LockoutProposals,
         Topic::LockoutDecisions,
         Topic::Control,
+        Topic::Webhooks,
         Topic::DeadLetters,
     ];
     /// The name in the log.
@@ -45,6 +48,7 @@ impl Topic {
             Topic::LockoutProposals => "lockout.proposals",
             Topic::LockoutDecisions => "lockout.decisions",
             Topic::Control => "control",
+            Topic::Webhooks => "webhooks",
             Topic::DeadLetters => "dead.letters",
         }
     }
@@ -60,7 +64,9 @@ impl Topic {
     /// How long records are kept, in milliseconds; `None` is for ever.
     pub const fn retention_ms(self) -> Option<i64> {
         match self {
-            Topic::EventsInbox | Topic::ScoringRekeyed | Topic::DeadLetters => Some(30 * DAY_MS),
+            Topic::EventsInbox | Topic::ScoringRekeyed | Topic::Webhooks | Topic::DeadLetters => {
+                Some(30 * DAY_MS)
+            }
             Topic::SupplierEvents => Some(90 * DAY_MS),
             Topic::SupplierScores | Topic::LockoutProposals => Some(120 * DAY_MS),
             Topic::LockoutDecisions | Topic::Control => None,

@@ -81,6 +81,17 @@ fn order_event() -> OrderEvent {
 }
 
 fn samples() -> Vec<(&'static str, Payload)> {
+    let notice = Notice {
+        id: "arbiter/0/1/42/1/decision.restricted".to_owned(),
+        event: "decision.restricted".to_owned(),
+        at: time("2026-11-22T10:00:00Z"),
+        audience: Audience::Supplier { supplier: id("acme") },
+        data: serde_json::json!({ "supplier": "acme", "level": "quarantine" }),
+    };
+    let asked = |what| {
+        let by = EndpointOwner::Buyer { key: "00112233445566778899aabbccddeeff".to_owned() };
+        Payload::Webhook(WebhookRecord::Asked { endpoint: "wh_1".to_owned(), by, what })
+    };
     let market = Some(MarketSeen { median_minor: 1_000, offers: 4, median_units: 30, spread_minor: None });
     let rows = vec![
         Row::Put(ListingPut {
@@ -495,6 +506,45 @@ fn samples() -> Vec<(&'static str, Payload)> {
             }),
         ),
         ("decision", Payload::Decision(decision)),
+        ("webhook_notice", Payload::Webhook(WebhookRecord::Notice(notice))),
+        (
+            "webhook_create",
+            asked(EndpointAsk::Create {
+                url: "https://hooks.example.com/in".to_owned(),
+                events: vec!["decision.restricted".to_owned()],
+                description: Some("the shop".to_owned()),
+                master: "01234567".to_owned(),
+            }),
+        ),
+        (
+            "webhook_change",
+            asked(EndpointAsk::Change {
+                url: None,
+                events: Some(Vec::new()),
+                description: None,
+                enabled: Some(true),
+            }),
+        ),
+        ("webhook_rotate", asked(EndpointAsk::Rotate { master: "01234567".to_owned() })),
+        ("webhook_delete", asked(EndpointAsk::Delete)),
+        ("webhook_test", asked(EndpointAsk::Test)),
+        ("webhook_redeliver", asked(EndpointAsk::Redeliver { delivery: "msg_1".to_owned() })),
+        ("webhook_replay", asked(EndpointAsk::Replay { since: time("2026-11-22T10:00:00Z") })),
+        (
+            "webhook_attempted",
+            Payload::Webhook(WebhookRecord::Attempted {
+                endpoint: "wh_1".to_owned(),
+                delivery: "msg_1".to_owned(),
+                before: 2,
+                attempt: Attempt {
+                    failure: Some(AttemptFailure::Status),
+                    status: Some(503),
+                    detail: "busy".to_owned(),
+                    latency_ms: 12,
+                    retry_after_ms: Some(60_000),
+                },
+            }),
+        ),
         ("tick", Payload::Tick(Tick { due: time("2026-11-22T10:00:00Z") })),
         (
             "dead_letter",

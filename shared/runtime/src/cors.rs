@@ -99,7 +99,7 @@ impl Cors {
         let origins = if any { AllowOrigin::any() } else { AllowOrigin::list(listed) };
         let layer = CorsLayer::new()
             .allow_origin(origins)
-            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
             .allow_headers(REQUEST_HEADERS)
             .expose_headers(ANSWER_HEADERS)
             .max_age(Duration::from_secs(self.max_age_s));

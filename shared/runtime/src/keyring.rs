@@ -22,6 +22,10 @@ use crate::{Principal, Role, clock};
 const NAME_BYTES_MAX: usize = 64;
 /// Hex digits of a key's hash that tell it from others in names and lists.
 const FINGERPRINT_DIGITS: usize = 8;
+/// Begins every key.
+const LIVE_KEY: &str = "sk_";
+/// Begins every key of the sandbox, and none of the live platform: behind `sk_` those have hex digits only.
+pub const SANDBOX_KEY: &str = "sk_test_";
 
 /// Why a key was not made, found or read.
 #[derive(Debug, thiserror::Error)]
@@ -205,6 +209,7 @@ pub struct KeyRing {
     /// Names in use, for keys that are made here.
     names: Arc<Mutex<BTreeSet<String>>>,
     file: Option<Arc<KeyFile>>,
+    is_sandbox: bool,
 }
 
 impl KeyRing {
@@ -213,6 +218,11 @@ impl KeyRing {
         let ring = Self { file: Some(Arc::new(KeyFile(path.to_owned()))), ..Self::default() };
         ring.reload()?;
         Ok(ring)
+    }
+
+    /// The same for the sandbox: the keys made here begin with [`SANDBOX_KEY`].
+    pub fn open_sandbox(path: &Path) -> Result<Self, KeyError> {
+        Ok(Self { is_sandbox: true, ..Self::open(path)? })
     }
 
     /// Reads the file again, so that keys made or revoked while serving count. After an error the keys known so far stay.
@@ -260,7 +270,8 @@ impl KeyRing {
     fn make(&self, name: Option<&str>, role: Role) -> Result<String, KeyError> {
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).map_err(|e| KeyError::Random(e.to_string()))?;
-        let key = format!("sk_{}", hex(&secret));
+        let begins = if self.is_sandbox { SANDBOX_KEY } else { LIVE_KEY };
+        let key = format!("{begins}{}", hex(&secret));
         let sha256 = hex(&hash(&key));
         let id = name.map_or_else(
             || {
@@ -316,6 +327,11 @@ impl KeyRing {
     pub fn find(&self, key: &str) -> Option<Principal> {
         // Looked up by hash, so the time it takes says nothing about the key.
         self.keys.get(&hash(key)).map(|principal| principal.clone())
+    }
+
+    /// What the key of that name may do, if there is one. Looks through all keys.
+    pub fn role_of(&self, name: &str) -> Option<Role> {
+        self.keys.iter().find(|principal| principal.id == name).map(|principal| principal.role.clone())
     }
 
     /// How many keys there are.

@@ -1,6 +1,11 @@
 //! Logs by `tracing`, figures by `metrics` in Prometheus text.
 
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use std::cell::Cell;
+
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
 
 /// Buckets of HTTP durations, in seconds: OpenTelemetry's semantic conventions for `http.server.request.duration`.
 const HTTP_SECONDS: [f64; 14] =
@@ -11,13 +16,65 @@ const ISOLATION_SECONDS: [f64; 12] =
 /// Buckets of scores.
 const SCORES: [f64; 10] = [50.0, 100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 700.0, 800.0, 900.0];
 
+/// Why figures cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsError {
+    /// A bucket is none.
+    #[error("the metrics recorder: {0}")]
+    Build(#[from] BuildError),
+    /// There is one already.
+    #[error("there is a metrics recorder already")]
+    Installed,
+}
+
+thread_local! {
+    /// What is done on this thread is not counted.
+    static IS_UNCOUNTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What is done on this thread from here on is not counted: it is the sandbox's.
+pub fn leave_uncounted() {
+    IS_UNCOUNTED.set(true);
+}
+
+/// Whether what is done on this thread is not counted, for whoever starts a thread that goes on with it.
+pub fn is_uncounted() -> bool {
+    IS_UNCOUNTED.get()
+}
+
+/// Keeps the figures of threads that are counted.
+struct Counted(PrometheusRecorder);
+
+impl Recorder for Counted {
+    fn describe_counter(&self, key: KeyName, unit: Option<Unit>, about: SharedString) {
+        self.0.describe_counter(key, unit, about);
+    }
+    fn describe_gauge(&self, key: KeyName, unit: Option<Unit>, about: SharedString) {
+        self.0.describe_gauge(key, unit, about);
+    }
+    fn describe_histogram(&self, key: KeyName, unit: Option<Unit>, about: SharedString) {
+        self.0.describe_histogram(key, unit, about);
+    }
+    fn register_counter(&self, key: &Key, of: &Metadata<'_>) -> Counter {
+        if is_uncounted() { Counter::noop() } else { self.0.register_counter(key, of) }
+    }
+    fn register_gauge(&self, key: &Key, of: &Metadata<'_>) -> Gauge {
+        if is_uncounted() { Gauge::noop() } else { self.0.register_gauge(key, of) }
+    }
+    fn register_histogram(&self, key: &Key, of: &Metadata<'_>) -> Histogram {
+        if is_uncounted() { Histogram::noop() } else { self.0.register_histogram(key, of) }
+    }
+}
+
 /// Installs the metrics recorder of this process; the handle renders it. Fails when there is one already.
-pub fn metrics() -> Result<PrometheusHandle, BuildError> {
-    let handle = PrometheusBuilder::new()
+pub fn metrics() -> Result<PrometheusHandle, MetricsError> {
+    let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full(crate::metrics::REQUEST_SECONDS.to_owned()), &HTTP_SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("event_to_invisible_seconds".to_owned()), &ISOLATION_SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("scoring_score".to_owned()), &SCORES)?
-        .install_recorder()?;
+        .build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(Counted(recorder)).map_err(|_| MetricsError::Installed)?;
     crate::metrics::describe();
     Ok(handle)
 }

@@ -18,6 +18,7 @@ mod located;
 mod orders;
 mod remembered;
 mod reservations;
+mod risk;
 mod start;
 
 pub use answers::event_identity;
@@ -143,6 +144,8 @@ pub struct Inventory {
     /// Derived: units that listings owe, where they owe any, and their sums.
     owed: HashMap<Of<ListingId>, i64>,
     owes: HashMap<SupplierId, i64>,
+    /// Derived: reservations that keep units by themselves, by supplier and listing.
+    kept: risk::Kept,
     /// Derived: orders of listings that are not there yet.
     parked: HashMap<Of<ListingId>, BTreeSet<OrderId>>,
 }
@@ -162,6 +165,7 @@ impl Default for Inventory {
             located: PackedSet::default(),
             owed: HashMap::new(),
             owes: HashMap::new(),
+            kept: risk::Kept::default(),
             parked: HashMap::new(),
         }
     }
@@ -424,6 +428,7 @@ impl Inventory {
         listing.updated = input.time;
         let units = counted(&listing);
         let before = std::mem::replace(&mut listing.counted, units);
+        self.tell_of_shortage(input, at, &listing, out);
         self.listings.put(at, &listing);
         self.count(&at.supplier, (before, listing.counted), input.time, out);
         self.owe(at, listing.owed(), input.time, out);
@@ -433,15 +438,18 @@ impl Inventory {
         (RowStatus::Applied, Some(listing.available()))
     }
 
-    fn decision(&mut self, decision: &Decision, now: Timestamp, out: &mut Out<Effect>) {
+    fn decision(&mut self, input: &Input<'_>, decision: &Decision, out: &mut Out<Effect>) {
+        let now = input.time;
         let whole = decision.in_force.iter().filter(|r| r.scope == Scope::Supplier);
         let level = whole.map(|r| r.level).max();
         let narrow = decision.in_force.iter().filter(|r| r.scope != Scope::Supplier);
         let supplier = self.suppliers.edit_or(&decision.supplier, Supplier::default);
         let was_capped = supplier.is_capped();
+        let former = risk::Former { level: supplier.level, narrow: std::mem::take(&mut supplier.narrow) };
         supplier.level = level;
         supplier.narrow = narrow.map(|r| (r.scope.clone(), r.level)).collect();
         let is_capped = supplier.is_capped();
+        self.tell_of_withholding(input, &decision.supplier, &former, out);
         if is_capped {
             self.tell_allowance(&decision.supplier, now, out);
         } else if was_capped {
@@ -554,7 +562,7 @@ impl Fold for Inventory {
             Payload::Command(command) => self.command(input, command, out),
             Payload::Outcome(outcome) => self.outcome(input, outcome, out),
             Payload::EventAgain(event) => self.again(event, input.time, out),
-            Payload::Decision(decision) => self.decision(decision, input.time, out),
+            Payload::Decision(decision) => self.decision(input, decision, out),
             Payload::Control(record) => {
                 if let Change::Supplier { profile } = &record.change {
                     self.suppliers.edit_or(&profile.supplier, Supplier::default).profile =

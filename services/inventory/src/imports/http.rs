@@ -203,6 +203,7 @@ pub(super) async fn begin(
         created_ms: now_ms,
         changed_ms: now_ms,
         finished_ms: None,
+        told: false,
         facts: None,
         problem: None,
         counts: Counts::default(),

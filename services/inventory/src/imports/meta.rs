@@ -139,9 +139,16 @@ pub(super) struct Meta {
     pub(super) missing: u64,
     pub(super) on_market: u64,
     pub(super) progress: Progress,
+    /// Whether its end was told to webhooks. Of earlier builds' imports nobody asked to hear.
+    #[serde(default = "long_told")]
+    pub(super) told: bool,
     /// Lines and bytes of the report that belong to what is done.
     pub(super) report_lines: u64,
     pub(super) report_bytes: u64,
+}
+
+fn long_told() -> bool {
+    true
 }
 
 impl Meta {

@@ -16,6 +16,7 @@ mod report;
 mod routes;
 mod rows;
 mod store;
+mod tell;
 mod unchanged;
 
 use std::{
@@ -199,10 +200,12 @@ impl Imports {
             for supplier in self.to_work_at() {
                 workers.spawn(self.clone().work(supplier));
             }
+            let untold = self.tell_of_ends().await;
             tokio::select! {
                 biased;
                 () = &mut end => break,
                 () = self.news.notified() => {}
+                () = tokio::time::sleep(tell::AGAIN), if untold => {}
                 Some(ended) = workers.join_next(), if !workers.is_empty() => {
                     if let Err(error) = ended {
                         tracing::error!(%error, "an import's worker panicked; its supplier's imports go on at the next start");

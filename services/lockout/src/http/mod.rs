@@ -11,6 +11,7 @@ mod overrides;
 mod reviews;
 mod routes;
 mod rules;
+mod sandbox;
 mod shapes;
 mod standing;
 mod statement;
@@ -44,6 +45,8 @@ use stockade_runtime::{
 pub use ask::Enacted;
 pub use routes::{Call, Changes, calls, router, routes};
 pub use rules::publish_rules;
+pub use sandbox::{sandbox_router, sandbox_routes};
+pub(crate) use standing::Facts;
 
 use crate::{
     arbiter::{self, Disposed},

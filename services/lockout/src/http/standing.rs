@@ -13,7 +13,7 @@ const APPEAL_CHARS_MAX: usize = 4_000;
 /// What a supplier is told: what, why, since when, until when. Never thresholds or rules.
 #[derive(Serialize, schemars::JsonSchema)]
 #[schemars(rename = "RestrictionFacts")]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     decision: String,
     level: Level,
     scope: Scope,

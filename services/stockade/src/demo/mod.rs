@@ -148,6 +148,7 @@ async fn demo(args: &Args) -> Result<()> {
             directory: Some(directory.path().join("imports")),
             ..ImportsConfig::default()
         },
+        webhooks: None,
         body_bytes_max: 2 << 20,
         cors: Default::default(),
         answer_deadline: Duration::from_secs(2),

@@ -115,7 +115,7 @@ pub(super) fn start_lockout(runner: &mut Runner<'_>, partitions: u32, lockout: &
     let counter = DecisionCounter::new(&starter, decided);
     runner.fold(
         stockade_lockout::decisions_spec(partitions),
-        |_| DecisionsCheck,
+        |_| DecisionsCheck::default(),
         move |_, seen| counter.count(&seen),
     )?;
     runner.fold(

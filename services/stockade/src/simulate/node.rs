@@ -139,7 +139,11 @@ impl Node {
                 |_, _| {},
             ),
             Actor::new(stockade_lockout::arbiter_spec(PARTITIONS), |_| Arbiter::default(), |_, _| {}),
-            Actor::new(stockade_lockout::decisions_spec(PARTITIONS), |_| DecisionsCheck, |_, _| {}),
+            Actor::new(
+                stockade_lockout::decisions_spec(PARTITIONS),
+                |_| DecisionsCheck::default(),
+                |_, _| {},
+            ),
         ];
         drop(board);
         for actor in &mut actors {

@@ -71,7 +71,7 @@ pub(super) fn check(world: &mut World) -> Result<(), String> {
     clean_pass(world, links_spec(PARTITIONS), |_| Links::default())?;
     clean_pass(world, stockade_lockout::evaluation_spec(PARTITIONS), |_| Evaluation::new(evaluator.clone()))?;
     clean_pass(world, stockade_lockout::arbiter_spec(PARTITIONS), |_| Arbiter::default())?;
-    clean_pass(world, stockade_lockout::decisions_spec(PARTITIONS), |_| DecisionsCheck)
+    clean_pass(world, stockade_lockout::decisions_spec(PARTITIONS), |_| DecisionsCheck::default())
 }
 
 /// Versions are unique, the chain holds, and each decision follows from the one before it and from what was asked.

@@ -9,12 +9,13 @@ use axum::{
 };
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use stockade::platform::{Parts, Platform, Roles, ensure_topics, quarantine_path};
+use stockade::platform::{Parts, Platform, Roles, WebhooksHere, ensure_topics, quarantine_path};
 use stockade_inventory::imports::ImportsConfig;
 use stockade_log::{Embedded, EmbeddedOptions, Fsync, SharedLog, Writer};
 use stockade_model::SupplierId;
 use stockade_quarantine::FileStore;
 use stockade_runtime::{KeyRing, LimitsConfig, Role, Shutdown, clock, limits::Class};
+use stockade_webhooks::{Master, WebhooksConfig};
 use tower::ServiceExt as _;
 
 use crate::document;
@@ -84,6 +85,14 @@ impl Api {
             limits,
             promises: Default::default(),
             imports: ImportsConfig { directory: Some(directory.join("imports")), ..ImportsConfig::default() },
+            webhooks: Some(WebhooksHere {
+                config: WebhooksConfig {
+                    allow_loopback: true,
+                    deadline_ms: 2_000,
+                    ..WebhooksConfig::default()
+                },
+                master: Master::open(&directory.join("webhooks.key")).unwrap(),
+            }),
             body_bytes_max: 1 << 20,
             cors: Default::default(),
             answer_deadline,

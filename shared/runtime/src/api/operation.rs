@@ -128,6 +128,10 @@ impl Operation {
     pub fn post(path: impl Into<String>, id: &'static str, summary: &'static str) -> Self {
         Self::new("post", path, id, summary)
     }
+    /// A call that changes what it names and leaves the rest.
+    pub fn patch(path: impl Into<String>, id: &'static str, summary: &'static str) -> Self {
+        Self::new("patch", path, id, summary)
+    }
     /// A call that takes away.
     pub fn delete(path: impl Into<String>, id: &'static str, summary: &'static str) -> Self {
         Self::new("delete", path, id, summary)

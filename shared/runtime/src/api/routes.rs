@@ -30,6 +30,7 @@ impl Forms {
                 "get" => methods.extend(["GET", "HEAD"]),
                 "put" => methods.extend(["PUT"]),
                 "post" => methods.extend(["POST"]),
+                "patch" => methods.extend(["PATCH"]),
                 _ => methods.extend(["DELETE"]),
             }
         }
@@ -73,6 +74,7 @@ where
     let filter = match method {
         "put" => MethodFilter::PUT,
         "post" => MethodFilter::POST,
+        "patch" => MethodFilter::PATCH,
         "delete" => MethodFilter::DELETE,
         _ => MethodFilter::GET,
     };

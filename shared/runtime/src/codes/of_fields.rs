@@ -13,6 +13,12 @@ pub(super) const CODES: &[Code] = &[
     within("unknown_field", "No such field is taken.", "Leave it out, or write it as the answer lists it."),
     within("duplicate_field", "A field stands twice.", "Send it once."),
     within("unknown_value", "It is none of the values that are taken.", "Use one that the answer lists."),
+    within("duplicate_value", "The value stands twice in a list.", "Send it once."),
+    within(
+        "bad_webhook_url",
+        "It is no address that webhooks may go to.",
+        "Give an https:// address on the public internet, without user, password and fragment.",
+    ),
     within("wrong_type", "It is of another type than expected.", "Send the type that the answer names."),
     within("invalid_row", "The row is not valid.", "Compare it with the document of the API."),
     within("too_many", "There are more of them than may be.", "Send fewer."),

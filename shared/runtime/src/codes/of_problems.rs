@@ -132,6 +132,13 @@ pub(super) const CODES: &[Code] = &[
     ),
     // What is not there.
     problem(404, "no_such_path", "There is no such path.", "Look it up in /openapi.json or at /docs."),
+    problem(404, "no_such_webhook", "No webhook of that name is yours.", "GET /v1/webhooks lists them."),
+    problem(
+        404,
+        "no_such_delivery",
+        "The webhook has no such delivery, or none any more.",
+        "GET /v1/webhooks/{webhook}/deliveries lists those that are known.",
+    ),
     problem(
         404,
         "no_such_verb",
@@ -303,6 +310,24 @@ pub(super) const CODES: &[Code] = &[
         "A person denied all of this supplier, which an allow does not lift.",
         "Take that back first with DELETE /v1/overrides/{supplier}.",
     ),
+    problem(
+        409,
+        "webhook_exists",
+        "You have a webhook with this address.",
+        "Change that one, or rotate its secret to be shown one.",
+    ),
+    problem(
+        409,
+        "too_many_webhooks",
+        "You have as many webhooks as there may be.",
+        "Delete one with DELETE /v1/webhooks/{webhook}.",
+    ),
+    problem(
+        409,
+        "webhook_disabled",
+        "The webhook is disabled, so nothing is told to it.",
+        "Enable it with PATCH /v1/webhooks/{webhook} and {\"enabled\": true}.",
+    ),
     problem(409, "no_such_model", "There is no model to do that with.", "Publish one first."),
     problem(
         409,
@@ -427,6 +452,13 @@ pub(super) const CODES: &[Code] = &[
     problem(503, "starting", "The process is still reading what was there before it started.", AGAIN),
     problem(503, "overloaded", "Too much waits to be read or to be written.", AGAIN),
     problem(503, "too_many_connections", "As many connections are open as the server keeps.", AGAIN),
+    problem(503, "webhook_pending", "It is durable and on its way.", LOOK),
+    problem(
+        503,
+        "webhooks_off",
+        "The installation sends no webhooks.",
+        "An operator turns them on with webhooks.key_file.",
+    ),
     problem(
         503,
         "too_many_streams",

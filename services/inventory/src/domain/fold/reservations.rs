@@ -55,6 +55,7 @@ impl Inventory {
                 });
             }
         }
+        self.kept.note(key, before.as_ref(), next.as_ref());
         if let Some(before) = &before {
             self.due.remove(&Due::new(before.due(), What::Reservation(key.clone())));
         }

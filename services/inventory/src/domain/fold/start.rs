@@ -58,6 +58,7 @@ impl Inventory {
         }
         for (key, row) in self.reservations.iter() {
             self.due.insert(&Due::new(row.due(), What::Reservation(key.clone())));
+            self.kept.note(key, None, Some(row));
             effects.push(Effect::Reserved { key: key.clone(), reservation: Box::new(row.clone()) });
         }
         for (identity, row) in self.answers.iter() {

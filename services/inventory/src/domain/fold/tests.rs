@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use stockade_fold::Host;
 use stockade_log::Record;
 use stockade_model::{
-    Action, BuyerId, ControlRecord, Currency, Envelope, EventAgain, EventId, ListingPut, LocationId, Money,
-    OrderEvent, OrderEventKind, Outcome, OutcomeCause, Position, Region, Restriction, Sku, StockChange,
-    StockMode,
+    Action, Audience, BuyerId, ControlRecord, Currency, Envelope, EventAgain, EventId, ListingPut,
+    LocationId, Money, Notice, OrderEvent, OrderEventKind, Outcome, OutcomeCause, Position, Region,
+    Restriction, Sku, StockChange, StockMode, WebhookRecord,
 };
 
 use super::{
@@ -18,6 +18,7 @@ use crate::domain::{answer::EventCode, answer::EventStatus, reservation::Reserva
 mod life;
 mod orders;
 mod reservations;
+mod risk;
 
 /// An inventory fold with one registered supplier that has one location.
 struct Shop {
@@ -33,6 +34,8 @@ struct Shop {
     told_buyers: HashMap<ListingId, i64>,
     /// Units that can be had in all, while the supplier is capped.
     allowance: Option<i64>,
+    /// What owners of reservations were told.
+    at_risk: Vec<Notice>,
     /// The rows that it was restored from.
     loaded: BTreeMap<Vec<u8>, Vec<u8>>,
 }
@@ -74,6 +77,7 @@ impl Shop {
             answers: HashMap::new(),
             told_buyers: HashMap::new(),
             allowance: None,
+            at_risk: Vec::new(),
             loaded: BTreeMap::new(),
         }
     }
@@ -156,6 +160,15 @@ impl Shop {
         self.offset += 1;
         self.effects.clear();
         for output in self.host.apply(&record, &mut self.effects) {
+            if output.topic == "webhooks" {
+                let Payload::Webhook(WebhookRecord::Notice(notice)) =
+                    Payload::decode("stockade.webhook", &output.value).unwrap()
+                else {
+                    panic!("inventory tells notices there and nothing else")
+                };
+                self.at_risk.push(notice);
+                continue;
+            }
             match Payload::decode("stockade.lockout.proposal", &output.value) {
                 Ok(Payload::Proposal(Proposal::Stock { supplier, figures })) if supplier == acme() => {
                     self.told.push((self.now_ms, figures));

@@ -1,0 +1,190 @@
+//! Sends what is owed: one attempt of an endpoint at a time, so many in all, until the process is told to end.
+
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use stockade_fold::Board;
+use stockade_log::{Ack, Clock, NewRecord, Route, SharedLog};
+use stockade_model::{Attempt, AttemptFailure, EndpointOwner, Envelope, Payload, Topic, WebhookRecord};
+use tokio::task::JoinSet;
+
+use crate::{
+    View, WebhooksConfig,
+    master::Master,
+    metrics,
+    post::{Letter, Post},
+    view::Due,
+};
+
+/// How often it is looked whether something is due, when nothing is heard of: the clock may be another than this machine's.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long the fold may take to note an attempt before its endpoint is looked at again.
+const NOTED: Duration = Duration::from_secs(10);
+/// Pause after the log did not take the result of an attempt.
+const LOG_PAUSE: Duration = Duration::from_secs(1);
+
+/// Whether an owner's key is still good. A supplier's endpoints go by the supplier, and the operators' by their role.
+pub type Listens = Arc<dyn Fn(&EndpointOwner) -> bool + Send + Sync>;
+
+/// The sender of a process; it sends while the process owns the fold.
+pub struct Sender {
+    view: View,
+    log: SharedLog,
+    clock: Clock,
+    board: Board,
+    master: Master,
+    which: String,
+    post: Post,
+    listens: Listens,
+    at_once: usize,
+    /// Begins the ids of its records.
+    prefix: String,
+    next: AtomicU64,
+}
+
+impl Sender {
+    /// A sender of what `view` knows; `instance` differs from start to start.
+    pub fn new(
+        (view, master): (View, Master),
+        (log, clock, board): (SharedLog, Clock, Board),
+        config: &WebhooksConfig,
+        listens: Listens,
+        instance: &str,
+    ) -> Result<Self, String> {
+        let deadline = Duration::from_millis(config.deadline_ms);
+        Ok(Self {
+            view,
+            log,
+            clock,
+            board,
+            which: master.which(),
+            master,
+            post: Post::new(config.ca_file.as_deref().map(Path::new), config.allow_loopback, deadline)?,
+            listens,
+            at_once: config.at_once,
+            prefix: format!("{instance}-w"),
+            next: AtomicU64::new(0),
+        })
+    }
+
+    /// Sends until `shutdown`. What is under way then is cut off, and sent again by whoever owns the fold next.
+    pub async fn run(self: Arc<Self>, shutdown: impl Future<Output = ()> + Send) {
+        let mut under_way: JoinSet<String> = JoinSet::new();
+        let mut busy = BTreeSet::new();
+        tokio::pin!(shutdown);
+        loop {
+            let mut wait = LOOK;
+            if self.board.owns(crate::webhooks_spec(1).name, 0) {
+                let now = (self.clock)();
+                for due in self.view.due(&busy) {
+                    let after = due.at.ms() - now;
+                    if after > 0 {
+                        wait = wait.min(Duration::from_millis(after.unsigned_abs()));
+                        break;
+                    }
+                    if under_way.len() >= self.at_once {
+                        break;
+                    }
+                    if !(self.listens)(&due.endpoint.owner) {
+                        continue;
+                    }
+                    busy.insert(due.endpoint.id.clone());
+                    under_way.spawn(self.clone().attempt(due, now));
+                }
+            }
+            metrics::under_way(under_way.len());
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Some(ended) = under_way.join_next(), if !under_way.is_empty() => match ended {
+                    Ok(endpoint) => drop(busy.remove(&endpoint)),
+                    Err(error) => {
+                        tracing::error!(%error, "an attempt panicked");
+                        // Which it was is not known; all that are idle by now are found again.
+                        if under_way.is_empty() {
+                            busy.clear();
+                        }
+                    }
+                },
+                () = self.view.news.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        under_way.shutdown().await;
+    }
+
+    /// Tries one delivery, and gives its endpoint when the fold has noted how it went.
+    async fn attempt(self: Arc<Self>, due: Due, now_ms: i64) -> String {
+        let Due { endpoint, delivery, .. } = due;
+        let attempt = if endpoint.master == self.which {
+            let former = endpoint.former_until.filter(|until| until.ms() > now_ms);
+            let secrets: Vec<u32> =
+                [Some(endpoint.secret), former.map(|_| endpoint.secret.saturating_sub(1))]
+                    .into_iter()
+                    .flatten()
+                    .collect();
+            let timestamp_s = now_ms.div_euclid(1_000);
+            let body = delivery.event.body.clone();
+            let signature = self.master.signatures(&endpoint.id, &secrets, &delivery.id, timestamp_s, &body);
+            let (url, id) = (endpoint.url.clone(), delivery.id.clone());
+            self.post.send(&Letter { url, id, timestamp_s, signature, body }).await
+        } else {
+            let detail = "its secret derives from another key than webhooks.key_file of this process holds; put the right file back, or rotate the secret";
+            Attempt {
+                failure: Some(AttemptFailure::Unsent),
+                status: None,
+                detail: detail.to_owned(),
+                latency_ms: 0,
+                retry_after_ms: None,
+            }
+        };
+        metrics::attempted(&attempt);
+        tracing::debug!(
+            webhook = endpoint.id, delivery = delivery.id, failure = ?attempt.failure, status = attempt.status, "attempted"
+        );
+        let record = WebhookRecord::Attempted {
+            endpoint: endpoint.id.clone(),
+            delivery: delivery.id.clone(),
+            before: delivery.attempts_ever,
+            attempt,
+        };
+        self.note(record).await;
+        endpoint.id.clone()
+    }
+
+    /// Appends a record and waits until the fold has applied it.
+    async fn note(&self, record: WebhookRecord) {
+        let id = format!("{}-{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed));
+        let noted = self.view.judged.expect(&id);
+        // What is lost of this in a crash is an attempt more.
+        match self.log.append(vec![new_record(&id, record)], Ack::Ordered).await {
+            Ok(_) => drop(noted.within(NOTED).await),
+            Err(error) => {
+                tracing::warn!(%error, "how an attempt went could not be noted, so it will be repeated");
+                tokio::time::sleep(LOG_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// A record of `webhooks` as it is appended.
+pub(crate) fn new_record(id: &str, record: WebhookRecord) -> NewRecord {
+    let payload = Payload::Webhook(record);
+    NewRecord {
+        topic: Topic::Webhooks.name(),
+        route: Route::Partition(0),
+        key: bytes::Bytes::new(),
+        headers: Envelope::new(payload.kind(), id, "stockade/webhooks").headers(),
+        value: payload.encode().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
