@@ -64,6 +64,8 @@ test('a supplier sees a restriction the moment it is made, appeals, and a second
   assert.equal(appeals.length, 1)
   assert.notEqual(await page.title(), '1', 'markup is not executed')
   await looks(who, page, 'standing')
+  await server.call(keys.operator, 'DELETE', '/v1/overrides/acme', { reason: 'a test' })
+  await page.getByText('Nothing is in force against you').waitFor()
   await who.done()
 })
 
@@ -92,7 +94,6 @@ test('a file is looked at, imported, and its refused rows are told', async () =>
 })
 
 test('a buyer sees changes as they come, reserves, confirms and gives back, and staff look on', async () => {
-  await server.call(keys.operator, 'DELETE', '/v1/overrides/acme', { reason: 'a test' })
   const who = await person({ expected: [/409|422|404/] })
   const page = await who.signIn(await server.link('buyer', 'bea'))
   assert.match(page.url(), /\/console\/availability$/)

@@ -51,7 +51,7 @@ export function ReserveDialog({ offer, region, onClose, onDone }: { offer: SeenO
   const named = error && ['quantity', 'seconds', 'region'].some(name => error.field(name))
   return (
     <Dialog title="Reserve" onClose={onClose} footer={<button type="button" class="btn main" disabled={isSending || !(Number(quantity) > 0)} onClick={() => void reserve()}>Reserve</button>}>
-      <p><span class="mono">{offer.sku}</span> of <span class="mono">{offer.supplier}</span>, {money(offer.price)} each, {count(offer.available)} available</p>
+      <p><span class="mono">{offer.sku}</span> of <span class="mono">{offer.supplier}</span>, listing <span class="mono">{offer.listing}</span>, {money(offer.price)} each, {count(offer.available)} available</p>
       <TextField name="quantity" label="Units" type="number" required value={quantity} onInput={setQuantity} error={error?.field('quantity')} />
       <SelectField name="region" label="To" value={to} options={[['', 'anywhere that the listing serves'], ...offer.regions.map(of => [of, of] as [string, string])]} onChange={setTo} error={error?.field('region')} />
       <SelectField name="seconds" label="Held for" value={seconds} options={[['60', '1 minute'], ['900', '15 minutes'], ['3600', '1 hour']]} onChange={setSeconds} error={error?.field('seconds')} />

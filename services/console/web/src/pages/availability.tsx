@@ -148,12 +148,12 @@ export default function AvailabilityPage() {
                 {offers.length === 0 ? <Empty title={`Nothing of ${good} is available`}><p>{query.value.get('region') || query.value.get('min_qty') ? 'With fewer filters there may be more. ' : ''}It shows here as soon as there is something.</p></Empty> : (
                   <div class="scroll-x" tabIndex={0} role="region" aria-label="Offers, table">
                     <table class="plain-table">
-                      <thead><tr><th scope="col">Supplier</th><th scope="col">Listing</th><th scope="col" class="num">Price</th><th scope="col" class="num">Available</th><th scope="col" class="num">Hand-over</th><th scope="col">Regions</th>{isBuyer && <th scope="col"><span class="hidden-visually">Reserve</span></th>}</tr></thead>
+                      <thead><tr><th scope="col">Supplier</th><th scope="col" class="not-narrow">Listing</th><th scope="col" class="num">Price</th><th scope="col" class="num">Available</th><th scope="col" class="num">Hand-over</th><th scope="col">Regions</th>{isBuyer && <th scope="col"><span class="hidden-visually">Reserve</span></th>}</tr></thead>
                       <tbody>{offers.map(offer => (
                         <tr key={keyOf(offer)} class={changed.has(keyOf(offer)) ? 'fresh-row' : undefined} data-offer={`${offer.supplier}/${offer.listing}`}>
-                          <td><SupplierLink id={offer.supplier} /></td><td class="mono nowrap">{offer.listing}</td><td class="num">{money(offer.price)}</td>
+                          <td><SupplierLink id={offer.supplier} /></td><td class="mono nowrap not-narrow">{offer.listing}</td><td class="num">{money(offer.price)}</td>
                           <td class="num">{count(offer.available)}</td><td class="num">{offer.lead_days === 0 ? 'same day' : `${count(offer.lead_days)} ${offer.lead_days === 1 ? 'day' : 'days'}`}</td><td>{offer.regions.join(' ')}</td>
-                          {isBuyer && <td class="num"><button type="button" class="btn small" disabled={offer.available === 0} aria-label={`Reserve ${offer.listing} of ${offer.supplier}`} onClick={() => setReserving(offer)}>Reserve</button></td>}
+                          {isBuyer && <td class="num stick"><button type="button" class="btn small" disabled={offer.available === 0} aria-label={`Reserve ${offer.listing} of ${offer.supplier}`} onClick={() => setReserving(offer)}>Reserve</button></td>}
                         </tr>
                       ))}</tbody>
                     </table>
