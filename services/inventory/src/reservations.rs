@@ -20,6 +20,7 @@ struct Held {
     by_owner: BTreeMap<String, BTreeSet<ReservationId>>,
     /// Lines of baskets by their places.
     by_basket: BTreeMap<BasketId, BTreeMap<u16, ReservationId>>,
+    baskets_by_owner: BTreeMap<String, BTreeSet<BasketId>>,
     /// Baskets to be had as a whole that have changed, with when that was last seen, in milliseconds: somebody has to look
     /// whether all their lines follow their head.
     restless: BTreeMap<BasketId, i64>,
@@ -38,6 +39,9 @@ impl Reservations {
         }
         if let Some(owner) = &reservation.owner {
             held.by_owner.entry(owner.clone()).or_default().insert(key.id.clone());
+            if let Some(place) = &reservation.basket {
+                held.baskets_by_owner.entry(owner.clone()).or_default().insert(place.basket.clone());
+            }
         }
         held.by_name.insert(key.id, (key.supplier, reservation));
     }
@@ -52,9 +56,15 @@ impl Reservations {
         if let Some(place) = &reservation.basket
             && let Some(lines) = held.by_basket.get_mut(&place.basket)
         {
-            lines.remove(&place.line);
+            // Another may have its place by now.
+            if lines.get(&place.line) == Some(&key.id) {
+                lines.remove(&place.line);
+            }
             if lines.is_empty() {
                 held.by_basket.remove(&place.basket);
+                if let Some(owner) = &reservation.owner {
+                    forget(&mut held.baskets_by_owner, owner, &place.basket);
+                }
             }
         }
     }
@@ -78,15 +88,21 @@ impl Reservations {
             Some(after) => Bound::Excluded(after.as_str()),
             None => Bound::Included(prefix),
         };
-        held.by_basket
-            .range::<str, _>((first, Bound::Unbounded))
-            .take_while(|(name, _)| name.as_str().starts_with(prefix))
-            .map(|(name, lines)| (name.clone(), held.known(lines)))
-            .filter(|(_, lines)| {
-                owner.is_none() || lines.first().is_some_and(|line| line.row.is_owned_by(owner))
-            })
-            .take(limit)
-            .collect()
+        let range = (first, Bound::Unbounded);
+        let known = |name: &BasketId| Some((name.clone(), held.known(held.by_basket.get(name)?)));
+        let begins = |name: &&BasketId| name.as_str().starts_with(prefix);
+        match owner {
+            // Whatever others have costs nobody who looks for their own.
+            Some(owner) => {
+                let own = held.baskets_by_owner.get(owner).into_iter();
+                let own = own.flat_map(|own| own.range::<str, _>(range)).take_while(begins);
+                own.filter_map(known).take(limit).collect()
+            }
+            None => {
+                let all = held.by_basket.range::<str, _>(range).map(|(name, _)| name).take_while(begins);
+                all.filter_map(known).take(limit).collect()
+            }
+        }
     }
 
     /// Takes the baskets out that changed last at `until_ms` or before; each is looked at once for each of its changes.
@@ -159,7 +175,7 @@ impl Held {
     }
 }
 
-fn forget(index: &mut BTreeMap<String, BTreeSet<ReservationId>>, key: &str, name: &ReservationId) {
+fn forget<T: Ord>(index: &mut BTreeMap<String, BTreeSet<T>>, key: &str, name: &T) {
     if let Some(names) = index.get_mut(key) {
         names.remove(name);
         if names.is_empty() {

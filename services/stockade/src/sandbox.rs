@@ -59,7 +59,12 @@ pub(crate) fn beside(live: &Config) -> Config {
     }
     config.redis.prefix = format!("{}-sandbox", live.redis.prefix);
     config.keys.file.clone_from(&live.sandbox.keys_file);
-    config.imports.directory = live.imports.directory.as_ref().map(|directory| directory.join("sandbox"));
+    config.imports.directory = live.imports.directory.as_ref().map(|directory| {
+        // Beside it: whatever lies inside and is no import is cleared away at a start.
+        let mut beside = directory.clone().into_os_string();
+        beside.push("-sandbox");
+        beside.into()
+    });
     config.rules.file = None;
     config
 }

@@ -431,7 +431,11 @@ impl Webhooks {
                 begin_anew(&mut whose, now);
                 whose.taken_at = Some(now);
             }
-            Some(AttemptFailure::Unsent) => it.next = now.plus_ms(UNSENT_PAUSE_MS),
+            // It is this side's fault and no failure of the endpoint; all that it is owed waits for as long.
+            Some(AttemptFailure::Unsent) => {
+                it.next = now.plus_ms(UNSENT_PAUSE_MS);
+                whose.not_before = it.next;
+            }
             Some(_) => {
                 it.attempts += 1;
                 whose.failures += 1;

@@ -1,6 +1,11 @@
 //! One attempt: a request to an endpoint over a connection of its own, and what came of it.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::http::{Request, Response, StatusCode, header};
 use bytes::Bytes;
@@ -143,15 +148,20 @@ impl Post {
 
     /// A connection to an address that was looked at.
     async fn connect(&self, target: &Target) -> Result<TcpStream, Failed> {
-        let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
-        let found: Vec<SocketAddr> = found
-            .map_err(|_| failed(AttemptFailure::Name, format!("{} has no address", target.host)))?
-            .collect();
+        // One answer for a name that is unknown and for one of this network, or owners could ask which names there are within.
+        let nowhere =
+            || failed(AttemptFailure::Name, format!("{} has no address on the public internet", target.host));
+        // With its dot a name is looked for as it stands, and not in the domains of this machine as well.
+        let is_name = target.host.parse::<IpAddr>().is_err() && !target.host.ends_with('.');
+        let dot = if is_name && !self.allow_loopback { "." } else { "" };
+        let found = tokio::net::lookup_host((format!("{}{dot}", target.host), target.port)).await;
+        let found: Vec<SocketAddr> = found.map_err(|_| nowhere())?.collect();
         let addresses: Vec<_> = found.iter().map(SocketAddr::ip).collect();
-        target
-            .admits(&addresses, self.allow_loopback)
-            .map_err(|why| failed(AttemptFailure::InwardAddress, why))?;
-        let mut last = failed(AttemptFailure::Name, format!("{} has no address", target.host));
+        if let Err(why) = target.admits(&addresses, self.allow_loopback) {
+            tracing::warn!(host = target.host, why, "a webhook leads inward");
+            return Err(nowhere());
+        }
+        let mut last = nowhere();
         for address in found.into_iter().take(ADDRESSES_MAX) {
             match TcpStream::connect(address).await {
                 Ok(stream) => return Ok(stream),

@@ -1,7 +1,7 @@
 //! Sends what is owed: one attempt of an endpoint at a time, so many in all, until the process is told to end.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{
         Arc,
@@ -29,6 +29,9 @@ const LOOK: Duration = Duration::from_millis(250);
 const NOTED: Duration = Duration::from_secs(10);
 /// Pause after the log did not take the result of an attempt.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
+const LOG_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Attempts of one owner at once, over all its endpoints.
+const OF_AN_OWNER_MAX: usize = 4;
 
 /// Whether an owner's key is still good. A supplier's endpoints go by the supplier, and the operators' by their role.
 pub type Listens = Arc<dyn Fn(&EndpointOwner) -> bool + Send + Sync>;
@@ -78,6 +81,7 @@ impl Sender {
     pub async fn run(self: Arc<Self>, shutdown: impl Future<Output = ()> + Send) {
         let mut under_way: JoinSet<String> = JoinSet::new();
         let mut busy = BTreeSet::new();
+        let mut of_owner: BTreeMap<String, EndpointOwner> = BTreeMap::new();
         tokio::pin!(shutdown);
         loop {
             let mut wait = LOOK;
@@ -92,10 +96,13 @@ impl Sender {
                     if under_way.len() >= self.at_once {
                         break;
                     }
-                    if !(self.listens)(&due.endpoint.owner) {
+                    // However many endpoints of one owner are slow, the others have their turns.
+                    let own = of_owner.values().filter(|owner| **owner == due.endpoint.owner).count();
+                    if own >= OF_AN_OWNER_MAX || !(self.listens)(&due.endpoint.owner) {
                         continue;
                     }
                     busy.insert(due.endpoint.id.clone());
+                    of_owner.insert(due.endpoint.id.clone(), due.endpoint.owner.clone());
                     under_way.spawn(self.clone().attempt(due, now));
                 }
             }
@@ -104,12 +111,16 @@ impl Sender {
                 biased;
                 () = &mut shutdown => break,
                 Some(ended) = under_way.join_next(), if !under_way.is_empty() => match ended {
-                    Ok(endpoint) => drop(busy.remove(&endpoint)),
+                    Ok(endpoint) => {
+                        busy.remove(&endpoint);
+                        of_owner.remove(&endpoint);
+                    }
                     Err(error) => {
                         tracing::error!(%error, "an attempt panicked");
                         // Which it was is not known; all that are idle by now are found again.
                         if under_way.is_empty() {
                             busy.clear();
+                            of_owner.clear();
                         }
                     }
                 },
@@ -159,16 +170,23 @@ impl Sender {
         endpoint.id.clone()
     }
 
-    /// Appends a record and waits until the fold has applied it.
+    /// Appends a record and waits until the fold has applied it. While the log takes nothing its endpoint is left alone, for what was
+    /// sent would be sent again.
     async fn note(&self, record: WebhookRecord) {
-        let id = format!("{}-{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed));
-        let noted = self.view.judged.expect(&id);
-        // What is lost of this in a crash is an attempt more.
-        match self.log.append(vec![new_record(&id, record)], Ack::Ordered).await {
-            Ok(_) => drop(noted.within(NOTED).await),
-            Err(error) => {
-                tracing::warn!(%error, "how an attempt went could not be noted, so it will be repeated");
-                tokio::time::sleep(LOG_PAUSE).await;
+        let mut pause = LOG_PAUSE;
+        loop {
+            let id = format!("{}-{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed));
+            let noted = self.view.judged.expect(&id);
+            // What is lost of this in a crash is an attempt more. One that is appended twice is applied once.
+            match self.log.append(vec![new_record(&id, record.clone())], Ack::Ordered).await {
+                Ok(_) => return drop(noted.within(NOTED).await),
+                Err(error) => tracing::warn!(%error, "how an attempt went cannot be noted yet"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LOG_PAUSE_MAX);
+            if !self.board.owns(crate::webhooks_spec(1).name, 0) {
+                // Whoever owns it now will send it again.
+                return;
             }
         }
     }

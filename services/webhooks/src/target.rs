@@ -71,7 +71,7 @@ impl Target {
         let named = host.trim_end_matches('.').to_ascii_lowercase();
         let address: Option<IpAddr> = host.parse().ok();
         let local = named == "localhost" || named.ends_with(".localhost");
-        let inside = [".local", ".internal", ".home.arpa", ".cluster.local"];
+        let inside = [".local", ".internal", ".home.arpa", ".svc"];
         let is_bare = address.is_none() && !named.contains('.');
         if !allow_loopback && (local || is_bare || inside.iter().any(|end| named.ends_with(end))) {
             return Err(format!("{named} is no name on the public internet"));
@@ -84,7 +84,9 @@ impl Target {
         if let Some(address) = address {
             check(address, allow_loopback)?;
         }
-        let path = uri.path_and_query().map_or("/", |it| it.as_str()).to_owned();
+        let path = uri.path_and_query().map_or("/", |it| it.as_str());
+        // A query may follow the name at once; what is sent begins with a slash all the same.
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         Ok(Self { host, port, tls, path, authority: authority.as_str().to_owned() })
     }
 
@@ -251,6 +253,7 @@ mod tests {
 
     #[test]
     fn a_url_is_read_into_its_parts_or_refused_with_what_is_wrong() {
+        assert_eq!(Target::parse("https://hooks.example.com?x=1", false).unwrap().path, "/?x=1");
         let target = Target::parse("https://hooks.example.com/in?x=1", false).unwrap();
         assert_eq!(
             (target.host.as_str(), target.port, target.path.as_str()),

@@ -463,15 +463,16 @@ impl Turning {
 
     fn one_by_one(&mut self) -> Vec<Sent> {
         self.turn = Turn::OneByOne;
-        let sent = |(line, known): (usize, &LineKnown)| {
+        let sent = |known: &LineKnown| {
             let (reservation, owner) = (known.reservation.clone(), Some(self.owner.clone()));
             let row = match self.wish {
                 Wish::Confirm => Row::Confirm { reservation, owner },
                 Wish::Release => Row::ReleaseHold { reservation, owner },
             };
-            Sent { line, supplier: known.supplier.clone(), row }
+            // By its place: of a basket that is had line by line some may be missing.
+            Sent { line: usize::from(known.place.line), supplier: known.supplier.clone(), row }
         };
-        self.lines.iter().enumerate().map(sent).collect()
+        self.lines.iter().map(sent).collect()
     }
 
     fn over(&mut self, end: Ended) -> Vec<Sent> {
@@ -508,8 +509,10 @@ impl Course for Turning {
         match self.turn {
             Turn::Begin => match self.lines.first() {
                 Some(head) if !head.place.whole => self.one_by_one(),
-                // Once the head is confirmed there is nothing to prepare.
-                Some(head) if self.wish == Wish::Confirm && !head.is_taken() => self.go(Turn::Prepare, now),
+                // Once the head is confirmed there is nothing to prepare, and what was promised stands whatever has become of the
+                // head since.
+                Some(head) if self.wish == Wish::Confirm && head.row.confirmed => self.go(Turn::Rest, now),
+                Some(_) if self.wish == Wish::Confirm => self.go(Turn::Prepare, now),
                 _ => self.go(Turn::Head, now),
             },
             Turn::OneByOne => self.ended_one_by_one(),
@@ -528,8 +531,17 @@ impl Course for Turning {
                 None if unknown => self.over(Ended::Doubtful),
                 None => self.go(Turn::Rest, now),
             },
-            // What is unknown follows its head all the same, sooner or later.
-            Turn::Rest => self.over(Ended::Done { again: !self.changed }),
+            Turn::Rest => match refused {
+                // An order took the head before the basket was confirmed, and the rest has ended meanwhile: it is not whole.
+                Some(code)
+                    if self.wish == Wish::Confirm
+                        && matches!(code.as_str(), "reservation_lapsed" | "reservation_released") =>
+                {
+                    self.over(Ended::Refused(code))
+                }
+                // What is unknown follows its head all the same, sooner or later.
+                _ => self.over(Ended::Done { again: !self.changed }),
+            },
             Turn::UndoHead => match refused {
                 // Another request has confirmed it meanwhile.
                 Some(code) if code == "already_confirmed" => self.go(Turn::Rest, now),

@@ -195,7 +195,8 @@ fn read(
         secret
     };
     let of_key = secret(&[b"basket", fingerprint, unique]);
-    let basket = BasketId::new(&format!("{}{}", prefix(&of_key), &request[..8])).map_err(|_| no_basket())?;
+    let basket =
+        BasketId::new(&format!("{}{}", prefix(&of_key), &request[..SECRET_LEN])).map_err(|_| no_basket())?;
     let mut lines = Vec::with_capacity(read.len());
     for (at, (supplier, listing, quantity, region)) in read.into_iter().enumerate() {
         let place = at.to_le_bytes();
@@ -304,8 +305,13 @@ async fn turn(
         await_position(app, &position).await?;
     }
     let (name, lines) = own(app, Some(&caller.0.id), basket).await?;
-    // Some of it was never held, so it never was as a whole; what there is lapses in a moment.
-    if !is_complete(&lines) {
+    // Each line is a write, and so counts as one; the call has paid for the first.
+    if lines.len() > 1 {
+        admit(app, caller, lines.len() - 1)?;
+    }
+    // Some of it was never held, so it never was as a whole; what there is lapses in a moment. Where nothing is left of it, that is so
+    // for good.
+    if !is_complete(&lines) && lines.iter().any(|line| !line.row.is_free()) {
         return Err(doubtful(Ran::default()));
     }
     let turning = Turning::new(lines, caller.0.id.clone(), wish);
