@@ -287,7 +287,7 @@ pub struct SandboxConfig {
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Keys {
-    /// The key file; `keys.json` in the data directory when absent. All processes of an installation need the same.
+    /// The key file; `keys.jsonl` in the data directory when absent. All processes of an installation need the same.
     pub file: Option<PathBuf>,
 }
 
