@@ -160,7 +160,18 @@ pub struct Kafka {
     /// TLS and SASL.
     pub security: Security,
     /// Further settings of librdkafka.
+    #[serde(serialize_with = "without_secrets")]
     pub settings: BTreeMap<String, String>,
+}
+
+/// Settings as they may be shown: some hold what opens keys.
+fn without_secrets<S: serde::Serializer>(
+    settings: &BTreeMap<String, String>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    let is_secret =
+        |name: &str| ["password", "secret", "pem", "jaas", "token"].iter().any(|part| name.contains(part));
+    to.collect_map(settings.iter().map(|(name, value)| (name, if is_secret(name) { "***" } else { value })))
 }
 
 impl Default for Kafka {

@@ -116,7 +116,12 @@ export async function findSession(): Promise<void> {
 }
 
 export async function signOut(): Promise<void> {
-  await del('/console/api/session').catch(() => undefined)
+  try {
+    await del('/console/api/session')
+  } catch (error) {
+    // Its cookie may still be good, and whoever comes next to this desk would be signed in.
+    if (!(error instanceof ApiError && error.status === 401)) throw error
+  }
   session.value = null
 }
 

@@ -13,7 +13,7 @@ import { theme } from './theme'
 import { Dialog } from './ui/dialog'
 import { Guide } from './ui/guide'
 import { Failed, Fresh, Loading } from './ui/states'
-import { Toasts } from './ui/toast'
+import { Toasts, toastError } from './ui/toast'
 
 const SIGN_IN = '/console/sign-in'
 const home = (role: RoleName) => pagesOf(role).find(page => page.nav)?.path ?? '/console/'
@@ -63,7 +63,7 @@ function Side({ role, here }: { role: RoleName; here?: Page }) {
         <div class="row">
           <button type="button" class="btn plain small" onClick={() => { helpOpen.value = true }}>Keys <kbd>?</kbd></button>
           <button type="button" class="btn plain small" onClick={() => { theme.value = nextTheme[theme.value] }}>Theme: {theme.value}</button>
-          <button type="button" class="btn plain small" onClick={() => void signOut()}>Sign out</button>
+          <button type="button" class="btn plain small" onClick={() => void signOut().catch(toastError)}>Sign out</button>
         </div>
       </div>
     </nav>

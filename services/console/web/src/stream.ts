@@ -145,6 +145,8 @@ export function useDecisions(take: (rows: Row[], missed: number) => void): void 
 /** A page that shows decisions from the beginning asks for those before now as well. */
 export function forgetPlace(): void {
   last = ''
+  // The stream that is open goes on from now: another one begins before.
+  carried = ''
 }
 
 setInterval(() => {

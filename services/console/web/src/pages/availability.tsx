@@ -1,6 +1,6 @@
 // What buyers see of a good, as it changes, by region; and what a buyer holds of it.
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
-import { ApiError, findSession, get, session } from '../api'
+import { ApiError, findSession, get, session, sessionEnded } from '../api'
 import type { Availability as Answer, AvailabilityOfGood, SeenOffer } from '../api-types'
 import { count } from '../format'
 import { useKeys } from '../keys'
@@ -17,6 +17,7 @@ type Link = 'connecting' | 'live' | 'lost'
 
 const FILTERS = ['sku', 'gtin', 'region', 'min_qty'] as const
 const AGAIN_MS = 2_000
+const UNSEEN_MS = 15_000
 
 /** The question in the address, as the server takes it; empty while no good is named. */
 function asked(): string {
@@ -36,9 +37,22 @@ function useGood(question: string) {
   const [changes, setChanges] = useState(0)
   const [turn, setTurn] = useState(0)
   useEffect(() => { setSeen(null); setChanged(new Set()); setChanges(0) }, [question])
+  // A tab that nobody looks at gives its connection back: browsers have six for a server, and all tabs share them.
+  const [isSeen, setIsSeen] = useState(!document.hidden)
+  useEffect(() => {
+    let planned: ReturnType<typeof setTimeout> | undefined
+    const look = () => {
+      clearTimeout(planned)
+      if (document.hidden) planned = setTimeout(() => setIsSeen(false), UNSEEN_MS)
+      else setIsSeen(true)
+    }
+    document.addEventListener('visibilitychange', look)
+    return () => { document.removeEventListener('visibilitychange', look); clearTimeout(planned) }
+  }, [])
+  const isOut = sessionEnded.value
   useEffect(() => {
     setError(null)
-    if (!question) return
+    if (!question || !isSeen || isOut) return
     setLink('connecting')
     let planned: ReturnType<typeof setTimeout> | undefined
     let last: Map<string, string> | null = null
@@ -68,7 +82,7 @@ function useGood(question: string) {
       })
     }
     return () => { source.close(); clearTimeout(planned) }
-  }, [question, turn])
+  }, [question, turn, isSeen, isOut])
   return { seen, error, link, changed, changes, again: () => setTurn(was => was + 1) }
 }
 

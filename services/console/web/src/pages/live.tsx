@@ -57,7 +57,7 @@ function Peek({ row, onClose }: { row: Row; onClose: () => void }) {
         ['Evidence', row.reasons.map(words).join(', ') || '–'],
         ['Decided', <Time at={row.at} />],
         ...(row.note ? [['Note', row.note] as [string, string]] : []),
-        ['In force now', row.highest ? <LevelBadge level={row.highest} /> : 'nothing'],
+        ['In force after it', row.highest ? <LevelBadge level={row.highest} /> : 'nothing'],
         ['Decision', <code>{row.id ?? `at ${row.offset}`}</code>],
       ]} />
       {values.length > 0 && (
@@ -70,14 +70,14 @@ function Peek({ row, onClose }: { row: Row; onClose: () => void }) {
   )
 }
 
-function PivotTable({ rows, by }: { rows: Row[]; by: Pivot }) {
+function PivotTable({ rows, grown, by }: { rows: Row[]; grown: number; by: Pivot }) {
   const counts = useMemo(() => {
     const found = new Map<string, number>()
     for (const row of rows) {
       for (const name of by === 'reason' ? row.reasons : [by === 'rule' ? row.rule : row.supplier]) if (name) found.set(name, (found.get(name) ?? 0) + 1)
     }
     return [...found].sort((a, b) => b[1] - a[1]).slice(0, 50)
-  }, [rows, rows.length, by])
+  }, [rows, grown, by])
   if (counts.length === 0) return <p class="quiet pivot-row">Nothing to count yet</p>
   return <>{counts.map(([name, value]) => (
     <button key={name} type="button" class="pivot-row" title={`Show ${name} only`} onClick={() => setQuery({ [by]: name })}>
@@ -170,7 +170,7 @@ export default function Live() {
           empty={<Empty title={isFiltered ? 'Nothing fits these filters' : 'No decision yet'}><p>{isFiltered ? 'Take a filter off, or press Back.' : 'They appear here the moment they are made.'}</p></Empty>} />
         <Panel title="Pivot" note="of what is listed" class="pivot">
           <div class="by"><Segments label="Count by" value={pivot} options={[['rule', 'Rule'], ['reason', 'Evidence'], ['supplier', 'Supplier']]} onChange={value => setQuery({ pivot: value === 'rule' ? null : value })} /></div>
-          <div class="body" tabIndex={0} role="region" aria-label="Counts"><PivotTable rows={rows} by={pivot} /></div>
+          <div class="body" tabIndex={0} role="region" aria-label="Counts"><PivotTable rows={rows} grown={shown.grown} by={pivot} /></div>
         </Panel>
       </div>
       {peek && <Peek row={peek} onClose={() => setPeek(null)} />}

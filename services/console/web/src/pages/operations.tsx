@@ -123,6 +123,7 @@ function Chain() {
       {audit.error && !of ? <Failed error={audit.error} again={audit.again} /> : !of ? <Loading /> : (
         <div class="body chain">
           <p><span class={FOUND[of.state][0]} data-testid="chain">{FOUND[of.state][1]}</span></p>
+          {audit.error && <p role="alert">{audit.error.title}. {audit.error.detail}</p>}
           {of.detail && <p role="alert">{of.detail}</p>}
           {isRunning && <progress max={Math.max(1, of.end)} value={of.offset} aria-label="Verified so far" />}
           {of.state === 'never'
@@ -165,18 +166,20 @@ export default function Operations() {
   useLooks(() => { places.again(); instance.again() }, LOOK_MS)
   useLooks(letters.again, 10_000)
   const of = instance.data
+  const failing = instance.error ?? places.error ?? letters.error
   if (instance.error && !of) return <><PageHead title="Operations" /><Failed error={instance.error} again={instance.again} /></>
   const folds = byFold(places.data ?? [])
   const worst = folds.reduce((most, fold) => fold.stalled_s > most ? fold.stalled_s : most, 0)
   return (
     <>
       <PageHead title="Operations" note={of && <>process <span class="mono">{of.instance}</span></>} />
+      {of && failing && <Notice kind="high">What is shown is of before: {failing.title}. {failing.detail}</Notice>}
       {of && !of.ready && <Notice kind="high">This process is not ready: {of.waits_for}</Notice>}
       <div class="strip" role="group" aria-label="This process">
-        <div class="figure"><span class="name">Process</span><span class="value">{of ? of.ready ? 'ready' : 'not ready' : '–'}</span><span class="note">{of ? `version ${of.version}, ${of.log} log` : ''}</span></div>
+        <div class="figure"><span class="name">Process</span><span class="value">{instance.error ? 'no answer' : of ? of.ready ? 'ready' : 'not ready' : '–'}</span><span class="note">{of ? `version ${of.version}, ${of.log} log` : ''}</span></div>
         <div class="figure"><span class="name">Up</span><span class="value">{of ? duration(Math.max(1_000, Math.floor((Date.now() - Date.parse(of.started_at)) / 1_000) * 1_000)) : '–'}</span><span class="note">{of ? <>since <Time at={of.started_at} /></> : ''}</span></div>
-        <Figure name="Lag" value={places.data ? Math.max(0, ...folds.map(fold => fold.lag)) : null} unit="records" note="of the slowest fold" />
-        <Figure name="Stands still" value={places.data ? Math.round(worst) : null} unit="s" note="the longest of all partitions" isBad={worst >= STALLED_S} />
+        <Figure name="Lag" value={places.data && !places.error ? Math.max(0, ...folds.map(fold => fold.lag)) : null} unit="records" note="of the slowest fold" />
+        <Figure name="Stands still" value={places.data && !places.error ? Math.round(worst) : null} unit="s" note="the longest of all partitions" isBad={worst >= STALLED_S} />
         <Figure name="Dead letters" value={letters.data?.kept} note="kept for 30 days" />
       </div>
       <Panel title="Folds and partitions" note={of ? `${of.roles.join(', ')} run here` : undefined}>{places.error && !places.data ? <Failed error={places.error} again={places.again} /> : places.data ? <Folds of={places.data} /> : <Loading lines={9} />}</Panel>

@@ -14,6 +14,8 @@ import { Empty, Failed, Loading, Notice, PageHead, Panel, Segments, Time } from 
 
 type Range = '15m' | '24h'
 const SECONDS = 900
+/** More between two seconds than a slow moment. */
+const GAP_MS = 8_000
 
 const LEVELS: Array<[string, string, string]> = [
   ['level_lockout', 'lockout', '--c5'], ['level_quarantine', 'quarantine', '--c2'], ['level_dim', 'dim', '--c4'],
@@ -23,7 +25,9 @@ const LEVELS: Array<[string, string, string]> = [
 /** The history with the second that has just come; the columns are new arrays, so that charts see the change. */
 function grown(history: History, { at, figures }: OverviewNow['second']): History {
   if ((history.at.at(-1) ?? 0) >= at) return history
-  const cut = Math.max(0, history.at.length + 1 - SECONDS)
+  const oldest = at - SECONDS * 1_000
+  const inTime = history.at.findIndex(second => second > oldest)
+  const cut = Math.max(history.at.length + 1 - SECONDS, inTime < 0 ? history.at.length : inTime)
   const columns: History['figures'] = {}
   for (const name of new Set([...Object.keys(history.figures), ...Object.keys(figures)])) {
     const before = history.figures[name] ?? new Array<null>(history.at.length).fill(null)
@@ -85,7 +89,12 @@ export default function Overview() {
   const rules = useChannel<RulesState>('rules').value
   const [history, setHistory] = useState<History | null>(null)
   useEffect(() => { if (start.data) setHistory(start.data.history) }, [start.data])
-  useEffect(() => { if (now && range === '15m') setHistory(was => was && grown(was, now.second)) }, [now, range])
+  // Seconds that were missed, as by a tab that nobody looked at, are asked for; a day is asked for anew with each of its minutes.
+  const newest = history?.at.at(-1) ?? 0
+  const isGap = range === '15m' && !!now && newest > 0 && now.second.at - newest > GAP_MS
+  const isOld = range === '24h' && !!now && newest > 0 && now.second.at - newest > 2 * 60_000
+  useEffect(() => { if (isGap || isOld) start.again() }, [isGap, isOld])
+  useEffect(() => { if (now && range === '15m' && !isGap) setHistory(was => was && grown(was, now.second)) }, [now, range])
 
   const marks = useMemo(() => {
     const known = new Map<string, Annotation>()
