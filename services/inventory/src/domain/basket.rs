@@ -73,10 +73,6 @@ impl LineKnown {
     fn is(&self, state: ReservationState) -> bool {
         self.row.state == state
     }
-    /// Whether its buyer was promised it for good, or its order system ordered it.
-    fn is_taken(&self) -> bool {
-        matches!(self.row.state, ReservationState::Confirmed | ReservationState::Ordered)
-    }
 }
 
 /// A row to be sent, of the line at `line`.
