@@ -84,7 +84,8 @@ export default function Overview() {
   const alerts = useChannel<Alert[]>('alerts').value ?? start.data?.alerts ?? []
   const rules = useChannel<RulesState>('rules').value
   const [history, setHistory] = useState<History | null>(null)
-  useEffect(() => { if (start.data) setHistory(start.data.history) }, [start.data])
+  // A curve of the other range says nothing of this one.
+  useEffect(() => setHistory(start.data?.history ?? null), [start.data])
   useEffect(() => { if (now && range === '15m') setHistory(was => was && grown(was, now.second)) }, [now, range])
 
   const marks = useMemo(() => {

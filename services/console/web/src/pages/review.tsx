@@ -111,8 +111,8 @@ export default function Review() {
   const at = query.value.get('item')
   const now = useNow()
   const changed = useChannel<ReviewsState>('reviews').value?.revision
-  const list = useFetched(signal => get<Reviews>('/v1/reviews', { query: { kind, limit: LIST }, signal }).then(of => of.data), [kind, changed])
-  const item = useFetched(signal => at ? get<ReviewDescribed>(`/v1/reviews/${encodeURIComponent(at)}`, { signal }).then(of => of.data) : Promise.resolve(undefined), [at, changed])
+  const list = useFetched(signal => get<Reviews>('/v1/reviews', { query: { kind, limit: LIST }, signal }).then(of => of.data), [kind], [changed])
+  const item = useFetched(signal => at ? get<ReviewDescribed>(`/v1/reviews/${encodeURIComponent(at)}`, { signal }).then(of => of.data) : Promise.resolve(undefined), [at], [changed])
   const [verb, setVerb] = useState<Verb | null>(null)
   const [isAsking, setAsking] = useState(false)
   const shown = item.data?.id === at ? item.data : undefined

@@ -130,7 +130,7 @@ function Stale({ written, now, wasRefused, onText }: { written: Written; now: Ru
 
 export default function RulesEdit() {
   const state = useChannel<RulesState>('rules').value
-  const inForce = useFetched(rulesInForce, [state?.version, state?.drafts])
+  const inForce = useFetched(rulesInForce, [], [state?.version, state?.drafts])
   const now = inForce.data
   const [turn, setTurn] = useState(0)
   const [checked, setChecked] = useState<Checked | null>(null)
