@@ -106,6 +106,8 @@ function Item({ of, now }: { of: ReviewDescribed; now: number }) {
   )
 }
 
+interface Deciding { verb: Verb; target: Target; units?: number }
+
 export default function Review() {
   const kind = query.value.get('kind')
   const at = query.value.get('item')
@@ -114,7 +116,7 @@ export default function Review() {
   const list = useFetched(signal => get<Reviews>('/v1/reviews', { query: { kind, limit: LIST }, signal }).then(of => of.data), [kind], [changed])
   const item = useFetched(signal => at ? get<ReviewDescribed>(`/v1/reviews/${encodeURIComponent(at)}`, { signal }).then(of => of.data) : Promise.resolve(undefined), [at], [changed])
   // With what it is about, as it was then: another item may be shown by the time that the person has written the reason.
-  const [deciding, setDeciding] = useState<{ verb: Verb; target: Target; units?: number } | null>(null)
+  const [deciding, setDeciding] = useState<Deciding | null>(null)
   const [isAsking, setAsking] = useState(false)
   // A second press before the page has shown the first would claim two.
   const isClaiming = useRef(false)
@@ -191,10 +193,11 @@ export default function Review() {
     list.again()
     item.again()
   }
-  const done = (verb: Verb) => {
+  const done = ({ verb, target }: Deciding) => {
     again()
-    // What was settled hands over to the next; what was only extended or snoozed still waits.
-    if (verb === 'confirm' || verb === 'release') void act.current.next()
+    // What was settled hands over to the next; what was only extended or snoozed still waits, and who has gone to another item stays there.
+    const isSettled = verb === 'confirm' || verb === 'release'
+    if (isSettled && query.peek().get('item') === target.review?.id) void act.current.next()
   }
   return (
     <>
@@ -227,7 +230,7 @@ export default function Review() {
                   </>}
         </div>
       </div>
-      {deciding && <DecideDialog {...deciding} onClose={() => setDeciding(null)} onDone={() => done(deciding.verb)} onUndone={again} />}
+      {deciding && <DecideDialog {...deciding} onClose={() => setDeciding(null)} onDone={() => done(deciding)} onUndone={again} />}
     </>
   )
 }
