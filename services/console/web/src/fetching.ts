@@ -24,8 +24,8 @@ const isSame = (a: unknown[], b: unknown[]) => a.length === b.length && a.every(
  */
 export function useFetched<T>(ask: (signal: AbortSignal) => Promise<T>, deps: unknown[], revisions: unknown[] = []): Fetched<T> {
   const [told, setTold] = useState<Told<T>>({ deps, isLoading: true })
-  const latest = useRef(ask)
-  latest.current = ask
+  const latest = useRef({ ask, deps })
+  latest.current = { ask, deps }
   const asks = useRef<() => void>(() => undefined)
   const start = restarts.value
   useEffect(() => {
@@ -33,14 +33,15 @@ export function useFetched<T>(ask: (signal: AbortSignal) => Promise<T>, deps: un
     let isAsking = false
     let isDirty = false
     const run = async () => {
-      if (stop.signal.aborted) return
+      // A page that already wants something else asks for it in a moment.
+      if (stop.signal.aborted || !isSame(latest.current.deps, deps)) return
       if (isAsking) {
         isDirty = true
         return
       }
       isAsking = true
       try {
-        const data = await latest.current(stop.signal)
+        const data = await latest.current.ask(stop.signal)
         if (!stop.signal.aborted) setTold({ deps, data, isLoading: false })
       } catch (error) {
         const failed = error instanceof ApiError ? error : new ApiError(0, 'page_failed', 'This page failed', String(error))
