@@ -72,7 +72,8 @@ function Side({ role, here }: { role: RoleName; here?: Page }) {
 
 const loaded = new Map<string, FunctionComponent<PageProps>>()
 
-/** A page that fails says so in its place; the shell and the other pages go on. */
+/** A page that fails says so in its place; the shell and the other pages go on. A page of another supplier, rule or decision is another page: no
+ *  dialog that was opened on one is left open on the next. */
 function PagePlace({ page, params }: { page: Page; params: Record<string, string> }) {
   const [, setTurn] = useState(0)
   const [lost, setLost] = useState<ApiError | null>(null)
@@ -121,7 +122,7 @@ function Shell({ role }: { role: RoleName }) {
         </div>
         <main id="main" ref={main} tabIndex={-1}>
           <Guide />
-          {here ? <PagePlace key={here.page.name} page={here.page} params={here.params} /> : <div class="state"><h1>There is no such page</h1><p>It may be that another role has it. <a href={home(role)}>Go to the first page</a>.</p></div>}
+          {here ? <PagePlace key={`${here.page.name} ${JSON.stringify(here.params)}`} page={here.page} params={here.params} /> : <div class="state"><h1>There is no such page</h1><p>It may be that another role has it. <a href={home(role)}>Go to the first page</a>.</p></div>}
         </main>
       </div>
       {helpOpen.value && <Help />}

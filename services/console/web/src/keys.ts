@@ -1,4 +1,5 @@
-// Hot keys. A page says which it has while it is shown; `?` lists them. They guard modifiers and never act on what is being typed.
+// Hot keys. A page says which it has while it is shown; `?` lists them. They guard modifiers and never act on what is being typed, nor behind
+// a dialog.
 import { signal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 
@@ -14,11 +15,16 @@ export function useKeys(list: HotKey[]): void {
 }
 
 let before = { key: '', at: 0 }
+/** What goes on while it is held down: moving. Anything else is done once. */
+const HELD = new Set(['j', 'k', 'ArrowUp', 'ArrowDown', 'ArrowLeft', 'ArrowRight'])
 
 addEventListener('keydown', event => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.defaultPrevented) return
+  if (event.repeat && !HELD.has(event.key)) return
   const on = event.target as HTMLElement
-  if (on.closest('input, textarea, select, [contenteditable=""], [contenteditable="true"], .cm-editor, dialog')) return
+  if (on.closest('input, textarea, select, [contenteditable=""], [contenteditable="true"], .cm-editor')) return
+  // The focus may be outside it: on the page's body, after what had it is gone.
+  if (document.querySelector('dialog[open]')) return
   const two = Date.now() - before.at < 1_000 ? `${before.key} ${event.key}` : ''
   before = { key: event.key, at: Date.now() }
   // The last that was added wins: a page over the shell.

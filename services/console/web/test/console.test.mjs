@@ -123,10 +123,18 @@ test('a decision reaches two tabs without loading anew, and filters are steps th
   await first.getByRole('dialog').getByText('op', { exact: true }).waitFor()
   await first.keyboard.press('Escape')
   await first.getByRole('dialog').waitFor({ state: 'detached' })
+  // Enter is the button's own; the row is opened from the table, which j gives the focus.
+  await first.getByRole('button', { name: /Pause/ }).focus()
+  await first.keyboard.press('Enter')
+  await first.getByTestId('unseen').waitFor()
+  assert.equal(await first.getByRole('dialog').count(), 0)
+  await first.keyboard.press('j')
+  await first.keyboard.press('Enter')
+  await first.getByRole('dialog').waitFor()
   await who.done()
 })
 
-test('keys go to pages and are listed, and none acts with a modifier or in a field', async () => {
+test('keys go to pages and are listed, act once while held, and none acts with a modifier, in a field or behind a dialog', async () => {
   const who = await person()
   const page = await who.signIn(await server.link('analyst', 'ada'))
   await page.getByRole('heading', { name: 'Overview' }).waitFor()
@@ -142,6 +150,15 @@ test('keys go to pages and are listed, and none acts with a modifier or in a fie
   await page.keyboard.press('?')
   await page.getByRole('dialog', { name: 'Keys' }).getByText('Pause or go on').waitFor()
   await shot(page, 'keys')
+  await page.evaluate(() => document.activeElement.blur())
+  await page.keyboard.press('p')
+  await page.keyboard.press('Escape')
+  await page.getByRole('dialog').waitFor({ state: 'detached' })
+  assert.equal(await page.getByTestId('unseen').count(), 0, 'not behind a dialog')
+  await page.keyboard.down('p')
+  await page.keyboard.down('p')
+  await page.keyboard.up('p')
+  await page.getByTestId('unseen').waitFor()
   await who.done()
 })
 

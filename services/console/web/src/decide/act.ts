@@ -1,6 +1,7 @@
 // What people decide, and how each of it is taken back: by a decision of its own, for nothing that was decided is ever unsaid.
-import { post } from '../api'
-import type { Restriction, Review, Ruled, Scope } from '../api-types'
+import { ApiError, get, post } from '../api'
+import type { Decisions, Restriction, Review, Ruled, Scope } from '../api-types'
+import { hardness } from './scope'
 
 export type Verb = 'release' | 'confirm' | 'extend' | 'snooze'
 
@@ -26,13 +27,25 @@ export const subjectOf = (scope: Scope | undefined): string => {
 /** Soonest end that the server takes, with room for clocks that differ. */
 const SOON_MS = 5_000
 
-/** Puts back what was released, as the person's own decision, until the same time. */
+/** What is in force on a supplier, by its last decision. */
+const inForce = async (supplier: string): Promise<Restriction[]> => (await get<Decisions>('/v1/decisions', { query: { supplier, limit: 1 } })).data.decisions[0]?.in_force ?? []
+
+/**
+ * Puts back what was released, as the person's own decision, until the same time. A person's decision takes the place of whatever is in force
+ * on that scope: what came there meanwhile and is as hard stays, and the undo is refused.
+ */
 export function putBack(supplier: string, was: Restriction): () => Promise<unknown> {
-  return () => post('/v1/overrides', {
-    supplier, deny: was.level, scope: was.scope,
-    expires_at: new Date(Math.max(Date.parse(was.expires_at), Date.now() + 60_000)).toISOString(),
-    reason: `the release of ${was.id} is undone`,
-  })
+  return async () => {
+    const scope = subjectOf(was.scope)
+    // A release that was kept and is not decided yet leaves the restriction itself in force for a moment.
+    const by = (await inForce(supplier)).find(of => of.id !== was.id && subjectOf(of.scope) === scope && hardness(of.level) >= hardness(was.level))
+    if (by) throw new ApiError(409, 'held_by_another', 'Not undone', `${supplier}, ${scope}: ${by.level} is in force again by ${by.id}, which stays as it is.`)
+    return post('/v1/overrides', {
+      supplier, deny: was.level, scope: was.scope,
+      expires_at: new Date(Math.max(Date.parse(was.expires_at), Date.now() + 60_000)).toISOString(),
+      reason: `the release of ${was.id} is undone`,
+    })
+  }
 }
 
 export const release = (of: Restriction, reason: string) => post<Ruled>(`/v1/decisions/${encodeURIComponent(of.id)}:release`, { reason })

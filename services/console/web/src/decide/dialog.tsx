@@ -28,12 +28,23 @@ function what(verb: Verb, { supplier, restriction, review }: Target) {
   return <p>Buyers see the offers again at once. {rule ? <>The rule <code>{rule}</code> stays silent on this until its evidence has grown.</> : null} Within 10 seconds you can undo it, which puts the same level in force as your own decision.</p>
 }
 
-/** Announces what was done, with its undo for ten seconds. */
+/** Announces what was done, with its undo for ten seconds; `after` the undo, what is shown is asked for anew. */
 export function announce({ text, undo }: Done, after: () => void): void {
   toast(text, { undo: undo && (() => { undo().then(() => { toast('Undone'); after() }, toastError) }) })
 }
 
-export function DecideDialog({ verb, target, units, onClose, onDone }: { verb: Verb; target: Target; units?: number; onClose: () => void; onDone: () => void }) {
+export interface DecideDialogProps {
+  verb: Verb
+  /** As it was when the dialog was opened: what is decided about does not change under the person who decides. */
+  target: Target
+  units?: number
+  onClose: () => void
+  onDone: () => void
+  /** After the undo; what is done after the decision when nobody says. */
+  onUndone?: () => void
+}
+
+export function DecideDialog({ verb, target, units, onClose, onDone, onUndone = onDone }: DecideDialogProps) {
   const [reason, setReason] = useState('')
   const [hours, setHours] = useState(verb === 'snooze' ? '24' : '72')
   const [isSending, setSending] = useState(false)
@@ -48,7 +59,7 @@ export function DecideDialog({ verb, target, units, onClose, onDone }: { verb: V
     const from = verb === 'extend' ? Math.max(Date.parse(restriction!.expires_at), Date.now()) : Date.now()
     try {
       const done = await decide(verb, target, reason, new Date(from + Number(hours) * 3_600_000).toISOString())
-      announce(done, onDone)
+      announce(done, onUndone)
       onClose()
       onDone()
     } catch (refused) {

@@ -13,9 +13,15 @@ export function covers(scope: Scope, listing: Listing, region?: string): boolean
 
 const ORDER: Level[] = ['watch', 'limit', 'cap', 'dim', 'quarantine', 'lockout']
 
+/** How hard a level is, to compare it with another. */
+export const hardness = (level: Level): number => ORDER.indexOf(level)
+
+/** The hardest first. */
+export const byHardness = (a: { level: Level }, b: { level: Level }): number => hardness(b.level) - hardness(a.level)
+
 /** The hardest of what covers a listing. */
 export function hardest<Held extends Pick<Restriction | RestrictionFacts, 'scope' | 'level'>>(held: Held[], listing: Listing): Held | undefined {
-  return held.filter(of => covers(of.scope, listing)).sort((a, b) => ORDER.indexOf(b.level) - ORDER.indexOf(a.level))[0]
+  return held.filter(of => covers(of.scope, listing)).sort(byHardness)[0]
 }
 
 /** What a level does to what buyers see. */

@@ -17,7 +17,7 @@ const LOOK_MS = 5_000
 
 /** What is held; asked for again when what is seen changes. */
 export function useReservations(changes: number): Fetched<Reservation[]> {
-  const held = useFetched(signal => get<Page>('/v1/reservations', { query: { limit: 50 }, signal }).then(of => of.data.reservations), [changes])
+  const held = useFetched(signal => get<Page>('/v1/reservations', { query: { limit: 50 }, signal }).then(of => of.data.reservations), [], [changes])
   const isHolding = held.data?.some(of => of.state === 'held') ?? false
   useEffect(() => {
     if (!isHolding) return

@@ -51,7 +51,7 @@ function useJob(job: string | null) {
 
 function Begin() {
   const state = useChannel<RulesState>('rules').value
-  const set = useFetched(rulesInForce, [state?.version])
+  const set = useFetched(rulesInForce, [], [state?.version])
   const own = draft()
   const [what, setWhat] = useState<'draft' | 'force'>(own ? 'draft' : 'force')
   const [days, setDays] = useState('30')

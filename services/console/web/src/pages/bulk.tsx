@@ -56,25 +56,27 @@ const COLUMNS: Array<Column<Found>> = [
 
 interface Progress { all: number; done: Found[]; failed: Array<{ row: Found; error: ApiError }>; isRunning: boolean; isUndoing: boolean }
 
+/** How often a wait looks whether it is stopped. */
+const STOP_MS = 200
+
+async function wait(seconds: number, isStopped: () => boolean): Promise<void> {
+  const end = Date.now() + seconds * 1_000
+  while (Date.now() < end && !isStopped()) await new Promise(done => setTimeout(done, Math.min(STOP_MS, end - Date.now())))
+}
+
 /** Runs over rows a few at a time, and stops between two when told so. */
 async function each(rows: Found[], isStopped: () => boolean, run: (row: Found) => Promise<unknown>, then: (row: Found, error?: ApiError) => void): Promise<void> {
   let at = 0
-  const worker = async () => {
-    while (at < rows.length && !isStopped()) {
-      const row = rows[at++]!
-      try {
-        await run(row)
-        then(row)
-      } catch (error) {
-        const told = error instanceof ApiError ? error : new ApiError(0, 'page_failed', 'This page failed', String(error))
-        // Too much at once: as long as the server says, then the same again.
-        if (told.status === 429) {
-          at--
-          await new Promise(done => setTimeout(done, (told.retryAfter ?? 1) * 1_000))
-        } else then(row, told)
-      }
+  /** Too much at once, or not now: as long as the server says, then the same row again. */
+  const finish = async (row: Found) => {
+    while (!isStopped()) {
+      const error = await run(row).then(() => undefined, (failed: unknown) => failed instanceof ApiError ? failed : new ApiError(0, 'page_failed', 'This page failed', String(failed)))
+      const isLater = error?.status === 429 || (error?.status === 503 && error.retryAfter !== undefined)
+      if (!error || !isLater) return then(row, error)
+      await wait(error.retryAfter ?? 1, isStopped)
     }
   }
+  const worker = async () => { while (at < rows.length && !isStopped()) await finish(rows[at++]!) }
   await Promise.all(Array.from({ length: AT_ONCE }, worker))
 }
 

@@ -2,7 +2,7 @@
 import { useCallback, useMemo, useState } from 'preact/hooks'
 import { get, post } from '../api'
 import type { AvailabilityOfGoods, DecisionTold, Impact as ImpactTold, Listing, PageOfListing, Reservation, Reservations } from '../api-types'
-import type { Verb } from '../decide/act'
+import type { Target, Verb } from '../decide/act'
 import { subjectOf } from '../decide/act'
 import { DecideDialog } from '../decide/dialog'
 import { covers } from '../decide/scope'
@@ -125,10 +125,10 @@ export default function Impact({ params }: PageProps) {
   const search = (query.value.get('q') ?? '').toLowerCase()
   const found = useFetched(signal => ask(supplier, signal), [supplier])
   const told = useFetched(signal => decision ? get<DecisionTold>(`/v1/decisions/${encodeURIComponent(decision)}`, { signal }).then(of => of.data) : Promise.resolve(undefined), [decision])
-  const [verb, setVerb] = useState<Verb | null>(null)
+  const [deciding, setDeciding] = useState<{ verb: Verb; target: Target; units: number } | null>(null)
   const again = () => { found.again(); told.again() }
   useDecisions(useCallback((rows: Row[]) => { if (rows.some(row => row.supplier === supplier)) again() }, [supplier, decision]))
-  if (found.isLoading) return <><PageHead title="Impact" /><Loading lines={10} /></>
+  if (found.isLoading || told.isLoading) return <><PageHead title="Impact" /><Loading lines={10} /></>
   if (!found.data) return <><PageHead title="Impact" /><Failed error={found.error!} again={found.again} /></>
   const { impact, places, reservations, listings } = found.data
   const of = told.data?.restriction
@@ -141,13 +141,14 @@ export default function Impact({ params }: PageProps) {
   for (const listing of covered) value.set(listing.price.currency, (value.get(listing.price.currency) ?? 0) + listing.price.minor * listing.available)
   const open = reservations.filter(one => ['held', 'confirmed', 'ordered'].includes(one.state))
   const isWithheld = impact.withheld_already > 0
+  const begin = (verb: Verb) => { if (of) setDeciding({ verb, target: { supplier, restriction: of }, units }) }
   return (
     <>
       <PageHead title="Impact" note={<SupplierLink id={supplier} />}>
         {inForce && <>
           <a class="btn" href={explains(of!.id)}>Explain</a>
-          {!of!.confirmed && <button type="button" class="btn main" onClick={() => setVerb('confirm')}>Confirm</button>}
-          <button type="button" class="btn danger" onClick={() => setVerb('release')}>Release</button>
+          {!of!.confirmed && <button type="button" class="btn main" onClick={() => begin('confirm')}>Confirm</button>}
+          <button type="button" class="btn danger" onClick={() => begin('release')}>Release</button>
         </>}
       </PageHead>
       {told.error && <Notice kind="low">{told.error.title}: {told.error.detail}</Notice>}
@@ -164,7 +165,7 @@ export default function Impact({ params }: PageProps) {
       <div class="filters"><SearchFilter label="Good or region" /></div>
       <Panel title="Goods, regions and reservations" note={`${count(shown.length)} places, those without another offer first`}><Tree places={shown} /></Panel>
       {found.data.moreReserved && <p class="quiet pad">Only the first 500 reservations are counted.</p>}
-      {verb && of && <DecideDialog verb={verb} target={{ supplier, restriction: of }} units={units} onClose={() => setVerb(null)} onDone={again} />}
+      {deciding && <DecideDialog {...deciding} onClose={() => setDeciding(null)} onDone={again} />}
     </>
   )
 }

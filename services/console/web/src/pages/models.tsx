@@ -84,7 +84,7 @@ export default function ModelsPage() {
   const asked = useFetched(async signal => {
     const [models, drafts] = await Promise.all([get<Models>('/v1/models', { signal }), get<Drafts>('/v1/drafts', { signal })])
     return { models: models.data, drafts: drafts.data.drafts.filter(of => of.change.what === 'model' || of.change.what === 'model_switch') }
-  }, [state?.drafts])
+  }, [], [state?.drafts])
   const [change, setChange] = useState<Change | null>(null)
   const [error, setError] = useState<ApiError | null>(null)
   const [isBusy, setBusy] = useState(false)

@@ -4,7 +4,7 @@ import { useEffect, useMemo, useState } from 'preact/hooks'
 import { get, post } from '../api'
 import type { Audit, DeadLetters, DeadLetterSeen, Instance, Partitions, Place } from '../api-types'
 import { useFetched } from '../fetching'
-import { count, duration, number } from '../format'
+import { count, duration } from '../format'
 import { query, setQuery } from '../router'
 import { Dialog } from '../ui/dialog'
 import { SearchFilter } from '../ui/field'
@@ -135,12 +135,12 @@ function Chain() {
   )
 }
 
-/** `{ a: { b: 1 } }` as lines `a.b` and `1`. */
+/** `{ a: { b: 1 } }` as lines `a.b` and `1`, numbers as they are written in a file. */
 function lines(of: unknown, path = ''): Array<[string, string]> {
   if (of !== null && typeof of === 'object' && !Array.isArray(of)) {
     return Object.entries(of).flatMap(([name, value]) => lines(value, path ? `${path}.${name}` : name))
   }
-  return [[path, of === null || of === '' ? '–' : typeof of === 'number' ? number(of) : Array.isArray(of) ? of.map(one => typeof one === 'object' ? JSON.stringify(one) : String(one)).join(', ') || '–' : String(of)]]
+  return [[path, of === null || of === '' ? '–' : Array.isArray(of) ? of.map(one => typeof one === 'object' ? JSON.stringify(one) : String(one)).join(', ') || '–' : String(of)]]
 }
 
 function Configuration({ of }: { of: unknown }) {

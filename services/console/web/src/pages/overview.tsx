@@ -88,7 +88,8 @@ export default function Overview() {
   const alerts = useChannel<Alert[]>('alerts').value ?? start.data?.alerts ?? []
   const rules = useChannel<RulesState>('rules').value
   const [history, setHistory] = useState<History | null>(null)
-  useEffect(() => { if (start.data) setHistory(start.data.history) }, [start.data])
+  // A curve of the other range says nothing of this one.
+  useEffect(() => setHistory(start.data?.history ?? null), [start.data])
   // Seconds that were missed, as by a tab that nobody looked at, are asked for; a day is asked for anew with each of its minutes.
   const newest = history?.at.at(-1) ?? 0
   const isGap = range === '15m' && !!now && newest > 0 && now.second.at - newest > GAP_MS

@@ -2,7 +2,7 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { ApiError, get, post, session } from '../api'
 import type { Review as Waiting, ReviewDescribed, ReviewKind, Reviews } from '../api-types'
-import { subjectOf, type Verb } from '../decide/act'
+import { subjectOf, type Target, type Verb } from '../decide/act'
 import { DecideDialog, nameOf } from '../decide/dialog'
 import { useFeatures } from '../decide/features'
 import { Counterfactuals, Odds, Values } from '../decide/parts'
@@ -106,20 +106,27 @@ function Item({ of, now }: { of: ReviewDescribed; now: number }) {
   )
 }
 
+interface Deciding { verb: Verb; target: Target; units?: number }
+
 export default function Review() {
   const kind = query.value.get('kind')
   const at = query.value.get('item')
   const now = useNow()
   const changed = useChannel<ReviewsState>('reviews').value?.revision
-  const list = useFetched(signal => get<Reviews>('/v1/reviews', { query: { kind, limit: LIST }, signal }).then(of => of.data), [kind, changed])
-  const item = useFetched(signal => at ? get<ReviewDescribed>(`/v1/reviews/${encodeURIComponent(at)}`, { signal }).then(of => of.data) : Promise.resolve(undefined), [at, changed])
-  const [verb, setVerb] = useState<Verb | null>(null)
+  const list = useFetched(signal => get<Reviews>('/v1/reviews', { query: { kind, limit: LIST }, signal }).then(of => of.data), [kind], [changed])
+  const item = useFetched(signal => at ? get<ReviewDescribed>(`/v1/reviews/${encodeURIComponent(at)}`, { signal }).then(of => of.data) : Promise.resolve(undefined), [at], [changed])
+  // With what it is about, as it was then: another item may be shown by the time that the person has written the reason.
+  const [deciding, setDeciding] = useState<Deciding | null>(null)
   const [isAsking, setAsking] = useState(false)
+  // A second press before the page has shown the first would claim two.
+  const isClaiming = useRef(false)
   const shown = item.data?.id === at ? item.data : undefined
   const isGone = at !== null && item.error?.code === 'no_such_review'
 
   /** The most urgent that nobody has; with a filter, of what is listed. */
   const next = useCallback(async () => {
+    if (isClaiming.current) return
+    isClaiming.current = true
     setAsking(true)
     try {
       const path = () => {
@@ -137,22 +144,32 @@ export default function Review() {
         toast(error.title === 'Nothing of this kind waits' ? error.title : 'Nothing waits that nobody has and that you may judge')
         setQuery({ item: null })
       } else toastError(error)
-    } finally { setAsking(false) }
+    } finally {
+      isClaiming.current = false
+      setAsking(false)
+    }
   }, [kind, at, list.data])
   const claim = useCallback(async () => {
-    if (!shown) return
+    if (!shown || isClaiming.current) return
+    isClaiming.current = true
+    setAsking(true)
     try {
       await post(`/v1/reviews/${encodeURIComponent(shown.id)}:claim`)
       item.again()
       list.again()
-    } catch (error) { toastError(error) }
+    } catch (error) { toastError(error) } finally {
+      isClaiming.current = false
+      setAsking(false)
+    }
   }, [shown])
 
   const rule = shown?.restriction?.rule?.id ?? shown?.proposal?.rule.id
   const can = { shown: !!shown, extend: !!shown?.restriction, snooze: !!rule }
-  const act = useRef({ next, claim, move: (_: number) => undefined as void })
+  const target = shown && { supplier: shown.supplier, restriction: shown.restriction, review: shown }
+  const begin = (verb: Verb) => { if (target) setDeciding({ verb, target, units: shown.impact.stock?.units }) }
+  const act = useRef({ next, claim, begin, move: (_: number) => undefined as void })
   act.current = {
-    next, claim,
+    next, claim, begin,
     move: by => {
       const rows = list.data?.reviews ?? []
       const to = rows[Math.max(0, Math.min(rows.length - 1, rows.findIndex(of => of.id === at) + by))]
@@ -165,19 +182,22 @@ export default function Review() {
     { keys: 'k', label: 'The one before', run: () => act.current.move(-1) },
     ...(can.shown ? [
       { keys: 'a', label: 'Claim it', run: () => void act.current.claim() },
-      { keys: 'c', label: 'Confirm it, or turn the appeal down', run: () => setVerb('confirm') },
-      { keys: 'r', label: 'Release it, or grant the appeal', run: () => setVerb('release') },
+      { keys: 'c', label: 'Confirm it, or turn the appeal down', run: () => act.current.begin('confirm') },
+      { keys: 'r', label: 'Release it, or grant the appeal', run: () => act.current.begin('release') },
     ] : []),
-    ...(can.extend ? [{ keys: 'e', label: 'Extend it', run: () => setVerb('extend') }] : []),
-    ...(can.snooze ? [{ keys: 's', label: 'Snooze the rule for this supplier', run: () => setVerb('snooze') }] : []),
+    ...(can.extend ? [{ keys: 'e', label: 'Extend it', run: () => act.current.begin('extend') }] : []),
+    ...(can.snooze ? [{ keys: 's', label: 'Snooze the rule for this supplier', run: () => act.current.begin('snooze') }] : []),
   ], [can.shown, can.extend, can.snooze]))
 
-  const target = shown && { supplier: shown.supplier, restriction: shown.restriction, review: shown }
-  const done = () => {
+  const again = () => {
     list.again()
     item.again()
-    // What was settled hands over to the next; what was only extended or snoozed still waits.
-    if (verb === 'confirm' || verb === 'release') void next()
+  }
+  const done = ({ verb, target }: Deciding) => {
+    again()
+    // What was settled hands over to the next; what was only extended or snoozed still waits, and who has gone to another item stays there.
+    const isSettled = verb === 'confirm' || verb === 'release'
+    if (isSettled && query.peek().get('item') === target.review?.id) void act.current.next()
   }
   return (
     <>
@@ -199,18 +219,18 @@ export default function Review() {
                 : !shown ? <Loading lines={10} />
                   : <>
                     <div class="acts bar" role="group" aria-label="What to do">
-                      {!isMine(shown, now) && <button type="button" class="btn" disabled={isOthers(shown, now)} onClick={() => void claim()}>Claim <kbd>a</kbd></button>}
-                      <button type="button" class="btn" onClick={() => setVerb('confirm')}>{nameOf('confirm', target!)} <kbd>c</kbd></button>
-                      <button type="button" class="btn danger" onClick={() => setVerb('release')}>{nameOf('release', target!)} <kbd>r</kbd></button>
-                      {can.extend && <button type="button" class="btn" onClick={() => setVerb('extend')}>Extend <kbd>e</kbd></button>}
-                      {can.snooze && <button type="button" class="btn" onClick={() => setVerb('snooze')}>Snooze <kbd>s</kbd></button>}
+                      {!isMine(shown, now) && <button type="button" class="btn" disabled={isAsking || isOthers(shown, now)} onClick={() => void claim()}>Claim <kbd>a</kbd></button>}
+                      <button type="button" class="btn" onClick={() => begin('confirm')}>{nameOf('confirm', target!)} <kbd>c</kbd></button>
+                      <button type="button" class="btn danger" onClick={() => begin('release')}>{nameOf('release', target!)} <kbd>r</kbd></button>
+                      {can.extend && <button type="button" class="btn" onClick={() => begin('extend')}>Extend <kbd>e</kbd></button>}
+                      {can.snooze && <button type="button" class="btn" onClick={() => begin('snooze')}>Snooze <kbd>s</kbd></button>}
                     </div>
                     {isOthers(shown, now) && <Notice kind="low">{shown.claim!.actor} is at it; it is free again when the claim ends.</Notice>}
                     <Item of={shown} now={now} />
                   </>}
         </div>
       </div>
-      {verb && target && <DecideDialog verb={verb} target={target} units={shown?.impact.stock?.units} onClose={() => setVerb(null)} onDone={done} />}
+      {deciding && <DecideDialog {...deciding} onClose={() => setDeciding(null)} onDone={() => done(deciding)} onUndone={again} />}
     </>
   )
 }

@@ -49,8 +49,8 @@ function Snooze({ id, onClose }: { id: string; onClose: () => void }) {
 export default function Rule({ params }: PageProps) {
   const id = params.id!
   const version = useChannel<RulesState>('rules').value?.version
-  const set = useFetched(rulesInForce, [version])
-  const history = useFetched(signal => get<RuleHistory>(`/v1/rules/${encodeURIComponent(id)}/history`, { signal }).then(of => of.data), [id, version])
+  const set = useFetched(rulesInForce, [], [version])
+  const history = useFetched(signal => get<RuleHistory>(`/v1/rules/${encodeURIComponent(id)}/history`, { signal }).then(of => of.data), [id], [version])
   const [asked, setAsked] = useState<'snooze' | 'rearm' | null>(null)
   const rule: RuleSpec | undefined = set.data?.rules.find(of => of.id === id)
   if (!set.data) return <><PageHead title={id} />{set.error ? <Failed error={set.error} again={set.again} /> : <Loading lines={10} />}</>

@@ -3,7 +3,7 @@ import type { Diagnostic } from '@codemirror/lint'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { ApiError, api, post, session } from '../api'
 import type { ImpactOfRules, RuleSet, RuleSetInForce, RuleSpec } from '../api-types'
-import { useFetched } from '../fetching'
+import { useFetched, useLast } from '../fetching'
 import { count } from '../format'
 import { go, query, setQuery } from '../router'
 import { useChannel } from '../stream'
@@ -130,7 +130,7 @@ function Stale({ written, now, wasRefused, onText }: { written: Written; now: Ru
 
 export default function RulesEdit() {
   const state = useChannel<RulesState>('rules').value
-  const inForce = useFetched(rulesInForce, [state?.version, state?.drafts])
+  const inForce = useFetched(rulesInForce, [], [state?.version, state?.drafts])
   const now = inForce.data
   const [turn, setTurn] = useState(0)
   const [checked, setChecked] = useState<Checked | null>(null)
@@ -139,6 +139,7 @@ export default function RulesEdit() {
   const [refused, setRefused] = useState('')
   const rules = useRef<RuleSpec[]>([])
   if (now && rules.current.length === 0) rules.current = now.rules
+  const beginCheck = useLast()
   const kept = draft()
   // Whoever has changed nothing writes on what is in force.
   const clean = now && { text: now.source, base: now.version, baseText: now.source }
@@ -166,18 +167,22 @@ export default function RulesEdit() {
   const view: View = asked === 'changes' || asked === 'behaviour' ? asked : 'text'
   const onChange = (text: string) => keep({ ...(draft() ?? { base: now.version, baseText: now.source }), text })
   /** A text that was not typed: the editor begins anew with it. */
-  const replace = (next: Written | null) => { keep(next); setTurn(was => was + 1); setChecked(null); setRefused('') }
+  const replace = (next: Written | null) => { beginCheck(); keep(next); setTurn(was => was + 1); setChecked(null); setRefused('') }
   const check = async (text: string): Promise<Diagnostic[]> => {
+    // What is said of a text that was typed before must not take the place of what is said of this one.
+    const isLast = beginCheck()
     try {
       const set = await checkRules(text)
-      rules.current = set.rules
       const faults = warningsOf(set)
-      setChecked({ text, faults, set })
+      if (isLast()) {
+        rules.current = set.rules
+        setChecked({ text, faults, set })
+      }
       return faults.map(fault => ({ ...spanOf(text, fault), severity: 'warning', message: fault.detail }))
     } catch (error) {
       if (!(error instanceof ApiError)) throw error
       const faults = error.status === 422 ? faultsOf(error) : []
-      setChecked(faults.length > 0 ? { text, faults } : { text, faults, error })
+      if (isLast()) setChecked(faults.length > 0 ? { text, faults } : { text, faults, error })
       return faults.map(fault => ({ ...spanOf(text, fault), severity: 'error', message: fault.detail }))
     }
   }

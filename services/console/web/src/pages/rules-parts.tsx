@@ -77,7 +77,7 @@ export function KillSwitch({ kill, again }: { kill: Kill | null; again: () => vo
 
 /** A set that waits for a second person. Its author may take it away; others who may, approve it. */
 export function Waiting({ source, again, revision }: { source: string; again: () => void; revision: string }) {
-  const waiting = useFetched(signal => get<Drafts>('/v1/drafts', { signal }).then(({ data }) => data.drafts.find(one => one.change.what === 'rules') ?? null), [revision])
+  const waiting = useFetched(signal => get<Drafts>('/v1/drafts', { signal }).then(({ data }) => data.drafts.find(one => one.change.what === 'rules') ?? null), [], [revision])
   const [isShown, setShown] = useState(false)
   const [isBusy, setBusy] = useState(false)
   const of = waiting.data

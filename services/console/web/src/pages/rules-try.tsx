@@ -2,6 +2,7 @@
 import { useEffect, useState } from 'preact/hooks'
 import { ApiError, post } from '../api'
 import type { Feature, RuleExplained, RuleSpec, RulesExplained, Truth } from '../api-types'
+import { useLast } from '../fetching'
 import { number } from '../format'
 import { query, setQuery } from '../router'
 import { SelectField, TextField } from '../ui/field'
@@ -53,11 +54,13 @@ function OnSupplier({ text, rules, rule, onText }: TryProps & { rule: string }) 
   const [supplier, setSupplier] = useState(query.value.get('supplier') ?? '')
   const [said, setSaid] = useState<RulesExplained | null>(null)
   const [error, setError] = useState<ApiError | null>(null)
+  const begin = useLast()
   const ask = (event: Event) => {
     event.preventDefault()
     setQuery({ supplier }, { replace: true })
+    const isLast = begin()
     post<RulesExplained>('/v1/rules:explain', { supplier, source: text, ...(rule ? { rule } : {}) }).then(
-      ({ data }) => { setSaid(data); setError(null) }, (failed: ApiError) => { setError(failed); setSaid(null) })
+      ({ data }) => { if (isLast()) { setSaid(data); setError(null) } }, (failed: ApiError) => { if (isLast()) { setError(failed); setSaid(null) } })
   }
   const shown = said && [...said.rules].sort((a, b) => Number(b.truth === 'true') - Number(a.truth === 'true'))
   return (
@@ -87,7 +90,10 @@ function OnValues({ text, rules, rule, onText }: TryProps & { rule: string }) {
   const [said, setSaid] = useState<{ truth: Truth; tree: string[] } | null>(null)
   const [error, setError] = useState<ApiError | null>(null)
   const spec = rules.find(of => of.id === rule)
-  useEffect(() => setSaid(null), [rule, text])
+  const begin = useLast()
+  /** Of other values, or of another text, what was said and what is still asked for says nothing. */
+  const forget = () => { begin(); setSaid(null) }
+  useEffect(forget, [rule, text])
   if (!spec) return <p class="quiet">Choose a rule to try values on.</p>
   const known = new Map(features.map(of => [of.name, of]))
   const named = [...`${spec.when} ${spec.false_alarms ? spec.evidence : ''}`.matchAll(/[a-z_]\w*\.\w+(?:\("[^"]*"\))?/g)].map(of => of[0])
@@ -95,13 +101,15 @@ function OnValues({ text, rules, rule, onText }: TryProps & { rule: string }) {
   const given = Object.fromEntries(read.filter(name => values[name]).map(name => [name, Number(values[name])]))
   const ask = (event: Event) => {
     event.preventDefault()
-    evaluate(text, rule, given).then(of => { setSaid(of); setError(null) }, (failed: ApiError) => { setError(failed); setSaid(null) })
+    const isLast = begin()
+    evaluate(text, rule, given).then(
+      of => { if (isLast()) { setSaid(of); setError(null) } }, (failed: ApiError) => { if (isLast()) { setError(failed); setSaid(null) } })
   }
   return (
     <form onSubmit={ask}>
       <div class="try-values">
         {read.map(name => <TextField key={name} name={`value-${name}`} label={name} type="text" value={values[name] ?? ''} placeholder="unknown" hint={known.get(name)?.unit}
-          error={values[name] && !Number.isFinite(Number(values[name])) ? 'A number, or nothing for unknown' : undefined} onInput={value => { setValues(was => ({ ...was, [name]: value })); setSaid(null) }} />)}
+          error={values[name] && !Number.isFinite(Number(values[name])) ? 'A number, or nothing for unknown' : undefined} onInput={value => { setValues(was => ({ ...was, [name]: value })); forget() }} />)}
       </div>
       {read.length === 0 && <p class="quiet">It reads nothing that has a name of its own.</p>}
       <button type="submit" class="btn" disabled={Object.values(given).some(value => !Number.isFinite(value))}>Try</button>

@@ -73,7 +73,7 @@ function List({ rules, all, budgetOfAll, exceeded }: { rules: RuleSpec[]; all: s
 }
 
 function Versions({ inForce, source, again }: { inForce: string; source: string; again: () => void }) {
-  const versions = useFetched(signal => get<RuleSetVersions>('/v1/rules/versions', { signal }).then(of => of.data), [inForce])
+  const versions = useFetched(signal => get<RuleSetVersions>('/v1/rules/versions', { signal }).then(of => of.data), [], [inForce])
   const [looked, setLooked] = useState<{ source: string; of: RuleSetVersion } | null>(null)
   const [isBack, setBack] = useState<RuleSetVersion | null>(null)
   const look = (of: RuleSetVersion) => void get<RuleVersion>(`/v1/rules/versions/${of.version}`).then(({ data }) => setLooked({ source: data.source, of }), toastError)
@@ -117,7 +117,7 @@ const budgetOfSet = (source: string) => /^budget:\s*\{?(.*?)\}?\s*$/m.exec(sourc
 export default function Rules() {
   const state = useChannel<RulesState>('rules').value
   const revision = `${state?.version}${state?.kill}${state?.drafts}${state?.exceeded.join()}`
-  const set = useFetched(rulesInForce, [revision])
+  const set = useFetched(rulesInForce, [], [revision])
   useKeys(useMemo(() => [{ keys: 'e', label: 'Edit the rules', run: () => go('/console/rules/edit') }], []))
   const of = set.data
   if (!of) return <><PageHead title="Rules" />{set.error ? <Failed error={set.error} again={set.again} /> : <Loading lines={12} />}</>

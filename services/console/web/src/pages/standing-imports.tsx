@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { ApiError, get, post, api } from '../api'
 import type { Import, ImportPreview, ImportState, Imports as ImportList } from '../api-types'
-import { useFetched } from '../fetching'
+import { useFetched, useLast } from '../fetching'
 import { count, duration, words } from '../format'
 import { SelectField } from '../ui/field'
 import { Empty, Facts, Failed, Loading, Panel, Time } from '../ui/states'
@@ -55,20 +55,32 @@ function Upload({ path, onDone }: { path: string; onDone: (id: string) => void }
   const [isBusy, setBusy] = useState(false)
   // A name of this choice of file: sent twice by a second click, it is one import.
   const [key, setKey] = useState('')
-  const choose = (chosen: File | null) => { setFile(chosen); setPreview(null); setError(null); setKey(crypto.randomUUID()) }
+  const begin = useLast()
+  /** What is still told of the file before is not shown of this one. */
+  const choose = (chosen: File | null) => { begin(); setBusy(false); setFile(chosen); setPreview(null); setError(null); setKey(crypto.randomUUID()) }
   const settings = () => ({ mode, mapping: preview?.mapping && !preview.file?.mapping ? 'proposed' : null })
-  const ask = async (run: (text: { type: string; body: Blob }) => Promise<void>) => {
+  const ask = async (run: (text: { type: string; body: Blob }, isLast: () => boolean) => Promise<void>) => {
+    const isLast = begin()
     setBusy(true)
     setError(null)
-    try { await run({ type: typeOf(file!.name), body: file! }) } catch (failed) { setError(failed as ApiError) }
-    setBusy(false)
+    try { await run({ type: typeOf(file!.name), body: file! }, isLast) } catch (failed) {
+      if (isLast()) setError(failed as ApiError)
+      else toastError(failed)
+    }
+    if (isLast()) setBusy(false)
   }
-  const look = () => ask(async text => setPreview((await api<ImportPreview>('POST', `${path}/preview`, { text, query: { mode } })).data))
-  const send = () => ask(async text => {
+  const look = () => ask(async (text, isLast) => {
+    const { data } = await api<ImportPreview>('POST', `${path}/preview`, { text, query: { mode } })
+    if (isLast()) setPreview(data)
+  })
+  const send = () => ask(async (text, isLast) => {
     const { data } = await api<Import>('POST', path, { text, query: settings(), idempotencyKey: `${key}-${mode}` })
     toast('The file is on record; it is applied at your pace.')
-    if (input.current) input.current.value = ''
-    choose(null)
+    // Who has chosen the next file meanwhile keeps it.
+    if (isLast()) {
+      if (input.current) input.current.value = ''
+      choose(null)
+    }
     onDone(data.import)
   })
   return (

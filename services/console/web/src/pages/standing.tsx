@@ -83,7 +83,7 @@ function AppealDialog({ supplier, of, onClose, onDone }: { supplier: string; of:
 }
 
 function InForce({ supplier, of, appeals, onAppeal }: { supplier: string; of: RestrictionFacts; appeals: Appeal[]; onAppeal: () => void }) {
-  const told = useFetched(signal => get<DecisionFacts>(`/v1/suppliers/${encodeURIComponent(supplier)}/decisions/${encodeURIComponent(of.decision)}`, { signal }).then(answer => answer.data), [of.decision, of.since, of.level])
+  const told = useFetched(signal => get<DecisionFacts>(`/v1/suppliers/${encodeURIComponent(supplier)}/decisions/${encodeURIComponent(of.decision)}`, { signal }).then(answer => answer.data), [supplier, of.decision], [of.since, of.level])
   const open = appeals.find(appeal => appeal.decision === of.decision && appeal.outcome === 'open')
   const statement = `/v1/suppliers/${encodeURIComponent(supplier)}/decisions/${encodeURIComponent(of.decision)}/statement`
   return (

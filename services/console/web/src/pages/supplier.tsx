@@ -6,7 +6,7 @@ import { subjectOf, type Verb } from '../decide/act'
 import { DecideDialog, nameOf } from '../decide/dialog'
 import { useFeatures } from '../decide/features'
 import { Origin } from '../decide/parts'
-import { EFFECT, hardest } from '../decide/scope'
+import { byHardness, EFFECT, hardest } from '../decide/scope'
 import { useFetched } from '../fetching'
 import { count, number, words } from '../format'
 import { useKeys } from '../keys'
@@ -139,7 +139,7 @@ export default function Supplier({ params }: PageProps) {
   const [deciding, setDeciding] = useState<{ verb: Verb; restriction: Restriction } | null>(null)
   useDecisions(useCallback((rows: Row[]) => { if (rows.some(row => row.supplier === id)) found.again() }, [id]))
   const held = found.data?.decisions[0]?.in_force ?? []
-  const hard = [...held].sort((a, b) => Number(WITHHELD.has(b.level)) - Number(WITHHELD.has(a.level)))[0]
+  const hard = [...held].sort(byHardness)[0]
   useKeys(useMemo(() => hard ? [
     { keys: 'r', label: 'Release the hardest in force', run: () => setDeciding({ verb: 'release', restriction: hard }) },
     { keys: 'c', label: 'Confirm the hardest in force', run: () => setDeciding({ verb: 'confirm', restriction: hard }) },

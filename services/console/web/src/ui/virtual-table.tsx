@@ -69,15 +69,26 @@ export function VirtualTable<Item>({ label, columns, length, item, id, onOpen, g
     if (row * ROW < node.scrollTop) node.scrollTop = row * ROW
     else if ((row + 1) * ROW > node.scrollTop + node.clientHeight) node.scrollTop = (row + 1) * ROW - node.clientHeight
   }
-  const act = useRef({ move, open: () => undefined as void, row: at.row })
-  act.current = { move, row: at.row, open: () => { if (at.row >= 0 && at.row < length) onOpen?.(item(at.row)) } }
+  // From anywhere on the page: the table then has the focus, so that its own keys act, Enter among them.
+  const step = (by: number) => {
+    body.current!.focus({ preventScroll: true })
+    move(at.row + by)
+  }
+  const act = useRef(step)
+  act.current = step
   useKeys(useMemo(() => [
-    { keys: 'j', label: 'Next row', run: () => act.current.move(act.current.row + 1) },
-    { keys: 'k', label: 'Row before', run: () => act.current.move(act.current.row - 1) },
-    ...(onOpen ? [{ keys: 'Enter', label: 'Open the row', run: () => act.current.open() }] : []),
+    { keys: 'j', label: onOpen ? 'Next row; Enter opens it' : 'Next row', run: () => act.current(1) },
+    { keys: 'k', label: 'Row before', run: () => act.current(-1) },
   ], [!!onOpen]))
 
   const onKey = (event: KeyboardEvent) => {
+    // Links and buttons in cells have an Enter of their own.
+    if (event.key === 'Enter' && onOpen && event.target === body.current && !event.repeat && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      if (at.row < 0 || at.row >= length) return
+      event.preventDefault()
+      onOpen(item(at.row))
+      return
+    }
     const page = Math.floor(view.height / ROW) - 1
     const to: Record<string, number> = { ArrowDown: at.row + 1, ArrowUp: at.row - 1, PageDown: at.row + page, PageUp: at.row - page, Home: 0, End: length - 1 }
     if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in to)) return
