@@ -116,6 +116,8 @@ test('a decision reaches two tabs without loading anew, and filters are steps th
   assert.equal(await second.getByRole('row', { name: /s-two-tabs/ }).count(), 0)
   await second.getByRole('button', { name: /Show 1 more/ }).click()
   await second.getByRole('row', { name: /s-two-tabs/ }).waitFor()
+  // A tab behind another one is drawn once a second only.
+  await first.bringToFront()
   await first.getByLabel('Level').selectOption('lockout')
   await first.getByText('Nothing fits these filters').waitFor()
   await first.goBack()

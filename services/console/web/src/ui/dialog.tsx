@@ -11,10 +11,14 @@ export function Dialog({ title, onClose, children, footer, isFixed = false }: { 
   }, [])
   return (
     <dialog ref={node} aria-labelledby="dialog-title" onClose={onClose}
-      onCancel={event => { if (isFixed) event.preventDefault() }}
-      onClick={event => { if (!isFixed && event.target === node.current) node.current!.close() }}>
+      onCancel={event => {
+        // It goes at once: the browser tells of a close later, and somebody may have opened the next one by then.
+        event.preventDefault()
+        if (!isFixed) onClose()
+      }}
+      onClick={event => { if (!isFixed && event.target === node.current) onClose() }}>
       <div class="dlg">
-        <header><h2 id="dialog-title">{title}</h2>{!isFixed && <button type="button" class="btn plain small" onClick={() => node.current!.close()}>Close</button>}</header>
+        <header><h2 id="dialog-title">{title}</h2>{!isFixed && <button type="button" class="btn plain small" onClick={onClose}>Close</button>}</header>
         <div class="content">{children}</div>
         {footer && <footer>{footer}</footer>}
       </div>

@@ -46,7 +46,8 @@ export function SearchFilter({ name = 'q', label }: { name?: string; label: stri
   const node = useRef<HTMLInputElement>(null)
   const inAddress = query.value.get(name) ?? ''
   const [text, setText] = useState(inAddress)
-  useEffect(() => setText(inAddress), [inAddress])
+  // By the address as it is, not as it was when this was drawn: the next letter may have come in between.
+  useEffect(() => setText(query.peek().get(name) ?? ''), [inAddress])
   useKeys(useMemo(() => [{ keys: '/', label, run: () => node.current?.focus() }], [label]))
   return (
     <input ref={node} class="input grow" type="search" placeholder={label} aria-label={label} value={text}
