@@ -84,15 +84,14 @@ pub(crate) fn check(root: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// Runs the tests of the pages against the binary that cargo has built.
-pub(crate) fn test(root: &Path, cargo: Command) -> Result<()> {
+/// Runs the tests of the pages against the binary that was built with the other tests.
+pub(crate) fn test(root: &Path) -> Result<()> {
     if !CHROMIUM.into_iter().any(has) && !may_add(&["chromium"]) {
         println!(
             "Chromium is missing, so the pages of the console are not tested; with Debian: apt-get install chromium"
         );
         return Ok(());
     }
-    run("the binary for the tests of the pages", cargo)?;
     let web = root.join(WEB);
     // The packages were fetched for the check; a link spares a second copy.
     let modules = web.join("node_modules");

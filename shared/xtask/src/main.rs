@@ -122,16 +122,21 @@ fn test(fast: bool) -> Result<()> {
         args.extend(["--", "--skip", "slow::", "--skip", "real::"]);
         return run_tests(cargo(&args));
     }
+    let mut build = args.clone();
+    build.push("--no-run");
+    step("tests, built", cargo(&build))?;
+    // Before the others, so that these have the last word: who reads the end of all this wants to know how they went.
+    let mut pages = Ok(());
+    if has_pages {
+        println!("== console: pages in Chromium");
+        pages = console::test(&root());
+    }
     println!("== tests");
     let servers = cluster::Servers::for_tests()?;
     let mut command = cargo(&args);
     command.env("STOCKADE_TEST_KAFKA", &servers.kafka).env("STOCKADE_TEST_REDIS", &servers.redis);
     let tested = run_tests(command);
-    if has_pages {
-        println!("== console: pages in Chromium");
-        console::test(&root(), cargo(&["build", "--package", "stockade", "--locked"]))?;
-    }
-    tested
+    pages.and(tested)
 }
 
 /// Runs cargo test, shows its output, and closes with the sum of its closing lines.
