@@ -103,14 +103,8 @@ struct Limiter<C: Clock> {
     policy: HeaderValue,
 }
 
-/// What was asked for beyond an allowance, and when there will be room.
-struct TooMany {
-    wait: Duration,
-    what: String,
-}
-
 impl<C: Clock> Limiter<C> {
-    fn refused(&self, TooMany { wait, what }: &TooMany) -> Problem {
+    fn refused(&self, wait: Duration, what: &str) -> Problem {
         let wait_s = wait.as_secs_f64().ceil().max(1.0) as u64;
         let detail = format!("{what}; wait {wait_s} s and send it again");
         metrics::counter!(crate::metrics::RATE_LIMITED).increment(1);
@@ -222,15 +216,13 @@ impl<C: Clock + Clone> Limits<C> {
     /// unit left, for whatever this one says, it would be refused.
     pub fn admit_body(&self, class: &str, caller: &str) -> Result<(), Problem> {
         let caller = caller.to_owned();
-        if let Some(limiter) = self.limiter(class) {
-            let taken = self.taken(limiter, &caller, NonZeroU32::MIN, "");
-            taken.map_err(|too_many| limiter.refused(&too_many))?;
-            limiter.give_back(&caller, 1);
+        for (limiters, unit) in [(&self.classes, ""), (&self.bodies, " kB of bodies")] {
+            let Some(limiter) = find(limiters, class) else { continue };
+            if let Some(wait) = self.wait_of(limiter, &caller) {
+                let what = format!("more than {}{unit} a second", limiter.class.per_second);
+                return Err(limiter.refused(wait, &what));
+            }
         }
-        let Some(limiter) = find(&self.bodies, class) else { return Ok(()) };
-        let taken = self.taken(limiter, &caller, NonZeroU32::MIN, " kB of bodies");
-        taken.map_err(|too_many| limiter.refused(&too_many))?;
-        limiter.give_back(&caller, 1);
         Ok(())
     }
 
@@ -247,14 +239,14 @@ impl<C: Clock + Clone> Limits<C> {
         }
     }
 
-    /// How long a caller has to wait until a body of its is read.
-    fn body_wait(&self, class: &str, caller: &String) -> Duration {
-        let Some(limiter) = find(&self.bodies, class) else { return Duration::ZERO };
+    /// How long a caller has to wait until it has a unit; `None` where it has one, which is not taken.
+    fn wait_of(&self, limiter: &Limiter<C>, caller: &String) -> Option<Duration> {
         match limiter.keyed.check_key_n(caller, NonZeroU32::MIN) {
-            Ok(Err(not_until)) => not_until.wait_time_from(self.clock.now()),
+            Ok(Err(not_until)) => Some(not_until.wait_time_from(self.clock.now())),
+            // One is never too many.
             Ok(Ok(_)) | Err(_) => {
                 limiter.give_back(caller, 1);
-                Duration::ZERO
+                None
             }
         }
     }
@@ -265,45 +257,30 @@ impl<C: Clock + Clone> Limits<C> {
     /// rate holds, and no batch is refused for ever.
     pub fn take(&self, class: &str, caller: &str, units: usize) -> Result<Option<Allowance>, Problem> {
         let Some(limiter) = self.limiter(class) else { return Ok(None) };
+        let Class { per_second, burst } = limiter.class;
         let units = NonZeroU32::new(u32::try_from(units).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
         let caller = caller.to_owned();
-        let remaining = self.taken(limiter, &caller, units, "").map_err(|too_many| {
-            // What is sent again has to be read again.
-            let wait = too_many.wait.max(self.body_wait(class, &caller));
-            limiter.refused(&TooMany { wait, ..too_many })
-        })?;
-        Ok(Some(Allowance { class: limiter.class, remaining, policy: limiter.policy.clone() }))
-    }
-
-    /// Takes units of one limiter; gives what is left. `unit` is what a refusal calls them, after the number.
-    fn taken(
-        &self,
-        limiter: &Limiter<C>,
-        caller: &String,
-        units: NonZeroU32,
-        unit: &str,
-    ) -> Result<u32, TooMany> {
-        let Class { per_second, burst } = limiter.class;
-        match limiter.keyed.check_key_n(caller, units.min(burst)) {
+        match limiter.keyed.check_key_n(&caller, units.min(burst)) {
             Ok(Ok(state)) => {
                 let beyond = units.get().saturating_sub(burst.get());
                 if beyond > 0 {
-                    limiter.owe(caller, beyond);
+                    limiter.owe(&caller, beyond);
                 }
-                Ok(state.remaining_burst_capacity())
+                let remaining = state.remaining_burst_capacity();
+                Ok(Some(Allowance { class: limiter.class, remaining, policy: limiter.policy.clone() }))
             }
             Ok(Err(not_until)) => {
-                let wait = not_until.wait_time_from(self.clock.now());
+                // What is sent again has to be read again.
+                let body = find(&self.bodies, class).and_then(|bodies| self.wait_of(bodies, &caller));
+                let wait = not_until.wait_time_from(self.clock.now()).max(body.unwrap_or_default());
                 let what = match units > burst {
-                    true => format!("{units}{unit} at once are taken when {burst} have gathered"),
-                    false => format!("more than {per_second}{unit} a second"),
+                    true => format!("{units} at once are taken when {burst} have gathered"),
+                    false => format!("more than {per_second} a second"),
                 };
-                Err(TooMany { wait, what })
+                Err(limiter.refused(wait, &what))
             }
             // As many as the burst are never too many.
-            Err(_) => {
-                Err(TooMany { wait: Duration::ZERO, what: format!("{units}{unit} at once are too many") })
-            }
+            Err(_) => Err(limiter.refused(Duration::ZERO, &format!("{units} at once are too many"))),
         }
     }
 

@@ -13,9 +13,7 @@ use axum::{
 };
 use serde_json::value::RawValue;
 use stockade_model::{BasketId, ListingId, Region, ReservationId, SupplierId, time::SECOND_MS};
-use stockade_runtime::{
-    Caller, ListQuery, Params, Path, Principal, Problem, body, http::idempotency_key, limits::Allowance,
-};
+use stockade_runtime::{Caller, ListQuery, Params, Path, Principal, Problem, body, http::idempotency_key};
 
 mod shown;
 
@@ -27,10 +25,10 @@ use super::{
     fields::Fields,
     reservations::{
         HOLD_SECONDS, HOLD_SECONDS_MAX, ReservationBody, ReserveBody, SECRET_LEN, admit_buyer, admit_reader,
-        key_reused, over, visible_owner,
+        dress, key_reused, lapsed, over, released, visible_owner,
     },
     supplier::{body_hash, traceparent},
-    token::{POSITION, await_position, named, token},
+    token::{await_position, named},
 };
 use crate::{
     app::App,
@@ -121,22 +119,6 @@ fn doubtful(ran: Ran) -> Problem {
 
 fn with_lines(problem: Problem, lines: &[LineBody]) -> Problem {
     problem.with_member("lines", serde_json::to_value(lines).unwrap_or_default())
-}
-
-fn dress(mut response: Response, replay: bool, ran: &Ran, allowance: Option<Allowance>) -> Response {
-    if let Some(allowance) = allowance {
-        allowance.write(response.headers_mut());
-    }
-    let at: Vec<String> = ran.at.iter().map(|(partition, offset)| token((*partition, *offset))).collect();
-    if !at.is_empty()
-        && let Ok(value) = at.join(",").parse()
-    {
-        response.headers_mut().insert(POSITION, value);
-    }
-    if replay {
-        response.headers_mut().insert("idempotent-replay", axum::http::HeaderValue::from_static("true"));
-    }
-    response
 }
 
 /// Goes through a course to its end, whether or not its caller waits.
@@ -275,7 +257,7 @@ pub(super) async fn reserve(
                 body.sum_up();
             }
             let status = if again { StatusCode::OK } else { StatusCode::CREATED };
-            Ok(dress((status, Json(body)).into_response(), again, &ran, allowance))
+            Ok(dress((status, Json(body)).into_response(), again, &ran.at, allowance))
         }
     }
 }
@@ -335,7 +317,7 @@ pub(crate) async fn confirm(
         Ended::Doubtful => Err(doubtful(ran)),
         Ended::Done { again } => {
             body.blame(&turning.said);
-            Ok(dress(Json(body).into_response(), *again, &ran, allowance))
+            Ok(dress(Json(body).into_response(), *again, &ran.at, allowance))
         }
         Ended::Refused(code) => {
             for (line, known) in body.lines.iter_mut().zip(&known) {
@@ -357,8 +339,8 @@ const RELEASED: &str = "reservation_released";
 
 fn problem_of(code: &str) -> Problem {
     match code {
-        LAPSED => over("reservation_lapsed", "its time was over, and its units are free; reserve again"),
-        RELEASED => over("reservation_released", "it was given back, and its units are free; reserve again"),
+        LAPSED => lapsed(),
+        RELEASED => released(),
         "order_cancelled" => over(
             "order_cancelled",
             "an order that this basket has become was cancelled; reserve what is missing again",
@@ -382,7 +364,9 @@ pub(crate) async fn release(
     let (_, turning, ran) = turn(&app, &caller, &headers, &basket, Wish::Release).await?;
     match turning.end() {
         Ended::Doubtful => Err(doubtful(ran)),
-        Ended::Done { again } => Ok(dress(StatusCode::NO_CONTENT.into_response(), *again, &ran, allowance)),
+        Ended::Done { again } => {
+            Ok(dress(StatusCode::NO_CONTENT.into_response(), *again, &ran.at, allowance))
+        }
         Ended::Refused(code) => Err(problem_of(code)),
     }
 }

@@ -454,8 +454,7 @@ pub(crate) async fn answer(
     Path((source, id)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     caller.must(|role| *role == Role::OrderSystem || role.is_staff())?;
-    let class = if caller.0.role == Role::OrderSystem { "events" } else { "staff" };
-    app.limits.take(class, &caller.0.id, 1)?;
+    app.limits.take(caller.0.role.class(), &caller.0.id, 1)?;
     let Some(found) = app.event_answer(&source, &id) else {
         let detail = "nothing is known of this event: it is still on its way, older than a day, or was not accepted; ask again or send it again under the same id";
         return Err(Problem::new(StatusCode::NOT_FOUND, "no_answer_yet", detail)

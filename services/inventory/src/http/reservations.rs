@@ -155,14 +155,23 @@ fn answer(
 ) -> Result<Response, Problem> {
     let (supplier, row) = app.reservations.get(&name).ok_or_else(no_reservation)?;
     let body = Json(ReservationBody::of(app, name, supplier, row));
-    Ok(dress((status, body).into_response(), replay, at, allowance))
+    Ok(dress((status, body).into_response(), replay, [(&at.0, &at.1)], allowance))
 }
 
-fn dress(mut response: Response, replay: bool, at: (u32, u64), allowance: Option<Allowance>) -> Response {
+/// Adds what a caller may go by: its allowance, the positions that were written, and whether nothing was changed.
+pub(super) fn dress<'a>(
+    mut response: Response,
+    replay: bool,
+    at: impl IntoIterator<Item = (&'a u32, &'a u64)>,
+    allowance: Option<Allowance>,
+) -> Response {
     if let Some(allowance) = allowance {
         allowance.write(response.headers_mut());
     }
-    if let Ok(value) = HeaderValue::from_str(&token(at)) {
+    let at: Vec<String> = at.into_iter().map(|(partition, offset)| token((*partition, *offset))).collect();
+    if !at.is_empty()
+        && let Ok(value) = HeaderValue::from_str(&at.join(","))
+    {
         response.headers_mut().insert(POSITION, value);
     }
     if replay {
@@ -282,12 +291,8 @@ pub(crate) async fn confirm(
             "order_cancelled",
             "the order that this reservation has become was cancelled; reserve again",
         )),
-        (_, Some("reservation_lapsed")) => {
-            Err(over("reservation_lapsed", "its time was over, and its units are free; reserve again"))
-        }
-        (_, Some("reservation_released")) => {
-            Err(over("reservation_released", "it was given back, and its units are free; reserve again"))
-        }
+        (_, Some("reservation_lapsed")) => Err(lapsed()),
+        (_, Some("reservation_released")) => Err(released()),
         (_, Some("part_of_basket")) => Err(part_of_basket()),
         _ => Err(no_reservation()),
     }
@@ -299,6 +304,14 @@ fn part_of_basket() -> Problem {
         "part_of_basket",
         "it is a line of a basket that is had as a whole; confirm the basket, or give it back",
     )
+}
+
+pub(super) fn lapsed() -> Problem {
+    over("reservation_lapsed", "its time was over, and its units are free; reserve again")
+}
+
+pub(super) fn released() -> Problem {
+    over("reservation_released", "it was given back, and its units are free; reserve again")
 }
 
 pub(super) fn over(code: &'static str, detail: &str) -> Problem {
@@ -317,7 +330,8 @@ pub(crate) async fn release(
     let (supplier, name) = split(&reservation).ok_or_else(no_reservation)?;
     let row = Row::ReleaseHold { reservation: name, owner: Some(caller.0.id) };
     let (outcome, at) = act(&app, &headers, supplier, row).await?;
-    let done = |replay| Ok(dress(StatusCode::NO_CONTENT.into_response(), replay, at, allowance));
+    let done =
+        |replay| Ok(dress(StatusCode::NO_CONTENT.into_response(), replay, [(&at.0, &at.1)], allowance));
     match (outcome.status, outcome.code.as_deref()) {
         (RowStatus::Applied, _) => done(false),
         (RowStatus::Replayed, _) => done(true),
@@ -335,12 +349,7 @@ pub(crate) async fn release(
 pub(super) fn admit_reader(app: &App, caller: &Caller) -> Result<Option<Allowance>, Problem> {
     let reads = |role: &Role| matches!(role, Role::Buyer | Role::OrderSystem) || role.is_staff();
     caller.must(reads)?;
-    let class = match caller.0.role {
-        Role::Buyer => "buyer",
-        Role::OrderSystem => "events",
-        _ => "staff",
-    };
-    app.limits.take(class, &caller.0.id, 1)
+    app.limits.take(caller.0.role.class(), &caller.0.id, 1)
 }
 
 /// The owner whose reservations the caller may see; `None` is everybody's.
