@@ -21,6 +21,7 @@ use axum::{
     http::{StatusCode, header},
     routing::get,
 };
+use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use stockade_model::SupplierId;
 use stockade_runtime::{KeyRing, Role};
@@ -162,8 +163,11 @@ impl Met {
     /// Seconds after the end of each attack until the last honest request that was not served, or took more than twice the p99
     /// of its kind without an attack.
     fn recoveries(&self) -> Result<Vec<f64>> {
-        let slow: Vec<Duration> =
-            self.calm.iter().map(|calm| Ok(quantile(calm, 0.99)? * 2)).collect::<Result<_>>()?;
+        let slow: Vec<Duration> = self
+            .calm
+            .iter()
+            .map(|calm| Ok(Duration::from_nanos(spread(calm)?.value_at_quantile(0.99)) * 2))
+            .collect::<Result<_>>()?;
         let late = |after: &Vec<(f64, Duration, usize, bool)>| {
             let bad = after.iter().filter(|(_, took, kind, served)| !served || *took > slow[*kind]);
             bad.map(|(ended, ..)| *ended).fold(0.0, f64::max)
@@ -172,10 +176,10 @@ impl Met {
     }
 }
 
-fn quantile(latencies: &[Duration], at: f64) -> Result<Duration> {
+fn spread(latencies: &[Duration]) -> Result<Histogram<u64>> {
     let mut all = histogram()?;
     latencies.iter().for_each(|took| all.saturating_record(took.as_nanos() as u64));
-    Ok(Duration::from_nanos(all.value_at_quantile(at)))
+    Ok(all)
 }
 
 /// One round of an arm: calm, an attack on `target`, and calm again, all the while with the honest at work.
@@ -256,14 +260,6 @@ fn all_shown(server: &Server, keys: &Keys) -> Result<()> {
     Ok(())
 }
 
-fn p99(latencies: &[Duration], name: &str, curves: &mut Vec<Curve>) -> Result<f64> {
-    let mut all = histogram()?;
-    latencies.iter().for_each(|took| all.saturating_record(took.as_nanos() as u64));
-    let value = micros(&all, 0.99);
-    curves.push(Curve { name: name.to_owned(), latencies: all });
-    Ok(value)
-}
-
 pub(crate) fn run(names: &[String], rounds: usize) -> Result<(Vec<Figure>, Vec<Curve>)> {
     let known = || CELLS.iter().map(|cell| cell.name).collect::<Vec<_>>().join(", ");
     for name in names {
@@ -291,9 +287,11 @@ pub(crate) fn run(names: &[String], rounds: usize) -> Result<(Vec<Figure>, Vec<C
         let named = |what: &str| format!("{}: {what}", cell.name);
         for (kind, what) in ["queries", "writes"].into_iter().enumerate() {
             let (during, beside) = (&attacked.during[kind], &placebo.during[kind]);
-            let [during, beside] = [("attack", during), ("placebo", beside)]
-                .map(|(arm, latencies)| p99(latencies, &named(&format!("{what}, {arm}")), &mut curves));
-            let (during, beside) = (during?, beside?);
+            let (attack, placebo) = (spread(during)?, spread(beside)?);
+            let (during, beside) = (micros(&attack, 0.99), micros(&placebo, 0.99));
+            for (arm, latencies) in [("attack", attack), ("placebo", placebo)] {
+                curves.push(Curve { name: named(&format!("{what}, {arm}")), latencies });
+            }
             let ratio = during / beside;
             figures.push(
                 Figure::new(named(&format!("p99 of {what} ÷ placebo")), ratio, "ratio", "<= 1.25")

@@ -49,15 +49,21 @@ pub(crate) fn stored(directory: &Path) -> Result<f64> {
     Ok(bytes)
 }
 
-/// Records that folds of the server have still to apply.
-fn lag(server: &Server) -> Result<f64> {
+/// What the server's metric of this name adds up to, over all labels.
+pub(crate) fn metric(server: &Server, name: &str) -> Result<f64> {
     let admin = server.admin.context("the server has no metrics")?;
     let (_, body) = Connection::open(admin)?.call("GET", "/metrics", "", b"")?;
     let text = String::from_utf8(body)?;
-    let lags = text.lines().filter(|line| line.starts_with("stockade_fold_lag_records{"));
-    let mut lags = lags.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).peekable();
-    lags.peek().context("no lag is told")?;
-    Ok(lags.sum())
+    let own = text.lines().filter_map(|line| line.strip_prefix(name));
+    let own = own.filter(|rest| rest.starts_with(['{', ' ']));
+    let mut values = own.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok()).peekable();
+    values.peek().with_context(|| format!("{name} is not told"))?;
+    Ok(values.sum())
+}
+
+/// Records that folds of the server have still to apply.
+fn lag(server: &Server) -> Result<f64> {
+    metric(server, "stockade_fold_lag_records")
 }
 
 /// Waits until nothing is left to do: a fold that has caught up may just have given others something.

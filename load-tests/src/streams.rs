@@ -25,7 +25,7 @@ use crate::{
     Figure,
     cluster::{Server, insist, supplier},
     generator::{Connection, histogram, micros},
-    process::{caught_up, cpu_seconds, resident},
+    process::{caught_up, cpu_seconds, metric, resident},
     report::Curve,
 };
 
@@ -215,7 +215,7 @@ pub(crate) fn run(streams: usize) -> Result<(Vec<Figure>, Vec<Curve>)> {
             let _ = task.await;
         }
     });
-    let left = || open_streams(&server).unwrap_or(f64::NAN);
+    let left = || metric(&server, "stockade_inventory_streams").unwrap_or(f64::NAN);
     anyhow::ensure!(wait_until(PATIENCE, || left() == 0.0), "{} streams are left of those that went", left());
     figures.push(Figure::new(
         "memory given back by a stream that went",
@@ -224,13 +224,4 @@ pub(crate) fn run(streams: usize) -> Result<(Vec<Figure>, Vec<Curve>)> {
         "report",
     ));
     Ok((figures, curves))
-}
-
-/// Streams that the server says are open.
-fn open_streams(server: &Server) -> Result<f64> {
-    let admin = server.admin.context("the server has no metrics")?;
-    let (_, body) = Connection::open(admin)?.call("GET", "/metrics", "", b"")?;
-    let text = String::from_utf8(body)?;
-    let line = text.lines().find(|line| line.starts_with("stockade_inventory_streams"));
-    Ok(line.context("open streams are not told")?.rsplit(' ').next().context("no value")?.parse()?)
 }
