@@ -2,9 +2,12 @@
 //! producer's connections and queue are shared by everything sent through it: a flood into one topic must not hold up
 //! another.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -13,7 +16,7 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     error::KafkaError,
     message::{Header, OwnedHeaders},
-    producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer},
+    producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext},
 };
 use stockade_log::{LogError, NewRecord, Placed};
 use tokio::sync::oneshot;
@@ -113,8 +116,23 @@ impl ProducerContext for Deliveries {
     }
 }
 
-/// The producer of one topic.
-pub(crate) struct Outbox(ThreadedProducer<Deliveries>);
+/// How long the thread of a producer waits for news at a time. The client waits in whole milliseconds and turns round without
+/// waiting for what is left of the last one, so short waits keep a core busy: the client's own thread, which waits 100 ms,
+/// spent a hundredth of a core on each topic, idle or not.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// The producer of one topic, and the thread that hears what became of its records.
+pub(crate) struct Outbox {
+    producer: Arc<BaseProducer<Deliveries>>,
+    /// The thread ends within a wait of this and takes the producer with it.
+    ended: Arc<AtomicBool>,
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+}
 
 impl Outbox {
     pub(crate) fn open(
@@ -122,8 +140,19 @@ impl Outbox {
         watch: Watch,
         failed: Arc<dyn Fn(&str) + Send + Sync>,
     ) -> Result<Self, LogError> {
-        let producer = options.producer().create_with_context(Deliveries { watch, failed });
-        Ok(Self(producer.map_err(|error| LogError::Config(format!("no producer could be made: {error}")))?))
+        let refused =
+            |error: &dyn std::fmt::Display| LogError::Config(format!("no producer could be made: {error}"));
+        let producer: BaseProducer<Deliveries> =
+            options.producer().create_with_context(Deliveries { watch, failed }).map_err(|e| refused(&e))?;
+        let (producer, ended) = (Arc::new(producer), Arc::new(AtomicBool::new(false)));
+        let (heard, stop) = (producer.clone(), ended.clone());
+        let listen = move || {
+            while !stop.load(Ordering::Relaxed) {
+                heard.poll(WAIT);
+            }
+        };
+        std::thread::Builder::new().name("deliveries".to_owned()).spawn(listen).map_err(|e| refused(&e))?;
+        Ok(Self { producer, ended })
     }
 
     /// Hands one admitted record to librdkafka.
@@ -148,7 +177,7 @@ impl Outbox {
             .payload(&record.value)
             .headers(headers);
         let new = if record.key.is_empty() { new } else { new.key(&record.key) };
-        self.0.send(new).map_err(|(error, back)| {
+        self.producer.send(new).map_err(|(error, back)| {
             back.delivery_opaque.batch.settle(slot, Err(LogError::Stopped(error.to_string())));
             error
         })
@@ -156,13 +185,13 @@ impl Outbox {
 
     /// Connects and learns where the topic's partitions are.
     pub(crate) fn warm_up(&self, topic: &Topic) {
-        if let Err(error) = self.0.client().fetch_metadata(Some(&topic.full), ASK) {
+        if let Err(error) = self.producer.client().fetch_metadata(Some(&topic.full), ASK) {
             tracing::debug!(topic = topic.full, %error, "it is connected when first used");
         }
     }
 
     /// Waits until everything sent is acknowledged.
-    pub(crate) fn flush(&self, timeout: std::time::Duration) -> Result<(), KafkaError> {
-        self.0.flush(timeout)
+    pub(crate) fn flush(&self, timeout: Duration) -> Result<(), KafkaError> {
+        self.producer.flush(timeout)
     }
 }
