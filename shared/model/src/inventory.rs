@@ -1,8 +1,11 @@
 //! Inventory commands: what a supplier asks for, and what became of it.
 
+use serde::de::MapAccess;
+
 use crate::{
     BasketId, Gln, Gtin, ListingId, LocationId, Money, Precondition, Region, ReservationId, Sku, SupplierId,
     Timestamp,
+    tagged::{self, Rest, Tagged},
 };
 
 /// Largest stock quantity accepted for one listing, in units.
@@ -41,7 +44,7 @@ pub struct Command {
 }
 
 /// One change to one listing, location or reservation.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, schemars::JsonSchema)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Row {
     /// Create a listing or replace what it says, stock untouched unless `on_hand` is given.
@@ -96,6 +99,70 @@ pub enum Row {
     },
     /// Something about one line of a basket.
     Line(LineRow),
+}
+
+impl<'de> serde::Deserialize<'de> for Row {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        tagged::read(deserializer)
+    }
+}
+
+/// Fields of [`Row::Withdraw`], to be read.
+#[derive(serde::Deserialize)]
+struct Withdraw {
+    listing: ListingId,
+    source_seq: Option<u64>,
+}
+
+/// Fields of [`Row::Hold`], to be read.
+#[derive(serde::Deserialize)]
+struct Hold {
+    reservation: ReservationId,
+    listing: ListingId,
+    quantity: i64,
+    expires_at: Timestamp,
+    region: Option<Region>,
+    owner: Option<String>,
+    request: Option<String>,
+}
+
+/// Fields of [`Row::Confirm`] and [`Row::ReleaseHold`], to be read.
+#[derive(serde::Deserialize)]
+struct Held {
+    reservation: ReservationId,
+    owner: Option<String>,
+}
+
+impl<'de> Tagged<'de> for Row {
+    const TAG: &'static str = "op";
+    const NAMES: &'static [&'static str] =
+        &["put", "stock", "withdraw", "location", "hold", "confirm", "release_hold", "line"];
+
+    fn variant<A: MapAccess<'de>>(index: usize, rest: Rest<A>) -> Result<Self, A::Error> {
+        Ok(match index {
+            0 => Self::Put(rest.read()?),
+            1 => Self::Stock(rest.read()?),
+            2 => {
+                let Withdraw { listing, source_seq } = rest.read()?;
+                Self::Withdraw { listing, source_seq }
+            }
+            3 => Self::Location(rest.read()?),
+            4 => {
+                let Hold { reservation, listing, quantity, expires_at, region, owner, request } =
+                    rest.read()?;
+                Self::Hold { reservation, listing, quantity, expires_at, region, owner, request }
+            }
+            5 => {
+                let Held { reservation, owner } = rest.read()?;
+                Self::Confirm { reservation, owner }
+            }
+            6 => {
+                let Held { reservation, owner } = rest.read()?;
+                Self::ReleaseHold { reservation, owner }
+            }
+            _ => Self::Line(rest.read()?),
+        })
+    }
 }
 
 /// Something about one line of a basket: a reservation beside others, of other suppliers too, that one buyer asked for at once.

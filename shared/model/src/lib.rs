@@ -21,6 +21,7 @@ pub mod record;
 pub mod region;
 pub mod schemas;
 pub mod score;
+mod tagged;
 mod text;
 pub mod time;
 pub mod topic;

@@ -1,8 +1,11 @@
 //! Order outcomes and account events: what happened to suppliers' promises.
 
+use serde::de::MapAccess;
+
 use crate::{
     Attribute, BuyerId, EventId, LineId, ListingId, Money, OrderId, Region, ReservationId, Sku, SupplierId,
     Timestamp,
+    tagged::{self, Rest, Tagged},
 };
 
 /// What happened.
@@ -301,9 +304,7 @@ pub struct BuyerHistory {
 }
 
 /// Who vouches for what an outcome says.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Default, serde::Serialize, schemars::JsonSchema)]
 #[serde(tag = "by", rename_all = "snake_case")]
 pub enum Vouched {
     /// The platform, a carrier, an issuer or the supplier itself.
@@ -316,6 +317,31 @@ pub enum Vouched {
     /// Nobody but the one who says it.
     #[default]
     Bare,
+}
+
+impl<'de> serde::Deserialize<'de> for Vouched {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        tagged::read(deserializer)
+    }
+}
+
+/// Fields of [`Vouched::Witnessed`], to be read.
+#[derive(serde::Deserialize)]
+struct Witnessed {
+    weight: f64,
+}
+
+impl<'de> Tagged<'de> for Vouched {
+    const TAG: &'static str = "by";
+    const NAMES: &'static [&'static str] = &["attested", "witnessed", "bare"];
+
+    fn variant<A: MapAccess<'de>>(index: usize, rest: Rest<A>) -> Result<Self, A::Error> {
+        match index {
+            0 => rest.end().map(|()| Self::Attested),
+            1 => rest.read().map(|Witnessed { weight }| Self::Witnessed { weight }),
+            _ => rest.end().map(|()| Self::Bare),
+        }
+    }
 }
 
 impl Vouched {

@@ -182,8 +182,12 @@ pub(crate) fn row_of_batch(text: &str) -> Result<Row, (String, FieldError)> {
         true => FieldError::new("", problem.code, problem.detail),
         false => first(problem.errors),
     };
-    let head: RowHead<'_> = body::parse_borrowed(text.as_bytes()).map_err(|p| (String::new(), located(p)))?;
-    let row = match head.op.as_ref() {
+    let head = || body::parse_borrowed::<RowHead<'_>>(text.as_bytes());
+    let op = match op_at_start(text) {
+        Some(op) => Cow::Borrowed(op),
+        None => head().map_err(|problem| (String::new(), located(problem)))?.op,
+    };
+    let row = match op.as_ref() {
         "put" => body::parse::<PutRow>(text.as_bytes()).map_err(located).and_then(|row| {
             let PutRow { _op, listing, sku, gtin, location, price, regions, on_hand, source_seq } = row;
             let body = PutBody { sku, gtin, location, price, regions, on_hand, source_seq };
@@ -205,7 +209,18 @@ pub(crate) fn row_of_batch(text: &str) -> Result<Row, (String, FieldError)> {
             Err(FieldError::new("/op", "unknown_value", detail))
         }
     };
-    row.map_err(|error| (head.listing.into_owned(), error))
+    row.map_err(|error| match head() {
+        Ok(head) => (head.listing.into_owned(), error),
+        // Without it nobody could tell which row is meant, so that is said first.
+        Err(problem) => (String::new(), located(problem)),
+    })
+}
+
+/// What a row is, where that is said first and plainly, as most programs write it: its head need not be read apart then.
+fn op_at_start(text: &str) -> Option<&str> {
+    let name = text.strip_prefix('{')?.trim_ascii_start().strip_prefix("\"op\"")?.trim_ascii_start();
+    let (op, _) = name.strip_prefix(':')?.trim_ascii_start().strip_prefix('"')?.split_once('"')?;
+    (!op.contains('\\')).then_some(op)
 }
 
 /// A supplier's own sequence, within its bound.
