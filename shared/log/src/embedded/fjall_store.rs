@@ -4,13 +4,18 @@ use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions, TryLockError},
     path::Path,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use fjall::{
-    CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, config::CompressionPolicy,
+    CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode,
+    compaction::Leveled,
+    config::{CompressionPolicy, FilterPolicy},
 };
 use parking_lot::Mutex;
 
@@ -34,6 +39,13 @@ const BLOCK_RECORDS_MAX: usize = 1_024;
 const MEMTABLE_BYTES: u64 = 16 << 20;
 /// Journals beside that which is written, which are kept until all that they hold lies in files: the least that the store takes.
 const JOURNAL_BYTES: u64 = 64 << 20;
+
+/// Size of a file. What is written is merged with the files it overlaps, and a partition only grows at its end: with small files little else
+/// is written again. The store's own 64 MiB are four times what is in memory here, so each merge wrote nearly everything anew.
+const FILE_BYTES: u64 = 8 << 20;
+/// Blocks that were read are kept for whoever reads them again, which hardly anybody does: folds read what is still in memory, and a start
+/// reads everything once. A larger cache fills over hours and looks like a leak meanwhile.
+const CACHE_BYTES: u64 = 4 << 20;
 
 /// Where the store lies in a data directory.
 pub(super) const LOG_FOLDER: &str = "log";
@@ -118,6 +130,7 @@ impl FjallStore {
     fn open_database(path: &Path) -> Result<(Database, Keyspace, Keyspace, Keyspace), fjall::Error> {
         let database = Database::builder(path)
             .worker_threads(1)
+            .cache_size(CACHE_BYTES)
             .max_journaling_size(JOURNAL_BYTES)
             // What is written waits for it, and it is gone soon.
             .journal_compression(CompressionType::None)
@@ -125,11 +138,16 @@ impl FjallStore {
         // Records are JSON, which packs to a third and more.
         let packed = || CompressionPolicy::all(CompressionType::Lz4);
         let options = || {
-            let options = KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
-            options.data_block_compression_policy(packed())
+            let files = Leveled::default().with_table_target_size(FILE_BYTES);
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(MEMTABLE_BYTES)
+                .compaction_strategy(Arc::new(files))
+                .data_block_compression_policy(packed())
         };
-        let log = database.keyspace("log", options)?;
-        let state = database.keyspace("state", options)?;
+        // Both are read by ranges only, so nobody asks a filter whether a key is there.
+        let ranges = || options().filter_policy(FilterPolicy::disabled());
+        let log = database.keyspace("log", ranges)?;
+        let state = database.keyspace("state", ranges)?;
         let meta = database.keyspace("meta", options)?;
         Ok((database, log, state, meta))
     }
