@@ -6,6 +6,7 @@
 mod attack;
 mod cluster;
 mod event;
+mod frauds;
 mod generator;
 mod imports;
 mod index;
@@ -113,9 +114,21 @@ enum Scenario {
         /// Only these cells; all unless said.
         #[arg(long)]
         cell: Vec<String>,
+        /// How many attackers share what is sent; 1, 16 and 1,000 unless said.
+        #[arg(long)]
+        attackers: Vec<usize>,
         /// Rounds of both arms of a cell.
         #[arg(long, default_value_t = 5)]
         rounds: usize,
+        /// On a real Kafka and Redis rather than on the embedded log.
+        #[arg(long)]
+        kafka: bool,
+        /// Writes a page with all cells and their plots.
+        #[arg(long)]
+        page: Option<std::path::PathBuf>,
+        /// Fails unless every honest request is served; how fast is told and not judged.
+        #[arg(long)]
+        check: bool,
     },
     /// An arm of `attack`.
     #[command(hide = true)]
@@ -207,7 +220,9 @@ fn main() -> Result<()> {
         Scenario::Streams { streams } => ("streams", streams::run(streams)?),
         Scenario::Imports { rows, times } => ("imports", (imports::run(rows, times)?, Vec::new())),
         Scenario::Soak { minutes } => ("soak", (soak::run(minutes)?, Vec::new())),
-        Scenario::Attack { cell, rounds } => ("attack", attack::run(&cell, rounds)?),
+        Scenario::Attack { cell, attackers, rounds, kafka, page, check } => {
+            ("attack", attack::run(&attack::Plan { cells: cell, attackers, rounds, kafka, page, check })?)
+        }
         Scenario::Refuse => return attack::refuse(),
         Scenario::FillIndex { listings } => return index::fill(listings),
         Scenario::ServeQueries { keys } => return query::serve(&keys),

@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::{Context as _, Result};
@@ -17,18 +17,19 @@ use axum::{
 };
 use bytes::Bytes;
 use hdrhistogram::Histogram;
-use serde_json::json;
 use stockade_log::{
     Ack, Embedded, EmbeddedOptions, Event, Fsync, Log as _, Mode, NewRecord, ReadLimit, Role, Route,
     SharedLog, TopicSpec, Writer,
 };
 use stockade_log_kafka::{KafkaLog, KafkaOptions};
-use stockade_testkit::{Redis, wait_until};
+use stockade_runtime::KeyRing;
+use stockade_testkit::Redis;
 
 use crate::{
     Figure,
-    cluster::{Brokers, PARTITIONS, Server, insist, key, supplier},
-    generator::{Connection, histogram, micros},
+    cluster::{Brokers, PARTITIONS, Server},
+    frauds::{GONE, Market},
+    generator::{histogram, micros},
     report::Curve,
 };
 
@@ -36,7 +37,6 @@ const ROUNDS: usize = 8;
 const PER_ROUND: usize = 8;
 /// From the inbox to the overlay: inbox, supplier events, scores, proposals, decisions.
 const HOPS: [&str; 5] = ["hop-1", "hop-2", "hop-3", "hop-4", "hop-5"];
-const GONE: Duration = Duration::from_secs(20);
 
 /// The other arm: what is posted goes through as many topics, a consumer and an append at each, into one number that a
 /// query answers with.
@@ -103,120 +103,6 @@ fn forward(topic: &'static str, key: Bytes, value: Bytes) -> NewRecord {
     NewRecord { topic, route: Route::Key, key, headers: vec![("ce_type", "echo".to_owned())], value }
 }
 
-/// A marketplace in which suppliers can be made to cheat.
-struct Market<'a> {
-    directory: &'a std::path::Path,
-    server: Server,
-    operator: String,
-    orders: String,
-    buyer: String,
-    keys: Vec<String>,
-    /// Cancelled orders before the one that locks.
-    harmless: usize,
-    next: usize,
-    name: &'static str,
-}
-
-impl<'a> Market<'a> {
-    fn open(
-        directory: &'a std::path::Path,
-        name: &'static str,
-        serve: impl FnOnce() -> Result<Server>,
-    ) -> Result<Self> {
-        let (operator, orders, buyer) = (
-            key(directory, &["operator", "--name", "op"])?,
-            key(directory, &["order-system"])?,
-            key(directory, &["buyer"])?,
-        );
-        // One to find out with, and two groups a round.
-        let keys = (1..=1 + 2 * ROUNDS * PER_ROUND)
-            .map(|number| key(directory, &["supplier", "--supplier", &format!("{name}-{number}")]))
-            .collect::<Result<_>>()?;
-        let server = serve()?;
-        let mut market =
-            Self { directory, server, operator, orders, buyer, keys, harmless: 0, next: 0, name };
-        // The rules are deterministic: one supplier tells how many cancelled orders lock.
-        let id = market.prepare()?;
-        let mut connection = market.server.connect()?;
-        for count in 0..60 {
-            market.cancel(&mut connection, &id, count)?;
-            if wait_until(Duration::from_millis(400), || !market.sees(&mut connection, &id).unwrap_or(true)) {
-                market.harmless = count;
-                return Ok(market);
-            }
-        }
-        anyhow::bail!("sixty cancelled orders lock nobody")
-    }
-
-    fn prepare(&mut self) -> Result<String> {
-        self.next += 1;
-        let id = format!("{}-{}", self.name, self.next);
-        let known = self.keys.get(self.next - 1).cloned();
-        let mut connection = self.server.connect()?;
-        let key = supplier(self.directory, &mut connection, &self.operator, &id, known)?;
-        let body = json!({ "sku": id, "location": "main", "price": { "minor": 100, "currency": "EUR" }, "on_hand": 5 });
-        insist(&mut connection, "PUT", &format!("/v1/suppliers/{id}/listings/l"), &key, &body)?;
-        let listed = wait_until(GONE, || self.sees(&mut connection, &id).unwrap_or(false));
-        anyhow::ensure!(listed, "{id} is not offered");
-        Ok(id)
-    }
-
-    fn send(&self, connection: &mut Connection, id: &str, order: usize, kind: &str) -> Result<()> {
-        let cause = if kind == "cancelled" { json!("supplier") } else { json!(null) };
-        let event = json!({
-            "specversion": "1.0", "id": format!("{id}-{order}-{kind}"), "source": "load", "type": format!("stockade.order.{kind}"),
-            "data": { "supplier": id, "order": format!("{id}-{order}"), "buyer": format!("b-{id}-{order}"), "cause": cause },
-        });
-        insist(connection, "POST", "/v1/events", &self.orders, &event).map(drop)
-    }
-
-    fn cancel(&self, connection: &mut Connection, id: &str, order: usize) -> Result<()> {
-        self.send(connection, id, order, "placed")?;
-        self.send(connection, id, order, "cancelled")
-    }
-
-    fn sees(&self, connection: &mut Connection, id: &str) -> Result<bool> {
-        let (status, body) =
-            connection.call("GET", &format!("/v1/availability?sku={id}"), &self.buyer, b"")?;
-        anyhow::ensure!(status == 200, "a buyer got {status}");
-        let body: serde_json::Value = serde_json::from_slice(&body)?;
-        Ok(body["offers"].as_array().is_some_and(|offers| !offers.is_empty()))
-    }
-
-    /// Suppliers one event short of being locked.
-    fn prepare_round(&mut self) -> Result<Vec<String>> {
-        let mut ready = Vec::new();
-        let mut connection = self.server.connect()?;
-        for _ in 0..PER_ROUND {
-            let id = self.prepare()?;
-            for order in 0..self.harmless {
-                self.cancel(&mut connection, &id, order)?;
-            }
-            self.send(&mut connection, &id, self.harmless, "placed")?;
-            ready.push(id);
-        }
-        // Everything on its way arrives; nobody may be gone already.
-        crate::generator::wait_until(Instant::now() + Duration::from_millis(1_500));
-        for id in &ready {
-            anyhow::ensure!(self.sees(&mut connection, id)?, "{id} is gone too early");
-        }
-        Ok(ready)
-    }
-
-    fn measure(&self, ready: &[String], latencies: &mut Histogram<u64>) -> Result<()> {
-        let (mut sender, mut asker) = (self.server.connect()?, self.server.connect()?);
-        for id in ready {
-            let sent = Instant::now();
-            self.send(&mut sender, id, self.harmless, "cancelled")?;
-            while self.sees(&mut asker, id)? {
-                anyhow::ensure!(sent.elapsed() < GONE, "{id} stays");
-            }
-            latencies.saturating_record(sent.elapsed().as_nanos() as u64);
-        }
-        Ok(())
-    }
-}
-
 fn measure_echo(server: &Server, next: &mut u64, latencies: &mut Histogram<u64>) -> Result<()> {
     let (mut sender, mut asker) = (server.connect()?, server.connect()?);
     for _ in 0..PER_ROUND {
@@ -259,24 +145,29 @@ pub(crate) fn run() -> Result<(Vec<Figure>, Vec<Curve>)> {
     let redis = Redis::start(&at.join("redis"))?;
     let kafka = brokers.addresses();
     let url = redis.url();
-    let serve =
-        || Server::stockade("kafka-all", at, &["--kafka", &kafka, "--redis", &url, "--partitions", "12"]);
-    let mut market = Market::open(at, "k", serve).context("on Kafka")?;
+    // One to find out with, and two groups a round.
+    let suppliers = 1 + 2 * ROUNDS * PER_ROUND;
+    let ring = KeyRing::open(&at.join("keys.jsonl"))?;
+    let keys = Market::keys(&ring, "k", suppliers)?;
+    let server =
+        Server::stockade("kafka-all", at, &["--kafka", &kafka, "--redis", &url, "--partitions", "12"])?;
+    let mut market = Market::open(at, "k", server.api, keys).context("on Kafka")?;
     let echo = Server::arm("echo", at, &["bare-echo", "--kafka", &kafka])?;
     let mut next = 0;
     measure_echo(&echo, &mut next, &mut histogram()?)?;
     let (mut ours, mut theirs, mut again) = (histogram()?, histogram()?, histogram()?);
     for _ in 0..ROUNDS {
-        let (first, second) = (market.prepare_round()?, market.prepare_round()?);
+        let (first, second) = (market.prepare_round(PER_ROUND)?, market.prepare_round(PER_ROUND)?);
         market.measure(&first, &mut ours)?;
         measure_echo(&echo, &mut next, &mut theirs)?;
         measure_echo(&echo, &mut next, &mut again)?;
         market.measure(&second, &mut ours)?;
     }
-    drop((market, echo));
+    drop((server, echo));
 
-    let serve = || Server::stockade("embedded", at, &["--partitions", "12"]);
-    let mut market = Market::open(at, "e", serve).context("on the embedded log")?;
+    let keys = Market::keys(&ring, "e", suppliers)?;
+    let server = Server::stockade("embedded", at, &["--partitions", "12"])?;
+    let mut market = Market::open(at, "e", server.api, keys).context("on the embedded log")?;
     let options = EmbeddedOptions {
         directory: at.join("append"),
         fsync: Fsync::Group,
@@ -287,7 +178,7 @@ pub(crate) fn run() -> Result<(Vec<Figure>, Vec<Curve>)> {
     log.ensure_topic(&TopicSpec { name: "t", partitions: 1, retention_ms: None })?;
     let (mut embedded, mut appends) = (histogram()?, histogram()?);
     for _ in 0..ROUNDS {
-        let (first, second) = (market.prepare_round()?, market.prepare_round()?);
+        let (first, second) = (market.prepare_round(PER_ROUND)?, market.prepare_round(PER_ROUND)?);
         market.measure(&first, &mut embedded)?;
         measure_append(&log, &mut appends)?;
         measure_append(&log, &mut appends)?;

@@ -1,8 +1,9 @@
 //! What attackers do, one cell each.
 
 use std::{
+    fmt::Write as _,
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -17,47 +18,85 @@ use crate::generator::{Connection, wait_until};
 pub(crate) struct Cell {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
-    /// Attackers, each with a connection.
+    /// Connections of the attackers, each with a thread.
     workers: usize,
     /// Requests a second of all of them.
     rate: f64,
+    /// Whether they come as buyers, at the address of buyers.
+    pub(crate) buys: bool,
+    /// Whether it matters how many they are: whoever has no key is nobody.
+    pub(crate) counted: bool,
     attack: fn(&mut Attacker<'_>) -> Result<()>,
 }
 
-/// One attacker at work.
+/// One connection of the attackers at work.
 struct Attacker<'a> {
     target: SocketAddr,
     keys: &'a Keys,
     connection: Option<Connection>,
+    /// A listener that takes connections and never answers.
+    silent: SocketAddr,
     /// Connections that are held open.
     held: Vec<TcpStream>,
     worker: usize,
+    /// Connections of the cell.
+    workers: usize,
+    /// How many the attackers are, who take turns.
+    attackers: usize,
     /// Requests so far.
     number: usize,
 }
 
 impl Attacker<'_> {
-    /// Sends a request; that it is refused is what attackers expect. A connection that has gone meanwhile is made anew, once.
+    /// Sends a request; that it is refused is what attackers expect.
     fn send(&mut self, method: &str, path: &str, key: &str, body: &[u8]) -> Result<()> {
+        self.ask(method, path, key, body).map(drop)
+    }
+    /// The same with the answer. A connection that has gone meanwhile is made anew, once.
+    fn ask(&mut self, method: &str, path: &str, key: &str, body: &[u8]) -> Result<Vec<u8>> {
         for _ in 0..2 {
             let mut connection = match self.connection.take() {
                 Some(connection) => connection,
                 None => Connection::open(self.target)?,
             };
-            if connection.call(method, path, key, body).is_ok() {
+            if let Ok((_, answer)) = connection.call(method, path, key, body) {
                 self.connection = Some(connection).filter(|connection| !connection.is_closing());
-                return Ok(());
+                return Ok(answer);
             }
         }
         anyhow::bail!("cut off")
     }
-    fn hostile(&self, number: usize) -> Result<(&str, String)> {
-        let seller = number % self.keys.hostile.len();
-        Ok((self.keys.hostile.get(seller).context("no such seller")?, format!("hostile-{seller}")))
+    /// A body of another kind, under an idempotency key, on a connection of its own.
+    fn send_as(&self, kind: &str, path: &str, key: &str, name: &str, body: &str) -> Result<()> {
+        let mut stream = TcpStream::connect(self.target)?;
+        stream.set_write_timeout(Some(Duration::from_secs(2)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        write!(
+            stream,
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\nidempotency-key: {name}\r\n\
+             content-type: {kind}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
+        let mut answer = [0; 512];
+        // Whatever it says.
+        let _ = stream.read(&mut answer);
+        Ok(())
     }
-    fn batch_of(&mut self, seller: usize, rows: usize) -> Result<()> {
-        let (key, id) = self.hostile(seller)?;
-        let key = key.to_owned();
+    /// Whose turn it is.
+    fn turn(&self) -> usize {
+        (self.number * self.workers + self.worker) % self.attackers
+    }
+    /// Key and name of the supplier whose turn it is.
+    fn supplier(&self) -> Result<(String, String)> {
+        let turn = self.turn();
+        Ok((self.keys.hostile.get(turn).context("no such supplier")?.clone(), format!("hostile-{turn}")))
+    }
+    /// Key of the buyer whose turn it is.
+    fn buyer(&self) -> Result<String> {
+        self.keys.hostile_buyers.get(self.turn()).context("no such buyer").cloned()
+    }
+    fn batch_of(&mut self, rows: usize) -> Result<()> {
+        let (key, id) = self.supplier()?;
         let number = self.number;
         let rows: Vec<Value> = (0..rows)
             .map(|row| {
@@ -75,36 +114,40 @@ impl Attacker<'_> {
 pub(crate) const CELLS: &[Cell] = &[
     Cell {
         name: "batches",
-        what: "one supplier, batches of 1,000 rows, nearly all over its limit, 80 a second on 4 connections",
+        what: "batches of 1,000 rows, 80 a second on 4 connections: nearly all over the limit of one supplier",
         workers: 4,
         rate: 80.0,
-        attack: |attacker| attacker.batch_of(0, 1_000),
+        buys: false,
+        counted: true,
+        attack: |attacker| attacker.batch_of(1_000),
     },
     Cell {
-        name: "many-suppliers",
-        what: "1,000 suppliers, batches of 200 rows within their limits, 40 a second on 16 connections: work that is done",
+        name: "small-batches",
+        what: "batches of 200 rows, 40 a second on 16 connections: within the limits of 1,000 suppliers",
         workers: 16,
         rate: 40.0,
-        attack: |attacker| {
-            let seller = attacker.number * 16 + attacker.worker;
-            attacker.batch_of(seller, 200)
-        },
+        buys: false,
+        counted: true,
+        attack: |attacker| attacker.batch_of(200),
     },
     Cell {
         name: "no-key",
         what: "requests without a key, 2,000 a second on 8 connections",
         workers: 8,
         rate: 2_000.0,
+        buys: true,
+        counted: false,
         attack: |attacker| attacker.send("GET", "/v1/availability?sku=GOOD-1", "none", b""),
     },
     Cell {
         name: "single-rows",
-        what: "one supplier, single listings, 4,000 a second on 8 connections, twice its limit",
+        what: "single listings, 4,000 a second on 8 connections: twice the limit of one supplier",
         workers: 8,
         rate: 4_000.0,
+        buys: false,
+        counted: true,
         attack: |attacker| {
-            let (key, id) = attacker.hostile(1)?;
-            let key = key.to_owned();
+            let (key, id) = attacker.supplier()?;
             let body = super::listing("X", 1, attacker.number % 90).to_string();
             attacker.send("PUT", &format!("/v1/suppliers/{id}/listings/x"), &key, body.as_bytes())
         },
@@ -114,8 +157,10 @@ pub(crate) const CELLS: &[Cell] = &[
         what: "bodies of 8 MB without a length, 20 a second on 4 connections",
         workers: 4,
         rate: 20.0,
+        buys: false,
+        counted: true,
         attack: |attacker| {
-            let (key, id) = attacker.hostile(2)?;
+            let (key, id) = attacker.supplier()?;
             let mut stream = TcpStream::connect(attacker.target)?;
             stream.set_write_timeout(Some(Duration::from_secs(1)))?;
             write!(
@@ -138,12 +183,14 @@ pub(crate) const CELLS: &[Cell] = &[
     },
     Cell {
         name: "slow-bodies",
-        what: "256 suppliers, a connection of each, whose bodies never end: a byte now and then",
+        what: "256 connections whose bodies never end: a byte now and then",
         workers: 8,
         rate: 800.0,
+        buys: false,
+        counted: true,
         attack: |attacker| {
             if attacker.held.len() < 32 {
-                let (key, id) = attacker.hostile(attacker.worker * 32 + attacker.held.len())?;
+                let (key, id) = attacker.supplier()?;
                 let mut stream = TcpStream::connect(attacker.target)?;
                 write!(
                     stream,
@@ -165,6 +212,8 @@ pub(crate) const CELLS: &[Cell] = &[
         what: "connections that ask for nothing that is there and go, 1,000 a second",
         workers: 8,
         rate: 1_000.0,
+        buys: false,
+        counted: false,
         attack: |attacker| {
             let mut stream = TcpStream::connect(attacker.target)?;
             stream.set_read_timeout(Some(Duration::from_secs(1)))?;
@@ -177,11 +226,13 @@ pub(crate) const CELLS: &[Cell] = &[
     },
     Cell {
         name: "hot-good",
-        what: "one buyer asks for the good with 1,000 offers, 3,000 a second on 8 connections, three times its limit",
+        what: "buyers ask for the good with 1,000 offers, 3,000 a second on 8 connections: three times the limit of one",
         workers: 8,
         rate: 3_000.0,
+        buys: true,
+        counted: true,
         attack: |attacker| {
-            let key = attacker.keys.hostile_buyer.clone();
+            let key = attacker.buyer()?;
             attacker.send("GET", "/v1/availability?sku=HOT&limit=50", &key, b"")
         },
     },
@@ -190,6 +241,8 @@ pub(crate) const CELLS: &[Cell] = &[
         what: "an order system sends 10,000 valid events a second, 500 in a request: work that is done",
         workers: 2,
         rate: 20.0,
+        buys: false,
+        counted: false,
         attack: |attacker| {
             static ORDERS: AtomicU64 = AtomicU64::new(0);
             let events: Vec<Value> = (0..500)
@@ -210,32 +263,99 @@ pub(crate) const CELLS: &[Cell] = &[
     },
     Cell {
         name: "reservations",
-        what: "one buyer reserves and never confirms, 500 a second on 4 connections",
+        what: "buyers reserve and never confirm, 500 a second on 4 connections",
         workers: 4,
         rate: 500.0,
+        buys: true,
+        counted: true,
         attack: |attacker| {
-            let seller = attacker.number * 4 + attacker.worker;
-            let (_, id) = attacker.hostile(seller)?;
+            let id = format!("hostile-{}", (attacker.number * 4 + attacker.worker) % super::HOSTILE);
             let body = json!({ "supplier": id, "listing": "hot", "quantity": 1, "seconds": 1 }).to_string();
-            let key = attacker.keys.hostile_buyer.clone();
+            let key = attacker.buyer()?;
             attacker.send("POST", "/v1/reservations", &key, body.as_bytes())
         },
     },
     Cell {
         name: "streams",
-        what: "a buyer opens streams of 20 goods and reads none of them, 40 a second",
+        what: "buyers open streams of 20 goods and read none of them, 40 a second",
         workers: 4,
         rate: 40.0,
+        buys: true,
+        counted: true,
         attack: |attacker| {
             let goods: String = (0..20).map(|good| format!("sku=GOOD-{good}&")).collect();
             let mut stream = TcpStream::connect(attacker.target)?;
             write!(
                 stream,
                 "GET /v1/availability/stream?{goods}limit=8 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n",
-                attacker.keys.hostile_buyer
+                attacker.buyer()?
             )?;
             attacker.held.push(stream);
             Ok(())
+        },
+    },
+    Cell {
+        name: "cheap-offers",
+        what: "offers below everybody's price of the goods that the honest sell, 1,000 a second on 8 connections",
+        workers: 8,
+        rate: 1_000.0,
+        buys: false,
+        counted: true,
+        attack: |attacker| {
+            let (key, id) = attacker.supplier()?;
+            let good = attacker.number % super::GOODS;
+            let body = json!({
+                "sku": format!("GOOD-{good}"), "location": "main", "on_hand": 1 + attacker.number % 90,
+                "price": { "minor": 1, "currency": "EUR" },
+            });
+            attacker.send(
+                "PUT",
+                &format!("/v1/suppliers/{id}/listings/w-{good}"),
+                &key,
+                body.to_string().as_bytes(),
+            )
+        },
+    },
+    Cell {
+        name: "imports",
+        what: "files of 10,000 rows, 20 a second on 4 connections",
+        workers: 4,
+        rate: 20.0,
+        buys: false,
+        counted: true,
+        attack: |attacker| {
+            let (key, id) = attacker.supplier()?;
+            let (turn, number) = (attacker.worker, attacker.number);
+            let mut file = String::from("listing,sku,location,price,currency,on_hand\n");
+            for row in 0..10_000 {
+                let _ = writeln!(file, "i-{row},I-{row},main,10.00,EUR,{}", 1 + (row + number) % 90);
+            }
+            attacker.send_as(
+                "text/csv",
+                &format!("/v1/suppliers/{id}/imports"),
+                &key,
+                &format!("{turn}-{number}"),
+                &file,
+            )
+        },
+    },
+    Cell {
+        name: "webhooks",
+        what: "endpoints that take connections and say nothing, and tests of them, 20 a second on 4 connections",
+        workers: 4,
+        rate: 20.0,
+        buys: false,
+        counted: true,
+        attack: |attacker| {
+            let (key, _) = attacker.supplier()?;
+            let body = json!({ "url": format!("https://{}/hook", attacker.silent) }).to_string();
+            let answer = attacker.ask("POST", "/v1/webhooks", &key, body.as_bytes())?;
+            let made: Value = serde_json::from_slice(&answer).unwrap_or_default();
+            match made["webhook"].as_str() {
+                Some(name) => attacker.send("POST", &format!("/v1/webhooks/{name}/test"), &key, b""),
+                // There are as many as one may have.
+                None => Ok(()),
+            }
         },
     },
 ];
@@ -243,15 +363,33 @@ pub(crate) const CELLS: &[Cell] = &[
 impl Cell {
     /// Attacks until a moment; gives requests that were answered, or sent where no answer is awaited, a second. Whoever is behind
     /// its rate does not make up for it.
-    pub(crate) fn run(&self, target: SocketAddr, keys: &Keys, until: Instant) -> Result<f64> {
+    pub(crate) fn run(
+        &self,
+        target: SocketAddr,
+        keys: &Keys,
+        attackers: usize,
+        until: Instant,
+    ) -> Result<f64> {
         let gap = Duration::from_secs_f64(self.workers as f64 / self.rate);
+        // Its queue of connections is never looked at.
+        let silent = TcpListener::bind("127.0.0.1:0")?;
+        let silent_at = silent.local_addr()?;
         let begun = Instant::now();
         let sent: usize = std::thread::scope(|scope| {
             let workers: Vec<_> = (0..self.workers)
                 .map(|worker| {
                     scope.spawn(move || {
-                        let (connection, held) = (None, Vec::new());
-                        let mut attacker = Attacker { target, keys, connection, held, worker, number: 0 };
+                        let mut attacker = Attacker {
+                            target,
+                            keys,
+                            connection: None,
+                            silent: silent_at,
+                            held: Vec::new(),
+                            worker,
+                            workers: self.workers,
+                            attackers: attackers.min(keys.hostile.len()),
+                            number: 0,
+                        };
                         let (mut at, mut sent) = (Instant::now(), 0);
                         while at < until {
                             wait_until(at);
