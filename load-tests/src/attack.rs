@@ -28,7 +28,7 @@ use stockade_runtime::{KeyRing, Role};
 
 use crate::{
     Figure,
-    cluster::{Server, insist, supplier},
+    cluster::{Server, insist, supplier, supplier_since},
     generator::{Connection, histogram, micros, wait_until},
     median,
     process::{caught_up, most_resident},
@@ -71,8 +71,15 @@ struct Sent {
     write: bool,
 }
 
+/// Where the honest are served: suppliers, and buyers.
+#[derive(Clone, Copy)]
+struct At {
+    suppliers: SocketAddr,
+    buyers: SocketAddr,
+}
+
 /// Sends the honest schedule up to a moment, and all of it however late; gives all of it.
-fn honest(server: SocketAddr, keys: &Keys, begin: Instant, end: Instant, seed: u64) -> Result<Vec<Sent>> {
+fn honest(at: At, keys: &Keys, begin: Instant, end: Instant, seed: u64) -> Result<Vec<Sent>> {
     let all = Mutex::new(Vec::new());
     std::thread::scope(|scope| -> Result<()> {
         let worker = |worker: usize, write: bool, rate: f64| {
@@ -80,6 +87,7 @@ fn honest(server: SocketAddr, keys: &Keys, begin: Instant, end: Instant, seed: u
             move || -> Result<()> {
                 let mut random =
                     fastrand::Rng::with_seed(seed ^ (worker as u64) << 32 ^ u64::from(write) << 60);
+                let server = if write { at.suppliers } else { at.buyers };
                 let mut connection = Connection::open(server).ok();
                 let (mut own, mut at, mut number) = (Vec::new(), begin, worker);
                 loop {
@@ -184,8 +192,8 @@ fn spread(latencies: &[Duration]) -> Result<Histogram<u64>> {
 
 /// One round of an arm: calm, an attack on `target`, and calm again, all the while with the honest at work.
 fn round(
-    server: SocketAddr,
-    target: SocketAddr,
+    server: At,
+    target: At,
     cell: &Cell,
     keys: &Keys,
     seed: u64,
@@ -196,6 +204,7 @@ fn round(
     let all = std::thread::scope(|scope| -> Result<_> {
         let honest = scope.spawn(|| honest(server, keys, begin, until + AFTER, seed));
         wait_until(from);
+        let target = if cell.buys { target.buyers } else { target.suppliers };
         let rate = cell.run(target, keys, until);
         let all = honest.join().map_err(|_| anyhow::anyhow!("the honest died"))??;
         met.rates.push(rate?);
@@ -237,7 +246,8 @@ fn start(at: &Path) -> Result<(Server, Keys)> {
     }
     for (number, key) in keys.hostile.iter().enumerate() {
         let id = format!("hostile-{number}");
-        supplier(at, &mut connection, &operator, &id, Some(key.clone()))?;
+        // Whoever makes up a thousand suppliers has not had them for years.
+        supplier_since(at, &mut connection, &operator, (&id, None), Some(key.clone()))?;
         if number < HOT_OFFERS {
             let path = format!("/v1/suppliers/{id}/listings/hot");
             insist(&mut connection, "PUT", &path, key, &listing("HOT", number, 10))?;
@@ -274,11 +284,12 @@ pub(crate) fn run(names: &[String], rounds: usize) -> Result<(Vec<Figure>, Vec<C
         for number in 0..rounds {
             let seed = number as u64;
             // ABBA: whatever drifts meets both arms alike.
-            let arms = [(server.api, &mut attacked), (bare.api, &mut placebo)];
+            let at = |server: &Server| At { suppliers: server.api, buyers: server.buyers };
+            let arms = [(at(&server), &mut attacked), (at(&bare), &mut placebo)];
             let order: Vec<_> =
                 if number % 2 == 0 { arms.into_iter().collect() } else { arms.into_iter().rev().collect() };
             for (target, met) in order {
-                round(server.api, target, cell, &keys, seed, met)?;
+                round(at(&server), target, cell, &keys, seed, met)?;
                 // What an attack left to do is not the next arm's.
                 caught_up(&server)?;
             }

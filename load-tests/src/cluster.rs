@@ -17,6 +17,8 @@ pub(crate) struct Server {
     pub(crate) api: SocketAddr,
     /// Where it tells its metrics; arms of this program tell none.
     pub(crate) admin: Option<SocketAddr>,
+    /// Where it answers buyers alone; the address of everybody where it has none for them.
+    pub(crate) buyers: SocketAddr,
 }
 
 /// Kafka of a scenario: the one `STOCKADE_TEST_KAFKA` names, or one of its own.
@@ -60,47 +62,51 @@ fn serving(name: &str, directory: &Path, arguments: &[&str]) -> Result<Command> 
     Ok(command)
 }
 
-fn launch(name: &str, command: Command, directory: &Path) -> Result<Server> {
+fn launch(name: &str, command: Command, directory: &Path, has_buyers: bool) -> Result<Server> {
     let log = directory.join(format!("{name}.log"));
     let _ = std::fs::remove_file(&log);
     let mut process = Process::start(name, command, &log)?;
-    let (mut api, mut admin) = (None, None);
+    let (mut api, mut admin, mut buyers) = (None, None, None);
     let up = wait_until(PATIENCE, || {
         let text = std::fs::read_to_string(&log).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("api http://"));
         api = line.and_then(|line| line.split(' ').next()?.parse::<SocketAddr>().ok());
         admin = line.and_then(|line| line.split_once(" admin http://")?.1.trim().parse::<SocketAddr>().ok());
-        api.is_some() || !process.runs()
+        let own = text.lines().find_map(|line| line.strip_prefix("buyers http://"));
+        buyers = own.and_then(|own| own.trim().parse::<SocketAddr>().ok());
+        (api.is_some() && (buyers.is_some() || !has_buyers)) || !process.runs()
     });
     let api = api.filter(|_| up).with_context(|| format!("{name} did not start, see {}", log.display()))?;
     let ready = wait_until(PATIENCE, || {
         Connection::open(api).and_then(|mut c| c.call("GET", "/readyz", "", b"")).is_ok_and(|(s, _)| s == 200)
     });
     anyhow::ensure!(ready, "{name} is not ready, see {}", log.display());
-    Ok(Server { process, api, admin })
+    Ok(Server { process, api, admin, buyers: buyers.unwrap_or(api) })
 }
 
 impl Server {
     /// `stockade serve` with these further arguments, and no limits: what is measured is the server and not its patience.
     pub(crate) fn stockade(name: &str, directory: &Path, arguments: &[&str]) -> Result<Self> {
         let mut command = serving(name, directory, arguments)?;
-        for class in ["STANDARD", "BUYER", "EVENTS"] {
+        for class in ["STANDARD", "BUYER", "EVENTS", "NEW", "SUSPECT"] {
             command
                 .env(format!("STOCKADE_LIMITS__{class}__PER_SECOND"), "4000000000")
                 .env(format!("STOCKADE_LIMITS__{class}__BURST"), "4000000000");
         }
         command.env("STOCKADE_HTTP__CONNECTIONS__MAX", "16384");
-        launch(name, command, directory)
+        launch(name, command, directory, false)
     }
-    /// The same with the limits that it has unless somebody says otherwise.
+    /// The same with the limits that it has unless somebody says otherwise, and with an address for buyers alone.
     pub(crate) fn stockade_with_limits(name: &str, directory: &Path, arguments: &[&str]) -> Result<Self> {
-        launch(name, serving(name, directory, arguments)?, directory)
+        let mut command = serving(name, directory, arguments)?;
+        command.args(["--buyers-listen", "127.0.0.1:0"]);
+        launch(name, command, directory, true)
     }
     /// An arm of this program itself.
     pub(crate) fn arm(name: &str, directory: &Path, arguments: &[&str]) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(arguments);
-        launch(name, command, directory)
+        launch(name, command, directory, false)
     }
     pub(crate) fn connect(&self) -> Result<Connection> {
         Connection::open(self.api)
@@ -143,7 +149,21 @@ pub(crate) fn supplier(
     id: &str,
     known: Option<String>,
 ) -> Result<String> {
-    let profile = json!({ "name": id, "region": "DE", "since": "2020-01-01T00:00:00Z" });
+    supplier_since(directory, connection, operator, (id, Some("2020-01-01T00:00:00Z")), known)
+}
+
+/// The same of one that trades since then, or that comes just now.
+pub(crate) fn supplier_since(
+    directory: &Path,
+    connection: &mut Connection,
+    operator: &str,
+    (id, since): (&str, Option<&str>),
+    known: Option<String>,
+) -> Result<String> {
+    let mut profile = json!({ "name": id, "region": "DE" });
+    if let Some(since) = since {
+        profile["since"] = since.into();
+    }
     insist(connection, "PUT", &format!("/v1/suppliers/{id}"), operator, &profile)?;
     let key = match known {
         Some(key) => key,

@@ -21,6 +21,8 @@ pub(crate) struct Cell {
     workers: usize,
     /// Requests a second of all of them.
     rate: f64,
+    /// Whether they come as buyers, at the address of buyers.
+    pub(crate) buys: bool,
     attack: fn(&mut Attacker<'_>) -> Result<()>,
 }
 
@@ -78,6 +80,7 @@ pub(crate) const CELLS: &[Cell] = &[
         what: "one supplier, batches of 1,000 rows, nearly all over its limit, 80 a second on 4 connections",
         workers: 4,
         rate: 80.0,
+        buys: false,
         attack: |attacker| attacker.batch_of(0, 1_000),
     },
     Cell {
@@ -85,6 +88,7 @@ pub(crate) const CELLS: &[Cell] = &[
         what: "1,000 suppliers, batches of 200 rows within their limits, 40 a second on 16 connections: work that is done",
         workers: 16,
         rate: 40.0,
+        buys: false,
         attack: |attacker| {
             let seller = attacker.number * 16 + attacker.worker;
             attacker.batch_of(seller, 200)
@@ -95,6 +99,7 @@ pub(crate) const CELLS: &[Cell] = &[
         what: "requests without a key, 2,000 a second on 8 connections",
         workers: 8,
         rate: 2_000.0,
+        buys: true,
         attack: |attacker| attacker.send("GET", "/v1/availability?sku=GOOD-1", "none", b""),
     },
     Cell {
@@ -102,6 +107,7 @@ pub(crate) const CELLS: &[Cell] = &[
         what: "one supplier, single listings, 4,000 a second on 8 connections, twice its limit",
         workers: 8,
         rate: 4_000.0,
+        buys: false,
         attack: |attacker| {
             let (key, id) = attacker.hostile(1)?;
             let key = key.to_owned();
@@ -114,6 +120,7 @@ pub(crate) const CELLS: &[Cell] = &[
         what: "bodies of 8 MB without a length, 20 a second on 4 connections",
         workers: 4,
         rate: 20.0,
+        buys: false,
         attack: |attacker| {
             let (key, id) = attacker.hostile(2)?;
             let mut stream = TcpStream::connect(attacker.target)?;
@@ -141,6 +148,7 @@ pub(crate) const CELLS: &[Cell] = &[
         what: "256 suppliers, a connection of each, whose bodies never end: a byte now and then",
         workers: 8,
         rate: 800.0,
+        buys: false,
         attack: |attacker| {
             if attacker.held.len() < 32 {
                 let (key, id) = attacker.hostile(attacker.worker * 32 + attacker.held.len())?;
@@ -165,6 +173,7 @@ pub(crate) const CELLS: &[Cell] = &[
         what: "connections that ask for nothing that is there and go, 1,000 a second",
         workers: 8,
         rate: 1_000.0,
+        buys: false,
         attack: |attacker| {
             let mut stream = TcpStream::connect(attacker.target)?;
             stream.set_read_timeout(Some(Duration::from_secs(1)))?;
@@ -180,6 +189,7 @@ pub(crate) const CELLS: &[Cell] = &[
         what: "one buyer asks for the good with 1,000 offers, 3,000 a second on 8 connections, three times its limit",
         workers: 8,
         rate: 3_000.0,
+        buys: true,
         attack: |attacker| {
             let key = attacker.keys.hostile_buyer.clone();
             attacker.send("GET", "/v1/availability?sku=HOT&limit=50", &key, b"")
@@ -190,6 +200,7 @@ pub(crate) const CELLS: &[Cell] = &[
         what: "an order system sends 10,000 valid events a second, 500 in a request: work that is done",
         workers: 2,
         rate: 20.0,
+        buys: false,
         attack: |attacker| {
             static ORDERS: AtomicU64 = AtomicU64::new(0);
             let events: Vec<Value> = (0..500)
@@ -213,6 +224,7 @@ pub(crate) const CELLS: &[Cell] = &[
         what: "one buyer reserves and never confirms, 500 a second on 4 connections",
         workers: 4,
         rate: 500.0,
+        buys: true,
         attack: |attacker| {
             let seller = attacker.number * 4 + attacker.worker;
             let (_, id) = attacker.hostile(seller)?;
@@ -226,6 +238,7 @@ pub(crate) const CELLS: &[Cell] = &[
         what: "a buyer opens streams of 20 goods and reads none of them, 40 a second",
         workers: 4,
         rate: 40.0,
+        buys: true,
         attack: |attacker| {
             let goods: String = (0..20).map(|good| format!("sku=GOOD-{good}&")).collect();
             let mut stream = TcpStream::connect(attacker.target)?;

@@ -11,12 +11,14 @@ use crate::{Edge, FieldError, Problem};
 
 mod named;
 mod read;
+mod room;
 mod upload;
 mod words;
 
 pub use upload::Upload;
 
 pub use read::BodyBytesMax;
+pub use room::BodyRoom;
 pub(crate) use read::{Kind, read};
 pub(crate) use words::{field_code, plain, shown};
 
