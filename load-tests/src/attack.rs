@@ -191,14 +191,7 @@ fn spread(latencies: &[Duration]) -> Result<Histogram<u64>> {
 }
 
 /// One round of an arm: calm, an attack on `target`, and calm again, all the while with the honest at work.
-fn round(
-    server: At,
-    target: At,
-    cell: &Cell,
-    keys: &Keys,
-    seed: u64,
-    met: &mut Met,
-) -> Result<()> {
+fn round(server: At, target: At, cell: &Cell, keys: &Keys, seed: u64, met: &mut Met) -> Result<()> {
     let begin = Instant::now() + Duration::from_millis(50);
     let (from, until) = (begin + CALM, begin + CALM + ATTACK);
     let all = std::thread::scope(|scope| -> Result<_> {

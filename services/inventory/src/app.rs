@@ -21,7 +21,8 @@ use stockade_model::{
 };
 use stockade_quarantine::{Entry, Overlay};
 use stockade_runtime::{
-    Brownout, BrownoutConfig, Edge, Limits, Principal, Problem, Role, Trust, Turns, TurnsConfig, Waiters, Work,
+    Brownout, BrownoutConfig, Edge, Limits, Principal, Problem, Role, Trust, Turns, TurnsConfig, Waiters,
+    Work,
 };
 
 use crate::{
@@ -204,7 +205,11 @@ impl App {
             board,
             limits,
             turns: Turns::new(TurnsConfig::default()),
-            gate_of_edge: Gatekeeper::new(Brownout::new(&BrownoutConfig::default(), partitions), partitions, 0),
+            gate_of_edge: Gatekeeper::new(
+                Brownout::new(&BrownoutConfig::default(), partitions),
+                partitions,
+                0,
+            ),
             partitions,
             deadline,
             instance,

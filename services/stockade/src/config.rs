@@ -7,7 +7,9 @@ use std::{
 
 use stockade_inventory::{imports::ImportsConfig, promises::Promises};
 use stockade_log_kafka::{KafkaOptions, Secret};
-use stockade_runtime::{BrownoutConfig, Connections, Cors, LimitsConfig, SessionBounds, config, telemetry::LogFormat};
+use stockade_runtime::{
+    BrownoutConfig, Connections, Cors, LimitsConfig, SessionBounds, config, telemetry::LogFormat,
+};
 use stockade_webhooks::WebhooksConfig;
 
 use crate::{address::Address, platform::Roles};

@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use crate::config::EdgeConfig;
 use anyhow::{Context as _, Result};
 use axum::{Extension, Router, middleware};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -23,11 +24,10 @@ use stockade_model::Topic;
 use stockade_quarantine::QuarantineStore;
 use stockade_rules::RuleSet;
 use stockade_runtime::{
-    BodyBytesMax, BodyRoom, Brownout, Cors, KeyRing, Limits, LimitsConfig, Problem, Shutdown, api::Forms, http, shutdown::BUDGET,
-    telemetry,
+    BodyBytesMax, BodyRoom, Brownout, Cors, KeyRing, Limits, LimitsConfig, Problem, Shutdown, api::Forms,
+    http, shutdown::BUDGET, telemetry,
 };
 use stockade_supplier_scoring::vocabulary;
-use crate::config::EdgeConfig;
 use tokio::{runtime::Handle, sync::oneshot, task::JoinSet};
 
 mod console;
@@ -279,7 +279,11 @@ impl Platform {
                     parts.answer_deadline,
                 )?
                 .with_promises(parts.promises)
-                .with_edge(Gatekeeper::new(brownout.clone(), partitions, parts.edge.config.new_supplier_days)),
+                .with_edge(Gatekeeper::new(
+                    brownout.clone(),
+                    partitions,
+                    parts.edge.config.new_supplier_days,
+                )),
             );
             // Streams never end by themselves, and would hold up the end of the process.
             let (changes, end) = (service.changes.clone(), shutdown.wait());
@@ -289,7 +293,11 @@ impl Platform {
             });
             let taker = service.clone();
             let spec = stockade_inventory::inventory_spec(partitions);
-            runner.fold(spec, |_| Inventory::default(), move |partition, effects| taker.take_of(partition, effects))?;
+            runner.fold(
+                spec,
+                |_| Inventory::default(),
+                move |partition, effects| taker.take_of(partition, effects),
+            )?;
             let follow = {
                 let (service, end) = (service.clone(), shutdown.wait());
                 async move { Ok(service.follow_decisions(witness, end).await?) }

@@ -54,7 +54,11 @@ pub fn run(args: Args) -> Result<()> {
     ];
     let config = Config::read(&args.place, &more).map_err(|e| anyhow::anyhow!("configuration: {e}"))?;
     telemetry::logs(&config.telemetry.filter, config.telemetry.format);
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config, args.place, more.to_vec()))
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(
+        config,
+        args.place,
+        more.to_vec(),
+    ))
 }
 
 async fn serve(config: Config, place: Place, flags: Vec<(&'static str, Option<String>)>) -> Result<()> {

@@ -18,8 +18,8 @@ mod words;
 pub use upload::Upload;
 
 pub use read::BodyBytesMax;
-pub use room::BodyRoom;
 pub(crate) use read::{Kind, read};
+pub use room::BodyRoom;
 pub(crate) use words::{field_code, plain, shown};
 
 /// The bytes of a JSON body within the configured limit and deadline, and within what its caller may still send: a handler

@@ -204,19 +204,23 @@ impl Ladder {
             self.rung = reached;
             return reached;
         }
-        // Above the lowest, so it has a bound.
-        let bound = self.bounds[self.rung as usize - 1];
-        if pressure_ms > bound / 2 {
+        if !self.is_low(pressure_ms) {
             self.low_since_ms = None;
             return self.rung;
         }
         let since = *self.low_since_ms.get_or_insert(now_ms);
         if now_ms.saturating_sub(since) >= self.calm_ms {
             self.rung = Rung::of(self.rung as u8 - 1);
-            // The next rung has to be calm for as long.
-            self.low_since_ms = Some(now_ms);
+            // The next rung has to be calm for as long, from now on.
+            self.low_since_ms = Some(now_ms).filter(|_| self.is_low(pressure_ms));
         }
         self.rung
+    }
+
+    /// Whether a pressure is low enough to leave the rung; there is none below the lowest.
+    fn is_low(&self, pressure_ms: u64) -> bool {
+        let bound = (self.rung as usize).checked_sub(1).and_then(|at| self.bounds.get(at));
+        bound.is_some_and(|bound| pressure_ms <= bound / 2)
     }
 }
 

@@ -217,7 +217,9 @@ impl Allowance {
         let remaining = bytes::Bytes::from(match &self.shared {
             None => own,
             Some(shared) => {
-                if let Ok(policy) = HeaderValue::try_from(format!("{}, {}", policy(self.class), shared.policy())) {
+                if let Ok(policy) =
+                    HeaderValue::try_from(format!("{}, {}", policy(self.class), shared.policy()))
+                {
                     headers.insert(RATE_LIMIT_POLICY, policy);
                 }
                 format!("{own}, {}", shared.remaining())
@@ -341,7 +343,12 @@ impl<C: Clock + Clone> Limits<C> {
                     limiter.owe(&caller, beyond);
                 }
                 let remaining = state.remaining_burst_capacity();
-                Ok(Some(Allowance { class: limiter.class, remaining, policy: limiter.policy.clone(), shared: None }))
+                Ok(Some(Allowance {
+                    class: limiter.class,
+                    remaining,
+                    policy: limiter.policy.clone(),
+                    shared: None,
+                }))
             }
             Ok(Err(not_until)) => {
                 // What is sent again has to be read again.

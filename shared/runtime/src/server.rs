@@ -23,6 +23,7 @@ use std::{
 };
 
 use axum::{Router, body::HttpBody as _, extract::Request, http::StatusCode, response::Response};
+use futures_util::future::Either;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -31,7 +32,6 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
-use futures_util::future::Either;
 use tower::Service as _;
 
 use crate::{Problem, Shutdown, metrics as names};

@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 use sha2::Digest as _;
 use stockade_model::{
     Change, Command, ControlRecord, Gtin, Invalid, ListingId, LocationId, LocationPut, Money, Payload,
-    Region, Registration, Row, RowOutcome, RowStatus, Sku, StockChange, StockCounts, StockMode, SupplierId, SupplierProfile,
-    Timestamp, ids::normalized, inventory::ROWS_MAX,
+    Region, Registration, Row, RowOutcome, RowStatus, Sku, StockChange, StockCounts, StockMode, SupplierId,
+    SupplierProfile, Timestamp, ids::normalized, inventory::ROWS_MAX,
 };
 use stockade_runtime::{
     FieldError, Operator, OwnSupplier, Parsed, Path, Problem, SupplierOrStaff, Turn, Work, body,

@@ -19,16 +19,18 @@ use stockade_model::Timestamp;
 use stockade_quarantine::{FileStore, QuarantineStore};
 use stockade_quarantine_redis::RedisStore;
 use stockade_runtime::{
-    Connections, KeyRing, LimitsConfig, Role, SessionBounds, Sessions, Shutdown, clock, server,
-    telemetry,
+    Connections, KeyRing, LimitsConfig, Role, SessionBounds, Sessions, Shutdown, clock, server, telemetry,
 };
 use stockade_simulator::World;
 use tokio::net::TcpListener;
 
 use crate::{
+    config,
     config::Http,
-    config, connect, console,
-    platform::{ConsoleParts, EdgeParts, Parts, Platform, Roles, ensure_topics, instance_name, quarantine_path},
+    connect, console,
+    platform::{
+        ConsoleParts, EdgeParts, Parts, Platform, Roles, ensure_topics, instance_name, quarantine_path,
+    },
     threads::Threads,
 };
 use play::{Keys, Play, Records};

@@ -72,7 +72,8 @@ async fn each_rung_puts_off_what_is_below_it_and_never_buyers_withdrawals_and_de
             )
             .await;
         let backtest = json!({ "days": 1 });
-        let event = json!({ "supplier": "known", "order": "o", "buyer": "b", "listing": "SKU-1", "quantity": 1 });
+        let event =
+            json!({ "supplier": "known", "order": "o", "buyer": "b", "listing": "SKU-1", "quantity": 1 });
         for (what, from, reply) in [
             (
                 "a backtest",

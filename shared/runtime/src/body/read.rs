@@ -10,12 +10,12 @@ use axum::{
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 
+use super::room::{BodyRoom, Part};
 use crate::{
     Edge, Principal, Problem, Trust, Work,
     http::single,
     server::{BodyDeadline, body_too_slow},
 };
-use super::room::{BodyRoom, Part};
 
 /// Largest body, in bytes, packed or not. Put it into the router's extensions.
 #[derive(Clone, Copy, Debug)]
@@ -180,7 +180,12 @@ impl<S: Edge> Drop for Reading<'_, S> {
 }
 
 /// The frames of a body as one, counted as they come. What is too large is not kept.
-async fn gather(body: &mut Body, bytes_max: usize, came: &mut usize, part: &mut Part) -> Result<Bytes, Problem> {
+async fn gather(
+    body: &mut Body,
+    bytes_max: usize,
+    came: &mut usize,
+    part: &mut Part,
+) -> Result<Bytes, Problem> {
     let (mut first, mut all) = (Bytes::new(), Vec::new());
     while let Some(frame) = body.frame().await {
         let unreadable = |_| {

@@ -90,14 +90,14 @@ impl Part {
             return Ok(());
         };
         let more = bytes - self.bytes;
-        let of_one = room.bytes_max / 4;
         let mut taken = room.taken.lock();
-        let full = taken.bytes + more > room.bytes_max;
-        let of_caller = taken.by_caller.get(&self.name).copied().unwrap_or(0);
+        let others = taken.bytes - self.bytes;
+        let of_caller = taken.by_caller.get(&self.name).map_or(0, |had| had - self.bytes);
+        let of_trust = taken.of(self.trust).map_or(0, |had| *had - self.bytes);
         // One body may always be read where nothing else is, however small the room.
-        let shares = |had: usize| had > 0 && had + more > of_one;
-        let of_trust = taken.of(self.trust).map_or(0, |bytes| *bytes);
-        if full && taken.bytes > self.bytes || shares(of_caller - self.bytes.min(of_caller)) || shares(of_trust - self.bytes.min(of_trust)) {
+        let beyond = |had: usize, most: usize| had > 0 && had + bytes > most;
+        let of_one = room.bytes_max / 4;
+        if beyond(others, room.bytes_max) || beyond(of_caller, of_one) || beyond(of_trust, of_one) {
             metrics::counter!(names::BODIES_REFUSED).increment(1);
             return Err(no_room());
         }
@@ -200,6 +200,10 @@ mod tests {
         };
         let _first = part("a", Trust::Trusted, 90 << 10).unwrap();
         assert!(part("a", Trust::Trusted, 20 << 10).is_err());
+        let mut slow = room.part(Some(&seller("a")), Trust::Trusted);
+        (1..=10).for_each(|kb| slow.grow(kb << 10).unwrap());
+        assert!(slow.grow(11 << 10).is_err(), "however slowly it grows");
+        drop(slow);
         let _other = part("b", Trust::Trusted, 20 << 10).unwrap();
         let _new: Vec<Part> =
             (0..9).map(|number| part(&format!("n{number}"), Trust::New, 11 << 10).unwrap()).collect();

@@ -47,7 +47,10 @@ fn work_is_put_off_in_the_order_of_the_ladder_and_by_its_own_partition() {
         let admitted = admitted.count();
         assert!(admitted < before || rung == Rung::Streams, "{rung:?} puts off more than what is below it");
         before = admitted;
-        assert!(brownout.admits_write(Work::Row, Trust::Suspect, 0).is_ok(), "another partition is not behind");
+        assert!(
+            brownout.admits_write(Work::Row, Trust::Suspect, 0).is_ok(),
+            "another partition is not behind"
+        );
     }
     assert_eq!(before, 0);
     let refused = brownout.admits(Work::Analysis).unwrap_err();

@@ -28,8 +28,7 @@ fn a_batch_beyond_the_burst_is_taken_when_the_burst_is_there_and_paid_off_before
     let limits =
         Limits::with_clock(&LimitsConfig(BTreeMap::from([("limited".to_owned(), class)])), clock.clone());
     let wait_s = |units: usize| -> Option<u64> {
-        let response =
-            axum::response::IntoResponse::into_response(limits.take("limited", "a", units).err()?);
+        let response = axum::response::IntoResponse::into_response(limits.take("limited", "a", units).err()?);
         Some(response.headers()["retry-after"].to_str().unwrap().parse().unwrap())
     };
     assert_eq!(wait_s(1_000), None, "the largest batch there is");
@@ -184,7 +183,10 @@ fn a_thousand_new_suppliers_take_no_more_together_than_their_share_and_trusted_o
             let name = format!("fake-{supplier}");
             taken += usize::from(take_together(&limits, ("standard", &name), Trust::New, 1).is_ok());
         }
-        assert!(take_together(&limits, ("standard", "known"), Trust::Trusted, 500).is_ok(), "second {second}");
+        assert!(
+            take_together(&limits, ("standard", "known"), Trust::Trusted, 500).is_ok(),
+            "second {second}"
+        );
         clock.advance(Duration::from_secs(1));
     }
     assert_eq!(taken, 200 + 9 * 100, "the burst, and what comes back each second");
@@ -203,7 +205,10 @@ fn what_is_refused_for_all_takes_nothing_of_ones_own_and_says_whose_share_is_use
     let mut headers = HeaderMap::new();
     let left = take_together(&limits, ("standard", "b"), Trust::New, 100).unwrap().unwrap();
     left.write(&mut headers);
-    assert_eq!(headers["ratelimit"], "\"default\";r=900;t=1, \"new\";r=0;t=2", "its own was not touched before");
+    assert_eq!(
+        headers["ratelimit"], "\"default\";r=900;t=1, \"new\";r=0;t=2",
+        "its own was not touched before"
+    );
     assert_eq!(headers["ratelimit-policy"], "\"default\";q=1000;w=1, \"new\";q=200;w=2");
 }
 
@@ -239,7 +244,8 @@ fn limits_change_while_they_are_in_use_and_what_stayed_as_it_was_forgets_nobody(
 #[test]
 fn whoever_configures_one_class_has_not_opened_what_is_shared() {
     let told: LimitsConfig =
-        serde_json::from_str(r#"{"standard":{"per_second":1,"burst":2},"new":{"per_second":5,"burst":6}}"#).unwrap();
+        serde_json::from_str(r#"{"standard":{"per_second":1,"burst":2},"new":{"per_second":5,"burst":6}}"#)
+            .unwrap();
     assert_eq!(told.0["new"].burst.get(), 6);
     assert_eq!(told.0["suspect"], LimitsConfig::default().0["suspect"]);
     assert!(!told.0.contains_key("buyer"), "others are what they were: told, or `standard`");

@@ -105,7 +105,11 @@ impl<C: Clock + Clone> Limits<C> {
         self.take_shared(trust, units).map(|_| ()).map_err(|(_, _, wait)| wait)
     }
 
-    fn take_shared(&self, trust: Trust, units: usize) -> Result<Option<Shared>, (&'static str, Class, Duration)> {
+    fn take_shared(
+        &self,
+        trust: Trust,
+        units: usize,
+    ) -> Result<Option<Shared>, (&'static str, Class, Duration)> {
         let Some((name, set)) = trust.class().map(|name| (name, self.now())) else { return Ok(None) };
         let Some(limiter) = set.classes.get(name) else { return Ok(None) };
         let class = limiter.class;

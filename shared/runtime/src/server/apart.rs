@@ -117,13 +117,14 @@ impl Elsewhere {
         let mut task = Awaited(handle.spawn(async move { router.call(request).await }));
         match (&mut task.0).await {
             Ok(answer) => answer,
-            Err(ended) => match ended.try_into_panic() {
-                // As it would have ended this connection had it run here.
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => {
-                    Ok(Problem::unavailable("overloaded", "the server is ending; send it again").into_response())
+            Err(ended) => {
+                match ended.try_into_panic() {
+                    // As it would have ended this connection had it run here.
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(_) => Ok(Problem::unavailable("overloaded", "the server is ending; send it again")
+                        .into_response()),
                 }
-            },
+            }
         }
     }
 }

@@ -85,8 +85,13 @@ async fn counting() -> (Running, Arc<AtomicUsize>) {
             count.fetch_add(1, Ordering::SeqCst);
             next.run(request)
         }));
-    let soon =
-        Connections { head_deadline_ms: 200, body_deadline_ms: 200, idle_ms: 200, stall_ms: 200, ..patient() };
+    let soon = Connections {
+        head_deadline_ms: 200,
+        body_deadline_ms: 200,
+        idle_ms: 200,
+        stall_ms: 200,
+        ..patient()
+    };
     let bounds = Connections { max: 256, ..soon };
     let task = tokio::spawn(serve(listener, router, bounds, Listener::Api, shutdown.clone()));
     (Running { address, shutdown, gate, task }, asked)
@@ -106,7 +111,8 @@ async fn whatever_heads_come_every_connection_ends_each_call_has_one_answer_and_
     for round in 0..40 {
         let before = asked.load(Ordering::SeqCst);
         let sent: Vec<Vec<u8>> = (0..50).map(|number| mutate(7, round * 50 + number)).collect();
-        let peers = sent.iter().map(|bytes| async {
+        let server = &server;
+        let peers = sent.iter().map(|bytes| async move {
             let mut peer = server.connect().await;
             // It may refuse and close before it has read everything.
             let _ = peer.write_all(bytes).await;
