@@ -20,11 +20,15 @@ use stockade_model::{
     RowOutcome, StockMode, SupplierId, SupplierProfile, Timestamp, Topic, control::standard_class,
 };
 use stockade_quarantine::{Entry, Overlay};
-use stockade_runtime::{Edge, Limits, Principal, Problem, Role, Turns, TurnsConfig, Waiters};
+use stockade_runtime::{
+    Brownout, BrownoutConfig, Edge, Limits, Principal, Problem, Role, Trust, Turns, TurnsConfig, Waiters,
+    Work,
+};
 
 use crate::{
     changes::Changes,
     domain::{Effect, EventAnswer, Index, Outcomes, event_identity},
+    edge::Gatekeeper,
     heard::{Heard, order_identity},
     promises::Promises,
     reservations::Reservations,
@@ -108,6 +112,8 @@ pub struct App {
     pub limits: Limits,
     /// Turns at reading large bodies.
     pub turns: Turns,
+    /// What writes of suppliers have to pass.
+    pub gate_of_edge: Gatekeeper,
     /// Partitions of supplier-keyed topics.
     pub partitions: u32,
     /// How long a request waits for its outcome; with zero it never waits.
@@ -154,6 +160,18 @@ impl Edge for App {
     fn limits(&self) -> &Limits {
         &self.limits
     }
+    fn trust(&self, caller: &Principal) -> Trust {
+        match &caller.role {
+            Role::Supplier { supplier } => self.trust_of(supplier),
+            _ => Trust::Trusted,
+        }
+    }
+    fn admits(&self, caller: &Principal, work: Option<Work>) -> Result<(), Problem> {
+        match &caller.role {
+            Role::Supplier { supplier } => self.admits_unread(supplier, work),
+            _ => Ok(()),
+        }
+    }
     fn class(&self, caller: &Principal) -> String {
         match &caller.role {
             // One that is not registered will be refused for that.
@@ -187,6 +205,11 @@ impl App {
             board,
             limits,
             turns: Turns::new(TurnsConfig::default()),
+            gate_of_edge: Gatekeeper::new(
+                Brownout::new(&BrownoutConfig::default(), partitions),
+                partitions,
+                0,
+            ),
             partitions,
             deadline,
             instance,
@@ -211,6 +234,18 @@ impl App {
     pub fn with_promises(mut self, promises: Promises) -> Self {
         self.promises = promises;
         self
+    }
+
+    /// The same with an edge of its own; without, nobody is new and nobody tells what is put off.
+    #[must_use]
+    pub fn with_edge(mut self, gate: Gatekeeper) -> Self {
+        self.gate_of_edge = gate;
+        self
+    }
+
+    /// Since when a supplier trades; `None` of one that is not registered.
+    pub(crate) fn since(&self, id: &SupplierId) -> Option<Timestamp> {
+        self.suppliers.get(id).map(|view| view.profile.since)
     }
 
     /// Whether index and overlay have reached the log ends seen at start.
@@ -361,6 +396,17 @@ impl App {
         self.log.room().map_or(Ok(()), |room| room.admits()).map_err(|full| log_problem(&full))?;
         let appended = tokio::time::timeout(APPEND_DEADLINE, self.log.append(records, Ack::Durable));
         appended.await.map_err(|_| unconfirmed())?.map_err(|error| log_problem(&error))
+    }
+
+    /// Takes what the inventory fold says of a partition, and counts the rows it has decided.
+    pub fn take_of(&self, partition: u32, effects: Vec<Effect>) {
+        let rows = effects.iter().map(|effect| match effect {
+            Effect::Decided { rows: Some(rows), .. } => rows.len() as u64,
+            Effect::Decided { .. } | Effect::Answered { .. } => 1,
+            _ => 0,
+        });
+        self.gate_of_edge.fairness.drained(partition, rows.sum());
+        self.take(effects);
     }
 
     /// Takes what the inventory fold says.

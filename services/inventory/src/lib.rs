@@ -11,6 +11,8 @@ pub mod app;
 mod baskets;
 pub mod changes;
 pub mod domain;
+pub mod edge;
+pub mod fairness;
 mod heard;
 pub mod http;
 pub mod imports;

@@ -18,6 +18,8 @@
 //! | `stockade_inventory_streams` | | streams of changes that buyers have open here: add these up over replicas |
 //! | `stockade_inventory_stream_looks_total` | `found`: `change`, `nothing` | goods that a stream looked at again because something was put or restricted |
 //! | `stockade_inventory_import_rows_total` | `outcome`: `accepted`, `unchanged`, `refused` | rows of imports by what became of them |
+//! | `stockade_inventory_writes_held_back_total` | | writes refused because their supplier had used its share of a partition that is behind |
+//! | `stockade_inventory_locked_out_writes_refused_total` | | writes of locked-out suppliers refused before they were read; one a minute of each goes to the log instead |
 //! | `stockade_lockout_suppliers` | `level` | suppliers by the highest level in force, as this replica's overlay has it |
 
 use ::metrics::{counter, gauge, histogram};
@@ -31,6 +33,16 @@ use crate::{
 /// A stream of changes was opened, or one was closed.
 pub(crate) fn streams(change: f64) {
     gauge!("stockade_inventory_streams").increment(change);
+}
+
+/// A write was refused because its supplier had used its share of a partition that is behind.
+pub(crate) fn held_back() {
+    counter!("stockade_inventory_writes_held_back_total").increment(1);
+}
+
+/// A write of a locked-out supplier was refused before it was read.
+pub(crate) fn refused_locked_out() {
+    counter!("stockade_inventory_locked_out_writes_refused_total").increment(1);
 }
 
 /// A stream looked at a good again.

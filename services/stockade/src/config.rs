@@ -7,7 +7,9 @@ use std::{
 
 use stockade_inventory::{imports::ImportsConfig, promises::Promises};
 use stockade_log_kafka::{KafkaOptions, Secret};
-use stockade_runtime::{Connections, Cors, LimitsConfig, SessionBounds, config, telemetry::LogFormat};
+use stockade_runtime::{
+    BrownoutConfig, Connections, Cors, LimitsConfig, SessionBounds, config, telemetry::LogFormat,
+};
 use stockade_webhooks::WebhooksConfig;
 
 use crate::{address::Address, platform::Roles};
@@ -20,6 +22,8 @@ pub struct Config {
     pub role: RoleNames,
     /// The HTTP servers.
     pub http: Http,
+    /// What callers may take of a server together, and what is put off when it is behind.
+    pub edge: EdgeConfig,
     /// The log.
     pub log: Log,
     /// Kafka instead of the embedded log, when `kafka.brokers` is set.
@@ -50,15 +54,21 @@ pub struct Config {
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Http {
-    /// Where the API listens.
+    /// Where the API listens: every call, whoever makes it.
     pub listen: Address,
+    /// A further address that answers buyers alone, so that a proxy or firewall before it can be theirs too; none when absent.
+    pub buyers_listen: Option<Address>,
+    /// How much the threads that take in what suppliers and order systems send stand back for the others where all want a
+    /// core, as `nice` counts it: 0 (not at all) to 19.
+    pub suppliers_nice: i32,
     /// Where probes and metrics listen. Keep it away from the outside.
     pub admin_listen: Address,
     /// Largest request body, in bytes.
     pub body_bytes_max: usize,
     /// Which pages in browsers may call.
     pub cors: Cors,
-    /// How many connections the API keeps, and how slow their peers may be.
+    /// How many connections the API keeps of buyers, of suppliers with order systems, and of people, each, and how slow their
+    /// peers may be.
     pub connections: Connections,
     /// How long a write waits for its outcome before it is answered with 202 and a link to it, in milliseconds;
     /// with 0 every write is.
@@ -69,12 +79,32 @@ impl Default for Http {
     fn default() -> Self {
         Self {
             listen: Address::from(([127, 0, 0, 1], 7400)),
+            buyers_listen: None,
+            suppliers_nice: 5,
             admin_listen: Address::from(([127, 0, 0, 1], 7401)),
             body_bytes_max: 2 << 20,
             cors: Cors::default(),
             connections: Connections::default(),
             answer_deadline_ms: 2_000,
         }
+    }
+}
+
+/// What callers may take of a server together, and what is put off when it is behind.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EdgeConfig {
+    /// For how many days after `since` of its registration a supplier is new and shares the class `new` of the limits.
+    pub new_supplier_days: u32,
+    /// Bytes of request bodies that may be in memory at once; of buyers a quarter of it beside.
+    pub bodies_bytes_max: usize,
+    /// The ladder of what is put off.
+    pub brownout: BrownoutConfig,
+}
+
+impl Default for EdgeConfig {
+    fn default() -> Self {
+        Self { new_supplier_days: 14, bodies_bytes_max: 256 << 20, brownout: BrownoutConfig::default() }
     }
 }
 
@@ -353,6 +383,13 @@ impl Config {
             );
         }
         wrong.extend(config.http.cors.problems());
+        wrong.extend(config.edge.brownout.problems().iter().map(|what| format!("edge.brownout.{what}")));
+        if config.edge.new_supplier_days > 36_500 {
+            wrong.push("edge.new_supplier_days must be 0 to 36500".to_owned());
+        }
+        if !(0..=19).contains(&config.http.suppliers_nice) {
+            wrong.push("http.suppliers_nice must be 0 to 19".to_owned());
+        }
         wrong
             .extend(config.http.connections.problems().iter().map(|what| format!("http.connections.{what}")));
         wrong.extend(config.imports.problems().iter().map(|what| format!("imports.{what}")));

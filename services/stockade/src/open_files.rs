@@ -5,15 +5,15 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Open files left to the log, Kafka, Redis and everything else that is no peer.
 const FILES_RESERVED: u64 = 1_024;
 
-/// How many connections can be kept of `wanted`: the limit on open files is raised as far as it goes, and what it does not
-/// cover is told. A log that finds no file left would stop the process.
-pub(crate) fn connections(wanted: usize) -> usize {
+/// How many connections of each of so many kinds can be kept of `wanted`: the limit on open files is raised as far as it goes, and
+/// what it does not cover is told. A log that finds no file left would stop the process.
+pub(crate) fn connections(wanted: usize, kinds: usize) -> usize {
     let found = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: found.maximum, maximum: found.maximum };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(%error, "the limit on open files cannot be raised");
     }
-    let fits = fitting(wanted, getrlimit(Resource::Nofile).current);
+    let fits = (fitting(wanted.saturating_mul(kinds), getrlimit(Resource::Nofile).current) / kinds).max(1);
     if fits < wanted {
         tracing::warn!(
             wanted,

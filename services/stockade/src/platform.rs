@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use crate::config::EdgeConfig;
 use anyhow::{Context as _, Result};
 use axum::{Extension, Router, middleware};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -10,6 +11,7 @@ use stockade_fold::{Board, Fold, Gate, Spec, Worker};
 use stockade_inventory::{
     app::App,
     domain::Inventory,
+    edge::Gatekeeper,
     imports::{self, Imports, ImportsConfig},
     promises::Promises,
 };
@@ -22,16 +24,17 @@ use stockade_model::Topic;
 use stockade_quarantine::QuarantineStore;
 use stockade_rules::RuleSet;
 use stockade_runtime::{
-    BodyBytesMax, Cors, KeyRing, Limits, LimitsConfig, Problem, Shutdown, api::Forms, http, shutdown::BUDGET,
-    telemetry,
+    BodyBytesMax, BodyRoom, Brownout, Cors, KeyRing, Limits, LimitsConfig, Problem, Shutdown, api::Forms,
+    http, shutdown::BUDGET, telemetry,
 };
 use stockade_supplier_scoring::vocabulary;
-use tokio::{sync::oneshot, task::JoinSet};
+use tokio::{runtime::Handle, sync::oneshot, task::JoinSet};
 
 mod console;
 mod housekeeping;
 mod lockout;
 pub(crate) mod ops;
+mod pressure;
 mod progress;
 mod scoring;
 mod views;
@@ -89,6 +92,8 @@ pub struct Parts {
     pub webhooks: Option<WebhooksHere>,
     /// Largest request body.
     pub body_bytes_max: usize,
+    /// How the edge is set up.
+    pub edge: EdgeParts,
     /// Which pages may call.
     pub cors: Cors,
     /// How long a write waits for its outcome before it is answered with a link to it.
@@ -101,6 +106,15 @@ pub struct Parts {
     pub console: Option<ConsoleParts>,
 }
 
+/// How the edge of a platform is set up.
+#[derive(Clone, Default)]
+pub struct EdgeParts {
+    /// What is bounded and put off.
+    pub config: EdgeConfig,
+    /// Runs what suppliers have taken in without waiting for it; the runtime that starts the platform when absent.
+    pub suppliers: Option<Handle>,
+}
+
 /// A running platform.
 pub struct Platform {
     /// The inventory service, if it runs here.
@@ -109,6 +123,8 @@ pub struct Platform {
     pub lockout: Option<LockoutApi>,
     /// The API, with keys and limits in place.
     pub router: Router,
+    /// The limits in force, which may be replaced while it runs.
+    pub limits: Limits,
     readiness: http::Readiness,
     figures: Figures,
     tasks: JoinSet<Result<()>>,
@@ -197,6 +213,7 @@ impl Platform {
         let Parts { log, clock, partitions, quarantine, keys, instance, .. } = parts;
         let (vocabulary, name) = (vocabulary(), instance.clone());
         let limits = Limits::new(&parts.limits);
+        let brownout = Brownout::new(&parts.edge.config.brownout, partitions);
         let hub = Hub::new(&instance);
         let board = Board::default();
         let mut tasks = JoinSet::new();
@@ -261,7 +278,12 @@ impl Platform {
                     instance,
                     parts.answer_deadline,
                 )?
-                .with_promises(parts.promises),
+                .with_promises(parts.promises)
+                .with_edge(Gatekeeper::new(
+                    brownout.clone(),
+                    partitions,
+                    parts.edge.config.new_supplier_days,
+                )),
             );
             // Streams never end by themselves, and would hold up the end of the process.
             let (changes, end) = (service.changes.clone(), shutdown.wait());
@@ -271,7 +293,11 @@ impl Platform {
             });
             let taker = service.clone();
             let spec = stockade_inventory::inventory_spec(partitions);
-            runner.fold(spec, |_| Inventory::default(), move |_, effects| taker.take(effects))?;
+            runner.fold(
+                spec,
+                |_| Inventory::default(),
+                move |partition, effects| taker.take_of(partition, effects),
+            )?;
             let follow = {
                 let (service, end) = (service.clone(), shutdown.wait());
                 async move { Ok(service.follow_decisions(witness, end).await?) }
@@ -290,10 +316,11 @@ impl Platform {
                     opened.with_context(|| format!("the directory of imports {}", directory.display()))?;
                 router = router.merge(imports::router(of.clone()));
                 let end = shutdown.clone();
-                runner.tasks.spawn(async move {
+                let run = async move {
                     of.run(end).await;
                     Ok(())
-                });
+                };
+                runner.tasks.spawn_on(run, parts.edge.suppliers.as_ref().unwrap_or(&Handle::current()));
             }
             // Set once, so it cannot be taken.
             let _ = stock.set(service.clone());
@@ -316,7 +343,20 @@ impl Platform {
                 app.as_ref().map_or(Ok(()), |app| app.ready())
             })
         };
+        tasks.spawn(pressure::watch(
+            pressure::Pressure {
+                watched: watched.clone(),
+                log: log.clone(),
+                partitions,
+                board: board.clone(),
+                brownout: brownout.clone(),
+                app: app.clone(),
+                readiness: readiness.clone(),
+            },
+            shutdown.clone(),
+        ));
         router = router.merge(ops::router(ops::Inner {
+            brownout: brownout.clone(),
             instance: name,
             roles,
             started_ms: clock(),
@@ -354,7 +394,7 @@ impl Platform {
             }
             None => None,
         };
-        tasks.spawn(housekeeping(log.clone(), clock, limits, keys.clone(), shutdown.clone()));
+        tasks.spawn(housekeeping(log.clone(), clock, limits.clone(), keys.clone(), shutdown.clone()));
 
         let api = router
             .merge(crate::openapi::router()?)
@@ -364,6 +404,8 @@ impl Platform {
             .layer((
                 http::Observer::default(),
                 Extension(BodyBytesMax(parts.body_bytes_max)),
+                Extension(BodyRoom::new(parts.edge.config.bodies_bytes_max)),
+                Extension(brownout),
                 Extension(keys),
                 Extension(Forms::of(&crate::openapi::operations())),
             ));
@@ -377,7 +419,7 @@ impl Platform {
             None => api,
         };
         let router = api.merge(http::probes(readiness.clone()).router());
-        Ok(Self { app, lockout, router, readiness, figures, tasks, shutdown, log })
+        Ok(Self { app, lockout, router, limits, readiness, figures, tasks, shutdown, log })
     }
 
     /// Whether this process is ready, and if not, why.

@@ -28,7 +28,7 @@ use tower::ServiceExt as _;
 use crate::{
     config::Config,
     connect,
-    platform::{Parts, Platform, Roles, WebhooksHere, ensure_topics, instance_name},
+    platform::{EdgeParts, Parts, Platform, Roles, WebhooksHere, ensure_topics, instance_name},
 };
 
 /// Marks every answer of the sandbox.
@@ -96,6 +96,7 @@ fn parts(live: &Config, roles: Roles) -> Result<Parts> {
         imports: config.imports_in_place(),
         webhooks,
         body_bytes_max: config.http.body_bytes_max,
+        edge: EdgeParts { config: config.edge.clone(), ..EdgeParts::default() },
         cors: config.http.cors.clone(),
         answer_deadline: Duration::from_millis(config.http.answer_deadline_ms),
         instance: instance_name(clock::now_ms()),

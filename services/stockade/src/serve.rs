@@ -9,16 +9,17 @@ use stockade_lockout::STARTER_RULES;
 use stockade_log::{ReadLimit, SharedLog};
 use stockade_model::{Payload, Topic};
 use stockade_runtime::{
-    Connections, KeyRing, Listener, Sessions, Shutdown, clock, server, shutdown::BUDGET, telemetry,
+    Connections, KeyRing, Lane, Listener, Sessions, Shutdown, clock, server, shutdown::BUDGET, telemetry,
 };
 use stockade_webhooks::Master;
 use tokio::net::TcpListener;
 
 use crate::{
     config::{Config, Place},
-    connect, console, disk, open_files,
-    platform::{ConsoleParts, Parts, Platform, Roles, WebhooksHere, ensure_topics, instance_name},
+    connect, console, disk, hot, open_files,
+    platform::{ConsoleParts, EdgeParts, Parts, Platform, Roles, WebhooksHere, ensure_topics, instance_name},
     sandbox::Sandbox,
+    threads::Threads,
 };
 
 /// Connections that the listener of probes and metrics keeps.
@@ -32,6 +33,9 @@ pub struct Args {
     /// Where the API listens.
     #[arg(long)]
     listen: Option<String>,
+    /// A further address, for buyers alone.
+    #[arg(long)]
+    buyers_listen: Option<String>,
     /// Where probes and metrics listen.
     #[arg(long)]
     admin_listen: Option<String>,
@@ -44,15 +48,20 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     let more = [
         ("http.listen", args.listen),
+        ("http.buyers_listen", args.buyers_listen),
         ("http.admin_listen", args.admin_listen),
         ("rules.file", args.rules.map(|path| path.display().to_string())),
     ];
     let config = Config::read(&args.place, &more).map_err(|e| anyhow::anyhow!("configuration: {e}"))?;
     telemetry::logs(&config.telemetry.filter, config.telemetry.format);
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config))
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(
+        config,
+        args.place,
+        more.to_vec(),
+    ))
 }
 
-async fn serve(config: Config) -> Result<()> {
+async fn serve(config: Config, place: Place, flags: Vec<(&'static str, Option<String>)>) -> Result<()> {
     let directory = config.log.directory.clone();
     let roles = config.role.roles().map_err(anyhow::Error::msg)?;
     let problems = config.promises.problems();
@@ -84,6 +93,7 @@ async fn serve(config: Config) -> Result<()> {
         figures: Some(metrics.clone()),
         guide: None,
     };
+    let threads = Threads::start(config.http.suppliers_nice)?;
     let parts = Parts {
         roles,
         shared_log: config.kafka.used(),
@@ -97,6 +107,7 @@ async fn serve(config: Config) -> Result<()> {
         imports: config.imports_in_place(),
         webhooks: webhooks(&config, roles)?,
         body_bytes_max: config.http.body_bytes_max,
+        edge: EdgeParts { config: config.edge.clone(), suppliers: Some(threads.lanes().suppliers) },
         cors: config.http.cors.clone(),
         answer_deadline: Duration::from_millis(config.http.answer_deadline_ms),
         instance: instance_name(clock::now_ms()),
@@ -108,16 +119,27 @@ async fn serve(config: Config) -> Result<()> {
     let api = TcpListener::bind(config.http.listen.to_bind())
         .await
         .with_context(|| format!("cannot listen on {}", config.http.listen))?;
+    let buyers = match config.http.buyers_listen.as_ref().filter(|_| roles.inventory) {
+        Some(address) => Some(
+            TcpListener::bind(address.to_bind())
+                .await
+                .with_context(|| format!("cannot listen on {address}"))?,
+        ),
+        None => None,
+    };
     let admin = config.http.admin_listen.clone();
     let admin =
         TcpListener::bind(admin.to_bind()).await.with_context(|| format!("cannot listen on {admin}"))?;
     tracing::info!(api = %api.local_addr()?, admin = %admin.local_addr()?, role = config.role.0, data = %directory.display(), "serving");
     // For scripts that let the system choose the ports: the first line of standard output.
     say!("api http://{} admin http://{}", api.local_addr()?, admin.local_addr()?);
+    if let Some(buyers) = &buyers {
+        say!("buyers http://{}", buyers.local_addr()?);
+    }
     let admin_router =
         stockade_runtime::http::probes(platform.readiness()).router().merge(platform.metrics_router(metrics));
     let mut connections = config.http.connections.clone();
-    connections.max = open_files::connections(connections.max);
+    connections.max = open_files::connections(connections.max, kinds(buyers.is_some()));
     // Probes and scrapes have a listener of their own, so that whatever fills the other hides nothing from them.
     let admin_connections =
         Connections { max: ADMIN_CONNECTIONS_MAX.min(connections.max), ..connections.clone() };
@@ -126,11 +148,21 @@ async fn serve(config: Config) -> Result<()> {
         Some(sandbox) => sandbox.in_front_of(platform.router.clone()),
         None => platform.router.clone(),
     };
-    let serve_api = server::serve(api, router, connections, Listener::Api, shutdown.clone());
+    let serve_buyers = {
+        let (router, bounds, end) = (router.clone(), connections.clone(), shutdown.clone());
+        let lanes = (threads.lanes(), Lane::Buyers);
+        async move {
+            if let Some(listener) = buyers {
+                server::serve_lane(listener, router, bounds, lanes, end).await;
+            }
+        }
+    };
+    let serve_api = server::serve_apart(api, router, connections, threads.lanes(), shutdown.clone());
     let serve_admin =
         server::serve(admin, admin_router, admin_connections, Listener::Admin, shutdown.clone());
     tokio::spawn(disk::watch(config.clone(), shutdown.clone()));
-    let mut servers = tokio::spawn(async move { tokio::join!(serve_api, serve_admin) });
+    tokio::spawn(hot::follow(place, flags, config.clone(), platform.limits.clone(), shutdown.clone()));
+    let mut servers = tokio::spawn(async move { tokio::join!(serve_api, serve_buyers, serve_admin) });
 
     let mut serving = true;
     let outcome = tokio::select! {
@@ -150,6 +182,12 @@ async fn serve(config: Config) -> Result<()> {
         let _ = tokio::task::spawn_blocking(move || sandbox.stop()).await;
     }
     outcome.and(platform.stop().await)
+}
+
+/// How many bounds on connections there are: of connections that have not said anything, of buyers, of suppliers, of people, and
+/// of buyers at an address of their own.
+fn kinds(has_buyers: bool) -> usize {
+    4 + usize::from(has_buyers)
 }
 
 /// Webhooks with their key, where they run and have one.

@@ -11,6 +11,7 @@ use crate::{Edge, FieldError, Problem};
 
 mod named;
 mod read;
+mod room;
 mod upload;
 mod words;
 
@@ -18,6 +19,7 @@ pub use upload::Upload;
 
 pub use read::BodyBytesMax;
 pub(crate) use read::{Kind, read};
+pub use room::BodyRoom;
 pub(crate) use words::{field_code, plain, shown};
 
 /// The bytes of a JSON body within the configured limit and deadline, and within what its caller may still send: a handler

@@ -4,6 +4,7 @@
 pub mod api;
 pub mod auth;
 pub mod body;
+pub mod brownout;
 pub mod clock;
 pub mod codes;
 pub mod config;
@@ -25,16 +26,17 @@ pub mod turns;
 pub mod waiters;
 
 pub use auth::{Caller, Principal, Role};
-pub use body::BodyBytesMax;
+pub use body::{BodyBytesMax, BodyRoom};
+pub use brownout::{Brownout, BrownoutConfig, Ladder, Rung, Work};
 pub use clock::system_clock;
 pub use cors::Cors;
 pub use keyring::{KeyError, KeyRing};
-pub use limits::{Limits, LimitsConfig};
+pub use limits::{Limits, LimitsConfig, Trust};
 pub use list::ListQuery;
 pub use problem::{FieldError, Problem};
 pub use request::{Params, Parsed, Path, Text};
 pub use role::{Analyst, Approver, Edge, Operator, OwnSupplier, SupplierOrStaff, unlimited};
-pub use server::{Connections, Listener};
+pub use server::{Connections, Lane, Lanes, Listener};
 pub use session::{Session, SessionBounds, Sessions};
 pub use shutdown::Shutdown;
 pub use text::Reason;

@@ -9,6 +9,16 @@ pub const REQUEST_SECONDS: &str = "http_server_request_duration_seconds";
 pub const PROBLEMS: &str = "stockade_http_problems_total";
 /// Requests refused by a rate limit.
 pub const RATE_LIMITED: &str = "stockade_http_rate_limited_total";
+/// Requests refused because all suppliers of a class have used what they share, by class.
+pub const RATE_LIMITED_TOGETHER: &str = "stockade_http_rate_limited_together_total";
+/// How much is put off, as the number of the rung of the ladder.
+pub const BROWNOUT: &str = "stockade_http_brownout_rung";
+/// Requests put off, by what they were about.
+pub const PUT_OFF: &str = "stockade_http_put_off_total";
+/// Bytes of bodies in memory, of buyers and of others.
+pub const BODY_BYTES: &str = "stockade_http_body_bytes";
+/// Bodies refused because as many bytes of them were in memory as may be.
+pub const BODIES_REFUSED: &str = "stockade_http_bodies_refused_total";
 /// Callers whose allowance is not full at the moment.
 pub const RATE_LIMIT_KEYS: &str = "stockade_http_rate_limit_keys";
 /// Large requests that wait for their turn at being read.
@@ -32,6 +42,17 @@ pub fn describe() {
     describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "Duration of requests by route, method and status.");
     describe_counter!(PROBLEMS, "Problems answered, by their stable code.");
     describe_counter!(RATE_LIMITED, "Requests refused by a rate limit.");
+    describe_counter!(
+        RATE_LIMITED_TOGETHER,
+        "Requests refused because all suppliers of a class have used what they share."
+    );
+    describe_gauge!(
+        BROWNOUT,
+        "What is put off: 0 nothing, 1 analyses, 2 imports, 3 streams, 4 suspect, 5 new, 6 bulk, 7 rows."
+    );
+    describe_counter!(PUT_OFF, "Requests put off, by what they were about.");
+    describe_gauge!(BODY_BYTES, Unit::Bytes, "Bytes of request bodies in memory.");
+    describe_counter!(BODIES_REFUSED, "Bodies refused because as many bytes were in memory as may be.");
     describe_gauge!(TURNS_WAITING, "Large requests that wait for their turn at being read.");
     describe_counter!(TURNS_REFUSED, "Large requests that were sent away because their turn did not come.");
     describe_gauge!(RATE_LIMIT_KEYS, "Callers whose allowance is not full at the moment.");
@@ -69,7 +90,7 @@ pub fn status_label(status: StatusCode) -> &'static str {
             }
         };
     }
-    known!(200 201 202 204 206 304 400 401 403 404 405 406 408 409 410 412 413 414 415 422 428 429 431 500 501 503 504 507)
+    known!(200 201 202 204 206 304 400 401 403 404 405 406 408 409 410 412 413 414 415 421 422 428 429 431 500 501 503 504 507)
 }
 
 #[cfg(test)]

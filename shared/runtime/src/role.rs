@@ -9,7 +9,7 @@ use axum::{
 };
 use stockade_model::SupplierId;
 
-use crate::{Caller, Limits, Principal, Problem, Role, http::supplier_id, request::bad_path};
+use crate::{Caller, Limits, Principal, Problem, Role, Trust, Work, http::supplier_id, request::bad_path};
 
 /// The class of the allowance of people.
 const STAFF: &str = "staff";
@@ -21,6 +21,14 @@ pub trait Edge: Send + Sync {
     /// The class of limits that holds for what a caller sends; a service that knows suppliers' classes says so.
     fn class(&self, caller: &Principal) -> String {
         caller.role.class().to_owned()
+    }
+    /// How far it is known; a service that knows suppliers says so.
+    fn trust(&self, _caller: &Principal) -> Trust {
+        Trust::Trusted
+    }
+    /// Whether it may send this kind of work now, which is asked before its body is read.
+    fn admits(&self, _caller: &Principal, _work: Option<Work>) -> Result<(), Problem> {
+        Ok(())
     }
 }
 
@@ -42,6 +50,12 @@ impl<T: Edge> Edge for Arc<T> {
     }
     fn class(&self, caller: &Principal) -> String {
         (**self).class(caller)
+    }
+    fn trust(&self, caller: &Principal) -> Trust {
+        (**self).trust(caller)
+    }
+    fn admits(&self, caller: &Principal, work: Option<Work>) -> Result<(), Problem> {
+        (**self).admits(caller, work)
     }
 }
 

@@ -23,6 +23,7 @@ use std::{
 };
 
 use axum::{Router, body::HttpBody as _, extract::Request, http::StatusCode, response::Response};
+use futures_util::future::Either;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -34,6 +35,9 @@ use tokio::{
 use tower::Service as _;
 
 use crate::{Problem, Shutdown, metrics as names};
+
+mod apart;
+pub use apart::{Lane, Lanes, serve_apart, serve_lane};
 
 /// Largest request head, and how much of a body is buffered ahead of its handler, in bytes.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
@@ -100,8 +104,15 @@ impl Connections {
 /// Which listener, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listener {
-    /// That of suppliers, buyers, order systems and people.
+    /// That of suppliers, buyers, order systems and people, where they are not apart, or as long as a connection has not said
+    /// what it is about.
     Api,
+    /// Connections of buyers.
+    Buyers,
+    /// Connections of suppliers and order systems.
+    Suppliers,
+    /// Connections of people.
+    People,
     /// That of probes and metrics.
     Admin,
 }
@@ -110,6 +121,9 @@ impl Listener {
     fn label(self) -> &'static str {
         match self {
             Listener::Api => "api",
+            Listener::Buyers => "buyers",
+            Listener::Suppliers => "suppliers",
+            Listener::People => "people",
             Listener::Admin => "admin",
         }
     }
@@ -155,9 +169,9 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(bounds: &Connections) -> Self {
+    fn new(bounds: &Connections, opened: Instant) -> Self {
         Self {
-            opened: Instant::now(),
+            opened,
             // Nothing has come yet, and a whole head is due: a peer that says nothing gets no more time than a slow one.
             phase: AtomicU8::new(HEAD),
             read_by_ms: AtomicU64::new(bounds.head_deadline_ms),
@@ -338,17 +352,7 @@ pub async fn serve(
     which: Listener,
     shutdown: Shutdown,
 ) {
-    let permits = Arc::new(Semaphore::new(bounds.max));
-    let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
-    let refusal: Arc<[u8]> = refusal().into();
-    let server = Arc::new(Server {
-        router,
-        open: metrics::gauge!(names::CONNECTIONS, "listener" => which.label()),
-        refused: metrics::counter!(names::CONNECTIONS_REFUSED, "listener" => which.label()),
-        bounds,
-        which,
-        shutdown: shutdown.clone(),
-    });
+    let server = Server::new(router, bounds, which, shutdown.clone());
     let end = shutdown.wait();
     tokio::pin!(end);
     loop {
@@ -356,19 +360,10 @@ pub async fn serve(
             () = &mut end => break,
             stream = accept(&listener) => stream,
         };
-        if let Ok(permit) = permits.clone().try_acquire_owned() {
-            tokio::spawn(server.clone().connection(stream, permit));
-            continue;
-        }
-        server.refused.increment(1);
-        if let Ok(permit) = refusals.clone().try_acquire_owned() {
-            tokio::spawn(refuse(stream, refusal.clone(), permit));
-        }
+        server.clone().take(stream, Instant::now());
     }
     drop(listener);
-    // All permits are back when the last connection has ended. The semaphore is never closed.
-    let all = u32::try_from(server.bounds.max).unwrap_or(u32::MAX);
-    let _ = permits.acquire_many(all).await;
+    server.ended().await;
 }
 
 async fn accept(listener: &TcpListener) -> TcpStream {
@@ -415,42 +410,102 @@ async fn refuse(mut stream: TcpStream, refusal: Arc<[u8]>, _permit: OwnedSemapho
     let _ = tokio::time::timeout(REFUSAL_LINGER, told).await;
 }
 
+/// Connections that are served alike, with bounds of their own.
 struct Server {
     router: Router,
     bounds: Connections,
     which: Listener,
+    permits: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+    refusal: Arc<[u8]>,
     open: metrics::Gauge,
     refused: metrics::Counter,
     shutdown: Shutdown,
+    /// Where calls run that are of another kind than these connections.
+    apart: Option<apart::Apart>,
 }
 
 impl Server {
-    async fn connection(self: Arc<Self>, stream: TcpStream, _permit: OwnedSemaphorePermit) {
+    fn new(router: Router, bounds: Connections, which: Listener, shutdown: Shutdown) -> Arc<Self> {
+        Arc::new(Self::of(router, bounds, which, shutdown, None))
+    }
+
+    fn of(
+        router: Router,
+        bounds: Connections,
+        which: Listener,
+        shutdown: Shutdown,
+        apart: Option<apart::Apart>,
+    ) -> Self {
+        Self {
+            router,
+            permits: Arc::new(Semaphore::new(bounds.max)),
+            refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
+            refusal: refusal().into(),
+            open: metrics::gauge!(names::CONNECTIONS, "listener" => which.label()),
+            refused: metrics::counter!(names::CONNECTIONS_REFUSED, "listener" => which.label()),
+            bounds,
+            which,
+            shutdown,
+            apart,
+        }
+    }
+
+    /// Serves a connection that opened at `opened`, or refuses it where there are as many as may be. It is served by the runtime
+    /// that this is called on.
+    fn take(self: Arc<Self>, stream: TcpStream, opened: Instant) {
+        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+            tokio::spawn(self.connection(stream, opened, permit));
+            return;
+        }
+        self.refused.increment(1);
+        if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
+            tokio::spawn(refuse(stream, self.refusal.clone(), permit));
+        }
+    }
+
+    /// Waits until its last connection has ended.
+    async fn ended(&self) {
+        // All permits are back then. The semaphore is never closed.
+        let all = u32::try_from(self.bounds.max).unwrap_or(u32::MAX);
+        let _ = self.permits.acquire_many(all).await;
+    }
+
+    async fn connection(self: Arc<Self>, stream: TcpStream, opened: Instant, _permit: OwnedSemaphorePermit) {
         self.open.increment(1);
-        if let Some(cut) = self.serve(stream).await {
-            metrics::counter!(
-                names::CONNECTIONS_CUT, "listener" => self.which.label(), "deadline" => cut.label()
-            )
-            .increment(1);
+        if let Some(cut) = self.serve(stream, opened).await {
+            self.was_cut(cut);
         }
         self.open.decrement(1);
     }
 
+    fn was_cut(&self, cut: Cut) {
+        metrics::counter!(
+            names::CONNECTIONS_CUT, "listener" => self.which.label(), "deadline" => cut.label()
+        )
+        .increment(1);
+    }
+
     /// Serves one connection to its end; says which deadline ended it.
-    async fn serve(&self, stream: TcpStream) -> Option<Cut> {
+    async fn serve(&self, stream: TcpStream, opened: Instant) -> Option<Cut> {
         // An answer goes out whole; waiting for more to send with it only costs time.
         let _ = stream.set_nodelay(true);
         let peer = stream.peer_addr().ok();
-        let watch = Arc::new(Watch::new(&self.bounds));
+        let watch = Arc::new(Watch::new(&self.bounds, opened));
         let body_deadline = BodyDeadline(Duration::from_millis(self.bounds.body_deadline_ms));
         let service = {
-            let (router, watch) = (self.router.clone(), watch.clone());
+            let (router, watch, apart) = (self.router.clone(), watch.clone(), self.apart.clone());
             service_fn(move |mut request: Request<Incoming>| {
                 watch.asked();
                 if !request.body().is_end_stream() {
                     request.extensions_mut().insert(body_deadline);
                 }
-                let (answer, watch) = (router.clone().call(request), watch.clone());
+                let elsewhere = apart.as_ref().and_then(|apart| apart.elsewhere(request.uri().path()));
+                let (mut router, watch) = (router.clone(), watch.clone());
+                let answer = match elsewhere {
+                    None => Either::Left(router.call(request)),
+                    Some(elsewhere) => Either::Right(elsewhere.answer(router, request)),
+                };
                 async move {
                     let answer: Result<Response, Infallible> = answer.await;
                     watch.answered();

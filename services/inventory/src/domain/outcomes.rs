@@ -43,6 +43,16 @@ impl Outcomes {
         Self(bytes.into())
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        if self.0.is_empty() { 0 } else { Unpacker::new(&self.0).number() as usize }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The outcomes, in the order of the rows.
     pub fn rows(&self) -> Vec<RowOutcome> {
         if self.0.is_empty() {

@@ -6,6 +6,7 @@ use axum::{Router, http::StatusCode, middleware};
 use serde_json::json;
 use stockade_model::{LocationPut, Registration, RowOutcome, SupplierProfile};
 use stockade_runtime::{
+    Work,
     api::{Asked, Operation, Routes, Sent},
     http::{Readiness, reads_when_caught_up},
     list::Page,
@@ -30,6 +31,11 @@ const WRITES: [&str; 4] = ["overloaded", "log_unavailable", "log_unconfirmed", "
 /// A supplier's own call, which takes from its allowance.
 fn of_supplier(operation: Operation) -> Operation {
     operation.tag(SUPPLIERS).limited().fails(&["unknown_supplier", "starting"])
+}
+
+/// A write that adds supply: what it may be refused for while others wait.
+fn adds(operation: Operation, work: Work) -> Operation {
+    operation.work(work).fails(&["class_limited", "share_used", "supplier_locked_out"])
 }
 
 /// A write of one row: what it is answered with, and what it may end with.
@@ -94,7 +100,7 @@ fn suppliers() -> Routes<Arc<App>> {
             supplier::get_location,
         )
         .add(
-            one_row(Operation::put(location, "putLocation", "Says where stock lies"))
+            adds(one_row(Operation::put(location, "putLocation", "Says where stock lies")), Work::Row)
                 .body::<LocationBody>()
                 .example(
                     "berlin",
@@ -128,7 +134,7 @@ fn listings() -> Routes<Arc<App>> {
             supplier::get_listing,
         )
         .add(
-            one_row(Operation::put(one, "putListing", "Puts a listing"))
+            adds(one_row(Operation::put(one, "putListing", "Puts a listing")), Work::Row)
                 .about("`If-None-Match: *` only creates, `If-Match` only changes what bears that tag.")
                 .body::<PutBody>()
                 .example(
@@ -150,7 +156,10 @@ fn listings() -> Routes<Arc<App>> {
             supplier::withdraw,
         )
         .add(
-            one_row(Operation::post(format!("{one}/stock"), "changeStock", "Sets or adjusts the stock of a listing"))
+            adds(
+                one_row(Operation::post(format!("{one}/stock"), "changeStock", "Sets or adjusts the stock of a listing")),
+                Work::Stock,
+            )
                 .about("With `source_seq`, your own count of changes, what is older loses whatever order it comes in.")
                 .body::<StockBody>()
                 .example("three sold elsewhere", json!({ "adjust": -3, "source_seq": 7 }))
@@ -160,11 +169,14 @@ fn listings() -> Routes<Arc<App>> {
             supplier::stock,
         )
         .add(
-            of_supplier(Operation::post(
-                format!("{of}/inventory:batch"),
-                "changeInventory",
-                "Puts, stocks and withdraws up to 1,000 listings",
-            ))
+            adds(
+                of_supplier(Operation::post(
+                    format!("{of}/inventory:batch"),
+                    "changeInventory",
+                    "Puts, stocks and withdraws up to 1,000 listings",
+                )),
+                Work::Bulk,
+            )
             .fails(&["too_many_waiting"])
             .about("Good rows apply, bad rows say why.")
             .heeds(&[Asked::IdempotencyKey, Asked::Traceparent])
@@ -364,6 +376,7 @@ fn order_events() -> Routes<Arc<App>> {
     Routes::default()
         .add(
             Operation::post("/v1/events", "sendEvents", "Tells what became of orders")
+                .work(Work::Events)
                 .about(
                     "One CloudEvent 1.0 as JSON, or an array of up to 1,000, or one in binary mode with its attributes in `ce-` headers. \
                      What is accepted is durable. Of an array, good events count and bad ones say why.",

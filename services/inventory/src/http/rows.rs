@@ -9,7 +9,7 @@ use stockade_model::{
     inventory::{QUANTITY_MAX, SEQUENCE_MAX},
     money::MINOR_MAX,
 };
-use stockade_runtime::{FieldError, Problem, body};
+use stockade_runtime::{FieldError, Problem, Work, body};
 
 use super::fields::Fields;
 
@@ -29,6 +29,8 @@ pub(crate) struct Price {
 pub(crate) trait OneRow: serde::de::DeserializeOwned {
     /// What it is, so that equal bodies of different calls are different requests.
     const KIND: &'static str;
+    /// What it is among what may be put off.
+    const WORK: Work = Work::Row;
     /// The row, or everything that is wrong with it.
     fn row(self, subject: &str) -> Result<Row, Vec<FieldError>>;
 }
@@ -303,6 +305,7 @@ fn quantity(units: i64) -> Result<i64, Invalid> {
 
 impl OneRow for StockBody {
     const KIND: &'static str = "stock";
+    const WORK: Work = Work::Stock;
 
     fn row(self, listing: &str) -> Result<Row, Vec<FieldError>> {
         let mut fields = Fields::default();

@@ -20,7 +20,7 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use stockade_runtime::{Caller, Problem, request};
+use stockade_runtime::{Caller, Problem, Rung, request};
 
 use super::{
     answer::{self, GoodResult},
@@ -35,6 +35,8 @@ use crate::{
 
 /// A comment is sent after so long without an event, so that both ends notice when the other is gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// The same while streams are put off.
+const LONG_REST: Duration = Duration::from_millis(500);
 /// How long a client waits before it comes back.
 const COME_BACK: Duration = Duration::from_secs(2);
 /// Between two rounds of looking, so that a good that changes all the time costs what one that changes often does.
@@ -149,7 +151,8 @@ impl Watcher {
                 continue;
             }
             if self.live {
-                tokio::time::sleep(REST).await;
+                let put_off = self.app.gate_of_edge.brownout.rung() >= Rung::Streams;
+                tokio::time::sleep(if put_off { LONG_REST } else { REST }).await;
             }
             let marked = std::mem::take(&mut self.marked);
             marked.into_iter().for_each(|place| self.look(place));

@@ -12,11 +12,11 @@ use serde_json::value::RawValue;
 use sha2::Digest as _;
 use stockade_model::{
     Change, Command, ControlRecord, Gtin, Invalid, ListingId, LocationId, LocationPut, Money, Payload,
-    Region, Registration, Row, RowOutcome, RowStatus, Sku, StockCounts, SupplierId, SupplierProfile,
-    Timestamp, ids::normalized, inventory::ROWS_MAX,
+    Region, Registration, Row, RowOutcome, RowStatus, Sku, StockChange, StockCounts, StockMode, SupplierId,
+    SupplierProfile, Timestamp, ids::normalized, inventory::ROWS_MAX,
 };
 use stockade_runtime::{
-    FieldError, Operator, OwnSupplier, Parsed, Path, Problem, SupplierOrStaff, Turn, body,
+    FieldError, Operator, OwnSupplier, Parsed, Path, Problem, SupplierOrStaff, Turn, Work, body,
     http::{idempotency_key, path_segment, precondition, supplier_id, tagged},
     limits::Allowance,
     text,
@@ -237,7 +237,7 @@ pub(crate) async fn register(
     fields.require(past, "/since", "time_range", "since must not lie in the future");
     fields.check("/name", text::line(&name, NAME_CHARS_MAX));
     let known = class.as_deref().is_none_or(|class| app.limits.is_for_suppliers(class));
-    let classes = app.limits.for_suppliers().collect::<Vec<_>>().join(", ");
+    let classes = app.limits.for_suppliers().join(", ");
     fields.require(known, "/class", "unknown_class", format!("the classes of suppliers are {classes}"));
     let region = fields.finish(region).map_err(Problem::invalid)?;
     let known = app.supplier(&supplier).map(|view| view.profile);
@@ -250,6 +250,16 @@ pub(crate) async fn register(
     }
 }
 
+/// Whether a row takes supply away whatever there is, as far as it shows.
+fn reduces(row: &Row) -> bool {
+    match row {
+        Row::Withdraw { .. } => true,
+        Row::Stock(StockChange { mode: StockMode::Set, quantity, .. }) => *quantity == 0,
+        Row::Stock(StockChange { mode: StockMode::Adjust, quantity, .. }) => *quantity < 0,
+        _ => false,
+    }
+}
+
 /// Takes one row about `subject` of `supplier`.
 async fn one_row<B: OneRow>(
     app: &App,
@@ -258,8 +268,16 @@ async fn one_row<B: OneRow>(
     headers: &HeaderMap,
     text: &[u8],
 ) -> Result<Response, Problem> {
-    let allowance = admit(app, &supplier, 1)?;
+    let own = admit(app, &supplier, 1)?;
     let row = body::parse::<B>(text)?.row(subject).map_err(Problem::invalid)?;
+    let allowance = if reduces(&row) {
+        own
+    } else {
+        if B::WORK == Work::Stock {
+            app.not_put_off(&supplier, B::WORK)?;
+        }
+        app.share(&supplier, own, 1)?
+    };
     let hash = body_hash(&[B::KIND.as_bytes(), subject.as_bytes(), text]);
     Request { app, supplier, headers, allowance, hash }.single(row).await
 }
@@ -421,7 +439,8 @@ pub(crate) async fn batch(
         let detail = format!("a batch holds 1 to {ROWS_MAX} rows, got {}; split it", rows.len());
         return Err(Problem::invalid(vec![FieldError::new("/rows", "batch_size", detail)]));
     }
-    let allowance = admit(&app, &supplier, rows.len())?;
+    let own = admit(&app, &supplier, rows.len())?;
+    let allowance = app.share(&supplier, own, rows.len())?;
     let (mut good, mut places, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
     for (index, raw) in rows.iter().enumerate() {
         match row_of_batch(raw.get()) {

@@ -33,6 +33,7 @@ use crate::{
 
 mod baskets;
 mod conditions;
+mod edge;
 mod edges;
 mod reading;
 mod streams;
@@ -104,7 +105,9 @@ impl Api {
             App::new(log.clone(), system_clock(), Board::default(), limits, 1, "t".to_owned(), patience);
         let app = Arc::new(app.unwrap());
         let keys = KeyRing::default();
-        let router = super::router(app.clone()).layer(Extension(keys.clone()));
+        let router = super::router(app.clone())
+            .layer(Extension(app.gate_of_edge.brownout.clone()))
+            .layer(Extension(keys.clone()));
         let key = |name: &str, role| keys.create(name, role).unwrap();
         let (supplier, buyer, staff, orders) = (
             key("acme", Role::Supplier { supplier: acme() }),

@@ -261,6 +261,9 @@ impl Imports {
         {
             tokio::time::sleep(wait).await;
         }
+        while let Err(wait) = self.app.share_or_wait(supplier, rows) {
+            tokio::time::sleep(wait).await;
+        }
     }
 
     /// Leaves a part of the rate to the supplier's other calls.

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use axum::{Router, http::StatusCode};
-use stockade_runtime::api::{Asked as Asks, Operation, Routes, Sent};
+use stockade_runtime::{
+    Work,
+    api::{Asked as Asks, Operation, Routes, Sent},
+};
 
 use super::{
     Imports,
@@ -41,6 +44,7 @@ pub fn routes() -> Routes<Arc<Imports>> {
     let of = "/v1/suppliers/{supplier}/imports";
     let one = "/v1/suppliers/{supplier}/imports/{import}";
     let begins = takes_a_file(Operation::post(of, "beginImport", "Takes on an inventory file"))
+        .work(Work::Import)
         .about(
             "The file is the body: CSV, TSV, JSON lines, X12 846 or GS1 EPCIS 2.0, plain, gzip or zip with one file. It is acknowledged \
              when it is durable at this node, and applied at the supplier's pace. Sent again with the same Idempotency-Key it is the \
@@ -72,6 +76,7 @@ pub fn routes() -> Routes<Arc<Imports>> {
                 "previewImport",
                 "What an inventory file would become",
             ))
+            .work(Work::Analysis)
             .about("The mapping that is used or proposed, and the first ten rows as they would be read. Nothing is applied.")
             .answers::<Preview>(StatusCode::OK, "What the file would become."),
             preview,
@@ -100,6 +105,7 @@ pub fn routes() -> Routes<Arc<Imports>> {
         )
         .add(
             named(Operation::get(format!("{one}/report"), "getImportReport", "Each row that was not taken, and why"))
+                .work(Work::Analysis)
                 .answers_raw(StatusCode::OK, "CSV: line, column, value, code, severity, detail.", "text/csv; charset=utf-8")
                 .sends(StatusCode::OK, &[Sent::ContentDisposition])
                 .fails(&["no_report_yet"]),

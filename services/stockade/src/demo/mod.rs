@@ -19,15 +19,19 @@ use stockade_model::Timestamp;
 use stockade_quarantine::{FileStore, QuarantineStore};
 use stockade_quarantine_redis::RedisStore;
 use stockade_runtime::{
-    Connections, KeyRing, LimitsConfig, Listener, Role, SessionBounds, Sessions, Shutdown, clock, server,
-    telemetry,
+    Connections, KeyRing, LimitsConfig, Role, SessionBounds, Sessions, Shutdown, clock, server, telemetry,
 };
 use stockade_simulator::World;
 use tokio::net::TcpListener;
 
 use crate::{
-    config, connect, console,
-    platform::{ConsoleParts, Parts, Platform, Roles, ensure_topics, instance_name, quarantine_path},
+    config,
+    config::Http,
+    connect, console,
+    platform::{
+        ConsoleParts, EdgeParts, Parts, Platform, Roles, ensure_topics, instance_name, quarantine_path,
+    },
+    threads::Threads,
 };
 use play::{Keys, Play, Records};
 
@@ -134,6 +138,7 @@ async fn demo(args: &Args) -> Result<()> {
     let figures = telemetry::metrics()?;
     let guide = Some(guide::make(&links, &world)?);
     let console = ConsoleParts { links: links.clone(), sessions, figures: Some(figures.clone()), guide };
+    let threads = Threads::start(Http::default().suppliers_nice)?;
     let parts = Parts {
         roles: Roles::ALL,
         shared_log: false,
@@ -150,6 +155,7 @@ async fn demo(args: &Args) -> Result<()> {
         },
         webhooks: None,
         body_bytes_max: 2 << 20,
+        edge: EdgeParts { suppliers: Some(threads.lanes().suppliers), ..EdgeParts::default() },
         cors: Default::default(),
         answer_deadline: Duration::from_secs(2),
         instance,
@@ -163,8 +169,13 @@ async fn demo(args: &Args) -> Result<()> {
     let listener = TcpListener::bind(args.listen.to_bind()).await?;
     let server = listener.local_addr()?;
     let connections = Connections::default();
-    let serve =
-        server::serve(listener, platform.router.clone(), connections, Listener::Api, shutdown.clone());
+    let serve = server::serve_apart(
+        listener,
+        platform.router.clone(),
+        connections,
+        threads.lanes(),
+        shutdown.clone(),
+    );
     let serving = tokio::spawn(serve);
 
     let ring = keys.clone();

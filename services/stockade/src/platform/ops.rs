@@ -19,7 +19,7 @@ use stockade_fold::Board;
 use stockade_log::{LogError, SharedLog};
 use stockade_model::Timestamp;
 use stockade_runtime::{
-    Edge, Limits, Operator, Params, Problem,
+    Brownout, Edge, Limits, Operator, Params, Problem, Rung, Work,
     api::{Operation, Routes},
     http::Readiness,
 };
@@ -49,6 +49,7 @@ pub(super) struct Inner {
     pub(super) watched: Arc<[Watched]>,
     pub(super) stalls: Stalls,
     pub(super) limits: Limits,
+    pub(super) brownout: Brownout,
     pub(super) readiness: Readiness,
     /// Secrets are redacted by the types that hold them.
     pub(super) configuration: Value,
@@ -83,6 +84,8 @@ struct Instance {
     ready: bool,
     /// Why it is not; null while it is.
     waits_for: Option<String>,
+    /// What is put off at the moment: everything up to this rung of the ladder.
+    puts_off: Rung,
     /// The configuration in effect, secrets as `***`; null where there is none, as in a demo.
     configuration: Value,
 }
@@ -111,6 +114,8 @@ struct Place {
     lag: Option<u64>,
     /// The time of the last record applied; null before the first.
     at: Option<Timestamp>,
+    /// What of suppliers' writes to this partition is put off; null where it is none of theirs.
+    puts_off: Option<Rung>,
     /// For how long there has been input of which nothing was committed, in seconds.
     stalled_seconds: f64,
 }
@@ -149,6 +154,7 @@ pub(super) fn routes() -> Routes<Desk> {
         )
         .add(
             Operation::post("/v1/ops/audit:verify", "verifyAudit", "Verifies the chain of all decisions")
+                .work(Work::Analysis)
                 .about("It reads every decision from the first on, in the background; one verification at a time.")
                 .tag(CHAPTER)
                 .answers::<Audit>(StatusCode::ACCEPTED, "It is under way."),
@@ -180,6 +186,7 @@ async fn instance(State(desk): State<Desk>, _: Operator) -> Response {
         started_at: Timestamp::from_ms(of.started_ms),
         ready: waits_for.is_none(),
         waits_for,
+        puts_off: of.brownout.rung(),
         configuration: of.configuration.clone(),
     })
     .into_response()
@@ -222,6 +229,7 @@ fn places(of: &Inner) -> Result<Vec<Place>, LogError> {
                 committed: watched.committed(partition, &of.log)?,
                 lag: progress.map(|progress| end.saturating_sub(progress.next)),
                 at: progress.map(|progress| progress.clock).filter(|clock| *clock != Timestamp::default()),
+                puts_off: (watched.name() == "inventory").then(|| of.brownout.rung_of(partition)),
                 stalled_seconds: stalls.get(&at).copied().unwrap_or(0) as f64 / 1_000.0,
             });
         }

@@ -8,6 +8,7 @@
 
 mod api;
 mod baskets;
+mod brownout;
 mod commands;
 mod contract;
 mod document;

@@ -51,6 +51,13 @@ impl Server {
     }
     /// One with further settings, given as variables.
     pub(crate) fn start_with(data: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::launch(data, &[], settings)
+    }
+    /// One with a configuration file.
+    pub(crate) fn start_with_config(data: &Path, file: &Path) -> Self {
+        Self::launch(data, &["--config", file.to_str().unwrap()], &[])
+    }
+    fn launch(data: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let mut child = binary()
             .args([
                 "serve",
@@ -63,6 +70,7 @@ impl Server {
                 "--data",
             ])
             .arg(data)
+            .args(arguments)
             .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -9,12 +9,15 @@ use axum::{
 };
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use stockade::platform::{Parts, Platform, Roles, WebhooksHere, ensure_topics, quarantine_path};
+use stockade::{
+    config::EdgeConfig,
+    platform::{EdgeParts, Parts, Platform, Roles, WebhooksHere, ensure_topics, quarantine_path},
+};
 use stockade_inventory::imports::ImportsConfig;
 use stockade_log::{Embedded, EmbeddedOptions, Fsync, SharedLog, Writer};
 use stockade_model::SupplierId;
 use stockade_quarantine::FileStore;
-use stockade_runtime::{KeyRing, LimitsConfig, Role, Shutdown, clock, limits::Class};
+use stockade_runtime::{BrownoutConfig, KeyRing, LimitsConfig, Role, Shutdown, clock, limits::Class};
 use stockade_webhooks::{Master, WebhooksConfig};
 use tower::ServiceExt as _;
 
@@ -65,6 +68,17 @@ impl Api {
     }
 
     pub(crate) async fn with(directory: &Path, limits: LimitsConfig, answer_deadline: Duration) -> Self {
+        // A machine that is busy with other tests may well be behind.
+        let config = EdgeConfig { brownout: BrownoutConfig::never(), ..EdgeConfig::default() };
+        Self::with_edge(directory, limits, answer_deadline, config).await
+    }
+
+    pub(crate) async fn with_edge(
+        directory: &Path,
+        limits: LimitsConfig,
+        answer_deadline: Duration,
+        config: EdgeConfig,
+    ) -> Self {
         let options = EmbeddedOptions {
             directory: directory.to_owned(),
             fsync: Fsync::Group,
@@ -94,6 +108,7 @@ impl Api {
                 master: Master::open(&directory.join("webhooks.key")).unwrap(),
             }),
             body_bytes_max: 1 << 20,
+            edge: EdgeParts { config, ..EdgeParts::default() },
             cors: Default::default(),
             answer_deadline,
             instance: format!("t{}", clock::now_ms()),

@@ -116,13 +116,14 @@ impl Declares for Body {
     fn declare(operation: &mut Operation) {
         operation.reads_body = true;
         operation.codes.extend(READS);
-        operation.codes.extend(["malformed_json", "invalid_request"]);
+        operation.codes.extend(["malformed_json", "invalid_request", "bodies_full"]);
     }
 }
 impl Declares for Text {
     fn declare(operation: &mut Operation) {
         operation.reads_body = true;
         operation.codes.extend(READS);
+        operation.codes.insert("bodies_full");
     }
 }
 impl Declares for Upload {

@@ -7,6 +7,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::Value;
 
 use super::{Asked, Sent};
+use crate::Work;
 
 /// Makes the schema of a type; a function, because all schemas of a document share one generator.
 pub type Schema = fn(&mut SchemaGenerator) -> schemars::Schema;
@@ -85,6 +86,8 @@ pub struct Operation {
     pub(super) members: Vec<(u16, Schema)>,
     pub(super) follows: Vec<Follow>,
     pub(super) is_admin: bool,
+    /// What it is among what may be put off.
+    pub(super) work: Option<Work>,
 }
 
 impl Operation {
@@ -114,6 +117,7 @@ impl Operation {
             members: Vec::new(),
             follows: Vec::new(),
             is_admin: false,
+            work: None,
         }
     }
     /// A call that reads.
@@ -280,6 +284,12 @@ impl Operation {
     ) -> Self {
         self.follows.push(Follow { status: status.as_u16(), operation, parameters });
         self
+    }
+    /// It may be put off when the process is behind, as work of this kind.
+    #[must_use]
+    pub fn work(mut self, work: Work) -> Self {
+        self.work = Some(work);
+        self.fails(&["put_off"])
     }
     /// It is served on the listener for probes and metrics.
     #[must_use]

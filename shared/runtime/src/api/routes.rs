@@ -8,10 +8,12 @@ use std::{
 use axum::{
     Router,
     handler::Handler,
+    middleware,
     routing::{MethodFilter, MethodRouter, on},
 };
 
 use super::{Declares, Operation};
+use crate::brownout;
 
 /// The methods of each form that a routed path has: with a verb at its end, and without. The router knows one form, so what it
 /// says in `Allow` would be of both.
@@ -99,7 +101,11 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         for mut operation in operations {
             T::declare(&mut operation);
             if let Some(handler) = handler.take() {
-                let route = method_router(operation.method, handler);
+                let mut route = method_router(operation.method, handler);
+                if let Some(work) = operation.work {
+                    let mark = move |request, next| brownout::mark(work, request, next);
+                    route = route.layer(middleware::from_fn(mark));
+                }
                 self.router = self.router.route(&routed(&operation.path), route);
             }
             self.operations.push(operation);

@@ -10,8 +10,9 @@ use axum::{
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 
+use super::room::{BodyRoom, Part};
 use crate::{
-    Edge, Principal, Problem,
+    Edge, Principal, Problem, Trust, Work,
     http::single,
     server::{BodyDeadline, body_too_slow},
 };
@@ -104,15 +105,29 @@ fn too_large(bytes_max: usize, unpacked: &str) -> Problem {
 }
 
 /// Unpacks no more than what may be taken: a few bytes can stand for gigabytes.
-fn unpacked(bytes: &[u8], bytes_max: usize) -> Result<Bytes, Problem> {
+fn unpacked(bytes: &[u8], bytes_max: usize, part: &mut Part) -> Result<Bytes, Problem> {
     let mut all = Vec::new();
-    let one_too_many = bytes_max as u64 + 1;
-    flate2::read::MultiGzDecoder::new(bytes).take(one_too_many).read_to_end(&mut all).map_err(|_| {
-        let detail = "the body says that it is gzip, and is not, or is not all of it; send it again";
-        Problem::new(StatusCode::BAD_REQUEST, "bad_gzip", detail)
-    })?;
-    if all.len() > bytes_max { Err(too_large(bytes_max, " once it is unpacked")) } else { Ok(all.into()) }
+    let mut reader = flate2::read::MultiGzDecoder::new(bytes);
+    loop {
+        let before = all.len();
+        let read = (&mut reader).take(UNPACKED_BYTES).read_to_end(&mut all);
+        read.map_err(|_| {
+            let detail = "the body says that it is gzip, and is not, or is not all of it; send it again";
+            Problem::new(StatusCode::BAD_REQUEST, "bad_gzip", detail)
+        })?;
+        if all.len() > bytes_max {
+            return Err(too_large(bytes_max, " once it is unpacked"));
+        }
+        if all.len() == before {
+            return Ok(all.into());
+        }
+        // What came packed is in memory as well.
+        part.grow(bytes.len() + all.len())?;
+    }
 }
+
+/// Bytes that are unpacked at a time.
+const UNPACKED_BYTES: u64 = 64 << 10;
 
 /// What some editors and spreadsheets put before UTF-8 text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -120,34 +135,57 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// A body under way, charged to its caller when it ends, however it ends.
 struct Reading<'a, S: Edge> {
     edge: &'a S,
-    /// Its class and its name.
-    caller: Option<(String, &'a str)>,
+    caller: Option<Sender<'a>>,
     bytes: usize,
+}
+
+/// Whose body it is.
+struct Sender<'a> {
+    principal: &'a Principal,
+    class: String,
+    trust: Trust,
 }
 
 impl<'a, S: Edge> Reading<'a, S> {
     /// People are few and known, so their bodies count for nothing.
     fn new(edge: &'a S, caller: Option<&'a Principal>) -> Self {
         let limited = caller.filter(|caller| !caller.role.is_staff());
-        let caller = limited.map(|caller| (edge.class(caller), caller.limited_as()));
+        let caller = limited.map(|principal| Sender {
+            principal,
+            class: edge.class(principal),
+            trust: edge.trust(principal),
+        });
         Self { edge, caller, bytes: 0 }
     }
-    fn admit(&self) -> Result<(), Problem> {
-        let admit = |(class, caller): &(String, &str)| self.edge.limits().admit_body(class, caller);
-        self.caller.as_ref().map_or(Ok(()), admit)
+    /// Whether it may be read, the cheapest question first.
+    fn admit(&self, work: Option<Work>) -> Result<(), Problem> {
+        let Some(Sender { principal, class, trust }) = &self.caller else { return Ok(()) };
+        self.edge.admits(principal, work)?;
+        self.edge.limits().admit_body(class, principal.limited_as())?;
+        // What takes supply away is taken of whoever has an allowance of its own.
+        if work == Some(Work::Stock) { Ok(()) } else { self.edge.limits().admit_body_together(*trust) }
+    }
+    fn trust(&self) -> Trust {
+        self.caller.as_ref().map_or(Trust::Trusted, |sender| sender.trust)
     }
 }
 
 impl<S: Edge> Drop for Reading<'_, S> {
     fn drop(&mut self) {
-        if let Some((class, caller)) = &self.caller {
-            self.edge.limits().charge_body(class, caller, self.bytes);
+        if let Some(Sender { principal, class, trust }) = &self.caller {
+            self.edge.limits().charge_body(class, principal.limited_as(), self.bytes);
+            self.edge.limits().charge_body_together(*trust, self.bytes);
         }
     }
 }
 
 /// The frames of a body as one, counted as they come. What is too large is not kept.
-async fn gather(mut body: Body, bytes_max: usize, came: &mut usize) -> Result<Bytes, Problem> {
+async fn gather(
+    body: &mut Body,
+    bytes_max: usize,
+    came: &mut usize,
+    part: &mut Part,
+) -> Result<Bytes, Problem> {
     let (mut first, mut all) = (Bytes::new(), Vec::new());
     while let Some(frame) = body.frame().await {
         let unreadable = |_| {
@@ -159,6 +197,7 @@ async fn gather(mut body: Body, bytes_max: usize, came: &mut usize) -> Result<By
         if *came > bytes_max {
             return Err(too_large(bytes_max, ""));
         }
+        part.grow(*came)?;
         // Most bodies come in one piece, which need not be copied.
         if all.is_empty() && first.is_empty() {
             first = data;
@@ -199,15 +238,28 @@ pub(crate) async fn read<S: Edge>(request: Request, kind: Kind, edge: &S) -> Res
     // Where nothing is sent, it is of no kind.
     let of_curl = !body.is_end_stream() && check_type(&head.headers, kind)?;
     let BodyBytesMax(bytes_max) = head.extensions.get().copied().unwrap_or_default();
-    let mut reading = Reading::new(edge, head.extensions.get::<Principal>());
-    if let Err(refused) = reading.admit() {
+    let caller = head.extensions.get::<Principal>();
+    let mut reading = Reading::new(edge, caller);
+    if let Err(refused) = reading.admit(head.extensions.get::<Work>().copied()) {
         in_time(&head, let_go(body, bytes_max)).await?;
         return Err(refused);
     }
-    let bytes = in_time(&head, gather(body, bytes_max, &mut reading.bytes)).await??;
-    let bytes = if packed && !bytes.is_empty() { unpacked(&bytes, bytes_max)? } else { bytes };
+    let room = head.extensions.get::<BodyRoom>();
+    let mut part = room.map_or_else(Part::boundless, |room| room.part(caller, reading.trust()));
+    let mut body = body;
+    let gathered = in_time(&head, gather(&mut body, bytes_max, &mut reading.bytes, &mut part)).await?;
+    let bytes = match gathered {
+        Err(refused) if refused.code == "bodies_full" => {
+            drop(part);
+            in_time(&head, let_go(body, bytes_max)).await?;
+            return Err(refused);
+        }
+        gathered => gathered?,
+    };
+    let bytes = if packed && !bytes.is_empty() { unpacked(&bytes, bytes_max, &mut part)? } else { bytes };
     reading.bytes = reading.bytes.max(bytes.len());
     drop(reading);
+    let bytes = part.held_by(bytes);
     let marked = bytes.starts_with(BYTE_ORDER_MARK);
     let bytes = if marked { bytes.slice(BYTE_ORDER_MARK.len()..) } else { bytes };
     // JSON under the name that curl gives it is what people send; a form is not.

@@ -385,6 +385,12 @@ pub(super) const CODES: &[Code] = &[
     ),
     // What is not right.
     problem(
+        421,
+        "wrong_address",
+        "The address answers buyers alone, and the call is none of theirs.",
+        "Send it to the server's other address, `http.listen`.",
+    ),
+    problem(
         422,
         "invalid_request",
         "Some of what it says is not right.",
@@ -434,6 +440,18 @@ pub(super) const CODES: &[Code] = &[
         "Wait for their answers before you send more.",
     ),
     problem(429, "rate_limited", "The caller's allowance is used up.", AGAIN),
+    problem(
+        429,
+        "class_limited",
+        "All suppliers that are new, or all that are under suspicion, have used what they share.",
+        "Wait as long as Retry-After says and send it again; `RateLimit` says whose share it is and what is left.",
+    ),
+    problem(
+        429,
+        "share_used",
+        "The server is behind, and the supplier has sent a quarter of what its partition goes through.",
+        AGAIN,
+    ),
     problem(429, "too_many_backtests", "As many backtests run as may.", "Wait for one, or cancel one."),
     problem(
         429,
@@ -451,6 +469,18 @@ pub(super) const CODES: &[Code] = &[
     ),
     problem(503, "starting", "The process is still reading what was there before it started.", AGAIN),
     problem(503, "overloaded", "Too much waits to be read or to be written.", AGAIN),
+    problem(
+        503,
+        "put_off",
+        "The server is behind and puts this kind of work off: analyses first, single rows of known suppliers last, what buyers ask never.",
+        AGAIN,
+    ),
+    problem(
+        503,
+        "bodies_full",
+        "As many bytes of request bodies are in memory as may be.",
+        "Send it again in a second, or in smaller parts.",
+    ),
     problem(503, "too_many_connections", "As many connections are open as the server keeps.", AGAIN),
     problem(503, "webhook_pending", "It is durable and on its way.", LOOK),
     problem(

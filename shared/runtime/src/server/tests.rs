@@ -9,6 +9,8 @@ use tokio::{sync::Notify, task::JoinHandle};
 use super::*;
 use crate::body;
 
+mod framing;
+
 /// Far beyond any test.
 const NEVER_MS: u64 = 3_600_000;
 /// As good as at once.

@@ -226,6 +226,7 @@ pub(super) fn of_one_supplier(table: Table) -> Table {
                 "What buyers would lose with a supplier",
             ))
             .tag(DECISIONS)
+            .work(stockade_runtime::Work::Analysis)
             .answers::<impact::Impact>(StatusCode::OK, "Units, value, goods and regions left empty.")
             .fails(&["impact_failed"]),
             impact::of_supplier,

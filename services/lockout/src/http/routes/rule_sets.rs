@@ -71,6 +71,7 @@ pub(super) fn rule_sets(table: Table) -> Table {
         .add(
             Nothing,
             Operation::post("/v1/rules:explain", "explainRules", "What rules say of a supplier now, and why")
+                .work(stockade_runtime::Work::Analysis)
                 .tag(RULES)
                 .example("acme", json!({ "supplier": "acme" }))
                 .answers::<rules::Explanations<'_>>(StatusCode::OK, "Rule by rule.")
@@ -84,6 +85,7 @@ pub(super) fn rule_sets(table: Table) -> Table {
                 "impactOfRules",
                 "What buyers would no longer see",
             ))
+            .work(stockade_runtime::Work::Analysis)
             .about(
                 "If every rule of the set that withholds were live now. Without a body, of the set in force.",
             )
@@ -96,6 +98,7 @@ pub(super) fn rule_sets(table: Table) -> Table {
         .add(
             Nothing,
             Operation::post("/v1/rules:backtest", "beginBacktest", "Tries a rule set on the past")
+                .work(stockade_runtime::Work::Analysis)
                 .tag(RULES)
                 .example("a month", json!({ "days": 30 }))
                 .answers::<shapes::Backtest>(StatusCode::ACCEPTED, "It runs.")

@@ -1,0 +1,126 @@
+//! What a supplier's write has to pass before it is appended, the cheapest question first: whether it is locked out, whether its
+//! kind of work is put off, its own allowance, what it shares with suppliers like it, its share of a partition that is behind.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use dashmap::DashMap;
+use stockade_log::partition_of;
+use stockade_model::{Level, SupplierId, Timestamp, time::DAY_MS};
+use stockade_runtime::{Brownout, Problem, Trust, Work, limits::Allowance};
+
+use crate::{
+    app::App,
+    fairness::{Fairness, share_used},
+};
+
+/// How often a write of a locked-out supplier is let through to the log, where it is refused with its whole content as evidence,
+/// in milliseconds.
+const EVIDENCE_MS: i64 = 60_000;
+
+/// What the edge of an inventory service knows beside limits.
+pub struct Gatekeeper {
+    /// What is put off.
+    pub brownout: Brownout,
+    /// Who has used its share of a partition that is behind.
+    pub fairness: Fairness,
+    /// How long a supplier is new, in milliseconds.
+    new_ms: i64,
+    /// When a write of a locked-out supplier was last let through.
+    evidence: DashMap<SupplierId, i64>,
+}
+
+impl Gatekeeper {
+    /// With so many partitions of suppliers, who are new for so many days.
+    pub fn new(brownout: Brownout, partitions: u32, new_days: u32) -> Self {
+        Self {
+            brownout,
+            fairness: Fairness::new(partitions),
+            new_ms: i64::from(new_days) * DAY_MS,
+            evidence: DashMap::new(),
+        }
+    }
+}
+
+impl App {
+    /// How far a supplier is known: by what is in force against it, and by since when it trades as an operator has registered it.
+    pub fn trust_of(&self, supplier: &SupplierId) -> Trust {
+        if self.overlay.supplier_level(self.overlay.number(supplier)).is_some() {
+            return Trust::Suspect;
+        }
+        let new_from = Timestamp::from_ms((self.clock)() - self.gate_of_edge.new_ms);
+        match self.since(supplier) {
+            Some(since) if since <= new_from => Trust::Trusted,
+            _ => Trust::New,
+        }
+    }
+
+    fn partition_of(&self, supplier: &SupplierId) -> u32 {
+        partition_of(supplier.as_str().as_bytes(), self.partitions)
+    }
+
+    /// Asked before the body of a write is read. Writes that only take supply away are taken whatever is in force, and so is what
+    /// is not known to be a write.
+    pub(crate) fn admits_unread(&self, supplier: &SupplierId, work: Option<Work>) -> Result<(), Problem> {
+        let Some(work @ (Work::Row | Work::Bulk)) = work else { return Ok(()) };
+        self.not_locked_out(supplier)?;
+        self.not_put_off(supplier, work)
+    }
+
+    /// Whether a kind of write of a supplier is not put off at the moment.
+    pub(crate) fn not_put_off(&self, supplier: &SupplierId, work: Work) -> Result<(), Problem> {
+        let brownout = &self.gate_of_edge.brownout;
+        brownout.admits_write(work, self.trust_of(supplier), self.partition_of(supplier))
+    }
+
+    /// Refuses a locked-out supplier's write without a look at it, but for one a minute: that one goes to the log, and the fold
+    /// refuses it there, so that what somebody went on sending is on record without filling it.
+    fn not_locked_out(&self, supplier: &SupplierId) -> Result<(), Problem> {
+        if self.overlay.supplier_level(self.overlay.number(supplier)) != Some(Level::Lockout) {
+            return Ok(());
+        }
+        let now_ms = (self.clock)();
+        let mut last = self.gate_of_edge.evidence.entry(supplier.clone()).or_insert(i64::MIN / 2);
+        if now_ms - *last >= EVIDENCE_MS {
+            *last = now_ms;
+            return Ok(());
+        }
+        crate::metrics::refused_locked_out();
+        let detail = "it is locked out: only reductions and withdrawals are taken, one listing at a time or as a file to import; see /standing";
+        Err(Problem::new(StatusCode::FORBIDDEN, "supplier_locked_out", detail))
+    }
+
+    /// What rows that add supply need beyond the supplier's own allowance, which they have taken: its share of a partition that is
+    /// behind, and of what suppliers like it have together. Where they are refused, that is given back.
+    pub(crate) fn share(
+        &self,
+        supplier: &SupplierId,
+        own: Option<Allowance>,
+        rows: usize,
+    ) -> Result<Option<Allowance>, Problem> {
+        let class = self.class_of(supplier).unwrap_or_else(stockade_model::control::standard_class);
+        let caller = (class.as_str(), supplier.as_str());
+        let fairness = &self.gate_of_edge.fairness;
+        if let Err(wait) = fairness.take(self.partition_of(supplier), supplier, rows) {
+            self.limits.give_back(caller, rows);
+            return Err(share_used(wait));
+        }
+        let shared = self.limits.share(caller, self.trust_of(supplier), rows)?;
+        Ok(own.map(|own| own.with(shared)))
+    }
+
+    /// The same for rows that wait rather than being refused: how long, where they have to.
+    pub(crate) fn share_or_wait(&self, supplier: &SupplierId, rows: usize) -> Result<(), Duration> {
+        if self.gate_of_edge.brownout.admits(Work::Import).is_err() {
+            return Err(PUT_OFF_PAUSE);
+        }
+        let (fairness, partition) = (&self.gate_of_edge.fairness, self.partition_of(supplier));
+        fairness.take(partition, supplier, rows)?;
+        self.limits
+            .take_shared_or_wait(self.trust_of(supplier), rows)
+            .inspect_err(|_| fairness.give_back(partition, supplier, rows))
+    }
+}
+
+/// How long an import that is put off waits before it looks again.
+const PUT_OFF_PAUSE: Duration = Duration::from_millis(500);

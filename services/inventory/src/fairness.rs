@@ -1,0 +1,224 @@
+//! Fairness before the append: while a partition is behind, no supplier sends it more than a quarter of what it goes through.
+//!
+//! A log is in order, so whatever one supplier has put into its partition everybody behind it waits for, and nothing can be put
+//! off or taken out of turn any more. Therefore it is held back before. What a partition goes through is measured where it is
+//! seen, in rows that the inventory fold has decided, and only while there is more to do than is done: otherwise the measure
+//! would be of what is sent. A partition that is not behind holds nobody back, however much one sends.
+//!
+//! It holds for everything a supplier sends: single rows, batches, and the rows of imports, which wait instead of being refused. It does not hold for
+//! what others say of it (orders, reservations), nor for withdrawals and reductions: an attacker could otherwise use up the share
+//! of somebody else, or keep goods on show that are gone. Each process holds back by itself, so a supplier that spreads its writes over
+//! several has a quarter at each.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use axum::http::{StatusCode, header};
+use dashmap::DashMap;
+use stockade_model::SupplierId;
+use stockade_runtime::Problem;
+
+/// The part of a partition's rate that one supplier may have.
+const PART: f64 = 4.0;
+/// Rows a second that a partition is taken to go through at least: one that stands still lets each supplier try now and then.
+const LEAST_PER_S: f64 = 40.0;
+/// How much a look counts against those before it.
+const WEIGHT: f64 = 0.3;
+
+/// Not behind.
+const FREE: u64 = 0;
+
+#[derive(Default)]
+struct Place {
+    /// Rows decided so far.
+    drained: AtomicU64,
+    /// Rows a second while it is behind, as the bits of a float; [`FREE`] while it is not.
+    rate: AtomicU64,
+}
+
+impl Place {
+    /// Nanoseconds in which so many rows come back to a supplier; `None` while the partition is not behind.
+    fn cost(&self, rows: usize) -> Option<u64> {
+        let rate = self.rate.load(Ordering::Relaxed);
+        let share_per_s = f64::from_bits(rate) / PART;
+        (rate != FREE).then(|| (rows as f64 / share_per_s * 1e9) as u64)
+    }
+}
+
+/// What one look at a partition has to remember for the next.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Meter {
+    drained: u64,
+    was_behind: bool,
+    rate: Option<f64>,
+}
+
+impl Meter {
+    /// Rows a second that a partition goes through, from what it had decided altogether `elapsed` after the look before; `None`
+    /// while it is not behind, or has been for less than a whole look.
+    pub fn look(&mut self, drained: u64, behind: bool, elapsed: Duration) -> Option<f64> {
+        let rows = drained.saturating_sub(std::mem::replace(&mut self.drained, drained));
+        let was_behind = std::mem::replace(&mut self.was_behind, behind);
+        if !behind {
+            self.rate = None;
+            return None;
+        }
+        if was_behind && !elapsed.is_zero() {
+            let seen = rows as f64 / elapsed.as_secs_f64();
+            let before = self.rate.unwrap_or(seen);
+            self.rate = Some(before + (seen - before) * WEIGHT);
+        }
+        self.rate.map(|rate| rate.max(LEAST_PER_S))
+    }
+}
+
+/// Holds suppliers back while their partition is behind.
+pub struct Fairness {
+    places: Box<[Place]>,
+    begun: Instant,
+    /// Until when each supplier has used up its share, in nanoseconds since the beginning.
+    used_until: DashMap<SupplierId, u64>,
+}
+
+impl Fairness {
+    /// For so many partitions, none of which is behind.
+    pub fn new(partitions: u32) -> Self {
+        Self {
+            places: (0..partitions).map(|_| Place::default()).collect(),
+            begun: Instant::now(),
+            used_until: DashMap::new(),
+        }
+    }
+
+    /// A partition has decided so many rows more.
+    pub fn drained(&self, partition: u32, rows: u64) {
+        if let Some(place) = self.places.get(partition as usize) {
+            place.drained.fetch_add(rows, Ordering::Relaxed);
+        }
+    }
+
+    /// Rows that a partition has decided so far.
+    pub fn drained_so_far(&self, partition: u32) -> u64 {
+        self.places.get(partition as usize).map_or(0, |place| place.drained.load(Ordering::Relaxed))
+    }
+
+    /// Says what a partition goes through a second while it is behind; `None` while it is not.
+    pub fn set_rate(&self, partition: u32, per_s: Option<f64>) {
+        if let Some(place) = self.places.get(partition as usize) {
+            place.rate.store(per_s.map_or(FREE, f64::to_bits), Ordering::Relaxed);
+        }
+    }
+
+    /// Forgets suppliers whose share is whole again. Call it now and then.
+    pub fn forget(&self) {
+        let now = self.now();
+        self.used_until.retain(|_, until| *until > now);
+        self.used_until.shrink_to_fit();
+    }
+
+    fn now(&self) -> u64 {
+        self.begun.elapsed().as_nanos() as u64
+    }
+
+    /// Takes so many rows from a supplier's share of its partition; where the share is used up, says how long.
+    ///
+    /// Rows are taken whole while anything is left, and paid off before the next: no batch is refused for ever.
+    pub fn take(&self, partition: u32, supplier: &SupplierId, rows: usize) -> Result<(), Duration> {
+        self.take_at(partition, supplier, rows, self.now())
+    }
+
+    /// Gives back rows that were taken and not sent.
+    pub fn give_back(&self, partition: u32, supplier: &SupplierId, rows: usize) {
+        let cost = self.places.get(partition as usize).and_then(|place| place.cost(rows));
+        if let Some((cost, mut until)) = cost.zip(self.used_until.get_mut(supplier)) {
+            *until = until.saturating_sub(cost);
+        }
+    }
+
+    fn take_at(&self, partition: u32, supplier: &SupplierId, rows: usize, now: u64) -> Result<(), Duration> {
+        let cost = self.places.get(partition as usize).and_then(|place| place.cost(rows));
+        let Some(cost) = cost else { return Ok(()) };
+        let mut until = self.used_until.entry(supplier.clone()).or_insert(now);
+        if *until > now {
+            return Err(Duration::from_nanos(*until - now));
+        }
+        *until = now + cost;
+        Ok(())
+    }
+}
+
+/// What a supplier is told whose share is used up.
+pub(crate) fn share_used(wait: Duration) -> Problem {
+    crate::metrics::held_back();
+    let wait_s = wait.as_secs_f64().ceil().clamp(1.0, 60.0) as u64;
+    let detail = format!(
+        "the server is behind with what you and others sent, and a quarter of what it goes through is yours; wait {wait_s} s and send it again"
+    );
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "share_used", detail)
+        .with_header(header::RETRY_AFTER, wait_s.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str) -> SupplierId {
+        SupplierId::new(name).unwrap()
+    }
+
+    #[test]
+    fn nobody_is_held_back_while_the_partition_is_not_behind() {
+        let fair = Fairness::new(1);
+        assert!((0..1_000).all(|_| fair.take_at(0, &id("a"), 1_000, 5).is_ok()));
+        assert!(fair.used_until.is_empty());
+    }
+
+    #[test]
+    fn whatever_one_sends_while_it_is_behind_it_gets_a_quarter_and_a_small_one_is_served_at_once() {
+        let fair = Fairness::new(2);
+        fair.set_rate(0, Some(4_000.0));
+        let (mut flood, mut small) = (0, 0);
+        // Ten seconds, in which one asks each millisecond and another twice a second.
+        for ms in 0..10_000_u64 {
+            let now = ms * 1_000_000;
+            flood += if fair.take_at(0, &id("flood"), 500, now).is_ok() { 500 } else { 0 };
+            if ms % 500 == 0 {
+                fair.take_at(0, &id("small"), 10, now).unwrap();
+                small += 10;
+            }
+        }
+        assert!((10_000..=10_500).contains(&flood), "{flood} of 40000, and one batch");
+        assert_eq!(small, 200);
+        let wait = fair.take_at(0, &id("flood"), 1, 9_999_000_000).unwrap_err();
+        assert!(wait <= Duration::from_millis(500), "{wait:?}");
+        assert!(fair.take_at(1, &id("other"), 100_000, 0).is_ok(), "another partition is not behind");
+        fair.set_rate(0, None);
+        assert!(fair.take_at(0, &id("flood"), 1_000, 10_000_000_000).is_ok());
+        assert!(fair.take_at(0, &id("flood"), 1_000, 10_000_000_000).is_ok(), "nor is this one any more");
+    }
+
+    #[test]
+    fn a_rate_is_what_was_done_while_there_was_more_to_do() {
+        let (mut meter, second) = (Meter::default(), Duration::from_secs(1));
+        assert_eq!(meter.look(500, false, second), None);
+        assert_eq!(meter.look(1_000, true, second), None, "it may have been idle for most of it");
+        assert_eq!(meter.look(3_000, true, second), Some(2_000.0));
+        assert_eq!(meter.look(4_000, true, second), Some(1_700.0), "drawn towards the last");
+        assert_eq!(meter.look(4_000, true, Duration::ZERO), Some(1_700.0));
+        assert_eq!(meter.look(4_100, false, second), None);
+        assert_eq!(meter.look(4_200, true, second), None, "begins anew");
+        assert_eq!(meter.look(4_200, true, second), Some(LEAST_PER_S), "it stands still");
+    }
+
+    #[test]
+    fn who_has_its_whole_share_again_is_forgotten() {
+        let fair = Fairness::new(1);
+        fair.set_rate(0, Some(1e12));
+        fair.take(0, &id("a"), 1).unwrap();
+        while !fair.used_until.is_empty() {
+            fair.forget();
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What writes have to pass before they are appended.
+
+use std::num::NonZeroU32;
+
+use stockade_runtime::{Rung, limits::Class};
+
+use super::*;
+
+fn whole(level: Level) -> Vec<Restriction> {
+    vec![restriction(Scope::Supplier, level)]
+}
+
+fn end(api: &Api) -> u64 {
+    api.log.bounds(Topic::SupplierEvents.name(), 0).unwrap().end
+}
+
+fn batch(rows: usize) -> Value {
+    let row = |row| {
+        json!({ "op": "put", "listing": format!("b-{row}"), "sku": "SKU-1", "location": "main", "on_hand": 1,
+                "price": { "minor": 100, "currency": "EUR" } })
+    };
+    json!({ "rows": (0..rows).map(row).collect::<Vec<_>>() })
+}
+
+#[tokio::test]
+async fn a_locked_out_supplier_is_refused_unread_and_one_write_a_minute_is_kept_as_evidence() {
+    let api = Api::open().await;
+    for name in ["l", "m"] {
+        assert_eq!(api.list(name, json!({})).await.status, 200);
+    }
+    api.restrict(whole(Level::Lockout)).await;
+    let before = end(&api);
+    assert_eq!(api.list("n", json!({})).await.code(), (403, "supplier_locked_out"));
+    assert_eq!(end(&api), before + 1, "the first is on record, as the fold refused it");
+    // Were they read, these would be malformed.
+    let bearer = format!("Bearer {}", api.supplier);
+    let headers = [("authorization", bearer.as_str())];
+    for (method, path) in
+        [(Method::PUT, "listings/n"), (Method::PUT, "locations/second"), (Method::POST, "inventory:batch")]
+    {
+        let path = format!("/v1/suppliers/acme/{path}");
+        let refused = api.raw(method, &path, &headers, b"{".to_vec()).await;
+        assert_eq!(refused.code(), (403, "supplier_locked_out"), "{path}");
+    }
+    assert_eq!(end(&api), before + 1, "what follows within a minute is not");
+    assert_eq!(api.post("listings/l/stock", &[], json!({ "set": 0 })).await.status, 200);
+    assert_eq!(api.post("listings/l/stock", &[], json!({ "set": 90 })).await.code().1, "supplier_locked_out");
+    let path = "/v1/suppliers/acme/listings/m";
+    assert_eq!(api.call(Method::DELETE, &api.supplier, path, &[], Value::Null).await.status, 200);
+    api.restrict(Vec::new()).await;
+    assert_eq!(api.list("n", json!({})).await.status, 200, "it is free at once");
+}
+
+#[tokio::test]
+async fn suppliers_under_suspicion_share_an_allowance_but_for_what_takes_supply_away() {
+    let class = |per_second, burst| Class {
+        per_second: NonZeroU32::new(per_second).unwrap(),
+        burst: NonZeroU32::new(burst).unwrap(),
+    };
+    let limits = [("standard", class(10_000, 10_000)), ("suspect", class(1, 3))];
+    let limits = LimitsConfig(limits.map(|(name, class)| (name.to_owned(), class)).into());
+    let api = Api::with_limits(limits).await;
+    assert_eq!(api.list("l", json!({})).await.header("ratelimit-policy"), "\"default\";q=10000;w=1");
+    api.restrict(whole(Level::Cap)).await;
+    let first = api.list("l", json!({})).await;
+    assert_eq!(first.header("ratelimit-policy"), "\"default\";q=10000;w=1, \"suspect\";q=3;w=3");
+    assert!(first.header("ratelimit").ends_with(", \"suspect\";r=2;t=3"), "{}", first.header("ratelimit"));
+    let beyond = api.post("inventory:batch", &[], batch(5)).await;
+    assert_eq!(beyond.code(), (429, "class_limited"), "not all three are there");
+    assert!(!beyond.header("retry-after").is_empty());
+    assert_eq!(api.list("l", json!({})).await.status, 200);
+    assert_eq!(api.list("l", json!({})).await.status, 200);
+    let refused = api.put("listings/l", &[], json!("not read")).await;
+    assert_eq!(refused.code(), (429, "class_limited"), "unread, for nothing is left");
+    for gone in [json!({ "set": 0 }), json!({ "adjust": -1 })] {
+        let answer = api.post("listings/l/stock", &[], gone).await;
+        assert_ne!(answer.status, 429, "{}", answer.body);
+    }
+    assert_eq!(api.post("listings/l/stock", &[], json!({ "set": 9 })).await.code(), (429, "class_limited"));
+    let path = "/v1/suppliers/acme/listings/l";
+    assert_eq!(api.call(Method::DELETE, &api.supplier, path, &[], Value::Null).await.status, 200);
+}
+
+#[tokio::test]
+async fn while_its_partition_is_behind_a_supplier_has_a_quarter_of_what_it_goes_through() {
+    let api = Api::open().await;
+    api.list("l", json!({})).await;
+    // Of one row in ten seconds a quarter is one in forty, so nothing comes back while the test runs.
+    api.app.gate_of_edge.fairness.set_rate(0, Some(0.1));
+    assert_eq!(api.post("inventory:batch", &[], batch(100)).await.status, 200, "one is always taken whole");
+    let refused = api.post("inventory:batch", &[], batch(1)).await;
+    assert_eq!(refused.code(), (429, "share_used"));
+    assert_eq!(refused.header("retry-after"), "60");
+    assert_eq!(api.list("m", json!({})).await.code(), (429, "share_used"));
+    assert_eq!(api.post("listings/l/stock", &[], json!({ "set": 0 })).await.status, 200);
+    assert_eq!(api.ask("sku=SKU-1").await.status, 200);
+    api.app.gate_of_edge.fairness.set_rate(0, None);
+    assert_eq!(api.post("inventory:batch", &[], batch(1)).await.status, 200, "it is not behind any more");
+}
+
+#[tokio::test]
+async fn rows_that_are_decided_are_counted_for_their_partition() {
+    let api = Api::open().await;
+    let fairness = &api.app.gate_of_edge.fairness;
+    let before = fairness.drained_so_far(0);
+    assert_eq!(api.post("inventory:batch", &[], batch(100)).await.status, 200);
+    assert_eq!(fairness.drained_so_far(0), before + 100);
+}
+
+#[tokio::test]
+async fn each_rung_puts_off_its_writes_and_none_what_buyers_ask_or_what_takes_supply_away() {
+    let api = Api::open().await;
+    api.list("l", json!({})).await;
+    let brownout = &api.app.gate_of_edge.brownout;
+    let event = json!({ "specversion": "1.0", "id": "e", "source": "s", "type": "stockade.order.placed",
+        "data": { "supplier": "acme", "order": "o", "buyer": "b", "listing": "l", "quantity": 1 } });
+    for rung in Rung::ALL {
+        brownout.set(rung, [rung]);
+        let single = api.list("l", json!({})).await;
+        let stock = api.post("listings/l/stock", &[], json!({ "set": 10 })).await;
+        let bulk = api.post("inventory:batch", &[], batch(2)).await;
+        let events = api.call(Method::POST, &api.orders, "/v1/events", &[], event.clone()).await;
+        for (name, reply, from) in [
+            ("single", single, Rung::Rows),
+            ("stock", stock, Rung::Rows),
+            ("bulk", bulk, Rung::Bulk),
+            ("events", events, Rung::Rows),
+        ] {
+            if rung >= from {
+                assert_eq!(reply.code(), (503, "put_off"), "{name} on {rung:?}");
+                assert!(!reply.header("retry-after").is_empty());
+            } else {
+                assert!(reply.status < 300, "{name} on {rung:?}: {}", reply.body);
+            }
+        }
+        assert_eq!(api.ask("sku=SKU-1").await.status, 200);
+        let hold = json!({ "supplier": "acme", "listing": "l", "quantity": 1, "seconds": 60 });
+        assert!(api.reserve(hold).await.status < 300, "{rung:?}");
+        assert_eq!(api.post("listings/l/stock", &[], json!({ "set": 0 })).await.status, 200, "{rung:?}");
+        brownout.set(Rung::Calm, [Rung::Calm]);
+        assert_eq!(api.post("listings/l/stock", &[], json!({ "set": 100 })).await.status, 200);
+    }
+    api.restrict(whole(Level::Watch)).await;
+    brownout.set(Rung::Suspect, [Rung::Suspect]);
+    assert_eq!(api.list("l", json!({})).await.code(), (503, "put_off"), "suspects come before all others");
+    assert_eq!(api.post("listings/l/stock", &[], json!({ "adjust": -1 })).await.status, 200);
+    brownout.set(Rung::Streams, [Rung::Streams]);
+    assert_eq!(api.list("l", json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_supplier_is_new_for_as_many_days_as_are_told_after_it_began_to_trade() {
+    let api = Api::open().await;
+    let since = |days: u32| crate::edge::Gatekeeper::new(Default::default(), 1, days);
+    let age_days = u32::try_from(api.app.now().ms() / stockade_model::time::DAY_MS).unwrap();
+    let trust = |days: u32| {
+        let (clock, log, limits) = (system_clock(), api.log.clone(), Limits::new(&LimitsConfig::default()));
+        let app = App::new(log, clock, Board::default(), limits, 1, "u".to_owned(), Duration::ZERO).unwrap();
+        let app = app.with_edge(since(days));
+        let profile = SupplierProfile {
+            supplier: acme(),
+            name: "Acme".to_owned(),
+            region: Region::new("DE").unwrap(),
+            since: Timestamp::default(),
+            class: "standard".to_owned(),
+            stock_counts: Default::default(),
+        };
+        app.take(vec![crate::domain::Effect::Registered { profile, cause: "c".to_owned() }]);
+        app.trust_of(&acme())
+    };
+    assert_eq!(trust(age_days), stockade_runtime::Trust::Trusted);
+    assert_eq!(trust(age_days + 1), stockade_runtime::Trust::New);
+}

@@ -1,0 +1,125 @@
+//! Threads of buyers and threads of suppliers: a runtime for each, beside the one on which the platform itself runs and people are
+//! answered. What one of them is busy with holds up none of the others but by the cores they share, and there suppliers stand back.
+//!
+//! Nothing that a buyer waits for runs elsewhere but the log and the folds, which have threads of their own: a reservation is
+//! appended and its outcome told to the task that waits; timers, streams and what they look at belong to the runtime that polls them.
+
+use anyhow::Result;
+use stockade_runtime::{Lane, Lanes};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// The runtimes beside the one that this process began with. They end with this, without waiting for what still runs.
+pub(crate) struct Threads {
+    buyers: Option<Runtime>,
+    suppliers: Option<Runtime>,
+    lanes: Lanes,
+}
+
+impl Threads {
+    /// Starts them; `nice` is how much those of suppliers stand back. Call it on the runtime of the platform.
+    pub(crate) fn start(nice: i32) -> Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let runtime = |name: &str, nice: i32| {
+            Builder::new_multi_thread()
+                // As many as there are cores: each may have all of them while the others want none.
+                .worker_threads(cores)
+                .thread_name(name)
+                .on_thread_start(move || stand_back(nice))
+                .enable_all()
+                .build()
+        };
+        let (buyers, suppliers) = (runtime("buyers", 0)?, runtime("suppliers", nice)?);
+        let lanes = Lanes {
+            buyers: buyers.handle().clone(),
+            suppliers: suppliers.handle().clone(),
+            people: Handle::current(),
+            of: lane_of,
+        };
+        Ok(Self { buyers: Some(buyers), suppliers: Some(suppliers), lanes })
+    }
+
+    /// Where each kind of call runs.
+    pub(crate) fn lanes(&self) -> Lanes {
+        self.lanes.clone()
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        for runtime in [self.buyers.take(), self.suppliers.take()].into_iter().flatten() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Lets this thread stand back for others by so much. Linux counts it by thread; where a system refuses, nothing is lost but that.
+fn stand_back(nice: i32) {
+    if nice > 0
+        && let Err(error) = rustix::process::setpriority_process(None, nice)
+    {
+        tracing::debug!(%error, "a thread keeps its usual priority");
+    }
+}
+
+/// What follows the id of a supplier in the paths of calls by which it, or its systems, send what they have.
+const TAKEN_IN: [&str; 5] = ["listings", "inventory:batch", "imports", "locations", "operations"];
+
+/// Whose calls those of a path are.
+pub(crate) fn lane_of(path: &str) -> Option<Lane> {
+    let mut parts = path.strip_prefix('/')?.split('/');
+    let lane = match (parts.next()?, parts.next()) {
+        ("livez" | "readyz" | "startupz", None) => return None,
+        ("v1", Some(second)) => match second.split(':').next().unwrap_or_default() {
+            "availability" | "reservations" | "baskets" => Lane::Buyers,
+            "events" => Lane::Suppliers,
+            "suppliers" if parts.nth(1).is_some_and(|of| TAKEN_IN.contains(&of)) => Lane::Suppliers,
+            _ => Lane::People,
+        },
+        _ => Lane::People,
+    };
+    Some(lane)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_of_the_api_has_its_lane() {
+        for operation in crate::openapi::operations() {
+            let path = operation.path.replace(['{', '}'], "");
+            let lane = lane_of(&path);
+            let expected = match operation.path.as_str() {
+                "/livez" | "/readyz" | "/startupz" => None,
+                path if ["/v1/availability", "/v1/reservations", "/v1/baskets"]
+                    .iter()
+                    .any(|prefix| path.starts_with(prefix)) =>
+                {
+                    Some(Lane::Buyers)
+                }
+                path if path.starts_with("/v1/events") => Some(Lane::Suppliers),
+                path if path.starts_with("/v1/suppliers/{supplier}/") => {
+                    // What is told of decisions, and by whom they are appealed against, is answered beside those who decide.
+                    let people = ["standing", "decisions", "appeals", "risk", "impact"];
+                    let people = people.iter().any(|part| path.contains(&format!("}}/{part}")));
+                    Some(if people { Lane::People } else { Lane::Suppliers })
+                }
+                _ => Some(Lane::People),
+            };
+            assert_eq!(lane, expected, "{}", operation.path);
+        }
+        for strange in ["", "*", "/", "v1/availability", "/v1", "/v1/suppliers/x"] {
+            assert!(matches!(lane_of(strange), None | Some(Lane::People)), "{strange}");
+        }
+        assert_eq!(lane_of("/v1/availability:query"), Some(Lane::Buyers));
+    }
+
+    #[tokio::test]
+    async fn threads_of_suppliers_stand_back_and_those_of_buyers_do_not() {
+        let threads = Threads::start(7).unwrap();
+        let lanes = threads.lanes();
+        let nice = || async { rustix::process::getpriority_process(None) };
+        assert_eq!(lanes.suppliers.spawn(nice()).await.unwrap(), Ok(7));
+        assert_eq!(lanes.buyers.spawn(nice()).await.unwrap(), rustix::process::getpriority_process(None));
+    }
+}

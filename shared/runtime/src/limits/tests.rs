@@ -1,0 +1,254 @@
+use governor::clock::FakeRelativeClock;
+
+use super::*;
+
+fn tiny() -> Limits {
+    let class = Class { per_second: NonZeroU32::MIN, burst: NonZeroU32::new(3).unwrap() };
+    Limits::new(&LimitsConfig(BTreeMap::from([("standard".to_owned(), class)])))
+}
+
+#[test]
+fn one_callers_burst_is_refused_and_the_others_notice_nothing() {
+    let limits = tiny();
+    assert!(limits.take("standard", "a", 3).is_ok());
+    let problem = limits.take("standard", "a", 1).unwrap_err();
+    assert_eq!((problem.status, problem.code), (429, "rate_limited"));
+    let response = axum::response::IntoResponse::into_response(problem);
+    assert_eq!(response.headers()["retry-after"], "1");
+    assert_eq!(response.headers()["ratelimit"], "\"default\";r=0;t=3");
+    let mut headers = HeaderMap::new();
+    limits.take("standard", "b", 1).unwrap().unwrap().write(&mut headers);
+    assert_eq!(headers["ratelimit"], "\"default\";r=2;t=3");
+}
+
+#[test]
+fn a_batch_beyond_the_burst_is_taken_when_the_burst_is_there_and_paid_off_before_anything_else() {
+    let clock = governor::clock::FakeRelativeClock::default();
+    let class = Class { per_second: NonZeroU32::new(5).unwrap(), burst: NonZeroU32::new(20).unwrap() };
+    let limits =
+        Limits::with_clock(&LimitsConfig(BTreeMap::from([("limited".to_owned(), class)])), clock.clone());
+    let wait_s = |units: usize| -> Option<u64> {
+        let response = axum::response::IntoResponse::into_response(limits.take("limited", "a", units).err()?);
+        Some(response.headers()["retry-after"].to_str().unwrap().parse().unwrap())
+    };
+    assert_eq!(wait_s(1_000), None, "the largest batch there is");
+    assert_eq!(wait_s(1), Some(197), "980 beyond the burst and the next one, at 5 a second");
+    assert!(limits.take("limited", "b", 20).is_ok(), "nobody else notices");
+    clock.advance(std::time::Duration::from_secs(196));
+    assert_eq!(wait_s(1), Some(1));
+    clock.advance(std::time::Duration::from_secs(1));
+    assert_eq!(wait_s(1), None);
+    let wait = wait_s(21).expect("the burst is not there");
+    limits.evict();
+    clock.advance(std::time::Duration::from_secs(wait));
+    assert_eq!(wait_s(21), None, "what Retry-After says is true");
+}
+
+proptest::proptest! {
+    /// Whatever is sent when, no more passes in any stretch of time than the rate brings and one burst and one batch.
+    #[test]
+    fn the_rate_holds_over_any_stretch(
+        steps in proptest::collection::vec((0u64..3_000, 1usize..60), 1..60),
+    ) {
+        let clock = governor::clock::FakeRelativeClock::default();
+        let class = Class { per_second: NonZeroU32::new(5).unwrap(), burst: NonZeroU32::new(20).unwrap() };
+        let config = LimitsConfig(BTreeMap::from([("standard".to_owned(), class)]));
+        let limits = Limits::with_clock(&config, clock.clone());
+        let (mut now_ms, mut passed): (u64, Vec<(u64, usize)>) = (0, Vec::new());
+        for (pause_ms, units) in steps {
+            clock.advance(std::time::Duration::from_millis(pause_ms));
+            now_ms += pause_ms;
+            if limits.take("standard", "a", units).is_ok() {
+                passed.push((now_ms, units));
+            }
+        }
+        for (at, (from_ms, _)) in passed.iter().enumerate() {
+            // The last one of a stretch may be the batch that goes into debt.
+            let mut sum = 0;
+            for (until_ms, units) in &passed[at..] {
+                let room = 20 + (until_ms - from_ms) * 5 / 1_000;
+                proptest::prop_assert!(sum <= room as usize, "{passed:?}");
+                sum += units;
+            }
+        }
+    }
+}
+
+#[test]
+fn work_that_waits_is_told_how_long_and_shares_the_allowance_of_its_caller() {
+    let clock = governor::clock::FakeRelativeClock::default();
+    let class = Class { per_second: NonZeroU32::new(5).unwrap(), burst: NonZeroU32::new(20).unwrap() };
+    let config = LimitsConfig(BTreeMap::from([("standard".to_owned(), class)]));
+    let limits = Limits::with_clock(&config, clock.clone());
+    assert_eq!(limits.take_or_wait("standard", "a", 5), Ok(()));
+    let wait = limits.take_or_wait("standard", "a", 5).unwrap_err();
+    assert_eq!(wait.as_millis(), 1_000, "until the bucket is full again");
+    assert!(limits.take("standard", "a", 15).is_ok(), "who asks beside it finds the rest");
+    assert!(limits.take("standard", "a", 1).is_err(), "and no more: it is one allowance");
+    clock.advance(Duration::from_secs(4));
+    assert_eq!(limits.take_or_wait("standard", "a", 1_000), Ok(()));
+    assert!(limits.take("standard", "a", 1).is_err(), "at most the burst");
+    let endless = Class { per_second: NonZeroU32::MAX, burst: NonZeroU32::MAX };
+    let endless = Limits::new(&LimitsConfig(BTreeMap::from([("standard".to_owned(), endless)])));
+    assert!((0..3).all(|_| endless.take_or_wait("standard", "a", 500).is_ok()));
+    assert_eq!(limits.class("none").map(|class| class.burst.get()), Some(20));
+}
+
+#[test]
+fn bodies_are_charged_as_they_are_read_and_refused_unread_while_something_is_owed() {
+    let clock = governor::clock::FakeRelativeClock::default();
+    let class = Class { per_second: NonZeroU32::new(5).unwrap(), burst: NonZeroU32::new(20).unwrap() };
+    let config = LimitsConfig(BTreeMap::from([("standard".to_owned(), class)]));
+    let limits = Limits::with_clock(&config, clock.clone());
+    let admitted = |caller: &str| limits.admit_body("standard", caller).is_ok();
+    let read = |caller: &str, units: usize| limits.charge_body("standard", caller, units * UNIT_BYTES);
+    assert!(admitted("a"));
+    read("a", 20);
+    assert!(!admitted("a"), "as much as goes with the burst of units was read");
+    assert!(limits.take("standard", "a", 20).is_ok(), "which are all there");
+    assert!(admitted("b"), "nobody else notices");
+    clock.advance(Duration::from_secs(4));
+    assert!(limits.take("standard", "a", 20).is_ok());
+    assert!(!admitted("a"), "no unit is left, so it is not even read");
+    clock.advance(Duration::from_millis(200));
+    assert!(admitted("a"), "and that was not charged");
+    // The longest body there is may be read by the slowest class, and is paid off.
+    assert!(admitted("c"));
+    read("c", 1_000);
+    let refused = limits.take("standard", "c", 21).err();
+    assert!(refused.is_none(), "its units are another allowance");
+    let refused = limits.take("standard", "c", 1).unwrap_err();
+    let response = axum::response::IntoResponse::into_response(refused);
+    assert_eq!(
+        response.headers()["retry-after"],
+        "197",
+        "what is sent again is read again: 980 owed, and one"
+    );
+    clock.advance(Duration::from_secs(196));
+    assert!(!admitted("c"));
+    clock.advance(Duration::from_secs(1));
+    assert!(admitted("c"));
+    // Nothing costs less than one, and what was owed twice is owed twice.
+    (0..21).for_each(|_| limits.charge_body("standard", "d", 0));
+    assert!(!admitted("d"));
+    clock.advance(Duration::from_millis(200));
+    assert!(!admitted("d"));
+    clock.advance(Duration::from_millis(200));
+    assert!(admitted("d"));
+}
+
+#[test]
+fn callers_that_have_gone_quiet_are_forgotten() {
+    let class = Class { per_second: NonZeroU32::new(1_000_000).unwrap(), burst: NonZeroU32::MIN };
+    let limits = Limits::new(&LimitsConfig(BTreeMap::from([("standard".to_owned(), class)])));
+    for caller in 0..100 {
+        let _ = limits.take("standard", &caller.to_string(), 1);
+    }
+    let kept = || limits.now().classes["standard"].keyed.len();
+    while kept() > 0 {
+        limits.evict();
+    }
+}
+
+/// What all new suppliers share, under a clock that the test moves.
+fn sharing(per_second: u32, burst: u32) -> (Limits<FakeRelativeClock>, FakeRelativeClock) {
+    let class = |per_second, burst| Class {
+        per_second: NonZeroU32::new(per_second).unwrap(),
+        burst: NonZeroU32::new(burst).unwrap(),
+    };
+    let clock = FakeRelativeClock::default();
+    let classes = [("standard", class(1_000, 1_000)), ("new", class(per_second, burst))];
+    let config = LimitsConfig(classes.map(|(name, class)| (name.to_owned(), class)).into());
+    (Limits::with_clock(&config, clock.clone()), clock)
+}
+
+/// Takes of one's own and of what is shared, as whoever is asked does.
+fn take_together(
+    limits: &Limits<FakeRelativeClock>,
+    caller: (&str, &str),
+    trust: Trust,
+    units: usize,
+) -> Result<Option<Allowance>, Problem> {
+    let own = limits.take(caller.0, caller.1, units)?;
+    let shared = limits.share(caller, trust, units)?;
+    Ok(own.map(|own| own.with(shared)))
+}
+
+#[test]
+fn a_thousand_new_suppliers_take_no_more_together_than_their_share_and_trusted_ones_notice_nothing() {
+    let (limits, clock) = sharing(100, 200);
+    let mut taken = 0;
+    for second in 0..10 {
+        for supplier in 0..1_000 {
+            let name = format!("fake-{supplier}");
+            taken += usize::from(take_together(&limits, ("standard", &name), Trust::New, 1).is_ok());
+        }
+        assert!(
+            take_together(&limits, ("standard", "known"), Trust::Trusted, 500).is_ok(),
+            "second {second}"
+        );
+        clock.advance(Duration::from_secs(1));
+    }
+    assert_eq!(taken, 200 + 9 * 100, "the burst, and what comes back each second");
+}
+
+#[test]
+fn what_is_refused_for_all_takes_nothing_of_ones_own_and_says_whose_share_is_used_up() {
+    let (limits, clock) = sharing(100, 200);
+    take_together(&limits, ("standard", "a"), Trust::New, 200).unwrap();
+    let refused = take_together(&limits, ("standard", "b"), Trust::New, 100).unwrap_err();
+    assert_eq!((refused.status, refused.code), (429, "class_limited"));
+    let response = axum::response::IntoResponse::into_response(refused);
+    assert_eq!(response.headers()["retry-after"], "1");
+    assert_eq!(response.headers()["ratelimit"], "\"new\";r=0;t=2");
+    clock.advance(Duration::from_secs(1));
+    let mut headers = HeaderMap::new();
+    let left = take_together(&limits, ("standard", "b"), Trust::New, 100).unwrap().unwrap();
+    left.write(&mut headers);
+    assert_eq!(
+        headers["ratelimit"], "\"default\";r=900;t=1, \"new\";r=0;t=2",
+        "its own was not touched before"
+    );
+    assert_eq!(headers["ratelimit-policy"], "\"default\";q=1000;w=1, \"new\";q=200;w=2");
+}
+
+#[test]
+fn bodies_that_new_suppliers_send_are_paid_for_together() {
+    let (limits, clock) = sharing(100, 200);
+    assert!(limits.admit_body_together(Trust::New).is_ok());
+    limits.charge_body_together(Trust::New, 300 * UNIT_BYTES);
+    assert_eq!(limits.admit_body_together(Trust::New).unwrap_err().code, "class_limited");
+    assert!(limits.admit_body_together(Trust::Trusted).is_ok());
+    assert!(limits.admit_body_together(Trust::Suspect).is_ok(), "a class that has no bounds has none");
+    clock.advance(Duration::from_secs(2));
+    assert!(limits.admit_body_together(Trust::New).is_ok());
+}
+
+#[test]
+fn limits_change_while_they_are_in_use_and_what_stayed_as_it_was_forgets_nobody() {
+    let limits = tiny();
+    limits.take("standard", "a", 3).unwrap();
+    let class = |burst| Class { per_second: NonZeroU32::MIN, burst: NonZeroU32::new(burst).unwrap() };
+    let clone = limits.clone();
+    let with = |more: u32| {
+        LimitsConfig(BTreeMap::from([("standard".to_owned(), class(3)), ("buyer".to_owned(), class(more))]))
+    };
+    limits.replace(&with(1));
+    assert!(clone.take("standard", "a", 1).is_err(), "it had used up what it has still");
+    assert!(clone.take("buyer", "b", 1).is_ok());
+    assert!(clone.take("buyer", "b", 1).is_err());
+    limits.replace(&with(2));
+    assert!(clone.take("buyer", "b", 2).is_ok(), "other bounds begin anew");
+}
+
+#[test]
+fn whoever_configures_one_class_has_not_opened_what_is_shared() {
+    let told: LimitsConfig =
+        serde_json::from_str(r#"{"standard":{"per_second":1,"burst":2},"new":{"per_second":5,"burst":6}}"#)
+            .unwrap();
+    assert_eq!(told.0["new"].burst.get(), 6);
+    assert_eq!(told.0["suspect"], LimitsConfig::default().0["suspect"]);
+    assert!(!told.0.contains_key("buyer"), "others are what they were: told, or `standard`");
+    let limits = Limits::new(&LimitsConfig::default());
+    assert_eq!(limits.for_suppliers(), ["standard", "large"], "nobody is registered as new or suspect");
+}

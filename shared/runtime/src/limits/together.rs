@@ -1,0 +1,142 @@
+//! What suppliers who are not known yet, or under suspicion, may send together. Each has an allowance of its own beside it, so a
+//! thousand of them that were made up take no more than one share, however many there are.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use axum::http::{StatusCode, header};
+use governor::clock::Clock;
+
+use super::{Allowance, Class, Limits, RATE_LIMIT, RATE_LIMIT_POLICY};
+use crate::Problem;
+
+/// How far a supplier is known: what it shares with others, and when its writes are shed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trust {
+    /// Known for a while, and nothing is against it.
+    Trusted,
+    /// It came lately.
+    New,
+    /// A restriction is in force against it.
+    Suspect,
+}
+
+/// All of a class go by this name.
+const ALL: &str = "*";
+
+impl Trust {
+    /// The classes of limits that are shared.
+    pub(super) const CLASSES: [&'static str; 2] = ["new", "suspect"];
+
+    /// The class of limits that all who are trusted so far share, if they share one.
+    pub fn class(self) -> Option<&'static str> {
+        match self {
+            Self::Trusted => None,
+            Self::New => Some("new"),
+            Self::Suspect => Some("suspect"),
+        }
+    }
+}
+
+/// What is left of what a class shares.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    name: &'static str,
+    class: Class,
+    remaining: u32,
+}
+
+impl Shared {
+    /// As in `RateLimit-Policy`.
+    pub(super) fn policy(&self) -> String {
+        format!("\"{}\";q={};w={}", self.name, self.class.burst, self.class.window_s())
+    }
+    /// As in `RateLimit`.
+    pub(super) fn remaining(&self) -> String {
+        format!("\"{}\";r={};t={}", self.name, self.remaining, self.class.window_s())
+    }
+}
+
+impl Allowance {
+    /// The same with what is left of what is shared.
+    #[must_use]
+    pub fn with(self, shared: Option<Shared>) -> Self {
+        Self { shared, ..self }
+    }
+}
+
+impl<C: Clock + Clone> Limits<C> {
+    /// Whether a body of somebody of `trust` may be read, by what all of them have left.
+    pub fn admit_body_together(&self, trust: Trust) -> Result<(), Problem> {
+        let Some((name, set)) = trust.class().map(|name| (name, self.now())) else { return Ok(()) };
+        for limiters in [&set.classes, &set.bodies] {
+            let Some(limiter) = limiters.get(name) else { continue };
+            if let Some(wait) = self.wait_of(limiter, &ALL.to_owned()) {
+                return Err(self.refused_together(name, limiter.class, wait));
+            }
+        }
+        Ok(())
+    }
+
+    /// Charges a body that was read to what all of `trust` share.
+    pub fn charge_body_together(&self, trust: Trust, bytes: usize) {
+        if let Some(name) = trust.class().filter(|name| self.now().bodies.contains_key(*name)) {
+            self.charge_body(name, ALL, bytes);
+        }
+    }
+
+    /// Takes `units` of what all of `trust` share, for a caller of `class` who has taken as many of its own allowance: where what
+    /// is shared is used up, those are given back. More than the burst at once is taken as [`Limits::take`] does.
+    pub fn share(&self, caller: (&str, &str), trust: Trust, units: usize) -> Result<Option<Shared>, Problem> {
+        self.take_shared(trust, units).map_err(|(name, all, wait)| {
+            self.give_back(caller, units);
+            self.refused_together(name, all, wait)
+        })
+    }
+
+    /// Gives back units that a caller of a class has taken and not used.
+    pub fn give_back(&self, (class, caller): (&str, &str), units: usize) {
+        if let Some(limiter) = super::find(&self.now().classes, class) {
+            limiter.give_back(&caller.to_owned(), u32::try_from(units).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// The same of what is shared alone, for work that waits: how long, where there is not enough now.
+    pub fn take_shared_or_wait(&self, trust: Trust, units: usize) -> Result<(), Duration> {
+        self.take_shared(trust, units).map(|_| ()).map_err(|(_, _, wait)| wait)
+    }
+
+    fn take_shared(
+        &self,
+        trust: Trust,
+        units: usize,
+    ) -> Result<Option<Shared>, (&'static str, Class, Duration)> {
+        let Some((name, set)) = trust.class().map(|name| (name, self.now())) else { return Ok(None) };
+        let Some(limiter) = set.classes.get(name) else { return Ok(None) };
+        let class = limiter.class;
+        let units = NonZeroU32::new(u32::try_from(units).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
+        let all = ALL.to_owned();
+        match limiter.keyed.check_key_n(&all, units.min(class.burst)) {
+            Ok(Ok(state)) => {
+                limiter.owe(&all, units.get().saturating_sub(class.burst.get()));
+                Ok(Some(Shared { name, class, remaining: state.remaining_burst_capacity() }))
+            }
+            Ok(Err(not_until)) => Err((name, class, not_until.wait_time_from(self.clock.now()))),
+            // As many as the burst are never too many.
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn refused_together(&self, name: &'static str, class: Class, wait: Duration) -> Problem {
+        metrics::counter!(crate::metrics::RATE_LIMITED_TOGETHER, "class" => name).increment(1);
+        let wait_s = wait.as_secs_f64().ceil().max(1.0) as u64;
+        let detail = format!(
+            "all suppliers of the class {name} together sent more than {} units a second, which they share; wait {wait_s} s and send it again",
+            class.per_second
+        );
+        let shared = Shared { name, class, remaining: 0 };
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "class_limited", detail)
+            .with_header(header::RETRY_AFTER, wait_s.to_string())
+            .with_header(RATE_LIMIT, shared.remaining())
+            .with_header(RATE_LIMIT_POLICY, shared.policy())
+    }
+}
