@@ -31,6 +31,7 @@ use crate::{
     edge::Gatekeeper,
     heard::{Heard, order_identity},
     promises::Promises,
+    replica::{Replica, ReplicaBounds},
     reservations::Reservations,
 };
 
@@ -139,6 +140,8 @@ pub struct App {
     decisions_at_start: u64,
     /// Log ends seen at start: ready once all are passed.
     gate: Gate,
+    /// What holds where this is a replica in another region.
+    pub(crate) replica: Option<Replica>,
     /// What the last buyer was told of how fresh the index is.
     fresh: RwLock<Option<Arc<Freshness>>>,
 }
@@ -225,6 +228,7 @@ impl App {
             promises: Promises::default(),
             decisions_at_start,
             gate,
+            replica: None,
             fresh: RwLock::default(),
         })
     }
@@ -246,6 +250,20 @@ impl App {
     /// Since when a supplier trades; `None` of one that is not registered.
     pub(crate) fn since(&self, id: &SupplierId) -> Option<Timestamp> {
         self.suppliers.get(id).map(|view| view.profile.since)
+    }
+
+    /// The same as a replica in another region, over a log that was copied from its origin.
+    #[must_use]
+    pub fn as_replica(mut self, bounds: ReplicaBounds) -> Self {
+        self.replica = Some(Replica::new(bounds));
+        self
+    }
+
+    /// Whether buyers are answered: index and overlay have reached the log ends seen at start, and a replica in another region
+    /// knows what its origin held lately.
+    pub fn serves(&self) -> Result<(), String> {
+        self.ready()?;
+        self.recent().map_err(|problem| problem.detail)
     }
 
     /// Whether index and overlay have reached the log ends seen at start.
@@ -327,6 +345,10 @@ impl App {
     /// Until when everything is in the index, and how far behind the clock that is.
     pub fn freshness(&self) -> (Timestamp, i64) {
         let now = self.now();
+        if let Some(replica) = &self.replica {
+            let as_of = replica.as_of_ms(self).min(now.ms());
+            return (Timestamp::from_ms(as_of), now.ms() - as_of);
+        }
         let mut as_of = now;
         for partition in 0..self.partitions {
             let progress: Progress = self.board.progress("inventory", partition);
@@ -481,12 +503,12 @@ impl App {
     ) -> Result<(), LogError> {
         self.board.report(OVERLAY, 0, Progress { next: 0, clock: self.now() });
         let each = |batch: Vec<Tailed>| {
-            for Tailed { offset, envelope, payload } in batch {
+            for Tailed { offset, time, envelope, payload } in batch {
                 // What is no decision is passed over; the quarantine writer buries it.
                 if let Ok(Payload::Decision(decision)) = payload {
                     self.enforce(offset, &envelope, &decision, &witness);
                 }
-                self.board.report(OVERLAY, 0, Progress { next: offset + 1, clock: self.now() });
+                self.board.report(OVERLAY, 0, Progress { next: offset + 1, clock: time });
             }
             std::future::ready(())
         };

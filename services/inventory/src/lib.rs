@@ -5,6 +5,7 @@
 //! * [`app`] is what connects the two in one process, [`metrics`] what it tells of itself.
 //! * [`changes`] tells streams of buyers what to look at again.
 //! * [`imports`] takes whole files and applies them at the pace of their supplier's allowance.
+//! * [`replica`] is what differs where only buyers are answered, from a copy of another region's topics.
 //! * [`promises`] is what the marketplace promises of orders whose order system promises nothing.
 
 pub mod app;
@@ -18,11 +19,17 @@ pub mod http;
 pub mod imports;
 pub mod metrics;
 pub mod promises;
+pub mod replica;
 mod reservations;
 
 use stockade_fold::Spec;
 use stockade_log::{Ack, Mode};
 use stockade_model::Topic;
+
+/// The same where the log is a copy: it follows, and is no member of any group.
+pub const fn replica_spec(partitions: u32) -> Spec {
+    Spec { mode: Mode::Follow, ..inventory_spec(partitions) }
+}
 
 /// The inventory fold over `supplier.events`. Every replica follows all partitions for its index.
 pub const fn inventory_spec(partitions: u32) -> Spec {

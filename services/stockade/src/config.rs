@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use stockade_inventory::{imports::ImportsConfig, promises::Promises};
+use stockade_inventory::{imports::ImportsConfig, promises::Promises, replica::ReplicaBounds};
 use stockade_log_kafka::{KafkaOptions, Secret};
 use stockade_runtime::{
     BrownoutConfig, Connections, Cors, LimitsConfig, SessionBounds, config, telemetry::LogFormat,
@@ -18,7 +18,8 @@ use crate::{address::Address, platform::Roles};
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Which services run here: `all`, or several of `inventory`, `scoring` and `lockout` with commas between.
+    /// Which services run here: `all`, or several of `inventory`, `scoring` and `lockout` with commas between; or `replica`,
+    /// which answers buyers from a copy of another region's log and takes nothing in.
     pub role: RoleNames,
     /// The HTTP servers.
     pub http: Http,
@@ -42,6 +43,8 @@ pub struct Config {
     pub webhooks: WebhooksConfig,
     /// A second platform beside the live one, for integrators.
     pub sandbox: SandboxConfig,
+    /// What holds for the role `replica`.
+    pub replica: ReplicaConfig,
     /// Rules.
     pub rules: Rules,
     /// The console.
@@ -108,6 +111,48 @@ impl Default for EdgeConfig {
     }
 }
 
+/// A replica in another region.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReplicaConfig {
+    /// Where the origin's API is, such as `https://eu.example.com`: told to whoever would write. May be empty.
+    pub origin: String,
+    /// How old what buyers are shown may be, in milliseconds. Past it they are answered 503 `mirror_stale`, for an offer may
+    /// be withheld at the origin by then. A mirror says once a second that it is there.
+    pub staleness_max_ms: u64,
+}
+
+impl Default for ReplicaConfig {
+    fn default() -> Self {
+        Self { origin: String::new(), staleness_max_ms: 30_000 }
+    }
+}
+
+impl ReplicaConfig {
+    /// As the service wants it.
+    pub(crate) fn bounds(&self) -> ReplicaBounds {
+        let staleness_max_ms = i64::try_from(self.staleness_max_ms).unwrap_or(i64::MAX);
+        ReplicaBounds { origin: self.origin.clone(), staleness_max_ms }
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if self.staleness_max_ms < 2_000 {
+            wrong.push(
+                "replica.staleness_max_ms must be 2000 or more: the mirror is heard of once a second"
+                    .to_owned(),
+            );
+        }
+        if !(self.origin.is_empty()
+            || self.origin.starts_with("http://")
+            || self.origin.starts_with("https://"))
+        {
+            wrong.push("replica.origin must begin with https:// or http://".to_owned());
+        }
+        wrong
+    }
+}
+
 /// The console.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -147,17 +192,23 @@ impl Default for RoleNames {
 impl RoleNames {
     /// The roles named.
     pub fn roles(&self) -> Result<Roles, String> {
-        let mut roles = Roles { inventory: false, scoring: false, lockout: false };
+        let mut roles = Roles { inventory: false, scoring: false, lockout: false, replica: false };
         for name in self.0.split(',').map(str::trim) {
             match name {
                 "all" => roles = Roles::ALL,
                 "inventory" => roles.inventory = true,
                 "scoring" => roles.scoring = true,
                 "lockout" => roles.lockout = true,
+                "replica" => roles.replica = true,
                 other => {
-                    return Err(format!("role {other:?} is none of inventory, scoring, lockout, all"));
+                    return Err(format!(
+                        "role {other:?} is none of inventory, scoring, lockout, replica, all"
+                    ));
                 }
             }
+        }
+        if roles.replica && (roles.inventory || roles.scoring || roles.lockout) {
+            return Err("role replica runs alone: it reads a copy, and the others write".to_owned());
         }
         Ok(roles)
     }
@@ -344,7 +395,7 @@ pub struct Place {
     /// Partitions of supplier-keyed topics; fixed once they exist.
     #[arg(long)]
     pub partitions: Option<u32>,
-    /// Which services run here: all, or several of inventory, scoring and lockout with commas between.
+    /// Which services run here: all, or several of inventory, scoring and lockout with commas between; or replica.
     #[arg(long)]
     pub role: Option<String>,
     /// Kafka's brokers (host:port, comma-separated) instead of the embedded log.
@@ -394,6 +445,7 @@ impl Config {
             .extend(config.http.connections.problems().iter().map(|what| format!("http.connections.{what}")));
         wrong.extend(config.imports.problems().iter().map(|what| format!("imports.{what}")));
         wrong.extend(config.webhooks.problems().iter().map(|what| format!("webhooks.{what}")));
+        wrong.extend(config.replica.problems());
         match config.role.roles() {
             Err(error) => wrong.push(error),
             Ok(roles) if roles != Roles::ALL && !config.kafka.used() => wrong.push(
@@ -488,6 +540,32 @@ mod tests {
         let config = Config::read(&place, &[]).unwrap();
         assert!(config.kafka.used() && config.role.roles().unwrap().scoring);
         assert_eq!(config.keys_file(), Path::new("/etc/stockade-keys/keys.jsonl"));
+    }
+
+    #[test]
+    fn the_configuration_for_another_region_is_one_that_a_replica_takes() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../k8s/region/replica.yaml");
+        let place = Place { config: Some(file), role: Some("replica".to_owned()), ..Place::default() };
+        let bounds = Config::read(&place, &[]).unwrap().replica.bounds();
+        assert!(bounds.origin.starts_with("https://") && bounds.staleness_max_ms == 30_000);
+    }
+
+    #[test]
+    fn a_replica_runs_alone_on_kafka_and_says_what_its_bounds_may_be() {
+        let read = |role: &str, kafka: Option<&str>, more: &[(&str, Option<String>)]| {
+            let (role, kafka) = (Some(role.to_owned()), kafka.map(str::to_owned));
+            Config::read(&Place { role, kafka, ..Place::default() }, more)
+        };
+        let roles = read("replica", Some("k:1"), &[]).unwrap().role.roles().unwrap();
+        assert!(roles.replica && !roles.inventory && !roles.lockout && !roles.scoring);
+        assert!(read("replica,inventory", Some("k:1"), &[]).unwrap_err().contains("alone"));
+        assert!(read("replica", None, &[]).unwrap_err().contains("--kafka"));
+        let more = [
+            ("replica.origin", Some("eu.example".to_owned())),
+            ("replica.staleness_max_ms", Some("10".to_owned())),
+        ];
+        let error = read("replica", Some("k:1"), &more).unwrap_err();
+        assert!(error.contains("replica.origin") && error.contains("replica.staleness_max_ms"), "{error}");
     }
 
     #[test]

@@ -3,15 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
-use stockade_log::{Embedded, EmbeddedOptions, Fsync, SharedLog, Writer};
-use stockade_log_kafka::{KafkaLog, KafkaOptions};
+use stockade_log::{Embedded, EmbeddedOptions, Fsync, Log as _, SharedLog, Writer};
+use stockade_log_kafka::{KafkaLog, KafkaOptions, mirror::Mirrored};
 use stockade_model::Topic;
 use stockade_quarantine::{FileStore, QuarantineStore};
 use stockade_quarantine_redis::RedisStore;
 use stockade_runtime::clock;
 
 use crate::{
-    config::{Config, Log},
+    config::{self, Config},
     platform::{quarantine_path, topic_spec},
 };
 
@@ -36,7 +36,7 @@ pub fn kafka_options(config: &Config) -> KafkaOptions {
 }
 
 /// The embedded log as configured.
-fn embedded_options(config: &Log) -> EmbeddedOptions {
+fn embedded_options(config: &config::Log) -> EmbeddedOptions {
     EmbeddedOptions {
         directory: config.directory.clone(),
         fsync: if config.fsync { Fsync::Group } else { Fsync::Never },
@@ -46,12 +46,12 @@ fn embedded_options(config: &Log) -> EmbeddedOptions {
 }
 
 /// The embedded log.
-pub fn embedded(config: &Log) -> Result<SharedLog> {
+pub fn embedded(config: &config::Log) -> Result<SharedLog> {
     Ok(Arc::new(Embedded::open(&embedded_options(config), clock::system_clock())?))
 }
 
 /// The embedded log of a directory that a server has written to; any other is refused and left as it is.
-pub fn existing_embedded(config: &Log) -> Result<Embedded> {
+pub fn existing_embedded(config: &config::Log) -> Result<Embedded> {
     Ok(Embedded::open_existing(&embedded_options(config), clock::system_clock())?)
 }
 
@@ -88,6 +88,15 @@ pub fn log(config: &Config) -> Result<SharedLog> {
         return Ok(Arc::new(KafkaLog::open(kafka_options(config), clock::system_clock())?));
     }
     embedded(&config.log)
+}
+
+/// The copy of another region's log, with the topics that buyers are answered from.
+pub fn mirrored(config: &Config) -> Result<Mirrored> {
+    let log = Mirrored::open(kafka_options(config))?;
+    for topic in crate::mirror::STREAMS {
+        log.ensure_topic(&topic_spec(topic, config.log.partitions))?;
+    }
+    Ok(log)
 }
 
 /// Redis, if it is configured.

@@ -21,6 +21,7 @@ pub mod keys;
 mod lockouts;
 pub mod map;
 mod marketplace;
+pub mod mirror;
 pub mod model;
 mod open_files;
 pub mod openapi;

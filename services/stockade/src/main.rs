@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use stockade::{
-    audit, console, demo, doctor, evaluate, keys, map, model, output, push, replay, rules, serve, simulate,
-    watch,
+    audit, console, demo, doctor, evaluate, keys, map, mirror, model, output, push, replay, rules, serve,
+    simulate, watch,
 };
 
 /// A third of what an event cost was the system's allocator: folds make and drop many small values, and this one keeps them by
@@ -50,6 +50,8 @@ enum Command {
     /// Rule sets.
     #[command(subcommand)]
     Rules(rules::Command),
+    /// Copy what buyers are answered from to the Kafka of another region, for replicas there.
+    Mirror(mirror::Args),
     /// Look at everything a server needs, and say what to do about what is found.
     Doctor(doctor::Args),
     /// Run the real folds and API under a seeded scheduler with crashes, and check what must hold.
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         Command::Keys(command) => keys::run(command),
         Command::Console(command) => console::run(command),
         Command::Rules(command) => rules::run(command),
+        Command::Mirror(args) => mirror::run(args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Audit(command) => audit::run(&command),

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use crate::config::EdgeConfig;
 use anyhow::{Context as _, Result};
-use axum::{Extension, Router, middleware};
+use axum::{Extension, Router, extract::Request, middleware, response::IntoResponse as _};
 use metrics_exporter_prometheus::PrometheusHandle;
 use stockade_console::{Console, Hub};
 use stockade_fold::{Board, Fold, Gate, Spec, Worker};
@@ -14,12 +14,13 @@ use stockade_inventory::{
     edge::Gatekeeper,
     imports::{self, Imports, ImportsConfig},
     promises::Promises,
+    replica::{self, ReplicaBounds},
 };
 use stockade_lockout::{
     ChangeRefusal,
     http::{Enacted, LockoutApi, publish_rules},
 };
-use stockade_log::{Clock, SharedLog, TopicSpec};
+use stockade_log::{Clock, Mode, SharedLog, TopicSpec};
 use stockade_model::Topic;
 use stockade_quarantine::QuarantineStore;
 use stockade_rules::RuleSet;
@@ -59,11 +60,13 @@ pub struct Roles {
     pub scoring: bool,
     /// Control, rules, the arbiter, the quarantine writer and the analysts' API.
     pub lockout: bool,
+    /// Answers for buyers from a copy of another region's log; runs alone.
+    pub replica: bool,
 }
 
 impl Roles {
     /// All of them.
-    pub const ALL: Roles = Roles { inventory: true, scoring: true, lockout: true };
+    pub const ALL: Roles = Roles { inventory: true, scoring: true, lockout: true, replica: false };
 }
 
 /// What a platform is made of.
@@ -86,6 +89,8 @@ pub struct Parts {
     pub limits: LimitsConfig,
     /// What is promised of orders of which nothing was.
     pub promises: Promises,
+    /// What holds where a replica of another region runs.
+    pub replica: ReplicaBounds,
     /// What imports may take; there are none without a directory.
     pub imports: ImportsConfig,
     /// What webhooks may do, and the key that their secrets derive from; without it there are none.
@@ -177,7 +182,11 @@ impl Runner<'_> {
         sink: impl FnMut(u32, Vec<F::Effect>) + Send + 'static,
     ) -> Result<()> {
         let worker = Worker::join(spec, self.log.clone(), make)?;
-        self.watched.push(Watched::fold(&spec));
+        self.watched.push(if spec.mode == Mode::Follow {
+            Watched::follower(&spec)
+        } else {
+            Watched::fold(&spec)
+        });
         let run = stockade_fold::run(
             worker,
             self.log.clone(),
@@ -267,24 +276,19 @@ impl Platform {
             router = router.merge(stockade_lockout::http::router(api.clone()).merge(hooks).layer(reads));
         }
         let mut app = None;
-        if roles.inventory {
-            let service = Arc::new(
-                App::new(
-                    log.clone(),
-                    clock.clone(),
-                    board.clone(),
-                    limits.clone(),
-                    partitions,
-                    instance,
-                    parts.answer_deadline,
-                )?
-                .with_promises(parts.promises)
-                .with_edge(Gatekeeper::new(
-                    brownout.clone(),
-                    partitions,
-                    parts.edge.config.new_supplier_days,
-                )),
-            );
+        if roles.inventory || roles.replica {
+            let service = App::new(
+                log.clone(),
+                clock.clone(),
+                board.clone(),
+                limits.clone(),
+                partitions,
+                instance,
+                parts.answer_deadline,
+            )?
+            .with_promises(parts.promises)
+            .with_edge(Gatekeeper::new(brownout.clone(), partitions, parts.edge.config.new_supplier_days));
+            let service = Arc::new(if roles.replica { service.as_replica(parts.replica) } else { service });
             // Streams never end by themselves, and would hold up the end of the process.
             let (changes, end) = (service.changes.clone(), shutdown.wait());
             tokio::spawn(async move {
@@ -292,7 +296,11 @@ impl Platform {
                 changes.close();
             });
             let taker = service.clone();
-            let spec = stockade_inventory::inventory_spec(partitions);
+            let spec = if roles.replica {
+                stockade_inventory::replica_spec(partitions)
+            } else {
+                stockade_inventory::inventory_spec(partitions)
+            };
             runner.fold(
                 spec,
                 |_| Inventory::default(),
@@ -303,14 +311,22 @@ impl Platform {
                 async move { Ok(service.follow_decisions(witness, end).await?) }
             };
             runner.tasks.spawn(follow);
-            let looking = service.clone().look_after_baskets(shutdown.wait());
+            let (looking, end) = (service.clone(), shutdown.wait());
             runner.tasks.spawn(async move {
-                looking.await;
+                if roles.replica {
+                    looking.look_at_heartbeats(end).await;
+                } else {
+                    looking.look_after_baskets(end).await;
+                }
                 Ok(())
             });
             runner.watched.push(Watched::overlay());
-            router = router.merge(stockade_inventory::http::router(service.clone()));
-            if let Some(directory) = parts.imports.directory.clone() {
+            router = router.merge(if roles.replica {
+                replica::router(service.clone())
+            } else {
+                stockade_inventory::http::router(service.clone())
+            });
+            if let Some(directory) = parts.imports.directory.clone().filter(|_| !roles.replica) {
                 let opened = Imports::open(service.clone(), parts.imports, directory.clone());
                 let of =
                     opened.with_context(|| format!("the directory of imports {}", directory.display()))?;
@@ -340,7 +356,7 @@ impl Platform {
             let app = app.clone();
             Arc::new(move || {
                 gate.open()?;
-                app.as_ref().map_or(Ok(()), |app| app.ready())
+                app.as_ref().map_or(Ok(()), |app| app.serves())
             })
         };
         tasks.spawn(pressure::watch(
@@ -396,9 +412,16 @@ impl Platform {
         };
         tasks.spawn(housekeeping(log.clone(), clock, limits.clone(), keys.clone(), shutdown.clone()));
 
+        let replica_of = app.clone().filter(|_| roles.replica);
+        let not_here = move |request: Request| async move {
+            match replica_of {
+                Some(app) => replica::elsewhere(app, request).await,
+                None => http::not_found().await.into_response(),
+            }
+        };
         let api = router
             .merge(crate::openapi::router()?)
-            .fallback(http::not_found)
+            .fallback(not_here)
             .method_not_allowed_fallback(http::wrong_method)
             // The first is outermost. Together, for each layer by itself is one more call that is boxed.
             .layer((

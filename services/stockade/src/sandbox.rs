@@ -93,6 +93,7 @@ fn parts(live: &Config, roles: Roles) -> Result<Parts> {
         keys: KeyRing::open_sandbox(&config.keys_file())?,
         limits: config.limits.clone(),
         promises: config.promises.clone(),
+        replica: config.replica.bounds(),
         imports: config.imports_in_place(),
         webhooks,
         body_bytes_max: config.http.body_bytes_max,

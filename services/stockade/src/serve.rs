@@ -25,6 +25,9 @@ use crate::{
 /// Connections that the listener of probes and metrics keeps.
 const ADMIN_CONNECTIONS_MAX: usize = 256;
 
+/// How often it is looked whether there is a whole copy of the origin's log.
+const FIRST_COPY: Duration = Duration::from_millis(200);
+
 /// Flags of `serve`; they win over environment and file.
 #[derive(clap::Args)]
 pub struct Args {
@@ -67,8 +70,14 @@ async fn serve(config: Config, place: Place, flags: Vec<(&'static str, Option<St
     let problems = config.promises.problems();
     anyhow::ensure!(problems.is_empty(), "configuration: {}", problems.join("; "));
     let metrics = telemetry::metrics()?;
-    let log = connect::log(&config)?;
-    ensure_topics(&log, config.log.partitions)?;
+    let log = match roles.replica {
+        true => copied_log(&config).await?,
+        false => {
+            let log = connect::log(&config)?;
+            ensure_topics(&log, config.log.partitions)?;
+            log
+        }
+    };
     let keys = KeyRing::open(&config.keys_file())?;
     if keys.is_empty() {
         tracing::warn!(
@@ -104,6 +113,7 @@ async fn serve(config: Config, place: Place, flags: Vec<(&'static str, Option<St
         keys,
         limits: config.limits.clone(),
         promises: config.promises.clone(),
+        replica: config.replica.bounds(),
         imports: config.imports_in_place(),
         webhooks: webhooks(&config, roles)?,
         body_bytes_max: config.http.body_bytes_max,
@@ -112,7 +122,8 @@ async fn serve(config: Config, place: Place, flags: Vec<(&'static str, Option<St
         answer_deadline: Duration::from_millis(config.http.answer_deadline_ms),
         instance: instance_name(clock::now_ms()),
         configuration: serde_json::to_value(&config)?,
-        console: Some(console),
+        // Nothing that people decide is decided here.
+        console: (!roles.replica).then_some(console),
     };
     let mut platform = Platform::start(parts, shutdown.clone(), Arc::new(|_, _| {})).await?;
 
@@ -188,6 +199,19 @@ async fn serve(config: Config, place: Place, flags: Vec<(&'static str, Option<St
 /// of buyers at an address of their own.
 fn kinds(has_buyers: bool) -> usize {
     4 + usize::from(has_buyers)
+}
+
+/// The copy of another region's log, once there is a whole one.
+async fn copied_log(config: &Config) -> Result<SharedLog> {
+    let of = config.clone();
+    let log = tokio::task::spawn_blocking(move || connect::mirrored(&of)).await??;
+    if !log.is_whole() {
+        tracing::info!("waiting until the mirror has copied everything once");
+    }
+    while !log.is_whole() {
+        tokio::time::sleep(FIRST_COPY).await;
+    }
+    Ok(Arc::new(log))
 }
 
 /// Webhooks with their key, where they run and have one.

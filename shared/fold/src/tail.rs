@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use stockade_log::{Event, LogError, Mode, ReadLimit, Record, SharedLog};
-use stockade_model::{DeadLetter, Envelope, Payload, Topic};
+use stockade_model::{DeadLetter, Envelope, Payload, Timestamp, Topic};
 
 use crate::host::dead_letter;
 
@@ -12,6 +12,8 @@ use crate::host::dead_letter;
 pub struct Tailed {
     /// Its offset.
     pub offset: u64,
+    /// Record time.
+    pub time: Timestamp,
     /// Its headers.
     pub envelope: Envelope,
     /// What it says; for poison, what is kept of it. The fold that owns the topic dead-letters it, the others go on.
@@ -37,7 +39,7 @@ impl Tailed {
                 (envelope, payload)
             }
         };
-        Self { offset: record.offset, envelope, payload }
+        Self { offset: record.offset, time: Timestamp::from_ms(record.time_ms), envelope, payload }
     }
 }
 

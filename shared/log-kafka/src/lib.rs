@@ -12,7 +12,7 @@
 //!
 //! The modules depend on each other in one direction, from the consumer down to the client: `consumer`, `claim`, `groups`,
 //! `committer`, `group`, `membership`, `terms`; `appends`, `outbox`, `topic`, `backlog`; `scan`, `changelog`; `broker`,
-//! `client`, `options`.
+//! `client`, `options`. `mirror` copies topics to another cluster and stands on all of them.
 
 mod appends;
 mod backlog;
@@ -25,6 +25,7 @@ mod consumer;
 mod group;
 mod groups;
 mod membership;
+pub mod mirror;
 mod options;
 mod outbox;
 mod pulse;

@@ -235,6 +235,14 @@ impl KafkaOptions {
         config
     }
 
+    /// For copying a changelog: what a former process of the same name left open is ended by its start.
+    pub(crate) fn copier(&self) -> ClientConfig {
+        let mut config = self.committer("mirror");
+        // One mirror for a copy, wherever it runs.
+        config.set("transactional.id", format!("{}mirror", self.prefix));
+        config
+    }
+
     /// For membership in a group; it fetches nothing.
     pub(crate) fn member(&self, group: &str) -> ClientConfig {
         let mut config = self.reader(group);

@@ -160,7 +160,7 @@ impl Topics {
 }
 
 impl Broker {
-    fn found_partitions(&self, full: &str) -> Result<Option<u32>, LogError> {
+    pub(crate) fn found_partitions(&self, full: &str) -> Result<Option<u32>, LogError> {
         let metadata = self.asker.fetch_metadata(Some(full), ASK);
         let metadata = metadata.map_err(|error| self.unreachable(&error))?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == full && topic.error().is_none());

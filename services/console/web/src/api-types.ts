@@ -927,7 +927,7 @@ export type Instance = {
   log: string
   /** Whether it is ready. */
   ready: boolean
-  /** What runs in it: of `inventory`, `scoring` and `lockout`. */
+  /** What runs in it: of `inventory`, `scoring` and `lockout`, or `replica`. */
   roles: Array<string>
   started_at: Timestamp
   /** The version of the program. */

@@ -26,7 +26,8 @@ const ORDERS: &str = "Orders";
 const STAFF: [&str; 3] = ["analyst", "approver", "operator"];
 
 /// What writing to the log may end with.
-const WRITES: [&str; 4] = ["overloaded", "log_unavailable", "log_unconfirmed", "disk_full"];
+const WRITES: [&str; 5] =
+    ["overloaded", "log_unavailable", "log_unconfirmed", "disk_full", "read_only_replica"];
 
 /// A supplier's own call, which takes from its allowance.
 fn of_supplier(operation: Operation) -> Operation {
@@ -407,7 +408,11 @@ fn order_events() -> Routes<Arc<App>> {
 }
 
 fn asks(operation: Operation) -> Operation {
-    operation.tag(BUYERS).roles(&["buyer"]).roles(&STAFF).limited().fails(&["starting", "invalid_request"])
+    operation.tag(BUYERS).roles(&["buyer"]).roles(&STAFF).limited().fails(&[
+        "starting",
+        "mirror_stale",
+        "invalid_request",
+    ])
 }
 
 /// The calls about what is available. They look for themselves whether the replica has caught up, whoever asks and however.

@@ -147,12 +147,19 @@ impl Watcher {
                 return None;
             }
             if self.marked.is_empty() {
-                self.marked = self.stream.marked().await;
+                // Nothing is what is shown of goods that may be withheld by now: whoever comes back is told why.
+                tokio::select! {
+                    marked = self.stream.marked() => self.marked = marked,
+                    () = self.app.until_stale() => return None,
+                }
                 continue;
             }
             if self.live {
                 let put_off = self.app.gate_of_edge.brownout.rung() >= Rung::Streams;
                 tokio::time::sleep(if put_off { LONG_REST } else { REST }).await;
+            }
+            if self.app.recent().is_err() {
+                return None;
             }
             let marked = std::mem::take(&mut self.marked);
             marked.into_iter().for_each(|place| self.look(place));

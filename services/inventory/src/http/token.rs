@@ -52,12 +52,13 @@ pub(crate) async fn await_position(app: &App, text: &str) -> Result<(), Problem>
     }
     // Behind the end of the log there is no write to wait for, however often the caller asks again.
     let log = app.log.clone();
+    let is_copy = app.replica.is_some();
     let is_none = move || {
         let ends = |partition| log.bounds(Topic::SupplierEvents.name(), partition).map(|bounds| bounds.end);
         positions.iter().any(|(partition, next)| ends(*partition).is_ok_and(|end| *next > end))
     };
-    // What could not be looked at may be there.
-    if tokio::task::spawn_blocking(is_none).await.unwrap_or(false) {
+    // What could not be looked at may be there, and what was not copied yet too.
+    if !is_copy && tokio::task::spawn_blocking(is_none).await.unwrap_or(false) {
         return Err(bad());
     }
     Err(Problem::unavailable(

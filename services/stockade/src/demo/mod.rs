@@ -149,6 +149,7 @@ async fn demo(args: &Args) -> Result<()> {
         keys: keys.clone(),
         limits: LimitsConfig::default(),
         promises: Default::default(),
+        replica: Default::default(),
         imports: ImportsConfig {
             directory: Some(directory.path().join("imports")),
             ..ImportsConfig::default()

@@ -75,7 +75,7 @@ struct Instance {
     instance: String,
     /// The version of the program.
     version: &'static str,
-    /// What runs in it: of `inventory`, `scoring` and `lockout`.
+    /// What runs in it: of `inventory`, `scoring` and `lockout`, or `replica`.
     roles: Vec<&'static str>,
     /// `embedded` or `kafka`. Only with Kafka may there be other processes; each answers for itself.
     log: &'static str,
@@ -175,8 +175,8 @@ pub(super) fn router(inner: Inner) -> Router {
 
 async fn instance(State(desk): State<Desk>, _: Operator) -> Response {
     let of = &desk.ops.0;
-    let Roles { inventory, scoring, lockout } = of.roles;
-    let named = [(inventory, "inventory"), (scoring, "scoring"), (lockout, "lockout")];
+    let Roles { inventory, scoring, lockout, replica } = of.roles;
+    let named = [(inventory, "inventory"), (scoring, "scoring"), (lockout, "lockout"), (replica, "replica")];
     let waits_for = (of.readiness)().err();
     Json(Instance {
         instance: of.instance.clone(),

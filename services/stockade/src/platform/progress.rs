@@ -34,6 +34,10 @@ impl Watched {
     pub(super) fn fold(spec: &Spec) -> Self {
         Self { name: spec.name, input: spec.input, commits: true }
     }
+    /// A fold that only follows: nobody commits.
+    pub(super) fn follower(spec: &Spec) -> Self {
+        Self { commits: false, ..Self::fold(spec) }
+    }
     pub(super) fn overlay() -> Self {
         Self { name: OVERLAY, input: Topic::LockoutDecisions, commits: false }
     }

@@ -177,7 +177,7 @@ impl Node {
     /// The overlay takes up to so many decisions; returns how many.
     pub(super) fn enforce(&mut self, records: usize) -> Result<usize, String> {
         let batch = next(self.overlay.as_mut(), records)?;
-        for Tailed { offset, envelope, payload } in &batch {
+        for Tailed { offset, envelope, payload, .. } in &batch {
             if let Ok(Payload::Decision(decision)) = payload {
                 self.app.enforce(*offset, envelope, decision, &self.witness);
                 let entry = Entry::of(decision.clone(), *offset);

@@ -98,6 +98,7 @@ impl Api {
             keys: keys.clone(),
             limits,
             promises: Default::default(),
+            replica: Default::default(),
             imports: ImportsConfig { directory: Some(directory.join("imports")), ..ImportsConfig::default() },
             webhooks: Some(WebhooksHere {
                 config: WebhooksConfig {

@@ -409,6 +409,12 @@ pub(super) const CODES: &[Code] = &[
         "Mend what `errors` names.",
     ),
     problem(
+        421,
+        "read_only_replica",
+        "This process answers buyers from a copy of another region's data, and takes nothing in; nothing was done.",
+        "Send the same request to `origin`, with the same Idempotency-Key, and write there from now on.",
+    ),
+    problem(
         422,
         "invalid_model",
         "The model cannot be read, or reads features that are not there.",
@@ -466,6 +472,12 @@ pub(super) const CODES: &[Code] = &[
         "impact_failed",
         "What buyers would lose could not be reckoned.",
         "Ask again; tell whoever runs the platform if it stays.",
+    ),
+    problem(
+        503,
+        "mirror_stale",
+        "This replica has not heard of its origin for longer than it may show offers, which may be withheld by now.",
+        "Ask the origin region, or again later.",
     ),
     problem(503, "starting", "The process is still reading what was there before it started.", AGAIN),
     problem(503, "overloaded", "Too much waits to be read or to be written.", AGAIN),

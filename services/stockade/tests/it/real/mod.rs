@@ -3,5 +3,6 @@
 
 mod baskets;
 mod chaos;
+mod region;
 mod start;
 mod world;

@@ -113,6 +113,11 @@ pub(crate) struct World {
 
 static ALONE: Mutex<()> = Mutex::new(());
 
+/// Waits until no other world runs. A world that failed is no reason for the next one not to be tried.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 pub(crate) fn key(file: &Path, args: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_stockade"))
         .args(["keys", "create", "--data"])
@@ -127,8 +132,7 @@ pub(crate) fn key(file: &Path, args: &[&str]) -> String {
 impl World {
     /// Two processes of each role, suppliers registered, nothing under load yet; `cheats` of them will cheat.
     pub(crate) fn start(cheats: usize) -> Self {
-        // A world that failed is no reason for the next one not to be tried.
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = alone();
         let directory = tempfile::tempdir().unwrap();
         let front = free_ports(1).unwrap()[0];
         let options = stockade_testkit::KafkaOptions { advertised: Some(vec![front]), ..Default::default() };

@@ -1,0 +1,553 @@
+//! The copying process.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use rdkafka::{
+    ClientConfig, ClientContext, Message as _, Offset, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer as _},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{BorrowedMessage, Header, Headers as _, OwnedHeaders},
+    producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext},
+};
+use stockade_log::{Clock, LogError, Remedy, TopicSpec};
+
+use super::{HEARTBEATS, HEARTBEATS_KEPT_MS, Heartbeat, OFFSET, ROUND, TIME, original, unmarked};
+use crate::{
+    broker::Broker,
+    changelog::PARTITION_ROW,
+    client::{ASK, Watch},
+    options::KafkaOptions,
+    scan::at,
+    topic::{Kind, Topic, Topics},
+};
+
+/// How long a round waits for its first record.
+const IDLE: Duration = Duration::from_millis(20);
+/// Between two heartbeats.
+const BEAT: Duration = Duration::from_secs(1);
+/// How long one wait for acknowledgements is, before it is looked whether to stop.
+const FLUSH: Duration = Duration::from_millis(500);
+/// Records from the end in which the last copy is looked for at first; transactions leave marks that are no records.
+const LOOK_BACK: u64 = 16;
+/// Pause before it is tried again after a failure.
+const AGAIN: Duration = Duration::from_secs(1);
+/// What stands still for this long is given up, and begun again with clients made anew.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// What is copied.
+pub struct MirrorSpec {
+    /// Topics of records.
+    pub streams: Vec<TopicSpec>,
+    /// The changelog: its name and number of partitions.
+    pub changelog: (&'static str, u32),
+}
+
+/// How far the copying is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// Records and rows copied since it began.
+    pub records: u64,
+    /// The moment of which all was copied, in milliseconds; 0 before the first whole copy.
+    pub whole_as_of_ms: i64,
+}
+
+/// Told what became of what was sent.
+struct Sent {
+    watch: Watch,
+    failed: Arc<Mutex<Option<String>>>,
+}
+
+impl ClientContext for Sent {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.watch.log(level, facility, message);
+    }
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.watch.error(error, reason);
+    }
+}
+
+impl ProducerContext for Sent {
+    type DeliveryOpaque = ();
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, message)) = result {
+            let why = format!("a copy for {} was not taken: {error}", message.topic());
+            self.failed.lock().get_or_insert(why);
+        }
+    }
+}
+
+/// One partition under way.
+struct Lane {
+    /// What its topic is called at the origin.
+    origin: String,
+    topic: Arc<Topic>,
+    partition: i32,
+    /// Everything before this original is acknowledged.
+    copied: u64,
+    /// Everything before this original is sent.
+    sent: u64,
+}
+
+/// One partition of the changelog.
+struct Rows {
+    lane: Lane,
+    /// Rows that wait for the end of their commit.
+    waiting: VecDeque<Row>,
+    /// So many of them are whole commits.
+    whole: usize,
+    /// Nothing of it was ever copied, and the end was not reached yet: nobody restores from it, so commits need not be whole.
+    is_first: bool,
+    /// The end was reached.
+    reached: bool,
+}
+
+/// A record to copy.
+struct Row {
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    headers: OwnedHeaders,
+}
+
+impl Row {
+    fn of(message: &BorrowedMessage<'_>) -> Self {
+        let count = message.headers().map_or(0, |headers| headers.count());
+        let mut headers = OwnedHeaders::new_with_capacity(count + 2);
+        for header in message.headers().iter().flat_map(|headers| headers.iter()) {
+            headers = headers.insert(header);
+        }
+        let time_ms = message.timestamp().to_millis().unwrap_or(0).to_string();
+        let offset = message.offset().to_string();
+        let headers = headers
+            .insert(Header { key: OFFSET, value: Some(offset.as_str()) })
+            .insert(Header { key: TIME, value: Some(time_ms.as_str()) });
+        Self { key: message.key().map(<[u8]>::to_vec), value: message.payload().map(<[u8]>::to_vec), headers }
+    }
+
+    /// Hands it to librdkafka, waiting for room.
+    fn send<C: ProducerContext<DeliveryOpaque = ()>>(
+        self,
+        producer: &BaseProducer<C>,
+        lane: &Lane,
+    ) -> Result<(), LogError> {
+        let mut record =
+            BaseRecord::<[u8], [u8]>::to(&lane.topic.full).partition(lane.partition).headers(self.headers);
+        if let Some(key) = &self.key {
+            record = record.key(key);
+        }
+        if let Some(value) = &self.value {
+            record = record.payload(value);
+        }
+        loop {
+            match producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    producer.poll(Duration::from_millis(10));
+                    record = back;
+                }
+                Err((error, _)) => return Err(failed(&lane.topic.full, &error)),
+            }
+        }
+    }
+}
+
+fn failed(topic: &str, error: &KafkaError) -> LogError {
+    let code = match error {
+        KafkaError::Transaction(error) => Some(error.code()),
+        other => other.rdkafka_error_code(),
+    };
+    if matches!(
+        code,
+        Some(
+            RDKafkaErrorCode::Fenced
+                | RDKafkaErrorCode::ProducerFenced
+                | RDKafkaErrorCode::InvalidProducerEpoch
+        )
+    ) {
+        return LogError::Config(format!(
+            "another mirror was started that copies to {topic}: this one ends, for there may be one"
+        ));
+    }
+    LogError::Unavailable(format!("{topic} could not be copied: {error}"))
+}
+
+/// Copies `spec` from one cluster to another until `stop` says so, and tells how far it is about once a second. Topics of the
+/// copy are made if they are not there. What may pass by itself is tried again, behind the last copy that is there; other errors
+/// say what to do. Blocks; give it a thread of its own.
+pub fn copy(
+    from: KafkaOptions,
+    to: KafkaOptions,
+    spec: &MirrorSpec,
+    clock: &Clock,
+    stop: &dyn Fn() -> bool,
+    tell: &mut dyn FnMut(Copied),
+) -> Result<(), LogError> {
+    let (origin, target) = (Arc::new(Broker::connect(from)?), Arc::new(Broker::connect(to)?));
+    let mut copied = Copied::default();
+    let mut go = || -> Result<(), LogError> {
+        let mut mirror = Mirror::open(&origin, &target, spec, copied)?;
+        let ended = loop {
+            if stop() {
+                break mirror.settle(stop);
+            }
+            match mirror.round(stop).and_then(|()| mirror.beat(clock)) {
+                Ok(true) => tell(mirror.told),
+                Ok(false) => {}
+                Err(error) => break Err(error),
+            }
+        };
+        copied = mirror.told;
+        ended
+    };
+    loop {
+        match go() {
+            Err(error) if error.remedy() == Remedy::Retry && !stop() => {
+                tracing::warn!(%error, "the copying broke off; it goes on behind the last copy");
+                target.pause(AGAIN);
+            }
+            ended => return ended,
+        }
+    }
+}
+
+struct Mirror {
+    origin: Arc<Broker>,
+    reader: BaseConsumer<Watch>,
+    rows_reader: BaseConsumer<Watch>,
+    producer: BaseProducer<Sent>,
+    rows_producer: BaseProducer<Watch>,
+    failed: Arc<Mutex<Option<String>>>,
+    lanes: Vec<Lane>,
+    rows: Vec<Rows>,
+    beats: Arc<Topic>,
+    /// Where the origin's partitions ended, and when; written down when all before is copied.
+    pending: Option<Heartbeat>,
+    beaten: Option<Instant>,
+    /// How much was copied when something last moved, and when that was.
+    moved: (u64, Instant),
+    told: Copied,
+}
+
+impl Mirror {
+    fn open(
+        origin: &Arc<Broker>,
+        target: &Arc<Broker>,
+        spec: &MirrorSpec,
+        told: Copied,
+    ) -> Result<Self, LogError> {
+        let no_client = |error: KafkaError| LogError::Config(format!("no client could be made: {error}"));
+        // First of all: what a former process of this mirror left open is ended by it.
+        let copier: ClientConfig = target.options.copier();
+        let rows_producer: BaseProducer<Watch> =
+            copier.create_with_context(target.watch.clone()).map_err(no_client)?;
+        rows_producer.init_transactions(STALLED).map_err(|error| failed("the changelog", &error))?;
+        let failures = Arc::new(Mutex::new(None));
+        let sent = Sent { watch: target.watch.clone(), failed: failures.clone() };
+        let producer = target.options.producer().create_with_context(sent).map_err(no_client)?;
+
+        let topics = Topics::new(target.clone());
+        let look: BaseConsumer<Watch> =
+            target.options.scanner("mirror").create_with_context(target.watch.clone()).map_err(no_client)?;
+        let mut lanes = Vec::new();
+        for of in &spec.streams {
+            origin.check_partitions(of.name, of.partitions)?;
+            let topic = topics.open(of.name, of.partitions, &Kind::Stream(of.retention_ms))?;
+            for partition in 0..of.partitions {
+                let (lane, _) = lane(origin, target, &look, &topic, partition, true)?;
+                lanes.push(lane);
+            }
+        }
+        let (name, partitions) = spec.changelog;
+        origin.check_partitions(name, partitions)?;
+        let state = topics.open(name, partitions, &Kind::Changelog)?;
+        let mut rows = Vec::new();
+        for partition in 0..partitions {
+            let (lane, is_first) = lane(origin, target, &look, &state, partition, false)?;
+            rows.push(Rows { lane, waiting: VecDeque::new(), whole: 0, is_first, reached: false });
+        }
+        let beats = topics.open(HEARTBEATS, 1, &Kind::Stream(Some(HEARTBEATS_KEPT_MS)))?;
+
+        let read = |lanes: &mut dyn Iterator<Item = &Lane>| -> Result<BaseConsumer<Watch>, LogError> {
+            let config = origin.options.scanner("mirror");
+            let reader: BaseConsumer<Watch> =
+                config.create_with_context(origin.watch.clone()).map_err(no_client)?;
+            let mut list = TopicPartitionList::new();
+            for lane in lanes {
+                // Fails only for offsets that no log can hold.
+                let _ =
+                    list.add_partition_offset(&lane.origin, lane.partition, Offset::Offset(lane.sent as i64));
+            }
+            reader.assign(&list).map_err(|error| origin.unreachable(&error))?;
+            Ok(reader)
+        };
+        let reader = read(&mut lanes.iter())?;
+        let rows_reader = read(&mut rows.iter().map(|rows| &rows.lane))?;
+        Ok(Self {
+            origin: origin.clone(),
+            reader,
+            rows_reader,
+            producer,
+            rows_producer,
+            failed: failures,
+            lanes,
+            rows,
+            beats,
+            pending: None,
+            beaten: None,
+            moved: (told.records, Instant::now()),
+            told,
+        })
+    }
+
+    /// Copies what there is, up to a bound, and waits until it is acknowledged.
+    fn round(&mut self, stop: &dyn Fn() -> bool) -> Result<(), LogError> {
+        let mut wait = IDLE;
+        for _ in 0..ROUND {
+            match self.reader.poll(wait) {
+                None => break,
+                Some(Ok(message)) => {
+                    wait = Duration::ZERO;
+                    let of = (message.topic(), message.partition());
+                    let is = |lane: &&mut Lane| (lane.origin.as_str(), lane.partition) == of;
+                    let Some(lane) = self.lanes.iter_mut().find(is) else { continue };
+                    Row::of(&message).send(&self.producer, lane)?;
+                    lane.sent = message.offset() as u64 + 1;
+                    self.told.records += 1;
+                }
+                Some(Err(error)) => self.origin.reading(&error)?,
+            }
+        }
+        self.round_of_rows()?;
+        self.settle(stop)
+    }
+
+    /// The same of the changelog, commit by commit.
+    fn round_of_rows(&mut self) -> Result<(), LogError> {
+        for _ in 0..ROUND {
+            match self.rows_reader.poll(Duration::ZERO) {
+                None => break,
+                Some(Ok(message)) => {
+                    let Some(rows) = self.rows.get_mut(message.partition() as usize) else { continue };
+                    rows.waiting.push_back(Row::of(&message));
+                    rows.lane.sent = message.offset() as u64 + 1;
+                    if rows.is_first || message.key() == Some(PARTITION_ROW) {
+                        rows.whole = rows.waiting.len();
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    if let Some(rows) = self.rows.get_mut(partition as usize) {
+                        // The end is that of a commit.
+                        (rows.reached, rows.is_first, rows.whole) = (true, false, rows.waiting.len());
+                    }
+                }
+                Some(Err(error)) => self.origin.reading(&error)?,
+            }
+        }
+        if self.rows.iter().all(|rows| rows.whole == 0) {
+            return Ok(());
+        }
+        let name = self.rows.first().map_or_else(String::new, |rows| rows.lane.topic.full.clone());
+        let failed = |error: KafkaError| failed(&name, &error);
+        self.rows_producer.begin_transaction().map_err(failed)?;
+        for rows in &mut self.rows {
+            self.told.records += rows.whole as u64;
+            for row in rows.waiting.drain(..std::mem::take(&mut rows.whole)) {
+                row.send(&self.rows_producer, &rows.lane)?;
+            }
+        }
+        // Whatever goes wrong, the next start ends what is open and begins behind what is committed.
+        self.rows_producer.flush(STALLED).map_err(failed)?;
+        let begun = Instant::now();
+        loop {
+            match self.rows_producer.commit_transaction(STALLED) {
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && begun.elapsed() < STALLED => {}
+                other => return other.map_err(failed),
+            }
+        }
+    }
+
+    /// Waits until everything sent is acknowledged, or `stop` says to leave it: then a later start copies it again.
+    fn settle(&mut self, stop: &dyn Fn() -> bool) -> Result<(), LogError> {
+        let begun = Instant::now();
+        while self.producer.in_flight_count() > 0 {
+            if begun.elapsed() > STALLED {
+                return Err(LogError::Unavailable(format!("nothing was acknowledged for {STALLED:?}")));
+            }
+            let flushed = self.producer.flush(FLUSH);
+            if let Some(why) = self.failed.lock().take() {
+                return Err(LogError::Unavailable(why));
+            }
+            if flushed.is_err() && stop() {
+                return Ok(());
+            }
+        }
+        if let Some(why) = self.failed.lock().take() {
+            return Err(LogError::Unavailable(why));
+        }
+        self.lanes.iter_mut().for_each(|lane| lane.copied = lane.sent);
+        Ok(())
+    }
+
+    /// Notes where the origin ends, now and then, and writes it down once all of that is copied; whether it did.
+    fn beat(&mut self, clock: &Clock) -> Result<bool, LogError> {
+        if self.pending.is_none() && self.beaten.is_none_or(|beaten| beaten.elapsed() >= BEAT) {
+            // The time first: whatever is appended meanwhile may be missing.
+            let at_ms = clock();
+            self.pending = self.ends().map(|ends| Heartbeat { at_ms, ends });
+            self.beaten = Some(Instant::now());
+        }
+        let Some(pending) = &self.pending else { return Ok(false) };
+        let is_copied = |lane: &Lane| {
+            let end = pending.ends.get(lane.topic.name).and_then(|ends| ends.get(lane.partition as usize));
+            end.is_some_and(|end| lane.copied >= *end)
+        };
+        let lacks = self.lanes.iter().find(|lane| !is_copied(lane));
+        let lacks = lacks.or_else(|| self.rows.iter().find(|rows| !rows.reached).map(|rows| &rows.lane));
+        if let Some(Lane { origin, partition, copied, .. }) = lacks {
+            let records = self.told.records;
+            if self.moved.0 != records {
+                self.moved = (records, Instant::now());
+            }
+            if self.moved.1.elapsed() > STALLED {
+                return Err(LogError::Unavailable(format!(
+                    "{origin}/{partition} stands still at {copied} although there is more"
+                )));
+            }
+            return Ok(false);
+        }
+        self.moved = (self.told.records, Instant::now());
+        // Numbers and names are always written.
+        let value = serde_json::to_vec(pending).unwrap_or_default();
+        self.told.whole_as_of_ms = pending.at_ms;
+        let (origin, topic) = (String::new(), self.beats.clone());
+        let lane = Lane { origin, topic, partition: 0, copied: 0, sent: 0 };
+        Row { key: None, value: Some(value), headers: OwnedHeaders::new() }.send(&self.producer, &lane)?;
+        self.pending = None;
+        Ok(true)
+    }
+
+    /// Where the origin's partitions end now; nothing while it does not answer.
+    fn ends(&self) -> Option<BTreeMap<String, Vec<u64>>> {
+        let mut asked = TopicPartitionList::new();
+        for lane in &self.lanes {
+            // Fails only for offsets that no log can hold.
+            let _ = asked.add_partition_offset(&lane.origin, lane.partition, Offset::End);
+        }
+        let found = self.origin.asker.offsets_for_times(asked, ASK).ok()?;
+        let mut ends: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for lane in &self.lanes {
+            let element = found.find_partition(&lane.origin, lane.partition)?;
+            let (Ok(()), Offset::Offset(end)) = (element.error(), element.offset()) else { return None };
+            ends.entry(lane.topic.name.to_owned()).or_default().push(end as u64);
+        }
+        Some(ends)
+    }
+}
+
+impl Broker {
+    fn check_partitions(&self, name: &str, asked: u32) -> Result<(), LogError> {
+        let (full, brokers) = (self.full_name(name), &self.options.brokers);
+        match self.found_partitions(&full)? {
+            Some(found) if found == asked => Ok(()),
+            Some(found) => Err(LogError::Mismatch { topic: full, asked, found }),
+            None => Err(LogError::Config(format!(
+                "{brokers} has no topic {full}; start the platform there first, and check the address and prefix of the origin"
+            ))),
+        }
+    }
+
+    /// What an error in reading means: nothing, as long as librdkafka goes on by itself.
+    fn reading(&self, error: &KafkaError) -> Result<(), LogError> {
+        match error {
+            KafkaError::MessageConsumption(
+                RDKafkaErrorCode::OffsetOutOfRange | RDKafkaErrorCode::AutoOffsetReset,
+            )
+            | KafkaError::MessageConsumptionFatal(_) => {
+                Err(LogError::Unavailable(format!("reading from {} ended: {error}", self.options.brokers)))
+            }
+            error => {
+                tracing::debug!(%error, "reading goes on");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Where the copying of a partition stands, and whether nothing of it was ever copied.
+fn lane(
+    origin: &Broker,
+    target: &Broker,
+    look: &BaseConsumer<Watch>,
+    topic: &Arc<Topic>,
+    partition: u32,
+    is_stream: bool,
+) -> Result<(Lane, bool), LogError> {
+    let full = origin.full_name(topic.name);
+    let asked = origin.asker.fetch_watermarks(&full, partition as i32, ASK);
+    let (first, end) = asked.map_err(|error| origin.unreachable(&error))?;
+    let last = last_copied(target, look, topic, partition)?;
+    let next = last.map_or(first as u64, |last| last + 1);
+    if next > end as u64 {
+        return Err(LogError::Config(format!(
+            "{full}/{partition} ends at {end}, but {next} records of it were copied: it was made anew. Copy it under another --to-prefix"
+        )));
+    }
+    // Rows go by compaction, records only by age: those that went were never copied.
+    if is_stream && next < first as u64 {
+        return Err(LogError::Config(format!(
+            "{full}/{partition} begins at {first}, but the copy ends at {next}: the mirror was away for longer than the origin keeps records. Copy it under another --to-prefix"
+        )));
+    }
+    let lane =
+        Lane { origin: full, topic: topic.clone(), partition: partition as i32, copied: next, sent: next };
+    Ok((lane, last.is_none()))
+}
+
+/// The original of the last copy in a partition.
+fn last_copied(
+    target: &Broker,
+    look: &BaseConsumer<Watch>,
+    topic: &Topic,
+    partition: u32,
+) -> Result<Option<u64>, LogError> {
+    let (first, end) = topic.watermarks(target, partition)?;
+    let mut back = LOOK_BACK;
+    loop {
+        let from = end.saturating_sub(back).max(first);
+        if from >= end {
+            return Ok(None);
+        }
+        look.assign(&at(&topic.full, partition, from)).map_err(|error| target.unreachable(&error))?;
+        let (mut last, mut heard) = (None, Instant::now());
+        loop {
+            match look.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => {
+                    heard = Instant::now();
+                    let headers = message.headers();
+                    let headers = headers.iter().flat_map(|headers| headers.iter());
+                    let marks = original(headers.map(|header| (header.key, header.value.unwrap_or(&[]))));
+                    let place = message.offset() as u64;
+                    last = Some(marks.ok_or_else(|| unmarked(&topic.full, partition, place))?.0);
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => break,
+                Some(Err(error)) => tracing::debug!(%error, "the look goes on"),
+                None if heard.elapsed() > STALLED => {
+                    return Err(LogError::Unavailable(format!(
+                        "{}/{partition} could not be read for {STALLED:?}",
+                        topic.full
+                    )));
+                }
+                None => {}
+            }
+        }
+        if last.is_some() || from == first {
+            return Ok(last);
+        }
+        back = back.saturating_mul(16);
+    }
+}
