@@ -7,7 +7,7 @@ use stockade_model::{
 
 use super::{
     Allow, Arbiter, ArbiterEffect, Kill, MANUAL, MUTE_MS, Mute, REVIEW_MS, Refusal, Review, ReviewKind,
-    Ruling, Standing, restriction_id, reviews::APPEAL_MS,
+    Ruling, Standing, restore::Doing, restriction_id, reviews::APPEAL_MS,
 };
 
 /// Whether a person wrote an appeal, or made or confirmed what it is against, and so may not judge it.
@@ -93,10 +93,16 @@ impl Arbiter {
                 }
             }
             Proposal::Rearm { rule, .. } => {
-                if !self.guards.rearm(rule.as_str()) {
+                if !self.guards.rearm(rule.as_str(), input.time) {
                     return Err(Refusal::NothingInForce);
                 }
                 out.effect(ArbiterEffect::Budget { rule: rule.to_string(), exceeded: None });
+            }
+            Proposal::Restore { rule, since, confirmed, stop, actor, reason } => {
+                let (rule, since, confirmed) = (rule.clone(), *since, *confirmed);
+                let (actor, reason) = (actor.clone(), reason.clone());
+                let doing = Doing::Restore { rule, since, confirmed, actor, reason };
+                self.restore(input, doing, stop.as_deref(), out);
             }
             Proposal::Stock { supplier, figures } => self.guards.offers(supplier, *figures),
             Proposal::Unlinked { supplier, rule } => {
@@ -291,11 +297,23 @@ impl Arbiter {
         if review.is_claimed_by_another(actor, input.time) {
             return Err(Refusal::ClaimedByAnother);
         }
-        let supplier = &review.supplier;
-        let restriction = review.restriction.as_ref();
-        if is_party(self.suppliers.get(supplier), &review, actor) {
+        if is_party(self.suppliers.get(&review.supplier), &review, actor) {
             return Err(Refusal::OwnDecision);
         }
+        self.settled(input, &review, finding, (actor, reason), out)
+    }
+
+    /// What a finding comes to, whoever was to look.
+    pub(super) fn settled(
+        &mut self,
+        input: &Input<'_>,
+        review: &Review,
+        finding: Finding,
+        (actor, reason): (&str, &str),
+        out: &mut Out<ArbiterEffect>,
+    ) -> Result<(), Refusal> {
+        let supplier = &review.supplier;
+        let restriction = review.restriction.as_ref();
         match (review.kind, finding, restriction, &review.proposal) {
             (ReviewKind::Excess, Finding::Uphold, _, Some(proposal)) => {
                 let mut restriction = self.restriction_of(input, proposal, out);
@@ -334,7 +352,7 @@ impl Arbiter {
             }
             (ReviewKind::Excess, _, _, None) | (_, _, None, _) => {}
         }
-        self.reviews.close(id);
+        self.reviews.close(&review.id);
         Ok(())
     }
 
@@ -367,6 +385,7 @@ impl Arbiter {
             vouched: Vec::new(),
             by_association: false,
             holdout: false,
+            asked: None,
             confirmed: None,
         }
     }

@@ -1,3 +1,5 @@
+mod mistakes;
+
 use stockade_fold::Host;
 use stockade_log::Record;
 use stockade_model::{Budget, Envelope, Finding, RuleId, RuleRef, StockFigures};
