@@ -20,6 +20,7 @@ use stockade_model::{
 };
 
 mod days;
+mod delays;
 mod guards;
 mod people;
 mod refusal;
@@ -29,6 +30,7 @@ mod yardstick;
 
 use days::Days;
 pub use days::RuleDay;
+use delays::Delays;
 use guards::Guards;
 pub use guards::{Exceeded, Kill};
 pub use refusal::Refusal;
@@ -137,6 +139,9 @@ struct Standing {
     /// Until when rules are muted whatever they find, by rule.
     #[serde(default)]
     snoozed: BTreeMap<String, Timestamp>,
+    /// When it appealed within the last day.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    appealed: Vec<Timestamp>,
 }
 
 impl Standing {
@@ -163,6 +168,10 @@ pub struct Arbiter {
     days: Days,
     /// Acts over many suppliers that go on.
     acts: Table<String, Act>,
+    /// What begins later.
+    delays: Delays,
+    /// Whether the proposal in hand has waited already.
+    is_begun: bool,
     /// Derived: who is restricted by which kind of evidence.
     marks: BTreeMap<String, yardstick::Marks>,
     /// The act in hand, for the decisions that are part of it.
@@ -186,6 +195,8 @@ impl Default for Arbiter {
             guards: Guards::new(4, 5, 6, 9),
             days: Days::new(7),
             acts: Table::new(8),
+            delays: Delays::new(10),
+            is_begun: false,
             marks: BTreeMap::new(),
             act: None,
             restored: None,
@@ -255,6 +266,9 @@ impl Arbiter {
     fn rule(&mut self, input: &Input<'_>, proposal: &RuleProposal, out: &mut Out<ArbiterEffect>) {
         if self.guards.killed() || self.guards.stopped(proposal) || self.held_off(input, proposal) {
             out.effect(ArbiterEffect::HeldOff);
+            return;
+        }
+        if self.waits(input, proposal) {
             return;
         }
         let now = input.time;
@@ -568,6 +582,7 @@ impl Fold for Arbiter {
             }
             Payload::Tick(_) => {
                 self.expire(input, out);
+                self.begin_delayed(input, out);
                 self.go_on_with_all(input, out);
             }
             _ => {}
@@ -577,7 +592,13 @@ impl Fold for Arbiter {
 
     fn deadline(&self) -> Option<Timestamp> {
         let going_on = self.acts.iter().map(|(_, act)| act.asked_at);
-        self.deadlines.first().map(|(due, _)| *due).into_iter().chain(going_on).min()
+        self.deadlines
+            .first()
+            .map(|(due, _)| *due)
+            .into_iter()
+            .chain(going_on)
+            .chain(self.delays.next())
+            .min()
     }
 
     fn tables(&mut self) -> Vec<&mut dyn AnyTable> {
@@ -592,11 +613,13 @@ impl Fold for Arbiter {
             self.days.table(),
             &mut self.acts,
             suspects,
+            self.delays.table(),
         ]
     }
 
     fn restored(&mut self, effects: &mut Vec<ArbiterEffect>) {
         self.guards.restored();
+        self.delays.restored();
         self.reviews.restored();
         self.days.restored();
         let overridden = self.suppliers.iter().filter(|(_, standing)| standing.is_overridden());

@@ -399,6 +399,9 @@ pub struct RuleProposal {
     /// How much all rules together may withhold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_of_all: Option<Budget>,
+    /// Up to how many milliseconds later it begins, where it withholds nothing, so that who probes cannot tell by what.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub jitter_ms: i64,
 }
 
 /// Who vouches for outcomes that a rule counted.
@@ -433,6 +436,10 @@ impl VouchedBy {
             Self::Claimed => "claimed",
         }
     }
+}
+
+fn is_zero(value: &i64) -> bool {
+    *value == 0
 }
 
 fn is_false(value: &bool) -> bool {

@@ -211,6 +211,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
         holdout: false,
         budget: None,
         budget_of_all: None,
+        jitter_ms: 0,
     };
     let counterfactuals = vec![Counterfactual {
         feature: "listing.price_ratio".to_owned(),

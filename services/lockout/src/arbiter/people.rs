@@ -3,12 +3,16 @@
 use stockade_fold::{Input, Out};
 use stockade_model::{
     Action, Confirmed, Finding, Level, Position, Proposal, Restriction, Scope, SupplierId, Timestamp,
+    time::DAY_MS,
 };
 
 use super::{
     Allow, Arbiter, ArbiterEffect, Kill, MANUAL, MUTE_MS, Mute, REVIEW_MS, Refusal, Review, ReviewKind,
     Ruling, Standing, restore::Doing, restriction_id, reviews::APPEAL_MS,
 };
+
+/// Appeals of one supplier in a day, whoever writes them: each takes a person.
+const APPEALS_A_DAY: usize = 20;
 
 /// Whether a person wrote an appeal, or made or confirmed what it is against, and so may not judge it.
 fn is_party(standing: Option<&Standing>, review: &Review, actor: &str) -> bool {
@@ -106,6 +110,7 @@ impl Arbiter {
             }
             Proposal::Stock { supplier, figures } => self.guards.offers(supplier, *figures),
             Proposal::Unlinked { supplier, rule } => {
+                self.delays.forget(supplier, rule.as_str(), None);
                 let rests = |r: &Restriction| {
                     r.by_association
                         && r.confirmed.is_none()
@@ -115,6 +120,7 @@ impl Arbiter {
                 self.lift(input, supplier, rests, (Action::Unlinked, None, Some(note)), out);
             }
             Proposal::Cured { supplier, rule, scope } => {
+                self.delays.forget(supplier, rule.as_str(), Some(scope));
                 let found = |r: &Restriction| {
                     r.scope == *scope
                         && r.confirmed.is_none()
@@ -265,6 +271,15 @@ impl Arbiter {
         if self.reviews.appeal_of(restriction).is_some() {
             return Err(Refusal::AppealedAlready);
         }
+        let now = input.time;
+        let lately = self.change(supplier, |standing| {
+            standing.appealed.retain(|at| at.ms() > now.ms() - DAY_MS);
+            standing.appealed.len()
+        });
+        if lately >= APPEALS_A_DAY {
+            return Err(Refusal::TooManyAppeals);
+        }
+        self.change(supplier, |standing| standing.appealed.push(now));
         let id = format!("a{}", restriction_id(&input.position, out));
         self.reviews.open(Review {
             id: id.clone(),

@@ -434,6 +434,12 @@ pub(super) const CODES: &[Code] = &[
         "Wait for their answers before you send more.",
     ),
     problem(429, "rate_limited", "The caller's allowance is used up.", AGAIN),
+    problem(
+        429,
+        "too_many_appeals",
+        "As many appeals of this supplier were opened within a day as are taken.",
+        "Wait for their answers; a person reads each.",
+    ),
     problem(429, "too_many_backtests", "As many backtests run as may.", "Wait for one, or cancel one."),
     problem(
         429,

@@ -264,3 +264,67 @@ fn another_process_decides_the_same_about_a_yardstick_at_every_moment() {
     }
     assert!(lowered > 0, "no yardstick was ever suspect, so nothing was tried");
 }
+
+#[test]
+fn what_withholds_nothing_begins_later_by_a_while_that_nobody_foresees_and_every_process_agrees_on() {
+    const JITTER: i64 = 10 * 60_000;
+    let ask = |number: usize, level: Level| {
+        let mut asked = Court::asked(supplier(number).as_str(), "bait", level, Scope::Supplier, 1.0);
+        (asked.duration_ms, asked.jitter_ms) = (30 * 24 * HOUR, JITTER);
+        Payload::Proposal(Proposal::Rule(Box::new(asked)))
+    };
+    let play = |moves: bool, first: &str| {
+        let mut court = Court::new();
+        court.rule(1, first, Level::Watch, Scope::Supplier, 1.0);
+        for number in 0..40 {
+            assert_eq!(court.hear(1_000, &ask(number, Level::Cap)), [], "it waits");
+        }
+        assert_eq!(court.hear(1_001, &ask(40, Quarantine)), [Imposed], "what withholds never waits");
+        let cured = Proposal::Cured {
+            supplier: supplier(7),
+            rule: RuleId::new("bait").unwrap(),
+            scope: Scope::Supplier,
+        };
+        court.hear(1_002, &Payload::Proposal(cured));
+        // Said again while it waits, it is one all the same.
+        assert_eq!(court.hear(1_003, &ask(3, Level::Cap)), []);
+        let mut begun = Vec::new();
+        while let Some(due) = court.host.fold.deadline().filter(|due| due.ms() <= 1_000 + JITTER) {
+            if moves {
+                court.moved();
+            }
+            assert_eq!(court.host.fold.deadline(), Some(due), "another process knows");
+            court.tick(due.ms());
+            begun.push((due.ms(), court.last().supplier.clone()));
+        }
+        assert_eq!(court.at_level(Level::Cap), 39, "all but the cured one");
+        let again = court.hear(JITTER * 2, &ask(3, Level::Cap));
+        assert_eq!(again, [], "what stands does not wait once more");
+        assert!(court.host.fold.deadline().is_some_and(|due| due.ms() > JITTER * 3));
+        begun
+    };
+    let begun = play(false, "a");
+    assert_eq!(begun, play(true, "a"));
+    assert_ne!(begun, play(false, "b"), "it follows from what was decided before");
+    let late = |share: i64| begun.iter().filter(|(at, _)| *at > 1_000 + JITTER * share / 4).count();
+    assert!(late(1) > 20 && late(3) > 2 && late(3) < 20, "evenly: {begun:?}");
+}
+
+#[test]
+fn one_supplier_appeals_only_so_often_in_a_day() {
+    let mut court = Court::new();
+    let mut appeal = |at_ms: i64, number: i64| {
+        let scope =
+            Scope::Listing { listing: stockade_model::ListingId::new(&format!("l{number}")).unwrap() };
+        court.rule(at_ms, "a", Quarantine, scope, 1.0);
+        let restriction = court.last().restriction.clone().unwrap().id;
+        let (actor, text) = ("acme".to_owned(), "no".to_owned());
+        court.ask(at_ms, Proposal::Appeal { supplier: acme(), restriction, actor, text }).map(drop)
+    };
+    for number in 0..20 {
+        assert_eq!(appeal(1_000 + number, number), Ok(()));
+    }
+    assert_eq!(appeal(2_000, 20), Err("too_many_appeals"));
+    assert_eq!(appeal(1_000 + 24 * HOUR, 21), Ok(()), "the first is a day old");
+    assert_eq!(appeal(1_000 + 24 * HOUR, 22), Err("too_many_appeals"));
+}
