@@ -20,16 +20,22 @@ use stockade_model::{
 };
 
 mod days;
+mod delays;
 mod guards;
 mod people;
 mod refusal;
+mod restore;
 mod reviews;
+mod yardstick;
 
 use days::Days;
 pub use days::RuleDay;
+use delays::Delays;
 use guards::Guards;
 pub use guards::{Exceeded, Kill};
 pub use refusal::Refusal;
+use restore::Act;
+pub(crate) use restore::Restored;
 pub use reviews::{Claim, Review, ReviewChange, ReviewKind};
 use reviews::{EXCESS_MS, Reviews};
 
@@ -47,6 +53,8 @@ pub struct Disposed {
     pub review: Option<String>,
     /// The last decision it led to, if any: whoever shows decisions has all of them when they have this one.
     pub decided: Option<Position>,
+    /// Whom it restored, where that was asked for.
+    pub restored: Option<Restored>,
 }
 
 /// What the arbiter tells its process. Of one record what became of it comes last, so that whoever waits for that finds
@@ -131,6 +139,9 @@ struct Standing {
     /// Until when rules are muted whatever they find, by rule.
     #[serde(default)]
     snoozed: BTreeMap<String, Timestamp>,
+    /// When it appealed within the last day.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    appealed: Vec<Timestamp>,
 }
 
 impl Standing {
@@ -155,6 +166,18 @@ pub struct Arbiter {
     reviews: Reviews,
     guards: Guards,
     days: Days,
+    /// Acts over many suppliers that go on.
+    acts: Table<String, Act>,
+    /// What begins later.
+    delays: Delays,
+    /// Whether the proposal in hand has waited already.
+    is_begun: bool,
+    /// Derived: who is restricted by which kind of evidence.
+    marks: BTreeMap<String, yardstick::Marks>,
+    /// The act in hand, for the decisions that are part of it.
+    act: Option<String>,
+    /// Whom the record in hand restored.
+    restored: Option<Restored>,
     /// Derived: what ends when.
     deadlines: BTreeSet<(Timestamp, SupplierId)>,
     /// Whose overrides the record in hand may have changed.
@@ -169,8 +192,14 @@ impl Default for Arbiter {
             suppliers: Table::new(1),
             chain: Table::new(2),
             reviews: Reviews::new(3),
-            guards: Guards::new(4, 5, 6),
+            guards: Guards::new(4, 5, 6, 9),
             days: Days::new(7),
+            acts: Table::new(8),
+            delays: Delays::new(10),
+            is_begun: false,
+            marks: BTreeMap::new(),
+            act: None,
+            restored: None,
             deadlines: BTreeSet::new(),
             overridden: BTreeSet::new(),
             decided: None,
@@ -202,6 +231,7 @@ impl Arbiter {
             restriction: ruling.restriction,
             actor: ruling.actor.map(str::to_owned),
             note: ruling.note.map(str::to_owned),
+            act: self.act.clone(),
             in_force: self.suppliers.get(supplier).map(|s| s.in_force.clone()).unwrap_or_default(),
             chain: String::new(),
         };
@@ -221,7 +251,9 @@ impl Arbiter {
             self.deadlines.remove(&(due, supplier.clone()));
         }
         let was_overridden = standing.is_overridden();
+        yardstick::mark(&mut self.marks, supplier, standing, false);
         let result = change(standing);
+        yardstick::mark(&mut self.marks, supplier, standing, true);
         if was_overridden || standing.is_overridden() {
             self.overridden.insert(supplier.clone());
         }
@@ -232,11 +264,23 @@ impl Arbiter {
     }
 
     fn rule(&mut self, input: &Input<'_>, proposal: &RuleProposal, out: &mut Out<ArbiterEffect>) {
-        if self.guards.killed() || self.held_off(input, proposal) {
+        if self.guards.killed() || self.guards.stopped(proposal) || self.held_off(input, proposal) {
             out.effect(ArbiterEffect::HeldOff);
             return;
         }
+        if self.waits(input, proposal) {
+            return;
+        }
         let now = input.time;
+        let asked = proposal.level;
+        let watched: RuleProposal;
+        let is_suspect = self.is_suspect(input, proposal, out);
+        let proposal = if is_suspect {
+            watched = RuleProposal { level: Level::Watch, ..proposal.clone() };
+            &watched
+        } else {
+            proposal
+        };
         let standing = self.suppliers.get(&proposal.supplier);
         let newly = !standing.is_some_and(|s| s.in_force.iter().any(|r| r.level.withholds()));
         if proposal.level.withholds() && newly {
@@ -253,7 +297,8 @@ impl Arbiter {
                 return;
             }
         }
-        let restriction = self.restriction_of(input, proposal, out);
+        let mut restriction = self.restriction_of(input, proposal, out);
+        restriction.asked = is_suspect.then_some(asked);
         let review = Review {
             id: format!("v{}", restriction.id),
             kind: if restriction.level == Level::Watch { ReviewKind::Watch } else { ReviewKind::Decision },
@@ -306,6 +351,7 @@ impl Arbiter {
             vouched: proposal.vouched.clone(),
             by_association: proposal.by_association,
             holdout: proposal.holdout,
+            asked: None,
             confirmed: None,
         }
     }
@@ -522,29 +568,41 @@ impl Fold for Arbiter {
     type Effect = ArbiterEffect;
 
     fn apply(&mut self, input: &Input<'_>, out: &mut Out<ArbiterEffect>) {
+        self.recover(input.time, out);
         match input.payload {
             Payload::Proposal(Proposal::Rule(proposal)) => self.rule(input, proposal, out),
             Payload::Proposal(proposal) => {
-                self.decided = None;
+                (self.decided, self.restored) = (None, None);
                 let verdict = self.manual(input, proposal, out);
-                let decided = self.decided.take();
-                let verdict = verdict.map(|review| Disposed { review, decided });
+                let (decided, restored) = (self.decided.take(), self.restored.take());
+                let verdict = verdict.map(|review| Disposed { review, decided, restored });
                 self.changes().into_iter().for_each(|change| out.effect(change));
                 out.effect(ArbiterEffect::Disposed { id: asked_by(input.envelope), verdict });
                 return;
             }
-            Payload::Tick(_) => self.expire(input, out),
+            Payload::Tick(_) => {
+                self.expire(input, out);
+                self.begin_delayed(input, out);
+                self.go_on_with_all(input, out);
+            }
             _ => {}
         }
         self.changes().into_iter().for_each(|change| out.effect(change));
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        self.deadlines.first().map(|(due, _)| *due)
+        let going_on = self.acts.iter().map(|(_, act)| act.asked_at);
+        self.deadlines
+            .first()
+            .map(|(due, _)| *due)
+            .into_iter()
+            .chain(going_on)
+            .chain(self.delays.next())
+            .min()
     }
 
     fn tables(&mut self) -> Vec<&mut dyn AnyTable> {
-        let [rules, stock, switches] = self.guards.tables();
+        let [rules, stock, switches, suspects] = self.guards.tables();
         vec![
             &mut self.suppliers,
             &mut self.chain,
@@ -553,11 +611,15 @@ impl Fold for Arbiter {
             stock,
             switches,
             self.days.table(),
+            &mut self.acts,
+            suspects,
+            self.delays.table(),
         ]
     }
 
     fn restored(&mut self, effects: &mut Vec<ArbiterEffect>) {
         self.guards.restored();
+        self.delays.restored();
         self.reviews.restored();
         self.days.restored();
         let overridden = self.suppliers.iter().filter(|(_, standing)| standing.is_overridden());
@@ -569,6 +631,9 @@ impl Fold for Arbiter {
             exceeded: Some(exceeded.clone()),
         });
         effects.extend(exceeded);
+        for (supplier, standing) in self.suppliers.iter() {
+            yardstick::mark(&mut self.marks, supplier, standing, true);
+        }
         let due = |(id, s): (&SupplierId, &Standing)| {
             s.deadlines().map(|due| (due, id.clone())).collect::<Vec<_>>()
         };

@@ -470,6 +470,7 @@ fn proposal(set: &RuleSet, rule: &Rule, snapshot: &Snapshot<'_>, score: &ScoreRe
         holdout,
         budget: rule.budget,
         budget_of_all: set.budget,
+        jitter_ms: set.jitter_ms,
     }
 }
 

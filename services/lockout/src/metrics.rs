@@ -11,6 +11,9 @@
 //! | `stockade_lockout_four_eyes` | | 1 while what changes verdicts needs a second person |
 //! | `stockade_lockout_drafts` | `subject` | what waits for a second person |
 //! | `stockade_lockout_budgets_exceeded` | | rules that exceeded a budget and were not rearmed; alert on it |
+//! | `stockade_lockout_rules_suspect` | | rules that only watch, for what they measure by found too many at once; alert on it |
+//! | `stockade_lockout_rules_stopped` | | rules that a person stopped; alert on it |
+//! | `stockade_lockout_restored_total` | | restrictions that were released because a rule was taken back |
 //! | `stockade_lockout_reviews_open` | `kind` | what waits for a person |
 //! | `stockade_lockout_held_off_total` | | proposals of rules that an allow, a mute, a snooze or the kill switch held off |
 //! | `stockade_lockout_changes_total` | `outcome` | changes judged: `passed`, `drafted` or `refused` |
@@ -77,18 +80,38 @@ pub(crate) fn reviews_open(kind: ReviewKind, open: usize) {
     gauge!("stockade_lockout_reviews_open", "kind" => kind).set(open as f64);
 }
 
-/// A rule exceeded a budget.
+/// A rule is held back: by its budget, by suspect evidence, or by a person.
 pub(crate) fn exceeded(rule: &str, exceeded: &Exceeded) {
-    tracing::error!(
-        rule,
-        detail = exceeded.detail,
-        "a rule exceeded its budget and is in shadow; look at /v1/reviews, then rearm it"
-    );
+    let detail = exceeded.detail.as_str();
+    if exceeded.stopped_by.is_some() {
+        tracing::warn!(rule, detail, "a rule was stopped; rearm it when it is right");
+    } else if exceeded.suspect.is_some() {
+        tracing::error!(
+            rule,
+            detail,
+            "a rule only watches, for what it measures by is suspect; look at features, models and clocks, then rearm it"
+        );
+    } else {
+        tracing::error!(
+            rule,
+            detail,
+            "a rule exceeded its budget and is in shadow; look at /v1/reviews, then rearm it"
+        );
+    }
 }
 
-/// How many rules exceeded a budget and were not rearmed.
-pub(crate) fn budgets_exceeded(rules: usize) {
-    gauge!("stockade_lockout_budgets_exceeded").set(rules as f64);
+/// How many rules are held back, by what.
+pub(crate) fn held_back<'a>(rules: impl Iterator<Item = &'a Exceeded> + Clone) {
+    let stopped = rules.clone().filter(|held| held.stopped_by.is_some()).count();
+    let suspect = rules.clone().filter(|held| held.suspect.is_some()).count();
+    gauge!("stockade_lockout_budgets_exceeded").set((rules.count() - stopped - suspect) as f64);
+    gauge!("stockade_lockout_rules_stopped").set(stopped as f64);
+    gauge!("stockade_lockout_rules_suspect").set(suspect as f64);
+}
+
+/// Restrictions were released because a person took back what a rule did.
+pub(crate) fn restored(restrictions: usize) {
+    counter!("stockade_lockout_restored_total").increment(restrictions as u64);
 }
 
 /// A proposal of a rule was held off.

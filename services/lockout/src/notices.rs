@@ -31,8 +31,8 @@ fn restored_because(action: Action) -> Option<&'static str> {
     match action {
         Action::Released => Some("released"),
         Action::Expired => Some("expired"),
-        // That it had to do with others is not for its ears.
-        Action::Unlinked | Action::Cured => Some("ended"),
+        // That it had to do with others, or that the engine doubts itself, is not for its ears.
+        Action::Unlinked | Action::Cured | Action::Lowered => Some("ended"),
         Action::Allowed => Some("allowed"),
         _ => None,
     }
@@ -130,6 +130,7 @@ mod tests {
             vouched: Vec::new(),
             by_association: true,
             holdout: false,
+            asked: None,
             confirmed: None,
         }
     }
@@ -152,6 +153,7 @@ mod tests {
                 actor: Some("ann".to_owned()),
                 note: Some("looked at by hand".to_owned()),
                 in_force: if held { vec![restriction(None)] } else { Vec::new() },
+                act: None,
                 chain: String::new(),
             };
             let payload = Payload::Decision(decision);

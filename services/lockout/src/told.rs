@@ -51,7 +51,12 @@ impl LockoutApi {
     pub fn hear_arbiter(&self, effects: Vec<ArbiterEffect>) {
         for effect in effects {
             match effect {
-                ArbiterEffect::Disposed { id, verdict } => self.verdicts.give(&id, verdict),
+                ArbiterEffect::Disposed { id, verdict } => {
+                    if let Ok(Some(restored)) = verdict.as_ref().map(|disposed| disposed.restored.as_ref()) {
+                        metrics::restored(restored.released);
+                    }
+                    self.verdicts.give(&id, verdict);
+                }
                 ArbiterEffect::HeldOff => metrics::held_off(),
                 ArbiterEffect::Review(change) => self.desk.review(change),
                 ArbiterEffect::Day { rule, day, counts } => self.desk.day(rule, day, counts),

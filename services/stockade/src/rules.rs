@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use clap::Subcommand;
 use hyper::Method;
 use serde_json::{Value, json};
+use stockade_model::Timestamp;
 use stockade_rules::{RuleError, RuleSet, RuleSpec};
 use stockade_supplier_scoring::vocabulary;
 
@@ -132,6 +133,26 @@ pub enum Command {
         #[command(flatten)]
         server: Server,
     },
+    /// Restore everyone whom a rule restricted: release what it imposed, dismiss what a budget held back of it.
+    Undo {
+        /// The rule.
+        rule: String,
+        /// What it imposed since then: a time (`2026-11-26T08:00:00Z`) or how long ago (`2h`); all when absent.
+        #[arg(long)]
+        since: Option<String>,
+        /// Stop the rule in the same act: it does nothing any more until it is rearmed.
+        #[arg(long)]
+        stop: bool,
+        /// Release what a person confirmed as well.
+        #[arg(long)]
+        confirmed: bool,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+        /// Where, and who.
+        #[command(flatten)]
+        server: Server,
+    },
     /// Put all rules in shadow at once, or bring them back; nothing is lifted by it.
     Kill {
         /// `on` or `off`.
@@ -240,11 +261,27 @@ pub fn run(command: Command) -> Result<()> {
             let body = json!({ "to": to, "reason": reason }).to_string().into_bytes();
             show(&server.ask(Method::POST, "/v1/rules:rollback", &[], body)?.json()?)
         }
+        Command::Undo { rule, since, stop, confirmed, reason, server } => {
+            let since = since.map(|since| moment(&since)).transpose()?;
+            let body = json!({ "since": since, "stop": stop, "confirmed": confirmed, "reason": reason });
+            let path = format!("/v1/rules/{rule}:restore");
+            show(&server.ask(Method::POST, &path, &[], body.to_string().into_bytes())?.json()?)
+        }
         Command::Kill { switch, reason, server } => {
             let body = json!({ "on": switch == "on", "reason": reason }).to_string().into_bytes();
             show(&server.ask(Method::PUT, "/v1/ops/kill-switch", &[], body)?.json()?)
         }
     }
+}
+
+/// A time, or how long ago it was.
+fn moment(since: &str) -> Result<Timestamp> {
+    if let Ok(at) = Timestamp::parse(since) {
+        return Ok(at);
+    }
+    let ago = stockade_rules::parse_duration_ms(since)
+        .context("--since is a time such as 2026-11-26T08:00:00Z, or how long ago such as 2h")?;
+    Ok(Timestamp::from_ms(stockade_runtime::clock::now_ms() - ago))
 }
 
 fn text(value: &Value) -> String {
@@ -320,7 +357,7 @@ fn diff(file: &Path, other: Option<&PathBuf>, server: MaybeServer) -> Result<()>
             return Ok((BTreeMap::new(), json!({})));
         }
         let set = RuleSet::read(source).map_err(|errors| anyhow::anyhow!("{}", errors[0]))?;
-        let rest = json!({ "let": set.lets, "budget": set.budget });
+        let rest = json!({ "let": set.lets, "budget": set.budget, "jitter": set.jitter });
         Ok((set.rules.into_iter().map(|rule| (rule.id.to_string(), rule)).collect(), rest))
     };
     let ((before, rest_before), (after, rest_after)) = (specs(&before)?, specs(&after)?);

@@ -341,6 +341,7 @@ impl Market {
             vouched: Vec::new(),
             by_association: false,
             holdout: false,
+            asked: None,
             confirmed: None,
         });
         let payload = Payload::Decision(Decision {
@@ -352,6 +353,7 @@ impl Market {
             actor: None,
             note: None,
             in_force: restriction.into_iter().collect(),
+            act: None,
             chain: String::new(),
         });
         let record =

@@ -302,6 +302,26 @@ pub enum Proposal {
         /// What the rule had covered.
         scope: Scope,
     },
+    /// A person restores everyone whom one rule restricted since a time: what it imposed and is in force is released, and
+    /// what a budget held back of it is dismissed, one decision each.
+    Restore {
+        /// The rule.
+        rule: RuleId,
+        /// What it imposed from then on; absent means all that is in force.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<Timestamp>,
+        /// Whether what a person confirmed is released as well.
+        #[serde(default, skip_serializing_if = "is_false")]
+        confirmed: bool,
+        /// Content hash of the rule as it is in force, where it is to be stopped in the same act: written so, it does nothing
+        /// any more until it is rearmed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stop: Option<String>,
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
     /// A person takes an allow override back before it expires.
     ClearOverride {
         /// The supplier.
@@ -331,6 +351,7 @@ impl Proposal {
             Proposal::Claim { .. }
             | Proposal::Settle { .. }
             | Proposal::KillSwitch { .. }
+            | Proposal::Restore { .. }
             | Proposal::Rearm { .. } => None,
         }
     }
@@ -378,6 +399,9 @@ pub struct RuleProposal {
     /// How much all rules together may withhold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_of_all: Option<Budget>,
+    /// Up to how many milliseconds later it begins, where it withholds nothing, so that who probes cannot tell by what.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub jitter_ms: i64,
 }
 
 /// Who vouches for outcomes that a rule counted.
@@ -412,6 +436,10 @@ impl VouchedBy {
             Self::Claimed => "claimed",
         }
     }
+}
+
+fn is_zero(value: &i64) -> bool {
+    *value == 0
 }
 
 fn is_false(value: &bool) -> bool {
@@ -479,6 +507,9 @@ pub struct Restriction {
     /// Whether it was only dimmed to keep evidence of the rule's precision.
     #[serde(default, skip_serializing_if = "is_false")]
     pub holdout: bool,
+    /// The level that its rule asked for, where it is only watched because what the rule measures by is suspect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Level>,
     /// The person who found it right.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmed: Option<Confirmed>,
@@ -520,6 +551,8 @@ pub enum Action {
     OverBudget,
     /// A person looked at what a budget had held back, and did not impose it.
     Dismissed,
+    /// It is only watched from here on: what its rule measures by found so many suppliers at once that it is suspect.
+    Lowered,
 }
 
 impl Action {
@@ -541,6 +574,7 @@ impl Action {
             Action::AppealRejected => "appeal_rejected",
             Action::OverBudget => "over_budget",
             Action::Dismissed => "dismissed",
+            Action::Lowered => "lowered",
         }
     }
 }
@@ -565,6 +599,9 @@ pub struct Decision {
     /// Why, for a person's decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// What several decisions were made by together: the id of the record by which a person asked to restore everyone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<String>,
     /// Everything in force for the supplier from here on.
     pub in_force: Vec<Restriction>,
     /// Hash chain over all decisions: SHA-256 of the previous link and this decision with an empty `chain`, hex.
@@ -605,6 +642,7 @@ mod tests {
             Action::AppealRejected,
             Action::OverBudget,
             Action::Dismissed,
+            Action::Lowered,
         ];
         for action in all {
             assert_eq!(serde_json::to_value(action).unwrap(), action.as_str());

@@ -46,6 +46,7 @@ fn restriction() -> Restriction {
         vouched: Vec::new(),
         by_association: false,
         holdout: false,
+        asked: None,
         confirmed: None,
     }
 }
@@ -210,6 +211,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
         holdout: false,
         budget: None,
         budget_of_all: None,
+        jitter_ms: 0,
     };
     let counterfactuals = vec![Counterfactual {
         feature: "listing.price_ratio".to_owned(),
@@ -246,6 +248,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
         restriction: Some(restriction()),
         actor: None,
         note: None,
+        act: None,
         in_force: vec![restriction()],
         chain: "ab".repeat(32),
     };
@@ -494,6 +497,38 @@ fn samples() -> Vec<(&'static str, Payload)> {
                 on: true,
                 actor: "ann".to_owned(),
                 reason: "a bad rule".to_owned(),
+            }),
+        ),
+        (
+            "proposal_restore",
+            Payload::Proposal(Proposal::Restore {
+                rule: id("cancel-rate"),
+                since: Some(time("2026-11-22T08:00:00Z")),
+                confirmed: true,
+                stop: Some("0123456789abcdef".to_owned()),
+                actor: "ann".to_owned(),
+                reason: "it matched everyone".to_owned(),
+            }),
+        ),
+        (
+            "decision_restored",
+            Payload::Decision(Decision {
+                action: Action::Released,
+                act: Some("api-7".to_owned()),
+                in_force: Vec::new(),
+                ..decision.clone()
+            }),
+        ),
+        (
+            "decision_lowered",
+            Payload::Decision(Decision {
+                action: Action::Lowered,
+                in_force: vec![Restriction {
+                    level: Level::Watch,
+                    asked: Some(Level::Quarantine),
+                    ..restriction()
+                }],
+                ..decision.clone()
             }),
         ),
         (

@@ -36,6 +36,7 @@ pub fn restriction(scope: Scope, level: Level) -> Restriction {
         vouched: Vec::new(),
         by_association: false,
         holdout: false,
+        asked: None,
         confirmed: None,
     }
 }

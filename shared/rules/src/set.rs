@@ -87,6 +87,8 @@ pub struct RuleSet {
     pub version: String,
     /// How much all rules together may withhold.
     pub budget: Option<Budget>,
+    /// Up to how many milliseconds later what withholds nothing begins.
+    pub jitter_ms: i64,
     rules: Vec<Rule>,
     schema: Arc<FeatureSchema>,
     program: Program,
@@ -113,6 +115,7 @@ impl RuleSet {
         Self {
             version: Self::version_of(""),
             budget: None,
+            jitter_ms: 0,
             rules: Vec::new(),
             schema,
             program,
@@ -177,6 +180,7 @@ impl RuleSet {
         let mut errors = Vec::new();
         let lets = read_lets(&set, &schema, &mut errors);
         let global = set.budget.as_ref().map(|budget| read_budget(budget, "the set", &mut errors));
+        let jitter_ms = set.jitter.as_ref().map_or(0, |jitter| read_jitter(jitter, &mut errors));
         let mut compiler = Compiler::new(&schema);
         let mut rules = Vec::with_capacity(set.rules.len());
         let mut review = Review::of(&set, &lets, &schema);
@@ -206,6 +210,7 @@ impl RuleSet {
         let set = Self {
             version,
             budget,
+            jitter_ms,
             rules,
             schema,
             program,
@@ -433,6 +438,18 @@ fn read_lets(set: &SetSpec, schema: &FeatureSchema, errors: &mut Vec<RuleError>)
         }
     }
     lets
+}
+
+/// Longest time by which what withholds nothing may begin later, in milliseconds: damage goes on meanwhile.
+const JITTER_MS_MAX: i64 = 60 * 60 * 1_000;
+
+fn read_jitter(jitter: &str, errors: &mut Vec<RuleError>) -> i64 {
+    let read = parse_duration_ms(jitter).filter(|ms| (0..=JITTER_MS_MAX).contains(ms));
+    read.unwrap_or_else(|| {
+        let detail = format!("`jitter: {jitter}` is a time up to an hour, such as `10m`");
+        errors.push(RuleError::of_set("bad_jitter", detail));
+        0
+    })
 }
 
 fn read_budget(budget: &BudgetSpec, place: &str, errors: &mut Vec<RuleError>) -> Option<Budget> {

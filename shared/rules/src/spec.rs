@@ -143,6 +143,10 @@ pub struct SetSpec {
     /// How much all rules together may withhold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetSpec>,
+    /// Up to how much later what withholds nothing (`limit`, `cap`, `dim`) begins, such as `10m`, at most `1h`; at once when
+    /// absent. How much later differs each time and cannot be foreseen from outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jitter: Option<String>,
     /// The rules.
     pub rules: Vec<RuleSpec>,
 }

@@ -12,6 +12,7 @@ pub(crate) fn decision(supplier: &str) -> Decision {
         actor: Some("ada".to_owned()),
         note: None,
         in_force: Vec::new(),
+        act: None,
         chain: String::new(),
     }
 }

@@ -200,6 +200,7 @@ impl Market {
             actor: None,
             note: None,
             in_force: in_force.to_vec(),
+            act: None,
             chain: String::new(),
         };
         self.overlay.apply(&Entry::of(decision.clone(), 1), 1);

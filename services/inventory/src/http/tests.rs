@@ -166,6 +166,7 @@ impl Api {
             actor: None,
             note: None,
             in_force,
+            act: None,
             chain: String::new(),
         });
         let decided = self.append(Topic::LockoutDecisions, "acme", &decision).await;

@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 
 use stockade_fold::Table;
-use stockade_model::{Budget, RuleProposal, StockFigures, SupplierId, Timestamp};
+use stockade_model::{Budget, RuleProposal, StockFigures, SupplierId, Timestamp, time::DAY_MS};
+
+use super::yardstick::Suspect;
 
 /// The guard of all rules together.
 const ALL: &str = "*";
+/// How long a person's word that suspect evidence is right counts for the rule that was rearmed.
+const TRUSTED_MS: i64 = DAY_MS;
 
 /// The kill switch.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -21,7 +25,7 @@ pub struct Kill {
     pub at: Timestamp,
 }
 
-/// A budget that was exceeded.
+/// What holds a rule back: a budget that was exceeded, evidence that is suspect, or a person who stopped it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Exceeded {
     /// When.
@@ -30,6 +34,12 @@ pub struct Exceeded {
     pub content: String,
     /// Which budget, and how.
     pub detail: String,
+    /// The kind of evidence that is suspect, where that holds the rule to a watch and no budget does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspect: Option<String>,
+    /// Who stopped the rule, where somebody did: it does nothing at all until it is rearmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_by: Option<String>,
 }
 
 /// Whom a rule has withheld lately, and whether it may go on.
@@ -38,6 +48,9 @@ struct Guard {
     withheld: Vec<(Timestamp, SupplierId)>,
     #[serde(default)]
     exceeded: Option<Exceeded>,
+    /// The content of the rule as it was when a person said that what it measures by is right, and until when that counts.
+    #[serde(default)]
+    trusted: Option<(String, Timestamp)>,
 }
 
 /// The guards.
@@ -45,21 +58,33 @@ pub(super) struct Guards {
     rules: Table<String, Guard>,
     stock: Table<SupplierId, StockFigures>,
     switches: Table<String, Kill>,
+    /// Kinds of evidence that are suspect.
+    suspects: Table<String, Suspect>,
     /// Derived: units of all suppliers.
     units: u64,
+    /// Derived: suppliers that offer anything.
+    active: usize,
 }
 
 impl Guards {
-    pub(super) fn new(rules: u8, stock: u8, switches: u8) -> Self {
-        Self { rules: Table::new(rules), stock: Table::new(stock), switches: Table::new(switches), units: 0 }
+    pub(super) fn new(rules: u8, stock: u8, switches: u8, suspects: u8) -> Self {
+        Self {
+            rules: Table::new(rules),
+            stock: Table::new(stock),
+            switches: Table::new(switches),
+            suspects: Table::new(suspects),
+            units: 0,
+            active: 0,
+        }
     }
 
-    pub(super) fn tables(&mut self) -> [&mut dyn stockade_fold::AnyTable; 3] {
-        [&mut self.rules, &mut self.stock, &mut self.switches]
+    pub(super) fn tables(&mut self) -> [&mut dyn stockade_fold::AnyTable; 4] {
+        [&mut self.rules, &mut self.stock, &mut self.switches, &mut self.suspects]
     }
 
     pub(super) fn restored(&mut self) {
         self.units = self.stock.iter().map(|(_, figures)| figures.units).sum();
+        self.active = self.stock.iter().filter(|(_, figures)| figures.listings > 0).count();
     }
 
     /// The kill switch, if it was ever turned.
@@ -77,32 +102,113 @@ impl Guards {
     pub(super) fn offers(&mut self, supplier: &SupplierId, figures: StockFigures) {
         let before = self.stock.insert(supplier.clone(), figures).unwrap_or_default();
         self.units = self.units.saturating_sub(before.units).saturating_add(figures.units);
+        self.active = self.active + usize::from(figures.listings > 0) - usize::from(before.listings > 0);
     }
     /// What a supplier offers, as far as inventory has told.
     pub(super) fn figures(&self, supplier: &SupplierId) -> StockFigures {
         self.stock.get(supplier).copied().unwrap_or_default()
     }
 
-    /// The budget that a rule exceeded, unless it is written otherwise by now.
-    pub(super) fn exceeded(&self, proposal: &RuleProposal) -> Option<&Exceeded> {
+    /// How many suppliers offer anything, as far as inventory has told.
+    pub(super) fn active(&self) -> usize {
+        self.active
+    }
+
+    /// What holds a rule back, unless it is written otherwise by now.
+    fn held(&self, proposal: &RuleProposal) -> Option<&Exceeded> {
         let guard = self.rules.get(proposal.rule.id.as_str())?;
         guard.exceeded.as_ref().filter(|exceeded| exceeded.content == proposal.rule.content)
     }
-    /// All rules that exceeded a budget.
+    /// The budget that a rule exceeded.
+    pub(super) fn exceeded(&self, proposal: &RuleProposal) -> Option<&Exceeded> {
+        self.held(proposal).filter(|held| held.suspect.is_none() && held.stopped_by.is_none())
+    }
+    /// Whether a person stopped the rule.
+    pub(super) fn stopped(&self, proposal: &RuleProposal) -> bool {
+        self.held(proposal).is_some_and(|held| held.stopped_by.is_some())
+    }
+    /// Stops a rule as it is written in `content`.
+    pub(super) fn stop(
+        &mut self,
+        rule: &str,
+        (content, actor): (&str, &str),
+        detail: String,
+        now: Timestamp,
+    ) -> Exceeded {
+        let (content, stopped_by) = (content.to_owned(), Some(actor.to_owned()));
+        let stopped = Exceeded { at: now, content, detail, suspect: None, stopped_by };
+        self.rules.edit_or(&rule.to_owned(), Guard::default).exceeded = Some(stopped.clone());
+        stopped
+    }
+
+    /// Why a kind of evidence is suspect, if it is.
+    pub(super) fn suspect(&self, kind: &str) -> Option<&Suspect> {
+        self.suspects.get(kind)
+    }
+    /// All kinds of evidence that are suspect, in a fixed order.
+    pub(super) fn suspects(&self) -> Vec<(String, Suspect)> {
+        let mut all: Vec<(String, Suspect)> =
+            self.suspects.iter().map(|(kind, suspect)| (kind.clone(), suspect.clone())).collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    }
+    pub(super) fn begin_suspecting(&mut self, kind: &str, suspect: Suspect) {
+        self.suspects.insert(kind.to_owned(), suspect);
+    }
+    /// A kind of evidence is suspect no more; the rules that it held to a watch, in a fixed order.
+    pub(super) fn end_suspecting(&mut self, kind: &str) -> Vec<String> {
+        self.suspects.remove(&kind.to_owned());
+        let held =
+            |guard: &Guard| guard.exceeded.as_ref().is_some_and(|e| e.suspect.as_deref() == Some(kind));
+        let mut rules: Vec<String> =
+            self.rules.iter().filter(|(_, guard)| held(guard)).map(|(rule, _)| rule.clone()).collect();
+        rules.sort();
+        for rule in &rules {
+            if let Some(guard) = self.rules.edit(rule) {
+                guard.exceeded = None;
+            }
+        }
+        rules
+    }
+    /// Notes that suspect evidence holds a rule to a watch; `None` where that is known, or a budget holds it back.
+    pub(super) fn hold_to_watch(
+        &mut self,
+        proposal: &RuleProposal,
+        kind: &str,
+        detail: String,
+        now: Timestamp,
+    ) -> Option<Exceeded> {
+        if self.held(proposal).is_some() {
+            return None;
+        }
+        let (content, suspect) = (proposal.rule.content.clone(), Some(kind.to_owned()));
+        let held = Exceeded { at: now, content, detail, suspect, stopped_by: None };
+        self.rules.edit_or(&proposal.rule.id.to_string(), Guard::default).exceeded = Some(held.clone());
+        Some(held)
+    }
+    /// Whether a person said lately that what this rule measures by is right.
+    pub(super) fn trusts(&self, proposal: &RuleProposal, now: Timestamp) -> bool {
+        let trusted = self.rules.get(proposal.rule.id.as_str()).and_then(|guard| guard.trusted.as_ref());
+        trusted.is_some_and(|(content, until)| *content == proposal.rule.content && *until > now)
+    }
+
+    /// All rules that something holds back.
     pub(super) fn all_exceeded(&self) -> impl Iterator<Item = (&String, &Exceeded)> {
         self.rules.iter().filter_map(|(rule, guard)| Some((rule, guard.exceeded.as_ref()?)))
     }
     /// Lets a rule act again, as far as its budget goes; false if nothing held it back. What it withheld in the window
     /// still counts: rearming is no second budget.
-    pub(super) fn rearm(&mut self, rule: &str) -> bool {
+    pub(super) fn rearm(&mut self, rule: &str, now: Timestamp) -> bool {
         let held = self.rules.get(rule).is_some_and(|guard| guard.exceeded.is_some());
         if held && let Some(guard) = self.rules.edit(&rule.to_owned()) {
-            guard.exceeded = None;
+            let was = guard.exceeded.take().filter(|was| was.suspect.is_some());
+            guard.trusted = was.map(|was| (was.content, now.plus_ms(TRUSTED_MS)));
         }
         held
     }
     pub(super) fn exceed(&mut self, proposal: &RuleProposal, detail: String, now: Timestamp) -> Exceeded {
-        let exceeded = Exceeded { at: now, content: proposal.rule.content.clone(), detail };
+        let content = proposal.rule.content.clone();
+        let exceeded = Exceeded { at: now, content, detail, suspect: None, stopped_by: None };
         let guard = self.rules.edit_or(&proposal.rule.id.to_string(), Guard::default);
         guard.exceeded = Some(exceeded.clone());
         exceeded

@@ -3,12 +3,16 @@
 use stockade_fold::{Input, Out};
 use stockade_model::{
     Action, Confirmed, Finding, Level, Position, Proposal, Restriction, Scope, SupplierId, Timestamp,
+    time::DAY_MS,
 };
 
 use super::{
     Allow, Arbiter, ArbiterEffect, Kill, MANUAL, MUTE_MS, Mute, REVIEW_MS, Refusal, Review, ReviewKind,
-    Ruling, Standing, restriction_id, reviews::APPEAL_MS,
+    Ruling, Standing, restore::Doing, restriction_id, reviews::APPEAL_MS,
 };
+
+/// Appeals of one supplier in a day, whoever writes them: each takes a person.
+const APPEALS_A_DAY: usize = 20;
 
 /// Whether a person wrote an appeal, or made or confirmed what it is against, and so may not judge it.
 fn is_party(standing: Option<&Standing>, review: &Review, actor: &str) -> bool {
@@ -93,13 +97,20 @@ impl Arbiter {
                 }
             }
             Proposal::Rearm { rule, .. } => {
-                if !self.guards.rearm(rule.as_str()) {
+                if !self.guards.rearm(rule.as_str(), input.time) {
                     return Err(Refusal::NothingInForce);
                 }
                 out.effect(ArbiterEffect::Budget { rule: rule.to_string(), exceeded: None });
             }
+            Proposal::Restore { rule, since, confirmed, stop, actor, reason } => {
+                let (rule, since, confirmed) = (rule.clone(), *since, *confirmed);
+                let (actor, reason) = (actor.clone(), reason.clone());
+                let doing = Doing::Restore { rule, since, confirmed, actor, reason };
+                self.restore(input, doing, stop.as_deref(), out);
+            }
             Proposal::Stock { supplier, figures } => self.guards.offers(supplier, *figures),
             Proposal::Unlinked { supplier, rule } => {
+                self.delays.forget(supplier, rule.as_str(), None);
                 let rests = |r: &Restriction| {
                     r.by_association
                         && r.confirmed.is_none()
@@ -109,6 +120,7 @@ impl Arbiter {
                 self.lift(input, supplier, rests, (Action::Unlinked, None, Some(note)), out);
             }
             Proposal::Cured { supplier, rule, scope } => {
+                self.delays.forget(supplier, rule.as_str(), Some(scope));
                 let found = |r: &Restriction| {
                     r.scope == *scope
                         && r.confirmed.is_none()
@@ -259,6 +271,15 @@ impl Arbiter {
         if self.reviews.appeal_of(restriction).is_some() {
             return Err(Refusal::AppealedAlready);
         }
+        let now = input.time;
+        let lately = self.change(supplier, |standing| {
+            standing.appealed.retain(|at| at.ms() > now.ms() - DAY_MS);
+            standing.appealed.len()
+        });
+        if lately >= APPEALS_A_DAY {
+            return Err(Refusal::TooManyAppeals);
+        }
+        self.change(supplier, |standing| standing.appealed.push(now));
         let id = format!("a{}", restriction_id(&input.position, out));
         self.reviews.open(Review {
             id: id.clone(),
@@ -291,11 +312,23 @@ impl Arbiter {
         if review.is_claimed_by_another(actor, input.time) {
             return Err(Refusal::ClaimedByAnother);
         }
-        let supplier = &review.supplier;
-        let restriction = review.restriction.as_ref();
-        if is_party(self.suppliers.get(supplier), &review, actor) {
+        if is_party(self.suppliers.get(&review.supplier), &review, actor) {
             return Err(Refusal::OwnDecision);
         }
+        self.settled(input, &review, finding, (actor, reason), out)
+    }
+
+    /// What a finding comes to, whoever was to look.
+    pub(super) fn settled(
+        &mut self,
+        input: &Input<'_>,
+        review: &Review,
+        finding: Finding,
+        (actor, reason): (&str, &str),
+        out: &mut Out<ArbiterEffect>,
+    ) -> Result<(), Refusal> {
+        let supplier = &review.supplier;
+        let restriction = review.restriction.as_ref();
         match (review.kind, finding, restriction, &review.proposal) {
             (ReviewKind::Excess, Finding::Uphold, _, Some(proposal)) => {
                 let mut restriction = self.restriction_of(input, proposal, out);
@@ -334,7 +367,7 @@ impl Arbiter {
             }
             (ReviewKind::Excess, _, _, None) | (_, _, None, _) => {}
         }
-        self.reviews.close(id);
+        self.reviews.close(&review.id);
         Ok(())
     }
 
@@ -367,6 +400,7 @@ impl Arbiter {
             vouched: Vec::new(),
             by_association: false,
             holdout: false,
+            asked: None,
             confirmed: None,
         }
     }

@@ -9,6 +9,8 @@ pub enum Refusal {
     AlreadyExpired,
     /// An appeal against it waits already.
     AppealedAlready,
+    /// The supplier appealed as often in a day as it may.
+    TooManyAppeals,
     /// No such review is open.
     NoSuchReview,
     /// Nothing waits that this person may be given.
@@ -28,6 +30,7 @@ impl Refusal {
             Self::NothingInForce => "nothing_in_force",
             Self::AlreadyExpired => "already_expired",
             Self::AppealedAlready => "appealed_already",
+            Self::TooManyAppeals => "too_many_appeals",
             Self::NoSuchReview => "no_such_review",
             Self::NothingToReview => "nothing_to_review",
             Self::ClaimedByAnother => "claimed_by_another",
@@ -42,6 +45,9 @@ impl Refusal {
             Self::NothingInForce => "nothing of that kind is in force",
             Self::AlreadyExpired => "it would have expired already; choose a later expires_at",
             Self::AppealedAlready => "an appeal against it waits for its answer already",
+            Self::TooManyAppeals => {
+                "as many appeals of this supplier were opened within a day as are taken; wait for their answers"
+            }
             Self::NoSuchReview => "no review of that id is open; it may have been settled",
             Self::NothingToReview => "nothing waits that nobody has claimed and that you may judge",
             Self::ClaimedByAnother => "somebody else is at it; their claim ends after 15 minutes",

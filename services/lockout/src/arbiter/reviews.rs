@@ -215,6 +215,17 @@ impl Reviews {
         self.excess.contains_key(&(supplier.clone(), rule.to_owned()))
     }
 
+    /// What a budget held back of a rule between two times, in a fixed order.
+    pub(super) fn excess_of(&self, rule: &str, since: Option<Timestamp>, until: Timestamp) -> Vec<String> {
+        let of_rule = self.excess.iter().filter(|((_, of), _)| of == rule).map(|(_, id)| id);
+        let then = |id: &&String| {
+            self.get(id).is_some_and(|review| {
+                since.is_none_or(|since| review.opened_at >= since) && review.opened_at <= until
+            })
+        };
+        of_rule.filter(then).cloned().collect()
+    }
+
     /// Gives `actor` the most urgent review that nobody has, or the one asked for. What they may not judge, `barred` says
     /// so, is never theirs: it stays free for whoever may.
     pub(super) fn claim(

@@ -1,3 +1,5 @@
+mod mistakes;
+
 use stockade_fold::Host;
 use stockade_log::Record;
 use stockade_model::{Budget, Envelope, Finding, RuleId, RuleRef, StockFigures};
@@ -81,6 +83,7 @@ impl Court {
             holdout: false,
             budget: None,
             budget_of_all: None,
+            jitter_ms: 0,
         }
     }
     /// A rule with a budget of `most` suppliers in ten seconds proposes to withhold a supplier.

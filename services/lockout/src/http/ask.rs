@@ -10,6 +10,9 @@ use stockade_rules::RuleError;
 use super::*;
 use crate::control::{Refusal, Relayed};
 
+/// Seconds after which it is worth asking again for what is counted by the day.
+const HOUR_S: &str = "3600";
+
 /// What became of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Enacted {
@@ -72,13 +75,17 @@ pub(super) fn later(id: &str) -> Response {
 
 impl From<arbiter::Refusal> for Problem {
     fn from(refusal: arbiter::Refusal) -> Problem {
-        use arbiter::Refusal::{NoSuchReview, NothingToReview, OwnDecision};
+        use arbiter::Refusal::{NoSuchReview, NothingToReview, OwnDecision, TooManyAppeals};
         let status = match refusal {
             NoSuchReview | NothingToReview => StatusCode::NOT_FOUND,
             OwnDecision => StatusCode::FORBIDDEN,
+            TooManyAppeals => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::CONFLICT,
         };
-        Problem::new(status, refusal.code(), refusal.detail())
+        let problem = Problem::new(status, refusal.code(), refusal.detail());
+        // The first of them is a day old by then, or sooner.
+        let is_later = refusal == TooManyAppeals;
+        if is_later { problem.with_header(header::RETRY_AFTER, HOUR_S) } else { problem }
     }
 }
 

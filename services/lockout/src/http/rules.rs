@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use stockade_model::{Change, Counterfactual, Proposal, RuleId, Timestamp, VouchedBy, time::DAY_MS};
-use stockade_rules::{Mode, Rule, RuleError, RuleSpec, Truth};
+use stockade_rules::{Mode, RuleError, RuleSpec, Truth};
 
 use super::{
-    ask::{waits, waits_with},
+    ask::{later, waits, waits_with},
     impact::{needs_history, now, outdated, snapshot},
     *,
 };
 use crate::{
-    arbiter::{Exceeded, Kill, RuleDay},
+    arbiter::{Exceeded, Kill, Restored, RuleDay},
     control::{RuleVersion, StepBack},
     evaluation::ShadowDay,
 };
@@ -343,10 +343,38 @@ pub(super) async fn explain(
 pub(super) enum RuleVerb {
     Rearm,
     Snooze,
+    Restore,
 }
 
 /// The verbs of `POST /v1/rules/{id}:…`.
-pub(super) const VERBS: [(&str, RuleVerb); 2] = [("rearm", RuleVerb::Rearm), ("snooze", RuleVerb::Snooze)];
+pub(super) const VERBS: [(&str, RuleVerb); 3] =
+    [("rearm", RuleVerb::Rearm), ("snooze", RuleVerb::Snooze), ("restore", RuleVerb::Restore)];
+
+#[derive(Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "RestoreRule")]
+pub(super) struct Restore {
+    /// What the rule imposed from then on; all that is in force when absent.
+    since: Option<Timestamp>,
+    /// Whether what a person confirmed is released as well.
+    #[serde(default)]
+    confirmed: bool,
+    /// Whether the rule, as it is written now, does nothing any more until it is rearmed.
+    #[serde(default)]
+    stop: bool,
+    reason: Reason,
+}
+
+/// What restoring everyone came to so far.
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "RuleRestored")]
+pub(super) struct RestoredBody<'a> {
+    /// What all these decisions have in common: their `act`.
+    act: &'a str,
+    rule: &'a RuleId,
+    #[serde(flatten)]
+    restored: Restored,
+}
 
 #[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -363,7 +391,7 @@ pub(super) struct Rearmed {
     rule: RuleId,
 }
 
-/// `:rearm` lets a rule act again within its budget; `:snooze` mutes it for one supplier.
+/// `:rearm` lets a rule act again within its budget; `:snooze` mutes it for one supplier; `:restore` takes back what it did.
 pub(super) async fn act(
     State(api): State<LockoutApi>,
     Analyst(by): Analyst,
@@ -373,11 +401,31 @@ pub(super) async fn act(
     let (id, verb) = verb(&path, &VERBS)?;
     let rule =
         RuleId::new(id).map_err(|e| Problem::invalid(vec![FieldError::new("id", e.code, e.detail)]))?;
-    let known = |rule: &Rule| rule.spec.id.as_str() == id;
-    if !api.rule_set().rules().iter().any(known) {
-        return Err(missing("no_such_rule", "no rule of that id is in the set in force"));
+    let set = api.rule_set();
+    let known = set.rules().iter().find(|rule| rule.spec.id.as_str() == id);
+    let none = || missing("no_such_rule", "no rule of that id is in the set in force");
+    // What a rule did may have to be taken back when the rule is gone already.
+    if known.is_none() && !matches!(verb, RuleVerb::Restore) {
+        return Err(none());
     }
     match verb {
+        RuleVerb::Restore => {
+            let Restore { since, confirmed, stop, reason } = body::parse(&text)?;
+            let stop = stop.then(|| known.map(|rule| rule.content.clone()).ok_or_else(none)).transpose()?;
+            restore(
+                &api,
+                Proposal::Restore {
+                    rule: rule.clone(),
+                    since,
+                    confirmed,
+                    stop,
+                    actor: by.id,
+                    reason: reason.said()?,
+                },
+                &rule,
+            )
+            .await
+        }
         RuleVerb::Rearm => {
             let Why { reason } = body::parse(&text)?;
             let change = Change::Rearm { rule: rule.clone(), reason: reason.said()? };
@@ -393,6 +441,13 @@ pub(super) async fn act(
             api.propose(Proposal::Snooze { supplier, rule, actor: by.id, reason, expires_at }).await
         }
     }
+}
+
+/// Restores everyone whom a rule restricted. Said again it goes on where it is and finds what is left.
+async fn restore(api: &LockoutApi, asked: Proposal, rule: &RuleId) -> Answer {
+    let (act, disposed) = api.ask(asked).await?;
+    let Some(restored) = disposed.and_then(|disposed| disposed.restored) else { return Ok(later(&act)) };
+    Ok(Json(RestoredBody { act: &act, rule, restored }).into_response())
 }
 
 /// Days looked back on when nobody says.

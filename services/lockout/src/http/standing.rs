@@ -96,13 +96,31 @@ pub(super) fn restriction_of(
     Ok((restriction.ok_or_else(none)?, in_force))
 }
 
+/// A value as a supplier is told it. What was counted it knows itself; a rate or a statistic is told to one digit, for as it was
+/// when the rule first held it lies just beyond the bound.
+fn told(value: f64) -> f64 {
+    if value.fract() == 0.0 || !value.is_finite() {
+        return value;
+    }
+    let digit = 10f64.powf(value.abs().log10().floor());
+    // Divided where that is exact, so that 0.4 is told and not 0.4000000000000001.
+    if digit < 1.0 {
+        (value / digit).round() / (1.0 / digit).round()
+    } else {
+        (value / digit).round() * digit
+    }
+}
+
 /// What was counted for a restriction, in words.
 pub(super) fn counted(api: &LockoutApi, restriction: &Restriction) -> Vec<Counted> {
     let schema = api.schema();
     let meaning = |name: &str| schema.slot(name).map(|slot| schema.features()[slot].meaning.clone());
     let own = restriction.values.iter().filter(|(name, _)| is_about_itself(name));
-    own.map(|(name, value)| Counted { what: meaning(name).unwrap_or_else(|| name.clone()), value: *value })
-        .collect()
+    own.map(|(name, value)| Counted {
+        what: meaning(name).unwrap_or_else(|| name.clone()),
+        value: told(*value),
+    })
+    .collect()
 }
 
 /// One decision with what was counted, in words; never what would have been too many.
@@ -235,4 +253,24 @@ pub(super) async fn appeals(
         appeal.due_at = review.map(|review| review.due_at);
     }
     Ok(Json(Appeals { supplier, appeals }).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told;
+
+    #[test]
+    fn a_supplier_is_told_what_was_counted_and_of_rates_one_digit() {
+        for (value, expected) in [
+            (12.0, 12.0),
+            (0.0, 0.0),
+            (0.4385, 0.4),
+            (0.0213, 0.02),
+            (4.561, 5.0),
+            (437.2, 400.0),
+            (-0.27, -0.3),
+        ] {
+            assert_eq!(told(value), expected, "{value}");
+        }
+    }
 }

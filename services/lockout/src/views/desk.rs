@@ -94,7 +94,7 @@ impl Desk {
             Some(exceeded) => drop(held.exceeded.insert(rule, exceeded)),
             None => drop(held.exceeded.remove(&rule)),
         }
-        metrics::budgets_exceeded(held.exceeded.len());
+        metrics::held_back(held.exceeded.values());
     }
     /// The kill switch was turned.
     pub fn turned(&self, kill: Kill) {

@@ -19,6 +19,7 @@ mod hooks;
 mod imports;
 mod imports_killed;
 mod marketplace;
+mod mistakes;
 mod people;
 mod real;
 mod replay;

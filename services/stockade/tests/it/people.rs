@@ -88,6 +88,7 @@ impl Scene {
             ("POST", "/v1/rules:rollback") => json(path, json!({ "to": self.long_ago, "reason": "because" })),
             ("POST", "/v1/rules:approve") => json(path, json!({ "version": self.long_ago })),
             ("POST", "/v1/rules/{rule}:rearm") => json("/v1/rules/spree:rearm", why),
+            ("POST", "/v1/rules/{rule}:restore") => json("/v1/rules/none:restore", why),
             ("POST", "/v1/rules/{rule}:snooze") => {
                 json("/v1/rules/spree:snooze", until(json!({ "supplier": "second" })))
             }
@@ -251,7 +252,7 @@ async fn a_call_that_asks_why_takes_no_empty_reason() {
         }
         asked += 1;
     }
-    assert_eq!(asked, 11);
+    assert_eq!(asked, 12);
     api.close().await;
 }
 
@@ -379,6 +380,7 @@ fn a_suppliers_decisions_and_reviews_are_found_without_looking_at_everybody_else
         actor: None,
         note: None,
         in_force: Vec::new(),
+        act: None,
         chain: String::new(),
     };
     let (view, mut random) = (Decisions::default(), fastrand::Rng::with_seed(5));

@@ -23,6 +23,12 @@ const SHRINK: f64 = 10.0;
 /// How far a cohort may differ.
 const FACTOR: (f64, f64) = (0.25, 30.0);
 
+/// A sum that a fact tells, where it can be one. What cannot (less than nothing, infinite, no number) is as if it had not been
+/// told: the published usual rates stand in. Taken as it is it would stay in every statistic that it ever touched.
+fn counted(sum: f64) -> f64 {
+    if sum.is_finite() && sum >= 0.0 { sum } else { 0.0 }
+}
+
 /// The kinds of narrower cohort, told by their names: `DE`, `*/books` and `DE/books`.
 fn parts(cohort: &str) -> (Option<&str>, Option<&str>) {
     match cohort.split_once('/') {
@@ -93,7 +99,7 @@ impl Hazards {
             let empty = TestFact::default();
             let known = fact.evidence.get(&test.name).unwrap_or(&empty);
             std::array::from_fn(|class| {
-                let at = |list: &[f64]| list.get(class).copied().unwrap_or(0.0);
+                let at = |list: &[f64]| list.get(class).copied().map_or(0.0, counted);
                 let width = age_width(class);
                 (at(&known.seen) + PRIOR_ORDERS * test.usual[class] * width)
                     / (at(&known.at_risk) + PRIOR_ORDERS * width)
@@ -104,7 +110,7 @@ impl Hazards {
             .evidence
             .values()
             .filter_map(|test| test.at_risk.first())
-            .fold(0.0, |most: f64, n| most.max(*n));
+            .fold(0.0, |most: f64, n| most.max(counted(*n)));
     }
 
     /// Takes what a fact says.
@@ -128,9 +134,9 @@ impl Hazards {
         let of = |test: &Test| {
             let known = fact.evidence.get(&test.name);
             known.map_or_else(Compared::default, |known| Compared {
-                seen: known.seen.first().copied().unwrap_or(0.0),
-                expected: known.expected,
-                lately: known.lately,
+                seen: known.seen.first().copied().map_or(0.0, counted),
+                expected: counted(known.expected),
+                lately: (counted(known.lately.0), counted(known.lately.1)),
             })
         };
         self.compared.insert(fact.cohort.clone(), tests.iter().map(of).collect());

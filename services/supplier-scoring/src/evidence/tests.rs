@@ -254,3 +254,34 @@ fn a_kind_of_good_that_goes_wrong_by_nature_is_known_from_all_who_sell_it_and_a_
         assert_eq!(one_by_one.factor(cohort, 0), hazards.factor(cohort, 0), "{cohort}");
     }
 }
+
+/// Honest orders of a hundred suppliers under peers' facts that say nothing sensible: no statistic is spoilt, nobody is accused.
+#[test]
+fn facts_of_peers_that_cannot_be_are_as_if_nobody_had_told_them() {
+    use stockade_model::{PeerFact, TestFact};
+    let mut tests = tests();
+    tests.iter_mut().for_each(|test| test.usual = [0.01; AGES]);
+    let usual = Hazards::new(&tests, std::iter::empty());
+    for wrong in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -5.0] {
+        let fact = |cohort: &str| {
+            let of = TestFact {
+                at_risk: vec![wrong; AGES],
+                seen: vec![wrong; AGES],
+                expected: wrong,
+                lately: (wrong, wrong),
+            };
+            let evidence = tests.iter().map(|test| (test.name.clone(), of.clone())).collect();
+            PeerFact { cohort: cohort.to_owned(), settled: 0, spoiled: 0, evidence }
+        };
+        let facts = [fact("*"), fact("DE"), fact("*/books"), fact("DE/books")];
+        let hazards = Hazards::new(&tests, facts.iter());
+        let cohort = cohorts_of(Some("DE"), Some("books"));
+        let expected = |hazards: &Hazards| {
+            let (mut sums, mut base) = (vec![0.0; tests.len()], vec![0.0; tests.len()]);
+            hazards.expect(&cohort, &[1.0; AGES], &mut sums, &mut base);
+            sums
+        };
+        assert_eq!(expected(&hazards), expected(&usual), "{wrong}");
+        assert!(!hazards.warm(), "{wrong}");
+    }
+}

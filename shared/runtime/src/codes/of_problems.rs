@@ -457,6 +457,9 @@ pub(super) const CODES: &[Code] = &[
         "share_used",
         "The server is behind, and the supplier has sent a quarter of what its partition goes through.",
         AGAIN,
+        "too_many_appeals",
+        "As many appeals of this supplier were opened within a day as are taken.",
+        "Wait for their answers; a person reads each.",
     ),
     problem(429, "too_many_backtests", "As many backtests run as may.", "Wait for one, or cancel one."),
     problem(

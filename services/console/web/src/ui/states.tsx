@@ -42,7 +42,7 @@ export function LevelBadge({ level }: { level: Level }) {
   return <span class={`badge ${level}`}>{level}</span>
 }
 
-const MILDER: Action[] = ['released', 'expired', 'cured', 'dismissed', 'allowed', 'unlinked']
+const MILDER: Action[] = ['released', 'expired', 'cured', 'dismissed', 'lowered', 'allowed', 'unlinked']
 
 /** What happened, in words; what eases is green. */
 export function ActionWord({ action }: { action: Action }) {

@@ -317,6 +317,7 @@ impl Shop {
             vouched: Vec::new(),
             by_association: false,
             holdout: false,
+            asked: None,
             confirmed: None,
         };
         let decision = Decision {
@@ -328,6 +329,7 @@ impl Shop {
             actor: None,
             note: None,
             in_force: level.map(restriction).into_iter().collect(),
+            act: None,
             chain: String::new(),
         };
         self.apply(&Payload::Decision(decision));

@@ -215,7 +215,7 @@ pub(super) fn of_one_supplier(table: Table) -> Table {
                 .sends(StatusCode::CREATED, &[Sent::Location])
                 .answers::<Later<'_>>(StatusCode::ACCEPTED, "It is durable and not entered yet.")
                 .fails(&WRITES)
-                .fails(&["appealed_already", "nothing_in_force", "no_such_review"]),
+                .fails(&["appealed_already", "nothing_in_force", "no_such_review", "too_many_appeals"]),
             standing::appeal,
         )
         .add(

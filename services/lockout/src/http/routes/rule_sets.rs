@@ -5,7 +5,7 @@ use serde_json::json;
 use stockade_runtime::api::{Asked, Operation, Sent};
 
 use super::{
-    super::{backtests, drafts, impact, rules, shapes},
+    super::{ask::Later, backtests, drafts, impact, rules, shapes},
     Changes::{Loud, Nothing, OneSupplier, Verdicts, Work},
     RULES, Table, WRITES, enacts, known_supplier, proposes, takes_rules, why,
 };
@@ -167,6 +167,26 @@ pub(super) fn versions_and_drafts(table: Table) -> Table {
                         "proposal_pending",
                         "nothing_in_force",
                     ]),
+                ),
+                (
+                    Loud,
+                    Operation::post(verb("restore"), "restoreRule", "Restores everyone whom a rule restricted")
+                        .about(
+                            "What it imposed since then and is in force is released, and what a budget held back of it \
+                             dismissed: a decision each, with one `act`. What is left goes on by itself; said again it \
+                             finds what is left. With `stop` the rule does nothing any more until it is rearmed. One \
+                             person may alone; that is loud.",
+                        )
+                        .tag(RULES)
+                        .body::<rules::Restore>()
+                        .example(
+                            "a morning",
+                            json!({ "since": "2026-11-22T08:00:00Z", "stop": true, "reason": "It matched everyone." }),
+                        )
+                        .answers::<rules::RestoredBody<'_>>(StatusCode::OK, "How many, and how many are left.")
+                        .answers::<Later<'_>>(StatusCode::ACCEPTED, "It is durable and not decided yet.")
+                        .fails(&WRITES)
+                        .fails(&["no_such_rule", "no_such_verb"]),
                 ),
                 (
                     OneSupplier,

@@ -1,0 +1,330 @@
+//! The engine's own mistakes: a rule that finds everybody, and what rules measure by gone wrong. Nobody stays locked out for
+//! it, somebody is told, and one ask takes it back.
+
+use super::*;
+use crate::arbiter::restore::Restored;
+
+const HOUR: i64 = 60 * 60_000;
+
+impl Court {
+    /// `count` suppliers that offer something.
+    fn populated(count: usize) -> Self {
+        let mut court = Self::new();
+        for number in 0..count {
+            let figures = StockFigures { listings: 1, units: 1 };
+            court.ask(1, Proposal::Stock { supplier: supplier(number), figures }).unwrap();
+        }
+        court
+    }
+    /// A rule that reads `feature` finds a supplier.
+    fn found(
+        &mut self,
+        at_ms: i64,
+        number: usize,
+        (rule, feature): (&str, &str),
+        level: Level,
+    ) -> Vec<Action> {
+        let mut asked = Self::asked(supplier(number).as_str(), rule, level, Scope::Supplier, 1.0);
+        asked.values = [(feature.to_owned(), 9.0)].into();
+        asked.duration_ms = 30 * 24 * HOUR;
+        self.hear(at_ms, &Payload::Proposal(Proposal::Rule(Box::new(asked))))
+    }
+    /// How many suppliers are in force at a level, by the last decision of each.
+    fn at_level(&self, level: Level) -> usize {
+        let mut last: BTreeMap<&SupplierId, &Decision> = BTreeMap::new();
+        last.extend(self.decisions.iter().map(|decision| (&decision.supplier, decision)));
+        last.values().filter(|decision| decision.in_force.iter().any(|r| r.level == level)).count()
+    }
+    fn restore(&mut self, at_ms: i64, rule: &str, since_ms: Option<i64>, stop: Option<&str>) -> Restored {
+        let proposal = Proposal::Restore {
+            rule: RuleId::new(rule).unwrap(),
+            since: since_ms.map(Timestamp::from_ms),
+            confirmed: false,
+            stop: stop.map(str::to_owned),
+            actor: "ann".to_owned(),
+            reason: "it matched everyone".to_owned(),
+        };
+        self.ask(at_ms, proposal).unwrap();
+        let Some(ArbiterEffect::Disposed { verdict: Ok(disposed), .. }) = self.effects.last() else {
+            panic!("{:?}", self.effects.last())
+        };
+        disposed.restored.clone().unwrap()
+    }
+    /// The last word on what holds a rule back.
+    fn held(&self, wanted: &str) -> Option<Exceeded> {
+        let last = self.effects.iter().rev().find_map(|effect| match effect {
+            ArbiterEffect::Budget { rule, exceeded } if rule == wanted => Some(exceeded.clone()),
+            _ => None,
+        });
+        last.flatten()
+    }
+}
+
+fn supplier(number: usize) -> SupplierId {
+    SupplierId::new(&format!("s{number:04}")).unwrap()
+}
+
+const EVIDENCE: (&str, &str) = ("beyond-chance", "evidence.total");
+
+#[test]
+fn a_rule_that_matches_everyone_withholds_its_budget_says_so_in_the_same_record_and_is_taken_back_by_one_ask()
+{
+    let mut court = Court::populated(0);
+    for number in 0..500 {
+        let done = court.budgeted(10 + number, &format!("s{number:04}"), "c", 20);
+        assert_eq!(done, [if number < 20 { Imposed } else { OverBudget }]);
+        // The alert is an effect of the very record that was one too many: no time passes between.
+        assert_eq!(court.held("wide").is_some(), number >= 20, "{number}");
+    }
+    assert_eq!(court.at_level(Quarantine), 20);
+    let confirm = Proposal::Confirm {
+        supplier: supplier(3),
+        restriction: court.decisions[3].in_force[0].id.clone(),
+        actor: "bob".to_owned(),
+        reason: "this one is right".to_owned(),
+    };
+    court.ask(600, confirm).unwrap();
+    // Another rule's is not touched, nor what was imposed before.
+    assert_eq!(court.found(700, 900, ("other", "frauds.count_7d"), Lockout), [Imposed]);
+    let before = court.decisions.len();
+    let restored = court.restore(800, "wide", Some(11), Some("c"));
+    assert_eq!(
+        restored,
+        Restored { released: 18, suppliers: 18, dismissed: 182, kept: 1, remaining: 298, stopped: true }
+    );
+    // What is left goes on at ticks, in whatever process.
+    court.moved();
+    assert!(court.host.fold.deadline().is_some_and(|due| due.ms() <= 800));
+    assert_eq!(court.tick(900).len(), 200);
+    court.moved();
+    assert_eq!(court.tick(1_000), [Dismissed; 98]);
+    assert_eq!(court.tick(1_100), []);
+    let made = &court.decisions[before..];
+    let act = made[0].act.clone();
+    assert!(act.is_some() && made.iter().all(|d| d.act == act), "they have their cause in common");
+    assert!(made.iter().all(|d| d.actor.as_deref() == Some("ann") && d.note.is_some()), "each is hers");
+    assert_eq!(court.at_level(Quarantine), 2, "the first, of before, and the confirmed one");
+    // Said again it finds nothing, and is no error.
+    let again = court.restore(1_200, "wide", Some(11), None);
+    assert_eq!(again, Restored { kept: 1, ..Restored::default() });
+    // The rule is stopped, at every level, until it is written otherwise or rearmed.
+    assert_eq!(court.budgeted(1_300, "s0600", "c", 20), []);
+    assert_eq!(court.held("wide").and_then(|held| held.stopped_by), Some("ann".to_owned()));
+    assert_eq!(court.budgeted(20_000, "s0601", "d", 20), [Imposed]);
+    let rearm = Proposal::Rearm {
+        rule: RuleId::new("wide").unwrap(),
+        actor: "ann".to_owned(),
+        reason: "on".to_owned(),
+    };
+    court.ask(20_100, rearm).unwrap();
+    assert_eq!(court.budgeted(20_200, "s0602", "c", 20), [Imposed]);
+}
+
+#[test]
+fn what_a_yardstick_gone_wrong_finds_ends_in_a_watch_whatever_the_rule_and_its_budget_say() {
+    // Rates of all suppliers at once far from what is usual, orders overdue for everybody because a clock jumped by an hour, a
+    // model that scores everybody: all come here as one kind of evidence that finds everybody.
+    for (rule, feature) in [
+        EVIDENCE,
+        ("cancel-rate", "cancellations.rate_7d_low"),
+        ("model", "model.champion"),
+        ("windows", "wilson_lower(cancellations, \"36h\")"),
+        ("old", "supplier.age_days"),
+    ] {
+        let mut court = Court::populated(400);
+        for number in 0..400 {
+            court.found(1_000 + number as i64, number, (rule, feature), Quarantine);
+            let withheld = court.at_level(Quarantine);
+            assert!(withheld <= 60, "{withheld} of 400 are withheld");
+        }
+        assert_eq!((court.at_level(Quarantine), court.at_level(Level::Watch)), (0, 400), "{feature}");
+        let held = court.held(rule).unwrap();
+        assert!(held.suspect.is_some() && held.detail.starts_with("yardstick_suspect"), "{held:?}");
+        assert_eq!(court.decisions.iter().filter(|d| d.action == Action::Lowered).count(), 60);
+    }
+}
+
+#[test]
+fn mild_restrictions_of_half_a_marketplace_within_an_hour_become_watches_too() {
+    let mut court = Court::populated(100);
+    for number in 0..100 {
+        court.found(1_000, number, ("bait", "prices.low_24h"), Level::Cap);
+        assert!(court.at_level(Level::Cap) <= 50);
+    }
+    assert_eq!((court.at_level(Level::Cap), court.at_level(Level::Watch)), (0, 100));
+}
+
+#[test]
+fn a_yardstick_that_goes_wrong_slowly_is_found_by_the_week() {
+    let mut court = Court::populated(400);
+    let mut worst = 0;
+    for number in 0..400 {
+        // Five an hour, so that no hour is conspicuous.
+        court.found(1_000 + number as i64 * HOUR / 5, number, EVIDENCE, Quarantine);
+        worst = worst.max(court.at_level(Quarantine));
+    }
+    assert_eq!((worst, court.at_level(Quarantine)), (120, 0));
+}
+
+#[test]
+fn an_attack_is_none_and_other_evidence_a_persons_word_and_small_places_are_left_alone() {
+    let mut court = Court::populated(400);
+    for number in 0..55 {
+        assert_eq!(court.found(1_000, number, EVIDENCE, Quarantine), [Imposed], "an eighth within a moment");
+    }
+    let confirmed = court.decisions[7].in_force[0].id.clone();
+    let (actor, reason) = ("bob".to_owned(), "seen".to_owned());
+    court
+        .ask(1_001, Proposal::Confirm { supplier: supplier(7), restriction: confirmed, actor, reason })
+        .unwrap();
+    for number in 55..100 {
+        court.found(1_002, number, EVIDENCE, Quarantine);
+    }
+    assert_eq!(court.at_level(Quarantine), 1, "what a person confirmed stays");
+    assert_eq!(
+        court.found(1_003, 200, ("fraud", "frauds.count_7d"), Lockout),
+        [Imposed],
+        "frauds are frauds"
+    );
+    let mut few = Court::populated(12);
+    for number in 0..10 {
+        assert_eq!(few.found(1_000, number, EVIDENCE, Quarantine), [Imposed], "ten are never too many");
+    }
+    few.found(1_000, 10, EVIDENCE, Quarantine);
+    assert_eq!(few.at_level(Quarantine), 0);
+    let mut unknown = Court::populated(0);
+    for number in 0..50 {
+        let done = unknown.found(1_000, number, EVIDENCE, Quarantine);
+        assert_eq!(done, [Imposed], "of a history without offers nobody knows how many there are");
+    }
+}
+
+#[test]
+fn a_suspect_yardstick_is_trusted_again_when_few_are_left_or_a_person_says_so() {
+    let suspect = || {
+        let mut court = Court::populated(100);
+        (0..100).for_each(|number| drop(court.found(1_000, number, EVIDENCE, Quarantine)));
+        court.moved();
+        assert_eq!((court.at_level(Quarantine), court.at_level(Level::Watch)), (0, 100));
+        court
+    };
+    // Time alone changes nothing: they are all still found.
+    let mut court = suspect();
+    assert_eq!(court.found(1_000 + 8 * 24 * HOUR, 0, EVIDENCE, Quarantine), []);
+    assert_eq!(court.at_level(Quarantine), 0);
+    // The data are put right, and the rule's own cure holds for most.
+    for number in 0..95 {
+        let (supplier, rule) = (supplier(number), RuleId::new("beyond-chance").unwrap());
+        court.hear(
+            9 * 24 * HOUR,
+            &Payload::Proposal(Proposal::Cured { supplier, rule, scope: Scope::Supplier }),
+        );
+    }
+    court.tick(9 * 24 * HOUR + 1);
+    assert_eq!(court.held("beyond-chance"), None, "it is said that it is over");
+    assert_eq!(court.found(9 * 24 * HOUR + 2, 99, EVIDENCE, Quarantine), [Raised]);
+    // Or the person who looked rearms the rule: it was an attack after all.
+    let mut court = suspect();
+    let rearm = Proposal::Rearm {
+        rule: RuleId::new("beyond-chance").unwrap(),
+        actor: "ann".to_owned(),
+        reason: "real".to_owned(),
+    };
+    court.ask(2_000, rearm).unwrap();
+    for number in 0..100 {
+        assert_eq!(court.found(3_000, number, EVIDENCE, Quarantine), [Raised]);
+    }
+    // Taking the rule back takes its watches as well.
+    let mut court = suspect();
+    assert_eq!(court.restore(4_000, "beyond-chance", None, None).released, 100);
+    assert_eq!(court.at_level(Level::Watch), 0);
+}
+
+/// What is derived is the same after a restore, so that another process decides the same.
+#[test]
+fn another_process_decides_the_same_about_a_yardstick_at_every_moment() {
+    let (mut random, mut lowered) = (fastrand::Rng::with_seed(7), 0);
+    for _ in 0..30 {
+        let (mut stays, mut moves) = (Court::populated(60), Court::populated(60));
+        for step in 0..200 {
+            let at = 1_000 + step * 60_000;
+            let number = random.usize(..60);
+            let level = if random.bool() { Quarantine } else { Level::Cap };
+            let of = [EVIDENCE, ("bait", "prices.low_24h")][random.usize(..2)];
+            let both = [&mut stays, &mut moves].map(|court| {
+                if step % 10 == 9 { court.tick(at) } else { court.found(at, number, of, level) }
+            });
+            assert_eq!(both[0], both[1], "step {step}");
+            if random.u8(..4) == 0 {
+                moves.moved();
+            }
+        }
+        assert_eq!(stays.decisions, moves.decisions);
+        lowered += stays.decisions.iter().filter(|decision| decision.action == Action::Lowered).count();
+    }
+    assert!(lowered > 0, "no yardstick was ever suspect, so nothing was tried");
+}
+
+#[test]
+fn what_withholds_nothing_begins_later_by_a_while_that_nobody_foresees_and_every_process_agrees_on() {
+    const JITTER: i64 = 10 * 60_000;
+    let ask = |number: usize, level: Level| {
+        let mut asked = Court::asked(supplier(number).as_str(), "bait", level, Scope::Supplier, 1.0);
+        (asked.duration_ms, asked.jitter_ms) = (30 * 24 * HOUR, JITTER);
+        Payload::Proposal(Proposal::Rule(Box::new(asked)))
+    };
+    let play = |moves: bool, first: &str| {
+        let mut court = Court::new();
+        court.rule(1, first, Level::Watch, Scope::Supplier, 1.0);
+        for number in 0..40 {
+            assert_eq!(court.hear(1_000, &ask(number, Level::Cap)), [], "it waits");
+        }
+        assert_eq!(court.hear(1_001, &ask(40, Quarantine)), [Imposed], "what withholds never waits");
+        let cured = Proposal::Cured {
+            supplier: supplier(7),
+            rule: RuleId::new("bait").unwrap(),
+            scope: Scope::Supplier,
+        };
+        court.hear(1_002, &Payload::Proposal(cured));
+        // Said again while it waits, it is one all the same.
+        assert_eq!(court.hear(1_003, &ask(3, Level::Cap)), []);
+        let mut begun = Vec::new();
+        while let Some(due) = court.host.fold.deadline().filter(|due| due.ms() <= 1_000 + JITTER) {
+            if moves {
+                court.moved();
+            }
+            assert_eq!(court.host.fold.deadline(), Some(due), "another process knows");
+            court.tick(due.ms());
+            begun.push((due.ms(), court.last().supplier.clone()));
+        }
+        assert_eq!(court.at_level(Level::Cap), 39, "all but the cured one");
+        let again = court.hear(JITTER * 2, &ask(3, Level::Cap));
+        assert_eq!(again, [], "what stands does not wait once more");
+        assert!(court.host.fold.deadline().is_some_and(|due| due.ms() > JITTER * 3));
+        begun
+    };
+    let begun = play(false, "a");
+    assert_eq!(begun, play(true, "a"));
+    assert_ne!(begun, play(false, "b"), "it follows from what was decided before");
+    let late = |share: i64| begun.iter().filter(|(at, _)| *at > 1_000 + JITTER * share / 4).count();
+    assert!(late(1) > 20 && late(3) > 2 && late(3) < 20, "evenly: {begun:?}");
+}
+
+#[test]
+fn one_supplier_appeals_only_so_often_in_a_day() {
+    let mut court = Court::new();
+    let mut appeal = |at_ms: i64, number: i64| {
+        let scope =
+            Scope::Listing { listing: stockade_model::ListingId::new(&format!("l{number}")).unwrap() };
+        court.rule(at_ms, "a", Quarantine, scope, 1.0);
+        let restriction = court.last().restriction.clone().unwrap().id;
+        let (actor, text) = ("acme".to_owned(), "no".to_owned());
+        court.ask(at_ms, Proposal::Appeal { supplier: acme(), restriction, actor, text }).map(drop)
+    };
+    for number in 0..20 {
+        assert_eq!(appeal(1_000 + number, number), Ok(()));
+    }
+    assert_eq!(appeal(2_000, 20), Err("too_many_appeals"));
+    assert_eq!(appeal(1_000 + 24 * HOUR, 21), Ok(()), "the first is a day old");
+    assert_eq!(appeal(1_000 + 24 * HOUR, 22), Err("too_many_appeals"));
+}
