@@ -72,10 +72,11 @@ pub(super) fn later(id: &str) -> Response {
 
 impl From<arbiter::Refusal> for Problem {
     fn from(refusal: arbiter::Refusal) -> Problem {
-        use arbiter::Refusal::{NoSuchReview, NothingToReview, OwnDecision};
+        use arbiter::Refusal::{DecidedSince, NoSuchReview, NothingToReview, OwnDecision};
         let status = match refusal {
             NoSuchReview | NothingToReview => StatusCode::NOT_FOUND,
             OwnDecision => StatusCode::FORBIDDEN,
+            DecidedSince => StatusCode::PRECONDITION_FAILED,
             _ => StatusCode::CONFLICT,
         };
         Problem::new(status, refusal.code(), refusal.detail())

@@ -18,6 +18,7 @@ mod hooks;
 mod imports;
 mod imports_killed;
 mod marketplace;
+mod operations;
 mod people;
 mod real;
 mod replay;
