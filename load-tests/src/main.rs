@@ -23,6 +23,7 @@ mod selftest;
 mod soak;
 mod start;
 mod streams;
+mod tabs;
 mod windows;
 
 use anyhow::{Context as _, Result};
@@ -93,6 +94,15 @@ enum Scenario {
         /// Streams, a hundredth of them on each good.
         #[arg(long, default_value_t = 10_000)]
         streams: usize,
+    },
+    /// Open tabs of the console: buyers' p99 with them over that without, and what taking all figures costs.
+    Tabs {
+        /// Tabs, each with one stream as the pages open it.
+        #[arg(long, default_value_t = 100)]
+        tabs: usize,
+        /// Rounds of all arms.
+        #[arg(long, default_value_t = 7)]
+        rounds: usize,
     },
     /// A file of many rows: pace and memory of reading it, of applying it, and of applying it again with few changes.
     Imports {
@@ -218,6 +228,7 @@ fn main() -> Result<()> {
         Scenario::Replay { times } => ("replay", (replay::run(times)?, Vec::new())),
         Scenario::Start { listings, times } => ("start", (start::run(listings, times)?, Vec::new())),
         Scenario::Streams { streams } => ("streams", streams::run(streams)?),
+        Scenario::Tabs { tabs, rounds } => ("tabs", tabs::run(tabs, rounds)?),
         Scenario::Imports { rows, times } => ("imports", (imports::run(rows, times)?, Vec::new())),
         Scenario::Soak { minutes } => ("soak", (soak::run(minutes)?, Vec::new())),
         Scenario::Attack { cell, attackers, rounds, kafka, page, check } => {

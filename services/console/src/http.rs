@@ -29,8 +29,9 @@ const STREAMS_MAX: usize = 512;
 const STREAMS_OF_ONE_MAX: usize = 16;
 /// Links looked at at once: it takes a file, which nobody else is to wait for.
 const SIGN_INS_MAX: usize = 4;
-/// The chapter of these calls.
-const CHAPTER: &str = "Console";
+/// The chapter of these calls in the document of the API.
+pub const CHAPTER: &str = "Console";
+const SESSION: &str = "/console/api/session";
 
 /// The console of a process.
 #[derive(Clone)]
@@ -168,21 +169,23 @@ pub fn routes() -> Routes<Console> {
     let json = "application/json";
     Routes::default()
         .add(
-            Operation::post("/console/api/session", "signIn", "Sign in with a link")
+            Operation::post(SESSION, "signIn", "Sign in with a link")
+                .about("A link is made by `stockade console link`; its token stands behind `#`, and is good once.")
                 .tag(CHAPTER)
-                .answers_raw(StatusCode::OK, "Who it is, and a cookie.", json)
+                .answers::<SignedIn>(StatusCode::OK, "Who it is, and a cookie.")
                 .fails(&["unknown_link", "link_used", "link_expired", "overloaded", "starting"]),
             sign_in,
         )
         .add(
-            Operation::get("/console/api/session", "getSession", "Who is signed in")
+            Operation::get(SESSION, "getSession", "Who is signed in")
+                .about("By the cookie of the session.")
                 .tag(CHAPTER)
-                .answers_raw(StatusCode::OK, "Who it is.", json)
+                .answers::<SignedIn>(StatusCode::OK, "Who it is.")
                 .fails(&["session_ended"]),
             who,
         )
         .add(
-            Operation::delete("/console/api/session", "signOut", "Sign out")
+            Operation::delete(SESSION, "signOut", "Sign out")
                 .tag(CHAPTER)
                 .answers_nothing(StatusCode::NO_CONTENT, "The session has ended."),
             sign_out,
@@ -202,6 +205,12 @@ pub fn routes() -> Routes<Console> {
                 .fails(&["too_many_streams", "session_ended"]),
             open,
         )
+}
+
+/// What is declared of signing in and out, for the document of the API. The others are between the pages and their server, and may change
+/// with both.
+pub fn sign_in_operations() -> Vec<Operation> {
+    routes().operations().into_iter().filter(|of| of.path == SESSION).collect()
 }
 
 /// The calls and the pages.

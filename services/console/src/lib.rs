@@ -15,7 +15,7 @@ mod tallies;
 
 pub use assets::Assets;
 pub use feed::{Annotation, Row};
-pub use http::{Console, router, routes};
+pub use http::{CHAPTER, Console, router, routes, sign_in_operations};
 pub use hub::Hub;
 pub use links::{LINK_MINUTES, LinkError, Links, check_name};
 pub use sample::{Alert, Sample};

@@ -26,6 +26,7 @@ use stockade_runtime::{
 };
 
 use crate::{
+    applied::Applied,
     changes::Changes,
     domain::{Effect, EventAnswer, Index, Outcomes, event_identity},
     edge::Gatekeeper,
@@ -105,6 +106,8 @@ pub struct App {
     pub index: Arc<Index>,
     /// Restrictions.
     pub overlay: Arc<Overlay>,
+    /// When decisions reached the overlay.
+    pub applied: Applied,
     /// Who is told of what changes for buyers.
     pub changes: Arc<Changes>,
     /// How far the folds are.
@@ -204,6 +207,7 @@ impl App {
             clock,
             index: Arc::default(),
             overlay: Arc::default(),
+            applied: Applied::default(),
             changes: Arc::default(),
             board,
             limits,
@@ -522,6 +526,8 @@ impl App {
             // Known before, or history: in force again, but neither news nor to be counted again.
             return;
         }
+        let applied_ms = (self.clock)();
+        self.applied.note(&decision.version, applied_ms);
         self.changes.restricted(&decision.supplier, &self.index);
         let restriction = decision.restriction.as_ref();
         let imposed = matches!(decision.action, Action::Imposed | Action::Raised);
@@ -529,7 +535,7 @@ impl App {
         if let Some(cause) =
             envelope.cause.as_ref().filter(|_| imposed && restriction.is_some_and(|r| r.level.withholds()))
         {
-            crate::metrics::invisible_after((self.clock)() - cause.time.ms());
+            crate::metrics::invisible_after(applied_ms - cause.time.ms());
         }
         tracing::info!(supplier = %decision.supplier, action = decision.action.as_str(), level, "decision in force");
         witness(decision, envelope);

@@ -3,12 +3,14 @@
 //! * [`domain`] is pure: the inventory fold, and the availability index that its effects feed.
 //! * [`http`] is the API of suppliers, buyers and order systems.
 //! * [`app`] is what connects the two in one process, [`metrics`] what it tells of itself.
+//! * [`applied`] knows when decisions reached buyers here.
 //! * [`changes`] tells streams of buyers what to look at again.
 //! * [`imports`] takes whole files and applies them at the pace of their supplier's allowance.
 //! * [`replica`] is what differs where only buyers are answered, from a copy of another region's topics.
 //! * [`promises`] is what the marketplace promises of orders whose order system promises nothing.
 
 pub mod app;
+pub mod applied;
 mod baskets;
 pub mod changes;
 pub mod domain;

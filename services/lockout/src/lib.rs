@@ -6,6 +6,7 @@ pub mod backtest;
 mod check;
 mod control;
 mod evaluation;
+pub mod evidence;
 pub mod http;
 pub mod metrics;
 mod notices;

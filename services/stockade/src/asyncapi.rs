@@ -99,9 +99,9 @@ fn about(topic: Topic) -> About {
         Topic::DeadLetters => About {
             summary: "What could not be processed, with its origin and the reason, before the offset moved.",
             key: "None.",
-            writers: &["every fold"],
-            views: &[],
-            kinds: &["stockade.dead.letter"],
+            writers: &["every fold", "operations API"],
+            views: &["operations API"],
+            kinds: &["stockade.dead.letter", "stockade.dead.replayed"],
         },
     }
 }

@@ -20,7 +20,7 @@ use stockade_runtime::{
 use crate::{docs, platform::ops};
 
 /// The chapters, in the order in which a newcomer needs them.
-const CHAPTERS: [(&str, &str); 13] = [
+const CHAPTERS: [(&str, &str); 14] = [
     ("Suppliers", "Who is registered, where stock lies, what is listed and how much of it there is."),
     (
         "Imports",
@@ -44,6 +44,7 @@ const CHAPTERS: [(&str, &str); 13] = [
         "Sandbox",
         "A platform apart, for trying things: whoever calls with a key that begins with `sk_test_` is answered by it.",
     ),
+    (stockade_console::CHAPTER, "Signing in to the pages for people, and out."),
     (OPERATING, "Probes and metrics, without a key."),
     (docs::CHAPTER, "This document, and a page that shows it."),
 ];
@@ -75,6 +76,7 @@ pub fn operations() -> Vec<Operation> {
     operations.extend(ops::operations());
     operations.extend(stockade_lockout::http::sandbox_routes().operations());
     operations.extend(stockade_webhooks::routes().operations());
+    operations.extend(stockade_console::sign_in_operations());
     operations.extend(probes(Arc::new(nothing_to_say)).operations());
     operations.push(metrics_operation());
     operations.extend(routes().operations());

@@ -28,7 +28,7 @@ use stockade_runtime::{
     BodyBytesMax, BodyRoom, Brownout, Cors, KeyRing, Limits, LimitsConfig, Problem, Shutdown, api::Forms,
     http, shutdown::BUDGET, telemetry,
 };
-use stockade_supplier_scoring::vocabulary;
+use stockade_supplier_scoring::{metrics::ModelsView, vocabulary};
 use tokio::{runtime::Handle, sync::oneshot, task::JoinSet};
 
 mod console;
@@ -47,7 +47,7 @@ use housekeeping::housekeeping;
 use lockout::{follow_suppliers, lockout_api, start_lockout};
 use progress::{Stalls, Watched};
 use scoring::start_scoring;
-use views::{Scores, Stock, follow_for_view, follow_scores};
+use views::{Scores, Stock, Views, follow_for_view, follow_scores};
 pub use webhooks::WebhooksHere;
 use webhooks::start_webhooks;
 
@@ -67,6 +67,14 @@ pub struct Roles {
 impl Roles {
     /// All of them.
     pub const ALL: Roles = Roles { inventory: true, scoring: true, lockout: true, replica: false };
+
+    /// Their names.
+    pub(crate) fn names(self) -> Vec<&'static str> {
+        let Roles { inventory, scoring, lockout, replica } = self;
+        let named =
+            [(inventory, "inventory"), (scoring, "scoring"), (lockout, "lockout"), (replica, "replica")];
+        named.into_iter().filter(|(runs, _)| *runs).map(|(_, name)| name).collect()
+    }
 }
 
 /// What a platform is made of.
@@ -237,8 +245,9 @@ impl Platform {
         let mut router = Router::new();
         let scores = Scores::default();
 
+        let models = ModelsView::default();
         if roles.scoring {
-            start_scoring(&mut runner, partitions, scores.clone(), !parts.shared_log)?;
+            start_scoring(&mut runner, partitions, scores.clone(), models.clone(), !parts.shared_log)?;
         }
         let mut gate = Gate::new(board.clone());
         let (mut lockout, mut hooks, stock) = (None, None, Stock::default());
@@ -248,7 +257,11 @@ impl Platform {
                 partitions,
                 &vocabulary,
                 &limits,
-                (scores.clone(), stock.clone()),
+                Views {
+                    scores: scores.clone(),
+                    stock: stock.clone(),
+                    models: roles.scoring.then_some(models),
+                },
                 &instance,
             );
             gate.add(&log, "control", Topic::Control, partitions)?;

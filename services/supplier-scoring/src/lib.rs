@@ -16,7 +16,10 @@ mod scoring;
 pub use declare::{DEFAULT_FEATURES, FeatureError, FeatureSet, vocabulary};
 pub use intake::{Intake, IntakeEffect, went_wrong};
 pub use links::{Edge, Links};
-pub use model::{Addition, Drift, Example, Figures, FitOptions, Model, Origin, fit, ranking};
+pub use model::{
+    Addition, Drift, Example, Figures, FitOptions, LOOK_EVERY as DRIFT_LOOK_EVERY, Model, Origin, fit,
+    ranking,
+};
 pub use peers::Peers;
 pub use scorecard::{Contribution, confidence, contributions};
 pub use scoring::{Scoring, ScoringEffect};

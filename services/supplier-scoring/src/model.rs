@@ -10,7 +10,7 @@
 mod drift;
 mod fit;
 
-pub use drift::Drift;
+pub use drift::{Drift, LOOK_EVERY};
 pub use fit::{Example, FitOptions, fit, ranking};
 
 use serde::{Deserialize, Serialize};

@@ -8,13 +8,14 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
 };
 use rustc_hash::FxHashMap;
-use stockade_log::LogError;
+use stockade_log::{LogError, Member};
 
 use crate::{
     broker::Broker,
     client::{ASK, Watch},
     committer::Committer,
     group::Group,
+    options::CLIENT,
     topic::{Kind, Topic, Topics},
 };
 
@@ -111,4 +112,73 @@ pub(crate) fn progress(
         all.push(GroupProgress { committed, end: end as u64 });
     }
     Ok(all)
+}
+
+/// Who takes part in the groups of this installation now: those whose names begin with its prefix.
+pub(crate) fn members(broker: &Broker) -> Result<Vec<Member>, LogError> {
+    let groups = broker.asker.fetch_group_list(None, ASK).map_err(|error| broker.unreachable(&error))?;
+    let prefix = broker.options.prefix.as_str();
+    let mut members = Vec::new();
+    for group in groups.groups() {
+        let Some(name) = group.name().strip_prefix(prefix).filter(|_| group.protocol_type() == "consumer")
+        else {
+            continue;
+        };
+        members.extend(group.members().iter().filter_map(|member| {
+            // Others may share the cluster, and with an empty prefix their groups are seen as well.
+            let instance = member.client_id().strip_prefix(CLIENT)?;
+            Some(Member {
+                instance: instance.to_owned(),
+                host: member.client_host().trim_start_matches('/').to_owned(),
+                group: name.to_owned(),
+                partitions: member.assignment().map(assigned).unwrap_or_default(),
+                here: instance == broker.options.instance,
+            })
+        }));
+    }
+    members.sort_by(|one, other| (&one.instance, &one.group).cmp(&(&other.instance, &other.group)));
+    Ok(members)
+}
+
+/// The partitions in a member's assignment, as the consumer protocol writes it (Kafka protocol guide, "ConsumerProtocolAssignment"):
+/// `int16` version, an array of topics, each a string with an array of `int32`; none where it is cut short.
+fn assigned(bytes: &[u8]) -> Vec<u32> {
+    fn take<'a>(rest: &mut &'a [u8], bytes: usize) -> Option<&'a [u8]> {
+        let (head, tail) = rest.split_at_checked(bytes)?;
+        *rest = tail;
+        Some(head)
+    }
+    fn int(rest: &mut &[u8]) -> Option<i32> {
+        Some(i32::from_be_bytes(take(rest, 4)?.try_into().ok()?))
+    }
+    fn read(mut rest: &[u8]) -> Option<Vec<u32>> {
+        let rest = &mut rest;
+        take(rest, 2)?;
+        let mut partitions = Vec::new();
+        for _ in 0..int(rest)? {
+            let name = u16::from_be_bytes(take(rest, 2)?.try_into().ok()?);
+            take(rest, usize::from(name))?;
+            for _ in 0..int(rest)? {
+                partitions.push(u32::try_from(int(rest)?).ok()?);
+            }
+        }
+        partitions.sort_unstable();
+        Some(partitions)
+    }
+    read(bytes).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_are_read_from_an_assignment_and_one_that_is_cut_short_has_none() {
+        let mut bytes = vec![0, 1, 0, 0, 0, 1, 0, 3];
+        bytes.extend(b"a.b");
+        bytes.extend([0, 0, 0, 2, 0, 0, 0, 5, 0, 0, 0, 1, 255, 255, 255, 255]);
+        assert_eq!(assigned(&bytes), [1, 5]);
+        assert_eq!(assigned(&bytes[..20]), [0; 0]);
+        assert_eq!(assigned(&[]), [0; 0]);
+    }
 }

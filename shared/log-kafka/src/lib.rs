@@ -42,8 +42,8 @@ use std::{
 };
 
 use stockade_log::{
-    Ack, Bounds, Clock, Commit, Committed, Consumer, Horizon, Log, LogError, Mode, NewRecord, ReadLimit,
-    Record, Ticket, TopicSpec,
+    Ack, Bounds, Clock, Commit, Committed, Consumer, Horizon, Log, LogError, Member, Mode, NewRecord,
+    ReadLimit, Record, Ticket, TopicSpec,
 };
 
 use appends::Appends;
@@ -202,6 +202,11 @@ impl Log for KafkaLog {
 
     fn trim(&self, _: i64) -> Result<u64, LogError> {
         Ok(0)
+    }
+
+    fn members(&self) -> Result<Option<Vec<Member>>, LogError> {
+        self.broker.healthy()?;
+        groups::members(&self.broker).map(Some)
     }
 
     fn close(&self) -> Result<(), LogError> {

@@ -125,6 +125,8 @@ const PROTECTED: &[&str] = &[
     "transactional.id",
 ];
 
+/// What the names of our clients begin with; the name of the process follows.
+pub(crate) const CLIENT: &str = "stockade-";
 /// The largest record, in bytes: the API's largest body, and room.
 pub(crate) const RECORD_BYTES_MAX: usize = 8 << 20;
 /// Largest batch of one append, in bytes.
@@ -158,7 +160,7 @@ impl KafkaOptions {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.brokers)
-            .set("client.id", format!("stockade-{}", self.instance))
+            .set("client.id", format!("{CLIENT}{}", self.instance))
             .set("socket.nagle.disable", "true")
             .set("socket.keepalive.enable", "true")
             .set("socket.timeout.ms", "10000")

@@ -52,8 +52,8 @@ pub use memory::{Memory, MemoryDisk};
 pub use partitioner::partition_of;
 pub use ticket::Ticket;
 pub use types::{
-    Ack, Bounds, Clock, Commit, Committed, Epoch, Event, Horizon, Mode, NewRecord, Placed, ReadLimit, Record,
-    Role, Room, Route, TopicSpec,
+    Ack, Bounds, Clock, Commit, Committed, Epoch, Event, Horizon, Member, Mode, NewRecord, Placed, ReadLimit,
+    Record, Role, Room, Route, TopicSpec,
 };
 
 use std::{future::Future, pin::Pin, sync::Arc};
@@ -94,6 +94,10 @@ pub trait Log: Send + Sync + 'static {
     /// taken from outside: the log itself goes on a little longer, so that what was taken can be finished.
     fn room(&self) -> Option<Room> {
         None
+    }
+    /// Who takes part in groups now, of all processes; `None` where a log is of one process only. It may wait for seconds.
+    fn members(&self) -> Result<Option<Vec<Member>>, LogError> {
+        Ok(None)
     }
     /// Makes everything acknowledged so far durable and refuses what comes after.
     fn close(&self) -> Result<(), LogError>;

@@ -107,6 +107,21 @@ pub struct Bounds {
     pub end: u64,
 }
 
+/// A member of a group, as the log itself knows it: another process of the installation, or this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The process, by the name that it gave the log.
+    pub instance: String,
+    /// Where it calls from.
+    pub host: String,
+    /// The group.
+    pub group: String,
+    /// Partitions it has been given.
+    pub partitions: Vec<u32>,
+    /// Whether it is this process.
+    pub here: bool,
+}
+
 /// What this process knows of a partition's end without asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Horizon {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Cause, ListingId, Position, Region, RuleId, Sku, SupplierId, Timestamp};
+use crate::{Cause, ListingId, Position, Precondition, Region, RuleId, Sku, SupplierId, Timestamp};
 
 /// How hard a restriction bites; ordered.
 #[derive(
@@ -193,6 +193,9 @@ pub enum Proposal {
         reason: String,
         /// Until when.
         expires_at: Timestamp,
+        /// What must be in force on that very scope for it to count: the tag is the id of the restriction there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        precondition: Option<Precondition>,
     },
     /// A person moves the end of a restriction.
     Extend {
@@ -247,6 +250,13 @@ pub enum Proposal {
         /// The review; the most urgent one that nobody has when absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         review: Option<String>,
+        /// Who.
+        actor: String,
+    },
+    /// A person gives a claim back, so that somebody else is given the review.
+    GiveBack {
+        /// The review.
+        review: String,
         /// Who.
         actor: String,
     },
@@ -330,6 +340,9 @@ pub enum Proposal {
         actor: String,
         /// Why.
         reason: String,
+        /// What people must have decided for it to count: the tag is the id of the newest restriction in force that a person made.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        precondition: Option<Precondition>,
     },
 }
 
@@ -349,6 +362,7 @@ impl Proposal {
             | Proposal::Cured { supplier, .. }
             | Proposal::ClearOverride { supplier, .. } => Some(supplier),
             Proposal::Claim { .. }
+            | Proposal::GiveBack { .. }
             | Proposal::Settle { .. }
             | Proposal::KillSwitch { .. }
             | Proposal::Restore { .. }

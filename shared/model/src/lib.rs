@@ -55,7 +55,7 @@ pub use outcome::{
 };
 pub use position::Position;
 pub use precondition::Precondition;
-pub use record::{DeadLetter, DecodeError, Payload, SCORE_KIND, Tick};
+pub use record::{DeadLetter, DecodeError, LetterReplayed, Payload, SCORE_KIND, Tick};
 pub use region::Region;
 pub use score::{ScoreRecord, ScoreView};
 pub use time::Timestamp;

@@ -51,6 +51,24 @@ pub struct DeadLetter {
     pub value: String,
 }
 
+/// A dead letter was played again: its record was appended once more where it had been read. It lies in `dead.letters` beside the
+/// letters, so that the list of them can say so.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct LetterReplayed {
+    /// Offset of the letter in `dead.letters`.
+    pub letter: u64,
+    /// Where the record had been read.
+    pub topic: String,
+    /// Partition it was read from, and written to again.
+    pub partition: u32,
+    /// Its offset there, of the first time.
+    pub offset: u64,
+    /// Who asked for it.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+}
+
 fn once() -> u32 {
     1
 }
@@ -131,4 +149,6 @@ payloads! {
     Tick(Tick) = "stockade.tick",
     /// Poison.
     DeadLetter(DeadLetter) = "stockade.dead.letter",
+    /// Poison was played again.
+    LetterReplayed(LetterReplayed) = "stockade.dead.replayed",
 }

@@ -473,7 +473,39 @@ fn samples() -> Vec<(&'static str, Payload)> {
                 actor: "ann".to_owned(),
                 reason: "known".to_owned(),
                 expires_at: time("2026-12-01T00:00:00Z"),
+                precondition: None,
             }),
+        ),
+        (
+            "proposal_override_expecting",
+            Payload::Proposal(Proposal::Override {
+                supplier: id("acme"),
+                deny: Some(Level::Quarantine),
+                scope: Scope::Supplier,
+                actor: "ann".to_owned(),
+                reason: "the release of d-1-42-1 is undone".to_owned(),
+                expires_at: time("2026-12-01T00:00:00Z"),
+                precondition: Some(Precondition {
+                    matches: None,
+                    matches_none: Some(vec![stockade_model::precondition::ANY.to_owned()]),
+                }),
+            }),
+        ),
+        (
+            "proposal_clear_override_expecting",
+            Payload::Proposal(Proposal::ClearOverride {
+                supplier: id("acme"),
+                actor: "ann".to_owned(),
+                reason: "a mistake".to_owned(),
+                precondition: Some(Precondition {
+                    matches: Some(vec!["d-1-42-1".to_owned()]),
+                    matches_none: None,
+                }),
+            }),
+        ),
+        (
+            "proposal_give_back",
+            Payload::Proposal(Proposal::GiveBack { review: "v-1-42-1".to_owned(), actor: "ann".to_owned() }),
         ),
         (
             "proposal_settle",
@@ -592,6 +624,17 @@ fn samples() -> Vec<(&'static str, Payload)> {
                 attempts: 1,
                 kind: "stockade.inventory.command".to_owned(),
                 value: "{".to_owned(),
+            }),
+        ),
+        (
+            "dead_replayed",
+            Payload::LetterReplayed(LetterReplayed {
+                letter: 4,
+                topic: "supplier.events".to_owned(),
+                partition: 3,
+                offset: 17,
+                actor: "ann".to_owned(),
+                reason: "read by the build that is in place since".to_owned(),
             }),
         ),
         (

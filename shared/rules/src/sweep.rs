@@ -36,6 +36,56 @@ fn bounds(expr: &Expr, found: &mut Vec<(Span, Span, f64, bool)>) {
     expr.for_each_child(|child| bounds(child, found));
 }
 
+/// A feature that a rule compares with a number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compared {
+    /// The feature, or the window as the rule binds it, as written.
+    pub feature: String,
+    /// `<`, `<=`, `>` or `>=`, as if the feature stood on the left.
+    pub sign: &'static str,
+    /// The number.
+    pub bound: f64,
+}
+
+fn number(expr: &Expr) -> Option<f64> {
+    match &expr.kind {
+        Kind::Literal(Value::Int(value)) => Some(*value as f64),
+        Kind::Literal(Value::Double(value)) => Some(*value),
+        _ => None,
+    }
+}
+
+/// The signs of comparisons with what they are when the sides change places.
+const SIGNS: [(&str, &str); 4] = [("<", ">"), ("<=", ">="), (">", "<"), (">=", "<=")];
+
+/// What `rule` compares with numbers, side by side: `evidence.total >= 3.0` and `3.0 <= evidence.total` alike. A test of a sum, a
+/// product or a name from `let` has no bound of one feature, so it is left out; nothing of a rule that does not parse.
+pub fn compared(rule: &RuleSpec) -> Vec<Compared> {
+    fn collect(expr: &Expr, text: &str, found: &mut Vec<Compared>) {
+        if let Kind::Call { target: None, name, args } = &expr.kind
+            && let Some((sign, turned)) = SIGNS.iter().find(|(sign, _)| sign == name)
+            && let [left, right] = args.as_slice()
+        {
+            let side = match (number(left), number(right)) {
+                (None, Some(bound)) => Some((left, *sign, bound)),
+                (Some(bound), None) => Some((right, *turned, bound)),
+                _ => None,
+            };
+            if let Some((side, sign, bound)) = side {
+                let (start, end) = (side.span.start as usize, side.span.end as usize);
+                let feature = text.get(start..end).unwrap_or_default().trim().to_owned();
+                found.push(Compared { feature, sign, bound });
+            }
+        }
+        expr.for_each_child(|child| collect(child, text, found));
+    }
+    let mut found = Vec::new();
+    if let Ok(expr) = lang::parse(&rule.when) {
+        collect(&expr, &rule.when, &mut found);
+    }
+    found
+}
+
 /// Every bound of `rule` times each of `factors`; none of a rule that does not parse.
 pub fn variants(rule: &RuleSpec, factors: &[f64]) -> Vec<Variant> {
     let Ok(expr) = lang::parse(&rule.when) else { return Vec::new() };

@@ -39,7 +39,8 @@ pub struct Principal {
     /// What it may do.
     #[serde(flatten)]
     pub role: Role,
-    /// The first 16 bytes of the key's SHA-256, hex, where the key itself was shown: nobody else can know it.
+    /// The first 16 bytes of the key's SHA-256, hex, where the key itself was shown, and of a person's own secret at the console:
+    /// nobody else can know it.
     #[serde(skip)]
     pub fingerprint: String,
 }

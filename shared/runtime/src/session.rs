@@ -67,6 +67,12 @@ pub struct Session {
     pub idle_ends_ms: i64,
 }
 
+/// What the fingerprints of people derive from, in a line of its own among the sessions; a build that does not know it passes it over.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Secret {
+    fingerprints: String,
+}
+
 /// A person who was signed out by a command.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct SignedOut {
@@ -77,6 +83,8 @@ struct SignedOut {
 #[derive(Default)]
 struct Data {
     by_hash: HashMap<String, Kept>,
+    /// What the fingerprints of people derive from, hex: made with the file, and kept with it.
+    secret: String,
     written_ms: i64,
     /// When it was looked whether somebody was signed out.
     looked_ms: i64,
@@ -142,6 +150,17 @@ pub fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::rename(&new, path)
 }
 
+/// What stands for a person where a key has its own hash: the same in each of her sessions, so that what she repeats after signing in
+/// again is known, and nothing that others could work out from her name.
+fn fingerprint(secret: &str, of: &Principal) -> String {
+    let supplier = match &of.role {
+        crate::Role::Supplier { supplier } => supplier.as_str(),
+        _ => "",
+    };
+    // Names hold no zero bytes, so no two people run together.
+    hash(&format!("{secret}\0{}\0{}\0{supplier}", of.id, of.role.name())).chars().take(32).collect()
+}
+
 fn ended() -> Problem {
     let detail = "this session has ended; make a new link with `stockade console link` and open it";
     Problem::new(StatusCode::UNAUTHORIZED, "session_ended", detail)
@@ -157,6 +176,11 @@ impl Sessions {
             // A line that cannot be read is a session that has ended.
             let kept = text.lines().filter_map(|line| serde_json::from_str::<Kept>(line).ok());
             data.by_hash = kept.map(|kept| (kept.sha256.clone(), kept)).collect();
+            let kept = text.lines().find_map(|line| serde_json::from_str::<Secret>(line).ok());
+            data.secret = kept.map(|kept| kept.fingerprints).unwrap_or_default();
+        }
+        if data.secret.is_empty() {
+            data.secret = secret()?;
         }
         Ok(Self(Arc::new(Inner { data: Mutex::new(data), file: file.map(Path::to_owned), bounds })))
     }
@@ -200,11 +224,12 @@ impl Sessions {
         let mut data = self.0.data.lock();
         let bounds = self.0.bounds;
         self.sign_out_those_named(&mut data, now_ms);
+        let secret = data.secret.clone();
         let kept = data.by_hash.get_mut(&hash(token)).filter(|kept| bounds.lasts(kept, now_ms))?;
         if is_used {
             kept.used_ms = now_ms;
         }
-        let fingerprint = kept.sha256.chars().take(32).collect();
+        let fingerprint = fingerprint(&secret, &kept.principal);
         let session = Session {
             principal: Principal { fingerprint, ..kept.principal.clone() },
             csrf: csrf(token),
@@ -281,7 +306,9 @@ impl Sessions {
 
     fn write(&self, data: &mut Data, now_ms: i64) -> Result<(), String> {
         let Some(path) = &self.0.file else { return Ok(()) };
-        let mut lines = String::new();
+        let mut lines = serde_json::to_string(&Secret { fingerprints: data.secret.clone() })
+            .map_err(|error| error.to_string())?;
+        lines.push('\n');
         for kept in data.by_hash.values().filter(|kept| self.0.bounds.lasts(kept, now_ms)) {
             lines.push_str(&serde_json::to_string(kept).map_err(|error| error.to_string())?);
             lines.push('\n');
@@ -309,6 +336,24 @@ mod tests {
 
     fn sessions(file: Option<&Path>) -> Sessions {
         Sessions::open(file, SessionBounds { idle_ms: 1_000, max_ms: 3_000 }).unwrap()
+    }
+
+    #[test]
+    fn a_person_has_one_fingerprint_in_all_sessions_and_after_a_restart_and_nobody_else_has_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("sessions.jsonl");
+        let fingerprint = |sessions: &Sessions, who: &Principal| {
+            let token = sessions.begin_at(who.clone(), 0).unwrap();
+            sessions.find(&token, 1, true).unwrap().principal.fingerprint
+        };
+        let first = sessions(Some(&file));
+        let own = fingerprint(&first, &ada());
+        assert_eq!((own.len(), fingerprint(&first, &ada())), (32, own.clone()), "signed in once more");
+        assert_eq!(fingerprint(&sessions(Some(&file)), &ada()), own, "another start over the same file");
+        let buyer = Principal { role: Role::Buyer, ..ada() };
+        let bob = Principal { id: "bob".to_owned(), ..ada() };
+        assert!([buyer, bob].iter().all(|other| fingerprint(&first, other) != own));
+        assert_ne!(fingerprint(&sessions(None), &ada()), own, "another installation");
     }
 
     #[test]

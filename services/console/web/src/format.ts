@@ -23,6 +23,7 @@ export function short(value: number): string {
 
 const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' })
 const dayAndClock = new Intl.DateTimeFormat('en-GB', { day: '2-digit', month: 'short', hour: '2-digit', minute: '2-digit' })
+const dayOnly = new Intl.DateTimeFormat('en-GB', { day: '2-digit', month: 'short' })
 const date = (at: string | number) => new Date(at)
 
 /** The time of day in the viewer's zone; with the day where that is not today. */
@@ -31,6 +32,7 @@ export function time(at: string | number): string {
   return of.toDateString() === new Date().toDateString() ? clock.format(of) : dayAndClock.format(of)
 }
 export const timeOfDay = (at: string | number): string => clock.format(date(at))
+export const day = (at: string | number): string => dayOnly.format(date(at))
 /** The same moment in UTC, to the millisecond: what logs say. */
 export const utc = (at: string | number): string => date(at).toISOString().replace('T', ' ').replace('Z', ' UTC')
 

@@ -3,6 +3,7 @@
 import { computed, signal, type ReadonlySignal, type Signal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { findSession, session, sessionEnded } from './api'
+import { isSeen } from './seen'
 import type { Row } from './stream-types'
 
 export type { Row } from './stream-types'
@@ -55,7 +56,7 @@ function open(): void {
   close()
   if (!channels || !session.value || sessionEnded.value) return
   // It opens when somebody looks.
-  if (document.hidden && state.value === 'off') return
+  if (!isSeen.value) return
   carried = channels
   state.value = state.value === 'lost' ? 'lost' : 'connecting'
   const url = `/console/api/stream?channels=${encodeURIComponent(channels)}${last ? `&last=${last}` : ''}`
@@ -94,18 +95,10 @@ function open(): void {
   }
 }
 
-/** A tab that nobody looks at lets its connection go: browsers have six for a server, and all tabs share them. */
-const UNSEEN_MS = 15_000
-let unseen: number | undefined
-
-document.addEventListener('visibilitychange', () => {
-  clearTimeout(unseen)
-  if (document.hidden) {
-    unseen = setTimeout(() => {
-      close()
-      state.value = 'off'
-    }, UNSEEN_MS) as unknown as number
-  } else if (!source) plan(0)
+isSeen.subscribe(seen => {
+  if (seen) return plan(0)
+  close()
+  state.value = 'off'
 })
 
 function close(): void {

@@ -51,13 +51,23 @@ impl Arbiter {
             {
                 return Err(Refusal::AlreadyExpired);
             }
-            Proposal::Override { supplier, deny: Some(level), scope, actor, reason, expires_at } => {
+            Proposal::Override { supplier, scope, precondition: Some(expected), .. }
+                if !expected.holds(self.on_scope(supplier, scope)) =>
+            {
+                return Err(Refusal::DecidedSince);
+            }
+            Proposal::ClearOverride { supplier, precondition: Some(expected), .. }
+                if !expected.holds(self.newest_of_people(supplier)) =>
+            {
+                return Err(Refusal::DecidedSince);
+            }
+            Proposal::Override { supplier, deny: Some(level), scope, actor, reason, expires_at, .. } => {
                 self.deny(input, supplier, (*level, scope, *expires_at), (actor, reason), out);
             }
             Proposal::Override { supplier, deny: None, actor, reason, expires_at, .. } => {
                 self.allow(input, supplier, *expires_at, (actor, reason), out)?;
             }
-            Proposal::ClearOverride { supplier, actor, reason } => {
+            Proposal::ClearOverride { supplier, actor, reason, .. } => {
                 self.clear_override(input, supplier, (actor, reason), out)?;
             }
             Proposal::Extend { supplier, restriction, expires_at, actor, reason } => {
@@ -85,6 +95,9 @@ impl Arbiter {
                 let suppliers = &self.suppliers;
                 let barred = |review: &Review| is_party(suppliers.get(&review.supplier), review, actor);
                 return self.reviews.claim(review.as_deref(), actor, input.time, barred).map(Some);
+            }
+            Proposal::GiveBack { review, actor } => {
+                return self.reviews.give_back(review, actor, input.time).map(Some);
             }
             Proposal::Settle { review, finding, actor, reason } => {
                 self.settle(input, review, *finding, (actor, reason), out)?;
@@ -131,6 +144,18 @@ impl Arbiter {
             }
         }
         Ok(None)
+    }
+
+    /// The id of what is in force on this very scope, if anything is.
+    fn on_scope(&self, supplier: &SupplierId, scope: &Scope) -> Option<&str> {
+        let held = &self.suppliers.get(supplier)?.in_force;
+        held.iter().find(|r| r.scope == *scope).map(|r| r.id.as_str())
+    }
+
+    /// The id of the newest restriction in force that a person made.
+    fn newest_of_people(&self, supplier: &SupplierId) -> Option<&str> {
+        let made = self.suppliers.get(supplier)?.in_force.iter().filter(|r| r.actor.is_some());
+        made.max_by_key(|r| r.version.order()).map(|r| r.id.as_str())
     }
 
     /// Puts a person's restriction in force. One of the whole supplier ends an allow, for nothing can be both.

@@ -21,6 +21,10 @@ pub enum Refusal {
     OwnDecision,
     /// A person withholds all of the supplier, which an allow does not lift.
     DeniedByAPerson,
+    /// Something else is in force than whoever asks has seen.
+    DecidedSince,
+    /// Who gives a review back does not have it.
+    NotClaimed,
 }
 
 impl Refusal {
@@ -36,6 +40,8 @@ impl Refusal {
             Self::ClaimedByAnother => "claimed_by_another",
             Self::OwnDecision => "own_decision",
             Self::DeniedByAPerson => "denied_by_a_person",
+            Self::DecidedSince => "decided_since",
+            Self::NotClaimed => "not_claimed",
         }
     }
 
@@ -58,6 +64,10 @@ impl Refusal {
                 "a person denied all of this supplier, which an allow does not lift; take that back first with \
                  DELETE /v1/overrides/{supplier}"
             }
+            Self::DecidedSince => {
+                "something else is in force than you have seen, so nothing was changed; read /v1/decisions?supplier=… and decide anew"
+            }
+            Self::NotClaimed => "you do not have that review, so there is nothing to give back",
         }
     }
 }

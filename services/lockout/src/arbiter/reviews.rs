@@ -260,4 +260,19 @@ impl Reviews {
         }
         Ok(id)
     }
+
+    /// Takes the claim of `actor` off a review, so that the next who asks may be given it.
+    pub(super) fn give_back(&mut self, review: &str, actor: &str, now: Timestamp) -> Result<String, Refusal> {
+        let held = self.get(review).ok_or(Refusal::NoSuchReview)?;
+        let claim = held.claim.as_ref().filter(|claim| claim.until > now);
+        if claim.is_none_or(|claim| claim.actor != actor) {
+            return Err(if claim.is_some() { Refusal::ClaimedByAnother } else { Refusal::NotClaimed });
+        }
+        if let Some(review) = self.open.edit(&review.to_owned()) {
+            review.claim = None;
+            let review = review.clone();
+            self.changes.push(ReviewChange::Open(Box::new(review)));
+        }
+        Ok(review.to_owned())
+    }
 }

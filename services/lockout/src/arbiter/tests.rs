@@ -2,7 +2,7 @@ mod mistakes;
 
 use stockade_fold::Host;
 use stockade_log::Record;
-use stockade_model::{Budget, Envelope, Finding, RuleId, RuleRef, StockFigures};
+use stockade_model::{Budget, Envelope, Finding, Precondition, RuleId, RuleRef, StockFigures};
 
 use super::{reviews::APPEAL_MS, *};
 
@@ -165,6 +165,7 @@ impl Court {
             actor: "ann".to_owned(),
             reason: "known".to_owned(),
             expires_at: Timestamp::from_ms(until_ms),
+            precondition: None,
         };
         self.hear(at_ms, &Payload::Proposal(proposal))
     }
@@ -268,6 +269,7 @@ fn what_a_person_imposed_no_allow_lifts_and_rules_cannot_weaken_it() {
         actor: "bob".to_owned(),
         reason: "known".to_owned(),
         expires_at: Timestamp::from_ms(until_ms),
+        precondition: None,
     };
     assert_eq!(court.ask(20, allow(600)), Err("denied_by_a_person"), "it would change nothing");
     assert_eq!(court.tick(600), [], "so there is nothing to end either");
@@ -281,8 +283,12 @@ fn what_a_person_imposed_no_allow_lifts_and_rules_cannot_weaken_it() {
 #[test]
 fn what_people_overrode_is_taken_back_by_one_call_whether_it_allowed_or_denied() {
     let mut court = Court::new();
-    let clear =
-        || Proposal::ClearOverride { supplier: acme(), actor: "bob".to_owned(), reason: "wrong".to_owned() };
+    let clear = || Proposal::ClearOverride {
+        supplier: acme(),
+        actor: "bob".to_owned(),
+        reason: "wrong".to_owned(),
+        precondition: None,
+    };
     assert_eq!(court.ask(10, clear()), Err("nothing_in_force"));
     // A denial of everything, and one of a listing, beside what a rule imposed.
     court.override_(20, Some(Lockout), 90_000);
@@ -294,6 +300,7 @@ fn what_people_overrode_is_taken_back_by_one_call_whether_it_allowed_or_denied()
         actor: "ann".to_owned(),
         reason: "known".to_owned(),
         expires_at: Timestamp::from_ms(90_000),
+        precondition: None,
     };
     court.ask(30, narrow).unwrap();
     let sku = Scope::Sku { sku: stockade_model::Sku::new("s").unwrap() };
@@ -308,6 +315,52 @@ fn what_people_overrode_is_taken_back_by_one_call_whether_it_allowed_or_denied()
     assert_eq!(court.ask(80, clear()), Ok(None));
     assert_eq!(court.last().action, AllowEnded);
     assert_eq!(court.rule(90, "b", Quarantine, Scope::Supplier, 1.0), [Imposed], "rules act again");
+}
+
+#[test]
+fn an_override_that_expects_what_was_seen_does_not_take_the_place_of_a_newer_one() {
+    let mut court = Court::new();
+    let tags = |tag: &str| Some(vec![tag.to_owned()]);
+    let deny = |actor: &str, precondition| Proposal::Override {
+        supplier: acme(),
+        deny: Some(Dim),
+        scope: Scope::Supplier,
+        actor: actor.to_owned(),
+        reason: "known".to_owned(),
+        expires_at: Timestamp::from_ms(90_000),
+        precondition: Some(precondition),
+    };
+    let nothing = || Precondition { matches: None, matches_none: tags("*") };
+    let just = |tag: &str| Precondition { matches: tags(tag), matches_none: None };
+    assert_eq!(court.ask(10, deny("ann", just("d-0"))), Err("decided_since"), "nothing is in force");
+    assert_eq!(court.ask(20, deny("ann", nothing())), Ok(None));
+    let first = court.last().in_force[0].id.clone();
+    assert_eq!(court.ask(30, deny("bob", nothing())), Err("decided_since"), "ann's is there");
+    assert_eq!(court.ask(40, deny("bob", just(&first))), Ok(None), "bob has seen ann's");
+    let second = court.last().in_force[0].id.clone();
+    assert_ne!(first, second);
+    let clear = |tag: &str| Proposal::ClearOverride {
+        supplier: acme(),
+        actor: "ann".to_owned(),
+        reason: "undone".to_owned(),
+        precondition: Some(just(tag)),
+    };
+    assert_eq!(court.ask(50, clear(&first)), Err("decided_since"), "bob's is newer");
+    assert_eq!(court.ask(60, clear(&second)), Ok(None));
+    assert!(court.levels().is_empty());
+}
+
+#[test]
+fn a_claim_is_given_back_by_who_has_it_and_the_next_is_given_it() {
+    let mut court = Court::new();
+    court.rule(10, "a", Quarantine, Scope::Supplier, 1.0);
+    let review = court.claim(20, "ann").unwrap().unwrap();
+    let back = |actor: &str| Proposal::GiveBack { review: review.clone(), actor: actor.to_owned() };
+    assert_eq!(court.claim(30, "bob"), Err("nothing_to_review"));
+    assert_eq!(court.ask(40, back("bob")), Err("claimed_by_another"));
+    assert_eq!(court.ask(50, back("ann")), Ok(Some(review.clone())));
+    assert_eq!(court.ask(60, back("ann")), Err("not_claimed"));
+    assert_eq!(court.claim(70, "bob"), Ok(Some(review.clone())));
 }
 
 #[test]

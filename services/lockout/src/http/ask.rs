@@ -75,10 +75,11 @@ pub(super) fn later(id: &str) -> Response {
 
 impl From<arbiter::Refusal> for Problem {
     fn from(refusal: arbiter::Refusal) -> Problem {
-        use arbiter::Refusal::{NoSuchReview, NothingToReview, OwnDecision, TooManyAppeals};
+        use arbiter::Refusal::{DecidedSince, NoSuchReview, NothingToReview, OwnDecision, TooManyAppeals};
         let status = match refusal {
             NoSuchReview | NothingToReview => StatusCode::NOT_FOUND,
             OwnDecision => StatusCode::FORBIDDEN,
+            DecidedSince => StatusCode::PRECONDITION_FAILED,
             TooManyAppeals => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::CONFLICT,
         };

@@ -54,6 +54,9 @@ pub(super) struct Step {
     at: Timestamp,
     actor: Option<String>,
     note: Option<String>,
+    /// When what buyers are shown by the process that answers followed it; null where that is not known here: inventory runs elsewhere, or
+    /// the process has started since, or has applied 10,000 others.
+    applied_at: Option<Timestamp>,
 }
 
 #[derive(Serialize, schemars::JsonSchema)]
@@ -64,6 +67,8 @@ pub(super) struct Told {
     restriction: Option<Restriction>,
     /// What happened to it, the newest first.
     story: Vec<Step>,
+    /// Whether the process that answers serves buyers, so that it could know when they were shown what was decided.
+    serves_buyers: bool,
 }
 
 pub(super) async fn get(State(api): State<LockoutApi>, _: Analyst, Path(id): Path<String>) -> Answer {
@@ -78,12 +83,20 @@ pub(super) async fn get(State(api): State<LockoutApi>, _: Analyst, Path(id): Pat
     let story = of_supplier
         .iter()
         .filter(|(_, decision)| about(decision))
-        .map(|(_, d)| Step { action: d.action, at: d.at, actor: d.actor.clone(), note: d.note.clone() })
+        .map(|(_, d)| Step {
+            action: d.action,
+            at: d.at,
+            actor: d.actor.clone(),
+            note: d.note.clone(),
+            applied_at: (api.applied)(&d.version).flatten(),
+        })
         .collect();
+    let newest = of_supplier.first().map(|(_, decision)| &decision.version);
+    let serves_buyers = newest.is_some_and(|version| (api.applied)(version).is_some());
     let restriction = held.map(|(_, restriction)| restriction);
     let in_force = restriction.is_some();
     let restriction = restriction.or_else(|| began.and_then(|decision| decision.restriction.clone()));
-    Ok(Json(Told { supplier, in_force, restriction, story }).into_response())
+    Ok(Json(Told { supplier, in_force, restriction, story, serves_buyers }).into_response())
 }
 
 /// What a person does about a restriction in force.

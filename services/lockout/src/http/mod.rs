@@ -4,6 +4,7 @@ mod ask;
 mod backtests;
 mod decisions;
 mod drafts;
+mod evidence;
 mod features;
 mod impact;
 mod models;
@@ -34,7 +35,7 @@ use axum::{
 };
 use serde_json::Value;
 use stockade_log::SharedLog;
-use stockade_model::{ScoreRecord, SupplierId};
+use stockade_model::{Position, ScoreRecord, SupplierId, Timestamp};
 use stockade_rules::{FeatureSchema, RuleSet, Vocabulary};
 use stockade_runtime::{
     Analyst, Approver, Edge, FieldError, Limits, Operator, Params, Parsed, Path, Problem, Reason,
@@ -52,6 +53,7 @@ use crate::{
     arbiter::{self, Disposed},
     backtest::{Backtests, Rescore},
     control::{Passed, Refused, schema_in_force},
+    evidence::Asking,
     views::{Decisions, Desk, InForceStatus, RuleVersions, Suppliers},
 };
 
@@ -64,6 +66,12 @@ pub type RiskView = Arc<dyn Fn(&SupplierId) -> Option<Value> + Send + Sync>;
 pub type LastVectors = Arc<dyn Fn(Option<&SupplierId>) -> Vec<ScoreRecord> + Send + Sync>;
 /// What buyers would no longer see if these suppliers were withheld; `None` where inventory does not run.
 pub type ImpactView = Arc<dyn Fn(&BTreeSet<SupplierId>) -> Option<Value> + Send + Sync>;
+
+/// When the overlay of this process applied the decision of a version; the outer `None` where inventory does not run here, the inner one
+/// where it is not known: before this start of the process, or too many decisions ago.
+pub type AppliedView = Arc<dyn Fn(&Position) -> Option<Option<Timestamp>> + Send + Sync>;
+/// Drift and points of models as the scoring folds of this process see them; `None` where they do not run here.
+pub type DriftView = Arc<dyn Fn() -> Option<Value> + Send + Sync>;
 
 /// What the handlers need.
 #[derive(Clone)]
@@ -106,6 +114,12 @@ pub struct LockoutApi {
     pub rescore: Rescore,
     /// Backtests of this process.
     pub backtests: Backtests,
+    /// Who is being told of evidence over time.
+    pub evidence: Asking,
+    /// When decisions reached the overlay of this process.
+    pub applied: AppliedView,
+    /// How far vectors have moved from those that the champion was trained on.
+    pub drift: DriftView,
     /// Makes record ids unique within this process.
     pub ids: Arc<IdSource>,
 }

@@ -26,6 +26,10 @@ pub(super) struct ModelsBody {
     champion: Option<About>,
     challenger: Option<About>,
     former: Option<About>,
+    /// How far live vectors have moved from those that the champion was trained on, as the process that answers sees its partitions; null
+    /// where scoring runs elsewhere.
+    #[schemars(with = "Option<super::shapes::Drift>")]
+    drift: Option<Value>,
 }
 
 fn about(source: Option<&String>) -> Option<About> {
@@ -35,22 +39,24 @@ fn about(source: Option<&String>) -> Option<About> {
     Some(About { version: RuleSet::version_of(source), origin: part("origin"), held_out: part("held_out") })
 }
 
-fn answer(models: &Models) -> Response {
+fn answer(api: &LockoutApi) -> Response {
+    let models = models_in_force(api);
     Json(ModelsBody {
         champion: about(models.champion.as_ref()),
         challenger: about(models.challenger.as_ref()),
         former: about(models.former.as_ref()),
+        drift: (api.drift)(),
     })
     .into_response()
 }
 
 pub(super) async fn get(State(api): State<LockoutApi>, _: Analyst) -> Answer {
-    Ok(answer(&models_in_force(&api)))
+    Ok(answer(&api))
 }
 
 async fn change(api: &LockoutApi, actor: &str, change: Change) -> Answer {
     match api.enact(actor, change).await? {
-        Enacted::InForce => Ok(answer(&models_in_force(api))),
+        Enacted::InForce => Ok(answer(api)),
         Enacted::Draft(draft) => Ok(waits(&draft)),
     }
 }

@@ -1,7 +1,7 @@
 //! Overrides: what a person decides of one supplier over the heads of rules.
 
 use serde::{Deserialize, Serialize};
-use stockade_model::{Level, Proposal, Region, Scope, Timestamp};
+use stockade_model::{Level, Precondition, Proposal, Region, Scope, Timestamp};
 use stockade_runtime::{ListQuery, http::supplier_id};
 
 use super::*;
@@ -21,7 +21,7 @@ pub(super) struct OverrideBody {
 }
 
 impl OverrideBody {
-    fn proposal(self, actor: String) -> Result<Proposal, Problem> {
+    fn proposal(self, actor: String, precondition: Option<Precondition>) -> Result<Proposal, Problem> {
         let Self { supplier, allow, deny, scope, reason, expires_at } = self;
         let refused =
             |field, code, detail: &str| Err(Problem::invalid(vec![FieldError::new(field, code, detail)]));
@@ -43,16 +43,22 @@ impl OverrideBody {
             return refused("/scope/region", unknown.code, &unknown.detail);
         }
         let (scope, reason) = (scope.unwrap_or(Scope::Supplier), reason.said()?);
-        Ok(Proposal::Override { supplier, deny, scope, actor, reason, expires_at })
+        Ok(Proposal::Override { supplier, deny, scope, actor, reason, expires_at, precondition })
     }
+}
+
+/// What the caller has seen in force. The arbiter judges it, so that nothing comes in between.
+fn expected(headers: &HeaderMap) -> Result<Option<Precondition>, Problem> {
+    Ok(Some(precondition(headers)?).filter(|expected| !expected.is_empty()))
 }
 
 pub(super) async fn put(
     State(api): State<LockoutApi>,
     Analyst(by): Analyst,
+    headers: HeaderMap,
     Parsed(body): Parsed<OverrideBody>,
 ) -> Answer {
-    let proposal = body.proposal(by.id)?;
+    let proposal = body.proposal(by.id, expected(&headers)?)?;
     if let Some(supplier) = proposal.supplier() {
         api.must_know(supplier).await?;
     }
@@ -64,12 +70,14 @@ pub(super) async fn clear(
     State(api): State<LockoutApi>,
     Analyst(by): Analyst,
     Path(supplier): Path<String>,
+    headers: HeaderMap,
     Parsed(Why { reason }): Parsed<Why>,
 ) -> Answer {
     let supplier = supplier_id(&supplier)?;
     let reason = reason.said()?;
     api.must_know(&supplier).await?;
-    api.propose(Proposal::ClearOverride { supplier, actor: by.id, reason }).await
+    let precondition = expected(&headers)?;
+    api.propose(Proposal::ClearOverride { supplier, actor: by.id, reason, precondition }).await
 }
 
 /// What people decided of one supplier; `DELETE /v1/overrides/{supplier}` takes all of it back.

@@ -80,12 +80,13 @@ pub(super) async fn get(State(api): State<LockoutApi>, _: Analyst, Path(id): Pat
 #[derive(Clone, Copy)]
 pub(super) enum ReviewVerb {
     Claim,
+    GiveBack,
     Settle,
 }
 
 /// The verbs of `POST /v1/reviews/{id}:…`.
-pub(super) const VERBS: [(&str, ReviewVerb); 2] =
-    [("claim", ReviewVerb::Claim), ("settle", ReviewVerb::Settle)];
+pub(super) const VERBS: [(&str, ReviewVerb); 3] =
+    [("claim", ReviewVerb::Claim), ("giveback", ReviewVerb::GiveBack), ("settle", ReviewVerb::Settle)];
 
 #[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -104,6 +105,11 @@ pub(super) async fn act(
     let (id, verb) = verb(&path, &VERBS)?;
     match verb {
         ReviewVerb::Claim => claim(&api, by.id, Some(id.to_owned())).await,
+        ReviewVerb::GiveBack => {
+            let (id, given) = api.ask(Proposal::GiveBack { review: id.to_owned(), actor: by.id }).await?;
+            let Some(_) = given else { return Ok(later(&id)) };
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
         ReviewVerb::Settle => {
             let Settle { finding, reason } = body::parse(&text)?;
             let (review, actor, reason) = (id.to_owned(), by.id, reason.said()?);

@@ -33,7 +33,8 @@ async fn restrict(
     api.must_know(&supplier).await?;
     let expires_at = stockade_model::Timestamp::from_ms(clock::now_ms() + LASTS_MS);
     let (deny, scope, actor, reason) = (Some(level), Scope::Supplier, by.id, REASON.to_owned());
-    api.propose(Proposal::Override { supplier, deny, scope, actor, reason, expires_at }).await
+    let precondition = None;
+    api.propose(Proposal::Override { supplier, deny, scope, actor, reason, expires_at, precondition }).await
 }
 
 async fn release(State(api): State<LockoutApi>, SupplierOrStaff { supplier, by }: SupplierOrStaff) -> Answer {

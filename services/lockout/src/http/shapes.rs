@@ -49,6 +49,51 @@ struct Contribution {
     of: f64,
 }
 
+/// Live vectors beside those that the champion was trained on.
+#[derive(JsonSchema)]
+pub(super) struct Drift {
+    /// Vectors scored in this process since it started.
+    vectors: u64,
+    /// Version of the model that it is about; null without a champion.
+    model: Option<String>,
+    /// Vectors between two looks at the index.
+    every: u32,
+    /// The population stability index of each feature that the champion reads, and of its `score`; empty until the first look.
+    indexes: Vec<DriftIndex>,
+    /// What the models made of these vectors.
+    points: Vec<ModelPoints>,
+}
+
+/// How far one feature has moved.
+#[derive(JsonSchema)]
+struct DriftIndex {
+    feature: String,
+    index: f64,
+    reading: DriftReading,
+}
+
+/// The usual reading of an index.
+#[derive(JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum DriftReading {
+    /// Below 0.1.
+    Steady,
+    /// From 0.1 to 0.25.
+    Moved,
+    /// Above 0.25.
+    Shifted,
+}
+
+/// What a model made of the vectors that were scored here.
+#[derive(JsonSchema)]
+struct ModelPoints {
+    /// `champion` or `challenger`.
+    model: String,
+    vectors: u64,
+    /// Mean points, 0 to 1,000; null before the first.
+    mean: Option<f64>,
+}
+
 /// How far a backtest is.
 #[derive(JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -8,26 +8,27 @@ use stockade_lockout::{
     Arbiter, Control, DecisionCounter, Decisions, DecisionsCheck, Desk, Evaluation, InForceStatus,
     RuleVersions, STARTER_RULES, Suppliers,
     backtest::Backtests,
+    evidence::Asking,
     http::{IdSource, LockoutApi},
     schema_in_force,
 };
 use stockade_log::SharedLog;
-use stockade_model::{Payload, ScoreRecord, SupplierId, Topic};
+use stockade_model::{Payload, Position, ScoreRecord, SupplierId, Topic};
 use stockade_rules::Vocabulary;
 use stockade_runtime::{Limits, Shutdown, Waiters};
-use stockade_supplier_scoring::{DEFAULT_FEATURES, confidence, contributions};
-
-use super::{
-    Runner,
-    views::{Scores, Stock},
+use stockade_supplier_scoring::{
+    DEFAULT_FEATURES, DRIFT_LOOK_EVERY, confidence, contributions,
+    metrics::{MODELS, ModelsSeen, Reading},
 };
+
+use super::{Runner, views::Views};
 
 pub(super) fn lockout_api(
     log: &SharedLog,
     partitions: u32,
     vocabulary: &Vocabulary,
     limits: &Limits,
-    (scores, stock): (Scores, Stock),
+    Views { scores, stock, models }: Views,
     instance: &str,
 ) -> LockoutApi {
     let (features, rules) = (InForceStatus::default(), InForceStatus::default());
@@ -66,6 +67,9 @@ pub(super) fn lockout_api(
             None => data.scores.values().cloned().collect(),
         }
     };
+    let overlay = stock.clone();
+    let applied = move |version: &Position| overlay.get().map(|app| app.applied.at(version));
+    let drift = move || models.as_ref().map(|models| drift_of(&models.read()));
     let impact = move |suppliers: &BTreeSet<SupplierId>| {
         let app = stock.get()?;
         Some(json!(app.index.impact(suppliers, &app.overlay)))
@@ -90,8 +94,31 @@ pub(super) fn lockout_api(
         decisions: Decisions::default(),
         limits: limits.clone(),
         risk: Arc::new(risk),
+        evidence: Asking::default(),
+        applied: Arc::new(applied),
+        drift: Arc::new(drift),
         ids: Arc::new(IdSource::new(format!("{instance}-c"))),
     }
+}
+
+/// What is told of models, see `DriftView`.
+fn drift_of(seen: &ModelsSeen) -> serde_json::Value {
+    let indexes: Vec<_> = seen
+        .indexes
+        .iter()
+        .map(|(feature, index)| json!({ "feature": feature, "index": index, "reading": Reading::of(*index) }))
+        .collect();
+    let points: Vec<_> = MODELS
+        .iter()
+        .zip(seen.points)
+        .map(|(model, (vectors, sum))| {
+            let mean = (vectors > 0).then(|| sum / vectors as f64);
+            json!({ "model": model, "vectors": vectors, "mean": mean })
+        })
+        .collect();
+    json!({
+        "vectors": seen.vectors, "model": seen.model, "every": DRIFT_LOOK_EVERY, "indexes": indexes, "points": points,
+    })
 }
 
 pub(super) fn start_lockout(runner: &mut Runner<'_>, partitions: u32, lockout: &LockoutApi) -> Result<()> {

@@ -1,10 +1,11 @@
 //! What operators ask of a process: how far its folds are, what was dead-lettered, what it is and how it is configured, and whether
-//! the chain of decisions holds. Nothing here changes anything.
+//! the chain of decisions holds. Nothing here changes anything, but that a dead letter can be played again.
 
 mod audit;
+mod instances;
 mod letters;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -13,13 +14,13 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stockade_fold::Board;
-use stockade_log::{LogError, SharedLog};
+use stockade_log::{Ack, LogError, SharedLog};
 use stockade_model::Timestamp;
 use stockade_runtime::{
-    Brownout, Edge, Limits, Operator, Params, Problem, Rung, Work,
+    Brownout, Edge, Limits, Operator, Params, Parsed, Path, Problem, Reason, Rung, Work,
     api::{Operation, Routes},
     http::Readiness,
 };
@@ -29,7 +30,8 @@ use super::{
     progress::{Stalls, Watched},
 };
 use audit::{Audit, Verifier};
-use letters::{DeadLetters, LettersQuery};
+use instances::{FoldOf, Instances, Running};
+use letters::{DeadLetters, LettersQuery, Played, Replays, Step};
 
 /// The chapter of these calls.
 pub(crate) const CHAPTER: &str = "Operations";
@@ -60,6 +62,7 @@ pub(super) struct Inner {
 pub(super) struct Desk {
     ops: Ops,
     verifier: Verifier,
+    replays: Replays,
 }
 
 impl Edge for Desk {
@@ -120,6 +123,29 @@ struct Place {
     stalled_seconds: f64,
 }
 
+/// What is said beside a dead letter that is to be played again.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ReplayDeadLetter")]
+struct Replay {
+    reason: Reason,
+}
+
+/// A dead letter whose record was played again.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReplayedDeadLetter")]
+struct Replayed {
+    /// Where the letter lies.
+    letter: u64,
+    /// Who asked for it, the first time.
+    replayed: Played,
+    /// Whether that was before, so that nothing was done now.
+    again: bool,
+}
+
+/// How long a record that is played again waits for the log's word.
+const APPEND_DEADLINE: Duration = Duration::from_secs(5);
+
 /// The calls with their declarations.
 pub(super) fn routes() -> Routes<Desk> {
     Routes::default()
@@ -147,6 +173,26 @@ pub(super) fn routes() -> Routes<Desk> {
             dead_letters,
         )
         .add(
+            Operation::post("/v1/ops/dead-letters/{letter}:replay", "replayDeadLetter", "Plays the record of a dead letter again")
+                .about(
+                    "Its record is appended once more where it had been read: for what a later build can read. Only what callers sent; once \
+                     for each record, whoever asks how often. If it fails again, that is another dead letter.",
+                )
+                .tag(CHAPTER)
+                .answers::<Replayed>(StatusCode::OK, "It is durable.")
+                .fails(&["no_such_verb", "no_such_letter", "letter_derived", "record_gone", "invalid_request"])
+                .fails(&["log_unavailable", "log_unconfirmed", "disk_full"]),
+            replay,
+        )
+        .add(
+            Operation::get("/v1/ops/instances", "listInstances", "The processes that run now")
+                .about("On Kafka, those that take part in its groups; an embedded log has one.")
+                .tag(CHAPTER)
+                .answers::<Instances>(StatusCode::OK, "Each with its folds and partitions.")
+                .fails(&["log_unavailable"]),
+            list_instances,
+        )
+        .add(
             Operation::get("/v1/ops/audit", "getAudit", "What the last verification of the chain of decisions found")
                 .tag(CHAPTER)
                 .answers::<Audit>(StatusCode::OK, "How far it is, or what it found."),
@@ -170,18 +216,16 @@ pub(crate) fn operations() -> Vec<Operation> {
 /// The calls over `inner`.
 pub(super) fn router(inner: Inner) -> Router {
     let verifier = Verifier::new(inner.log.clone());
-    routes().router().with_state(Desk { ops: Ops(Arc::new(inner)), verifier })
+    routes().router().with_state(Desk { ops: Ops(Arc::new(inner)), verifier, replays: Replays::default() })
 }
 
 async fn instance(State(desk): State<Desk>, _: Operator) -> Response {
     let of = &desk.ops.0;
-    let Roles { inventory, scoring, lockout, replica } = of.roles;
-    let named = [(inventory, "inventory"), (scoring, "scoring"), (lockout, "lockout"), (replica, "replica")];
     let waits_for = (of.readiness)().err();
     Json(Instance {
         instance: of.instance.clone(),
         version: env!("CARGO_PKG_VERSION"),
-        roles: named.into_iter().filter(|(runs, _)| *runs).map(|(_, name)| name).collect(),
+        roles: of.roles.names(),
         log: if of.shared_log { "kafka" } else { "embedded" },
         started_at: Timestamp::from_ms(of.started_ms),
         ready: waits_for.is_none(),
@@ -242,8 +286,69 @@ async fn dead_letters(
     _: Operator,
     Params(query): Params<LettersQuery>,
 ) -> Result<Response, Problem> {
-    let page = reading(move || letters::page(&desk.ops.0.log, &query)).await?;
+    let page = reading(move || letters::page(&desk.ops.0.log, &desk.replays, &query)).await?;
     Ok(Json(page).into_response())
+}
+
+async fn replay(
+    State(desk): State<Desk>,
+    Operator(by): Operator,
+    Path(path): Path<String>,
+    Parsed(Replay { reason }): Parsed<Replay>,
+) -> Result<Response, Problem> {
+    let missing = |code, detail| Problem::new(StatusCode::NOT_FOUND, code, detail);
+    let letter =
+        path.strip_suffix(":replay").ok_or_else(|| missing("no_such_verb", "the verb here is :replay"))?;
+    let letter: u64 =
+        letter.parse().map_err(|_| missing("no_such_letter", "dead letters are named by numbers"))?;
+    let reason = reason.said()?;
+    let played = Played::now(&by.id, &reason);
+    let _turn = desk.replays.turn.lock().await;
+    let log = desk.ops.0.log.clone();
+    let step = {
+        let (replays, log, actor) = (desk.replays.clone(), log.clone(), by.id.clone());
+        reading(move || letters::prepare(&log, &replays, letter, (actor.as_str(), reason.as_str()))).await??
+    };
+    let records = match step {
+        Step::Done(replayed) => return Ok(Json(Replayed { letter, replayed, again: true }).into_response()),
+        Step::Append(records) => records,
+    };
+    match tokio::time::timeout(APPEND_DEADLINE, log.append(records, Ack::Durable)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error @ LogError::DiskFull { .. })) => return Err(Problem::disk_full(error.to_string())),
+        Ok(Err(error)) => return Err(Problem::unavailable("log_unavailable", error.to_string())),
+        Err(_) => {
+            let detail =
+                "the log did not confirm it in time; look at the list of dead letters before you ask again";
+            return Err(Problem::unavailable("log_unconfirmed", detail));
+        }
+    }
+    tracing::info!(letter, actor = by.id, "a dead letter is played again");
+    Ok(Json(Replayed { letter, replayed: played, again: false }).into_response())
+}
+
+async fn list_instances(State(desk): State<Desk>, _: Operator) -> Result<Response, Problem> {
+    let log = desk.ops.0.log.clone();
+    if let Some(members) = reading(move || log.members()).await? {
+        return Ok(Json(instances::by_instance(members)).into_response());
+    }
+    let of = &desk.ops.0;
+    let mut folds: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+    for (fold, partition, _) in of.board.all() {
+        folds.entry(fold).or_default().push(partition);
+    }
+    let folds = folds.into_iter().map(|(fold, mut partitions)| {
+        partitions.sort_unstable();
+        FoldOf { fold: fold.to_owned(), partitions }
+    });
+    let this = Running {
+        instance: of.instance.clone(),
+        host: None,
+        here: true,
+        roles: of.roles.names(),
+        folds: folds.collect(),
+    };
+    Ok(Json(Instances { instances: vec![this] }).into_response())
 }
 
 async fn audit(State(desk): State<Desk>, _: Operator) -> Response {

@@ -3,7 +3,8 @@
 use anyhow::Result;
 use stockade_supplier_scoring::{
     FeatureSet, Intake, IntakeEffect, Links, Peers, Scoring, ScoringEffect, intake_spec, links_spec,
-    metrics::ScoringFigures, peers_spec, scoring_spec,
+    metrics::{ModelsView, ScoringFigures},
+    peers_spec, scoring_spec,
 };
 
 use super::{Runner, views::Scores};
@@ -13,6 +14,7 @@ pub(super) fn start_scoring(
     runner: &mut Runner<'_>,
     partitions: u32,
     scores: Scores,
+    models: ModelsView,
     keep: bool,
 ) -> Result<()> {
     runner.fold(
@@ -25,7 +27,7 @@ pub(super) fn start_scoring(
     runner.fold(peers_spec(partitions), |_| Peers::default(), |_, _| {})?;
     runner.fold(links_spec(partitions), |_| Links::default(), |_, _| {})?;
     let features = FeatureSet::default_set();
-    let mut figures = ScoringFigures::new(&features);
+    let mut figures = ScoringFigures::new(&features, models);
     runner.fold(
         scoring_spec(partitions),
         move |_| Scoring::new(&features),

@@ -10,7 +10,7 @@ use stockade_lockout::Decisions;
 use stockade_log::{Event, Mode, ReadLimit, SharedLog};
 use stockade_model::{Payload, ScoreRecord, SupplierId, Topic};
 use stockade_runtime::Shutdown;
-use stockade_supplier_scoring::Edge;
+use stockade_supplier_scoring::{Edge, metrics::ModelsView};
 
 /// What the analysts' view of a supplier is made of.
 #[derive(Default)]
@@ -24,6 +24,14 @@ pub(super) type Scores = Arc<RwLock<RiskData>>;
 
 /// The inventory service, once it runs in this process.
 pub(super) type Stock = Arc<OnceLock<Arc<App>>>;
+
+/// What other services of this process let the analysts' API see.
+pub(super) struct Views {
+    pub(super) scores: Scores,
+    pub(super) stock: Stock,
+    /// Where scoring runs here.
+    pub(super) models: Option<ModelsView>,
+}
 
 /// Records of each partition of `supplier.scores` that a lockout replica looks back on for its view of scores.
 const SCORES_BACK: u64 = 20_000;

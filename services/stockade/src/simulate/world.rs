@@ -463,6 +463,7 @@ impl World {
             actor: format!("bob-{}", self.next),
             reason: "looks odd".to_owned(),
             expires_at,
+            precondition: None,
         };
         let id = format!("d{}", self.next);
         self.append(Topic::LockoutProposals, supplier.as_str(), &Payload::Proposal(proposal), &id)

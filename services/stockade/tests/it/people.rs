@@ -107,11 +107,14 @@ impl Scene {
             ("POST", "/v1/decisions/{decision}:extend") => {
                 json(&path.replace("{decision}", &self.decision), until(json!({})))
             }
-            ("POST", "/v1/reviews/{review}:claim" | "/v1/reviews/{review}:settle") => {
+            (
+                "POST",
+                "/v1/reviews/{review}:claim" | "/v1/reviews/{review}:giveback" | "/v1/reviews/{review}:settle",
+            ) => {
                 let reviews = api.get(&api.operator, "/v1/reviews").await.body;
                 let id = reviews["reviews"][0]["id"].as_str().unwrap_or("none").to_owned();
                 let body = json!({ "finding": "uphold", "reason": "because" });
-                let body = if path.ends_with("claim") { Value::Null } else { body };
+                let body = if path.ends_with("settle") { body } else { Value::Null };
                 json(&path.replace("{review}", &id), body)
             }
             ("POST", "/v1/overrides") => {
@@ -129,11 +132,14 @@ impl Scene {
 /// Everything that verdicts follow from, of all suppliers.
 async fn verdicts_follow_from(api: &Api) -> Value {
     let rules = api.get(&api.operator, "/v1/rules").await.body;
+    let mut models = api.get(&api.operator, "/v1/models").await.body;
+    // What is scored meanwhile changes no model.
+    models.as_object_mut().unwrap().remove("drift");
     json!({
         "rules": rules["version"],
         "exceeded": rules["exceeded"],
         "features": api.get(&api.operator, "/v1/features").await.body["version"],
-        "models": api.get(&api.operator, "/v1/models").await.body,
+        "models": models,
         "four_eyes": api.get(&api.operator, "/v1/ops/four-eyes").await.body["on"],
     })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Model, Table};
 
 /// Vectors between two looks; after each the counts are halved, so that old ones fade.
-const LOOK_EVERY: u32 = 2_000;
+pub const LOOK_EVERY: u32 = 2_000;
 /// A share below this is taken to be this.
 const SHARE_MIN: f64 = 1e-4;
 

@@ -91,7 +91,11 @@ pub(super) const CODES: &[Code] = &[
     within("unknown_class", "There is no such class of suppliers.", "Use one that the answer lists."),
     // Times.
     within("time_format", "It is no time.", "Write RFC 3339 with an offset, such as 2026-11-22T10:00:00Z."),
-    within("time_range", "The time may not lie in the future.", MEND),
+    within(
+        "time_range",
+        "The time lies where none may: in the future, or not before the end of its span.",
+        MEND,
+    ),
     within("time_in_future", "The event is more than five minutes ahead.", "Set the clock."),
     within("time_too_old", "The event is more than 90 days old.", "Use `stockade replay` for history."),
     within(

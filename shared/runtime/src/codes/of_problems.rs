@@ -77,6 +77,12 @@ pub(super) const CODES: &[Code] = &[
     ),
     problem(
         410,
+        "record_gone",
+        "The record of the dead letter is no longer kept where it was read.",
+        "Let whoever sent it send it again; the letter shows its value.",
+    ),
+    problem(
+        410,
         "link_used",
         "The link was used already, and signs in once.",
         "Make a new one with `stockade console link`.",
@@ -181,6 +187,12 @@ pub(super) const CODES: &[Code] = &[
         "unknown_import",
         "This node has no such import: another has it, or it is too old.",
         "Ask the node that took it, or list the imports.",
+    ),
+    problem(
+        404,
+        "no_such_letter",
+        "No dead letter lies there.",
+        "Look at /v1/ops/dead-letters; they are kept for 30 days.",
     ),
     problem(404, "no_report_yet", "The file is not read yet.", AGAIN),
     problem(404, "no_score", "The supplier has no score yet.", "It has one with its next event."),
@@ -303,6 +315,18 @@ pub(super) const CODES: &[Code] = &[
     problem(409, "nothing_in_force", "Nothing of that kind is in force.", "Look at what is in force."),
     problem(409, "already_expired", "It would have ended already.", "Choose a later expires_at."),
     problem(409, "appealed_already", "An appeal against it waits already.", "Wait for its answer."),
+    problem(
+        409,
+        "not_claimed",
+        "The caller does not have that review.",
+        "There is nothing to give back; claim it first.",
+    ),
+    problem(
+        409,
+        "letter_derived",
+        "The record was made by a fold, not sent by a caller: receivers would take it for one that they have had.",
+        "Mend the cause, and let the record that caused it be sent again.",
+    ),
     problem(409, "claimed_by_another", "Somebody else is at it.", "Their claim ends after 15 minutes."),
     problem(
         409,
@@ -352,6 +376,12 @@ pub(super) const CODES: &[Code] = &[
         "rules_changed",
         "Another rule set is in force than it was written for.",
         "Read the one in force, and carry your change over.",
+    ),
+    problem(
+        412,
+        "decided_since",
+        "Something else is in force than the precondition names; nothing was changed.",
+        "Read what is in force, and decide anew.",
     ),
     problem(
         412,
@@ -457,9 +487,18 @@ pub(super) const CODES: &[Code] = &[
         "share_used",
         "The server is behind, and the supplier has sent a quarter of what its partition goes through.",
         AGAIN,
+    ),
+    problem(
+        429,
         "too_many_appeals",
         "As many appeals of this supplier were opened within a day as are taken.",
         "Wait for their answers; a person reads each.",
+    ),
+    problem(
+        429,
+        "evidence_asked_for",
+        "The evidence that this person asked for last is still being read, or that of as many others as may be.",
+        "Wait for the answer, or end that request, and ask again.",
     ),
     problem(429, "too_many_backtests", "As many backtests run as may.", "Wait for one, or cancel one."),
     problem(

@@ -38,13 +38,15 @@ export function putBack(supplier: string, was: Restriction): () => Promise<unkno
   return async () => {
     const scope = subjectOf(was.scope)
     // A release that was kept and is not decided yet leaves the restriction itself in force for a moment.
-    const by = (await inForce(supplier)).find(of => of.id !== was.id && subjectOf(of.scope) === scope && hardness(of.level) >= hardness(was.level))
+    const there = (await inForce(supplier)).find(of => subjectOf(of.scope) === scope)
+    const by = there && there.id !== was.id && hardness(there.level) >= hardness(was.level) ? there : undefined
     if (by) throw new ApiError(409, 'held_by_another', 'Not undone', `${supplier}, ${scope}: ${by.level} is in force again by ${by.id}, which stays as it is.`)
     return post('/v1/overrides', {
       supplier, deny: was.level, scope: was.scope,
       expires_at: new Date(Math.max(Date.parse(was.expires_at), Date.now() + 60_000)).toISOString(),
       reason: `the release of ${was.id} is undone`,
-    })
+      // What somebody decides between this look and the decision stays: the server then refuses.
+    }, there ? { ifMatch: there.id } : { headers: { 'if-none-match': '*' } })
   }
 }
 

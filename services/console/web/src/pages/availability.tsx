@@ -6,6 +6,7 @@ import { count } from '../format'
 import { useKeys } from '../keys'
 import { SupplierLink } from '../links'
 import { query, setQuery } from '../router'
+import { isSeen } from '../seen'
 import { FilterChip } from '../ui/field'
 import { Figure } from '../ui/figure'
 import { Empty, Failed, Loading, Notice, PageHead, Panel, Time } from '../ui/states'
@@ -17,7 +18,6 @@ type Link = 'connecting' | 'live' | 'lost'
 
 const FILTERS = ['sku', 'gtin', 'region', 'min_qty'] as const
 const AGAIN_MS = 2_000
-const UNSEEN_MS = 15_000
 
 /** The question in the address, as the server takes it; empty while no good is named. */
 function asked(): string {
@@ -37,22 +37,11 @@ function useGood(question: string) {
   const [changes, setChanges] = useState(0)
   const [turn, setTurn] = useState(0)
   useEffect(() => { setSeen(null); setChanged(new Set()); setChanges(0) }, [question])
-  // A tab that nobody looks at gives its connection back: browsers have six for a server, and all tabs share them.
-  const [isSeen, setIsSeen] = useState(!document.hidden)
-  useEffect(() => {
-    let planned: ReturnType<typeof setTimeout> | undefined
-    const look = () => {
-      clearTimeout(planned)
-      if (document.hidden) planned = setTimeout(() => setIsSeen(false), UNSEEN_MS)
-      else setIsSeen(true)
-    }
-    document.addEventListener('visibilitychange', look)
-    return () => { document.removeEventListener('visibilitychange', look); clearTimeout(planned) }
-  }, [])
+  const isLookedAt = isSeen.value
   const isOut = sessionEnded.value
   useEffect(() => {
     setError(null)
-    if (!question || !isSeen || isOut) return
+    if (!question || !isLookedAt || isOut) return
     setLink('connecting')
     let planned: ReturnType<typeof setTimeout> | undefined
     let last: Map<string, string> | null = null
@@ -82,7 +71,7 @@ function useGood(question: string) {
       })
     }
     return () => { source.close(); clearTimeout(planned) }
-  }, [question, turn, isSeen, isOut])
+  }, [question, turn, isLookedAt, isOut])
   return { seen, error, link, changed, changes, again: () => setTurn(was => was + 1) }
 }
 

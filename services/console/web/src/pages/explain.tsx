@@ -37,23 +37,36 @@ function Precise({ at }: { at: string }) {
   return <time dateTime={at} title={utc(at)}>{isToday ? `${timeOfDay(at)}.${String(new Date(at).getMilliseconds()).padStart(3, '0')}` : time(at)}</time>
 }
 
-interface Moment { at: string; what: preact.ComponentChildren; note?: string }
+interface Moment { at: string | null; what: preact.ComponentChildren; note?: string }
+
+/** What begins to hide offers, and what shows them again. */
+const HIDES = new Set(['imposed', 'raised'])
+const SHOWS = new Set(['released', 'expired', 'cured', 'unlinked', 'allowed'])
+const WITHHOLDS = new Set(['quarantine', 'lockout'])
 
 function Timeline({ told, of }: { told: DecisionTold; of: Restriction }) {
   const moments: Moment[] = []
   if (of.cause) moments.push({ at: of.cause.time, what: <>Event <code class="anywhere">{of.cause.id}</code> in the log</> })
   const story = [...told.story].reverse()
-  for (const step of story) moments.push({ at: step.at, what: <><ActionWord action={step.action} />{step.actor && <> by {step.actor}</>}</>, note: step.note ?? undefined })
+  for (const step of story) {
+    moments.push({ at: step.at, what: <><ActionWord action={step.action} />{step.actor && <> by {step.actor}</>}</>, note: step.note ?? undefined })
+    const hides = HIDES.has(step.action)
+    if (!hides && !SHOWS.has(step.action)) continue
+    const what = !WITHHOLDS.has(of.level) ? 'In effect for buyers here' : hides ? 'Offers gone from buyers here' : 'Offers back with buyers here'
+    if (step.applied_at) moments.push({ at: step.applied_at, what })
+    else moments.push({ at: null, what: <span class="quiet">{what}: when is not known here, {told.serves_buyers ? 'for the server has started since, or has applied many decisions since' : 'for another process serves buyers'}</span> })
+  }
   if (story.length === 0) moments.push({ at: of.since, what: 'In force since' })
   if (told.in_force) moments.push({ at: of.expires_at, what: 'Ends, if nobody prolongs it' })
   return (
     <ol class="timeline">
       {moments.map((moment, at) => {
-        const gap = at > 0 ? Date.parse(moment.at) - Date.parse(moments[at - 1]!.at) : null
+        const before = moments.slice(0, at).findLast(of => of.at !== null)
+        const gap = moment.at && before?.at ? Date.parse(moment.at) - Date.parse(before.at) : null
         return (
           <li key={at}>
             <span class="num dim gap">{gap === null ? '' : `+${duration(Math.max(0, gap))}`}</span>
-            <div><div>{moment.what}</div>{moment.note && <div class="said">{moment.note}</div>}<div class="quiet"><Precise at={moment.at} /></div></div>
+            <div><div>{moment.what}</div>{moment.note && <div class="said">{moment.note}</div>}{moment.at && <div class="quiet"><Precise at={moment.at} /></div>}</div>
           </li>
         )
       })}
@@ -124,7 +137,7 @@ export default function Explain({ params }: PageProps) {
           <Panel title="What would have had to differ"><Counterfactuals of={of.counterfactuals ?? []} features={features} /></Panel>
         </div>
         <div class="stack">
-          <Panel title="From the event on"><Timeline told={told.data!} of={of} /><p class="quiet pad">When each buyer's answer changed is kept for all decisions together: <a class="inline" href={linkTo(undefined, 'overview')}>Event to invisible</a>.</p></Panel>
+          <Panel title="From the event on"><Timeline told={told.data!} of={of} /><p class="quiet pad">For all decisions together: <a class="inline" href={linkTo(undefined, 'overview')}>Event to invisible</a>.</p></Panel>
           {of.rule && of.scope.kind !== 'listing' && <Panel title="The rule now"><Now of={of} supplier={target.supplier} /></Panel>}
         </div>
       </div>

@@ -1,7 +1,7 @@
 // Models: which scores, which runs beside it, how both did on what they had not seen, and changing places.
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { ApiError, api, get, post, session } from '../api'
-import type { Draft, Drafts, Model, Models } from '../api-types'
+import type { Draft, Drafts, Drift, DriftReading, Model, Models } from '../api-types'
 import { useFetched } from '../fetching'
 import { count, number } from '../format'
 import { useChannel } from '../stream'
@@ -61,6 +61,29 @@ function Origins({ of }: { of: Model }) {
       ['Orders', `${count(origin.orders)}, ${count(origin.bad)} of them bad`], ['Label delay', origin.label_delay ?? '–'],
       ['Features', <code>{origin.features ?? '–'}</code>], ['Data, SHA-256', <code>{origin.data ?? '–'}</code>],
     ]} />
+  )
+}
+
+const READING: Record<DriftReading, [string, string]> = { steady: ['badge good', 'steady'], moved: ['badge warn', 'moved'], shifted: ['badge bad', 'shifted'] }
+
+/** How far live vectors are from those of training, by the population stability index. */
+function Moved({ of, hasChampion }: { of: Drift | null | undefined; hasChampion: boolean }) {
+  if (!of) return <Empty title="Not known here"><p>Scoring runs in another process; ask that one, or its figure <code>stockade_scoring_feature_drift</code>.</p></Empty>
+  const points = of.points.filter(one => one.vectors > 0)
+  const worst = [...of.indexes].sort((a, b) => b.index - a.index)
+  return (
+    <>
+      {points.length > 0 && <Facts of={points.map(one => [one.model === 'champion' ? 'Champion gives' : 'Challenger gives', `${number(one.mean)} of 1,000 points on average, over ${count(one.vectors)} scores`] as [string, string])} />}
+      {worst.length === 0 ? <Empty title="No look yet"><p>{hasChampion ? `The server looks every ${count(of.every)} scores, and has made ${count(of.vectors)} with this champion since it started.` : 'There is no champion whose training it could be compared with.'}</p></Empty> : (
+        <div class="scroll-x" tabIndex={0} role="region" aria-label="Drift, table">
+          <table class="plain-table">
+            <thead><tr><th scope="col">Feature</th><th scope="col" class="num">Index</th><th scope="col">Reading</th></tr></thead>
+            <tbody>{worst.map(one => <tr key={one.feature}><td class="mono">{one.feature}</td><td class="num">{number(one.index)}</td><td><span class={READING[one.reading][0]}>{READING[one.reading][1]}</span></td></tr>)}</tbody>
+          </table>
+          <p class="quiet pad">Population stability index of the scores made here against those of training: below 0.1 steady, to 0.25 moved, above it shifted, so that the model sees others than it learnt from. A convention, no test.</p>
+        </div>
+      )}
+    </>
   )
 }
 
@@ -129,7 +152,7 @@ export default function ModelsPage() {
           ))}</div>
         </>
       )}
-      {models.champion && <p class="quiet model-note">Drift of what the champion reads, against what it was trained on, is measured as <code>stockade_scoring_feature_drift</code> among the server's figures (<code>/metrics</code>, where operations read them); it is not part of this page.</p>}
+      {!isNone && <Panel title="Drift" note="what the champion reads now, beside what it learnt from"><Moved of={models.drift} hasChampion={!!models.champion} /></Panel>}
       {change && (
         <Dialog title={change === 'promote' ? 'Make the challenger champion?' : 'Make the former champion champion again?'} onClose={() => setChange(null)}
           footer={<button type="button" class={`btn ${change === 'promote' ? 'main' : 'danger'}`} disabled={isBusy} onClick={() => done(post(`/v1/models:${change}`), change === 'promote' ? 'The challenger is champion now.' : 'The former champion is champion again.')}>{change === 'promote' ? 'Promote' : 'Roll back'}</button>}>

@@ -1,19 +1,21 @@
 // How the platform runs: the process that answers, its folds and partitions, what was dead-lettered, its configuration, and whether the
 // chain of decisions holds.
 import { useEffect, useMemo, useState } from 'preact/hooks'
-import { get, post } from '../api'
-import type { Audit, DeadLetters, DeadLetterSeen, Instance, Partitions, Place } from '../api-types'
+import { ApiError, get, post } from '../api'
+import type { Audit, DeadLetters, DeadLetterSeen, Instance, Instances, Partitions, Place, ReplayedDeadLetter } from '../api-types'
 import { useFetched } from '../fetching'
 import { count, duration } from '../format'
 import { query, setQuery } from '../router'
 import { Dialog } from '../ui/dialog'
-import { SearchFilter } from '../ui/field'
+import { SearchFilter, TextField } from '../ui/field'
 import { Figure } from '../ui/figure'
 import { Empty, Facts, Failed, Loading, Notice, PageHead, Panel, Time } from '../ui/states'
-import { toastError } from '../ui/toast'
+import { toast, toastError } from '../ui/toast'
 
 /** How often figures are asked for while somebody looks. */
 const LOOK_MS = 2_000
+/** The same of dead letters and processes, which take reading to know. */
+const LETTERS_MS = 5_000
 /** A partition that stands still for so long is worth a look, in seconds; as the overview's alert. */
 const STALLED_S = 30
 
@@ -70,7 +72,30 @@ function Folds({ of }: { of: Place[] }) {
   )
 }
 
-function LetterDialog({ of, onClose }: { of: DeadLetterSeen; onClose: () => void }) {
+/** Plays a letter again, after a word of why. */
+function Replay({ of, onDone }: { of: DeadLetterSeen; onDone: () => void }) {
+  const [reason, setReason] = useState('')
+  const [error, setError] = useState<ApiError | null>(null)
+  const [isBusy, setBusy] = useState(false)
+  const play = () => {
+    setBusy(true)
+    post<ReplayedDeadLetter>(`/v1/ops/dead-letters/${of.letter}:replay`, { reason }).then(
+      ({ data }) => { toast(data.again ? `It was played again already, by ${data.replayed.actor}` : `Dead letter ${of.letter} is played again`); onDone() },
+      (refused: ApiError) => { setError(refused); setBusy(false) },
+    )
+  }
+  const ofReason = error?.field('reason')
+  return (
+    <form class="decide-form" onSubmit={event => { event.preventDefault(); if (!isBusy) play() }}>
+      {error && !ofReason && <Notice kind="high"><strong>{error.title}</strong>: {error.detail} <code>{error.code}</code></Notice>}
+      <p>Its record is written once more where it was read. That helps where this version reads what an earlier one could not; otherwise it comes back here as another letter.</p>
+      <TextField name="reason" label="Reason" required value={reason} onInput={setReason} error={ofReason} />
+      <div class="acts"><button type="submit" class="btn main" disabled={isBusy}>Play it again</button></div>
+    </form>
+  )
+}
+
+function LetterDialog({ of, again, onClose }: { of: DeadLetterSeen; again: () => void; onClose: () => void }) {
   let value = of.value
   try { if (of.value.length === of.value_bytes || of.value_bytes < 4_096) value = JSON.stringify(JSON.parse(of.value), null, 2) } catch { /* Shown as it was sent. */ }
   return (
@@ -81,6 +106,9 @@ function LetterDialog({ of, onClose }: { of: DeadLetterSeen; onClose: () => void
         ['Tried', `${of.attempts} ${of.attempts === 1 ? 'time' : 'times'}`], ['Written', <Time at={of.at} />], ['Value', `${count(of.value_bytes)} bytes${of.value_bytes > 4_096 ? ', the first 4,096 of them' : ''}`],
       ]} />
       <pre tabIndex={0} aria-label="The value as it was sent">{value}</pre>
+      {of.replayed ? <p>Played again by {of.replayed.actor}, <Time at={of.replayed.at} />: {of.replayed.reason}</p>
+        : of.replayable ? <Replay of={of} onDone={() => { again(); onClose() }} />
+          : <p class="quiet">It was made by a fold, not sent by a caller: whoever reads it would pass it over as known, so it is not played again. Mend what caused it.</p>}
     </Dialog>
   )
 }
@@ -99,14 +127,31 @@ function Letters({ of, error, again }: { of?: DeadLetters; error?: Parameters<ty
           <tbody>{of.letters.map(letter => (
             <tr key={letter.letter}>
               <td class="nowrap"><Time at={letter.at} /></td><td class="nowrap"><code>{letter.code}</code></td><td class="mono nowrap">{letter.topic}/{letter.partition}</td><td class="num">{count(letter.offset)}</td>
-              <td class="mono nowrap">{letter.kind || '–'}</td><td class="prose">{letter.detail}</td><td><button type="button" class="btn small" aria-label={`Look at dead letter ${letter.letter}`} onClick={() => setShown(letter)}>Look</button></td>
+              <td class="mono nowrap">{letter.kind || '–'}</td><td class="prose">{letter.detail}{letter.replayed && <div><span class="badge good">played again</span> <span class="quiet">{letter.replayed.actor}, <Time at={letter.replayed.at} /></span></div>}</td><td><button type="button" class="btn small" aria-label={`Look at dead letter ${letter.letter}`} onClick={() => setShown(letter)}>Look</button></td>
             </tr>
           ))}</tbody>
         </table>
       </div>
       {(of.next !== null || before) && <div class="pages">{before && <button type="button" class="btn small" onClick={() => setQuery({ before: null })}>Newest</button>}{of.next !== null && <button type="button" class="btn small" onClick={() => setQuery({ before: String(of.next) })}>Older</button>}</div>}
-      {shown && <LetterDialog of={shown} onClose={() => setShown(null)} />}
+      {shown && <LetterDialog of={shown} again={again} onClose={() => setShown(null)} />}
     </>
+  )
+}
+
+function Processes({ of }: { of: Instances }) {
+  if (of.instances.length === 0) return <Empty title="Nobody takes part"><p>No process of the installation is in a group of Kafka at this moment; while processes start or leave, that passes.</p></Empty>
+  return (
+    <div class="scroll-x" tabIndex={0} role="region" aria-label="Processes, table">
+      <table class="plain-table">
+        <thead><tr><th scope="col">Process</th><th scope="col">Host</th><th scope="col">Runs</th><th scope="col">Folds and their partitions</th></tr></thead>
+        <tbody>{of.instances.map(one => (
+          <tr key={`${one.instance} ${one.host}`}>
+            <td class="nowrap"><span class="mono">{one.instance}</span> {one.here && <span class="badge">answers you</span>}</td><td class="mono nowrap">{one.host ?? <span class="dim">this one</span>}</td><td class="nowrap">{one.roles.join(', ')}</td>
+            <td class="prose">{one.folds.map(fold => `${fold.fold} ${fold.partitions.length > 0 ? fold.partitions.join(' ') : '–'}`).join(', ')}</td>
+          </tr>
+        ))}</tbody>
+      </table>
+    </div>
   )
 }
 
@@ -163,8 +208,9 @@ export default function Operations() {
   const places = useFetched(signal => get<Partitions>('/v1/ops/partitions', { signal }).then(of => of.data.partitions), [])
   const before = query.value.get('before')
   const letters = useFetched(signal => get<DeadLetters>('/v1/ops/dead-letters', { query: { limit: 20, before }, signal }).then(of => of.data), [before])
+  const processes = useFetched(signal => get<Instances>('/v1/ops/instances', { signal }).then(of => of.data), [])
   useLooks(() => { places.again(); instance.again() }, LOOK_MS)
-  useLooks(letters.again, 10_000)
+  useLooks(() => { letters.again(); processes.again() }, LETTERS_MS)
   const of = instance.data
   const failing = instance.error ?? places.error ?? letters.error
   if (instance.error && !of) return <><PageHead title="Operations" /><Failed error={instance.error} again={instance.again} /></>
@@ -183,6 +229,7 @@ export default function Operations() {
         <Figure name="Dead letters" value={letters.data?.kept} note="kept for 30 days" />
       </div>
       <Panel title="Folds and partitions" note={of ? `${of.roles.join(', ')} run here` : undefined}>{places.error && !places.data ? <Failed error={places.error} again={places.again} /> : places.data ? <Folds of={places.data} /> : <Loading lines={9} />}</Panel>
+      <Panel title="Processes" note="those that run now">{processes.error && !processes.data ? <Failed error={processes.error} again={processes.again} /> : processes.data ? <Processes of={processes.data} /> : <Loading lines={2} />}</Panel>
       <div class="operations">
         <Panel title="Dead letters" note="the newest first"><Letters of={letters.data} error={letters.error} again={letters.again} /></Panel>
         <Chain />

@@ -163,13 +163,23 @@ export default function Review() {
     }
   }, [shown])
 
+  const giveBack = useCallback(async (id: string) => {
+    try {
+      await post(`/v1/reviews/${encodeURIComponent(id)}:giveback`)
+      toast('Given back: the next who asks may be given it')
+      item.again()
+      list.again()
+    } catch (error) { toastError(error) }
+  }, [])
+
   const rule = shown?.restriction?.rule?.id ?? shown?.proposal?.rule.id
   const can = { shown: !!shown, extend: !!shown?.restriction, snooze: !!rule }
   const target = shown && { supplier: shown.supplier, restriction: shown.restriction, review: shown }
   const begin = (verb: Verb) => { if (target) setDeciding({ verb, target, units: shown.impact.stock?.units }) }
-  const act = useRef({ next, claim, begin, move: (_: number) => undefined as void })
+  const act = useRef({ next, claim, begin, giveBack: () => undefined as void, move: (_: number) => undefined as void })
   act.current = {
     next, claim, begin,
+    giveBack: () => { if (shown && isMine(shown, Date.now())) void giveBack(shown.id) },
     move: by => {
       const rows = list.data?.reviews ?? []
       const to = rows[Math.max(0, Math.min(rows.length - 1, rows.findIndex(of => of.id === at) + by))]
@@ -182,6 +192,7 @@ export default function Review() {
     { keys: 'k', label: 'The one before', run: () => act.current.move(-1) },
     ...(can.shown ? [
       { keys: 'a', label: 'Claim it', run: () => void act.current.claim() },
+      { keys: 'b', label: 'Give it back', run: () => act.current.giveBack() },
       { keys: 'c', label: 'Confirm it, or turn the appeal down', run: () => act.current.begin('confirm') },
       { keys: 'r', label: 'Release it, or grant the appeal', run: () => act.current.begin('release') },
     ] : []),
@@ -222,6 +233,7 @@ export default function Review() {
                       {!isMine(shown, now) && <button type="button" class="btn" disabled={isAsking || isOthers(shown, now)} onClick={() => void claim()}>Claim <kbd>a</kbd></button>}
                       <button type="button" class="btn" onClick={() => begin('confirm')}>{nameOf('confirm', target!)} <kbd>c</kbd></button>
                       <button type="button" class="btn danger" onClick={() => begin('release')}>{nameOf('release', target!)} <kbd>r</kbd></button>
+                      {isMine(shown, now) && <button type="button" class="btn" onClick={() => void giveBack(shown.id)}>Give back <kbd>b</kbd></button>}
                       {can.extend && <button type="button" class="btn" onClick={() => begin('extend')}>Extend <kbd>e</kbd></button>}
                       {can.snooze && <button type="button" class="btn" onClick={() => begin('snooze')}>Snooze <kbd>s</kbd></button>}
                     </div>

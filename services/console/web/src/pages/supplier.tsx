@@ -19,6 +19,7 @@ import { Figure } from '../ui/figure'
 import { ActionWord, Empty, Failed, LevelBadge, Loading, Notice, PageHead, Panel, Segments, Time } from '../ui/states'
 import { VirtualTable, type Column } from '../ui/virtual-table'
 import { listingsOf, money } from './impact'
+import { EvidenceTime } from './supplier-evidence-time'
 import { Claims, Contributions, Evidence, Links, Windows } from './supplier-evidence'
 
 type View = 'evidence' | 'listings' | 'decisions'
@@ -166,12 +167,13 @@ export default function Supplier({ params }: PageProps) {
       </div>
       <Panel title="In force"><InForce of={held} onDecide={(verb, restriction) => setDeciding({ verb, restriction })} /></Panel>
       <div class="views"><Segments label="Show" value={view} options={[['evidence', 'Evidence'], ['listings', 'Listings'], ['decisions', 'Decisions']]} onChange={value => setQuery({ view: value === 'evidence' ? null : value })} /></div>
-      {view === 'evidence' && (risk ? (
+      {view === 'evidence' && (risk ? <>
+        <EvidenceTime id={id} features={features} decisions={decisions} />
         <div class="two even">
           <div class="stack"><Evidence risk={risk} features={features} /><Links risk={risk} /></div>
           <div class="stack"><Claims risk={risk} features={features} /><Contributions risk={risk} features={features} /><Windows risk={risk} features={features} /></div>
         </div>
-      ) : <Empty title="Nothing is known of it yet"><p>Its evidence appears with its first submission or order.</p></Empty>)}
+      </> : <Empty title="Nothing is known of it yet"><p>Its evidence appears with its first submission or order.</p></Empty>)}
       {view === 'listings' && <Listings id={id} held={held} />}
       {view === 'decisions' && <div class="stack"><Panel title="Decisions" note="newest first"><Story of={decisions} isMore={found.data.isMore} /></Panel><Panel title="Appeals"><AppealList of={appeals} /></Panel></div>}
       {deciding && <DecideDialog verb={deciding.verb} target={{ supplier: id, restriction: deciding.restriction }} onClose={() => setDeciding(null)} onDone={found.again} />}

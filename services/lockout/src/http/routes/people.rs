@@ -3,12 +3,12 @@
 use axum::http::StatusCode;
 use serde_json::json;
 use stockade_runtime::{
-    api::{Operation, Sent},
+    api::{Asked, Operation, Sent},
     list::Page,
 };
 
 use super::{
-    super::{ask::Later, decisions, impact, overrides, reviews, shapes, standing, statement},
+    super::{ask::Later, decisions, evidence, impact, overrides, reviews, shapes, standing, statement},
     Changes::{Nothing, OneSupplier, Work},
     DECISIONS, STANDING, Table, WRITES, known_supplier, proposes, why,
 };
@@ -103,6 +103,17 @@ pub(super) fn verdicts(table: Table) -> Table {
                         .fails(&["no_such_verb"]),
                 ),
                 (
+                    Work,
+                    review(Operation::post(review_verb("giveback"), "giveReviewBack", "Gives a claim back"))
+                        .about("Somebody else is given the review then. Only who has it can.")
+                        .body_raw("application/json")
+                        .body_optional()
+                        .answers_nothing(StatusCode::NO_CONTENT, "Nobody has it now.")
+                        .answers::<Later<'_>>(StatusCode::ACCEPTED, "It is durable and not decided yet.")
+                        .fails(&WRITES)
+                        .fails(&["no_such_verb", "not_claimed"]),
+                ),
+                (
                     OneSupplier,
                     review(proposes(Operation::post(
                         review_verb("settle"),
@@ -131,14 +142,18 @@ pub(super) fn verdicts(table: Table) -> Table {
                 "putOverride",
                 "Denies or allows a supplier",
             )))
-            .about("Exactly one of `allow` and `deny`.")
+            .about(
+                "Exactly one of `allow` and `deny`. With `If-Match` it counts only while the restriction of that id is in force on the \
+                 same scope, with `If-None-Match: *` only while none is.",
+            )
+            .heeds(&[Asked::IfMatch, Asked::IfNoneMatch])
             .tag(DECISIONS)
             .example(
                 "deny",
                 json!({ "supplier": "acme", "deny": "quarantine", "reason": "Police asked.",
                             "expires_at": "2099-01-31T00:00:00Z" }),
             )
-            .fails(&["already_expired", "denied_by_a_person", "nothing_in_force"]),
+            .fails(&["already_expired", "denied_by_a_person", "nothing_in_force", "decided_since"]),
             overrides::put,
         )
         .add(
@@ -148,9 +163,14 @@ pub(super) fn verdicts(table: Table) -> Table {
                 "deleteOverrides",
                 "Takes back all that people decided of a supplier",
             )))
+            .about(
+                "With `If-Match` it counts only while the newest restriction by a person is the one of that id: an undo then takes back \
+                 nothing that a colleague decided since.",
+            )
             .tag(DECISIONS)
+            .heeds(&[Asked::IfMatch])
             .example("back", json!({ "reason": "It was a mistake." }))
-            .fails(&["nothing_in_force"]),
+            .fails(&["nothing_in_force", "decided_since"]),
             overrides::clear,
         )
 }
@@ -230,6 +250,18 @@ pub(super) fn of_one_supplier(table: Table) -> Table {
             .answers::<impact::Impact>(StatusCode::OK, "Units, value, goods and regions left empty.")
             .fails(&["impact_failed"]),
             impact::of_supplier,
+        )
+        .add(
+            Nothing,
+            known_supplier(Operation::get(path("evidence"), "getEvidence", "A supplier's evidence over time"))
+                .about(
+                    "Read from the scores that are kept, thinned out to 500 points of each feature with the least and the greatest values. \
+                     One question of a person at a time.",
+                )
+                .tag(DECISIONS)
+                .answers::<evidence::OverTime<'_>>(StatusCode::OK, "Each test with its exposure, and the bounds of rules.")
+                .fails(&["log_unavailable", "evidence_asked_for"]),
+            evidence::over_time,
         )
         .add(
             Nothing,
