@@ -116,8 +116,8 @@ impl Tabs {
         }
         let live = || self.read.live.load(Ordering::Relaxed) >= tabs;
         if !wait_until(PATIENCE, || live() || open.iter().any(JoinHandle::is_finished)) || !live() {
-            let ended = open.into_iter().find(JoinHandle::is_finished).context("tabs do not become live")?;
-            self.runtime.block_on(ended)??;
+            let ended = open.iter().position(JoinHandle::is_finished).context("tabs do not become live")?;
+            self.runtime.block_on(open.swap_remove(ended))??;
         }
         Ok(open)
     }
