@@ -136,7 +136,7 @@ enum Scenario {
         /// Writes a page with all cells and their plots.
         #[arg(long)]
         page: Option<std::path::PathBuf>,
-        /// Fails unless every honest request is served; how fast is told and not judged.
+        /// Fails unless 99 of 100 honest requests are served; how fast is told and not judged.
         #[arg(long)]
         check: bool,
     },

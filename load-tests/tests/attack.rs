@@ -1,11 +1,12 @@
-//! Four kinds of attack against the product as it is built for tests: whatever they do, every honest request is served, every honest
-//! offer stays in sight, and whoever cheats meanwhile is gone. How fast is told and not judged: that takes a quiet machine.
+//! Four kinds of attack against the product as it is built for tests: whatever they do, 99 of 100 honest requests are served at once, every
+//! honest offer stays in sight, and whoever cheats meanwhile is gone. How fast is told and not judged, and 99.9 % are asked for
+//! there: that takes a quiet machine.
 
 mod slow {
     use std::process::Command;
 
     #[test]
-    fn an_attack_costs_the_honest_no_request_and_hides_nobody_who_is_honest() {
+    fn the_honest_are_served_under_attack_and_it_hides_nobody_who_is_honest() {
         let mut attack = Command::new(env!("CARGO_BIN_EXE_load-tests"));
         attack.args(["attack", "--check", "--rounds", "1", "--attackers", "16"]);
         for cell in ["batches", "huge-bodies", "hot-good", "imports"] {

@@ -45,7 +45,9 @@ impl Gatekeeper {
 impl App {
     /// How far a supplier is known: by what is in force against it, and by since when it trades as an operator has registered it.
     pub fn trust_of(&self, supplier: &SupplierId) -> Trust {
-        if self.overlay.supplier_level(self.overlay.number(supplier)).is_some() {
+        // Who is only watched is looked at, and nothing else.
+        let level = self.overlay.supplier_level(self.overlay.number(supplier));
+        if level.is_some_and(|level| level > Level::Watch) {
             return Trust::Suspect;
         }
         let new_from = Timestamp::from_ms((self.clock)() - self.gate_of_edge.new_ms);
@@ -75,19 +77,25 @@ impl App {
 
     /// Refuses a locked-out supplier's write without a look at it, but for one a minute: that one goes to the log, and the fold
     /// refuses it there, so that what somebody went on sending is on record without filling it.
-    fn not_locked_out(&self, supplier: &SupplierId) -> Result<(), Problem> {
+    pub(crate) fn not_locked_out(&self, supplier: &SupplierId) -> Result<(), Problem> {
         if self.overlay.supplier_level(self.overlay.number(supplier)) != Some(Level::Lockout) {
             return Ok(());
         }
-        let now_ms = (self.clock)();
-        let mut last = self.gate_of_edge.evidence.entry(supplier.clone()).or_insert(i64::MIN / 2);
-        if now_ms - *last >= EVIDENCE_MS {
-            *last = now_ms;
+        let last = self.gate_of_edge.evidence.get(supplier).map(|last| *last);
+        if last.is_none_or(|last| (self.clock)() - last >= EVIDENCE_MS) {
             return Ok(());
         }
         crate::metrics::refused_locked_out();
         let detail = "it is locked out: only reductions and withdrawals are taken, one listing at a time or as a file to import; see /standing";
         Err(Problem::new(StatusCode::FORBIDDEN, "supplier_locked_out", detail))
+    }
+
+    /// A write is about to be appended: of a locked-out supplier that is the one of this minute. Only what could be read counts, or
+    /// nonsense once a minute would keep the rest off the record.
+    pub(crate) fn goes_on_record(&self, supplier: &SupplierId) {
+        if self.overlay.supplier_level(self.overlay.number(supplier)) == Some(Level::Lockout) {
+            self.gate_of_edge.evidence.insert(supplier.clone(), (self.clock)());
+        }
     }
 
     /// What rows that add supply need beyond the supplier's own allowance, which they have taken: its share of a partition that is
@@ -105,7 +113,11 @@ impl App {
             self.limits.give_back(caller, rows);
             return Err(share_used(wait));
         }
-        let shared = self.limits.share(caller, self.trust_of(supplier), rows)?;
+        let partition = self.partition_of(supplier);
+        let shared = self
+            .limits
+            .share(caller, self.trust_of(supplier), rows)
+            .inspect_err(|_| fairness.give_back(partition, supplier, rows))?;
         Ok(own.map(|own| own.with(shared)))
     }
 
@@ -117,7 +129,7 @@ impl App {
         let (fairness, partition) = (&self.gate_of_edge.fairness, self.partition_of(supplier));
         fairness.take(partition, supplier, rows)?;
         self.limits
-            .take_shared_or_wait(self.trust_of(supplier), rows)
+            .take_shared_or_wait(self.trust_of(supplier), supplier.as_str(), rows)
             .inspect_err(|_| fairness.give_back(partition, supplier, rows))
     }
 }

@@ -27,6 +27,11 @@ const LEAST_PER_S: f64 = 40.0;
 /// How much a look counts against those before it.
 const WEIGHT: f64 = 0.3;
 
+/// A rate is of a second at least: what the fold has decided is told in lumps.
+const MEASURED: Duration = Duration::from_secs(1);
+/// Nobody is held back for longer, whatever the rate was when it sent.
+const HELD_MAX: Duration = Duration::from_secs(5);
+
 /// Not behind.
 const FREE: u64 = 0;
 
@@ -52,21 +57,29 @@ impl Place {
 pub struct Meter {
     drained: u64,
     was_behind: bool,
+    /// Rows, and in what time, since the rate was reckoned.
+    gathered: (u64, Duration),
     rate: Option<f64>,
 }
 
 impl Meter {
     /// Rows a second that a partition goes through, from what it had decided altogether `elapsed` after the look before; `None`
-    /// while it is not behind, or has been for less than a whole look.
+    /// while it is not behind, or has been for less than a second.
     pub fn look(&mut self, drained: u64, behind: bool, elapsed: Duration) -> Option<f64> {
         let rows = drained.saturating_sub(std::mem::replace(&mut self.drained, drained));
         let was_behind = std::mem::replace(&mut self.was_behind, behind);
         if !behind {
-            self.rate = None;
+            (self.rate, self.gathered) = (None, (0, Duration::ZERO));
             return None;
         }
-        if was_behind && !elapsed.is_zero() {
-            let seen = rows as f64 / elapsed.as_secs_f64();
+        if was_behind {
+            let (before, since) = self.gathered;
+            self.gathered = (before + rows, since + elapsed);
+        }
+        let (rows, gathered) = self.gathered;
+        if gathered >= MEASURED {
+            self.gathered = (0, Duration::ZERO);
+            let seen = rows as f64 / gathered.as_secs_f64();
             let before = self.rate.unwrap_or(seen);
             self.rate = Some(before + (seen - before) * WEIGHT);
         }
@@ -144,7 +157,7 @@ impl Fairness {
         if *until > now {
             return Err(Duration::from_nanos(*until - now));
         }
-        *until = now + cost;
+        *until = now + cost.min(HELD_MAX.as_nanos() as u64);
         Ok(())
     }
 }
@@ -207,6 +220,12 @@ mod tests {
         assert_eq!(meter.look(3_000, true, second), Some(2_000.0));
         assert_eq!(meter.look(4_000, true, second), Some(1_700.0), "drawn towards the last");
         assert_eq!(meter.look(4_000, true, Duration::ZERO), Some(1_700.0));
+        let mut lumps = Meter::default();
+        assert_eq!(lumps.look(0, true, second / 10), None);
+        for look in 1..10 {
+            assert_eq!(lumps.look(0, true, second / 10), None, "look {look}: nothing was told yet");
+        }
+        assert_eq!(lumps.look(900, true, second / 10), Some(900.0), "all of it in one lump");
         assert_eq!(meter.look(4_100, false, second), None);
         assert_eq!(meter.look(4_200, true, second), None, "begins anew");
         assert_eq!(meter.look(4_200, true, second), Some(LEAST_PER_S), "it stands still");

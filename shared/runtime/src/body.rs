@@ -18,7 +18,7 @@ mod words;
 pub use upload::Upload;
 
 pub use read::BodyBytesMax;
-pub(crate) use read::{Kind, read};
+pub(crate) use read::{Kind, let_by, read};
 pub use room::BodyRoom;
 pub(crate) use words::{field_code, plain, shown};
 

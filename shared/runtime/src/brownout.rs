@@ -230,6 +230,8 @@ pub struct Brownout(Arc<State>);
 
 struct State {
     process: AtomicU8,
+    /// Of order events.
+    events: AtomicU8,
     /// Of each partition of suppliers: only those whose partition is behind are put off for it.
     partitions: Box<[AtomicU8]>,
     config: BrownoutConfig,
@@ -245,12 +247,18 @@ impl Brownout {
     /// On the lowest rung, with so many partitions of suppliers.
     pub fn new(config: &BrownoutConfig, partitions: u32) -> Self {
         let partitions = (0..partitions).map(|_| AtomicU8::new(0)).collect();
-        Self(Arc::new(State { process: AtomicU8::new(0), partitions, config: config.clone() }))
+        Self(Arc::new(State {
+            process: AtomicU8::new(0),
+            events: AtomicU8::new(0),
+            partitions,
+            config: config.clone(),
+        }))
     }
 
-    /// Says on which rung the process and each of its partitions are.
-    pub fn set(&self, process: Rung, partitions: impl IntoIterator<Item = Rung>) {
+    /// Says on which rung the process, what order events wait for, and each of its partitions are.
+    pub fn set(&self, process: Rung, events: Rung, partitions: impl IntoIterator<Item = Rung>) {
         self.0.process.store(process as u8, Ordering::Relaxed);
+        self.0.events.store(events as u8, Ordering::Relaxed);
         for (held, rung) in self.0.partitions.iter().zip(partitions) {
             held.store(rung as u8, Ordering::Relaxed);
         }
@@ -273,9 +281,14 @@ impl Brownout {
         Ladder::new(&self.0.config)
     }
 
-    /// Whether this work may be begun now, or how long it is put off: 503 `put_off`.
+    /// Whether this work may be begun now, or how long it is put off: 503 `put_off`. Order events concern suppliers of all
+    /// partitions, so one of these that is behind does not put them off.
     pub fn admits(&self, work: Work) -> Result<(), Problem> {
-        self.judge(work, Trust::Trusted, self.rung())
+        let rung = match work {
+            Work::Events => Rung::of(self.0.events.load(Ordering::Relaxed)),
+            _ => self.rung(),
+        };
+        self.judge(work, Trust::Trusted, rung)
     }
 
     /// The same of a write of a supplier of `trust` to its `partition`.
@@ -306,6 +319,8 @@ pub(crate) async fn mark(work: Work, mut request: Request, next: Next) -> Respon
     if matches!(work, Work::Analysis | Work::Import | Work::Events) {
         let brownout = request.extensions().get::<Brownout>();
         if let Some(Err(put_off)) = brownout.map(|brownout| brownout.admits(work)) {
+            // Its sender, who is still writing, gets to read how long to wait.
+            crate::body::let_by(request).await;
             return put_off.into_response();
         }
     }

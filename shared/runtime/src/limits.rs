@@ -170,6 +170,8 @@ struct Set<C: Clock> {
     classes: Limiters<C>,
     /// The same classes for bodies, in units of [`UNIT_BYTES`].
     bodies: Limiters<C>,
+    /// What one caller may have of each class that many share.
+    quarters: Limiters<C>,
 }
 
 /// Keyed limiters by class. Cheap to clone; all clones change together.
@@ -193,6 +195,11 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 impl Class {
+    /// A quarter of it.
+    fn quarter(self) -> Self {
+        let of = |whole: NonZeroU32| NonZeroU32::new(whole.get().div_ceil(4)).unwrap_or(NonZeroU32::MIN);
+        Self { per_second: of(self.per_second), burst: of(self.burst) }
+    }
     /// Seconds in which the whole burst comes back.
     fn window_s(self) -> u32 {
         self.burst.get().div_ceil(self.per_second.get())
@@ -255,9 +262,16 @@ impl<C: Clock + Clone> Set<C> {
             };
             config.0.iter().map(of).collect()
         };
+        let quarter = |name: &&str| {
+            let class = config.0.get(*name)?.quarter();
+            let kept =
+                before.and_then(|before| before.quarters.get(*name)).filter(|kept| kept.class == class);
+            Some(((*name).to_owned(), kept.cloned().unwrap_or_else(|| limiter(&class))))
+        };
         Self {
             classes: limiters(before.map(|before| &before.classes)),
             bodies: limiters(before.map(|before| &before.bodies)),
+            quarters: Trust::CLASSES.iter().filter_map(quarter).collect(),
         }
     }
 }

@@ -250,14 +250,20 @@ pub(crate) async fn register(
     }
 }
 
-/// Whether a row takes supply away whatever there is, as far as it shows.
-fn reduces(row: &Row) -> bool {
-    match row {
-        Row::Withdraw { .. } => true,
-        Row::Stock(StockChange { mode: StockMode::Set, quantity, .. }) => *quantity == 0,
-        Row::Stock(StockChange { mode: StockMode::Adjust, quantity, .. }) => *quantity < 0,
-        _ => false,
-    }
+/// Whether a row takes away supply that is there. What only looks so, such as a withdrawal of nothing, is a write like others, or
+/// whoever wants to fill the log would write nothing else.
+fn reduces(app: &App, supplier: &SupplierId, row: &Row) -> bool {
+    let listing = match row {
+        Row::Withdraw { listing, .. } => listing,
+        Row::Stock(StockChange { mode: StockMode::Set, quantity: 0, listing, .. }) => listing,
+        Row::Stock(StockChange { mode: StockMode::Adjust, quantity, listing, .. }) if *quantity < 0 => {
+            listing
+        }
+        _ => return false,
+    };
+    let is_withdrawal = matches!(row, Row::Withdraw { .. });
+    let found = app.own_listing(supplier, listing);
+    found.is_some_and(|offer| !offer.withdrawn && (is_withdrawal || offer.on_hand > 0))
 }
 
 /// Takes one row about `subject` of `supplier`.
@@ -270,14 +276,16 @@ async fn one_row<B: OneRow>(
 ) -> Result<Response, Problem> {
     let own = admit(app, &supplier, 1)?;
     let row = body::parse::<B>(text)?.row(subject).map_err(Problem::invalid)?;
-    let allowance = if reduces(&row) {
+    let allowance = if reduces(app, &supplier, &row) {
         own
     } else {
         if B::WORK == Work::Stock {
+            app.not_locked_out(&supplier)?;
             app.not_put_off(&supplier, B::WORK)?;
         }
         app.share(&supplier, own, 1)?
     };
+    app.goes_on_record(&supplier);
     let hash = body_hash(&[B::KIND.as_bytes(), subject.as_bytes(), text]);
     Request { app, supplier, headers, allowance, hash }.single(row).await
 }
@@ -386,9 +394,10 @@ pub(crate) async fn withdraw(
     Path((_, listing)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let allowance = admit(&app, &supplier, 1)?;
+    let own = admit(&app, &supplier, 1)?;
     let field = |e: Invalid| Problem::invalid(vec![FieldError::new("listing", e.code, e.detail)]);
     let row = Row::Withdraw { listing: ListingId::new(&listing).map_err(field)?, source_seq: None };
+    let allowance = if reduces(&app, &supplier, &row) { own } else { app.share(&supplier, own, 1)? };
     let hash = body_hash(&[b"withdraw", listing.as_bytes()]);
     Request { app: &app, supplier, headers: &headers, allowance, hash }.single(row).await
 }
@@ -455,6 +464,9 @@ pub(crate) async fn batch(
                 outcomes.push(outcome);
             }
         }
+    }
+    if !good.is_empty() {
+        app.goes_on_record(&supplier);
     }
     let hash = body_hash(&[b"batch", &text]);
     // What is left is waiting.

@@ -67,6 +67,8 @@ struct Seen {
     partitions_ms: Vec<u64>,
     /// The same of the inventory fold alone.
     inventory_ms: Vec<u64>,
+    /// What order events wait for wherever they go: intake, what all partitions share, and the partition that waits least.
+    events_ms: u64,
 }
 
 impl Place {
@@ -79,7 +81,7 @@ impl Place {
 
 fn look(places: &mut [Place], now_ms: u64, partitions: u32, log: &SharedLog, board: &Board) -> Seen {
     let none = vec![0; partitions as usize];
-    let mut seen = Seen { process_ms: 0, partitions_ms: none.clone(), inventory_ms: none };
+    let mut seen = Seen { process_ms: 0, partitions_ms: none.clone(), inventory_ms: none, events_ms: 0 };
     let mut of_all_ms = 0;
     for place in places {
         let (name, partition) = (place.of.name(), place.partition);
@@ -90,13 +92,13 @@ fn look(places: &mut [Place], now_ms: u64, partitions: u32, log: &SharedLog, boa
         let end = log.horizon(place.of.input().name(), partition).end;
         let waited_ms = place.wait.look(now_ms, end, board.progress(name, partition).next);
         seen.process_ms = seen.process_ms.max(waited_ms);
-        // Partitions of these two are those of suppliers, in the same order.
+        // Partitions of these three are those of suppliers, in the same order.
         match (name, seen.partitions_ms.get_mut(partition as usize)) {
             ("inventory" | "scoring" | "evaluation", Some(partition_ms)) => {
                 *partition_ms = waited_ms.max(*partition_ms);
             }
             // Buyers' partitions are no suppliers'.
-            ("intake", _) => {}
+            ("intake", _) => seen.events_ms = waited_ms.max(seen.events_ms),
             // One partition for everybody.
             _ => of_all_ms = of_all_ms.max(waited_ms),
         }
@@ -107,6 +109,8 @@ fn look(places: &mut [Place], now_ms: u64, partitions: u32, log: &SharedLog, boa
     for partition_ms in &mut seen.partitions_ms {
         *partition_ms = of_all_ms.max(*partition_ms);
     }
+    let least_ms = seen.partitions_ms.iter().copied().min().unwrap_or(of_all_ms);
+    seen.events_ms = seen.events_ms.max(least_ms);
     seen
 }
 
@@ -132,7 +136,7 @@ pub(super) async fn watch(of: Pressure, shutdown: Shutdown) -> Result<()> {
             (0..of.input().partitions(partitions)).map(place).collect::<Vec<_>>()
         })
         .collect();
-    let mut process = brownout.ladder();
+    let (mut process, mut events) = (brownout.ladder(), brownout.ladder());
     let mut ladders: Vec<Ladder> = (0..partitions).map(|_| brownout.ladder()).collect();
     let mut meters = vec![stockade_inventory::fairness::Meter::default(); partitions as usize];
     let gauge = metrics::gauge!("stockade_fold_waits_seconds");
@@ -158,7 +162,7 @@ pub(super) async fn watch(of: Pressure, shutdown: Shutdown) -> Result<()> {
         let rungs = ladders.iter_mut().zip(&seen.partitions_ms).map(|(ladder, ms)| ladder.look(*ms, now_ms));
         let rungs: Vec<_> = rungs.collect();
         let before = brownout.rung();
-        brownout.set(process.look(seen.process_ms, now_ms), rungs);
+        brownout.set(process.look(seen.process_ms, now_ms), events.look(seen.events_ms, now_ms), rungs);
         if brownout.rung() != before {
             tracing::warn!(?before, now = ?brownout.rung(), behind_ms = seen.process_ms, "what is put off has changed");
         }

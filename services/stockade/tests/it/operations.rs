@@ -144,7 +144,8 @@ async fn an_override_that_names_what_was_seen_is_refused_where_something_else_is
         let headers = [("authorization", bearer.as_str()), condition];
         api.raw(method, path, &headers, body.to_string().into_bytes()).await
     };
-    let deny = |level: &str| json!({ "supplier": "acme", "deny": level, "reason": "known", "expires_at": FAR });
+    let deny =
+        |level: &str| json!({ "supplier": "acme", "deny": level, "reason": "known", "expires_at": FAR });
     let put = async |condition, level: &str| ask(Method::POST, "/v1/overrides", condition, deny(level)).await;
     let first = put(("if-none-match", "*"), "dim").await;
     assert_eq!(first.status, 200, "{}", first.body);

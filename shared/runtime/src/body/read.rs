@@ -136,6 +136,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 struct Reading<'a, S: Edge> {
     edge: &'a S,
     caller: Option<Sender<'a>>,
+    work: Option<Work>,
     bytes: usize,
 }
 
@@ -148,22 +149,25 @@ struct Sender<'a> {
 
 impl<'a, S: Edge> Reading<'a, S> {
     /// People are few and known, so their bodies count for nothing.
-    fn new(edge: &'a S, caller: Option<&'a Principal>) -> Self {
+    fn new(edge: &'a S, caller: Option<&'a Principal>, work: Option<Work>) -> Self {
         let limited = caller.filter(|caller| !caller.role.is_staff());
         let caller = limited.map(|principal| Sender {
             principal,
             class: edge.class(principal),
             trust: edge.trust(principal),
         });
-        Self { edge, caller, bytes: 0 }
+        Self { edge, caller, work, bytes: 0 }
     }
     /// Whether it may be read, the cheapest question first.
-    fn admit(&self, work: Option<Work>) -> Result<(), Problem> {
+    fn admit(&self) -> Result<(), Problem> {
         let Some(Sender { principal, class, trust }) = &self.caller else { return Ok(()) };
-        self.edge.admits(principal, work)?;
+        self.edge.admits(principal, self.work)?;
         self.edge.limits().admit_body(class, principal.limited_as())?;
-        // What takes supply away is taken of whoever has an allowance of its own.
-        if work == Some(Work::Stock) { Ok(()) } else { self.edge.limits().admit_body_together(*trust) }
+        if self.shares() { self.edge.limits().admit_body_together(*trust) } else { Ok(()) }
+    }
+    /// What takes supply away is taken of whoever has an allowance of its own, and counts for nobody else.
+    fn shares(&self) -> bool {
+        self.work != Some(Work::Stock)
     }
     fn trust(&self) -> Trust {
         self.caller.as_ref().map_or(Trust::Trusted, |sender| sender.trust)
@@ -174,7 +178,9 @@ impl<S: Edge> Drop for Reading<'_, S> {
     fn drop(&mut self) {
         if let Some(Sender { principal, class, trust }) = &self.caller {
             self.edge.limits().charge_body(class, principal.limited_as(), self.bytes);
-            self.edge.limits().charge_body_together(*trust, self.bytes);
+            if self.shares() {
+                self.edge.limits().charge_body_together(*trust, self.bytes);
+            }
         }
     }
 }
@@ -204,6 +210,9 @@ async fn gather(
             continue;
         }
         if all.is_empty() {
+            // As much as it says it is, so that what is taken is not twice what is counted.
+            let told = body.size_hint().upper().and_then(|left| usize::try_from(left).ok()).unwrap_or(0);
+            all.reserve_exact((*came).saturating_add(told).min(bytes_max));
             all.extend_from_slice(&first);
         }
         all.extend_from_slice(&data);
@@ -219,6 +228,14 @@ async fn let_go(mut body: Body, bytes_max: usize) {
         let Some(rest) = left.checked_sub(bytes) else { return };
         left = rest;
     }
+}
+
+/// Lets the body of a request that is refused go by, for as long as a body may take.
+pub(crate) async fn let_by(request: Request) {
+    let (head, body) = request.into_parts();
+    let BodyBytesMax(bytes_max) = head.extensions.get().copied().unwrap_or_default();
+    // Whoever is too slow is cut off.
+    let _ = in_time(&head, let_go(body, bytes_max)).await;
 }
 
 /// Waits for something about a body for as long as a body may take.
@@ -239,18 +256,21 @@ pub(crate) async fn read<S: Edge>(request: Request, kind: Kind, edge: &S) -> Res
     let of_curl = !body.is_end_stream() && check_type(&head.headers, kind)?;
     let BodyBytesMax(bytes_max) = head.extensions.get().copied().unwrap_or_default();
     let caller = head.extensions.get::<Principal>();
-    let mut reading = Reading::new(edge, caller);
-    if let Err(refused) = reading.admit(head.extensions.get::<Work>().copied()) {
+    let mut reading = Reading::new(edge, caller, head.extensions.get::<Work>().copied());
+    if let Err(refused) = reading.admit() {
         in_time(&head, let_go(body, bytes_max)).await?;
         return Err(refused);
     }
     let room = head.extensions.get::<BodyRoom>();
+    let room = room.filter(|_| caller.is_none_or(|caller| !caller.role.is_staff()));
     let mut part = room.map_or_else(Part::boundless, |room| room.part(caller, reading.trust()));
     let mut body = body;
     let gathered = in_time(&head, gather(&mut body, bytes_max, &mut reading.bytes, &mut part)).await?;
     let bytes = match gathered {
         Err(refused) if refused.code == "bodies_full" => {
             drop(part);
+            // That there is no room is not its sender's doing.
+            reading.bytes = 0;
             in_time(&head, let_go(body, bytes_max)).await?;
             return Err(refused);
         }

@@ -1,8 +1,8 @@
 //! How many bytes of bodies may be in memory at once: those under way and those being read, of everybody together. Without it
 //! many callers, each within its limits, could fill the memory of the process.
 //!
-//! Buyers have room of their own, so that nothing suppliers send takes it. Of either room one caller may have a quarter, and so
-//! may all new suppliers together, and all under suspicion.
+//! Buyers and order systems have room of their own, so that nothing suppliers send takes it. Of any room one caller may have a
+//! sixteenth, and all new suppliers together a quarter, and so all under suspicion. People are few and known: theirs is not bounded.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -19,6 +19,7 @@ pub(super) const SMALL_BYTES: usize = 4 << 10;
 #[derive(Clone)]
 pub struct BodyRoom {
     buyers: Arc<Room>,
+    orders: Arc<Room>,
     others: Arc<Room>,
 }
 
@@ -47,19 +48,28 @@ impl Taken {
 }
 
 impl BodyRoom {
-    /// Room for so many bytes of suppliers', order systems' and people's bodies, and for a quarter as many of buyers'.
+    /// Room for so many bytes of suppliers' bodies, and for a quarter as many of buyers' and of order systems'.
     pub fn new(bytes_max: usize) -> Self {
         let room = |bytes_max, of: &'static str| {
             let gauge = metrics::gauge!(names::BODY_BYTES, "of" => of);
             Arc::new(Room { bytes_max, taken: Mutex::default(), gauge })
         };
-        Self { buyers: room((bytes_max / 4).max(1), "buyers"), others: room(bytes_max, "others") }
+        let quarter = (bytes_max / 4).max(1);
+        Self {
+            buyers: room(quarter, "buyers"),
+            orders: room(quarter, "order systems"),
+            others: room(bytes_max, "others"),
+        }
     }
 
     /// The part of a caller, of which nothing is taken yet.
     pub(super) fn part(&self, caller: Option<&Principal>, trust: Trust) -> Part {
-        let buys = caller.is_some_and(|caller| caller.role == Role::Buyer);
-        let room = if buys { self.buyers.clone() } else { self.others.clone() };
+        let room = match caller.map(|caller| &caller.role) {
+            Some(Role::Buyer) => &self.buyers,
+            Some(Role::OrderSystem) => &self.orders,
+            _ => &self.others,
+        };
+        let room = room.clone();
         let name = caller.map(|caller| caller.limited_as().to_owned()).unwrap_or_default();
         Part { room: Some(room), name, trust, bytes: 0 }
     }
@@ -96,8 +106,8 @@ impl Part {
         let of_trust = taken.of(self.trust).map_or(0, |had| *had - self.bytes);
         // One body may always be read where nothing else is, however small the room.
         let beyond = |had: usize, most: usize| had > 0 && had + bytes > most;
-        let of_one = room.bytes_max / 4;
-        if beyond(others, room.bytes_max) || beyond(of_caller, of_one) || beyond(of_trust, of_one) {
+        let (of_one, of_class) = (room.bytes_max / 16, room.bytes_max / 4);
+        if beyond(others, room.bytes_max) || beyond(of_caller, of_one) || beyond(of_trust, of_class) {
             metrics::counter!(names::BODIES_REFUSED).increment(1);
             return Err(no_room());
         }
@@ -192,13 +202,13 @@ mod tests {
     }
 
     #[test]
-    fn one_caller_has_a_quarter_and_so_have_all_new_ones_together() {
+    fn one_caller_has_a_sixteenth_and_all_new_ones_together_a_quarter() {
         let room = BodyRoom::new(400 << 10);
         let part = |name: &str, trust, bytes: usize| {
             let mut part = room.part(Some(&seller(name)), trust);
             part.grow(bytes).map(|()| part)
         };
-        let _first = part("a", Trust::Trusted, 90 << 10).unwrap();
+        let _first = part("a", Trust::Trusted, 15 << 10).unwrap();
         assert!(part("a", Trust::Trusted, 20 << 10).is_err());
         let mut slow = room.part(Some(&seller("a")), Trust::Trusted);
         (1..=10).for_each(|kb| slow.grow(kb << 10).unwrap());

@@ -39,7 +39,7 @@ fn work_is_put_off_in_the_order_of_the_ladder_and_by_its_own_partition() {
     ];
     let mut before = works.len() + 1;
     for rung in Rung::ALL {
-        brownout.set(rung, [Rung::Calm, rung]);
+        brownout.set(rung, rung, [Rung::Calm, rung]);
         let admitted = works.iter().filter(|(work, trust)| match work {
             Work::Analysis | Work::Import | Work::Events => brownout.admits(*work).is_ok(),
             _ => brownout.admits_write(*work, *trust, 1).is_ok(),

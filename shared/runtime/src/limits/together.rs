@@ -77,9 +77,14 @@ impl<C: Clock + Clone> Limits<C> {
         Ok(())
     }
 
-    /// Charges a body that was read to what all of `trust` share.
+    /// Charges a body that was read to what all of `trust` share. Bodies that were under way at once may owe more than there is
+    /// together, and nobody who did not send them should wait for long: beyond two bursts nothing more is owed.
     pub fn charge_body_together(&self, trust: Trust, bytes: usize) {
-        if let Some(name) = trust.class().filter(|name| self.now().bodies.contains_key(*name)) {
+        let Some((name, set)) = trust.class().map(|name| (name, self.now())) else { return };
+        let Some(limiter) = set.bodies.get(name) else { return };
+        let most =
+            Duration::from_nanos(limiter.unit_nanos.saturating_mul(u64::from(limiter.class.burst.get())));
+        if self.wait_of(limiter, &ALL.to_owned()).is_none_or(|wait| wait <= most) {
             self.charge_body(name, ALL, bytes);
         }
     }
@@ -87,7 +92,7 @@ impl<C: Clock + Clone> Limits<C> {
     /// Takes `units` of what all of `trust` share, for a caller of `class` who has taken as many of its own allowance: where what
     /// is shared is used up, those are given back. More than the burst at once is taken as [`Limits::take`] does.
     pub fn share(&self, caller: (&str, &str), trust: Trust, units: usize) -> Result<Option<Shared>, Problem> {
-        self.take_shared(trust, units).map_err(|(name, all, wait)| {
+        self.take_shared(trust, caller.1, units).map_err(|(name, all, wait)| {
             self.give_back(caller, units);
             self.refused_together(name, all, wait)
         })
@@ -101,26 +106,38 @@ impl<C: Clock + Clone> Limits<C> {
     }
 
     /// The same of what is shared alone, for work that waits: how long, where there is not enough now.
-    pub fn take_shared_or_wait(&self, trust: Trust, units: usize) -> Result<(), Duration> {
-        self.take_shared(trust, units).map(|_| ()).map_err(|(_, _, wait)| wait)
+    pub fn take_shared_or_wait(&self, trust: Trust, caller: &str, units: usize) -> Result<(), Duration> {
+        self.take_shared(trust, caller, units).map(|_| ()).map_err(|(_, _, wait)| wait)
     }
 
+    /// One caller may have a quarter of it, or two who were made up would leave nothing to whoever is really new.
     fn take_shared(
         &self,
         trust: Trust,
+        caller: &str,
         units: usize,
     ) -> Result<Option<Shared>, (&'static str, Class, Duration)> {
         let Some((name, set)) = trust.class().map(|name| (name, self.now())) else { return Ok(None) };
-        let Some(limiter) = set.classes.get(name) else { return Ok(None) };
+        let (Some(limiter), Some(quarter)) = (set.classes.get(name), set.quarters.get(name)) else {
+            return Ok(None);
+        };
         let class = limiter.class;
         let units = NonZeroU32::new(u32::try_from(units).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
-        let all = ALL.to_owned();
+        let (all, caller) = (ALL.to_owned(), caller.to_owned());
+        let of_one = units.min(quarter.class.burst);
+        if let Ok(Err(not_until)) = quarter.keyed.check_key_n(&caller, of_one) {
+            return Err((name, class, not_until.wait_time_from(self.clock.now())));
+        }
+        quarter.owe(&caller, (units.get() - of_one.get()).min(quarter.class.burst.get()));
         match limiter.keyed.check_key_n(&all, units.min(class.burst)) {
             Ok(Ok(state)) => {
                 limiter.owe(&all, units.get().saturating_sub(class.burst.get()));
                 Ok(Some(Shared { name, class, remaining: state.remaining_burst_capacity() }))
             }
-            Ok(Err(not_until)) => Err((name, class, not_until.wait_time_from(self.clock.now()))),
+            Ok(Err(not_until)) => {
+                quarter.give_back(&caller, units.get().min(quarter.class.burst.get().saturating_mul(2)));
+                Err((name, class, not_until.wait_time_from(self.clock.now())))
+            }
             // As many as the burst are never too many.
             Err(_) => Ok(None),
         }

@@ -115,7 +115,7 @@ async fn each_rung_puts_off_its_writes_and_none_what_buyers_ask_or_what_takes_su
     let event = json!({ "specversion": "1.0", "id": "e", "source": "s", "type": "stockade.order.placed",
         "data": { "supplier": "acme", "order": "o", "buyer": "b", "listing": "l", "quantity": 1 } });
     for rung in Rung::ALL {
-        brownout.set(rung, [rung]);
+        brownout.set(rung, rung, [rung]);
         let single = api.list("l", json!({})).await;
         let stock = api.post("listings/l/stock", &[], json!({ "set": 10 })).await;
         let bulk = api.post("inventory:batch", &[], batch(2)).await;
@@ -137,14 +137,17 @@ async fn each_rung_puts_off_its_writes_and_none_what_buyers_ask_or_what_takes_su
         let hold = json!({ "supplier": "acme", "listing": "l", "quantity": 1, "seconds": 60 });
         assert!(api.reserve(hold).await.status < 300, "{rung:?}");
         assert_eq!(api.post("listings/l/stock", &[], json!({ "set": 0 })).await.status, 200, "{rung:?}");
-        brownout.set(Rung::Calm, [Rung::Calm]);
+        brownout.set(Rung::Calm, Rung::Calm, [Rung::Calm]);
         assert_eq!(api.post("listings/l/stock", &[], json!({ "set": 100 })).await.status, 200);
     }
     api.restrict(whole(Level::Watch)).await;
-    brownout.set(Rung::Suspect, [Rung::Suspect]);
+    brownout.set(Rung::Suspect, Rung::Suspect, [Rung::Suspect]);
+    assert_eq!(api.list("l", json!({})).await.status, 200, "who is only watched is no suspect");
+    api.restrict(whole(Level::Cap)).await;
+    brownout.set(Rung::Suspect, Rung::Suspect, [Rung::Suspect]);
     assert_eq!(api.list("l", json!({})).await.code(), (503, "put_off"), "suspects come before all others");
     assert_eq!(api.post("listings/l/stock", &[], json!({ "adjust": -1 })).await.status, 200);
-    brownout.set(Rung::Streams, [Rung::Streams]);
+    brownout.set(Rung::Streams, Rung::Streams, [Rung::Streams]);
     assert_eq!(api.list("l", json!({})).await.status, 200);
 }
 
