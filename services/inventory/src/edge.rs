@@ -65,7 +65,10 @@ impl App {
     /// is not known to be a write.
     pub(crate) fn admits_unread(&self, supplier: &SupplierId, work: Option<Work>) -> Result<(), Problem> {
         let Some(work @ (Work::Row | Work::Bulk)) = work else { return Ok(()) };
-        self.not_locked_out(supplier)?;
+        // A batch may reduce, which the fold takes of whoever is locked out; a listing or location that is put only adds.
+        if work == Work::Row {
+            self.not_locked_out(supplier)?;
+        }
         self.not_put_off(supplier, work)
     }
 
@@ -86,7 +89,7 @@ impl App {
             return Ok(());
         }
         crate::metrics::refused_locked_out();
-        let detail = "it is locked out: only reductions and withdrawals are taken, one listing at a time or as a file to import; see /standing";
+        let detail = "it is locked out: only reductions and withdrawals are taken; see /standing";
         Err(Problem::new(StatusCode::FORBIDDEN, "supplier_locked_out", detail))
     }
 

@@ -124,7 +124,7 @@ impl Api {
         let worker = Worker::join(inventory_spec(1), self.log.clone(), |_| Inventory::default()).unwrap();
         let app = self.app.clone();
         let (log, board) = (self.log.clone(), self.app.board.clone());
-        let sink = move |_, effects| app.take(effects);
+        let sink = move |partition, effects| app.take_of(partition, effects);
         let end = async move { drop(fold_ends.await) };
         tokio::spawn(stockade_fold::run(worker, log, system_clock(), board, sink, end));
         let app = self.app.clone();
