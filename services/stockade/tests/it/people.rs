@@ -108,7 +108,9 @@ impl Scene {
             }
             (
                 "POST",
-                "/v1/reviews/{review}:claim" | "/v1/reviews/{review}:giveback" | "/v1/reviews/{review}:settle",
+                "/v1/reviews/{review}:claim"
+                | "/v1/reviews/{review}:giveback"
+                | "/v1/reviews/{review}:settle",
             ) => {
                 let reviews = api.get(&api.operator, "/v1/reviews").await.body;
                 let id = reviews["reviews"][0]["id"].as_str().unwrap_or("none").to_owned();
