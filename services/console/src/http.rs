@@ -187,6 +187,7 @@ pub fn routes() -> Routes<Console> {
         .add(
             Operation::delete(SESSION, "signOut", "Sign out")
                 .tag(CHAPTER)
+                .roles(&["supplier", "buyer", "order-system", "analyst", "approver", "operator"])
                 .answers_nothing(StatusCode::NO_CONTENT, "The session has ended."),
             sign_out,
         )

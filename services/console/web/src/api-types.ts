@@ -31,6 +31,9 @@ export type Appeals = {
 /** How a file is packed. */
 export type Archive = "plain" | "gzip" | "zip"
 
+/** Why an attempt failed: stable names, for metrics and for who reads the list of deliveries. */
+export type AttemptFailure = "name" | "inward_address" | "connect" | "tls" | "timeout" | "closed" | "redirect" | "status" | "unsent"
+
 /** An attribute of a supplier: never the thing itself, only a salted hash of it that its sender made. */
 export type Attribute = {
   /** Lower-case hex of a salted hash, 32 to 64 digits. */
@@ -187,6 +190,63 @@ export type BacktestReport = {
 /** How far a backtest is. */
 export type BacktestState = "running" | "cancelling" | "done" | "cancelled" | "failed"
 
+/** A basket as its owner, order systems and analysts see it. */
+export type Basket = {
+  /** Whether the promise may not be kept for one of its lines. */
+  at_risk: boolean
+  basket: BasketId
+  /** When the first line lapses, unless it is confirmed. */
+  expires_at?: Timestamp | null
+  failed: number
+  /** In the order in which they were asked for. */
+  lines: Array<BasketLine>
+  mode: BasketMode
+  state: BasketState
+  /** Lines that are as they were asked to be. */
+  succeeded: number
+}
+
+/** A basket: reservations of one buyer over several lines and suppliers, made by one request. It names no supplier. */
+export type BasketId = string
+
+/** A line of a basket as its owner, order systems and analysts see it. */
+export type BasketLine = {
+  /** Other offers of the same good in the same region with enough units, cheapest first, where the line is not to be had. Each is looked for by itself: two lines may be told of the same units. */
+  alternatives?: Array<SeenOffer>
+  /** Whether the promise may not be kept. */
+  at_risk: boolean
+  /** Stable code of the reason, where it is not as it was asked to be. */
+  code?: string | null
+  /** The reason for people. */
+  detail?: string | null
+  /** When what it keeps lapses, unless it is confirmed. */
+  expires_at?: Timestamp | null
+  /** Units that it keeps by itself. */
+  kept: number
+  /** Its place in the request, from 0. */
+  line: number
+  listing: ListingId
+  /** The order it has become. */
+  order?: OrderId | null
+  quantity: number
+  /** The reservation that it is; absent where nothing is held for it. */
+  reservation?: ReservationId | null
+  state?: ReservationState | null
+  supplier: SupplierId
+}
+
+/** Whether lines are had all together or each by itself. */
+export type BasketMode = "all_or_nothing" | "per_line"
+
+/** What a refusal of a basket says beside what every problem says. */
+export type BasketRefused = {
+  /** Of a basket: what stood in the way of each line. */
+  lines?: Array<BasketLine> | null
+}
+
+/** Where a basket is in its life. */
+export type BasketState = "pending" | "held" | "confirmed" | "ordered" | "cancelled" | "released" | "lapsed" | "mixed"
+
 /** What became of a batch. */
 export type BatchAnswer = {
   failed: number
@@ -340,6 +400,17 @@ export type Change = {
   what: "model_switch"
 }
 
+export type ChangeWebhook = {
+  /** What it is for; empty takes it away. */
+  description?: string | null
+  /** Whether it is told anything. Enabling one that was disabled begins with what happens from then on; `/replay` brings back what it missed. */
+  enabled?: boolean | null
+  /** Which events; everything when empty. */
+  events?: Array<string> | null
+  /** Where to. */
+  url?: string | null
+}
+
 /** A claim of a person. */
 export type Claim = {
   /** Who. */
@@ -414,6 +485,13 @@ export type Counterfactual = {
 /** An ISO 4217 alphabetic code such as `EUR`. */
 export type Currency = string
 
+/** Who had a record played again, when and why. */
+export type DeadLetterReplayed = {
+  actor: string
+  at: Timestamp
+  reason: string
+}
+
 /** What could not be processed. */
 export type DeadLetterSeen = {
   /** When it was written. */
@@ -432,6 +510,10 @@ export type DeadLetterSeen = {
   offset: number
   /** Partition it was read from. */
   partition: number
+  /** Whether its topic is one that callers feed: only such a record can be played again. */
+  replayable: boolean
+  /** Who had its record played again; null while nobody has. */
+  replayed: DeadLetterReplayed | null
   /** Where the record was read. */
   topic: string
   /** The beginning of the value, up to 4,096 bytes. */
@@ -510,6 +592,8 @@ export type DecisionQuery = {
 export type DecisionStep = {
   action: Action
   actor: string | null
+  /** When what buyers are shown by the process that answers followed it; null where that is not known here: inventory runs elsewhere, or the process has started since, or has applied 10,000 others. */
+  applied_at: Timestamp | null
   at: Timestamp
   note: string | null
 }
@@ -517,6 +601,8 @@ export type DecisionStep = {
 export type DecisionTold = {
   in_force: boolean
   restriction: Restriction | null
+  /** Whether the process that answers serves buyers, so that it could know when they were shown what was decided. */
+  serves_buyers: boolean
   /** What happened to it, the newest first. */
   story: Array<DecisionStep>
   supplier: SupplierId
@@ -550,6 +636,30 @@ export type DraftApproved = {
 export type Drafts = {
   drafts: Array<Draft>
 }
+
+/** Live vectors beside those that the champion was trained on. */
+export type Drift = {
+  /** Vectors between two looks at the index. */
+  every: number
+  /** The population stability index of each feature that the champion reads, and of its `score`; empty until the first look. */
+  indexes: Array<DriftIndex>
+  /** Version of the model that it is about; null without a champion. */
+  model: string | null
+  /** What the models made of these vectors. */
+  points: Array<ModelPoints>
+  /** Vectors scored in this process since it started. */
+  vectors: number
+}
+
+/** How far one feature has moved. */
+export type DriftIndex = {
+  feature: string
+  index: number
+  reading: DriftReading
+}
+
+/** The usual reading of an index. */
+export type DriftReading = "steady" | "moved" | "shifted"
 
 /** How characters are written. */
 export type Encoding = "utf-8" | "utf-8-bom" | "utf-16le" | "utf-16be" | "windows-1252"
@@ -641,6 +751,56 @@ export type EventsReceipt = {
   rows: Array<EventRow>
   /** Accepted rows with warnings. */
   warned: number
+}
+
+/** A bound of a rule in force on one of the features. */
+export type EvidenceBound = {
+  bound: number
+  feature: string
+  level: Level
+  mode: Mode
+  rule: RuleId
+  /** `<`, `<=`, `>` or `>=`, the feature standing on the left. */
+  sign: string
+}
+
+/** The evidence about a supplier over time. */
+export type EvidenceOverTime = {
+  /** The times of the points, the oldest first, at most 500. */
+  at: Array<Timestamp>
+  /** What rules in force compare these features with. A test among several of a rule is no verdict. */
+  bounds: Array<EvidenceBound>
+  /** Where not all of that time was read, because too much lies there: from when on it was. Null where all was. */
+  from: Timestamp | null
+  series: Array<EvidenceSeries>
+  since: Timestamp
+  /** Vectors of it from before features or windows were declared as they are now; they are left out. */
+  skipped: number
+  supplier: SupplierId
+  until: Timestamp
+  /** Vectors of the supplier in that time. Where there are more than points, the least and the greatest value of each stretch are told. */
+  vectors: number
+}
+
+/** What is asked for. */
+export type EvidenceQuery = {
+  /** Features by commas, at most 60; all tests with their counts and `evidence.total` when nobody says. */
+  features?: string | null
+  /** From then on; seven days before `until` when nobody says. */
+  since?: Timestamp | null
+  /** Until then; now when nobody says. */
+  until?: Timestamp | null
+}
+
+/** One feature over time. */
+export type EvidenceSeries = {
+  /** And the one that says how many peers would have brought. */
+  expected: string | null
+  feature: string
+  /** Where it is the odds of a test: the feature that counts what was seen of it, its exposure. */
+  seen: string | null
+  /** A value at each of `at`; null where it was unknown. */
+  values: Array<number | null>
 }
 
 /** A case that must come out as written before a set is used. */
@@ -754,6 +914,13 @@ export type FindingRequest = "uphold" | "release"
 
 /** What a rule that withholds without a bound on false alarms rests on. */
 export type Floor = "attested"
+
+/** A fold that a process takes part in. */
+export type FoldOfInstance = {
+  fold: string
+  /** Partitions it owns. Of a fold that every replica follows, one of them commits for all. */
+  partitions: Array<number>
+}
 
 /** How rows are written. */
 export type Format = "csv" | "tsv" | "ndjson" | "x12" | "epcis"
@@ -936,6 +1103,12 @@ export type Instance = {
   waits_for: string | null
 }
 
+/** Who runs now. */
+export type Instances = {
+  /** By name. */
+  instances: Array<RunningInstance>
+}
+
 /** The kill switch. */
 export type Kill = {
   /** Who turned it. */
@@ -965,8 +1138,51 @@ export type LettersQuery = {
 /** How hard a restriction bites; ordered. */
 export type Level = "watch" | "limit" | "cap" | "dim" | "quarantine" | "lockout"
 
+/** What is to be done with one line of a basket. */
+export type LineAct = {
+  /** The basket. */
+  basket: BasketId
+  do: "hold"
+  /** When the hold lapses by itself. */
+  expires_at: Timestamp
+  /** Place of the line in the basket, from 0. */
+  line: number
+  /** Lines of the basket. */
+  lines: number
+  /** The listing. */
+  listing: ListingId
+  /** Units held. */
+  quantity: number
+  /** Where the units are to go; absent means anywhere that the listing serves. */
+  region?: Region | null
+  /** Hash of all that was asked for. */
+  request: string
+  /** Whether the basket is to be had as a whole or not at all. */
+  whole: boolean
+} | {
+  do: "keep"
+  /** When the hold lapses by itself. */
+  expires_at: Timestamp
+} | {
+  do: "confirm"
+} | {
+  do: "release"
+}
+
 /** One line of an order, as the order system counts them. */
 export type LineId = string
+
+/** Something about one line of a basket: a reservation beside others, of other suppliers too, that one buyer asked for at once. */
+export type LineRow = {
+  /** What is to be done. */
+  act: LineAct
+  /** Which attempt to make the basket this is, or made it: the offset at which it held the head, line 0. The later attempt has the larger one and takes lines over; what an earlier one says of them does nothing any more, so that two retries that run at once do not undo each other's work. Absent where the head is held, and in baskets that are had line by line. */
+  epoch?: number | null
+  /** Name of the key that made the basket; nobody else may act on it. */
+  owner: string
+  /** Name of the reservation that the line is. */
+  reservation: ReservationId
+}
 
 /** What is asked of a list. */
 export type ListQuery = {
@@ -1099,6 +1315,15 @@ export type Model = {
   version: string
 }
 
+/** What a model made of the vectors that were scored here. */
+export type ModelPoints = {
+  /** Mean points, 0 to 1,000; null before the first. */
+  mean: number | null
+  /** `champion` or `challenger`. */
+  model: string
+  vectors: number
+}
+
 /** How models change places. */
 export type ModelSwitch = "promote" | "roll_back"
 
@@ -1106,6 +1331,8 @@ export type ModelSwitch = "promote" | "roll_back"
 export type Models = {
   challenger: Model | null
   champion: Model | null
+  /** How far live vectors have moved from those that the champion was trained on, as the process that answers sees its partitions; null where scoring runs elsewhere. */
+  drift: Drift | null
   former: Model | null
 }
 
@@ -1135,6 +1362,15 @@ export type NewOverride = {
   supplier: SupplierId
 }
 
+export type NewWebhook = {
+  /** What it is for, in your words. */
+  description?: string | null
+  /** Which events; everything that the key may hear of when empty or left out. */
+  events?: Array<string>
+  /** Where to: `https://`, on the public internet. */
+  url: string
+}
+
 /** An order of the marketplace's order system. */
 export type OrderId = string
 
@@ -1159,6 +1395,14 @@ export type OverrideDenial = {
   id: string
   scope: Scope
   since: Timestamp
+}
+
+/** One page of a list. */
+export type PageOfBasket = {
+  /** What is on it, in order of their names. */
+  items: Array<Basket>
+  /** The cursor of the next page; none on the last. */
+  next: string | null
 }
 
 /** One page of a list. */
@@ -1197,6 +1441,22 @@ export type PageOfRequestDecided = {
 export type PageOfSupplierProfile = {
   /** What is on it, in order of their names. */
   items: Array<SupplierProfile>
+  /** The cursor of the next page; none on the last. */
+  next: string | null
+}
+
+/** One page of a list. */
+export type PageOfWebhook = {
+  /** What is on it, in order of their names. */
+  items: Array<Webhook>
+  /** The cursor of the next page; none on the last. */
+  next: string | null
+}
+
+/** One page of a list. */
+export type PageOfWebhookDelivery = {
+  /** What is on it, in order of their names. */
+  items: Array<WebhookDelivery>
   /** The cursor of the next page; none on the last. */
   next: string | null
 }
@@ -1325,6 +1585,27 @@ export type Registration = {
   supplier: SupplierId
 }
 
+/** What is said beside a dead letter that is to be played again. */
+export type ReplayDeadLetter = {
+  /** Why a person does something, as it stands in a body under `reason`. It says nothing before it was judged, so that no call can take an empty one. */
+  reason: string
+}
+
+export type ReplayWebhook = {
+  /** What happened at or after this moment is told again, as far as it is still known. */
+  since: Timestamp
+}
+
+/** A dead letter whose record was played again. */
+export type ReplayedDeadLetter = {
+  /** Whether that was before, so that nothing was done now. */
+  again: boolean
+  /** Where the letter lies. */
+  letter: number
+  /** Who asked for it, the first time. */
+  replayed: DeadLetterReplayed
+}
+
 /** A request of a supplier that was decided within a day. */
 export type RequestDecided = {
   failed: number
@@ -1339,6 +1620,8 @@ export type RequestDecided = {
 export type Reservation = {
   /** Whether the promise may not be kept: buyers are not shown the offer any more, for whatever reason, or fewer units are there than it keeps. A confirmed reservation stands all the same; whether to ship is for the order system to say. */
   at_risk: boolean
+  /** The basket that it is a line of. */
+  basket?: BasketId | null
   /** When what it keeps lapses, unless it is confirmed. */
   expires_at?: Timestamp | null
   /** Units that it keeps by itself: all until an order names it, then what no line of that order has taken. */
@@ -1382,6 +1665,27 @@ export type Reserve = {
   seconds?: number | null
   supplier: SupplierId
 }
+
+export type ReserveBasket = {
+  lines: Array<ReserveLine>
+  mode: BasketMode
+  /** How long the units are held; 900 when nobody says. */
+  seconds?: number | null
+}
+
+export type ReserveLine = {
+  listing: ListingId
+  quantity: number
+  /** Where the units are to go; needed where some regions that the listing serves are not available. */
+  region?: Region | null
+  supplier: SupplierId
+}
+
+/** One listing, or lines. */
+export type ReserveOneOrLines = Reserve | ReserveBasket
+
+/** What is held: one reservation, or a basket of them, as it was asked for. */
+export type Reserved = Reservation | Basket
 
 /** A restriction in force. */
 export type Restriction = {
@@ -1555,7 +1859,7 @@ export type Row = ListingPut | StockChange | {
   owner?: string | null
   /** Name of the reservation. */
   reservation: ReservationId
-}
+} | LineRow
 
 /** The answer for one row. */
 export type RowOutcome = {
@@ -1872,6 +2176,25 @@ export type RulesRollBack = {
   to?: string | null
 }
 
+/** One process. */
+export type RunningInstance = {
+  /** Its folds. */
+  folds: Array<FoldOfInstance>
+  /** Whether it is the process that answers. */
+  here: boolean
+  /** Where it calls Kafka from; null where the log is embedded. */
+  host: string | null
+  /** The name it has in the log: `kafka.instance` on Kafka, other at each start on an embedded log. */
+  instance: string
+  /** What runs in it, by the folds it takes part in: of `inventory`, `scoring` and `lockout`. */
+  roles: Array<string>
+}
+
+export type SandboxRestrict = {
+  /** How hard. */
+  level: Level
+}
+
 /** What a restriction covers. */
 export type Scope = {
   kind: "supplier"
@@ -1926,6 +2249,30 @@ export type ShadowDay = {
   only_shadow: number
   /** Suppliers for whom it was true that day. */
   suppliers: number
+}
+
+/** What signs in. */
+export type SignIn = {
+  /** What stands behind `#` in the link. */
+  token: string
+}
+
+/** Who is signed in. */
+export type SignedIn = {
+  /** What calls that change something must send as `stockade-csrf`. */
+  csrf: string
+  /** When the session ends, in milliseconds since 1970. */
+  ends: number
+  /** When it ends if it is not used until then, in milliseconds since 1970. */
+  idle_ends: number
+  /** The person, as audits name them. */
+  name: string
+  /** The time at the server, in milliseconds since 1970. */
+  now: number
+  /** What they may do: `supplier`, `buyer`, `analyst`, `approver` or `operator`. */
+  role: string
+  /** The supplier, for the role `supplier`. */
+  supplier?: string | null
 }
 
 /** The marketplace's stock keeping unit, shared by all suppliers of the same good. */
@@ -2149,6 +2496,84 @@ export type WaitsForApproval = {
   draft: string
   /** What of a rule set compiles and yet is hardly meant. */
   warnings?: Array<RuleError>
+}
+
+/** An endpoint as its owner sees it. */
+export type Webhook = {
+  created_at: Timestamp
+  description: string | null
+  /** Since when and why it is told nothing. */
+  disabled?: WebhookDisabled | null
+  /** Deliveries dropped unsent since it was made, because too many waited. */
+  dropped: number
+  enabled: boolean
+  /** What it hears of; everything that its owner may when empty. */
+  events: Array<string>
+  /** Deliveries that were given up and can still be asked for again. */
+  failed: number
+  /** Since when every attempt has failed. */
+  failing_since: Timestamp | null
+  /** Failed attempts since the last that was taken. */
+  failures: number
+  /** Until when the secret before signs as well. */
+  former_secret_until?: Timestamp | null
+  /** When something was last taken. */
+  last_taken_at: Timestamp | null
+  /** What signatures are made with. Shown once, when it is made. */
+  secret?: string | null
+  url: string
+  /** Deliveries that wait. */
+  waiting: number
+  webhook: string
+}
+
+/** One attempt. */
+export type WebhookAttempt = {
+  /** When it ended. */
+  at: Timestamp
+  /** What to know of the failure. */
+  detail?: string
+  /** Why it failed; absent when it was taken. */
+  failure?: AttemptFailure | null
+  /** How long it took. */
+  latency_ms: number
+  /** The status it was answered with. */
+  status?: number | null
+}
+
+/** What was begun. */
+export type WebhookBegun = {
+  /** Where to look what became of it. */
+  deliveries: string
+  /** The delivery that will be tried. */
+  delivery: string | null
+  webhook: string
+}
+
+/** One delivery. */
+export type WebhookDelivery = {
+  /** Attempts ever; the last of them follow. */
+  attempts: number
+  /** What is sent. */
+  body: unknown
+  /** Its name: `webhook-id` in what is sent. */
+  delivery: string
+  event: string
+  happened_at: Timestamp
+  last_attempts: Array<WebhookAttempt>
+  /** When it is tried next. */
+  next_attempt_at?: Timestamp | null
+  owed_at: Timestamp
+  state: WebhookDeliveryState
+}
+
+/** Where a delivery stands. */
+export type WebhookDeliveryState = "waiting" | "delivered" | "failed"
+
+/** Since when and why an endpoint is told nothing. */
+export type WebhookDisabled = {
+  at: Timestamp
+  reason: string
 }
 
 /** A condition on a column. */

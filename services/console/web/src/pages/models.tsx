@@ -73,7 +73,7 @@ function Moved({ of, hasChampion }: { of: Drift | null | undefined; hasChampion:
   const worst = [...of.indexes].sort((a, b) => b.index - a.index)
   return (
     <>
-      {points.length > 0 && <Facts of={points.map(one => [one.model === 'champion' ? 'Champion gives' : 'Challenger gives', `${number(one.mean)} of 1,000 points on average, over ${count(one.vectors)} scores`] as [string, string])} />}
+      {points.length > 0 && <div class="body"><Facts of={points.map(one => [one.model === 'champion' ? 'Champion gives' : 'Challenger gives', `${number(one.mean)} of 1,000 points on average, over ${count(one.vectors)} scores`] as [string, string])} /></div>}
       {worst.length === 0 ? <Empty title="No look yet"><p>{hasChampion ? `The server looks every ${count(of.every)} scores, and has made ${count(of.vectors)} with this champion since it started.` : 'There is no champion whose training it could be compared with.'}</p></Empty> : (
         <div class="scroll-x" tabIndex={0} role="region" aria-label="Drift, table">
           <table class="plain-table">

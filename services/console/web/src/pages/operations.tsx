@@ -229,7 +229,7 @@ export default function Operations() {
         <Figure name="Dead letters" value={letters.data?.kept} note="kept for 30 days" />
       </div>
       <Panel title="Folds and partitions" note={of ? `${of.roles.join(', ')} run here` : undefined}>{places.error && !places.data ? <Failed error={places.error} again={places.again} /> : places.data ? <Folds of={places.data} /> : <Loading lines={9} />}</Panel>
-      <Panel title="Processes" note="those that run now">{processes.error && !processes.data ? <Failed error={processes.error} again={processes.again} /> : processes.data ? <Processes of={processes.data} /> : <Loading lines={2} />}</Panel>
+      <div class="processes"><Panel title="Processes" note="those that run now">{processes.error && !processes.data ? <Failed error={processes.error} again={processes.again} /> : processes.data ? <Processes of={processes.data} /> : <Loading lines={2} />}</Panel></div>
       <div class="operations">
         <Panel title="Dead letters" note="the newest first"><Letters of={letters.data} error={letters.error} again={letters.again} /></Panel>
         <Chain />

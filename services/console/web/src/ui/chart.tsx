@@ -153,7 +153,7 @@ export function Chart({ title, unit, at, curves, marks = [], levels = NO_LEVELS,
         <div class="table" tabIndex={0} role="region" aria-label={`${title}, the last ${rows.length} of ${at.length} points`}>
           <table class="plain-table">
             <thead><tr><th scope="col">Time</th>{curves.map(of => <th key={of.label} scope="col" class="num">{of.label}, {of.unit ?? unit}</th>)}{marksHead && <th scope="col">{marksHead}</th>}</tr></thead>
-            <tbody>{rows.map(row => <tr key={at[row]}><td>{time(at[row]!)}</td>{curves.map(of => <td key={of.label} class="num">{number(of.values[row])}</td>)}{marksHead && <td>{marksAt(row).map(of => of.text).join('; ')}</td>}</tr>)}</tbody>
+            <tbody>{rows.map(row => <tr key={row}><td>{time(at[row]!)}</td>{curves.map(of => <td key={of.label} class="num">{number(of.values[row])}</td>)}{marksHead && <td>{marksAt(row).map(of => of.text).join('; ')}</td>}</tr>)}</tbody>
           </table>
         </div>
       )}
