@@ -141,7 +141,7 @@ impl Sender {
 
     /// Tries one delivery, and gives its endpoint when the fold has noted how it went.
     async fn attempt(self: Arc<Self>, due: Due, now_ms: i64) -> String {
-        let Due { endpoint, delivery, .. } = due;
+        let Due { endpoint, delivery, at } = due;
         let attempt = if endpoint.master == self.which {
             let former = endpoint.formers(Timestamp::from_ms(now_ms));
             let former = former.iter().rev().map(|former| former.secret);
@@ -164,7 +164,8 @@ impl Sender {
         };
         metrics::attempted(&attempt);
         tracing::debug!(
-            webhook = endpoint.id, delivery = delivery.id, failure = ?attempt.failure, status = attempt.status, "attempted"
+            webhook = endpoint.id, delivery = delivery.id, failure = ?attempt.failure, status = attempt.status, late_ms = now_ms - at.ms(),
+            "attempted"
         );
         let record = WebhookRecord::Attempted {
             endpoint: endpoint.id.clone(),
