@@ -4,6 +4,15 @@ use std::sync::Arc;
 
 use stockade_model::{AttemptFailure, Audience, EndpointOwner, Timestamp};
 
+/// A secret that was replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Former {
+    /// Which it is, as [`Endpoint::secret`] counts.
+    pub secret: u32,
+    /// Until when it signs.
+    pub until: Timestamp,
+}
+
 /// An endpoint.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Endpoint {
@@ -21,7 +30,10 @@ pub struct Endpoint {
     pub created: Timestamp,
     /// How often its secret was renewed: which of the secrets that derive from the installation's key is its own.
     pub secret: u32,
-    /// Until when the secret before signs too.
+    /// Secrets before it that sign too, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<Former>,
+    /// Until when the last secret before signs too.
     pub former_until: Option<Timestamp>,
     /// Which key of the installation its secret derives from.
     pub master: String,
@@ -40,6 +52,15 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Secrets before its own that still sign at `now`, the oldest first.
+    pub fn formers(&self, now: Timestamp) -> Vec<Former> {
+        // An earlier build kept the last one only, without saying which it is.
+        let last = self.former_until.zip(self.secret.checked_sub(1));
+        let last = last.map(|(until, secret)| Former { secret, until });
+        let kept = if self.former.is_empty() { last.into_iter().collect() } else { self.former.clone() };
+        kept.into_iter().filter(|former| former.until > now).collect()
+    }
+
     /// Whether it wants to hear of `event`, and may.
     pub fn wants(&self, event: &str, audience: &Audience) -> bool {
         self.owner.hears(audience)

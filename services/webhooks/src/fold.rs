@@ -13,7 +13,7 @@ use stockade_model::{
 };
 
 use crate::{
-    endpoint::{Delivery, Endpoint, Event, State, Try},
+    endpoint::{Delivery, Endpoint, Event, Former, State, Try},
     schedule,
 };
 
@@ -43,6 +43,9 @@ pub(crate) const FINISHED_MAX: usize = 200;
 const TRIES_MAX: usize = 14;
 /// How long a secret signs beside the one that replaced it.
 pub(crate) const FORMER_SIGNS_MS: i64 = DAY_MS;
+/// Secrets that sign beside the one in force, each until its own day is over. Whoever renews more often in a day gives up the oldest
+/// sooner, or the header of signatures would have no end.
+const FORMERS_MAX: usize = 16;
 /// When the process could not even make the request, it is tried again after this time; that counts for nothing.
 const UNSENT_PAUSE_MS: i64 = 30 * SECOND_MS;
 /// The status of an endpoint that is gone for good.
@@ -284,6 +287,7 @@ impl Webhooks {
                 description: description.clone(),
                 created: now,
                 secret: 0,
+                former: Vec::new(),
                 former_until: None,
                 master: master.clone(),
                 disabled: None,
@@ -326,8 +330,15 @@ impl Webhooks {
                 self.put(held, out);
             }
             EndpointAsk::Rotate { master } => {
-                // Of another key of the installation nobody here has the former secret.
-                held.former_until = (held.master == *master).then(|| now.plus_ms(FORMER_SIGNS_MS));
+                // Of another key of the installation nobody here has the former secrets.
+                let is_same = held.master == *master;
+                let mut former = if is_same { held.formers(now) } else { Vec::new() };
+                if former.len() >= FORMERS_MAX {
+                    former.remove(0);
+                }
+                let until = now.plus_ms(FORMER_SIGNS_MS);
+                former.extend(is_same.then_some(Former { secret: held.secret, until }));
+                (held.former, held.former_until) = (former, is_same.then_some(until));
                 held.master.clone_from(master);
                 held.secret += 1;
                 self.put(held, out);

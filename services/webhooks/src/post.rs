@@ -1,7 +1,7 @@
 //! One attempt: a request to an endpoint over a connection of its own, and what came of it.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, ToSocketAddrs as _},
     path::Path,
     sync::Arc,
     time::Duration,
@@ -16,6 +16,7 @@ use stockade_model::{Attempt, AttemptFailure};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
+    sync::Semaphore,
     time::Instant,
 };
 use tokio_rustls::{
@@ -30,6 +31,8 @@ use crate::target::Target;
 
 /// How long a connection may take to come about, of the whole deadline.
 const CONNECT: Duration = Duration::from_secs(5);
+/// Names that are looked up at once.
+const NAMES_AT_ONCE: usize = 8;
 /// Addresses of a name that are tried.
 const ADDRESSES_MAX: usize = 4;
 /// Bytes kept of a head that is being read; a longer one is none.
@@ -55,6 +58,35 @@ pub(crate) struct Post {
     tls: TlsConnector,
     allow_loopback: bool,
     deadline: Duration,
+    names: Names,
+}
+
+/// Looks names up. The system's resolver blocks for as long as it likes, whoever has given up waiting; so only so many are looked
+/// up at once, and owners of slow names hold up each other at most.
+#[derive(Clone)]
+struct Names(Arc<Semaphore>);
+
+impl Names {
+    async fn look_up(&self, host: String, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        self.guarded(move || Ok((host, port).to_socket_addrs()?.collect())).await
+    }
+
+    /// Runs what blocks. Its place is free again when it has ended, not when its caller has.
+    async fn guarded<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+    ) -> std::io::Result<T> {
+        let place = self.0.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+        let work = move || {
+            let done = work();
+            drop(place);
+            done
+        };
+        tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)?
+    }
 }
 
 /// Why an attempt failed, with what it was answered.
@@ -98,7 +130,12 @@ impl Post {
             );
         }
         let config = config.with_root_certificates(roots).with_no_client_auth();
-        Ok(Self { tls: TlsConnector::from(Arc::new(config)), allow_loopback, deadline })
+        Ok(Self {
+            tls: TlsConnector::from(Arc::new(config)),
+            allow_loopback,
+            deadline,
+            names: Names(Arc::new(Semaphore::new(NAMES_AT_ONCE))),
+        })
     }
 
     /// Tries once, within the deadline.
@@ -154,8 +191,8 @@ impl Post {
         // With its dot a name is looked for as it stands, and not in the domains of this machine as well.
         let is_name = target.host.parse::<IpAddr>().is_err() && !target.host.ends_with('.');
         let dot = if is_name && !self.allow_loopback { "." } else { "" };
-        let found = tokio::net::lookup_host((format!("{}{dot}", target.host), target.port)).await;
-        let found: Vec<SocketAddr> = found.map_err(|_| nowhere())?.collect();
+        let found = self.names.look_up(format!("{}{dot}", target.host), target.port).await;
+        let found: Vec<SocketAddr> = found.map_err(|_| nowhere())?;
         let addresses: Vec<_> = found.iter().map(SocketAddr::ip).collect();
         if let Err(why) = target.admits(&addresses, self.allow_loopback) {
             tracing::warn!(host = target.host, why, "a webhook leads inward");
@@ -234,4 +271,42 @@ fn judged(answer: &Response<()>) -> Attempt {
     let seconds: Option<i64> = retry_after.and_then(|it| it.trim().parse().ok()).filter(|it| *it >= 0);
     let retry_after_ms = failure.and(seconds).map(|it| it.saturating_mul(1_000));
     Attempt { failure, status: Some(status.as_u16()), detail, latency_ms: 0, retry_after_ms }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn names_that_never_answer_take_so_many_threads_and_no_more_whoever_gives_up_waiting() {
+        let names = Names(Arc::new(Semaphore::new(2)));
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let ended = Arc::new(parking_lot::Mutex::new(ended));
+        let running = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let mut waiting = Vec::new();
+        for _ in 0..6 {
+            let (names, ended, running) = (names.clone(), ended.clone(), running.clone());
+            waiting.push(tokio::spawn(async move {
+                let stuck = move || {
+                    running.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    let _ = ended.lock().recv();
+                    Ok(())
+                };
+                names.guarded(stuck).await
+            }));
+        }
+        while running.load(std::sync::atomic::Ordering::SeqCst) < 2 {
+            tokio::task::yield_now().await;
+        }
+        waiting.iter().for_each(|task| task.abort());
+        for task in waiting {
+            assert!(task.await.is_err());
+        }
+        // Both places are still taken by what nobody waits for any more, and an address needs none.
+        assert_eq!(names.0.available_permits(), 0);
+        assert_eq!(names.look_up("127.0.0.1".to_owned(), 7).await.unwrap().len(), 1);
+        drop(end);
+        assert!(names.guarded(|| Ok(1)).await.is_ok());
+        assert_eq!(running.load(std::sync::atomic::Ordering::SeqCst), 2);
+    }
 }

@@ -12,7 +12,9 @@ use std::{
 
 use stockade_fold::Board;
 use stockade_log::{Ack, Clock, NewRecord, Route, SharedLog};
-use stockade_model::{Attempt, AttemptFailure, EndpointOwner, Envelope, Payload, Topic, WebhookRecord};
+use stockade_model::{
+    Attempt, AttemptFailure, EndpointOwner, Envelope, Payload, Timestamp, Topic, WebhookRecord,
+};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -82,28 +84,34 @@ impl Sender {
         let mut under_way: JoinSet<String> = JoinSet::new();
         let mut busy = BTreeSet::new();
         let mut of_owner: BTreeMap<String, EndpointOwner> = BTreeMap::new();
+        let mut time = Time::default();
         tokio::pin!(shutdown);
         loop {
             let mut wait = LOOK;
             if self.board.owns(crate::webhooks_spec(1).name, 0) {
-                let now = (self.clock)();
-                for due in self.view.due(&busy) {
-                    let after = due.at.ms() - now;
-                    if after > 0 {
-                        wait = wait.min(Duration::from_millis(after.unsigned_abs()));
-                        break;
-                    }
-                    if under_way.len() >= self.at_once {
-                        break;
+                let now =
+                    time.now((self.clock)(), self.board.progress(crate::webhooks_spec(1).name, 0).clock.ms());
+                let room = self.at_once.saturating_sub(under_way.len());
+                let mut own: BTreeMap<EndpointOwner, usize> = BTreeMap::new();
+                for owner in of_owner.values() {
+                    *own.entry(owner.clone()).or_default() += 1;
+                }
+                let (due, next) = self.view.due(&busy, Timestamp::from_ms(now), room, |endpoint| {
+                    if !(self.listens)(&endpoint.owner) {
+                        return false;
                     }
                     // However many endpoints of one owner are slow, the others have their turns.
-                    let own = of_owner.values().filter(|owner| **owner == due.endpoint.owner).count();
-                    if own >= OF_AN_OWNER_MAX || !(self.listens)(&due.endpoint.owner) {
-                        continue;
-                    }
+                    let own = own.entry(endpoint.owner.clone()).or_default();
+                    *own += 1;
+                    *own <= OF_AN_OWNER_MAX
+                });
+                for due in due {
                     busy.insert(due.endpoint.id.clone());
                     of_owner.insert(due.endpoint.id.clone(), due.endpoint.owner.clone());
                     under_way.spawn(self.clone().attempt(due, now));
+                }
+                if let Some(next) = next {
+                    wait = wait.min(Duration::from_millis((next.ms() - now).unsigned_abs()));
                 }
             }
             metrics::under_way(under_way.len());
@@ -133,15 +141,13 @@ impl Sender {
 
     /// Tries one delivery, and gives its endpoint when the fold has noted how it went.
     async fn attempt(self: Arc<Self>, due: Due, now_ms: i64) -> String {
-        let Due { endpoint, delivery, .. } = due;
+        let Due { endpoint, delivery, at } = due;
         let attempt = if endpoint.master == self.which {
-            let former = endpoint.former_until.filter(|until| until.ms() > now_ms);
-            let secrets: Vec<u32> =
-                [Some(endpoint.secret), former.map(|_| endpoint.secret.saturating_sub(1))]
-                    .into_iter()
-                    .flatten()
-                    .collect();
-            let timestamp_s = now_ms.div_euclid(1_000);
+            let former = endpoint.formers(Timestamp::from_ms(now_ms));
+            let former = former.iter().rev().map(|former| former.secret);
+            let secrets: Vec<u32> = std::iter::once(endpoint.secret).chain(former).collect();
+            // Receivers compare it with their clock, so it is that of this machine and not of the log.
+            let timestamp_s = (self.clock)().div_euclid(1_000);
             let body = delivery.event.body.clone();
             let signature = self.master.signatures(&endpoint.id, &secrets, &delivery.id, timestamp_s, &body);
             let (url, id) = (endpoint.url.clone(), delivery.id.clone());
@@ -158,7 +164,8 @@ impl Sender {
         };
         metrics::attempted(&attempt);
         tracing::debug!(
-            webhook = endpoint.id, delivery = delivery.id, failure = ?attempt.failure, status = attempt.status, "attempted"
+            webhook = endpoint.id, delivery = delivery.id, failure = ?attempt.failure, status = attempt.status, late_ms = now_ms - at.ms(),
+            "attempted"
         );
         let record = WebhookRecord::Attempted {
             endpoint: endpoint.id.clone(),
@@ -189,6 +196,30 @@ impl Sender {
                 return;
             }
         }
+    }
+}
+
+/// The time by which deliveries are due: the clock's, unless the log is ahead of it. Record times never go back, so after a clock
+/// that jumped forward and back everything would wait as long as it had jumped. Then it is the log's, and goes on from there.
+#[derive(Default)]
+struct Time {
+    /// The last record time seen, and when that was first seen.
+    log: Option<(i64, tokio::time::Instant)>,
+}
+
+impl Time {
+    fn now(&mut self, clock_ms: i64, log_ms: i64) -> i64 {
+        if log_ms <= clock_ms {
+            self.log = None;
+            return clock_ms;
+        }
+        let (seen_ms, since) = *self.log.get_or_insert_with(|| (log_ms, tokio::time::Instant::now()));
+        let passed_ms = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX / 4);
+        let now_ms = log_ms.max(seen_ms + passed_ms);
+        if log_ms > seen_ms + passed_ms {
+            self.log = Some((log_ms, tokio::time::Instant::now()));
+        }
+        now_ms
     }
 }
 

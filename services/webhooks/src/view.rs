@@ -21,11 +21,19 @@ struct Known {
     deliveries: BTreeMap<u64, Arc<Delivery>>,
     /// What waits, by when it is tried next.
     due: BTreeSet<(Timestamp, u64)>,
+    /// Where it stands in the queue of all.
+    queued: Option<(Timestamp, u64)>,
+    /// As what it is counted: disabled, and so many waiting.
+    counted: (bool, usize),
 }
 
 #[derive(Default)]
 struct Held {
     endpoints: BTreeMap<String, Known>,
+    /// What is tried next of each endpoint that is told anything, by when.
+    queue: BTreeSet<(Timestamp, u64, String)>,
+    disabled: usize,
+    waiting: usize,
     /// Deliveries that were told before their endpoint, as it happens in the restored state, which has no order.
     early: HashMap<String, Vec<Arc<Delivery>>>,
 }
@@ -61,12 +69,35 @@ impl Known {
             self.due.remove(&(former.next, number));
         }
     }
-    /// What is tried next, and when: not before the endpoint's rest is over.
-    fn next(&self) -> Option<Due> {
+    /// When what is tried next: not before the endpoint's rest is over.
+    fn next(&self) -> Option<(Timestamp, u64)> {
         let (next, number) = self.due.first()?;
-        let delivery = self.deliveries.get(number)?.clone();
-        let endpoint = self.endpoint.clone();
-        endpoint.disabled.is_none().then(|| Due { at: (*next).max(endpoint.not_before), endpoint, delivery })
+        self.endpoint.disabled.is_none().then(|| ((*next).max(self.endpoint.not_before), *number))
+    }
+}
+
+impl Held {
+    /// Puts an endpoint where it belongs after something of it changed; what that costs does not depend on how many there are.
+    fn settle(&mut self, id: &str) {
+        let Some(known) = self.endpoints.get_mut(id) else { return };
+        let (was, is) = (known.counted, (known.endpoint.disabled.is_some(), known.due.len()));
+        known.counted = is;
+        self.disabled = self.disabled + usize::from(is.0) - usize::from(was.0);
+        self.waiting = self.waiting + is.1 - was.1;
+        let next = known.next();
+        let former = std::mem::replace(&mut known.queued, next);
+        if former != next {
+            former.map(|(at, number)| self.queue.remove(&(at, number, id.to_owned())));
+            self.queue.extend(next.map(|(at, number)| (at, number, id.to_owned())));
+        }
+    }
+
+    fn remove(&mut self, id: &str) {
+        if let Some(known) = self.endpoints.remove(id) {
+            self.disabled -= usize::from(known.counted.0);
+            self.waiting -= known.counted.1;
+            known.queued.map(|(at, number)| self.queue.remove(&(at, number, id.to_owned())));
+        }
     }
 }
 
@@ -82,20 +113,31 @@ impl View {
                     let id = endpoint.id.clone();
                     if let Some(known) = held.endpoints.get_mut(&id) {
                         known.endpoint = endpoint;
-                        continue;
+                    } else {
+                        let mut known = Known {
+                            endpoint,
+                            deliveries: BTreeMap::new(),
+                            due: BTreeSet::new(),
+                            queued: None,
+                            counted: (false, 0),
+                        };
+                        held.early.remove(&id).into_iter().flatten().for_each(|early| known.put(early));
+                        held.endpoints.insert(id.clone(), known);
                     }
-                    let mut known = Known { endpoint, deliveries: BTreeMap::new(), due: BTreeSet::new() };
-                    held.early.remove(&id).into_iter().flatten().for_each(|early| known.put(early));
-                    held.endpoints.insert(id, known);
+                    held.settle(&id);
                 }
-                Effect::EndpointGone(id) => drop(held.endpoints.remove(&id)),
+                Effect::EndpointGone(id) => held.remove(&id),
                 Effect::Delivery { endpoint, delivery } => match held.endpoints.get_mut(&endpoint) {
-                    Some(known) => known.put(delivery),
+                    Some(known) => {
+                        known.put(delivery);
+                        held.settle(&endpoint);
+                    }
                     None => held.early.entry(endpoint).or_default().push(delivery),
                 },
                 Effect::DeliveryGone { endpoint, number } => {
                     if let Some(known) = held.endpoints.get_mut(&endpoint) {
                         known.take(number);
+                        held.settle(&endpoint);
                     }
                 }
                 Effect::Judged { id, verdict } => judged.push((id, verdict)),
@@ -107,10 +149,7 @@ impl View {
             judged.into_iter().for_each(|(id, verdict)| self.judged.give(&id, verdict));
             return;
         }
-        let (all, disabled) = held.endpoints.values().fold((0, 0), |(all, disabled), known| {
-            (all + 1, disabled + usize::from(known.endpoint.disabled.is_some()))
-        });
-        let waiting = held.endpoints.values().map(|known| known.due.len()).sum();
+        let (all, disabled, waiting) = (held.endpoints.len(), held.disabled, held.waiting);
         drop(held);
         metrics::known(all, disabled, waiting);
         judged.into_iter().for_each(|(id, verdict)| self.judged.give(&id, verdict));
@@ -153,12 +192,124 @@ impl View {
             .collect()
     }
 
-    /// What is next of each endpoint that is not `busy`, the earliest first.
-    pub(crate) fn due(&self, busy: &BTreeSet<String>) -> Vec<Due> {
+    /// What is due at `now` of endpoints that are not `busy` and that `may` takes, the earliest first and at most `limit`; and
+    /// when the next after `now` is.
+    pub(crate) fn due(
+        &self,
+        busy: &BTreeSet<String>,
+        now: Timestamp,
+        limit: usize,
+        mut may: impl FnMut(&Endpoint) -> bool,
+    ) -> (Vec<Due>, Option<Timestamp>) {
         let held = self.held.read();
-        let idle = held.endpoints.iter().filter(|(id, _)| !busy.contains(*id));
-        let mut due: Vec<Due> = idle.filter_map(|(_, known)| known.next()).collect();
-        due.sort_by_key(|it| (it.at, it.delivery.number));
-        due
+        let mut due = Vec::new();
+        for (at, number, id) in held.queue.iter().filter(|(_, _, id)| !busy.contains(id)) {
+            if *at > now {
+                return (due, Some(*at));
+            }
+            if due.len() >= limit {
+                break;
+            }
+            let Some(known) = held.endpoints.get(id) else { continue };
+            let delivery = known.deliveries.get(number).filter(|_| may(&known.endpoint));
+            due.extend(delivery.map(|delivery| Due {
+                endpoint: known.endpoint.clone(),
+                delivery: delivery.clone(),
+                at: *at,
+            }));
+        }
+        (due, None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::Event;
+
+    fn endpoint(id: &str, not_before: i64, disabled: bool) -> Effect {
+        let at = Timestamp::from_ms(not_before);
+        Effect::Endpoint(Arc::new(Endpoint {
+            id: id.to_owned(),
+            owner: EndpointOwner::Operators,
+            url: String::new(),
+            events: Vec::new(),
+            description: None,
+            created: at,
+            secret: 0,
+            former: Vec::new(),
+            former_until: None,
+            master: String::new(),
+            disabled: disabled.then(|| (at, String::new())),
+            failures: 0,
+            failing_since: None,
+            not_before: at,
+            taken_at: None,
+            dropped: 0,
+        }))
+    }
+
+    fn delivery(endpoint: &str, number: u64, next: i64, state: State) -> Effect {
+        let next = Timestamp::from_ms(next);
+        let event = Event { id: String::new(), event: String::new(), at: next, body: "".into() };
+        let delivery = Delivery {
+            id: number.to_string(),
+            number,
+            event: Arc::new(event),
+            state,
+            owed: next,
+            attempts: 0,
+            attempts_ever: 0,
+            next,
+            tries: Vec::new(),
+        };
+        Effect::Delivery { endpoint: endpoint.to_owned(), delivery: Arc::new(delivery) }
+    }
+
+    proptest::proptest! {
+        /// The queue and the counts are what looking through everything gives, whatever is told in whatever order.
+        #[test]
+        fn what_is_due_and_how_much_waits_is_what_looking_at_everything_says(
+            told in proptest::collection::vec((0u8..6, 0u8..5, 0u64..6, 0i64..20), 0..80), now in 0i64..20,
+        ) {
+            let view = View::default();
+            for (what, id, number, at) in told {
+                let id = format!("e{id}");
+                view.hear(vec![match what {
+                    0 => endpoint(&id, at, false),
+                    1 => endpoint(&id, at, true),
+                    2 => delivery(&id, number, at, State::Waiting),
+                    3 => delivery(&id, number, at, State::Failed),
+                    4 => Effect::DeliveryGone { endpoint: id, number },
+                    _ => Effect::EndpointGone(id),
+                }]);
+            }
+            let now = Timestamp::from_ms(now);
+            let (mut expected, mut waiting, mut disabled, mut later) = (Vec::new(), 0, 0, None::<Timestamp>);
+            for (id, known) in &view.held.read().endpoints {
+                waiting += known.deliveries.values().filter(|it| it.state == State::Waiting).count();
+                disabled += usize::from(known.endpoint.disabled.is_some());
+                if known.endpoint.disabled.is_some() {
+                    continue;
+                }
+                let first = known.deliveries.values().filter(|it| it.state == State::Waiting)
+                    .map(|it| (it.next, it.number)).min();
+                let Some((next, number)) = first else { continue };
+                let at = next.max(known.endpoint.not_before);
+                if at <= now {
+                    expected.push((at, number, id.clone()));
+                } else {
+                    later = Some(later.map_or(at, |later| later.min(at)));
+                }
+            }
+            expected.sort();
+            let (due, next) = view.due(&BTreeSet::new(), now, usize::MAX, |_| true);
+            let found: Vec<_> =
+                due.into_iter().map(|it| (it.at, it.delivery.number, it.endpoint.id.clone())).collect();
+            proptest::prop_assert_eq!(found, expected);
+            proptest::prop_assert_eq!(next, later);
+            let held = view.held.read();
+            proptest::prop_assert_eq!((held.waiting, held.disabled), (waiting, disabled));
+        }
     }
 }

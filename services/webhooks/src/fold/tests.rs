@@ -284,6 +284,45 @@ fn a_rotation_keeps_the_former_secret_for_a_day_unless_the_installations_key_is_
     world.ask("it", &supplier("acme"), rotate("other")).unwrap();
     let held = world.endpoint("it");
     assert_eq!((held.secret, held.former_until, held.master.as_str()), (2, None, "other"));
+    assert!(held.former.is_empty());
+}
+
+#[test]
+fn each_former_secret_has_its_own_day_and_past_a_bound_the_oldest_goes_sooner() {
+    let mut world = World::new();
+    world.create("it", &supplier("acme"), &[]).unwrap();
+    let rotate = || EndpointAsk::Rotate { master: "m".to_owned() };
+    let begun = world.now_ms;
+    for _ in 0..3 {
+        world.ask("it", &supplier("acme"), rotate()).unwrap();
+        world.now_ms += 1_000;
+    }
+    let at = |ms: i64| Timestamp::from_ms(begun + ms);
+    let signing = |world: &World, now: Timestamp| -> Vec<u32> {
+        world.endpoint("it").formers(now).iter().map(|former| former.secret).collect()
+    };
+    assert_eq!(signing(&world, at(3_000)), [0, 1, 2]);
+    assert_eq!(signing(&world, at(DAY_MS)), [1, 2]);
+    assert_eq!(signing(&world, at(DAY_MS + 2_000)), [0; 0]);
+    for _ in 0..FORMERS_MAX {
+        world.ask("it", &supplier("acme"), rotate()).unwrap();
+    }
+    let expected: Vec<u32> = (3..3 + FORMERS_MAX as u32).collect();
+    assert_eq!(signing(&world, at(4_000)), expected);
+}
+
+#[test]
+fn an_endpoint_of_an_earlier_build_goes_on_signing_with_its_last_secret() {
+    let mut world = World::new();
+    world.create("it", &supplier("acme"), &[]).unwrap();
+    let made = world.endpoint("it");
+    let now = Timestamp::from_ms(world.now_ms);
+    let of_earlier = Endpoint { secret: 3, former: Vec::new(), former_until: Some(now.plus_ms(10)), ..made };
+    let text = serde_json::to_string(&of_earlier).unwrap();
+    assert!(!text.contains("\"former\""), "{text}");
+    let read: Endpoint = serde_json::from_str(&text).unwrap();
+    assert_eq!(read.formers(now), [Former { secret: 2, until: now.plus_ms(10) }]);
+    assert!(read.formers(now.plus_ms(10)).is_empty());
 }
 
 #[test]
@@ -305,7 +344,7 @@ fn what_is_restored_is_what_was_and_goes_on_alike() {
     restored.restored(&mut effects);
     let view = crate::View::default();
     view.hear(effects);
-    let due = view.due(&BTreeSet::new());
+    let due = view.due(&BTreeSet::new(), Timestamp::from_ms(i64::MAX), usize::MAX, |_| true).0;
     assert_eq!(due.len(), 1, "one of an endpoint at a time");
     assert!(due[0].at >= world.endpoint("it").not_before, "it rests");
     assert_eq!(view.counts("it"), (5, 0));

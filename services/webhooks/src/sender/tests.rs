@@ -179,6 +179,11 @@ impl World {
     fn deliveries(&self, endpoint: &str) -> Vec<Arc<Delivery>> {
         self.view.deliveries(endpoint, None, 1_000)
     }
+    /// When the earliest delivery of all is tried.
+    fn next_ms(&self) -> i64 {
+        let end = Timestamp::from_ms(i64::MAX);
+        self.view.due(&BTreeSet::new(), end, 1, |_| true).0[0].at.ms()
+    }
     /// The newest delivery of an endpoint once it was tried so often.
     async fn tried(&self, endpoint: &str, attempts: u32) -> Arc<Delivery> {
         until(endpoint, || self.deliveries(endpoint).first().is_some_and(|it| it.attempts_ever >= attempts))
@@ -273,10 +278,10 @@ async fn what_fails_is_tried_again_by_the_clock_under_one_name_until_it_is_taken
         let it = world.tried("it", attempt).await;
         assert_eq!(it.state, State::Waiting);
         let now_ms = world.now_ms.load(Ordering::SeqCst);
-        let wait_ms = world.view.due(&BTreeSet::new())[0].at.ms() - now_ms;
+        let wait_ms = world.next_ms() - now_ms;
         assert!(wait_ms > 3_000, "{wait_ms}");
         world.advance(wait_ms - 1);
-        assert_eq!(world.view.due(&BTreeSet::new())[0].at.ms() - world.now_ms.load(Ordering::SeqCst), 1);
+        assert_eq!(world.next_ms() - world.now_ms.load(Ordering::SeqCst), 1);
         assert_eq!(receiver.seen("/flaky").len(), attempt as usize, "not a moment sooner");
         world.advance(10_000);
     }
@@ -351,6 +356,69 @@ async fn gone_ends_it_and_a_key_that_was_revoked_is_told_nothing_more() {
     world.tried("after", 1).await;
     assert_eq!(receiver.seen("/gone").len(), 1);
     assert!(receiver.seen("/revoked").is_empty());
+}
+
+#[tokio::test]
+async fn each_of_several_rotated_secrets_signs_until_its_own_day_is_over() {
+    let world = World::new();
+    let (receiver, address) = Receiver::start().await;
+    world.create("it", format!("{address}/ok")).await;
+    let secrets = [0, 1, 2].map(|renewed| world.master.shown("it", renewed));
+    let rotate = || EndpointAsk::Rotate { master: world.master.which() };
+    world.ask("it", rotate()).await;
+    world.advance(DAY_MS / 2);
+    world.ask("it", rotate()).await;
+    for (number, later) in [0, DAY_MS / 2 + 1, DAY_MS].into_iter().enumerate() {
+        world.advance(later);
+        world.decided(&format!("d-{number}")).await;
+        world.tried("it", 1).await;
+    }
+    let signed: Vec<[bool; 3]> = receiver
+        .seen("/ok")
+        .iter()
+        .map(|seen| [0, 1, 2].map(|renewed| is_signed(seen, &secrets[renewed])))
+        .collect();
+    assert_eq!(signed, [[true, true, true], [false, true, true], [false, false, true]]);
+}
+
+#[tokio::test]
+async fn a_clock_that_jumped_forward_and_back_delays_nothing_by_the_jump() {
+    let world = World::new();
+    let (receiver, address) = Receiver::start().await;
+    world.create("it", format!("{address}/ok")).await;
+    world.advance(DAY_MS);
+    world.decided("in the future").await;
+    world.tried("it", 1).await;
+    // The log stays a day ahead of the clock from here on.
+    world.advance(-DAY_MS);
+    for number in 0..3 {
+        world.decided(&format!("d-{number}")).await;
+        world.tried("it", 1).await;
+    }
+    assert_eq!(receiver.seen("/ok").len(), 4);
+    // Signatures are of this machine's clock nevertheless.
+    let stamped: i64 = receiver.seen("/ok")[3].header("webhook-timestamp").parse().unwrap();
+    assert_eq!(stamped, world.now_ms.load(Ordering::SeqCst) / 1_000);
+}
+
+#[tokio::test]
+async fn while_the_log_is_ahead_of_the_clock_time_goes_on_and_never_back() {
+    let mut time = Time::default();
+    assert_eq!(time.now(1_000, 900), 1_000);
+    let begun = time.now(1_000, 5_000);
+    assert!(begun >= 5_000);
+    let mut last = begun;
+    let goes_on = async {
+        while last < begun + 20 {
+            let now = time.now(1_000, 5_000);
+            assert!(now >= last, "{now} after {last}");
+            last = now;
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), goes_on).await.unwrap();
+    assert!(time.now(1_000, 9_000_000) >= 9_000_000, "the log has gone further");
+    assert_eq!(time.now(9_000_001, 9_000_000), 9_000_001, "the clock has caught up");
 }
 
 #[tokio::test]
