@@ -1,7 +1,7 @@
 // Written by types.mjs from schemas/openapi.json; change nothing here.
 
 /** What a decision did. */
-export type Action = "imposed" | "raised" | "released" | "expired" | "extended" | "allowed" | "allow_ended" | "confirmed" | "unlinked" | "cured" | "snoozed" | "appealed" | "appeal_rejected" | "over_budget" | "dismissed"
+export type Action = "imposed" | "raised" | "released" | "expired" | "extended" | "allowed" | "allow_ended" | "confirmed" | "unlinked" | "cured" | "snoozed" | "appealed" | "appeal_rejected" | "over_budget" | "dismissed" | "lowered"
 
 export type Appeal = {
   answer?: string | null
@@ -30,6 +30,9 @@ export type Appeals = {
 
 /** How a file is packed. */
 export type Archive = "plain" | "gzip" | "zip"
+
+/** Why an attempt failed: stable names, for metrics and for who reads the list of deliveries. */
+export type AttemptFailure = "name" | "inward_address" | "connect" | "tls" | "timeout" | "closed" | "redirect" | "status" | "unsent"
 
 /** An attribute of a supplier: never the thing itself, only a salted hash of it that its sender made. */
 export type Attribute = {
@@ -187,6 +190,63 @@ export type BacktestReport = {
 /** How far a backtest is. */
 export type BacktestState = "running" | "cancelling" | "done" | "cancelled" | "failed"
 
+/** A basket as its owner, order systems and analysts see it. */
+export type Basket = {
+  /** Whether the promise may not be kept for one of its lines. */
+  at_risk: boolean
+  basket: BasketId
+  /** When the first line lapses, unless it is confirmed. */
+  expires_at?: Timestamp | null
+  failed: number
+  /** In the order in which they were asked for. */
+  lines: Array<BasketLine>
+  mode: BasketMode
+  state: BasketState
+  /** Lines that are as they were asked to be. */
+  succeeded: number
+}
+
+/** A basket: reservations of one buyer over several lines and suppliers, made by one request. It names no supplier. */
+export type BasketId = string
+
+/** A line of a basket as its owner, order systems and analysts see it. */
+export type BasketLine = {
+  /** Other offers of the same good in the same region with enough units, cheapest first, where the line is not to be had. Each is looked for by itself: two lines may be told of the same units. */
+  alternatives?: Array<SeenOffer>
+  /** Whether the promise may not be kept. */
+  at_risk: boolean
+  /** Stable code of the reason, where it is not as it was asked to be. */
+  code?: string | null
+  /** The reason for people. */
+  detail?: string | null
+  /** When what it keeps lapses, unless it is confirmed. */
+  expires_at?: Timestamp | null
+  /** Units that it keeps by itself. */
+  kept: number
+  /** Its place in the request, from 0. */
+  line: number
+  listing: ListingId
+  /** The order it has become. */
+  order?: OrderId | null
+  quantity: number
+  /** The reservation that it is; absent where nothing is held for it. */
+  reservation?: ReservationId | null
+  state?: ReservationState | null
+  supplier: SupplierId
+}
+
+/** Whether lines are had all together or each by itself. */
+export type BasketMode = "all_or_nothing" | "per_line"
+
+/** What a refusal of a basket says beside what every problem says. */
+export type BasketRefused = {
+  /** Of a basket: what stood in the way of each line. */
+  lines?: Array<BasketLine> | null
+}
+
+/** Where a basket is in its life. */
+export type BasketState = "pending" | "held" | "confirmed" | "ordered" | "cancelled" | "released" | "lapsed" | "mixed"
+
 /** What became of a batch. */
 export type BatchAnswer = {
   failed: number
@@ -340,6 +400,17 @@ export type Change = {
   what: "model_switch"
 }
 
+export type ChangeWebhook = {
+  /** What it is for; empty takes it away. */
+  description?: string | null
+  /** Whether it is told anything. Enabling one that was disabled begins with what happens from then on; `/replay` brings back what it missed. */
+  enabled?: boolean | null
+  /** Which events; everything when empty. */
+  events?: Array<string> | null
+  /** Where to. */
+  url?: string | null
+}
+
 /** A claim of a person. */
 export type Claim = {
   /** Who. */
@@ -461,6 +532,8 @@ export type Decimal = "auto" | "point" | "comma"
 
 /** One decision: what changed, and the supplier's whole set in force after it. */
 export type Decision = {
+  /** What several decisions were made by together: the id of the record by which a person asked to restore everyone. */
+  act?: string | null
   /** What happened. */
   action: Action
   /** Who, for a person's decision. */
@@ -655,7 +728,7 @@ export type Example = {
   now?: Timestamp | null
 }
 
-/** A budget that was exceeded. */
+/** What holds a rule back: a budget that was exceeded, evidence that is suspect, or a person who stopped it. */
 export type Exceeded = {
   /** When. */
   at: Timestamp
@@ -663,6 +736,10 @@ export type Exceeded = {
   content: string
   /** Which budget, and how. */
   detail: string
+  /** Who stopped the rule, where somebody did: it does nothing at all until it is rearmed. */
+  stopped_by?: string | null
+  /** The kind of evidence that is suspect, where that holds the rule to a watch and no budget does. */
+  suspect?: string | null
 }
 
 export type ExplainRules = {
@@ -965,8 +1042,51 @@ export type LettersQuery = {
 /** How hard a restriction bites; ordered. */
 export type Level = "watch" | "limit" | "cap" | "dim" | "quarantine" | "lockout"
 
+/** What is to be done with one line of a basket. */
+export type LineAct = {
+  /** The basket. */
+  basket: BasketId
+  do: "hold"
+  /** When the hold lapses by itself. */
+  expires_at: Timestamp
+  /** Place of the line in the basket, from 0. */
+  line: number
+  /** Lines of the basket. */
+  lines: number
+  /** The listing. */
+  listing: ListingId
+  /** Units held. */
+  quantity: number
+  /** Where the units are to go; absent means anywhere that the listing serves. */
+  region?: Region | null
+  /** Hash of all that was asked for. */
+  request: string
+  /** Whether the basket is to be had as a whole or not at all. */
+  whole: boolean
+} | {
+  do: "keep"
+  /** When the hold lapses by itself. */
+  expires_at: Timestamp
+} | {
+  do: "confirm"
+} | {
+  do: "release"
+}
+
 /** One line of an order, as the order system counts them. */
 export type LineId = string
+
+/** Something about one line of a basket: a reservation beside others, of other suppliers too, that one buyer asked for at once. */
+export type LineRow = {
+  /** What is to be done. */
+  act: LineAct
+  /** Which attempt to make the basket this is, or made it: the offset at which it held the head, line 0. The later attempt has the larger one and takes lines over; what an earlier one says of them does nothing any more, so that two retries that run at once do not undo each other's work. Absent where the head is held, and in baskets that are had line by line. */
+  epoch?: number | null
+  /** Name of the key that made the basket; nobody else may act on it. */
+  owner: string
+  /** Name of the reservation that the line is. */
+  reservation: ReservationId
+}
 
 /** What is asked of a list. */
 export type ListQuery = {
@@ -1135,6 +1255,15 @@ export type NewOverride = {
   supplier: SupplierId
 }
 
+export type NewWebhook = {
+  /** What it is for, in your words. */
+  description?: string | null
+  /** Which events; everything that the key may hear of when empty or left out. */
+  events?: Array<string>
+  /** Where to: `https://`, on the public internet. */
+  url: string
+}
+
 /** An order of the marketplace's order system. */
 export type OrderId = string
 
@@ -1159,6 +1288,14 @@ export type OverrideDenial = {
   id: string
   scope: Scope
   since: Timestamp
+}
+
+/** One page of a list. */
+export type PageOfBasket = {
+  /** What is on it, in order of their names. */
+  items: Array<Basket>
+  /** The cursor of the next page; none on the last. */
+  next: string | null
 }
 
 /** One page of a list. */
@@ -1197,6 +1334,22 @@ export type PageOfRequestDecided = {
 export type PageOfSupplierProfile = {
   /** What is on it, in order of their names. */
   items: Array<SupplierProfile>
+  /** The cursor of the next page; none on the last. */
+  next: string | null
+}
+
+/** One page of a list. */
+export type PageOfWebhook = {
+  /** What is on it, in order of their names. */
+  items: Array<Webhook>
+  /** The cursor of the next page; none on the last. */
+  next: string | null
+}
+
+/** One page of a list. */
+export type PageOfWebhookDelivery = {
+  /** What is on it, in order of their names. */
+  items: Array<WebhookDelivery>
   /** The cursor of the next page; none on the last. */
   next: string | null
 }
@@ -1325,6 +1478,11 @@ export type Registration = {
   supplier: SupplierId
 }
 
+export type ReplayWebhook = {
+  /** What happened at or after this moment is told again, as far as it is still known. */
+  since: Timestamp
+}
+
 /** A request of a supplier that was decided within a day. */
 export type RequestDecided = {
   failed: number
@@ -1339,6 +1497,8 @@ export type RequestDecided = {
 export type Reservation = {
   /** Whether the promise may not be kept: buyers are not shown the offer any more, for whatever reason, or fewer units are there than it keeps. A confirmed reservation stands all the same; whether to ship is for the order system to say. */
   at_risk: boolean
+  /** The basket that it is a line of. */
+  basket?: BasketId | null
   /** When what it keeps lapses, unless it is confirmed. */
   expires_at?: Timestamp | null
   /** Units that it keeps by itself: all until an order names it, then what no line of that order has taken. */
@@ -1383,10 +1543,44 @@ export type Reserve = {
   supplier: SupplierId
 }
 
+export type ReserveBasket = {
+  lines: Array<ReserveLine>
+  mode: BasketMode
+  /** How long the units are held; 900 when nobody says. */
+  seconds?: number | null
+}
+
+export type ReserveLine = {
+  listing: ListingId
+  quantity: number
+  /** Where the units are to go; needed where some regions that the listing serves are not available. */
+  region?: Region | null
+  supplier: SupplierId
+}
+
+/** One listing, or lines. */
+export type ReserveOneOrLines = Reserve | ReserveBasket
+
+/** What is held: one reservation, or a basket of them, as it was asked for. */
+export type Reserved = Reservation | Basket
+
+export type RestoreRule = {
+  /** Whether what a person confirmed is released as well. */
+  confirmed?: boolean
+  /** Why a person does something, as it stands in a body under `reason`. It says nothing before it was judged, so that no call can take an empty one. */
+  reason: string
+  /** What the rule imposed from then on; all that is in force when absent. */
+  since?: Timestamp | null
+  /** Whether the rule, as it is written now, does nothing any more until it is rearmed. */
+  stop?: boolean
+}
+
 /** A restriction in force. */
 export type Restriction = {
   /** The person, absent for a rule's decision. */
   actor?: string | null
+  /** The level that its rule asked for, where it is only watched because what the rule measures by is suspect. */
+  asked?: Level | null
   /** Whether it rests on links to others: it ends when these do. */
   by_association?: boolean
   /** The event that set it off. */
@@ -1555,7 +1749,7 @@ export type Row = ListingPut | StockChange | {
   owner?: string | null
   /** Name of the reservation. */
   reservation: ReservationId
-}
+} | LineRow
 
 /** The answer for one row. */
 export type RowOutcome = {
@@ -1695,6 +1889,8 @@ export type RuleProposal = {
   evidence: number
   /** Whether the supplier is of the share that is only dimmed, to keep evidence of the rule's precision. */
   holdout?: boolean
+  /** Up to how many milliseconds later it begins, where it withholds nothing, so that who probes cannot tell by what. */
+  jitter_ms?: number
   /** How hard. */
   level: Level
   /** Stable reason codes. */
@@ -1709,6 +1905,8 @@ export type RuleProposal = {
   text?: string
   /** The condition tree with the value of each branch, as text lines. */
   tree: Array<string>
+  /** How many suppliers restricted by one kind of evidence are never taken for a sign that it is wrong; the arbiter's own number when absent. */
+  trust_up_to?: number | null
   /** Every feature the rule read, by name, with the value seen. */
   values: Record<string, number>
   /** Who vouches for the outcomes that the rule counted; empty when it counted none. */
@@ -1727,6 +1925,25 @@ export type RuleRef = {
   id: RuleId
   /** Content hash of its set. */
   version: string
+}
+
+/** What restoring everyone came to so far. */
+export type RuleRestored = {
+  /** What all these decisions have in common: their `act`. */
+  act: string
+  /** Reviews of what a budget had held back of the rule that were dismissed by now. */
+  dismissed: number
+  /** Restrictions that stay, for a person confirmed them. */
+  kept: number
+  /** Restrictions that were released by now. */
+  released: number
+  /** What is left: it goes on by itself, within seconds. */
+  remaining: number
+  rule: RuleId
+  /** Whether the rule does nothing any more until it is rearmed. */
+  stopped: boolean
+  /** Suppliers that they were of. */
+  suppliers: number
 }
 
 /** What a hit covers. */
@@ -1870,6 +2087,11 @@ export type RulesRollBack = {
   /** Why a person does something, as it stands in a body under `reason`. It says nothing before it was judged, so that no call can take an empty one. */
   reason: string
   to?: string | null
+}
+
+export type SandboxRestrict = {
+  /** How hard. */
+  level: Level
 }
 
 /** What a restriction covers. */
@@ -2149,6 +2371,84 @@ export type WaitsForApproval = {
   draft: string
   /** What of a rule set compiles and yet is hardly meant. */
   warnings?: Array<RuleError>
+}
+
+/** An endpoint as its owner sees it. */
+export type Webhook = {
+  created_at: Timestamp
+  description: string | null
+  /** Since when and why it is told nothing. */
+  disabled?: WebhookDisabled | null
+  /** Deliveries dropped unsent since it was made, because too many waited. */
+  dropped: number
+  enabled: boolean
+  /** What it hears of; everything that its owner may when empty. */
+  events: Array<string>
+  /** Deliveries that were given up and can still be asked for again. */
+  failed: number
+  /** Since when every attempt has failed. */
+  failing_since: Timestamp | null
+  /** Failed attempts since the last that was taken. */
+  failures: number
+  /** Until when the secret before signs as well. */
+  former_secret_until?: Timestamp | null
+  /** When something was last taken. */
+  last_taken_at: Timestamp | null
+  /** What signatures are made with. Shown once, when it is made. */
+  secret?: string | null
+  url: string
+  /** Deliveries that wait. */
+  waiting: number
+  webhook: string
+}
+
+/** One attempt. */
+export type WebhookAttempt = {
+  /** When it ended. */
+  at: Timestamp
+  /** What to know of the failure. */
+  detail?: string
+  /** Why it failed; absent when it was taken. */
+  failure?: AttemptFailure | null
+  /** How long it took. */
+  latency_ms: number
+  /** The status it was answered with. */
+  status?: number | null
+}
+
+/** What was begun. */
+export type WebhookBegun = {
+  /** Where to look what became of it. */
+  deliveries: string
+  /** The delivery that will be tried. */
+  delivery: string | null
+  webhook: string
+}
+
+/** One delivery. */
+export type WebhookDelivery = {
+  /** Attempts ever; the last of them follow. */
+  attempts: number
+  /** What is sent. */
+  body: unknown
+  /** Its name: `webhook-id` in what is sent. */
+  delivery: string
+  event: string
+  happened_at: Timestamp
+  last_attempts: Array<WebhookAttempt>
+  /** When it is tried next. */
+  next_attempt_at?: Timestamp | null
+  owed_at: Timestamp
+  state: WebhookDeliveryState
+}
+
+/** Where a delivery stands. */
+export type WebhookDeliveryState = "waiting" | "delivered" | "failed"
+
+/** Since when and why an endpoint is told nothing. */
+export type WebhookDisabled = {
+  at: Timestamp
+  reason: string
 }
 
 /** A condition on a column. */
