@@ -51,12 +51,19 @@ pub(crate) fn stockade() -> Result<std::path::PathBuf> {
 
 /// `stockade serve` on free ports, with data, keys and the log of what it says in a directory.
 fn serving(name: &str, directory: &Path, arguments: &[&str]) -> Result<Command> {
+    // Most suppliers of some of these loads cheat, which the arbiter would take for a broken yardstick.
+    let rules = directory.join("rules.yaml");
+    if !rules.exists() {
+        let starter = Command::new(stockade()?).args(["rules", "starter"]).output()?.stdout;
+        std::fs::write(&rules, [b"trust_up_to: 1000000\n".as_slice(), &starter].concat())?;
+    }
     let mut command = Command::new(stockade()?);
     command
         .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data"])
         .arg(directory.join(name))
         .args(arguments)
         .env("STOCKADE_KEYS__FILE", directory.join("keys.jsonl"))
+        .env("STOCKADE_RULES__FILE", &rules)
         .env("STOCKADE_KAFKA__INSTANCE", name)
         .env("RUST_LOG", "warn");
     Ok(command)

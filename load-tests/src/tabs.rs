@@ -115,11 +115,13 @@ impl Tabs {
             open.push(self.runtime.spawn(tab(self.server, cookie.clone(), self.read.clone())));
         }
         let live = || self.read.live.load(Ordering::Relaxed) >= tabs;
-        if !wait_until(PATIENCE, || live() || open.iter().any(JoinHandle::is_finished)) || !live() {
-            let ended = open.iter().position(JoinHandle::is_finished).context("tabs do not become live")?;
-            self.runtime.block_on(open.swap_remove(ended))??;
+        wait_until(PATIENCE, || live() || open.iter().any(JoinHandle::is_finished));
+        if live() {
+            return Ok(open);
         }
-        Ok(open)
+        let ended = open.into_iter().find(JoinHandle::is_finished).context("tabs do not become live")?;
+        self.runtime.block_on(ended)??;
+        anyhow::bail!("a tab has ended before all were open")
     }
 
     fn close(&self, open: Vec<JoinHandle<Result<()>>>) {

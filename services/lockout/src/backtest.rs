@@ -221,8 +221,13 @@ impl Judge {
             let id = stockade_model::RuleId::new(&format!("v{number}")).ok()?;
             Some(stockade_rules::RuleSpec { id, ..variant.spec.clone() })
         });
-        let swept =
-            SetSpec { lets: spec.lets.clone(), budget: None, jitter: None, rules: renumbered.collect() };
+        let swept = SetSpec {
+            lets: spec.lets.clone(),
+            budget: None,
+            jitter: None,
+            trust_up_to: None,
+            rules: renumbered.collect(),
+        };
         let schema = set.schema().clone();
         // Bounds are numbers in place of numbers; should one not compile, nothing is swept.
         let swept = RuleSet::compile_spec(swept, String::new(), schema.clone());

@@ -471,6 +471,7 @@ fn proposal(set: &RuleSet, rule: &Rule, snapshot: &Snapshot<'_>, score: &ScoreRe
         budget: rule.budget,
         budget_of_all: set.budget,
         jitter_ms: set.jitter_ms,
+        trust_up_to: set.trust_up_to,
     }
 }
 

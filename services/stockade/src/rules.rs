@@ -357,7 +357,7 @@ fn diff(file: &Path, other: Option<&PathBuf>, server: MaybeServer) -> Result<()>
             return Ok((BTreeMap::new(), json!({})));
         }
         let set = RuleSet::read(source).map_err(|errors| anyhow::anyhow!("{}", errors[0]))?;
-        let rest = json!({ "let": set.lets, "budget": set.budget, "jitter": set.jitter });
+        let rest = json!({ "let": set.lets, "budget": set.budget, "jitter": set.jitter, "trust_up_to": set.trust_up_to });
         Ok((set.rules.into_iter().map(|rule| (rule.id.to_string(), rule)).collect(), rest))
     };
     let ((before, rest_before), (after, rest_after)) = (specs(&before)?, specs(&after)?);

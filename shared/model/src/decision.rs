@@ -416,6 +416,10 @@ pub struct RuleProposal {
     /// Up to how many milliseconds later it begins, where it withholds nothing, so that who probes cannot tell by what.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub jitter_ms: i64,
+    /// How many suppliers restricted by one kind of evidence are never taken for a sign that it is wrong; the arbiter's own
+    /// number when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust_up_to: Option<u32>,
 }
 
 /// Who vouches for outcomes that a rule counted.

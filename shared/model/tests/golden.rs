@@ -212,6 +212,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
         budget: None,
         budget_of_all: None,
         jitter_ms: 0,
+        trust_up_to: None,
     };
     let counterfactuals = vec![Counterfactual {
         feature: "listing.price_ratio".to_owned(),

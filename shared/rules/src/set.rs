@@ -89,6 +89,8 @@ pub struct RuleSet {
     pub budget: Option<Budget>,
     /// Up to how many milliseconds later what withholds nothing begins.
     pub jitter_ms: i64,
+    /// How many suppliers restricted by one kind of evidence are never too many, where the set says so.
+    pub trust_up_to: Option<u32>,
     rules: Vec<Rule>,
     schema: Arc<FeatureSchema>,
     program: Program,
@@ -116,6 +118,7 @@ impl RuleSet {
             version: Self::version_of(""),
             budget: None,
             jitter_ms: 0,
+            trust_up_to: None,
             rules: Vec::new(),
             schema,
             program,
@@ -180,6 +183,7 @@ impl RuleSet {
         let mut errors = Vec::new();
         let lets = read_lets(&set, &schema, &mut errors);
         let global = set.budget.as_ref().map(|budget| read_budget(budget, "the set", &mut errors));
+        let trust_up_to = set.trust_up_to;
         let jitter_ms = set.jitter.as_ref().map_or(0, |jitter| read_jitter(jitter, &mut errors));
         let mut compiler = Compiler::new(&schema);
         let mut rules = Vec::with_capacity(set.rules.len());
@@ -211,6 +215,7 @@ impl RuleSet {
             version,
             budget,
             jitter_ms,
+            trust_up_to,
             rules,
             schema,
             program,
@@ -447,7 +452,7 @@ fn read_jitter(jitter: &str, errors: &mut Vec<RuleError>) -> i64 {
     let read = parse_duration_ms(jitter).filter(|ms| (0..=JITTER_MS_MAX).contains(ms));
     read.unwrap_or_else(|| {
         let detail = format!("`jitter: {jitter}` is a time up to an hour, such as `10m`");
-        errors.push(RuleError::of_set("bad_jitter", detail));
+        errors.push(RuleError::of_set("bad_set", detail));
         0
     })
 }

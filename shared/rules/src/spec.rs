@@ -147,6 +147,10 @@ pub struct SetSpec {
     /// absent. How much later differs each time and cannot be foreseen from outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jitter: Option<String>,
+    /// So many suppliers restricted by one kind of evidence are never taken for a sign that what rules measure by is wrong,
+    /// whatever share of all they are; 10 when absent. For marketplaces of few suppliers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust_up_to: Option<u32>,
     /// The rules.
     pub rules: Vec<RuleSpec>,
 }

@@ -84,6 +84,7 @@ impl Court {
             budget: None,
             budget_of_all: None,
             jitter_ms: 0,
+            trust_up_to: None,
         }
     }
     /// A rule with a budget of `most` suppliers in ten seconds proposes to withhold a supplier.

@@ -35,7 +35,7 @@ const BOUNDS: [Bound; 3] = [
     Bound { withheld: true, share: 0.3, per_ms: 7 * DAY_MS },
     Bound { withheld: false, share: 0.5, per_ms: HOUR_MS },
 ];
-/// So many suppliers are never too many, however few there are.
+/// So many suppliers are never too many, however few there are, unless the rule set says another number.
 const ALWAYS: usize = 10;
 
 /// Why a kind of evidence is suspect.
@@ -45,6 +45,8 @@ pub(super) struct Suspect {
     bound: usize,
     /// In words.
     pub(super) detail: String,
+    /// So many are never too many.
+    always: usize,
 }
 
 /// The bound that was passed; should another build have had more of them, the last.
@@ -127,9 +129,9 @@ pub(super) fn mark(
 
 impl Arbiter {
     /// How many are too many by a bound; none where nobody is known to offer anything.
-    fn most(&self, bound: &Bound) -> Option<usize> {
+    fn most(&self, bound: &Bound, always: usize) -> Option<usize> {
         let active = self.guards.active();
-        (active > 0).then(|| ALWAYS.max((active as f64 * bound.share).ceil() as usize))
+        (active > 0).then(|| always.max((active as f64 * bound.share).ceil() as usize))
     }
 
     /// Whether what a rule measures by is suspect, or becomes so with this proposal. Then it may only watch.
@@ -170,6 +172,7 @@ impl Arbiter {
         if proposal.scope != Scope::Supplier {
             return None;
         }
+        let always = proposal.trust_up_to.map_or(ALWAYS, |most| most as usize);
         let standing = self.suppliers.get(&proposal.supplier);
         let stands = standing.is_some_and(|standing| {
             let whole = |r: &&Restriction| r.scope == Scope::Supplier;
@@ -183,7 +186,7 @@ impl Arbiter {
                 if bound.withheld && !proposal.level.withholds() {
                     continue;
                 }
-                let most = self.most(bound)?;
+                let most = self.most(bound, always)?;
                 let found = self.marks.get(*kind).map_or(0, |marks| marks.since(bound, now));
                 if found >= most {
                     let deed = if bound.withheld { "withheld" } else { "restricted" };
@@ -193,7 +196,7 @@ impl Arbiter {
                          be one more; what they find is only watched until few are left, or until the rule is rearmed",
                         self.guards.active()
                     );
-                    return Some((kind, Suspect { bound: number, detail }));
+                    return Some((kind, Suspect { bound: number, detail, always }));
                 }
             }
         }
@@ -263,7 +266,7 @@ impl Arbiter {
             let marks = self.marks.get(&kind).unwrap_or(&none);
             let left = marks.since(bound, now).max(marks.lowered);
             if self.acts.get(&format!("lower {kind}")).is_some()
-                || self.most(bound).is_some_and(|most| left > most / 2)
+                || self.most(bound, suspect.always).is_some_and(|most| left > most / 2)
             {
                 continue;
             }

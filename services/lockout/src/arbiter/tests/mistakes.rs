@@ -192,6 +192,13 @@ fn an_attack_is_none_and_other_evidence_a_persons_word_and_small_places_are_left
     }
     few.found(1_000, 10, EVIDENCE, Quarantine);
     assert_eq!(few.at_level(Quarantine), 0);
+    let mut trusting = Court::populated(12);
+    for number in 0..12 {
+        let mut asked = Court::asked(supplier(number).as_str(), "r", Quarantine, Scope::Supplier, 1.0);
+        asked.trust_up_to = Some(12);
+        trusting.hear(1_000, &Payload::Proposal(Proposal::Rule(Box::new(asked))));
+    }
+    assert_eq!(trusting.at_level(Quarantine), 12, "the rule set says that twelve are not too many");
     let mut unknown = Court::populated(0);
     for number in 0..50 {
         let done = unknown.found(1_000, number, EVIDENCE, Quarantine);

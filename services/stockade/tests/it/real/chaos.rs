@@ -189,6 +189,53 @@ fn the_broker_is_stopped_the_line_cut_and_an_owner_frozen_and_buyers_notice_noth
     world.check();
 }
 
+#[test]
+fn a_flood_loses_nothing_with_the_broker_nor_an_import_storm_with_the_replica_that_took_it() {
+    const ROWS: usize = 8_000;
+    if !possible() {
+        return;
+    }
+    let mut world = World::start(1);
+    world.begin_load();
+    world.flood();
+    world.progress(300);
+    world.kafka.kill(0).unwrap();
+    wait_for_silence(&world);
+    world.kafka.start_again(0).unwrap();
+    wait_for_answers(&world);
+    world.progress(300);
+    world.end_load();
+
+    world.begin_load();
+    let replica = world.of_role("inventory")[0];
+    let imports = world.storm(replica, ROWS);
+    let done = |world: &World, index: usize| -> Vec<u64> {
+        let of = |import| world.import(index, import)["rows"]["done"].as_u64().unwrap_or_default();
+        imports.iter().map(of).collect()
+    };
+    let begun = wait_until(PATIENCE, || done(&world, replica).iter().any(|rows| *rows > 0));
+    assert!(begun, "no row was applied: {}", world.outputs());
+    let at_the_kill = done(&world, replica);
+    assert!(at_the_kill.iter().any(|rows| *rows < ROWS as u64), "nothing was left to lose: {at_the_kill:?}");
+    let replica = world.revive(replica);
+    for import in &imports {
+        let mut told = serde_json::Value::Null;
+        let ended = wait_until(PATIENCE, || {
+            told = world.import(replica, import);
+            told["finished_at"].is_string()
+        });
+        assert!(ended && told["state"] == "done", "{told}\n{}", world.outputs());
+        let rows = &told["rows"];
+        assert_eq!(
+            (rows["accepted"].as_u64(), rows["done"].as_u64()),
+            (Some(ROWS as u64), Some(ROWS as u64)),
+            "{told}"
+        );
+    }
+    world.cheat();
+    world.check();
+}
+
 /// Until every process has noticed that the broker is away.
 fn wait_for_silence(world: &World) {
     let silent = wait_until(PATIENCE, || world.servers.iter().all(|server| is_silent(&server.output())));

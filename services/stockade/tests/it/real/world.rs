@@ -49,6 +49,8 @@ pub(crate) struct Server {
     pub(crate) process: Process,
     pub(crate) api: SocketAddr,
     log: PathBuf,
+    /// Which of the processes started it is: its name, and that of its directory.
+    number: usize,
 }
 
 pub(crate) fn request(
@@ -141,6 +143,9 @@ impl World {
         let redis = Redis::start(&directory.path().join("redis")).unwrap();
         let keys_at = directory.path().join("keys");
         std::fs::create_dir_all(&keys_at).unwrap();
+        // Nearly everybody here cheats, which the arbiter would take for a broken yardstick.
+        let rules = format!("trust_up_to: 1000\n{}", stockade_lockout::STARTER_RULES);
+        std::fs::write(directory.path().join("rules.yaml"), rules).unwrap();
         let mut suppliers = BTreeMap::new();
         for number in 0..HONEST {
             let id = format!("honest-{number}");
@@ -187,7 +192,20 @@ impl World {
     /// Starts another process of a role, with a failpoint if one is given, and waits until it is ready.
     pub(crate) fn add(&mut self, role: &'static str, failpoint: Option<&str>) -> usize {
         self.started += 1;
-        let data = self.directory.path().join(format!("{role}-{}", self.started));
+        self.launch(role, self.started, failpoint)
+    }
+
+    /// Takes a process away without asking it and starts it again on what it had.
+    pub(crate) fn revive(&mut self, index: usize) -> usize {
+        let (role, number) = (self.servers[index].role, self.servers[index].number);
+        let log = self.servers[index].log.clone();
+        self.kill(index);
+        std::fs::rename(&log, log.with_extension("before")).unwrap();
+        self.launch(role, number, None)
+    }
+
+    fn launch(&mut self, role: &'static str, number: usize, failpoint: Option<&str>) -> usize {
+        let data = self.directory.path().join(format!("{role}-{number}"));
         std::fs::create_dir_all(&data).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_stockade"));
         command
@@ -196,14 +214,15 @@ impl World {
             .args(["--partitions", &PARTITIONS.to_string(), "--data"])
             .arg(&data)
             .env("STOCKADE_KEYS__FILE", self.directory.path().join("keys/keys.jsonl"))
-            .env("STOCKADE_KAFKA__INSTANCE", format!("{role}-{}", self.started))
+            .env("STOCKADE_RULES__FILE", self.directory.path().join("rules.yaml"))
+            .env("STOCKADE_KAFKA__INSTANCE", format!("{role}-{number}"))
             .env("RUST_LOG", "info,librdkafka=warn");
         if let Some(place) = failpoint {
             command.env("STOCKADE_TEST_FAILPOINT", place);
         }
         let log = data.join("log.txt");
         let process = Process::start(role, command, &log).unwrap();
-        let mut server = Server { role, process, api: SocketAddr::from(([0, 0, 0, 0], 0)), log };
+        let mut server = Server { role, process, api: SocketAddr::from(([0, 0, 0, 0], 0)), log, number };
         let address = |text: &str| {
             let line = text.lines().find(|line| line.starts_with("api http://"))?;
             line.split_whitespace().nth(1)?.trim_start_matches("http://").parse().ok()
@@ -282,8 +301,17 @@ impl World {
     /// Suppliers list, order systems report and buyers ask, until the world is checked.
     pub(crate) fn begin_load(&mut self) {
         self.halt.store(false, Ordering::SeqCst);
+        self.begin(&[supplier_load as fn(&Load), order_load, buyer_load]);
+    }
+
+    /// More order systems than usual, each as fast as it is answered, until the world is checked.
+    pub(crate) fn flood(&mut self) {
+        self.begin(&[flood::<0>, flood::<1>, flood::<2>, flood::<3>, flood::<4>, flood::<5>]);
+    }
+
+    fn begin(&mut self, workers: &[fn(&Load)]) {
         let round = self.started;
-        for worker in [supplier_load as fn(&Load), order_load, buyer_load] {
+        for worker in workers.iter().copied() {
             let load = Load {
                 keys: self.keys.clone(),
                 promises: self.promises.clone(),
@@ -293,6 +321,39 @@ impl World {
             };
             self.load.push(std::thread::spawn(move || worker(&load)));
         }
+    }
+
+    /// Each honest supplier gives the replica at `index` a file of so many rows, each of which counts as promised once it is
+    /// taken on; the imports.
+    pub(crate) fn storm(&self, index: usize, rows: usize) -> Vec<(String, String)> {
+        let begin = |number: usize| {
+            let supplier = format!("honest-{number}");
+            let mut file = "listing,sku,location,price,currency,on_hand\n".to_owned();
+            for row in 0..rows {
+                file += &format!("i-{number}-{row},i-{number}-{row},main,1.50,EUR,{}\n", row + 1);
+            }
+            let path = format!("/v1/suppliers/{supplier}/imports");
+            let key = &self.keys.suppliers[&supplier];
+            let (status, told) = request(self.servers[index].api, "POST", &path, key, &file).unwrap();
+            assert_eq!(status, 202, "{told}");
+            // Every so manieth is asked for at the end, at every replica.
+            let mut promised = self.promises.listings.lock().unwrap();
+            promised.extend(
+                (0..rows)
+                    .step_by(97)
+                    .chain([rows - 1])
+                    .map(|row| (supplier.clone(), format!("i-{number}-{row}"))),
+            );
+            (supplier, told["import"].as_str().unwrap().to_owned())
+        };
+        (0..HONEST).map(begin).collect()
+    }
+
+    /// How far an import is, as its replica says.
+    pub(crate) fn import(&self, index: usize, (supplier, import): &(String, String)) -> Value {
+        let path = format!("/v1/suppliers/{supplier}/imports/{import}");
+        request(self.servers[index].api, "GET", &path, &self.keys.suppliers[supplier], "")
+            .map_or(Value::Null, |(_, told)| told)
     }
 
     /// Waits until the load got so many more promises.
@@ -621,6 +682,24 @@ fn order_load(load: &Load) {
             std::thread::park_timeout(Duration::from_millis(50));
         }
         std::thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+/// Order events as fast as they are answered. What is not acknowledged is sent again, as an integrator does.
+fn flood<const WORKER: usize>(load: &Load) {
+    let mut turn = 0;
+    while !load.halted() {
+        turn += 1;
+        let id = format!("f-{WORKER}-{}-{turn}", load.round);
+        let body = event(&id, "placed", &format!("honest-{}", turn % HONEST), &id, &Value::Null);
+        while !load.halted() {
+            let answer = load.call(turn, "POST", "/v1/events", &load.keys.orders, &body);
+            if answer.is_some_and(|(status, _)| status == 202) {
+                load.promises.events.lock().unwrap().insert(id.clone());
+                break;
+            }
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
     }
 }
 
