@@ -11,7 +11,7 @@ use stockade_model::{
     SupplierId, Timestamp, Topic,
     time::{DAY_MS, SECOND_MS},
 };
-use stockade_rules::{Rule, RuleScope, RuleSet, Scratch, Snapshot, Vocabulary};
+use stockade_rules::{Mode, Rule, RuleScope, RuleSet, Scratch, Snapshot, Vocabulary};
 
 /// While a rule is true for a supplier it is proposed at most this often.
 const PROPOSE_EVERY_MS: i64 = SECOND_MS;
@@ -196,10 +196,12 @@ impl Evaluation {
 
     /// A change that the control fold let pass, and judged as this build does; what still does not compile here was
     /// accepted by another build, and what is in force stays.
-    fn change(&mut self, change: &Change) -> Option<EvaluationEffect> {
+    fn change(&mut self, change: &Change, out: &mut Out<EvaluationEffect>) -> Option<EvaluationEffect> {
         match change {
             Change::Rules { version, source, .. } => {
+                let before = self.compiled.clone();
                 self.compiled = self.compile(source_of(&self.features), source)?;
+                gone(&before, &self.compiled, out);
                 let (version, source) = (version.clone(), source.clone());
                 self.rules.set(InForce { version: version.clone(), source: source.clone() });
                 Some(EvaluationEffect::RulesInForce { version, source })
@@ -421,16 +423,45 @@ impl Evaluation {
     fn settle(&mut self, now: Timestamp, out: &mut Out<EvaluationEffect>) {
         while let Some((due, supplier)) = self.due.first().filter(|(due, _)| *due <= now).cloned() {
             self.due.remove(&(due, supplier.clone()));
+            let set = &self.compiled;
+            let acts = |proposal: &RuleProposal| {
+                let same =
+                    |rule: &&Rule| rule.spec.id == proposal.rule.id && rule.content == proposal.rule.content;
+                set.rules().iter().find(same).is_some_and(|rule| rule.acts_on(proposal.supplier.as_str()))
+            };
             let Some(rules) = self.proposed.edit(&supplier) else { continue };
             for proposed in
                 rules.values_mut().filter(|proposed| proposed.last.plus_ms(PROPOSE_EVERY_MS) <= now)
             {
-                if let Some((proposal, cause)) = proposed.waiting.take() {
+                // What a rule found that left the set since is proposed no more.
+                if let Some((proposal, cause)) =
+                    proposed.waiting.take().filter(|(proposal, _)| acts(proposal))
+                {
                     proposed.last = now;
                     propose(proposal, cause, out);
                 }
             }
         }
+    }
+}
+
+/// Tells the arbiter which rules act no more as they were written, so that nothing of theirs begins that waits for its jitter.
+/// Each partition says so after the last that it proposed by the former set, so no late proposal slips through between.
+fn gone(before: &RuleSet, now: &RuleSet, out: &mut Out<EvaluationEffect>) {
+    if before.jitter_ms <= 0 {
+        return;
+    }
+    // Where nothing is to wait any more, all that waits is let go: what still holds is proposed again, and begins at once. So
+    // nothing ever waits under a set without jitter, and its end need not be told.
+    let stays = |rule: &Rule| {
+        let same = |other: &Rule| other.spec.id == rule.spec.id && other.content == rule.content;
+        now.jitter_ms > 0 && now.rules().iter().any(same)
+    };
+    let acts = |rule: &&Rule| matches!(rule.spec.mode, Mode::Live | Mode::Canary);
+    for rule in before.rules().iter().filter(acts).filter(|rule| !stays(rule)) {
+        let (id, version, content) = (rule.spec.id.clone(), before.version.clone(), rule.content.clone());
+        let gone = Proposal::Gone { rule: RuleRef { id, version, content } };
+        out.emit(Topic::LockoutProposals, Dest::Partition(0), Payload::Proposal(gone));
     }
 }
 
@@ -483,7 +514,7 @@ impl Fold for Evaluation {
         match input.payload {
             Payload::Score(score) => self.judge(score, input, out),
             Payload::Control(record) => {
-                if let Some(effect) = self.change(&record.change) {
+                if let Some(effect) = self.change(&record.change, out) {
                     out.effect(effect);
                 }
             }

@@ -312,6 +312,12 @@ pub enum Proposal {
         /// What the rule had covered.
         scope: Scope,
     },
+    /// A rule as it was written acts no more: it left the set, was taken out of live mode, or is written otherwise. What it
+    /// asked for and what has not begun yet does not begin; what is in force stays.
+    Gone {
+        /// The rule, as it was.
+        rule: RuleRef,
+    },
     /// A person restores everyone whom one rule restricted since a time: what it imposed and is in force is released, and
     /// what a budget held back of it is dismissed, one decision each.
     Restore {
@@ -366,6 +372,7 @@ impl Proposal {
             | Proposal::Settle { .. }
             | Proposal::KillSwitch { .. }
             | Proposal::Restore { .. }
+            | Proposal::Gone { .. }
             | Proposal::Rearm { .. } => None,
         }
     }

@@ -544,6 +544,16 @@ fn samples() -> Vec<(&'static str, Payload)> {
             }),
         ),
         (
+            "proposal_gone",
+            Payload::Proposal(Proposal::Gone {
+                rule: RuleRef {
+                    id: id("cancel-rate"),
+                    version: "fedcba9876543210".to_owned(),
+                    content: "0123456789abcdef".to_owned(),
+                },
+            }),
+        ),
+        (
             "decision_restored",
             Payload::Decision(Decision {
                 action: Action::Released,

@@ -77,6 +77,19 @@ impl Delays {
             }
         }
     }
+    /// Nothing that a rule found begins any more, of whichever supplier: as it is written in `content`, or however.
+    pub(super) fn forget_rule(&mut self, rule: &str, content: Option<&str>) {
+        let of = format!("{rule} ");
+        let is_meant = |key: &String| {
+            let written = |delayed: &Delayed| content.is_none_or(|of| delayed.proposal.rule.content == of);
+            key.starts_with(&of) && self.waiting.get(key).is_some_and(written)
+        };
+        let keys: Vec<_> = self.due.iter().filter(|(_, key)| is_meant(key)).cloned().collect();
+        for due in keys {
+            self.waiting.remove(&due.1);
+            self.due.remove(&due);
+        }
+    }
     /// The first that is due by now.
     fn take(&mut self, now: Timestamp) -> Option<Delayed> {
         let first = self.due.first().filter(|(due, _)| *due <= now).cloned()?;

@@ -109,6 +109,11 @@ impl Guards {
         self.stock.get(supplier).copied().unwrap_or_default()
     }
 
+    /// Whether a supplier offers anything, as far as inventory has told.
+    pub(super) fn offers_anything(&self, supplier: &SupplierId) -> bool {
+        self.figures(supplier).listings > 0
+    }
+
     /// How many suppliers offer anything, as far as inventory has told.
     pub(super) fn active(&self) -> usize {
         self.active
@@ -202,7 +207,10 @@ impl Guards {
         let held = self.rules.get(rule).is_some_and(|guard| guard.exceeded.is_some());
         if held && let Some(guard) = self.rules.edit(&rule.to_owned()) {
             let was = guard.exceeded.take().filter(|was| was.suspect.is_some());
-            guard.trusted = was.map(|was| (was.content, now.plus_ms(TRUSTED_MS)));
+            // Where a budget or a person held it back, nothing was said of what it measures by: an earlier word stands.
+            if let Some(was) = was {
+                guard.trusted = Some((was.content, now.plus_ms(TRUSTED_MS)));
+            }
         }
         held
     }

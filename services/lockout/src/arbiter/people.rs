@@ -115,6 +115,7 @@ impl Arbiter {
                 }
                 out.effect(ArbiterEffect::Budget { rule: rule.to_string(), exceeded: None });
             }
+            Proposal::Gone { rule } => self.delays.forget_rule(rule.id.as_str(), Some(&rule.content)),
             Proposal::Restore { rule, since, confirmed, stop, actor, reason } => {
                 let (rule, since, confirmed) = (rule.clone(), *since, *confirmed);
                 let (actor, reason) = (actor.clone(), reason.clone());

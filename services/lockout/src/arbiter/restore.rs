@@ -17,6 +17,9 @@ pub(super) struct Act {
     /// Since when: what begins later is not concerned.
     pub(super) asked_at: Timestamp,
     pub(super) doing: Doing,
+    /// How many parts of it were done: whose turn it is.
+    #[serde(default)]
+    pub(super) parts: u64,
 }
 
 /// What is done to each.
@@ -60,8 +63,10 @@ impl Arbiter {
             let stopped = self.guards.stop(rule.as_str(), (content, actor), detail, input.time);
             out.effect(ArbiterEffect::Budget { rule: rule.to_string(), exceeded: Some(stopped) });
         }
+        // What waits would begin after the act and after whatever `since` says, so all of it is concerned.
+        self.delays.forget_rule(rule.as_str(), None);
         let id = asked_by(input.envelope);
-        self.acts.insert(id.clone(), Act { asked_at: input.time, doing });
+        self.acts.insert(id.clone(), Act { asked_at: input.time, doing, parts: 0 });
         let mut restored = self.go_on(input, &id, out);
         restored.stopped = stop.is_some();
         self.restored = Some(restored);
@@ -69,21 +74,24 @@ impl Arbiter {
 
     /// Goes on with every act there is.
     pub(super) fn go_on_with_all(&mut self, input: &Input<'_>, out: &mut Out<ArbiterEffect>) {
-        let mut ids: Vec<String> = self.acts.iter().map(|(id, _)| id.clone()).collect();
-        ids.sort();
-        if let Some(first) = ids.first() {
-            // One after the other, so that a record stays bounded.
-            self.go_on(input, &first.clone(), out);
+        // One part of one act, so that a record stays bounded: first what lowers, for those are withheld by what nobody trusts,
+        // then the restores by turns.
+        let restores = |act: &Act| matches!(act.doing, Doing::Restore { .. });
+        let turn = |(id, act): (&String, &Act)| (restores(act), act.parts, act.asked_at, id.clone());
+        if let Some((_, _, _, id)) = self.acts.iter().map(turn).min() {
+            self.go_on(input, &id, out);
         }
     }
 
     /// Does the next part of an act, and forgets it when nothing is left.
     pub(super) fn go_on(&mut self, input: &Input<'_>, id: &str, out: &mut Out<ArbiterEffect>) -> Restored {
-        let Some(Act { asked_at, doing }) = self.acts.get(id).cloned() else { return Restored::default() };
+        let Some(Act { asked_at, doing, .. }) = self.acts.get(id).cloned() else {
+            return Restored::default();
+        };
         let mut done = Restored::default();
         match &doing {
             Doing::Lower { kind, since, detail } => {
-                let found = self.to_lower(kind, *since);
+                let found = self.to_lower(kind, *since, asked_at);
                 for (supplier, restriction) in found.iter().take(AT_ONCE) {
                     self.lower(input, supplier, restriction, detail, out);
                 }
@@ -120,6 +128,8 @@ impl Arbiter {
         }
         if done.remaining == 0 {
             self.acts.remove(&id.to_owned());
+        } else if let Some(act) = self.acts.edit(&id.to_owned()) {
+            act.parts += 1;
         }
         done
     }

@@ -15,7 +15,7 @@ use stockade_model::{
 };
 
 use super::{
-    Arbiter, ArbiterEffect, ReviewKind, Ruling, Standing,
+    Arbiter, ArbiterEffect, Guards, ReviewKind, Ruling, Standing,
     restore::{Act, Doing},
 };
 
@@ -59,14 +59,21 @@ fn bound_of(suspect: &Suspect) -> &'static Bound {
 pub(super) struct Marks {
     withheld: BTreeSet<(Timestamp, SupplierId)>,
     restricted: BTreeSet<(Timestamp, SupplierId)>,
-    /// How many are only watched for it.
-    lowered: usize,
+    /// Who is only watched for it.
+    lowered: BTreeSet<SupplierId>,
 }
 
 impl Marks {
-    fn since(&self, bound: &Bound, now: Timestamp) -> usize {
+    /// How many were found within a bound's time. Only of suppliers that offer something: it is compared with a share of those.
+    fn since(&self, bound: &Bound, now: Timestamp, guards: &Guards) -> usize {
         let of = if bound.withheld { &self.withheld } else { &self.restricted };
-        of.iter().rev().take_while(|(at, _)| at.ms() > now.ms() - bound.per_ms).count()
+        let lately = of.iter().rev().take_while(|(at, _)| at.ms() > now.ms() - bound.per_ms);
+        lately.filter(|(_, supplier)| guards.offers_anything(supplier)).count()
+    }
+    /// How many are left of those, or are only watched for it.
+    fn left(&self, bound: &Bound, now: Timestamp, guards: &Guards) -> usize {
+        let lowered = self.lowered.iter().filter(|supplier| guards.offers_anything(supplier)).count();
+        self.since(bound, now, guards).max(lowered)
     }
 }
 
@@ -121,7 +128,12 @@ pub(super) fn mark(
                 put(|marks| &mut marks.withheld);
             }
             if restriction.asked.is_some() {
-                marks.lowered = if is_there { marks.lowered + 1 } else { marks.lowered.saturating_sub(1) };
+                // One at most of each supplier covers the whole of it.
+                if is_there {
+                    marks.lowered.insert(supplier.clone());
+                } else {
+                    marks.lowered.remove(supplier);
+                }
             }
         }
     }
@@ -187,7 +199,7 @@ impl Arbiter {
                     continue;
                 }
                 let most = self.most(bound, always)?;
-                let found = self.marks.get(*kind).map_or(0, |marks| marks.since(bound, now));
+                let found = self.marks.get(*kind).map_or(0, |marks| marks.since(bound, now, &self.guards));
                 if found >= most {
                     let deed = if bound.withheld { "withheld" } else { "restricted" };
                     let hours = bound.per_ms / HOUR_MS;
@@ -214,14 +226,24 @@ impl Arbiter {
         let doing = Doing::Lower { kind: kind.to_owned(), since, detail: suspect.detail.clone() };
         self.guards.begin_suspecting(kind, suspect);
         let id = format!("lower {kind}");
-        self.acts.insert(id.clone(), Act { asked_at: input.time, doing });
+        self.acts.insert(id.clone(), Act { asked_at: input.time, doing, parts: 0 });
         self.go_on(input, &id, out);
     }
 
-    /// What rules imposed by this kind of evidence since then, whole suppliers and parts of them, in a fixed order.
-    pub(super) fn to_lower(&self, kind: &str, since: Timestamp) -> Vec<(SupplierId, String)> {
+    /// What rules imposed by this kind of evidence since then and until it was doubted, whole suppliers and parts of them, in a
+    /// fixed order. What begins later is watched from the start, or a person said meanwhile that it is right.
+    pub(super) fn to_lower(
+        &self,
+        kind: &str,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Vec<(SupplierId, String)> {
         let concerned = |r: &&Restriction| {
-            unjudged(r) && r.level > Level::Watch && r.since > since && kinds_of(r).contains(kind)
+            unjudged(r)
+                && r.level > Level::Watch
+                && r.since > since
+                && r.since <= until
+                && kinds_of(r).contains(kind)
         };
         let of = |(supplier, standing): (&SupplierId, &Standing)| {
             let ids = standing.in_force.iter().filter(concerned).map(|r| (supplier.clone(), r.id.clone()));
@@ -264,7 +286,7 @@ impl Arbiter {
             let bound = bound_of(&suspect);
             let none = Marks::default();
             let marks = self.marks.get(&kind).unwrap_or(&none);
-            let left = marks.since(bound, now).max(marks.lowered);
+            let left = marks.left(bound, now, &self.guards);
             if self.acts.get(&format!("lower {kind}")).is_some()
                 || self.most(bound, suspect.always).is_some_and(|most| left > most / 2)
             {

@@ -210,3 +210,36 @@ fn what_earlier_builds_kept_in_force_is_in_force_after_a_restart() {
     assert_eq!(fold.compiled.rules().len(), 2);
     assert!(fold.former.is_empty());
 }
+
+#[test]
+fn the_arbiter_hears_which_rules_act_no_more_so_that_nothing_of_theirs_begins_late() {
+    let with = |mode: &str, jitter: &str| {
+        format!(
+            "
+{jitter}
+rules:
+  - {{id: bait, title: t, when: x.count >= 3, level: cap, for: 1h, reasons: [R], evidence: x.count, mode: {mode}}}
+  - {{id: other, title: t, when: x.count >= 4, level: dim, for: 1h, reasons: [R], evidence: x.count, mode: live}}
+"
+        )
+    };
+    let mut bench = Bench::with(&with("live", "jitter: 10m"));
+    assert_eq!(bench.of(100, "acme", &[3.0]).len(), 1);
+    assert_eq!(bench.of(200, "acme", &[3.0]).len(), 0, "it waits for its second");
+    let mut publish = |at_ms, rules: &str| {
+        let (source, base, note) = (rules.to_owned(), None, String::new());
+        let change = Change::Rules { version: RuleSet::version_of(rules), source, base, note };
+        let told = bench.proposed(at_ms, &Payload::Control(ControlRecord { actor: "a".to_owned(), change }));
+        let gone = |(proposal, _)| match proposal {
+            Proposal::Gone { rule } => rule.id.to_string(),
+            other => panic!("{other:?}"),
+        };
+        told.into_iter().map(gone).collect::<Vec<_>>()
+    };
+    assert_eq!(publish(300, &with("shadow", "jitter: 10m")), ["bait"]);
+    assert_eq!(publish(400, &with("shadow", "jitter: 5m")), [""; 0], "the same rules");
+    assert_eq!(publish(500, &with("shadow", "")), ["other"], "nothing is to wait any more");
+    assert_eq!(publish(600, RULES), [""; 0], "so nothing does");
+    let tick = Payload::Tick(Tick { due: Timestamp::from_ms(1_100) });
+    assert!(bench.proposed(1_100, &tick).is_empty(), "what waited for its second is let go as well");
+}

@@ -335,3 +335,126 @@ fn one_supplier_appeals_only_so_often_in_a_day() {
     assert_eq!(appeal(1_000 + 24 * HOUR, 21), Ok(()), "the first is a day old");
     assert_eq!(appeal(1_000 + 24 * HOUR, 22), Err("too_many_appeals"));
 }
+
+/// A rule with jitter finds a supplier.
+fn jittery(number: usize, content: &str) -> Payload {
+    let mut asked = Court::asked(supplier(number).as_str(), "bait", Level::Cap, Scope::Supplier, 1.0);
+    (asked.duration_ms, asked.jitter_ms) = (30 * 24 * HOUR, HOUR);
+    asked.rule.content = content.to_owned();
+    Payload::Proposal(Proposal::Rule(Box::new(asked)))
+}
+
+#[test]
+fn what_waits_does_not_begin_when_its_rule_is_restored_or_acts_no_more() {
+    for since in [None, Some(500)] {
+        let mut court = Court::new();
+        (0..5).for_each(|number| assert_eq!(court.hear(1_000, &jittery(number, "c")), []));
+        court.restore(2_000, "bait", since, None);
+        court.moved();
+        assert_eq!(court.host.fold.deadline(), None);
+        assert_eq!(court.tick(1_000 + 2 * HOUR), [], "all of it waited only");
+    }
+    let gone = |rule: &str, content: &str| {
+        let (id, content) = (RuleId::new(rule).unwrap(), content.to_owned());
+        let rule = stockade_model::RuleRef { id, version: "v".to_owned(), content };
+        Payload::Proposal(Proposal::Gone { rule })
+    };
+    let mut court = Court::new();
+    court.hear(1_000, &jittery(0, "c"));
+    // Found by the rule as it is written now: another partition that is late does not take it back.
+    court.hear(1_001, &jittery(1, "d"));
+    assert_eq!(court.hear(1_002, &gone("bai", "c")), [], "another rule");
+    assert_eq!(court.hear(1_003, &gone("bait", "c")), []);
+    court.moved();
+    court.hear(1_004, &gone("bait", "c"));
+    assert_eq!(court.tick(1_000 + 2 * HOUR), [Imposed]);
+    assert_eq!(court.last().supplier, supplier(1));
+    // What is in force stays: taking it back is a person's word.
+    assert_eq!(court.hear(3 * HOUR, &gone("bait", "d")), []);
+    assert_eq!(court.at_level(Level::Cap), 1);
+}
+
+#[test]
+fn rearming_after_a_budget_leaves_a_persons_word_about_the_yardstick_as_it_is() {
+    let mut court = Court::populated(100);
+    let rearm = |rule: &str| Proposal::Rearm {
+        rule: RuleId::new(rule).unwrap(),
+        actor: "ann".to_owned(),
+        reason: "real".to_owned(),
+    };
+    let find = |court: &mut Court, at: i64, number: usize, most: u32| {
+        let mut asked = Court::asked(supplier(number).as_str(), "r", Quarantine, Scope::Supplier, 1.0);
+        asked.duration_ms = 30 * 24 * HOUR;
+        asked.budget = Some(Budget { suppliers: Some(most), stock_share: None, per_ms: 1_000 });
+        court.hear(at, &Payload::Proposal(Proposal::Rule(Box::new(asked))))
+    };
+    (0..20).for_each(|number| drop(find(&mut court, 1_000, number, 99)));
+    assert!(court.held("r").unwrap().suspect.is_some());
+    court.ask(2_000, rearm("r")).unwrap();
+    assert_eq!(find(&mut court, 3_000, 30, 1), [Imposed], "trusted");
+    assert_eq!(find(&mut court, 3_001, 31, 1), [OverBudget]);
+    court.ask(3_002, rearm("r")).unwrap();
+    assert_eq!(find(&mut court, 5_000, 32, 1), [Imposed]);
+    assert_eq!(court.at_level(Quarantine), 2, "still trusted");
+}
+
+#[test]
+fn acts_go_on_by_turns_and_what_lowers_goes_first() {
+    let mut court = Court::populated(1_400);
+    let rules = ["a", "b"];
+    for number in 0..1_200 {
+        let mut asked =
+            Court::asked(supplier(number).as_str(), rules[number / 600], Dim, Scope::Supplier, 1.0);
+        (asked.duration_ms, asked.trust_up_to) = (30 * 24 * HOUR, Some(2_000));
+        court.hear(1_000, &Payload::Proposal(Proposal::Rule(Box::new(asked))));
+    }
+    for rule in rules {
+        assert_eq!(court.restore(2_000, rule, None, None).remaining, 400);
+    }
+    // More than one part of a lowering: 200 are lowered at once.
+    for number in 0..301 {
+        let mut asked = Court::asked(supplier(number).as_str(), "c", Quarantine, Scope::Supplier, 1.0);
+        (asked.duration_ms, asked.trust_up_to) = (30 * 24 * HOUR, Some(300));
+        court.hear(2_500 + number as i64, &Payload::Proposal(Proposal::Rule(Box::new(asked))));
+    }
+    let mut whose = Vec::new();
+    for tick in 0..5 {
+        court.moved();
+        court.tick(3_000 + tick);
+        whose.push(court.last().restriction.clone().unwrap().rule.unwrap().id.to_string());
+    }
+    assert_eq!(whose, ["c", "a", "b", "a", "b"]);
+}
+
+#[test]
+fn a_lowering_goes_no_further_than_when_it_began() {
+    let mut court = Court::populated(2_000);
+    let ask = |number: usize| {
+        let mut asked = Court::asked(supplier(number).as_str(), "r", Quarantine, Scope::Supplier, 1.0);
+        asked.duration_ms = 30 * 24 * HOUR;
+        Payload::Proposal(Proposal::Rule(Box::new(asked)))
+    };
+    (0..301).for_each(|number| drop(court.hear(1_000, &ask(number))));
+    // A part of it is done; then a person says that the rule is right.
+    let (actor, reason) = ("ann".to_owned(), "real".to_owned());
+    court.ask(1_001, Proposal::Rearm { rule: RuleId::new("r").unwrap(), actor, reason }).unwrap();
+    assert_eq!(court.hear(1_002, &ask(1_500)), [Imposed]);
+    while !court.tick(1_003).is_empty() {}
+    assert_eq!(court.at_level(Quarantine), 1, "what was imposed by that word stays");
+}
+
+#[test]
+fn suppliers_that_offer_nothing_are_no_part_of_the_share() {
+    let mut court = Court::populated(100);
+    for number in 0..60 {
+        let figures = StockFigures::default();
+        court.ask(2, Proposal::Stock { supplier: supplier(1_000 + number), figures }).unwrap();
+        assert_eq!(court.found(1_000, 1_000 + number, EVIDENCE, Quarantine), [Imposed]);
+    }
+    for number in 0..15 {
+        assert_eq!(court.found(1_001, number, EVIDENCE, Quarantine), [Imposed]);
+    }
+    court.moved();
+    court.found(1_002, 15, EVIDENCE, Quarantine);
+    assert_eq!(court.at_level(Quarantine), 0, "now it is a sixth of those that do offer");
+}
