@@ -5,7 +5,11 @@ mod audit;
 mod instances;
 mod letters;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Json, Router,
@@ -17,7 +21,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stockade_fold::Board;
-use stockade_log::{Ack, LogError, SharedLog};
+use stockade_log::{Ack, LogError, Member, SharedLog};
 use stockade_model::Timestamp;
 use stockade_runtime::{
     Brownout, Edge, Limits, Operator, Params, Parsed, Path, Problem, Reason, Rung, Work,
@@ -63,6 +67,14 @@ pub(super) struct Desk {
     ops: Ops,
     verifier: Verifier,
     replays: Replays,
+    /// Who took part when it was looked at last; whoever asks meanwhile waits for that answer.
+    members: Arc<tokio::sync::Mutex<Option<Kept>>>,
+}
+
+/// The members of all groups at a moment; none where the log is embedded.
+struct Kept {
+    at: Instant,
+    members: Option<Vec<Member>>,
 }
 
 impl Edge for Desk {
@@ -143,6 +155,9 @@ struct Replayed {
     again: bool,
 }
 
+/// For how long one answer about members of groups is given to all: on Kafka it is asked of the whole cluster, and each page that
+/// shows it asks again and again.
+const MEMBERS_KEPT: Duration = Duration::from_secs(5);
 /// How long a record that is played again waits for the log's word.
 const APPEND_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -175,18 +190,19 @@ pub(super) fn routes() -> Routes<Desk> {
         .add(
             Operation::post("/v1/ops/dead-letters/{letter}:replay", "replayDeadLetter", "Plays the record of a dead letter again")
                 .about(
-                    "Its record is appended once more where it had been read: for what a later build can read. Only what callers sent; once \
-                     for each record, whoever asks how often. If it fails again, that is another dead letter.",
+                    "Its record is appended once more where it had been read: for what a later build can read. Only what callers sent; a \
+                     supplier's write only within 24 hours, for as long inventory knows it again. Once for each record, unless two \
+                     processes are asked at the same moment. If it fails again, that is another dead letter.",
                 )
                 .tag(CHAPTER)
                 .answers::<Replayed>(StatusCode::OK, "It is durable.")
-                .fails(&["no_such_verb", "no_such_letter", "letter_derived", "record_gone", "invalid_request"])
+                .fails(&["no_such_verb", "no_such_letter", "letter_derived", "letter_stale", "record_gone", "invalid_request"])
                 .fails(&["log_unavailable", "log_unconfirmed", "disk_full"]),
             replay,
         )
         .add(
             Operation::get("/v1/ops/instances", "listInstances", "The processes that run now")
-                .about("On Kafka, those that take part in its groups; an embedded log has one.")
+                .about("On Kafka, those that take part in its groups, as of at most five seconds ago; an embedded log has one.")
                 .tag(CHAPTER)
                 .answers::<Instances>(StatusCode::OK, "Each with its folds and partitions.")
                 .fails(&["log_unavailable"]),
@@ -216,7 +232,8 @@ pub(crate) fn operations() -> Vec<Operation> {
 /// The calls over `inner`.
 pub(super) fn router(inner: Inner) -> Router {
     let verifier = Verifier::new(inner.log.clone());
-    routes().router().with_state(Desk { ops: Ops(Arc::new(inner)), verifier, replays: Replays::default() })
+    let (ops, replays, members) = (Ops(Arc::new(inner)), Replays::default(), Arc::default());
+    routes().router().with_state(Desk { ops, verifier, replays, members })
 }
 
 async fn instance(State(desk): State<Desk>, _: Operator) -> Response {
@@ -305,9 +322,11 @@ async fn replay(
     let played = Played::now(&by.id, &reason);
     let _turn = desk.replays.turn.lock().await;
     let log = desk.ops.0.log.clone();
+    let now_ms = stockade_runtime::clock::now_ms();
     let step = {
         let (replays, log, actor) = (desk.replays.clone(), log.clone(), by.id.clone());
-        reading(move || letters::prepare(&log, &replays, letter, (actor.as_str(), reason.as_str()))).await??
+        reading(move || letters::prepare(&log, &replays, letter, (actor.as_str(), reason.as_str()), now_ms))
+            .await??
     };
     let records = match step {
         Step::Done(replayed) => return Ok(Json(Replayed { letter, replayed, again: true }).into_response()),
@@ -328,8 +347,19 @@ async fn replay(
 }
 
 async fn list_instances(State(desk): State<Desk>, _: Operator) -> Result<Response, Problem> {
-    let log = desk.ops.0.log.clone();
-    if let Some(members) = reading(move || log.members()).await? {
+    let members = {
+        let mut kept = desk.members.lock().await;
+        match kept.as_ref().filter(|kept| kept.at.elapsed() < MEMBERS_KEPT) {
+            Some(kept) => kept.members.clone(),
+            None => {
+                let log = desk.ops.0.log.clone();
+                let members = reading(move || log.members()).await?;
+                *kept = Some(Kept { at: Instant::now(), members: members.clone() });
+                members
+            }
+        }
+    };
+    if let Some(members) = members {
         return Ok(Json(instances::by_instance(members)).into_response());
     }
     let of = &desk.ops.0;

@@ -327,6 +327,12 @@ pub(super) const CODES: &[Code] = &[
         "The record was made by a fold, not sent by a caller: receivers would take it for one that they have had.",
         "Mend the cause, and let the record that caused it be sent again.",
     ),
+    problem(
+        409,
+        "letter_stale",
+        "The record is a supplier's write of more than 24 hours ago: inventory would not know it again, and a change of stock might count twice.",
+        "Let the supplier send what holds now.",
+    ),
     problem(409, "claimed_by_another", "Somebody else is at it.", "Their claim ends after 15 minutes."),
     problem(
         409,

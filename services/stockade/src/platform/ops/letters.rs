@@ -1,6 +1,8 @@
 //! Pages of dead letters, the newest first, and playing one again.
 //!
 //! Playing again appends the record once more where it had been read, which helps where a later build reads what an earlier one could not.
+//! It is done once, unless two processes are asked at the same moment or the log fails between the record and what says so; whoever
+//! reads the record knows it by its id, so the second does nothing. That is why old writes of suppliers are refused.
 //! What was done stands beside the letters, in `dead.letters` itself: whoever lists them reads it there, whichever process wrote it.
 
 use std::{
@@ -17,6 +19,7 @@ use stockade_log::{LogError, NewRecord, ReadLimit, Record, Route, SharedLog};
 use stockade_model::{
     DeadLetter, Envelope, LetterReplayed, Payload, Timestamp, Topic,
     envelope::header::{CAUSE_ID, CAUSE_TIME, ID, POSITION, SOURCE, TRACEPARENT, TYPE},
+    time::DAY_MS,
 };
 use stockade_runtime::Problem;
 
@@ -30,6 +33,10 @@ const VALUE_BYTES: usize = 4_096;
 const OF_CALLERS: [Topic; 2] = [Topic::EventsInbox, Topic::SupplierEvents];
 /// What the platform itself appends there: the passing of time.
 const TICK: &str = "stockade.tick";
+/// A supplier's write, by whose id inventory knows it again for as long as [`COMMAND_MS`].
+const COMMAND: &str = "stockade.inventory.command";
+/// Past it a change of stock by so many would count once more.
+const COMMAND_MS: i64 = DAY_MS;
 const REPLAYED: &str = "stockade.dead.replayed";
 /// Records of `dead.letters` that are looked through for what was played again, counted from its end at the first look.
 const LOOKED_BACK: u64 = 100_000;
@@ -133,22 +140,29 @@ impl Replays {
     fn look(&self, log: &SharedLog) -> Result<(), LogError> {
         let topic = Topic::DeadLetters.name();
         let bounds = log.bounds(topic, 0)?;
-        let mut known = self.known.lock();
-        let mut next = known.next.unwrap_or(bounds.end.saturating_sub(LOOKED_BACK)).max(bounds.first);
+        // Nothing is held while the log is read: whoever looks at the same time reads the same, and it is entered once.
+        let begun = self.known.lock().next;
+        let mut next = begun.unwrap_or(bounds.end.saturating_sub(LOOKED_BACK)).max(bounds.first);
+        let (mut notes, mut found) = (Vec::new(), Vec::new());
         while next < bounds.end {
             let records = log.read(topic, 0, next, ReadLimit::default())?;
             let Some(last) = records.last() else { break };
             next = last.offset + 1;
             for record in records.iter().filter(|record| header(record, TYPE) == Some(REPLAYED.as_bytes())) {
-                known.notes.insert(record.offset);
+                notes.push(record.offset);
                 if let Ok(Payload::LetterReplayed(note)) = Payload::decode(REPLAYED, &record.value) {
                     let LetterReplayed { topic, partition, offset, actor, reason, .. } = note;
                     let played = Played { actor, reason, at: Timestamp::from_ms(record.time_ms) };
-                    known.by_record.entry((topic, partition, offset)).or_insert(played);
+                    found.push(((topic, partition, offset), played));
                 }
             }
         }
-        known.next = Some(next);
+        let mut known = self.known.lock();
+        known.notes.extend(notes);
+        for (place, played) in found {
+            known.by_record.entry(place).or_insert(played);
+        }
+        known.next = known.next.max(Some(next));
         Ok(())
     }
 
@@ -179,6 +193,7 @@ pub(super) fn prepare(
     replays: &Replays,
     letter: u64,
     (actor, reason): (&str, &str),
+    now_ms: i64,
 ) -> Result<Result<Step, Problem>, LogError> {
     let none = || Problem::new(StatusCode::NOT_FOUND, "no_such_letter", "no dead letter lies there");
     let gone = || {
@@ -206,6 +221,12 @@ pub(super) fn prepare(
     let Some(headers) = headers(&record).filter(|_| !is_tick && header(&record, POSITION).is_none()) else {
         return Ok(Err(derived()));
     };
+    let is_command = topic == Topic::SupplierEvents && header(&record, TYPE) == Some(COMMAND.as_bytes());
+    if is_command && record.time_ms < now_ms.saturating_sub(COMMAND_MS) {
+        let detail = "it is a supplier's write of more than 24 hours ago, which inventory would not know again if it had been \
+                      applied; let the supplier send what holds now";
+        return Ok(Err(Problem::new(StatusCode::CONFLICT, "letter_stale", detail)));
+    }
     let copy = NewRecord {
         topic: topic.name(),
         route: Route::Partition(partition),
@@ -389,7 +410,16 @@ mod tests {
             self.0.append(vec![record], Ack::Ordered).wait().unwrap()[0].offset
         }
         fn play(&self, replays: &Replays, letter: u64, actor: &str) -> Result<Option<Played>, &'static str> {
-            match prepare(&self.0, replays, letter, (actor, "mended")).unwrap() {
+            self.play_at(7, replays, letter, actor)
+        }
+        fn play_at(
+            &self,
+            now_ms: i64,
+            replays: &Replays,
+            letter: u64,
+            actor: &str,
+        ) -> Result<Option<Played>, &'static str> {
+            match prepare(&self.0, replays, letter, (actor, "mended"), now_ms).unwrap() {
                 Err(problem) => Err(problem.code),
                 Ok(Step::Done(played)) => Ok(Some(played)),
                 Ok(Step::Append(records)) => {
@@ -425,6 +455,23 @@ mod tests {
         let page = page(&shelf.0, &replays, &LettersQuery { limit: None, before: None }).unwrap();
         assert_eq!((page.letters.len(), page.kept), (2, 2), "what says so is no letter");
         assert!(page.letters.iter().all(|of| of.replayable && of.replayed.as_ref().unwrap().actor == "ann"));
+    }
+
+    #[test]
+    fn a_suppliers_write_is_played_again_only_while_inventory_would_know_it() {
+        let (shelf, replays) = (Shelf::new(), Replays::default());
+        let sent =
+            |kind: &str| shelf.letter_of(Topic::SupplierEvents, Envelope::new(kind, "e", "shop").headers());
+        let (command, order) = (sent(COMMAND), sent("stockade.order.event"));
+        let day_later = 7 + COMMAND_MS;
+        assert_eq!(shelf.play_at(day_later + 1, &replays, command, "ann"), Err("letter_stale"));
+        assert_eq!(shelf.play_at(day_later, &replays, command, "ann"), Ok(None));
+        assert_eq!(shelf.play_at(day_later + 1, &replays, command, "ann").unwrap().unwrap().actor, "ann");
+        assert_eq!(
+            shelf.play_at(day_later + 1, &replays, order, "ann"),
+            Ok(None),
+            "which are known for longer"
+        );
     }
 
     #[test]
