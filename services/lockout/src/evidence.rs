@@ -3,7 +3,7 @@
 //! Nothing is kept for this. A question reads a bounded part of one partition, the newest records of the span that is asked for; an
 //! answer that does not reach back to its beginning says from when on it is whole.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use parking_lot::Mutex;
 use stockade_log::{LogError, ReadLimit, Record, SharedLog, partition_of};
@@ -20,7 +20,7 @@ const BATCH: ReadLimit = ReadLimit { records: 4_096, bytes: 4 << 20 };
 
 /// Who is being answered: one question of a person at a time, and a few in all.
 #[derive(Clone, Default)]
-pub struct Asking(Arc<Mutex<BTreeMap<String, ()>>>);
+pub struct Asking(Arc<Mutex<BTreeSet<String>>>);
 
 /// A turn, given back when it is dropped.
 pub struct Turn {
@@ -32,10 +32,10 @@ impl Asking {
     /// A turn for a person, unless one is being answered or as many others are as may be.
     pub fn begin(&self, name: &str) -> Option<Turn> {
         let mut asking = self.0.lock();
-        if asking.len() >= ASKING_MAX || asking.contains_key(name) {
+        if asking.len() >= ASKING_MAX || asking.contains(name) {
             return None;
         }
-        asking.insert(name.to_owned(), ());
+        asking.insert(name.to_owned());
         Some(Turn { of: self.clone(), name: name.to_owned() })
     }
 }
@@ -75,6 +75,78 @@ pub struct Found {
     pub from_ms: Option<i64>,
 }
 
+/// Rows held at once: many more than points, so that a stretch of an answer is still made of several.
+const HELD_MAX: usize = 8 * POINTS_MAX;
+
+/// Rows as they are read, merged while there are too many: one question holds no more of them than so, however many it reads.
+struct Rows {
+    features: usize,
+    /// Two for each stretch, with its least and its greatest values; as they were read where a stretch is one vector.
+    held: Vec<Row>,
+    /// Vectors of a stretch.
+    stretch: usize,
+    /// The stretch that is not full yet.
+    begun: Vec<Row>,
+    /// The newest, which stays as it is.
+    last: Option<Row>,
+    /// How many there were.
+    vectors: u64,
+}
+
+impl Rows {
+    fn new(features: usize) -> Self {
+        Self { features, held: Vec::new(), stretch: 1, begun: Vec::new(), last: None, vectors: 0 }
+    }
+    fn push(&mut self, row: Row) {
+        self.vectors += 1;
+        let Some(before) = self.last.replace(row) else { return };
+        self.begun.push(before);
+        if self.begun.len() < self.stretch {
+            return;
+        }
+        self.end_stretch();
+        if self.held.len() >= HELD_MAX {
+            // Two pairs, or four vectors, become one pair.
+            self.stretch = if self.stretch == 1 { 4 } else { self.stretch * 2 };
+            let pairs = self.held.chunks(4).flat_map(|stretch| pair(stretch, self.features));
+            self.held = pairs.collect();
+        }
+    }
+    fn end_stretch(&mut self) {
+        if self.begun.len() > 2 {
+            self.held.extend(pair(&self.begun, self.features));
+            self.begun.clear();
+        } else {
+            self.held.append(&mut self.begun);
+        }
+    }
+    fn all(mut self) -> Vec<Row> {
+        self.end_stretch();
+        self.held.extend(self.last.take());
+        self.held
+    }
+}
+
+/// The least and the greatest value of a feature in a stretch, in the order in which they came; not numbers where none is known.
+fn extremes(stretch: &[Row], feature: usize) -> [f32; 2] {
+    let known = stretch.iter().map(|row| row.values[feature]).enumerate().filter(|(_, v)| !v.is_nan());
+    let mut known = known.peekable();
+    let Some(first) = known.peek().copied() else { return [f32::NAN; 2] };
+    let (least, greatest) = known.fold((first, first), |(least, greatest), one| {
+        (if one.1 < least.1 { one } else { least }, if one.1 > greatest.1 { one } else { greatest })
+    });
+    if least.0 <= greatest.0 { [least.1, greatest.1] } else { [greatest.1, least.1] }
+}
+
+/// Two rows in place of a stretch: its extremes, at the times of its first and its last.
+fn pair(stretch: &[Row], features: usize) -> Vec<Row> {
+    let (Some(begins), Some(ends)) = (stretch.first(), stretch.last()) else { return Vec::new() };
+    let both: Vec<[f32; 2]> = (0..features).map(|feature| extremes(stretch, feature)).collect();
+    let row =
+        |at_ms: i64, place: usize| Row { at_ms, values: both.iter().map(|values| values[place]).collect() };
+    vec![row(begins.at_ms, 0), row(ends.at_ms, 1)]
+}
+
 struct Row {
     at_ms: i64,
     values: Box<[f32]>,
@@ -89,7 +161,7 @@ pub fn read(log: &SharedLog, partitions: u32, of: &Question, records_max: u64) -
     let end = first_at(log, partition, (first, bounds.end), of.until_ms)?;
     let mut next = first.max(end.saturating_sub(records_max));
     let is_cut = next > first;
-    let (mut rows, mut slots, mut from_ms, mut skipped) = (Vec::new(), Vec::new(), None, 0);
+    let (mut rows, mut slots, mut from_ms, mut skipped) = (Rows::new(of.slots.len()), Vec::new(), None, 0);
     while next < end {
         let records = log.read(topic, partition, next, BATCH)?;
         let Some(last) = records.last() else { break };
@@ -112,8 +184,8 @@ pub fn read(log: &SharedLog, partitions: u32, of: &Question, records_max: u64) -
             }
         }
     }
-    let vectors = rows.len() as u64;
-    let (at_ms, values) = thin(&rows, of.slots.len());
+    let vectors = rows.vectors;
+    let (at_ms, values) = thin(&rows.all(), of.slots.len());
     Ok(Found { at_ms, values, vectors, skipped, from_ms })
 }
 
@@ -154,18 +226,7 @@ fn thin(rows: &[Row], features: usize) -> (Vec<i64>, Vec<Vec<f32>>) {
         let (Some(begins), Some(ends)) = (stretch.first(), stretch.last()) else { continue };
         at_ms.extend([begins.at_ms, ends.at_ms]);
         for (feature, of) in values.iter_mut().enumerate() {
-            let known =
-                stretch.iter().map(|row| row.values[feature]).enumerate().filter(|(_, v)| !v.is_nan());
-            let mut known = known.peekable();
-            let Some(first) = known.peek().copied() else {
-                of.extend([f32::NAN; 2]);
-                continue;
-            };
-            let (least, greatest) = known.fold((first, first), |(least, greatest), one| {
-                (if one.1 < least.1 { one } else { least }, if one.1 > greatest.1 { one } else { greatest })
-            });
-            let (one, other) = if least.0 <= greatest.0 { (least, greatest) } else { (greatest, least) };
-            of.extend([one.1, other.1]);
+            of.extend(extremes(stretch, feature));
         }
     }
     at_ms.push(last.at_ms);

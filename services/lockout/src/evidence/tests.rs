@@ -95,6 +95,25 @@ fn thinning_keeps_every_extreme_in_its_order_and_the_last_vector_as_it_is() {
 }
 
 #[test]
+fn however_many_vectors_are_read_few_are_held_and_no_extreme_is_lost() {
+    const READ: usize = 100_000;
+    for spike in [0, 1, 4_001, 55_555, READ - 2, READ - 1] {
+        let mut rows = Rows::new(1);
+        for at in 0..READ {
+            let value = if at == spike { 1e6 } else { (at % 7) as f32 };
+            rows.push(Row { at_ms: at as i64, values: [value].into() });
+            assert!(rows.held.len() + rows.begun.len() <= HELD_MAX + READ / POINTS_MAX);
+        }
+        assert_eq!(rows.vectors, READ as u64);
+        let (at_ms, values) = thin(&rows.all(), 1);
+        assert!(at_ms.len() <= POINTS_MAX && at_ms.is_sorted());
+        let place = values[0].iter().position(|value| *value == 1e6).unwrap();
+        assert!((at_ms[place] - spike as i64).abs() < (READ / 100) as i64, "{spike} at {}", at_ms[place]);
+        assert_eq!(at_ms.last(), Some(&(READ as i64 - 1)));
+    }
+}
+
+#[test]
 fn a_person_is_answered_one_question_at_a_time_and_few_people_at_once() {
     let asking = Asking::default();
     let turn = asking.begin("ada").unwrap();

@@ -10,7 +10,7 @@ use stockade_rules::RuleError;
 use super::*;
 use crate::control::{Refusal, Relayed};
 
-/// Seconds after which it is worth asking again for what is counted by the day.
+/// About an hour, in seconds: when to ask again for what is counted by the day. It is no promise that there is room by then.
 const HOUR_S: &str = "3600";
 
 /// What became of a change.
@@ -84,7 +84,7 @@ impl From<arbiter::Refusal> for Problem {
             _ => StatusCode::CONFLICT,
         };
         let problem = Problem::new(status, refusal.code(), refusal.detail());
-        // The first of them is a day old by then, or sooner.
+        // When the first of them is a day old is not reckoned: about an hour is soon enough to ask again.
         let is_later = refusal == TooManyAppeals;
         if is_later { problem.with_header(header::RETRY_AFTER, HOUR_S) } else { problem }
     }

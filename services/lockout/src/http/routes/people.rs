@@ -254,6 +254,7 @@ pub(super) fn of_one_supplier(table: Table) -> Table {
         .add(
             Nothing,
             known_supplier(Operation::get(path("evidence"), "getEvidence", "A supplier's evidence over time"))
+                .work(stockade_runtime::Work::Analysis)
                 .about(
                     "Read from the scores that are kept, thinned out to 500 points of each feature with the least and the greatest values. \
                      One question of a person at a time.",
