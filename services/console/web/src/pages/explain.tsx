@@ -41,7 +41,7 @@ interface Moment { at: string | null; what: preact.ComponentChildren; note?: str
 
 /** What begins to hide offers, and what shows them again. */
 const HIDES = new Set(['imposed', 'raised'])
-const SHOWS = new Set(['released', 'expired', 'cured', 'unlinked', 'allowed'])
+const SHOWS = new Set(['released', 'expired', 'cured', 'unlinked', 'allowed', 'lowered'])
 const WITHHOLDS = new Set(['quarantine', 'lockout'])
 
 function Timeline({ told, of }: { told: DecisionTold; of: Restriction }) {
@@ -52,7 +52,7 @@ function Timeline({ told, of }: { told: DecisionTold; of: Restriction }) {
     moments.push({ at: step.at, what: <><ActionWord action={step.action} />{step.actor && <> by {step.actor}</>}</>, note: step.note ?? undefined })
     const hides = HIDES.has(step.action)
     if (!hides && !SHOWS.has(step.action)) continue
-    const what = !WITHHOLDS.has(of.level) ? 'In effect for buyers here' : hides ? 'Offers gone from buyers here' : 'Offers back with buyers here'
+    const what = !WITHHOLDS.has(of.asked ?? of.level) ? 'In effect for buyers here' : hides ? 'Offers gone from buyers here' : 'Offers back with buyers here'
     if (step.applied_at) moments.push({ at: step.applied_at, what })
     else moments.push({ at: null, what: <span class="quiet">{what}: when is not known here, {told.serves_buyers ? 'for the server has started since, or has applied many decisions since' : 'for another process serves buyers'}</span> })
   }

@@ -15,7 +15,7 @@ const COLORS = ['--c2', '--c3', '--c4', '--c5', '--c6']
 const TOTAL = 'evidence.total'
 /** Decisions that begin something, and those that end it, as marks. */
 const BEGINS = new Set(['imposed', 'raised'])
-const ENDS = new Set(['released', 'expired', 'cured', 'unlinked', 'allowed'])
+const ENDS = new Set(['released', 'expired', 'cured', 'unlinked', 'allowed', 'lowered'])
 
 const greatest = (values: Array<number | null>) => values.reduce<number>((most, value) => Math.max(most, value ?? 0), 0)
 const nameOf = (features: Map<string, Feature>, name: string) => name === TOTAL ? 'all tests together' : features.get(name)?.counted ?? name
