@@ -36,7 +36,7 @@ fn of_supplier(operation: Operation) -> Operation {
 
 /// A write that adds supply: what it may be refused for while others wait.
 fn adds(operation: Operation, work: Work) -> Operation {
-    operation.work(work).fails(&["class_limited", "share_used", "supplier_locked_out"])
+    operation.work(work).fails(&["class_limited", "share_used"])
 }
 
 /// A write of one row: what it is answered with, and what it may end with.

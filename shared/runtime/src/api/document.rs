@@ -43,6 +43,7 @@ fn status_about(status: &str) -> &'static str {
         "412" => "It has changed meanwhile.",
         "413" => "It is too large.",
         "415" => "It is of a kind that is not taken here.",
+        "421" => "Another address or server takes it; nothing was done here.",
         "422" => "Some of what it says is not right; `errors` names each field.",
         "428" => "It must say which version it was written for.",
         "429" => "Too much at a time; `Retry-After` says when.",
