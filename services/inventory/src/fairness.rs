@@ -30,7 +30,7 @@ const WEIGHT: f64 = 0.3;
 /// A rate is of a second at least: what the fold has decided is told in lumps.
 const MEASURED: Duration = Duration::from_secs(1);
 /// Nobody is held back for longer, whatever the rate was when it sent.
-const HELD_MAX: Duration = Duration::from_secs(5);
+const HELD_MAX: Duration = Duration::from_secs(20);
 
 /// Not behind.
 const FREE: u64 = 0;

@@ -100,7 +100,7 @@ mod tests {
                 path if path.starts_with("/v1/events") => Some(Lane::Suppliers),
                 path if path.starts_with("/v1/suppliers/{supplier}/") => {
                     // What is told of decisions, and by whom they are appealed against, is answered beside those who decide.
-                    let people = ["standing", "decisions", "appeals", "risk", "impact"];
+                    let people = ["standing", "decisions", "appeals", "risk", "impact", "evidence"];
                     let people = people.iter().any(|part| path.contains(&format!("}}/{part}")));
                     Some(if people { Lane::People } else { Lane::Suppliers })
                 }

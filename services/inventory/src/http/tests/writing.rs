@@ -166,6 +166,8 @@ async fn only_limit_slows_a_supplier_and_a_batch_of_any_size_passes_in_the_end()
     };
     limits.0.insert("standard".to_owned(), class(1_000_000, 1_000_000));
     limits.0.insert("limited".to_owned(), class(1, 20));
+    // What suspects share is another matter.
+    limits.0.insert("suspect".to_owned(), class(1_000_000, 1_000_000));
     let api = Api::with_limits(limits).await;
     api.list("l", json!({})).await;
     let batch = |rows: usize| json!({ "rows": (0..rows).map(|_| json!({ "op": "stock", "listing": "l", "set": 5 })).collect::<Vec<_>>() });
