@@ -1,7 +1,7 @@
 //! The copying process.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,7 +17,9 @@ use rdkafka::{
 };
 use stockade_log::{Clock, LogError, Remedy, TopicSpec};
 
-use super::{HEARTBEATS, HEARTBEATS_KEPT_MS, Heartbeat, OFFSET, ROUND, TIME, original, unmarked};
+use super::{
+    HEARTBEATS, HEARTBEATS_KEPT_MS, Heartbeat, OFFSET, ROUND, TIME, commits::Commits, original, unmarked,
+};
 use crate::{
     broker::Broker,
     changelog::PARTITION_ROW,
@@ -39,6 +41,13 @@ const LOOK_BACK: u64 = 16;
 const AGAIN: Duration = Duration::from_secs(1);
 /// What stands still for this long is given up, and begun again with clients made anew.
 const STALLED: Duration = Duration::from_secs(30);
+/// After this long the broker ends a transaction by itself: longer than sending, acknowledgement and commit may take here, each
+/// of which gives up after [`STALLED`].
+const TRANSACTION: Duration = STALLED.saturating_mul(4);
+/// A round ends with this much read, in bytes.
+const ROUND_BYTES: usize = 32 << 20;
+/// What may wait for the end of its commit, in bytes: all of it is sent in one transaction.
+const WAITING_BYTES_MAX: usize = 256 << 20;
 
 /// What is copied.
 pub struct MirrorSpec {
@@ -97,14 +106,7 @@ struct Lane {
 /// One partition of the changelog.
 struct Rows {
     lane: Lane,
-    /// Rows that wait for the end of their commit.
-    waiting: VecDeque<Row>,
-    /// So many of them are whole commits.
-    whole: usize,
-    /// Nothing of it was ever copied, and the end was not reached yet: nobody restores from it, so commits need not be whole.
-    is_first: bool,
-    /// The end was reached.
-    reached: bool,
+    commits: Commits<Row>,
 }
 
 /// A record to copy.
@@ -115,6 +117,11 @@ struct Row {
 }
 
 impl Row {
+    /// Its size in bytes, without headers.
+    fn size(&self) -> usize {
+        self.key.as_ref().map_or(0, Vec::len) + self.value.as_ref().map_or(0, Vec::len)
+    }
+
     fn of(message: &BorrowedMessage<'_>) -> Self {
         let count = message.headers().map_or(0, |headers| headers.count());
         let mut headers = OwnedHeaders::new_with_capacity(count + 2);
@@ -228,7 +235,7 @@ struct Mirror {
     /// Where the origin's partitions ended, and when; written down when all before is copied.
     pending: Option<Heartbeat>,
     beaten: Option<Instant>,
-    /// How much was copied when something last moved, and when that was.
+    /// How far everything was read when something last moved, and when that was.
     moved: (u64, Instant),
     told: Copied,
 }
@@ -242,7 +249,7 @@ impl Mirror {
     ) -> Result<Self, LogError> {
         let no_client = |error: KafkaError| LogError::Config(format!("no client could be made: {error}"));
         // First of all: what a former process of this mirror left open is ended by it.
-        let copier: ClientConfig = target.options.copier();
+        let copier: ClientConfig = target.options.copier(TRANSACTION);
         let rows_producer: BaseProducer<Watch> =
             copier.create_with_context(target.watch.clone()).map_err(no_client)?;
         rows_producer.init_transactions(STALLED).map_err(|error| failed("the changelog", &error))?;
@@ -258,20 +265,21 @@ impl Mirror {
             origin.check_partitions(of.name, of.partitions)?;
             let topic = topics.open(of.name, of.partitions, &Kind::Stream(of.retention_ms))?;
             for partition in 0..of.partitions {
-                let (lane, _) = lane(origin, target, &look, &topic, partition, true)?;
-                lanes.push(lane);
+                lanes.push(lane(origin, target, &look, &topic, partition, true)?);
             }
         }
+        // Before the first heartbeat nobody restores from the copy, so the first copy lasts until then, however often it breaks
+        // off: what is there of a compacted changelog holds hardly any ends of commits to wait for.
+        let beats = topics.open(HEARTBEATS, 1, &Kind::Stream(Some(HEARTBEATS_KEPT_MS)))?;
+        let is_first = told.whole_as_of_ms == 0 && beats.watermarks(target, 0)?.1 == 0;
         let (name, partitions) = spec.changelog;
         origin.check_partitions(name, partitions)?;
         let state = topics.open(name, partitions, &Kind::Changelog)?;
         let mut rows = Vec::new();
         for partition in 0..partitions {
-            let (lane, is_first) = lane(origin, target, &look, &state, partition, false)?;
-            rows.push(Rows { lane, waiting: VecDeque::new(), whole: 0, is_first, reached: false });
+            let lane = lane(origin, target, &look, &state, partition, false)?;
+            rows.push(Rows { lane, commits: Commits::new(is_first) });
         }
-        let beats = topics.open(HEARTBEATS, 1, &Kind::Stream(Some(HEARTBEATS_KEPT_MS)))?;
-
         let read = |lanes: &mut dyn Iterator<Item = &Lane>| -> Result<BaseConsumer<Watch>, LogError> {
             let config = origin.options.scanner("mirror");
             let reader: BaseConsumer<Watch> =
@@ -299,15 +307,18 @@ impl Mirror {
             beats,
             pending: None,
             beaten: None,
-            moved: (told.records, Instant::now()),
+            moved: (0, Instant::now()),
             told,
         })
     }
 
     /// Copies what there is, up to a bound, and waits until it is acknowledged.
     fn round(&mut self, stop: &dyn Fn() -> bool) -> Result<(), LogError> {
-        let mut wait = IDLE;
+        let (mut wait, mut bytes) = (IDLE, 0);
         for _ in 0..ROUND {
+            if bytes >= ROUND_BYTES {
+                break;
+            }
             match self.reader.poll(wait) {
                 None => break,
                 Some(Ok(message)) => {
@@ -315,6 +326,7 @@ impl Mirror {
                     let of = (message.topic(), message.partition());
                     let is = |lane: &&mut Lane| (lane.origin.as_str(), lane.partition) == of;
                     let Some(lane) = self.lanes.iter_mut().find(is) else { continue };
+                    bytes += message.payload_len();
                     Row::of(&message).send(&self.producer, lane)?;
                     lane.sent = message.offset() as u64 + 1;
                     self.told.records += 1;
@@ -328,36 +340,46 @@ impl Mirror {
 
     /// The same of the changelog, commit by commit.
     fn round_of_rows(&mut self) -> Result<(), LogError> {
+        let mut bytes = 0;
         for _ in 0..ROUND {
+            if bytes >= ROUND_BYTES {
+                break;
+            }
             match self.rows_reader.poll(Duration::ZERO) {
                 None => break,
                 Some(Ok(message)) => {
                     let Some(rows) = self.rows.get_mut(message.partition() as usize) else { continue };
-                    rows.waiting.push_back(Row::of(&message));
+                    let row = Row::of(&message);
+                    let size = row.size();
+                    bytes += size;
+                    rows.commits.take(row, size, message.key() == Some(PARTITION_ROW));
                     rows.lane.sent = message.offset() as u64 + 1;
-                    if rows.is_first || message.key() == Some(PARTITION_ROW) {
-                        rows.whole = rows.waiting.len();
-                    }
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     if let Some(rows) = self.rows.get_mut(partition as usize) {
-                        // The end is that of a commit.
-                        (rows.reached, rows.is_first, rows.whole) = (true, false, rows.waiting.len());
+                        rows.commits.reach_end();
                     }
                 }
                 Some(Err(error)) => self.origin.reading(&error)?,
             }
         }
-        if self.rows.iter().all(|rows| rows.whole == 0) {
+        let name = self.rows.first().map_or_else(String::new, |rows| rows.lane.topic.full.clone());
+        let waiting: usize = self.rows.iter().map(|rows| rows.commits.waiting_bytes()).sum();
+        if waiting > WAITING_BYTES_MAX {
+            return Err(LogError::Config(format!(
+                "the origin has compacted {name} since it was last copied, and over {} MiB lie before the next end of a commit: the mirror was away for too long. Copy it under another --to-prefix",
+                WAITING_BYTES_MAX >> 20
+            )));
+        }
+        if self.rows.iter().all(|rows| !rows.commits.has_whole()) {
             return Ok(());
         }
-        let name = self.rows.first().map_or_else(String::new, |rows| rows.lane.topic.full.clone());
         let failed = |error: KafkaError| failed(&name, &error);
         self.rows_producer.begin_transaction().map_err(failed)?;
         for rows in &mut self.rows {
-            self.told.records += rows.whole as u64;
-            for row in rows.waiting.drain(..std::mem::take(&mut rows.whole)) {
+            for row in rows.commits.drain_whole() {
                 row.send(&self.rows_producer, &rows.lane)?;
+                self.told.records += 1;
             }
         }
         // Whatever goes wrong, the next start ends what is open and begins behind what is committed.
@@ -407,11 +429,13 @@ impl Mirror {
             end.is_some_and(|end| lane.copied >= *end)
         };
         let lacks = self.lanes.iter().find(|lane| !is_copied(lane));
-        let lacks = lacks.or_else(|| self.rows.iter().find(|rows| !rows.reached).map(|rows| &rows.lane));
+        let lacks = lacks
+            .or_else(|| self.rows.iter().find(|rows| !rows.commits.has_reached_end()).map(|rows| &rows.lane));
         if let Some(Lane { origin, partition, copied, .. }) = lacks {
-            let records = self.told.records;
-            if self.moved.0 != records {
-                self.moved = (records, Instant::now());
+            // What is read counts, not what is sent: rows may wait long for the end of their commit.
+            let read = self.read();
+            if self.moved.0 != read {
+                self.moved = (read, Instant::now());
             }
             if self.moved.1.elapsed() > STALLED {
                 return Err(LogError::Unavailable(format!(
@@ -420,7 +444,7 @@ impl Mirror {
             }
             return Ok(false);
         }
-        self.moved = (self.told.records, Instant::now());
+        self.moved = (self.read(), Instant::now());
         // Numbers and names are always written.
         let value = serde_json::to_vec(pending).unwrap_or_default();
         self.told.whole_as_of_ms = pending.at_ms;
@@ -429,6 +453,11 @@ impl Mirror {
         Row { key: None, value: Some(value), headers: OwnedHeaders::new() }.send(&self.producer, &lane)?;
         self.pending = None;
         Ok(true)
+    }
+
+    /// How far everything is read: grows with each record.
+    fn read(&self) -> u64 {
+        self.lanes.iter().chain(self.rows.iter().map(|rows| &rows.lane)).map(|lane| lane.sent).sum()
     }
 
     /// Where the origin's partitions end now; nothing while it does not answer.
@@ -478,7 +507,7 @@ impl Broker {
     }
 }
 
-/// Where the copying of a partition stands, and whether nothing of it was ever copied.
+/// Where the copying of a partition stands.
 fn lane(
     origin: &Broker,
     target: &Broker,
@@ -486,7 +515,7 @@ fn lane(
     topic: &Arc<Topic>,
     partition: u32,
     is_stream: bool,
-) -> Result<(Lane, bool), LogError> {
+) -> Result<Lane, LogError> {
     let full = origin.full_name(topic.name);
     let asked = origin.asker.fetch_watermarks(&full, partition as i32, ASK);
     let (first, end) = asked.map_err(|error| origin.unreachable(&error))?;
@@ -503,9 +532,7 @@ fn lane(
             "{full}/{partition} begins at {first}, but the copy ends at {next}: the mirror was away for longer than the origin keeps records. Copy it under another --to-prefix"
         )));
     }
-    let lane =
-        Lane { origin: full, topic: topic.clone(), partition: partition as i32, copied: next, sent: next };
-    Ok((lane, last.is_none()))
+    Ok(Lane { origin: full, topic: topic.clone(), partition: partition as i32, copied: next, sent: next })
 }
 
 /// The original of the last copy in a partition.

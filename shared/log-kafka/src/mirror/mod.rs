@@ -17,7 +17,8 @@
 //! notices one in the copy: it reads the partition from its beginning then, and stops if the hole is really there.
 //!
 //! The changelog is copied by transactions that each end where one of the origin's commits ends, which is behind a partition
-//! row. So what is restored from the copy is one commit of the origin, as it is there. Its transactional id also makes
+//! row. So what is restored from the copy is one commit of the origin, as it is there. Only the first copy does not wait for these
+//! ends, of which compaction leaves hardly any: it lasts until the first heartbeat, and before that nobody restores. Its transactional id also makes
 //! sure that there is one mirror: one that is started beside another ends that one.
 //!
 //! # How old the copy is
@@ -25,6 +26,7 @@
 //! asks the origin where its partitions end, and when everything before these ends is copied it writes both down in a heartbeat.
 //! Whoever has read up to the ends of a heartbeat knows what the origin held at its time.
 
+mod commits;
 mod copying;
 mod reading;
 
