@@ -18,14 +18,15 @@ use rdkafka::{
 use stockade_log::{Clock, LogError, Remedy, TopicSpec};
 
 use super::{
-    HEARTBEATS, HEARTBEATS_KEPT_MS, Heartbeat, OFFSET, ROUND, TIME, commits::Commits, original, unmarked,
+    HEARTBEATS, HEARTBEATS_KEPT_MS, Heartbeat, OFFSET, ROUND, TIME,
+    commits::Commits,
+    lane::{Lane, lane},
 };
 use crate::{
     broker::Broker,
     changelog::PARTITION_ROW,
     client::{ASK, Watch},
     options::KafkaOptions,
-    scan::at,
     topic::{Kind, Topic, Topics},
 };
 
@@ -35,12 +36,10 @@ const IDLE: Duration = Duration::from_millis(20);
 const BEAT: Duration = Duration::from_secs(1);
 /// How long one wait for acknowledgements is, before it is looked whether to stop.
 const FLUSH: Duration = Duration::from_millis(500);
-/// Records from the end in which the last copy is looked for at first; transactions leave marks that are no records.
-const LOOK_BACK: u64 = 16;
 /// Pause before it is tried again after a failure.
 const AGAIN: Duration = Duration::from_secs(1);
 /// What stands still for this long is given up, and begun again with clients made anew.
-const STALLED: Duration = Duration::from_secs(30);
+pub(super) const STALLED: Duration = Duration::from_secs(30);
 /// After this long the broker ends a transaction by itself: longer than sending, acknowledgement and commit may take here, each
 /// of which gives up after [`STALLED`].
 const TRANSACTION: Duration = STALLED.saturating_mul(4);
@@ -91,18 +90,6 @@ impl ProducerContext for Sent {
     }
 }
 
-/// One partition under way.
-struct Lane {
-    /// What its topic is called at the origin.
-    origin: String,
-    topic: Arc<Topic>,
-    partition: i32,
-    /// Everything before this original is acknowledged.
-    copied: u64,
-    /// Everything before this original is sent.
-    sent: u64,
-}
-
 /// One partition of the changelog.
 struct Rows {
     lane: Lane,
@@ -136,11 +123,12 @@ impl Row {
         Self { key: message.key().map(<[u8]>::to_vec), value: message.payload().map(<[u8]>::to_vec), headers }
     }
 
-    /// Hands it to librdkafka, waiting for room.
+    /// Hands it to librdkafka, waiting for room; `begun` is when the transaction began, if it is sent in one.
     fn send<C: ProducerContext<DeliveryOpaque = ()>>(
         self,
         producer: &BaseProducer<C>,
         lane: &Lane,
+        begun: Option<Instant>,
     ) -> Result<(), LogError> {
         let mut record =
             BaseRecord::<[u8], [u8]>::to(&lane.topic.full).partition(lane.partition).headers(self.headers);
@@ -157,13 +145,21 @@ impl Row {
                     producer.poll(Duration::from_millis(10));
                     record = back;
                 }
-                Err((error, _)) => return Err(failed(&lane.topic.full, &error)),
+                Err((mut error, _)) => {
+                    // Of a transaction that was ended from outside, it is only said here that something ended it.
+                    if let Some((code, _)) = begun.and_then(|_| producer.client().fatal_error()) {
+                        error = KafkaError::MessageProduction(code);
+                    }
+                    let held = begun.map_or(Duration::ZERO, |begun| begun.elapsed());
+                    return Err(failed(&lane.topic.full, &error, held));
+                }
             }
         }
     }
 }
 
-fn failed(topic: &str, error: &KafkaError) -> LogError {
+/// What a failure to write means, `held` after the transaction began in which it was to be written; zero outside of one.
+fn failed(topic: &str, error: &KafkaError, held: Duration) -> LogError {
     let code = match error {
         KafkaError::Transaction(error) => Some(error.code()),
         other => other.rdkafka_error_code(),
@@ -176,9 +172,13 @@ fn failed(topic: &str, error: &KafkaError) -> LogError {
                 | RDKafkaErrorCode::InvalidProducerEpoch
         )
     ) {
-        return LogError::Config(format!(
-            "another mirror was started that copies to {topic}: this one ends, for there may be one"
-        ));
+        // The broker ends a transaction that takes too long, which looks the same; clients made anew go on then. If there is
+        // another mirror after all, it ends when this one begins again, or this one with its next transaction.
+        if held <= TRANSACTION {
+            return LogError::Config(format!(
+                "another mirror was started that copies to {topic}, or this one was held up for too long; it ends, for there may be one. Start it again if no other runs"
+            ));
+        }
     }
     LogError::Unavailable(format!("{topic} could not be copied: {error}"))
 }
@@ -252,7 +252,9 @@ impl Mirror {
         let copier: ClientConfig = target.options.copier(TRANSACTION);
         let rows_producer: BaseProducer<Watch> =
             copier.create_with_context(target.watch.clone()).map_err(no_client)?;
-        rows_producer.init_transactions(STALLED).map_err(|error| failed("the changelog", &error))?;
+        rows_producer
+            .init_transactions(STALLED)
+            .map_err(|error| failed("the changelog", &error, Duration::ZERO))?;
         let failures = Arc::new(Mutex::new(None));
         let sent = Sent { watch: target.watch.clone(), failed: failures.clone() };
         let producer = target.options.producer().create_with_context(sent).map_err(no_client)?;
@@ -327,7 +329,7 @@ impl Mirror {
                     let is = |lane: &&mut Lane| (lane.origin.as_str(), lane.partition) == of;
                     let Some(lane) = self.lanes.iter_mut().find(is) else { continue };
                     bytes += message.payload_len();
-                    Row::of(&message).send(&self.producer, lane)?;
+                    Row::of(&message).send(&self.producer, lane, None)?;
                     lane.sent = message.offset() as u64 + 1;
                     self.told.records += 1;
                 }
@@ -374,20 +376,21 @@ impl Mirror {
         if self.rows.iter().all(|rows| !rows.commits.has_whole()) {
             return Ok(());
         }
-        let failed = |error: KafkaError| failed(&name, &error);
+        let begun = Instant::now();
+        let failed = |error: KafkaError| failed(&name, &error, begun.elapsed());
         self.rows_producer.begin_transaction().map_err(failed)?;
         for rows in &mut self.rows {
             for row in rows.commits.drain_whole() {
-                row.send(&self.rows_producer, &rows.lane)?;
+                row.send(&self.rows_producer, &rows.lane, Some(begun))?;
                 self.told.records += 1;
             }
         }
         // Whatever goes wrong, the next start ends what is open and begins behind what is committed.
         self.rows_producer.flush(STALLED).map_err(failed)?;
-        let begun = Instant::now();
+        let sent = Instant::now();
         loop {
             match self.rows_producer.commit_transaction(STALLED) {
-                Err(KafkaError::Transaction(error)) if error.is_retriable() && begun.elapsed() < STALLED => {}
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && sent.elapsed() < STALLED => {}
                 other => return other.map_err(failed),
             }
         }
@@ -450,7 +453,11 @@ impl Mirror {
         self.told.whole_as_of_ms = pending.at_ms;
         let (origin, topic) = (String::new(), self.beats.clone());
         let lane = Lane { origin, topic, partition: 0, copied: 0, sent: 0 };
-        Row { key: None, value: Some(value), headers: OwnedHeaders::new() }.send(&self.producer, &lane)?;
+        Row { key: None, value: Some(value), headers: OwnedHeaders::new() }.send(
+            &self.producer,
+            &lane,
+            None,
+        )?;
         self.pending = None;
         Ok(true)
     }
@@ -507,74 +514,19 @@ impl Broker {
     }
 }
 
-/// Where the copying of a partition stands.
-fn lane(
-    origin: &Broker,
-    target: &Broker,
-    look: &BaseConsumer<Watch>,
-    topic: &Arc<Topic>,
-    partition: u32,
-    is_stream: bool,
-) -> Result<Lane, LogError> {
-    let full = origin.full_name(topic.name);
-    let asked = origin.asker.fetch_watermarks(&full, partition as i32, ASK);
-    let (first, end) = asked.map_err(|error| origin.unreachable(&error))?;
-    let last = last_copied(target, look, topic, partition)?;
-    let next = last.map_or(first as u64, |last| last + 1);
-    if next > end as u64 {
-        return Err(LogError::Config(format!(
-            "{full}/{partition} ends at {end}, but {next} records of it were copied: it was made anew. Copy it under another --to-prefix"
-        )));
-    }
-    // Rows go by compaction, records only by age: those that went were never copied.
-    if is_stream && next < first as u64 {
-        return Err(LogError::Config(format!(
-            "{full}/{partition} begins at {first}, but the copy ends at {next}: the mirror was away for longer than the origin keeps records. Copy it under another --to-prefix"
-        )));
-    }
-    Ok(Lane { origin: full, topic: topic.clone(), partition: partition as i32, copied: next, sent: next })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The original of the last copy in a partition.
-fn last_copied(
-    target: &Broker,
-    look: &BaseConsumer<Watch>,
-    topic: &Topic,
-    partition: u32,
-) -> Result<Option<u64>, LogError> {
-    let (first, end) = topic.watermarks(target, partition)?;
-    let mut back = LOOK_BACK;
-    loop {
-        let from = end.saturating_sub(back).max(first);
-        if from >= end {
-            return Ok(None);
-        }
-        look.assign(&at(&topic.full, partition, from)).map_err(|error| target.unreachable(&error))?;
-        let (mut last, mut heard) = (None, Instant::now());
-        loop {
-            match look.poll(Duration::from_millis(100)) {
-                Some(Ok(message)) => {
-                    heard = Instant::now();
-                    let headers = message.headers();
-                    let headers = headers.iter().flat_map(|headers| headers.iter());
-                    let marks = original(headers.map(|header| (header.key, header.value.unwrap_or(&[]))));
-                    let place = message.offset() as u64;
-                    last = Some(marks.ok_or_else(|| unmarked(&topic.full, partition, place))?.0);
-                }
-                Some(Err(KafkaError::PartitionEOF(_))) => break,
-                Some(Err(error)) => tracing::debug!(%error, "the look goes on"),
-                None if heard.elapsed() > STALLED => {
-                    return Err(LogError::Unavailable(format!(
-                        "{}/{partition} could not be read for {STALLED:?}",
-                        topic.full
-                    )));
-                }
-                None => {}
-            }
-        }
-        if last.is_some() || from == first {
-            return Ok(last);
-        }
-        back = back.saturating_mul(16);
+    #[test]
+    fn a_transaction_that_took_too_long_is_tried_again_and_only_one_that_did_not_ends_the_mirror() {
+        let fenced = KafkaError::MessageProduction(RDKafkaErrorCode::ProducerFenced);
+        let soon = failed("t", &fenced, Duration::from_secs(1));
+        assert_eq!(soon.remedy(), Remedy::Fatal);
+        assert!(soon.to_string().contains("another mirror"), "{soon}");
+        let late = failed("t", &fenced, TRANSACTION + Duration::from_millis(1));
+        assert_eq!(late.remedy(), Remedy::Retry, "{late}");
+        let other = KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
+        assert_eq!(failed("t", &other, Duration::ZERO).remedy(), Remedy::Retry);
     }
 }

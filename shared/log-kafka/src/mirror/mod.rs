@@ -28,6 +28,7 @@
 
 mod commits;
 mod copying;
+mod lane;
 mod reading;
 
 use std::collections::BTreeMap;
