@@ -233,7 +233,7 @@ struct Mirror {
     rows: Vec<Rows>,
     beats: Arc<Topic>,
     /// Where the origin's partitions ended, and when; written down when all before is copied.
-    pending: Option<Heartbeat>,
+    pending: Option<(Heartbeat, Instant)>,
     beaten: Option<Instant>,
     /// How far everything was read when something last moved, and when that was.
     moved: (u64, Instant),
@@ -423,10 +423,11 @@ impl Mirror {
         if self.pending.is_none() && self.beaten.is_none_or(|beaten| beaten.elapsed() >= BEAT) {
             // The time first: whatever is appended meanwhile may be missing.
             let at_ms = clock();
-            self.pending = self.ends().map(|ends| Heartbeat { at_ms, ends });
+            let begun = Instant::now();
+            self.pending = self.ends().map(|ends| (Heartbeat { at_ms, ends, took_ms: 0 }, begun));
             self.beaten = Some(Instant::now());
         }
-        let Some(pending) = &self.pending else { return Ok(false) };
+        let Some((pending, begun)) = &self.pending else { return Ok(false) };
         let is_copied = |lane: &Lane| {
             let end = pending.ends.get(lane.topic.name).and_then(|ends| ends.get(lane.partition as usize));
             end.is_some_and(|end| lane.copied >= *end)
@@ -449,7 +450,8 @@ impl Mirror {
         }
         self.moved = (self.read(), Instant::now());
         // Numbers and names are always written.
-        let value = serde_json::to_vec(pending).unwrap_or_default();
+        let took_ms = begun.elapsed().as_millis() as i64;
+        let value = serde_json::to_vec(&Heartbeat { took_ms, ..pending.clone() }).unwrap_or_default();
         self.told.whole_as_of_ms = pending.at_ms;
         let (origin, topic) = (String::new(), self.beats.clone());
         let lane = Lane { origin, topic, partition: 0, copied: 0, sent: 0 };
