@@ -26,7 +26,7 @@ use crate::{
     client::Watch,
     consumer::KafkaConsumer,
     options::KafkaOptions,
-    scan::{self, Scanner, at},
+    scan::{self, Scanner, at, moved},
     topic::{Kind, Topic, Topics},
 };
 
@@ -155,16 +155,17 @@ impl Copy {
         Ok(())
     }
 
-    /// What lies at a place of the copy.
-    fn copy_at(&self, topic: &Topic, partition: u32, place: u64) -> Result<Option<Record>, LogError> {
+    /// What lies at a place of the copy. Retention may have taken it since it was asked where the partition begins: then it is
+    /// worth asking again.
+    fn copy_at(&self, topic: &Topic, partition: u32, place: u64) -> Result<Record, LogError> {
         let limit = ReadLimit { records: 1, bytes: 1 };
         let found = self.scanner.read(&self.broker, &topic.full, partition, place..place + 1, limit)?;
-        Ok(found.into_iter().next())
+        found.into_iter().next().ok_or_else(|| moved(&topic.full, partition, place))
     }
 
     fn original_at(&self, topic: &Topic, partition: u32, place: u64) -> Result<u64, LogError> {
         let copy = self.copy_at(topic, partition, place)?;
-        let original = copy.as_ref().and_then(original_of);
+        let original = original_of(&copy);
         original.map(|(offset, _)| offset).ok_or_else(|| unmarked(&topic.full, partition, place))
     }
 
