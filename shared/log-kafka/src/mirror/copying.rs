@@ -195,6 +195,7 @@ pub fn copy(
     tell: &mut dyn FnMut(Copied),
 ) -> Result<(), LogError> {
     let (origin, target) = (Arc::new(Broker::connect(from)?), Arc::new(Broker::connect(to)?));
+    not_the_same(&origin, &target)?;
     let mut copied = Copied::default();
     let mut go = || -> Result<(), LogError> {
         let mut mirror = Mirror::open(&origin, &target, spec, copied)?;
@@ -219,6 +220,21 @@ pub fn copy(
             }
             ended => return ended,
         }
+    }
+}
+
+/// Refuses to copy topics into themselves. A cluster has many addresses, so it is asked what it is.
+fn not_the_same(origin: &Broker, target: &Broker) -> Result<(), LogError> {
+    if origin.options.prefix != target.options.prefix {
+        return Ok(());
+    }
+    let id = |broker: &Broker| broker.asker.client().fetch_cluster_id(ASK);
+    match (id(origin), id(target)) {
+        (Some(from), Some(to)) if from == to => Err(LogError::Config(format!(
+            "{} and {} are the same cluster ({from}); give the copy a cluster or a --to-prefix of its own",
+            origin.options.brokers, target.options.brokers
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -518,7 +534,25 @@ impl Broker {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
+
     use super::*;
+
+    #[test]
+    fn a_cluster_is_not_copied_into_itself_under_another_address() {
+        let cluster = || MockCluster::<'static, DefaultProducerContext>::new(1).unwrap();
+        let (one, other) = (cluster(), cluster());
+        let broker = |at: &str, prefix: &str| {
+            let options = KafkaOptions { prefix: prefix.to_owned(), ..KafkaOptions::new(at, "a") };
+            Broker::connect(options).unwrap()
+        };
+        let at = one.bootstrap_servers();
+        let (origin, same) = (broker(&at, ""), broker(&at.replace("127.0.0.1", "localhost"), ""));
+        let error = not_the_same(&origin, &same).unwrap_err();
+        assert!(matches!(&error, LogError::Config(why) if why.contains("--to-prefix")), "{error}");
+        not_the_same(&origin, &broker(&at, "copy.")).unwrap();
+        not_the_same(&origin, &broker(&other.bootstrap_servers(), "")).unwrap();
+    }
 
     #[test]
     fn a_transaction_that_took_too_long_is_tried_again_and_only_one_that_did_not_ends_the_mirror() {
