@@ -20,7 +20,7 @@ use stockade_log::{Clock, LogError, Remedy, TopicSpec};
 use super::{
     HEARTBEATS, HEARTBEATS_KEPT_MS, Heartbeat, OFFSET, ROUND, TIME,
     commits::Commits,
-    lane::{Lane, lane},
+    lane::{Lane, Moved, lane},
 };
 use crate::{
     broker::Broker,
@@ -251,8 +251,7 @@ struct Mirror {
     /// Where the origin's partitions ended, and when; written down when all before is copied.
     pending: Option<(Heartbeat, Instant)>,
     beaten: Option<Instant>,
-    /// How far everything was read when something last moved, and when that was.
-    moved: (u64, Instant),
+    moved: Moved,
     told: Copied,
 }
 
@@ -325,7 +324,7 @@ impl Mirror {
             beats,
             pending: None,
             beaten: None,
-            moved: (0, Instant::now()),
+            moved: Moved::new(Instant::now()),
             told,
         })
     }
@@ -451,20 +450,18 @@ impl Mirror {
         let lacks = self.lanes.iter().find(|lane| !is_copied(lane));
         let lacks = lacks
             .or_else(|| self.rows.iter().find(|rows| !rows.commits.has_reached_end()).map(|rows| &rows.lane));
-        if let Some(Lane { origin, partition, copied, .. }) = lacks {
-            // What is read counts, not what is sent: rows may wait long for the end of their commit.
-            let read = self.read();
-            if self.moved.0 != read {
-                self.moved = (read, Instant::now());
-            }
-            if self.moved.1.elapsed() > STALLED {
+        if let Some(Lane { origin, partition, copied, sent, .. }) = lacks {
+            // What is read counts, not what is acknowledged: rows may wait long for the end of their commit.
+            let all = self.lanes.iter().chain(self.rows.iter().map(|rows| &rows.lane));
+            let read = all.map(|lane| lane.sent).sum();
+            if self.moved.stands_still(read, (origin, *partition, *sent), Instant::now()) {
                 return Err(LogError::Unavailable(format!(
                     "{origin}/{partition} stands still at {copied} although there is more"
                 )));
             }
             return Ok(false);
         }
-        self.moved = (self.read(), Instant::now());
+        self.moved = Moved::new(Instant::now());
         // Numbers and names are always written.
         let took_ms = begun.elapsed().as_millis() as i64;
         let value = serde_json::to_vec(&Heartbeat { took_ms, ..pending.clone() }).unwrap_or_default();
@@ -478,11 +475,6 @@ impl Mirror {
         )?;
         self.pending = None;
         Ok(true)
-    }
-
-    /// How far everything is read: grows with each record.
-    fn read(&self) -> u64 {
-        self.lanes.iter().chain(self.rows.iter().map(|rows| &rows.lane)).map(|lane| lane.sent).sum()
     }
 
     /// Where the origin's partitions end now; nothing while it does not answer.

@@ -36,6 +36,36 @@ pub(super) struct Lane {
     pub(super) sent: u64,
 }
 
+/// What moved, and when.
+pub(super) struct Moved {
+    /// How far everything was read, taken together.
+    read: u64,
+    read_since: Instant,
+    /// Of the first partition that lacks something: its topic, its number and how far it was read.
+    lacking: (String, i32, u64),
+    lacking_since: Instant,
+}
+
+impl Moved {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { read: 0, read_since: now, lacking: Default::default(), lacking_since: now }
+    }
+
+    /// Takes how far everything was read and what is the first to lack something; whether that should have come by now. A
+    /// partition has twice as long as long as others move, for they may lie before it on a slow line; but they do not excuse it,
+    /// for librdkafka may go on asking a broker that does not lead it any more.
+    pub(super) fn stands_still(&mut self, read: u64, lacking: (&str, i32, u64), now: Instant) -> bool {
+        if self.read != read {
+            (self.read, self.read_since) = (read, now);
+        }
+        let (topic, partition, at) = lacking;
+        if (self.lacking.0.as_str(), self.lacking.1, self.lacking.2) != lacking {
+            (self.lacking, self.lacking_since) = ((topic.to_owned(), partition, at), now);
+        }
+        now - self.read_since > STALLED || now - self.lacking_since > STALLED * 2
+    }
+}
+
 /// Where the copying of a partition stands.
 pub(super) fn lane(
     origin: &Broker,
@@ -105,5 +135,27 @@ fn last_copied(
             return Ok(last);
         }
         back = back.saturating_mul(16);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_that_stands_still_is_seen_although_others_move() {
+        let begun = Instant::now();
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        let mut moved = Moved::new(begun);
+        for second in 0..=60 {
+            assert!(!moved.stands_still(100 + second, ("t", 0, 5), after(second)), "{second}");
+        }
+        assert!(moved.stands_still(161, ("t", 0, 5), after(61)));
+        // As soon as it moves, or another one is the first to lack something, it is waited for again.
+        assert!(!moved.stands_still(162, ("t", 0, 6), after(62)));
+        assert!(!moved.stands_still(163, ("t", 1, 6), after(90)));
+        // Nothing at all moves: that is seen sooner.
+        assert!(!moved.stands_still(163, ("t", 1, 6), after(120)));
+        assert!(moved.stands_still(163, ("t", 1, 6), after(121)));
     }
 }
