@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rdkafka::{
     Message as _,
     consumer::{BaseConsumer, Consumer as _},
@@ -253,6 +253,7 @@ impl Log for Mirrored {
             copy,
             topic,
             wanted: vec![None; count],
+            looking: None,
             next: vec![0; count],
             again: vec![false; count],
         }))
@@ -337,12 +338,17 @@ fn originals(
     Ok(all)
 }
 
+/// A partition, the original that was looked for, and the place to begin at.
+type Found = (u32, u64, Result<u64, LogError>);
+
 struct MirroredConsumer {
     inner: KafkaConsumer,
     copy: Arc<Copy>,
     topic: Arc<Topic>,
     /// Originals at which reading is to begin, as long as their places are not found.
     wanted: Vec<Option<u64>>,
+    /// Where what is looked for on another thread is put: whoever asks a broker is blocked, and consumers are asked by tasks.
+    looking: Option<Arc<Mutex<Option<Vec<Found>>>>>,
     /// The original that comes next, by partition.
     next: Vec<u64>,
     /// The partition is read from its beginning, because something was missing where it was begun.
@@ -350,19 +356,44 @@ struct MirroredConsumer {
 }
 
 impl MirroredConsumer {
-    /// Finds the places at which reading is to begin; whether all are found.
+    /// Has the places found at which reading is to begin; whether all are.
     fn settle(&mut self) -> Result<bool, LogError> {
-        for index in 0..self.wanted.len() {
-            let Some(offset) = self.wanted[index] else { continue };
-            let partition = index as u32;
-            match self.copy.place_of(&self.topic, partition, offset) {
-                Ok(place) => self.inner.seek(partition, place),
-                Err(LogError::Unavailable(_)) => return Ok(false),
-                Err(error) => return Err(error),
+        if let Some(looking) = &self.looking {
+            let Some(all) = looking.lock().take() else { return Ok(false) };
+            self.looking = None;
+            for (partition, offset, place) in all {
+                let index = partition as usize;
+                // Meanwhile another place may be wanted.
+                if self.wanted[index] != Some(offset) {
+                    continue;
+                }
+                match place {
+                    Ok(place) => self.inner.seek(partition, place),
+                    // It is looked for again.
+                    Err(LogError::Unavailable(_)) => continue,
+                    Err(error) => return Err(error),
+                }
+                (self.next[index], self.again[index], self.wanted[index]) = (offset, false, None);
             }
-            (self.next[index], self.again[index], self.wanted[index]) = (offset, false, None);
         }
-        Ok(true)
+        let wanted = (0..).zip(&self.wanted).filter_map(|(index, offset)| Some((index, (*offset)?)));
+        let wanted: Vec<(u32, u64)> = wanted.collect();
+        if wanted.is_empty() {
+            return Ok(true);
+        }
+        let (slot, waker) = (Arc::new(Mutex::new(None)), self.inner.waker());
+        let (copy, topic, found) = (self.copy.clone(), self.topic.clone(), slot.clone());
+        self.copy.broker.spawn(format!("places-{}", topic.name), move || {
+            let look = |(partition, offset)| (partition, offset, copy.place_of(&topic, partition, offset));
+            let all: Vec<Found> = wanted.into_iter().map(look).collect();
+            if all.iter().any(|(.., place)| place.is_err()) {
+                copy.broker.pause(AGAIN);
+            }
+            *found.lock() = Some(all);
+            waker.notify_one();
+        })?;
+        self.looking = Some(slot);
+        Ok(false)
     }
 }
 
