@@ -1,11 +1,14 @@
-//! A copy as it is read, on librdkafka's mock cluster, without whoever copies.
+//! Copying, and a copy as it is read, on librdkafka's mock cluster.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
 use stockade_log::{Ack, Event, Log, Mode, NewRecord, Route, TopicSpec};
-use stockade_log_kafka::{KafkaLog, KafkaOptions, mirror::Mirrored};
+use stockade_log_kafka::{
+    KafkaLog, KafkaOptions,
+    mirror::{MirrorSpec, Mirrored, copy},
+};
 
 use crate::{clock, mock::until, options, record, spec};
 
@@ -24,7 +27,7 @@ fn cluster() -> (MockCluster<'static, DefaultProducerContext>, KafkaOptions) {
     let cluster = MockCluster::new(1).unwrap();
     let mut options: KafkaOptions = options(&cluster.bootstrap_servers());
     options.check_settings = false;
-    for name in ["t", BEATS.name] {
+    for name in ["t", "g.state", BEATS.name] {
         cluster.create_topic(&format!("{}{name}", options.prefix), 1, 1).unwrap();
     }
     (cluster, options)
@@ -75,4 +78,54 @@ fn a_heartbeat_from_the_future_counts_for_when_it_came() {
     let horizon = copy.horizon("t", 0);
     assert_eq!(horizon.end, 5);
     assert!(horizon.heard_ms <= clock()(), "{} is not here yet", horizon.heard_ms);
+}
+
+/// The changelog as somebody who only writes rows to it knows it.
+const STATE: TopicSpec = TopicSpec { name: "g.state", partitions: 1, retention_ms: None };
+
+/// A row of the changelog; without a value it is the row that ends a commit.
+fn row(key: &str, value: Option<&str>) -> NewRecord {
+    let end = || Bytes::from([&1_u64.to_be_bytes()[..], &9_u64.to_be_bytes(), b"end"].concat());
+    let value = value.map_or_else(end, |value| Bytes::copy_from_slice(value.as_bytes()));
+    let key = Bytes::copy_from_slice(key.as_bytes());
+    NewRecord { topic: STATE.name, route: Route::Partition(0), key, value, ..record(0, "") }
+}
+
+#[test]
+fn records_and_changelog_are_copied_and_a_mirror_that_was_ended_goes_on() {
+    let ((_here, from), (_there, to)) = (cluster(), cluster());
+    let writer = KafkaLog::open(from.clone(), clock()).unwrap();
+    writer.ensure_topic(&spec(1)).unwrap();
+    writer.ensure_topic(&STATE).unwrap();
+    let mirrored_until = |records: u64| {
+        let spec = MirrorSpec { streams: vec![spec(1)], changelog: ("g.state", 1) };
+        let seen = std::cell::Cell::new(0);
+        let begun = Instant::now();
+        let stop = || {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{} of {records} were copied", seen.get());
+            seen.get() >= records
+        };
+        copy(from.clone(), to.clone(), &spec, &clock(), &stop, &mut |copied| seen.set(copied.records))
+            .unwrap();
+        seen.get()
+    };
+    let appended = |records: Vec<NewRecord>| {
+        records
+            .into_iter()
+            .for_each(|record| drop(writer.append(vec![record], Ack::Durable).wait().unwrap()));
+    };
+    appended(vec![record(0, "a"), record(0, "b"), row("k", Some("old")), row("\0row", None)]);
+    assert_eq!(mirrored_until(4), 4);
+    appended(vec![record(0, "c"), row("k", Some("new")), row("l", Some("l")), row("\0row", None)]);
+    assert_eq!(mirrored_until(4), 4, "what was copied is not copied again");
+
+    let copy = Mirrored::open(to, clock()).unwrap();
+    copy.ensure_topic(&spec(1)).unwrap();
+    let read: Vec<_> = copy.read("t", 0, 0, Default::default()).unwrap();
+    let read: Vec<_> = read.iter().map(|record| (record.offset, record.value.as_ref())).collect();
+    assert_eq!(read, [(0, &b"a"[..]), (1, b"b"), (2, b"c")]);
+    let mut rows = Vec::new();
+    let committed = copy.restore("g", 0, &mut |key, value| rows.push((key.to_vec(), value.to_vec())));
+    assert_eq!(committed.unwrap().unwrap().next_offset, 9);
+    assert_eq!(rows, [(b"k".to_vec(), b"new".to_vec()), (b"l".to_vec(), b"l".to_vec())]);
 }
