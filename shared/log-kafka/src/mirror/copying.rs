@@ -18,7 +18,7 @@ use rdkafka::{
 use stockade_log::{Clock, LogError, Remedy, TopicSpec};
 
 use super::{
-    HEARTBEATS, HEARTBEATS_KEPT_MS, Heartbeat, OFFSET, ROUND, TIME,
+    HEARTBEATS, HEARTBEATS_KEPT_MS, Heartbeat, OFFSET, ROUND, STALLED, TIME,
     commits::Commits,
     lane::{Lane, Moved, lane},
 };
@@ -38,8 +38,6 @@ const BEAT: Duration = Duration::from_secs(1);
 const FLUSH: Duration = Duration::from_millis(500);
 /// Pause before it is tried again after a failure.
 const AGAIN: Duration = Duration::from_secs(1);
-/// What stands still for this long is given up, and begun again with clients made anew.
-pub(super) const STALLED: Duration = Duration::from_secs(30);
 /// After this long the broker ends a transaction by itself: longer than sending, acknowledgement and commit may take here, each
 /// of which gives up after [`STALLED`].
 const TRANSACTION: Duration = STALLED.saturating_mul(4);

@@ -13,7 +13,7 @@ use rdkafka::{
 };
 use stockade_log::LogError;
 
-use super::{copying::STALLED, original, unmarked};
+use super::{STALLED, original, unmarked};
 use crate::{
     broker::Broker,
     client::{ASK, Watch},

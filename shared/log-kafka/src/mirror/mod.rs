@@ -33,7 +33,7 @@ mod copying;
 mod lane;
 mod reading;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use stockade_log::{LogError, Record};
@@ -95,6 +95,8 @@ fn unmarked(topic: &str, partition: u32, offset: u64) -> LogError {
     ))
 }
 
+/// What stands still for this long is given up, and begun again with clients made anew.
+const STALLED: Duration = Duration::from_secs(30);
 /// Records that a mirror sends before it waits for them.
 const ROUND: usize = 2_000;
 /// How much before the place that halving finds is read: with what a killed process had under way and what its successor sent
