@@ -92,7 +92,7 @@ pub fn log(config: &Config) -> Result<SharedLog> {
 
 /// The copy of another region's log, with the topics that buyers are answered from.
 pub fn mirrored(config: &Config) -> Result<Mirrored> {
-    let log = Mirrored::open(kafka_options(config))?;
+    let log = Mirrored::open(kafka_options(config), clock::system_clock())?;
     for topic in crate::mirror::STREAMS {
         log.ensure_topic(&topic_spec(topic, config.log.partitions))?;
     }

@@ -15,6 +15,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 use stockade_log::{Consumer, Event, LogError, Mode, ReadLimit, Record, Role};
+use tokio::sync::Notify;
 
 use crate::{
     appends::Appends,
@@ -111,6 +112,11 @@ impl KafkaConsumer {
             (0..count).for_each(|partition| consumer.turn(partition as u32, Role::Reader));
         }
         Ok(consumer)
+    }
+
+    /// Wakes whoever waits.
+    pub(crate) fn waker(&self) -> Arc<Notify> {
+        self.mailbox.news.clone()
     }
 
     fn turn(&mut self, partition: u32, role: Role) {

@@ -1,6 +1,6 @@
 //! What can be set, and the client configurations that follow from it.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use rdkafka::ClientConfig;
 use stockade_log::LogError;
@@ -237,9 +237,12 @@ impl KafkaOptions {
         config
     }
 
-    /// For copying a changelog: what a former process of the same name left open is ended by its start.
-    pub(crate) fn copier(&self) -> ClientConfig {
+    /// For copying a changelog: what a former process of the same name left open is ended by its start. No transaction is ended
+    /// by the broker before `timeout`, which may be longer than one of a commit, because nobody waits for what it holds up.
+    pub(crate) fn copier(&self, timeout: Duration) -> ClientConfig {
         let mut config = self.committer("mirror");
+        let timeout_ms = timeout.as_millis().max(u128::from(self.transaction_timeout_ms));
+        config.set("transaction.timeout.ms", timeout_ms.to_string());
         // One mirror for a copy, wherever it runs.
         config.set("transactional.id", format!("{}mirror", self.prefix));
         config
@@ -332,6 +335,18 @@ mod tests {
             assert_eq!(said.is_some(), refused, "{said:?}");
             assert!(said.is_none_or(|said| said.contains("--features tls")));
         }
+    }
+
+    #[test]
+    fn a_mirror_has_longer_for_a_transaction_than_a_commit_unless_commits_have_longer_still() {
+        let mut options = KafkaOptions::new("b:1", "a");
+        let of = |options: &KafkaOptions| {
+            let config = options.copier(Duration::from_secs(120));
+            config.get("transaction.timeout.ms").unwrap().to_owned()
+        };
+        assert_eq!(of(&options), "120000");
+        options.transaction_timeout_ms = 300_000;
+        assert_eq!(of(&options), "300000");
     }
 
     #[test]

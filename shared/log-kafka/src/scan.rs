@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode},
     message::{BorrowedMessage, Headers as _},
 };
 use stockade_log::{Committed, LogError, ReadLimit, Record};
@@ -65,6 +65,11 @@ pub(crate) fn at(topic: &str, partition: u32, offset: u64) -> TopicPartitionList
     list
 }
 
+/// What was there when it was asked where the partition begins, and is no longer.
+pub(crate) fn moved(topic: &str, partition: u32, offset: u64) -> LogError {
+    LogError::Unavailable(format!("the beginning of {topic}/{partition} moved past {offset} meanwhile"))
+}
+
 impl Scanner {
     /// Reads `range`, whose end is decided, until `limit`.
     pub(crate) fn read(
@@ -103,6 +108,13 @@ impl Scanner {
                     bytes += record.size();
                     current.next = record.offset + 1;
                     records.push(record);
+                }
+                // Retention took it after it was asked where the partition begins. Reading does not go on by itself then.
+                Some(Err(KafkaError::MessageConsumption(
+                    RDKafkaErrorCode::OffsetOutOfRange | RDKafkaErrorCode::AutoOffsetReset,
+                ))) => {
+                    *cursor = None;
+                    return Err(moved(topic, partition, from));
                 }
                 Some(Err(error)) => tracing::debug!(%error, "read goes on"),
                 None if begun.elapsed() > STALLED => {
@@ -177,5 +189,26 @@ pub(crate) fn restore(
         None => Err(LogError::Stopped(format!(
             "{topic}/{partition} holds a partition row that this build cannot read"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
+    use stockade_log::Remedy;
+
+    use super::*;
+    use crate::options::KafkaOptions;
+
+    #[test]
+    fn what_retention_takes_while_it_is_read_is_looked_for_again_at_once() {
+        let cluster = MockCluster::<'static, DefaultProducerContext>::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let broker = Broker::connect(KafkaOptions::new(cluster.bootstrap_servers(), "a")).unwrap();
+        // Of an empty partition nothing is out of reach but what is said to be there.
+        let read = Scanner::default().read(&broker, "t", 0, 5..6, ReadLimit::default());
+        let error = read.unwrap_err();
+        assert_eq!(error.remedy(), Remedy::Retry);
+        assert!(error.to_string().contains("moved"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! The copying process.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,13 +17,16 @@ use rdkafka::{
 };
 use stockade_log::{Clock, LogError, Remedy, TopicSpec};
 
-use super::{HEARTBEATS, HEARTBEATS_KEPT_MS, Heartbeat, OFFSET, ROUND, TIME, original, unmarked};
+use super::{
+    HEARTBEATS, HEARTBEATS_KEPT_MS, Heartbeat, OFFSET, ROUND, STALLED, TIME,
+    commits::Commits,
+    lane::{Lane, Moved, lane},
+};
 use crate::{
     broker::Broker,
     changelog::PARTITION_ROW,
     client::{ASK, Watch},
     options::KafkaOptions,
-    scan::at,
     topic::{Kind, Topic, Topics},
 };
 
@@ -33,12 +36,15 @@ const IDLE: Duration = Duration::from_millis(20);
 const BEAT: Duration = Duration::from_secs(1);
 /// How long one wait for acknowledgements is, before it is looked whether to stop.
 const FLUSH: Duration = Duration::from_millis(500);
-/// Records from the end in which the last copy is looked for at first; transactions leave marks that are no records.
-const LOOK_BACK: u64 = 16;
 /// Pause before it is tried again after a failure.
 const AGAIN: Duration = Duration::from_secs(1);
-/// What stands still for this long is given up, and begun again with clients made anew.
-const STALLED: Duration = Duration::from_secs(30);
+/// After this long the broker ends a transaction by itself: longer than sending, acknowledgement and commit may take here, each
+/// of which gives up after [`STALLED`].
+const TRANSACTION: Duration = STALLED.saturating_mul(4);
+/// A round ends with this much read, in bytes.
+const ROUND_BYTES: usize = 32 << 20;
+/// What may wait for the end of its commit, in bytes: all of it is sent in one transaction.
+const WAITING_BYTES_MAX: usize = 256 << 20;
 
 /// What is copied.
 pub struct MirrorSpec {
@@ -82,29 +88,10 @@ impl ProducerContext for Sent {
     }
 }
 
-/// One partition under way.
-struct Lane {
-    /// What its topic is called at the origin.
-    origin: String,
-    topic: Arc<Topic>,
-    partition: i32,
-    /// Everything before this original is acknowledged.
-    copied: u64,
-    /// Everything before this original is sent.
-    sent: u64,
-}
-
 /// One partition of the changelog.
 struct Rows {
     lane: Lane,
-    /// Rows that wait for the end of their commit.
-    waiting: VecDeque<Row>,
-    /// So many of them are whole commits.
-    whole: usize,
-    /// Nothing of it was ever copied, and the end was not reached yet: nobody restores from it, so commits need not be whole.
-    is_first: bool,
-    /// The end was reached.
-    reached: bool,
+    commits: Commits<Row>,
 }
 
 /// A record to copy.
@@ -115,6 +102,11 @@ struct Row {
 }
 
 impl Row {
+    /// Its size in bytes, without headers.
+    fn size(&self) -> usize {
+        self.key.as_ref().map_or(0, Vec::len) + self.value.as_ref().map_or(0, Vec::len)
+    }
+
     fn of(message: &BorrowedMessage<'_>) -> Self {
         let count = message.headers().map_or(0, |headers| headers.count());
         let mut headers = OwnedHeaders::new_with_capacity(count + 2);
@@ -129,11 +121,12 @@ impl Row {
         Self { key: message.key().map(<[u8]>::to_vec), value: message.payload().map(<[u8]>::to_vec), headers }
     }
 
-    /// Hands it to librdkafka, waiting for room.
+    /// Hands it to librdkafka, waiting for room; `begun` is when the transaction began, if it is sent in one.
     fn send<C: ProducerContext<DeliveryOpaque = ()>>(
         self,
         producer: &BaseProducer<C>,
         lane: &Lane,
+        begun: Option<Instant>,
     ) -> Result<(), LogError> {
         let mut record =
             BaseRecord::<[u8], [u8]>::to(&lane.topic.full).partition(lane.partition).headers(self.headers);
@@ -150,13 +143,21 @@ impl Row {
                     producer.poll(Duration::from_millis(10));
                     record = back;
                 }
-                Err((error, _)) => return Err(failed(&lane.topic.full, &error)),
+                Err((mut error, _)) => {
+                    // Of a transaction that was ended from outside, it is only said here that something ended it.
+                    if let Some((code, _)) = begun.and_then(|_| producer.client().fatal_error()) {
+                        error = KafkaError::MessageProduction(code);
+                    }
+                    let held = begun.map_or(Duration::ZERO, |begun| begun.elapsed());
+                    return Err(failed(&lane.topic.full, &error, held));
+                }
             }
         }
     }
 }
 
-fn failed(topic: &str, error: &KafkaError) -> LogError {
+/// What a failure to write means, `held` after the transaction began in which it was to be written; zero outside of one.
+fn failed(topic: &str, error: &KafkaError, held: Duration) -> LogError {
     let code = match error {
         KafkaError::Transaction(error) => Some(error.code()),
         other => other.rdkafka_error_code(),
@@ -169,9 +170,13 @@ fn failed(topic: &str, error: &KafkaError) -> LogError {
                 | RDKafkaErrorCode::InvalidProducerEpoch
         )
     ) {
-        return LogError::Config(format!(
-            "another mirror was started that copies to {topic}: this one ends, for there may be one"
-        ));
+        // The broker ends a transaction that takes too long, which looks the same; clients made anew go on then. If there is
+        // another mirror after all, it ends when this one begins again, or this one with its next transaction.
+        if held <= TRANSACTION {
+            return LogError::Config(format!(
+                "another mirror was started that copies to {topic}, or this one was held up for too long; it ends, for there may be one. Start it again if no other runs"
+            ));
+        }
     }
     LogError::Unavailable(format!("{topic} could not be copied: {error}"))
 }
@@ -188,6 +193,7 @@ pub fn copy(
     tell: &mut dyn FnMut(Copied),
 ) -> Result<(), LogError> {
     let (origin, target) = (Arc::new(Broker::connect(from)?), Arc::new(Broker::connect(to)?));
+    not_the_same(&origin, &target)?;
     let mut copied = Copied::default();
     let mut go = || -> Result<(), LogError> {
         let mut mirror = Mirror::open(&origin, &target, spec, copied)?;
@@ -215,6 +221,21 @@ pub fn copy(
     }
 }
 
+/// Refuses to copy topics into themselves. A cluster has many addresses, so it is asked what it is.
+fn not_the_same(origin: &Broker, target: &Broker) -> Result<(), LogError> {
+    if origin.options.prefix != target.options.prefix {
+        return Ok(());
+    }
+    let id = |broker: &Broker| broker.asker.client().fetch_cluster_id(ASK);
+    match (id(origin), id(target)) {
+        (Some(from), Some(to)) if from == to => Err(LogError::Config(format!(
+            "{} and {} are the same cluster ({from}); give the copy a cluster or a --to-prefix of its own",
+            origin.options.brokers, target.options.brokers
+        ))),
+        _ => Ok(()),
+    }
+}
+
 struct Mirror {
     origin: Arc<Broker>,
     reader: BaseConsumer<Watch>,
@@ -226,10 +247,9 @@ struct Mirror {
     rows: Vec<Rows>,
     beats: Arc<Topic>,
     /// Where the origin's partitions ended, and when; written down when all before is copied.
-    pending: Option<Heartbeat>,
+    pending: Option<(Heartbeat, Instant)>,
     beaten: Option<Instant>,
-    /// How much was copied when something last moved, and when that was.
-    moved: (u64, Instant),
+    moved: Moved,
     told: Copied,
 }
 
@@ -242,10 +262,12 @@ impl Mirror {
     ) -> Result<Self, LogError> {
         let no_client = |error: KafkaError| LogError::Config(format!("no client could be made: {error}"));
         // First of all: what a former process of this mirror left open is ended by it.
-        let copier: ClientConfig = target.options.copier();
+        let copier: ClientConfig = target.options.copier(TRANSACTION);
         let rows_producer: BaseProducer<Watch> =
             copier.create_with_context(target.watch.clone()).map_err(no_client)?;
-        rows_producer.init_transactions(STALLED).map_err(|error| failed("the changelog", &error))?;
+        rows_producer
+            .init_transactions(STALLED)
+            .map_err(|error| failed("the changelog", &error, Duration::ZERO))?;
         let failures = Arc::new(Mutex::new(None));
         let sent = Sent { watch: target.watch.clone(), failed: failures.clone() };
         let producer = target.options.producer().create_with_context(sent).map_err(no_client)?;
@@ -258,20 +280,21 @@ impl Mirror {
             origin.check_partitions(of.name, of.partitions)?;
             let topic = topics.open(of.name, of.partitions, &Kind::Stream(of.retention_ms))?;
             for partition in 0..of.partitions {
-                let (lane, _) = lane(origin, target, &look, &topic, partition, true)?;
-                lanes.push(lane);
+                lanes.push(lane(origin, target, &look, &topic, partition, true)?);
             }
         }
+        // Before the first heartbeat nobody restores from the copy, so the first copy lasts until then, however often it breaks
+        // off: what is there of a compacted changelog holds hardly any ends of commits to wait for.
+        let beats = topics.open(HEARTBEATS, 1, &Kind::Stream(Some(HEARTBEATS_KEPT_MS)))?;
+        let is_first = told.whole_as_of_ms == 0 && beats.watermarks(target, 0)?.1 == 0;
         let (name, partitions) = spec.changelog;
         origin.check_partitions(name, partitions)?;
         let state = topics.open(name, partitions, &Kind::Changelog)?;
         let mut rows = Vec::new();
         for partition in 0..partitions {
-            let (lane, is_first) = lane(origin, target, &look, &state, partition, false)?;
-            rows.push(Rows { lane, waiting: VecDeque::new(), whole: 0, is_first, reached: false });
+            let lane = lane(origin, target, &look, &state, partition, false)?;
+            rows.push(Rows { lane, commits: Commits::new(is_first) });
         }
-        let beats = topics.open(HEARTBEATS, 1, &Kind::Stream(Some(HEARTBEATS_KEPT_MS)))?;
-
         let read = |lanes: &mut dyn Iterator<Item = &Lane>| -> Result<BaseConsumer<Watch>, LogError> {
             let config = origin.options.scanner("mirror");
             let reader: BaseConsumer<Watch> =
@@ -299,15 +322,18 @@ impl Mirror {
             beats,
             pending: None,
             beaten: None,
-            moved: (told.records, Instant::now()),
+            moved: Moved::new(Instant::now()),
             told,
         })
     }
 
     /// Copies what there is, up to a bound, and waits until it is acknowledged.
     fn round(&mut self, stop: &dyn Fn() -> bool) -> Result<(), LogError> {
-        let mut wait = IDLE;
+        let (mut wait, mut bytes) = (IDLE, 0);
         for _ in 0..ROUND {
+            if bytes >= ROUND_BYTES {
+                break;
+            }
             match self.reader.poll(wait) {
                 None => break,
                 Some(Ok(message)) => {
@@ -315,7 +341,8 @@ impl Mirror {
                     let of = (message.topic(), message.partition());
                     let is = |lane: &&mut Lane| (lane.origin.as_str(), lane.partition) == of;
                     let Some(lane) = self.lanes.iter_mut().find(is) else { continue };
-                    Row::of(&message).send(&self.producer, lane)?;
+                    bytes += message.payload_len();
+                    Row::of(&message).send(&self.producer, lane, None)?;
                     lane.sent = message.offset() as u64 + 1;
                     self.told.records += 1;
                 }
@@ -328,44 +355,55 @@ impl Mirror {
 
     /// The same of the changelog, commit by commit.
     fn round_of_rows(&mut self) -> Result<(), LogError> {
+        let mut bytes = 0;
         for _ in 0..ROUND {
+            if bytes >= ROUND_BYTES {
+                break;
+            }
             match self.rows_reader.poll(Duration::ZERO) {
                 None => break,
                 Some(Ok(message)) => {
                     let Some(rows) = self.rows.get_mut(message.partition() as usize) else { continue };
-                    rows.waiting.push_back(Row::of(&message));
+                    let row = Row::of(&message);
+                    let size = row.size();
+                    bytes += size;
+                    rows.commits.take(row, size, message.key() == Some(PARTITION_ROW));
                     rows.lane.sent = message.offset() as u64 + 1;
-                    if rows.is_first || message.key() == Some(PARTITION_ROW) {
-                        rows.whole = rows.waiting.len();
-                    }
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     if let Some(rows) = self.rows.get_mut(partition as usize) {
-                        // The end is that of a commit.
-                        (rows.reached, rows.is_first, rows.whole) = (true, false, rows.waiting.len());
+                        rows.commits.reach_end();
                     }
                 }
                 Some(Err(error)) => self.origin.reading(&error)?,
             }
         }
-        if self.rows.iter().all(|rows| rows.whole == 0) {
+        let name = self.rows.first().map_or_else(String::new, |rows| rows.lane.topic.full.clone());
+        let waiting: usize = self.rows.iter().map(|rows| rows.commits.waiting_bytes()).sum();
+        if waiting > WAITING_BYTES_MAX {
+            return Err(LogError::Config(format!(
+                "the origin has compacted {name} since it was last copied, and over {} MiB lie before the next end of a commit: the mirror was away for too long. Copy it under another --to-prefix",
+                WAITING_BYTES_MAX >> 20
+            )));
+        }
+        if self.rows.iter().all(|rows| !rows.commits.has_whole()) {
             return Ok(());
         }
-        let name = self.rows.first().map_or_else(String::new, |rows| rows.lane.topic.full.clone());
-        let failed = |error: KafkaError| failed(&name, &error);
+        let begun = Instant::now();
+        let failed = |error: KafkaError| failed(&name, &error, begun.elapsed());
         self.rows_producer.begin_transaction().map_err(failed)?;
         for rows in &mut self.rows {
-            self.told.records += rows.whole as u64;
-            for row in rows.waiting.drain(..std::mem::take(&mut rows.whole)) {
-                row.send(&self.rows_producer, &rows.lane)?;
+            for row in rows.commits.drain_whole() {
+                row.send(&self.rows_producer, &rows.lane, Some(begun))?;
+                self.told.records += 1;
             }
         }
         // Whatever goes wrong, the next start ends what is open and begins behind what is committed.
         self.rows_producer.flush(STALLED).map_err(failed)?;
-        let begun = Instant::now();
+        let sent = Instant::now();
         loop {
             match self.rows_producer.commit_transaction(STALLED) {
-                Err(KafkaError::Transaction(error)) if error.is_retriable() && begun.elapsed() < STALLED => {}
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && sent.elapsed() < STALLED => {}
                 other => return other.map_err(failed),
             }
         }
@@ -398,35 +436,41 @@ impl Mirror {
         if self.pending.is_none() && self.beaten.is_none_or(|beaten| beaten.elapsed() >= BEAT) {
             // The time first: whatever is appended meanwhile may be missing.
             let at_ms = clock();
-            self.pending = self.ends().map(|ends| Heartbeat { at_ms, ends });
+            let begun = Instant::now();
+            self.pending = self.ends().map(|ends| (Heartbeat { at_ms, ends, took_ms: 0 }, begun));
             self.beaten = Some(Instant::now());
         }
-        let Some(pending) = &self.pending else { return Ok(false) };
+        let Some((pending, begun)) = &self.pending else { return Ok(false) };
         let is_copied = |lane: &Lane| {
             let end = pending.ends.get(lane.topic.name).and_then(|ends| ends.get(lane.partition as usize));
             end.is_some_and(|end| lane.copied >= *end)
         };
         let lacks = self.lanes.iter().find(|lane| !is_copied(lane));
-        let lacks = lacks.or_else(|| self.rows.iter().find(|rows| !rows.reached).map(|rows| &rows.lane));
-        if let Some(Lane { origin, partition, copied, .. }) = lacks {
-            let records = self.told.records;
-            if self.moved.0 != records {
-                self.moved = (records, Instant::now());
-            }
-            if self.moved.1.elapsed() > STALLED {
+        let lacks = lacks
+            .or_else(|| self.rows.iter().find(|rows| !rows.commits.has_reached_end()).map(|rows| &rows.lane));
+        if let Some(Lane { origin, partition, copied, sent, .. }) = lacks {
+            // What is read counts, not what is acknowledged: rows may wait long for the end of their commit.
+            let all = self.lanes.iter().chain(self.rows.iter().map(|rows| &rows.lane));
+            let read = all.map(|lane| lane.sent).sum();
+            if self.moved.stands_still(read, (origin, *partition, *sent), Instant::now()) {
                 return Err(LogError::Unavailable(format!(
                     "{origin}/{partition} stands still at {copied} although there is more"
                 )));
             }
             return Ok(false);
         }
-        self.moved = (self.told.records, Instant::now());
+        self.moved = Moved::new(Instant::now());
         // Numbers and names are always written.
-        let value = serde_json::to_vec(pending).unwrap_or_default();
+        let took_ms = begun.elapsed().as_millis() as i64;
+        let value = serde_json::to_vec(&Heartbeat { took_ms, ..pending.clone() }).unwrap_or_default();
         self.told.whole_as_of_ms = pending.at_ms;
         let (origin, topic) = (String::new(), self.beats.clone());
         let lane = Lane { origin, topic, partition: 0, copied: 0, sent: 0 };
-        Row { key: None, value: Some(value), headers: OwnedHeaders::new() }.send(&self.producer, &lane)?;
+        Row { key: None, value: Some(value), headers: OwnedHeaders::new() }.send(
+            &self.producer,
+            &lane,
+            None,
+        )?;
         self.pending = None;
         Ok(true)
     }
@@ -478,76 +522,37 @@ impl Broker {
     }
 }
 
-/// Where the copying of a partition stands, and whether nothing of it was ever copied.
-fn lane(
-    origin: &Broker,
-    target: &Broker,
-    look: &BaseConsumer<Watch>,
-    topic: &Arc<Topic>,
-    partition: u32,
-    is_stream: bool,
-) -> Result<(Lane, bool), LogError> {
-    let full = origin.full_name(topic.name);
-    let asked = origin.asker.fetch_watermarks(&full, partition as i32, ASK);
-    let (first, end) = asked.map_err(|error| origin.unreachable(&error))?;
-    let last = last_copied(target, look, topic, partition)?;
-    let next = last.map_or(first as u64, |last| last + 1);
-    if next > end as u64 {
-        return Err(LogError::Config(format!(
-            "{full}/{partition} ends at {end}, but {next} records of it were copied: it was made anew. Copy it under another --to-prefix"
-        )));
-    }
-    // Rows go by compaction, records only by age: those that went were never copied.
-    if is_stream && next < first as u64 {
-        return Err(LogError::Config(format!(
-            "{full}/{partition} begins at {first}, but the copy ends at {next}: the mirror was away for longer than the origin keeps records. Copy it under another --to-prefix"
-        )));
-    }
-    let lane =
-        Lane { origin: full, topic: topic.clone(), partition: partition as i32, copied: next, sent: next };
-    Ok((lane, last.is_none()))
-}
+#[cfg(test)]
+mod tests {
+    use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
 
-/// The original of the last copy in a partition.
-fn last_copied(
-    target: &Broker,
-    look: &BaseConsumer<Watch>,
-    topic: &Topic,
-    partition: u32,
-) -> Result<Option<u64>, LogError> {
-    let (first, end) = topic.watermarks(target, partition)?;
-    let mut back = LOOK_BACK;
-    loop {
-        let from = end.saturating_sub(back).max(first);
-        if from >= end {
-            return Ok(None);
-        }
-        look.assign(&at(&topic.full, partition, from)).map_err(|error| target.unreachable(&error))?;
-        let (mut last, mut heard) = (None, Instant::now());
-        loop {
-            match look.poll(Duration::from_millis(100)) {
-                Some(Ok(message)) => {
-                    heard = Instant::now();
-                    let headers = message.headers();
-                    let headers = headers.iter().flat_map(|headers| headers.iter());
-                    let marks = original(headers.map(|header| (header.key, header.value.unwrap_or(&[]))));
-                    let place = message.offset() as u64;
-                    last = Some(marks.ok_or_else(|| unmarked(&topic.full, partition, place))?.0);
-                }
-                Some(Err(KafkaError::PartitionEOF(_))) => break,
-                Some(Err(error)) => tracing::debug!(%error, "the look goes on"),
-                None if heard.elapsed() > STALLED => {
-                    return Err(LogError::Unavailable(format!(
-                        "{}/{partition} could not be read for {STALLED:?}",
-                        topic.full
-                    )));
-                }
-                None => {}
-            }
-        }
-        if last.is_some() || from == first {
-            return Ok(last);
-        }
-        back = back.saturating_mul(16);
+    use super::*;
+
+    #[test]
+    fn a_cluster_is_not_copied_into_itself_under_another_address() {
+        let cluster = || MockCluster::<'static, DefaultProducerContext>::new(1).unwrap();
+        let (one, other) = (cluster(), cluster());
+        let broker = |at: &str, prefix: &str| {
+            let options = KafkaOptions { prefix: prefix.to_owned(), ..KafkaOptions::new(at, "a") };
+            Broker::connect(options).unwrap()
+        };
+        let at = one.bootstrap_servers();
+        let (origin, same) = (broker(&at, ""), broker(&at.replace("127.0.0.1", "localhost"), ""));
+        let error = not_the_same(&origin, &same).unwrap_err();
+        assert!(matches!(&error, LogError::Config(why) if why.contains("--to-prefix")), "{error}");
+        not_the_same(&origin, &broker(&at, "copy.")).unwrap();
+        not_the_same(&origin, &broker(&other.bootstrap_servers(), "")).unwrap();
+    }
+
+    #[test]
+    fn a_transaction_that_took_too_long_is_tried_again_and_only_one_that_did_not_ends_the_mirror() {
+        let fenced = KafkaError::MessageProduction(RDKafkaErrorCode::ProducerFenced);
+        let soon = failed("t", &fenced, Duration::from_secs(1));
+        assert_eq!(soon.remedy(), Remedy::Fatal);
+        assert!(soon.to_string().contains("another mirror"), "{soon}");
+        let late = failed("t", &fenced, TRANSACTION + Duration::from_millis(1));
+        assert_eq!(late.remedy(), Remedy::Retry, "{late}");
+        let other = KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
+        assert_eq!(failed("t", &other, Duration::ZERO).remedy(), Remedy::Retry);
     }
 }

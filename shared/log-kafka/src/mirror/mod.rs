@@ -17,18 +17,23 @@
 //! notices one in the copy: it reads the partition from its beginning then, and stops if the hole is really there.
 //!
 //! The changelog is copied by transactions that each end where one of the origin's commits ends, which is behind a partition
-//! row. So what is restored from the copy is one commit of the origin, as it is there. Its transactional id also makes
+//! row. So what is restored from the copy is one commit of the origin, as it is there. Only the first copy does not wait for these
+//! ends, of which compaction leaves hardly any: it lasts until the first heartbeat, and before that nobody restores. Its transactional id also makes
 //! sure that there is one mirror: one that is started beside another ends that one.
 //!
 //! # How old the copy is
 //! Without new records nobody could tell a quiet origin from one that is cut off. So once a second the mirror notes the time,
 //! asks the origin where its partitions end, and when everything before these ends is copied it writes both down in a heartbeat.
-//! Whoever has read up to the ends of a heartbeat knows what the origin held at its time.
+//! Whoever has read up to the ends of a heartbeat knows what the origin held at its time. A mirror's clock may run ahead, and then
+//! a mirror that died long ago would look alive. So a heartbeat's time is at most that of its arrival, by the broker's clock and by the
+//! reader's, less how long the mirror took: only if all three run ahead is a copy shown as newer than it is.
 
+mod commits;
 mod copying;
+mod lane;
 mod reading;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use stockade_log::{LogError, Record};
@@ -52,6 +57,9 @@ struct Heartbeat {
     at_ms: i64,
     /// Where the origin's partitions ended then, by topic.
     ends: BTreeMap<String, Vec<u64>>,
+    /// How long after the moment the heartbeat was sent, in milliseconds.
+    #[serde(default)]
+    took_ms: i64,
 }
 
 /// What a copy says of its original: offset and time. `None` when it bears no marks.
@@ -87,6 +95,8 @@ fn unmarked(topic: &str, partition: u32, offset: u64) -> LogError {
     ))
 }
 
+/// What stands still for this long is given up, and begun again with clients made anew.
+const STALLED: Duration = Duration::from_secs(30);
 /// Records that a mirror sends before it waits for them.
 const ROUND: usize = 2_000;
 /// How much before the place that halving finds is read: with what a killed process had under way and what its successor sent
@@ -138,10 +148,12 @@ mod tests {
     #[test]
     fn a_heartbeat_is_read_back_as_it_was_written() {
         let ends = [("t".to_owned(), vec![1, 2])].into_iter().collect();
-        let beat = Heartbeat { at_ms: 7, ends };
+        let beat = Heartbeat { at_ms: 7, ends, took_ms: 3 };
         let text = serde_json::to_string(&beat).unwrap();
-        assert_eq!(text, r#"{"at_ms":7,"ends":{"t":[1,2]}}"#);
+        assert_eq!(text, r#"{"at_ms":7,"ends":{"t":[1,2]},"took_ms":3}"#);
         assert_eq!(serde_json::from_str::<Heartbeat>(&text).unwrap(), beat);
+        let former = serde_json::from_str::<Heartbeat>(r#"{"at_ms":7,"ends":{"t":[1,2]}}"#).unwrap();
+        assert_eq!(former, Heartbeat { took_ms: 0, ..beat });
     }
 
     proptest::proptest! {

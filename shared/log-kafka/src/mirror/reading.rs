@@ -7,14 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rdkafka::{
     Message as _,
     consumer::{BaseConsumer, Consumer as _},
 };
 use stockade_log::{
-    Bounds, Commit, Committed, Consumer, Event, Horizon, Log, LogError, Mode, NewRecord, ReadLimit, Record,
-    Ticket, TopicSpec,
+    Bounds, Clock, Commit, Committed, Consumer, Event, Horizon, Log, LogError, Mode, NewRecord, ReadLimit,
+    Record, Ticket, TopicSpec,
 };
 
 use super::{
@@ -26,7 +26,7 @@ use crate::{
     client::Watch,
     consumer::KafkaConsumer,
     options::KafkaOptions,
-    scan::{self, Scanner, at},
+    scan::{self, Scanner, at, moved},
     topic::{Kind, Topic, Topics},
 };
 
@@ -47,17 +47,45 @@ struct Copy {
     topics: Arc<Topics>,
     appends: Arc<Appends>,
     scanner: Scanner,
-    beat: RwLock<Heartbeat>,
+    clock: Clock,
+    heard: RwLock<Heard>,
+}
+
+/// The last heartbeat.
+#[derive(Default)]
+struct Heard {
+    /// As it was written.
+    written: Heartbeat,
+    /// The moment it counts for, in milliseconds.
+    at_ms: i64,
+}
+
+impl Heard {
+    /// Takes a heartbeat that was appended at `appended_ms` by the broker's clock and is read at `now_ms` by ours.
+    fn take(&mut self, written: Heartbeat, appended_ms: i64, now_ms: i64) {
+        // After a failure the last one is read again. That it came then says nothing of whoever copies.
+        if written == self.written {
+            return;
+        }
+        // The mirror's clock may run ahead. What was read cannot be later than it came, less what the mirror took before it sent.
+        let arrived_ms = appended_ms.min(now_ms).saturating_sub(written.took_ms.max(0));
+        let at_ms = written.at_ms.min(arrived_ms);
+        // A process that was put to sleep may write an older one; time does not go back.
+        if at_ms >= self.at_ms {
+            *self = Self { written, at_ms };
+        }
+    }
 }
 
 impl Mirrored {
     /// Connects; an answer comes within 10 s, and an error says what to do.
-    pub fn open(options: KafkaOptions) -> Result<Self, LogError> {
+    /// `clock` is the reader's own, by which nothing of the copy is newer than when it came.
+    pub fn open(options: KafkaOptions, clock: Clock) -> Result<Self, LogError> {
         let broker = Arc::new(Broker::connect(options)?);
         let topics = Arc::new(Topics::new(broker.clone()));
         let appends = Arc::new(Appends::new(broker.clone(), topics.clone()));
-        let (scanner, beat) = (Scanner::default(), RwLock::default());
-        let copy = Arc::new(Copy { broker, topics, appends, scanner, beat });
+        let (scanner, heard) = (Scanner::default(), RwLock::default());
+        let copy = Arc::new(Copy { broker, topics, appends, scanner, clock, heard });
         let beats = copy.there(HEARTBEATS, 1, &Kind::Stream(Some(HEARTBEATS_KEPT_MS)))?;
         let listening = copy.clone();
         copy.broker.spawn("heartbeats".to_owned(), move || listening.listen(&beats))?;
@@ -66,7 +94,7 @@ impl Mirrored {
 
     /// Whether all of the origin was copied once: before that nothing can be made of what is there.
     pub fn is_whole(&self) -> bool {
-        self.0.beat.read().at_ms > 0
+        self.0.heard.read().at_ms > 0
     }
 
     fn refuses() -> LogError {
@@ -112,10 +140,10 @@ impl Copy {
             match consumer.poll(LOOK) {
                 None => {}
                 Some(Ok(message)) => {
+                    let now_ms = (self.clock)();
+                    let appended_ms = message.timestamp().to_millis().unwrap_or(now_ms);
                     match serde_json::from_slice::<Heartbeat>(message.payload().unwrap_or(&[])) {
-                        // A process that was put to sleep may write an older one; time does not go back.
-                        Ok(beat) if beat.at_ms >= self.beat.read().at_ms => *self.beat.write() = beat,
-                        Ok(_) => {}
+                        Ok(beat) => self.heard.write().take(beat, appended_ms, now_ms),
                         Err(error) => {
                             tracing::warn!(%error, offset = message.offset(), "a heartbeat cannot be read");
                         }
@@ -127,16 +155,17 @@ impl Copy {
         Ok(())
     }
 
-    /// What lies at a place of the copy.
-    fn copy_at(&self, topic: &Topic, partition: u32, place: u64) -> Result<Option<Record>, LogError> {
+    /// What lies at a place of the copy. Retention may have taken it since it was asked where the partition begins: then it is
+    /// worth asking again.
+    fn copy_at(&self, topic: &Topic, partition: u32, place: u64) -> Result<Record, LogError> {
         let limit = ReadLimit { records: 1, bytes: 1 };
         let found = self.scanner.read(&self.broker, &topic.full, partition, place..place + 1, limit)?;
-        Ok(found.into_iter().next())
+        found.into_iter().next().ok_or_else(|| moved(&topic.full, partition, place))
     }
 
     fn original_at(&self, topic: &Topic, partition: u32, place: u64) -> Result<u64, LogError> {
         let copy = self.copy_at(topic, partition, place)?;
-        let original = copy.as_ref().and_then(original_of);
+        let original = original_of(&copy);
         original.map(|(offset, _)| offset).ok_or_else(|| unmarked(&topic.full, partition, place))
     }
 
@@ -224,6 +253,7 @@ impl Log for Mirrored {
             copy,
             topic,
             wanted: vec![None; count],
+            looking: None,
             next: vec![0; count],
             again: vec![false; count],
         }))
@@ -231,9 +261,9 @@ impl Log for Mirrored {
 
     /// The ends of the last heartbeat, and its time.
     fn horizon(&self, topic: &str, partition: u32) -> Horizon {
-        let beat = self.0.beat.read();
-        let end = beat.ends.get(topic).and_then(|ends| ends.get(partition as usize));
-        Horizon { end: end.copied().unwrap_or(0), heard_ms: beat.at_ms }
+        let heard = self.0.heard.read();
+        let end = heard.written.ends.get(topic).and_then(|ends| ends.get(partition as usize));
+        Horizon { end: end.copied().unwrap_or(0), heard_ms: heard.at_ms }
     }
 
     fn commit(&self, _: Commit) -> Ticket<()> {
@@ -308,12 +338,17 @@ fn originals(
     Ok(all)
 }
 
+/// A partition, the original that was looked for, and the place to begin at.
+type Found = (u32, u64, Result<u64, LogError>);
+
 struct MirroredConsumer {
     inner: KafkaConsumer,
     copy: Arc<Copy>,
     topic: Arc<Topic>,
     /// Originals at which reading is to begin, as long as their places are not found.
     wanted: Vec<Option<u64>>,
+    /// Where what is looked for on another thread is put: whoever asks a broker is blocked, and consumers are asked by tasks.
+    looking: Option<Arc<Mutex<Option<Vec<Found>>>>>,
     /// The original that comes next, by partition.
     next: Vec<u64>,
     /// The partition is read from its beginning, because something was missing where it was begun.
@@ -321,19 +356,44 @@ struct MirroredConsumer {
 }
 
 impl MirroredConsumer {
-    /// Finds the places at which reading is to begin; whether all are found.
+    /// Has the places found at which reading is to begin; whether all are.
     fn settle(&mut self) -> Result<bool, LogError> {
-        for index in 0..self.wanted.len() {
-            let Some(offset) = self.wanted[index] else { continue };
-            let partition = index as u32;
-            match self.copy.place_of(&self.topic, partition, offset) {
-                Ok(place) => self.inner.seek(partition, place),
-                Err(LogError::Unavailable(_)) => return Ok(false),
-                Err(error) => return Err(error),
+        if let Some(looking) = &self.looking {
+            let Some(all) = looking.lock().take() else { return Ok(false) };
+            self.looking = None;
+            for (partition, offset, place) in all {
+                let index = partition as usize;
+                // Meanwhile another place may be wanted.
+                if self.wanted[index] != Some(offset) {
+                    continue;
+                }
+                match place {
+                    Ok(place) => self.inner.seek(partition, place),
+                    // It is looked for again.
+                    Err(LogError::Unavailable(_)) => continue,
+                    Err(error) => return Err(error),
+                }
+                (self.next[index], self.again[index], self.wanted[index]) = (offset, false, None);
             }
-            (self.next[index], self.again[index], self.wanted[index]) = (offset, false, None);
         }
-        Ok(true)
+        let wanted = (0..).zip(&self.wanted).filter_map(|(index, offset)| Some((index, (*offset)?)));
+        let wanted: Vec<(u32, u64)> = wanted.collect();
+        if wanted.is_empty() {
+            return Ok(true);
+        }
+        let (slot, waker) = (Arc::new(Mutex::new(None)), self.inner.waker());
+        let (copy, topic, found) = (self.copy.clone(), self.topic.clone(), slot.clone());
+        self.copy.broker.spawn(format!("places-{}", topic.name), move || {
+            let look = |(partition, offset)| (partition, offset, copy.place_of(&topic, partition, offset));
+            let all: Vec<Found> = wanted.into_iter().map(look).collect();
+            if all.iter().any(|(.., place)| place.is_err()) {
+                copy.broker.pause(AGAIN);
+            }
+            *found.lock() = Some(all);
+            waker.notify_one();
+        })?;
+        self.looking = Some(slot);
+        Ok(false)
     }
 }
 
@@ -400,5 +460,51 @@ impl Consumer for MirroredConsumer {
         if let Some(wanted) = self.wanted.get_mut(partition as usize) {
             *wanted = Some(offset);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    fn beat(at_ms: i64, end: u64, took_ms: i64) -> Heartbeat {
+        Heartbeat { at_ms, ends: [("t".to_owned(), vec![end])].into_iter().collect(), took_ms }
+    }
+
+    #[test]
+    fn a_mirror_whose_clock_runs_ahead_makes_nothing_look_newer_than_it_came() {
+        let mut heard = Heard::default();
+        heard.take(beat(HOUR_MS + 1_000, 1, 0), 1_010, 1_020);
+        assert_eq!(heard.at_ms, 1_010);
+        // It took five seconds to copy what there was before it sent this.
+        heard.take(beat(HOUR_MS + 3_000, 2, 5_000), 8_010, 8_020);
+        assert_eq!((heard.at_ms, &heard.written.ends["t"]), (3_010, &vec![2]));
+        // Its clock is set right, or a mirror with a right one takes over: it is heard at once.
+        heard.take(beat(9_000, 3, 0), 9_010, 9_020);
+        assert_eq!((heard.at_ms, &heard.written.ends["t"]), (9_000, &vec![3]));
+    }
+
+    #[test]
+    fn the_last_heartbeat_of_a_dead_mirror_is_no_newer_for_being_read_again() {
+        // The clocks of mirror and broker both run ahead.
+        let last = beat(HOUR_MS, 1, 0);
+        let mut heard = Heard::default();
+        heard.take(last.clone(), HOUR_MS, 1_000);
+        heard.take(last.clone(), HOUR_MS, 60_000);
+        assert_eq!(heard.at_ms, 1_000);
+        // A replica that starts after its death goes by when the broker took it.
+        let mut started = Heard::default();
+        started.take(last, 1_000, 60_000);
+        assert_eq!(started.at_ms, 1_000);
+    }
+
+    #[test]
+    fn a_mirror_that_was_put_to_sleep_does_not_turn_time_back() {
+        let mut heard = Heard::default();
+        heard.take(beat(5_000, 5, 0), 5_010, 5_010);
+        heard.take(beat(4_000, 4, 0), 6_000, 6_000);
+        assert_eq!((heard.at_ms, &heard.written.ends["t"]), (5_000, &vec![5]));
     }
 }

@@ -7,6 +7,7 @@
 )]
 
 mod evict;
+mod mirrored;
 mod mock;
 mod modules;
 mod real;

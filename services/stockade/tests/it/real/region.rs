@@ -218,7 +218,7 @@ fn a_replica_in_another_region_shows_what_its_origin_shows_says_how_old_it_is_an
     }
 
     // A lock-out at the origin hides offers here.
-    let deny = json!({ "supplier": "crook", "deny": "quarantine", "reason": "a test", "expires_at": "2027-01-31T00:00:00Z" });
+    let deny = json!({ "supplier": "crook", "deny": "quarantine", "reason": "a test", "expires_at": "2099-01-31T00:00:00Z" });
     regions.write("POST", "/v1/overrides", &regions.operator, &deny);
     let hidden = wait_until(PATIENCE, || {
         regions.seen(regions.replica()).is_some_and(|seen| !format!("{seen:?}").contains("crook"))
@@ -280,7 +280,7 @@ fn a_replica_in_another_region_shows_what_its_origin_shows_says_how_old_it_is_an
     assert!(refused, "{:?}", staleness(&regions));
     assert_eq!(request(regions.replica(), "GET", "/readyz", "", "").unwrap().0, 503);
     // Meanwhile the origin locks another one, which is never seen again.
-    let deny = json!({ "supplier": "brix", "deny": "quarantine", "reason": "a test", "expires_at": "2027-01-31T00:00:00Z" });
+    let deny = json!({ "supplier": "brix", "deny": "quarantine", "reason": "a test", "expires_at": "2099-01-31T00:00:00Z" });
     regions.write("POST", "/v1/overrides", &regions.operator, &deny);
     let gone = wait_until(PATIENCE, || {
         regions.seen(regions.origin()).is_some_and(|seen| !format!("{seen:?}").contains("brix"))
