@@ -1,7 +1,7 @@
 // Written by types.mjs from schemas/openapi.json; change nothing here.
 
 /** What a decision did. */
-export type Action = "imposed" | "raised" | "released" | "expired" | "extended" | "allowed" | "allow_ended" | "confirmed" | "unlinked" | "cured" | "snoozed" | "appealed" | "appeal_rejected" | "over_budget" | "dismissed"
+export type Action = "imposed" | "raised" | "released" | "expired" | "extended" | "allowed" | "allow_ended" | "confirmed" | "unlinked" | "cured" | "snoozed" | "appealed" | "appeal_rejected" | "over_budget" | "dismissed" | "lowered"
 
 export type Appeal = {
   answer?: string | null
@@ -543,6 +543,8 @@ export type Decimal = "auto" | "point" | "comma"
 
 /** One decision: what changed, and the supplier's whole set in force after it. */
 export type Decision = {
+  /** What several decisions were made by together: the id of the record by which a person asked to restore everyone. */
+  act?: string | null
   /** What happened. */
   action: Action
   /** Who, for a person's decision. */
@@ -815,7 +817,7 @@ export type Example = {
   now?: Timestamp | null
 }
 
-/** A budget that was exceeded. */
+/** What holds a rule back: a budget that was exceeded, evidence that is suspect, or a person who stopped it. */
 export type Exceeded = {
   /** When. */
   at: Timestamp
@@ -823,6 +825,10 @@ export type Exceeded = {
   content: string
   /** Which budget, and how. */
   detail: string
+  /** Who stopped the rule, where somebody did: it does nothing at all until it is rearmed. */
+  stopped_by?: string | null
+  /** The kind of evidence that is suspect, where that holds the rule to a watch and no budget does. */
+  suspect?: string | null
 }
 
 export type ExplainRules = {
@@ -1092,6 +1098,8 @@ export type Instance = {
   instance: string
   /** `embedded` or `kafka`. Only with Kafka may there be other processes; each answers for itself. */
   log: string
+  /** What is put off at the moment: everything up to this rung of the ladder. */
+  puts_off: Rung
   /** Whether it is ready. */
   ready: boolean
   /** What runs in it: of `inventory`, `scoring` and `lockout`, or `replica`. */
@@ -1488,6 +1496,8 @@ export type Place = {
   /** Records that this process has not applied yet; null where it has not begun. */
   lag: number | null
   partition: number
+  /** What of suppliers' writes to this partition is put off; null where it is none of theirs. */
+  puts_off: Rung | null
   /** For how long there has been input of which nothing was committed, in seconds. */
   stalled_seconds: number
   /** What it reads. */
@@ -1687,10 +1697,23 @@ export type ReserveOneOrLines = Reserve | ReserveBasket
 /** What is held: one reservation, or a basket of them, as it was asked for. */
 export type Reserved = Reservation | Basket
 
+export type RestoreRule = {
+  /** Whether what a person confirmed is released as well. */
+  confirmed?: boolean
+  /** Why a person does something, as it stands in a body under `reason`. It says nothing before it was judged, so that no call can take an empty one. */
+  reason: string
+  /** What the rule imposed from then on; all that is in force when absent. */
+  since?: Timestamp | null
+  /** Whether the rule, as it is written now, does nothing any more until it is rearmed. */
+  stop?: boolean
+}
+
 /** A restriction in force. */
 export type Restriction = {
   /** The person, absent for a rule's decision. */
   actor?: string | null
+  /** The level that its rule asked for, where it is only watched because what the rule measures by is suspect. */
+  asked?: Level | null
   /** Whether it rests on links to others: it ends when these do. */
   by_association?: boolean
   /** The event that set it off. */
@@ -1999,6 +2022,8 @@ export type RuleProposal = {
   evidence: number
   /** Whether the supplier is of the share that is only dimmed, to keep evidence of the rule's precision. */
   holdout?: boolean
+  /** Up to how many milliseconds later it begins, where it withholds nothing, so that who probes cannot tell by what. */
+  jitter_ms?: number
   /** How hard. */
   level: Level
   /** Stable reason codes. */
@@ -2013,6 +2038,8 @@ export type RuleProposal = {
   text?: string
   /** The condition tree with the value of each branch, as text lines. */
   tree: Array<string>
+  /** How many suppliers restricted by one kind of evidence are never taken for a sign that it is wrong; the arbiter's own number when absent. */
+  trust_up_to?: number | null
   /** Every feature the rule read, by name, with the value seen. */
   values: Record<string, number>
   /** Who vouches for the outcomes that the rule counted; empty when it counted none. */
@@ -2031,6 +2058,25 @@ export type RuleRef = {
   id: RuleId
   /** Content hash of its set. */
   version: string
+}
+
+/** What restoring everyone came to so far. */
+export type RuleRestored = {
+  /** What all these decisions have in common: their `act`. */
+  act: string
+  /** Reviews of what a budget had held back of the rule that were dismissed by now. */
+  dismissed: number
+  /** Restrictions that stay, for a person confirmed them. */
+  kept: number
+  /** Restrictions that were released by now. */
+  released: number
+  /** What is left: it goes on by itself, within seconds. */
+  remaining: number
+  rule: RuleId
+  /** Whether the rule does nothing any more until it is rearmed. */
+  stopped: boolean
+  /** Suppliers that they were of. */
+  suppliers: number
 }
 
 /** What a hit covers. */
@@ -2175,6 +2221,9 @@ export type RulesRollBack = {
   reason: string
   to?: string | null
 }
+
+/** How much is put off: everything on this rung and below. */
+export type Rung = "calm" | "analyses" | "imports" | "streams" | "suspect" | "new" | "bulk" | "rows"
 
 /** One process. */
 export type RunningInstance = {
