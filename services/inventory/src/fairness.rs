@@ -8,7 +8,7 @@
 //! It holds for everything a supplier sends: single rows, batches, and the rows of imports, which wait instead of being refused. It does not hold for
 //! what others say of it (orders, reservations), nor for withdrawals and reductions: an attacker could otherwise use up the share
 //! of somebody else, or keep goods on show that are gone. Each process holds back by itself, so a supplier that spreads its writes over
-//! several has a quarter at each.
+//! several has a quarter at each. However slow the partition, nobody is held back for more than twenty seconds at a time.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -144,9 +144,14 @@ impl Fairness {
 
     /// Gives back rows that were taken and not sent.
     pub fn give_back(&self, partition: u32, supplier: &SupplierId, rows: usize) {
-        let cost = self.places.get(partition as usize).and_then(|place| place.cost(rows));
-        if let Some((cost, mut until)) = cost.zip(self.used_until.get_mut(supplier)) {
-            *until = until.saturating_sub(cost);
+        match self.places.get(partition as usize).and_then(|place| place.cost(rows)) {
+            Some(cost) => {
+                if let Some(mut until) = self.used_until.get_mut(supplier) {
+                    *until = until.saturating_sub(cost.min(HELD_MAX.as_nanos() as u64));
+                }
+            }
+            // It is not behind any more, so what was taken of it is nothing.
+            None => drop(self.used_until.remove(supplier)),
         }
     }
 
@@ -207,6 +212,8 @@ mod tests {
         let wait = fair.take_at(0, &id("flood"), 1, 9_999_000_000).unwrap_err();
         assert!(wait <= Duration::from_millis(500), "{wait:?}");
         assert!(fair.take_at(1, &id("other"), 100_000, 0).is_ok(), "another partition is not behind");
+        fair.take_at(0, &id("huge"), 1_000_000, 0).unwrap();
+        assert_eq!(fair.take_at(0, &id("huge"), 1, 0).unwrap_err(), HELD_MAX, "and not for an hour");
         fair.set_rate(0, None);
         assert!(fair.take_at(0, &id("flood"), 1_000, 10_000_000_000).is_ok());
         assert!(fair.take_at(0, &id("flood"), 1_000, 10_000_000_000).is_ok(), "nor is this one any more");

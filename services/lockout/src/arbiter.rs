@@ -598,6 +598,7 @@ impl Fold for Arbiter {
             .into_iter()
             .chain(going_on)
             .chain(self.delays.next())
+            .chain(self.guards.suspects().into_iter().map(|(_, suspect)| suspect.due()))
             .min()
     }
 

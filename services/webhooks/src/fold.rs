@@ -413,10 +413,10 @@ impl Webhooks {
         &mut self,
         (endpoint, delivery, before): (&str, &str, u32),
         attempt: &Attempt,
-        input: &Input<'_>,
+        (input, at): (&Input<'_>, Option<Timestamp>),
         out: &mut Out<Effect>,
     ) {
-        let now = input.time;
+        let now = at.map_or(input.time, |at| at.max(input.time));
         let number = self.lanes.get(endpoint).and_then(|lane| lane.names.get(delivery)).copied();
         let held = number.and_then(|number| self.deliveries.get(&row(endpoint, number)).cloned());
         let (Some(mut it), Some(mut whose)) = (held, self.endpoints.get(endpoint).cloned()) else { return };
@@ -511,8 +511,8 @@ impl Fold for Webhooks {
                 Ok(None)
             }
             WebhookRecord::Asked { endpoint, by, what } => self.ask((endpoint, by), what, input, out),
-            WebhookRecord::Attempted { endpoint, delivery, before, attempt } => {
-                self.attempted((endpoint, delivery, *before), attempt, input, out);
+            WebhookRecord::Attempted { endpoint, delivery, before, attempt, at } => {
+                self.attempted((endpoint, delivery, *before), attempt, (input, *at), out);
                 Ok(None)
             }
         };

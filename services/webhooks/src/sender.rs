@@ -141,6 +141,8 @@ impl Sender {
 
     /// Tries one delivery, and gives its endpoint when the fold has noted how it went.
     async fn attempt(self: Arc<Self>, due: Due, now_ms: i64) -> String {
+        // Only then is another time than the record's worth writing down.
+        let (log_is_ahead, begun) = (now_ms > (self.clock)(), tokio::time::Instant::now());
         let Due { endpoint, delivery, at } = due;
         let attempt = if endpoint.master == self.which {
             let former = endpoint.formers(Timestamp::from_ms(now_ms));
@@ -172,6 +174,10 @@ impl Sender {
             delivery: delivery.id.clone(),
             before: delivery.attempts_ever,
             attempt,
+            at: log_is_ahead.then(|| {
+                let passed_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX / 4);
+                Timestamp::from_ms(now_ms + passed_ms)
+            }),
         };
         self.note(record).await;
         endpoint.id.clone()

@@ -243,5 +243,9 @@ pub enum WebhookRecord {
         before: u32,
         /// How it went.
         attempt: Attempt,
+        /// When, by the time that deliveries are due by, where the log's was not it: after a clock that jumped forward and back record
+        /// times stand still, and pauses counted from them would have passed already.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Timestamp>,
     },
 }

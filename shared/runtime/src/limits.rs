@@ -170,8 +170,9 @@ struct Set<C: Clock> {
     classes: Limiters<C>,
     /// The same classes for bodies, in units of [`UNIT_BYTES`].
     bodies: Limiters<C>,
-    /// What one caller may have of each class that many share.
+    /// What one caller may have of each class that many share, and the same for bodies.
     quarters: Limiters<C>,
+    body_quarters: Limiters<C>,
 }
 
 /// Keyed limiters by class. Cheap to clone; all clones change together.
@@ -262,16 +263,19 @@ impl<C: Clock + Clone> Set<C> {
             };
             config.0.iter().map(of).collect()
         };
-        let quarter = |name: &&str| {
-            let class = config.0.get(*name)?.quarter();
-            let kept =
-                before.and_then(|before| before.quarters.get(*name)).filter(|kept| kept.class == class);
-            Some(((*name).to_owned(), kept.cloned().unwrap_or_else(|| limiter(&class))))
+        let quarters = |kept: Option<&Limiters<C>>| {
+            let quarter = |name: &&str| {
+                let class = config.0.get(*name)?.quarter();
+                let kept = kept.and_then(|kept| kept.get(*name)).filter(|kept| kept.class == class);
+                Some(((*name).to_owned(), kept.cloned().unwrap_or_else(|| limiter(&class))))
+            };
+            Trust::CLASSES.iter().filter_map(quarter).collect()
         };
         Self {
             classes: limiters(before.map(|before| &before.classes)),
             bodies: limiters(before.map(|before| &before.bodies)),
-            quarters: Trust::CLASSES.iter().filter_map(quarter).collect(),
+            quarters: quarters(before.map(|before| &before.quarters)),
+            body_quarters: quarters(before.map(|before| &before.body_quarters)),
         }
     }
 }
@@ -317,8 +321,12 @@ impl<C: Clock + Clone> Limits<C> {
     /// Charges a body of so many bytes that was read, or as much of it as came. It may be more than there is: then nothing is
     /// read until that has come back.
     pub fn charge_body(&self, class: &str, caller: &str, bytes: usize) {
-        let set = self.now();
-        let Some(limiter) = find(&set.bodies, class) else { return };
+        if let Some(limiter) = find(&self.now().bodies, class) {
+            self.charge(limiter, caller, bytes);
+        }
+    }
+
+    fn charge(&self, limiter: &Limiter<C>, caller: &str, bytes: usize) {
         let units = u32::try_from(bytes.div_ceil(UNIT_BYTES).max(1)).unwrap_or(u32::MAX);
         let (caller, units) = (caller.to_owned(), NonZeroU32::new(units).unwrap_or(NonZeroU32::MIN));
         // What there is room for counts from now; a bucket that is full has none to give back for what it never had.
@@ -420,7 +428,8 @@ impl<C: Clock + Clone> Limits<C> {
     pub fn evict(&self) {
         let mut kept = 0;
         let set = self.now();
-        for limiter in set.classes.values().chain(set.bodies.values()) {
+        let all = [&set.classes, &set.bodies, &set.quarters, &set.body_quarters];
+        for limiter in all.into_iter().flat_map(|limiters| limiters.values()) {
             limiter.keyed.retain_recent();
             limiter.keyed.shrink_to_fit();
             kept += limiter.keyed.len();

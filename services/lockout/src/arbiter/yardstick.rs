@@ -38,6 +38,17 @@ const BOUNDS: [Bound; 3] = [
 /// So many suppliers are never too many, however few there are, unless the rule set says another number.
 const ALWAYS: usize = 10;
 
+/// How often it is looked whether few are left: that goes through all that were found, who may be many, and it is on a day when there
+/// is much to decide.
+const LOOK_MS: i64 = 1_000;
+
+impl Suspect {
+    /// When it is looked at again.
+    pub(super) fn due(&self) -> Timestamp {
+        self.looked.plus_ms(LOOK_MS)
+    }
+}
+
 /// Why a kind of evidence is suspect.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct Suspect {
@@ -47,6 +58,9 @@ pub(super) struct Suspect {
     pub(super) detail: String,
     /// So many are never too many.
     always: usize,
+    /// When it was last looked whether it is so still.
+    #[serde(default)]
+    looked: Timestamp,
 }
 
 /// The bound that was passed; should another build have had more of them, the last.
@@ -208,7 +222,7 @@ impl Arbiter {
                          be one more; what they find is only watched until few are left, or until the rule is rearmed",
                         self.guards.active()
                     );
-                    return Some((kind, Suspect { bound: number, detail, always }));
+                    return Some((kind, Suspect { bound: number, detail, always, looked: now }));
                 }
             }
         }
@@ -283,6 +297,10 @@ impl Arbiter {
     /// Kinds of evidence of which few are left that they found are suspect no more.
     pub(super) fn recover(&mut self, now: Timestamp, out: &mut Out<ArbiterEffect>) {
         for (kind, suspect) in self.guards.suspects() {
+            if now < suspect.due() {
+                continue;
+            }
+            self.guards.begin_suspecting(&kind, Suspect { looked: now, ..suspect.clone() });
             let bound = bound_of(&suspect);
             let none = Marks::default();
             let marks = self.marks.get(&kind).unwrap_or(&none);

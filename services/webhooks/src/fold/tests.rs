@@ -85,7 +85,7 @@ impl World {
     }
     fn attempt(&mut self, endpoint: &str, delivery: &Delivery, attempt: Attempt) {
         let (endpoint, before, delivery) = (endpoint.to_owned(), delivery.attempts_ever, delivery.id.clone());
-        self.apply(WebhookRecord::Attempted { endpoint, delivery, before, attempt }).unwrap();
+        self.apply(WebhookRecord::Attempted { endpoint, delivery, before, attempt, at: None }).unwrap();
     }
 }
 

@@ -138,6 +138,8 @@ struct Reading<'a, S: Edge> {
     caller: Option<Sender<'a>>,
     work: Option<Work>,
     bytes: usize,
+    /// Whether it was read: what is refused unread costs nobody anything.
+    is_read: bool,
 }
 
 /// Whose body it is.
@@ -156,14 +158,15 @@ impl<'a, S: Edge> Reading<'a, S> {
             class: edge.class(principal),
             trust: edge.trust(principal),
         });
-        Self { edge, caller, work, bytes: 0 }
+        Self { edge, caller, work, bytes: 0, is_read: false }
     }
     /// Whether it may be read, the cheapest question first.
     fn admit(&self) -> Result<(), Problem> {
         let Some(Sender { principal, class, trust }) = &self.caller else { return Ok(()) };
         self.edge.admits(principal, self.work)?;
         self.edge.limits().admit_body(class, principal.limited_as())?;
-        if self.shares() { self.edge.limits().admit_body_together(*trust) } else { Ok(()) }
+        let caller = principal.limited_as();
+        if self.shares() { self.edge.limits().admit_body_together(*trust, caller) } else { Ok(()) }
     }
     /// What takes supply away is taken of whoever has an allowance of its own, and counts for nobody else.
     fn shares(&self) -> bool {
@@ -176,10 +179,10 @@ impl<'a, S: Edge> Reading<'a, S> {
 
 impl<S: Edge> Drop for Reading<'_, S> {
     fn drop(&mut self) {
-        if let Some(Sender { principal, class, trust }) = &self.caller {
+        if let Some(Sender { principal, class, trust }) = self.caller.as_ref().filter(|_| self.is_read) {
             self.edge.limits().charge_body(class, principal.limited_as(), self.bytes);
             if self.shares() {
-                self.edge.limits().charge_body_together(*trust, self.bytes);
+                self.edge.limits().charge_body_together(*trust, principal.limited_as(), self.bytes);
             }
         }
     }
@@ -261,6 +264,7 @@ pub(crate) async fn read<S: Edge>(request: Request, kind: Kind, edge: &S) -> Res
         in_time(&head, let_go(body, bytes_max)).await?;
         return Err(refused);
     }
+    reading.is_read = true;
     let room = head.extensions.get::<BodyRoom>();
     let room = room.filter(|_| caller.is_none_or(|caller| !caller.role.is_staff()));
     let mut part = room.map_or_else(Part::boundless, |room| room.part(caller, reading.trust()));
@@ -270,7 +274,7 @@ pub(crate) async fn read<S: Edge>(request: Request, kind: Kind, edge: &S) -> Res
         Err(refused) if refused.code == "bodies_full" => {
             drop(part);
             // That there is no room is not its sender's doing.
-            reading.bytes = 0;
+            reading.is_read = false;
             in_time(&head, let_go(body, bytes_max)).await?;
             return Err(refused);
         }

@@ -148,6 +148,29 @@ fn callers_that_have_gone_quiet_are_forgotten() {
     while kept() > 0 {
         limits.evict();
     }
+    let (limits, clock) = sharing(100, 200);
+    take_together(&limits, ("standard", "a"), Trust::New, 1).unwrap();
+    limits.charge_body_together(Trust::New, "a", 1);
+    clock.advance(Duration::from_secs(60));
+    limits.evict();
+    let set = limits.now();
+    assert_eq!(set.quarters["new"].keyed.len() + set.body_quarters["new"].keyed.len(), 0);
+}
+
+#[test]
+fn what_one_caller_sends_beyond_its_quarter_is_its_own_debt() {
+    let (limits, clock) = sharing(100, 200);
+    for _ in 0..10 {
+        limits.charge_body_together(Trust::New, "a", 60 * UNIT_BYTES);
+    }
+    let refused = limits.admit_body_together(Trust::New, "a").unwrap_err();
+    assert!(refused.detail.starts_with("you sent more than 25 units"), "{}", refused.detail);
+    assert!(limits.admit_body_together(Trust::New, "b").is_ok(), "the others have what is left");
+    assert!(take_together(&limits, ("standard", "a"), Trust::New, 50).is_ok());
+    assert_eq!(take_together(&limits, ("standard", "a"), Trust::New, 10).unwrap_err().code, "class_limited");
+    assert!(take_together(&limits, ("standard", "b"), Trust::New, 50).is_ok());
+    clock.advance(Duration::from_secs(2));
+    assert!(take_together(&limits, ("standard", "a"), Trust::New, 50).is_ok());
 }
 
 /// What all new suppliers share, under a clock that the test moves.
@@ -215,13 +238,13 @@ fn what_is_refused_for_all_takes_nothing_of_ones_own_and_says_whose_share_is_use
 #[test]
 fn bodies_that_new_suppliers_send_are_paid_for_together() {
     let (limits, clock) = sharing(100, 200);
-    assert!(limits.admit_body_together(Trust::New).is_ok());
-    limits.charge_body_together(Trust::New, 300 * UNIT_BYTES);
-    assert_eq!(limits.admit_body_together(Trust::New).unwrap_err().code, "class_limited");
-    assert!(limits.admit_body_together(Trust::Trusted).is_ok());
-    assert!(limits.admit_body_together(Trust::Suspect).is_ok(), "a class that has no bounds has none");
+    assert!(limits.admit_body_together(Trust::New, "b").is_ok());
+    limits.charge_body_together(Trust::New, "a", 300 * UNIT_BYTES);
+    assert_eq!(limits.admit_body_together(Trust::New, "b").unwrap_err().code, "class_limited");
+    assert!(limits.admit_body_together(Trust::Trusted, "b").is_ok());
+    assert!(limits.admit_body_together(Trust::Suspect, "b").is_ok(), "a class that has no bounds has none");
     clock.advance(Duration::from_secs(2));
-    assert!(limits.admit_body_together(Trust::New).is_ok());
+    assert!(limits.admit_body_together(Trust::New, "b").is_ok());
 }
 
 #[test]

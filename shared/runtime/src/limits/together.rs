@@ -64,37 +64,58 @@ impl Allowance {
     }
 }
 
+/// Why there was not enough: of one's own part, or of what all share.
+struct Short {
+    name: &'static str,
+    class: Class,
+    wait: Duration,
+    of_one: bool,
+}
+
 impl<C: Clock + Clone> Limits<C> {
     /// Whether a body of somebody of `trust` may be read, by what all of them have left.
-    pub fn admit_body_together(&self, trust: Trust) -> Result<(), Problem> {
+    pub fn admit_body_together(&self, trust: Trust, caller: &str) -> Result<(), Problem> {
         let Some((name, set)) = trust.class().map(|name| (name, self.now())) else { return Ok(()) };
+        if let Some(quarter) = set.body_quarters.get(name)
+            && let Some(wait) = self.wait_of(quarter, &caller.to_owned())
+        {
+            return Err(self.refused_together(name, quarter.class, wait, true));
+        }
         for limiters in [&set.classes, &set.bodies] {
             let Some(limiter) = limiters.get(name) else { continue };
             if let Some(wait) = self.wait_of(limiter, &ALL.to_owned()) {
-                return Err(self.refused_together(name, limiter.class, wait));
+                return Err(self.refused_together(name, limiter.class, wait, false));
             }
         }
         Ok(())
     }
 
     /// Charges a body that was read to what all of `trust` share. Bodies that were under way at once may owe more than there is
-    /// together, and nobody who did not send them should wait for long: beyond two bursts nothing more is owed.
-    pub fn charge_body_together(&self, trust: Trust, bytes: usize) {
+    /// together, and nobody who did not send them should wait for long: beyond two bursts nothing more is owed. What one sends beyond
+    /// its quarter is its own.
+    pub fn charge_body_together(&self, trust: Trust, caller: &str, bytes: usize) {
         let Some((name, set)) = trust.class().map(|name| (name, self.now())) else { return };
-        let Some(limiter) = set.bodies.get(name) else { return };
+        let (Some(limiter), Some(quarter)) = (set.bodies.get(name), set.body_quarters.get(name)) else {
+            return;
+        };
+        let is_within = self.wait_of(quarter, &caller.to_owned()).is_none();
+        self.charge(quarter, caller, bytes);
+        if !is_within {
+            return;
+        }
         let most =
             Duration::from_nanos(limiter.unit_nanos.saturating_mul(u64::from(limiter.class.burst.get())));
         if self.wait_of(limiter, &ALL.to_owned()).is_none_or(|wait| wait <= most) {
-            self.charge_body(name, ALL, bytes);
+            self.charge(limiter, ALL, bytes);
         }
     }
 
     /// Takes `units` of what all of `trust` share, for a caller of `class` who has taken as many of its own allowance: where what
     /// is shared is used up, those are given back. More than the burst at once is taken as [`Limits::take`] does.
     pub fn share(&self, caller: (&str, &str), trust: Trust, units: usize) -> Result<Option<Shared>, Problem> {
-        self.take_shared(trust, caller.1, units).map_err(|(name, all, wait)| {
+        self.take_shared(trust, caller.1, units).map_err(|Short { name, class, wait, of_one }| {
             self.give_back(caller, units);
-            self.refused_together(name, all, wait)
+            self.refused_together(name, class, wait, of_one)
         })
     }
 
@@ -107,16 +128,11 @@ impl<C: Clock + Clone> Limits<C> {
 
     /// The same of what is shared alone, for work that waits: how long, where there is not enough now.
     pub fn take_shared_or_wait(&self, trust: Trust, caller: &str, units: usize) -> Result<(), Duration> {
-        self.take_shared(trust, caller, units).map(|_| ()).map_err(|(_, _, wait)| wait)
+        self.take_shared(trust, caller, units).map(|_| ()).map_err(|short| short.wait)
     }
 
     /// One caller may have a quarter of it, or two who were made up would leave nothing to whoever is really new.
-    fn take_shared(
-        &self,
-        trust: Trust,
-        caller: &str,
-        units: usize,
-    ) -> Result<Option<Shared>, (&'static str, Class, Duration)> {
+    fn take_shared(&self, trust: Trust, caller: &str, units: usize) -> Result<Option<Shared>, Short> {
         let Some((name, set)) = trust.class().map(|name| (name, self.now())) else { return Ok(None) };
         let (Some(limiter), Some(quarter)) = (set.classes.get(name), set.quarters.get(name)) else {
             return Ok(None);
@@ -126,7 +142,8 @@ impl<C: Clock + Clone> Limits<C> {
         let (all, caller) = (ALL.to_owned(), caller.to_owned());
         let of_one = units.min(quarter.class.burst);
         if let Ok(Err(not_until)) = quarter.keyed.check_key_n(&caller, of_one) {
-            return Err((name, class, not_until.wait_time_from(self.clock.now())));
+            let wait = not_until.wait_time_from(self.clock.now());
+            return Err(Short { name, class: quarter.class, wait, of_one: true });
         }
         quarter.owe(&caller, (units.get() - of_one.get()).min(quarter.class.burst.get()));
         match limiter.keyed.check_key_n(&all, units.min(class.burst)) {
@@ -136,20 +153,23 @@ impl<C: Clock + Clone> Limits<C> {
             }
             Ok(Err(not_until)) => {
                 quarter.give_back(&caller, units.get().min(quarter.class.burst.get().saturating_mul(2)));
-                Err((name, class, not_until.wait_time_from(self.clock.now())))
+                Err(Short { name, class, wait: not_until.wait_time_from(self.clock.now()), of_one: false })
             }
             // As many as the burst are never too many.
             Err(_) => Ok(None),
         }
     }
 
-    fn refused_together(&self, name: &'static str, class: Class, wait: Duration) -> Problem {
+    fn refused_together(&self, name: &'static str, class: Class, wait: Duration, of_one: bool) -> Problem {
         metrics::counter!(crate::metrics::RATE_LIMITED_TOGETHER, "class" => name).increment(1);
         let wait_s = wait.as_secs_f64().ceil().max(1.0) as u64;
-        let detail = format!(
-            "all suppliers of the class {name} together sent more than {} units a second, which they share; wait {wait_s} s and send it again",
-            class.per_second
-        );
+        let who = match of_one {
+            true => {
+                format!("you sent more than {} units a second, your part of what suppliers", class.per_second)
+            }
+            false => format!("more than {} units a second were sent, which all suppliers", class.per_second),
+        };
+        let detail = format!("{who} of the class {name} share; wait {wait_s} s and send it again");
         let shared = Shared { name, class, remaining: 0 };
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "class_limited", detail)
             .with_header(header::RETRY_AFTER, wait_s.to_string())

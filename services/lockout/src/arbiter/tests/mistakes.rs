@@ -227,9 +227,9 @@ fn a_suspect_yardstick_is_trusted_again_when_few_are_left_or_a_person_says_so() 
             &Payload::Proposal(Proposal::Cured { supplier, rule, scope: Scope::Supplier }),
         );
     }
-    court.tick(9 * 24 * HOUR + 1);
+    court.tick(9 * 24 * HOUR + 1_000);
     assert_eq!(court.held("beyond-chance"), None, "it is said that it is over");
-    assert_eq!(court.found(9 * 24 * HOUR + 2, 99, EVIDENCE, Quarantine), [Raised]);
+    assert_eq!(court.found(9 * 24 * HOUR + 1_001, 99, EVIDENCE, Quarantine), [Raised]);
     // Or the person who looked rearms the rule: it was an attack after all.
     let mut court = suspect();
     let rearm = Proposal::Rearm {
