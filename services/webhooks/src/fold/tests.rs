@@ -351,3 +351,18 @@ fn what_is_restored_is_what_was_and_goes_on_alike() {
     let lane = &restored.lanes["it"];
     assert_eq!(lane.waiting, world.host.fold.lanes["it"].waiting);
 }
+
+#[test]
+fn while_record_times_stand_still_pauses_count_from_when_it_was_tried() {
+    let mut world = World::new();
+    world.create("it", &supplier("acme"), &[]).unwrap();
+    world.decided("d-1", "acme");
+    // A clock was a day ahead for a moment, and the log has been there since; an hour has passed.
+    let at = Timestamp::from_ms(world.now_ms + 3_600_000);
+    let it = world.deliveries("it")[0].clone();
+    let (endpoint, before, delivery) = ("it".to_owned(), it.attempts_ever, it.id.clone());
+    let attempt = failure(500);
+    world.apply(WebhookRecord::Attempted { endpoint, delivery, before, attempt, at: Some(at) }).unwrap();
+    assert!(world.deliveries("it")[0].next > at, "and not at once");
+    assert!(world.endpoint("it").not_before > at);
+}
