@@ -621,6 +621,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
                     latency_ms: 12,
                     retry_after_ms: Some(60_000),
                 },
+                at: None,
             }),
         ),
         ("tick", Payload::Tick(Tick { due: time("2026-11-22T10:00:00Z") })),
