@@ -254,16 +254,19 @@ pub(crate) async fn register(
 /// whoever wants to fill the log would write nothing else.
 fn reduces(app: &App, supplier: &SupplierId, row: &Row) -> bool {
     let listing = match row {
-        Row::Withdraw { listing, .. } => listing,
-        Row::Stock(StockChange { mode: StockMode::Set, quantity: 0, listing, .. }) => listing,
-        Row::Stock(StockChange { mode: StockMode::Adjust, quantity, listing, .. }) if *quantity < 0 => {
-            listing
-        }
+        Row::Withdraw { listing, .. } | Row::Stock(StockChange { listing, .. }) => listing,
         _ => return false,
     };
-    let is_withdrawal = matches!(row, Row::Withdraw { .. });
-    let found = app.own_listing(supplier, listing);
-    found.is_some_and(|offer| !offer.withdrawn && (is_withdrawal || offer.on_hand > 0))
+    let Some(offer) = app.own_listing(supplier, listing).filter(|offer| !offer.withdrawn) else {
+        return false;
+    };
+    match row {
+        Row::Stock(StockChange { mode: StockMode::Set, quantity, .. }) => *quantity < offer.on_hand,
+        Row::Stock(StockChange { mode: StockMode::Adjust, quantity, .. }) => {
+            *quantity < 0 && offer.on_hand > 0
+        }
+        _ => true,
+    }
 }
 
 /// Takes one row about `subject` of `supplier`.
