@@ -277,13 +277,17 @@ impl Kafka {
         self.directory.join(format!("broker-{index}.properties"))
     }
 
+    /// Sixteen bytes in URL-safe base64, others for each cluster that runs: whoever copies from one to another asks whether they are two.
+    fn cluster_id(&self) -> String {
+        let port = self.ports.first().map_or(0, |ports| ports.plain);
+        format!("stockade{port:013}A")
+    }
+
     fn format(&self, index: usize) -> Result<()> {
         let config = self.config(index);
         std::fs::write(&config, self.properties(index))?;
         let mut command = self.java();
-        command
-            .args(["kafka.tools.StorageTool", "format", "-t", "c3RvY2thZGUtdGVzdHMtMQ", "-c"])
-            .arg(&config);
+        command.args(["kafka.tools.StorageTool", "format", "-t", &self.cluster_id(), "-c"]).arg(&config);
         if self.options.secure {
             let user = format!("SCRAM-SHA-256=[name={SASL_USER},password={SASL_PASSWORD}]");
             command.args(["--add-scram", &user]);

@@ -186,7 +186,6 @@ impl Regions {
 
 // It was seen to pass up to the refused writes; the rest has not been run yet.
 #[test]
-#[ignore = "not run to its end yet: cargo test -p stockade --test it real::region -- --ignored"]
 fn a_replica_in_another_region_shows_what_its_origin_shows_says_how_old_it_is_and_writes_nothing() {
     if !possible() {
         return;
