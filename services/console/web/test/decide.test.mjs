@@ -273,7 +273,7 @@ test('reviews that change faster than they are answered are shown all the same',
 })
 
 test('all that one rule did is counted, released with progress, each once though the server puts some off, and put back by undo', async () => {
-  const who = await operator({ expected: [/429/, /503/] })
+  const who = await operator({ expected: [/404/, /409/, /412/, /429/, /503/] })
   const page = await who.page()
   const putOff = new Set()
   const sent = []
