@@ -120,7 +120,7 @@ async fn each_rung_puts_off_its_writes_and_none_what_buyers_ask_or_what_takes_su
     for rung in Rung::ALL {
         brownout.set(rung, rung, [rung]);
         let single = api.list("l", json!({})).await;
-        let stock = api.post("listings/l/stock", &[], json!({ "set": 10 })).await;
+        let stock = api.post("listings/l/stock", &[], json!({ "set": 500 })).await;
         let bulk = api.post("inventory:batch", &[], batch(2)).await;
         let events = api.call(Method::POST, &api.orders, "/v1/events", &[], event.clone()).await;
         for (name, reply, from) in [
