@@ -288,6 +288,7 @@ async fn who(State(console): State<Console>, headers: HeaderMap) -> Result<Respo
     let session = found.ok_or_else(|| {
         let detail = "nobody is signed in here; make a link with `stockade console link` and open it";
         Problem::new(StatusCode::UNAUTHORIZED, "session_ended", detail)
+            .with_header(header::WWW_AUTHENTICATE, "Bearer")
     })?;
     let mut response = Json(SignedIn::of(session)).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -338,7 +339,8 @@ async fn open(
     let Some(token) = token else {
         let detail =
             "streams of the console are for its pages; make a link with `stockade console link` and open it";
-        return Err(Problem::new(StatusCode::UNAUTHORIZED, "session_ended", detail));
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, "session_ended", detail)
+            .with_header(header::WWW_AUTHENTICATE, "Bearer"));
     };
     let place = console.place(&caller.0.id)?;
     let session = (console.sessions.clone(), token.to_owned());

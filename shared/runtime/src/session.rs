@@ -164,6 +164,7 @@ fn fingerprint(secret: &str, of: &Principal) -> String {
 fn ended() -> Problem {
     let detail = "this session has ended; make a new link with `stockade console link` and open it";
     Problem::new(StatusCode::UNAUTHORIZED, "session_ended", detail)
+        .with_header(header::WWW_AUTHENTICATE, "Bearer")
 }
 
 impl Sessions {
