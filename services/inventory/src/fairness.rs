@@ -44,11 +44,11 @@ struct Place {
 }
 
 impl Place {
-    /// Nanoseconds in which so many rows come back to a supplier; `None` while the partition is not behind.
+    /// Nanoseconds in which so many rows come back to a supplier, at most [`HELD_MAX`]; `None` while the partition is not behind.
     fn cost(&self, rows: usize) -> Option<u64> {
         let rate = self.rate.load(Ordering::Relaxed);
         let share_per_s = f64::from_bits(rate) / PART;
-        (rate != FREE).then(|| (rows as f64 / share_per_s * 1e9) as u64)
+        (rate != FREE).then(|| ((rows as f64 / share_per_s * 1e9) as u64).min(HELD_MAX.as_nanos() as u64))
     }
 }
 
@@ -147,7 +147,7 @@ impl Fairness {
         match self.places.get(partition as usize).and_then(|place| place.cost(rows)) {
             Some(cost) => {
                 if let Some(mut until) = self.used_until.get_mut(supplier) {
-                    *until = until.saturating_sub(cost.min(HELD_MAX.as_nanos() as u64));
+                    *until = until.saturating_sub(cost);
                 }
             }
             // It is not behind any more, so what was taken of it is nothing.
@@ -162,7 +162,7 @@ impl Fairness {
         if *until > now {
             return Err(Duration::from_nanos(*until - now));
         }
-        *until = now + cost.min(HELD_MAX.as_nanos() as u64);
+        *until = now + cost;
         Ok(())
     }
 }

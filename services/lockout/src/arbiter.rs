@@ -598,7 +598,7 @@ impl Fold for Arbiter {
             .into_iter()
             .chain(going_on)
             .chain(self.delays.next())
-            .chain(self.guards.suspects().into_iter().map(|(_, suspect)| suspect.due()))
+            .chain(self.guards.suspects_due())
             .min()
     }
 

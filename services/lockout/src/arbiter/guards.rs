@@ -150,6 +150,10 @@ impl Guards {
     pub(super) fn suspect(&self, kind: &str) -> Option<&Suspect> {
         self.suspects.get(kind)
     }
+    /// When one of them is looked at again.
+    pub(super) fn suspects_due(&self) -> Option<Timestamp> {
+        self.suspects.iter().map(|(_, suspect)| suspect.due()).min()
+    }
     /// All kinds of evidence that are suspect, in a fixed order.
     pub(super) fn suspects(&self) -> Vec<(String, Suspect)> {
         let mut all: Vec<(String, Suspect)> =

@@ -667,20 +667,24 @@ fn supplier_load(load: &Load) {
     }
 }
 
+/// Tells of an order until that is acknowledged: an order system repeats what was not answered, after a pause.
+fn place_order(load: &Load, turn: usize, id: String, pause: Duration) {
+    let body = event(&id, "placed", &format!("honest-{}", turn % HONEST), &id, &Value::Null);
+    while !load.halted() {
+        let answer = load.call(turn, "POST", "/v1/events", &load.keys.orders, &body);
+        if answer.is_some_and(|(status, _)| status == 202) {
+            load.promises.events.lock().unwrap().insert(id);
+            return;
+        }
+        std::thread::park_timeout(pause);
+    }
+}
+
 fn order_load(load: &Load) {
     let mut turn = 0;
     while !load.halted() {
         turn += 1;
-        let id = format!("e-{}-{turn}", load.round);
-        let body = event(&id, "placed", &format!("honest-{}", turn % HONEST), &id, &Value::Null);
-        while !load.halted() {
-            let answer = load.call(turn, "POST", "/v1/events", &load.keys.orders, &body);
-            if answer.is_some_and(|(status, _)| status == 202) {
-                load.promises.events.lock().unwrap().insert(id.clone());
-                break;
-            }
-            std::thread::park_timeout(Duration::from_millis(50));
-        }
+        place_order(load, turn, format!("e-{}-{turn}", load.round), Duration::from_millis(50));
         std::thread::park_timeout(Duration::from_millis(10));
     }
 }
@@ -690,16 +694,7 @@ fn flood<const WORKER: usize>(load: &Load) {
     let mut turn = 0;
     while !load.halted() {
         turn += 1;
-        let id = format!("f-{WORKER}-{}-{turn}", load.round);
-        let body = event(&id, "placed", &format!("honest-{}", turn % HONEST), &id, &Value::Null);
-        while !load.halted() {
-            let answer = load.call(turn, "POST", "/v1/events", &load.keys.orders, &body);
-            if answer.is_some_and(|(status, _)| status == 202) {
-                load.promises.events.lock().unwrap().insert(id.clone());
-                break;
-            }
-            std::thread::park_timeout(Duration::from_millis(20));
-        }
+        place_order(load, turn, format!("f-{WORKER}-{}-{turn}", load.round), Duration::from_millis(20));
     }
 }
 
