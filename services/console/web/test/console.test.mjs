@@ -1,7 +1,7 @@
 // The console in a real browser, against a real server.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { closeBrowser, demo, faults, NARROW, person, registry, serve, shot, SHOTS, WIDE } from './harness.mjs'
+import { closeBrowser, demo, excessWidth, faults, NARROW, person, registry, serve, shot, SHOTS, WIDE } from './harness.mjs'
 
 let server
 let market
@@ -239,7 +239,7 @@ for (const [size, viewport] of [['wide', WIDE], ['narrow', NARROW]]) {
         await page.locator('[data-fresh=live]').first().waitFor({ state: 'attached' })
         await page.waitForFunction(() => !document.querySelector('.bones'))
         found.push(...(await faults(page)).map(fault => `${name}: ${fault}`))
-        const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+        const wider = await excessWidth(page)
         if (wider > 0) found.push(`${name}: the page is ${wider} px wider than the window`)
         await shot(page, `${name}-${size}-${theme}`)
         await page.close()

@@ -1,7 +1,7 @@
 // Review, bulk release, explain, supplier and impact: what they show, and that what is done there is done on the server.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { closeBrowser, demo, faults, NARROW, person, serve, shot, WIDE } from './harness.mjs'
+import { closeBrowser, demo, excessWidth, faults, NARROW, person, serve, shot, WIDE } from './harness.mjs'
 
 let server
 let market
@@ -346,7 +346,7 @@ for (const [size, viewport] of [['wide', WIDE], ['narrow', NARROW]]) {
         await page.locator('[data-fresh=live]').first().waitFor({ state: 'attached' })
         // Both sizes and both themes, without looking at each page four times.
         if (isLookedAt) found.push(...(await faults(page)).map(fault => `${name}: ${fault}`))
-        const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+        const wider = await excessWidth(page)
         if (wider > 0) found.push(`${name}: the page is ${wider} px wider than the window`)
         await page.evaluate(() => scrollTo(0, 0))
         await shot(page, `${name}-${size}-${theme}`)

@@ -152,6 +152,16 @@ export async function faults(page) {
     .map(of => `${of.id}: ${of.help} (${of.nodes.slice(0, 3).map(node => node.target.join(' ') + ' ' + (node.any[0]?.message ?? '')).join('; ')})`)
 }
 
+/**
+ * How many pixels the page is wider than its window once it has settled. What measures itself (a chart) follows a new
+ * width of the window a frame or more later, so a page that is too wide gets some seconds in which to stop being it.
+ */
+export async function excessWidth(page) {
+  const excess = () => document.documentElement.scrollWidth - document.documentElement.clientWidth
+  await page.waitForFunction(() => document.documentElement.scrollWidth <= document.documentElement.clientWidth, undefined, { timeout: 5_000 }).catch(() => {})
+  return page.evaluate(excess)
+}
+
 export const shot = (page, name) => page.screenshot({ path: join(SHOTS, `${name}.png`) })
 
 /** The pages of the registry, one line each in src/pages/index.ts: name, address and whether staff may see it. */

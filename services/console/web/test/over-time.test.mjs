@@ -2,7 +2,7 @@
 // soon things are seen.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { closeBrowser, demo, faults, NARROW, person, serve, shot, WIDE } from './harness.mjs'
+import { closeBrowser, demo, excessWidth, faults, NARROW, person, serve, shot, WIDE } from './harness.mjs'
 
 let server
 let market
@@ -55,7 +55,7 @@ async function looks(page, name) {
       await page.emulateMedia({ colorScheme })
       await page.waitForFunction(() => !document.querySelector('.bones'))
       if ((size === 'wide') === (colorScheme === 'light')) found.push(...(await faults(page)).map(fault => `${name} ${size}: ${fault}`))
-      const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+      const wider = await excessWidth(page)
       if (wider > 0) found.push(`${name} ${size}: ${wider} px wider than the window`)
       await shot(page, `${name}-${size}-${colorScheme}`)
     }

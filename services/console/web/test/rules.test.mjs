@@ -1,7 +1,7 @@
 // Rules, backtests and models in a real browser, against a real server.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { closeBrowser, faults, NARROW, person, serve, shot, SHOTS, WIDE } from './harness.mjs'
+import { closeBrowser, excessWidth, faults, NARROW, person, serve, shot, SHOTS, WIDE } from './harness.mjs'
 
 const RULE = `
   - id: two-cancelled
@@ -70,7 +70,7 @@ async function look(page, name) {
       await page.setViewportSize(viewport)
       await page.emulateMedia({ colorScheme: theme })
       if ((size === 'wide') === (theme === 'light')) assert.deepEqual(await faults(page), [])
-      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth), 0)
+      assert.equal(await excessWidth(page), 0)
       await shot(page, `${name}-${size}-${theme}`)
     }
   }

@@ -1,7 +1,7 @@
 // The pages of suppliers, buyers and operators: standing, availability, operations.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { closeBrowser, faults, NARROW, person, serve, shot, WIDE } from './harness.mjs'
+import { closeBrowser, excessWidth, faults, NARROW, person, serve, shot, WIDE } from './harness.mjs'
 
 let server
 let keys
@@ -31,7 +31,7 @@ async function looks(who, page, name) {
       await page.emulateMedia({ colorScheme })
       await page.waitForFunction(() => !document.querySelector('.bones'))
       found.push(...(await faults(page)).map(fault => `${name} ${size} ${colorScheme}: ${fault}`))
-      const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+      const wider = await excessWidth(page)
       if (wider > 0) found.push(`${name} ${size}: ${wider} px wider than the window`)
       await shot(page, `${name}-${size}-${colorScheme}`)
     }
