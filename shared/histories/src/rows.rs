@@ -17,7 +17,7 @@ pub struct Entry {
 }
 
 /// Rows, one after the other; what is not taken goes to the refusals.
-pub(crate) trait Rows {
+pub(crate) trait Rows: Send {
     fn next(&mut self, refusals: &mut Refusals) -> Result<Option<Entry>>;
 }
 

@@ -1,8 +1,9 @@
-//! The real folds over one history, in event time, on a log in memory.
+//! The real folds over one history, in event time, on logs in memory, on two cores: who reads the history and the fold that
+//! hears it first run ahead of the others.
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, mpsc::SyncSender},
 };
 
 use anyhow::Result;
@@ -13,11 +14,11 @@ use stockade_fold::Worker;
 use stockade_lockout::{Arbiter, Control, Evaluation};
 use stockade_log::{Ack, Memory, MemoryDisk, NewRecord, SharedLog};
 use stockade_model::{
-    Change, Command, ControlRecord, Envelope, ModelSwitch, OrderEventKind, Payload, Position, Region,
+    Change, Command, ControlRecord, Envelope, ModelSwitch, OrderEventKind, Payload, Position, Region, Row,
     ScoreRecord, SupplierId, Timestamp, Topic, time::HOUR_MS,
 };
 use stockade_rules::RuleSet;
-use stockade_simulator::Pump;
+use stockade_simulator::{Ahead, Pump, Said};
 use stockade_supplier_scoring::{
     FeatureSet, Intake, Links, Peers, Scoring, ScoringEffect, intake_spec, links_spec, peers_spec,
     scoring_spec, vocabulary, went_wrong,
@@ -29,12 +30,19 @@ use crate::{
 };
 
 const NAME: &str = "evaluate";
-/// Inputs between two looks at what may be forgotten.
-const PASS_EVERY: u64 = 5_000;
+/// Inputs between two looks at what may be forgotten: so few that what they wrote is forgotten while the processor's cache
+/// still has it. With 5,000 a history took a fifth longer, and so it did with 32.
+const PASS_EVERY: u64 = 250;
+/// Moments that go from one thread to the other at once, and how many such chunks may wait.
+const CHUNK: usize = 64;
+const CHUNKS_AHEAD: usize = 8;
 /// How long records stay in the log: everything has been read long before.
 const KEPT_MS: i64 = HOUR_MS;
 /// Inputs between two looks at the progress.
 const SHOW_EVERY: u64 = 50_000;
+
+/// What is known of each supplier last.
+type Scored = Arc<Mutex<FxHashMap<SupplierId, ScoreRecord>>>;
 
 /// A history on its way through scoring, and through lockout if there are rules.
 pub(crate) struct Run {
@@ -46,7 +54,7 @@ pub(crate) struct Run {
     pub(crate) first: Timestamp,
     /// Time of the last row: what labels that come later lead to is not measured.
     pub(crate) last: Timestamp,
-    scored: Arc<Mutex<FxHashMap<SupplierId, ScoreRecord>>>,
+    scored: Scored,
     opening: Vec<ControlRecord>,
     /// Orders with which something went wrong, ever: for measuring what became of suppliers.
     pub(crate) spoiled: HashSet<(SupplierId, String)>,
@@ -60,29 +68,11 @@ impl Run {
         let mut pump = Pump::default();
         let log: SharedLog = Arc::new(Memory::open(MemoryDisk::default(), pump.clock())?);
         ensure_passing_topics(&log, KEPT_MS)?;
-        let scored: Arc<Mutex<FxHashMap<SupplierId, ScoreRecord>>> = Arc::default();
-        let sink = scored.clone();
-        let initial = FeatureSet::default_set();
-        let control = stockade_lockout::control_spec(1);
-        pump.add(Worker::join(control, log.clone(), |_| Control::new(vocabulary()))?, |_| {});
-        pump.add(Worker::join(intake_spec(1), log.clone(), |_| Intake::default())?, |_| {});
-        pump.add(
-            Worker::join(scoring_spec(1), log.clone(), move |_| Scoring::new(&initial))?,
-            move |effects| {
-                let mut scored = sink.lock();
-                for effect in effects {
-                    if let ScoringEffect::Scored(record) = effect {
-                        scored.insert(record.supplier.clone(), record);
-                    }
-                }
-            },
-        );
-        pump.add(Worker::join(peers_spec(1), log.clone(), |_| Peers::default())?, |_| {});
-        pump.add(Worker::join(links_spec(1), log.clone(), |_| Links::default())?, |_| {});
-        let evaluation = stockade_lockout::evaluation_spec(1);
-        pump.add(Worker::join(evaluation, log.clone(), |_| Evaluation::new(vocabulary()))?, |_| {});
-        let arbiter = stockade_lockout::arbiter_spec(1);
-        pump.add(Worker::join(arbiter, log.clone(), |_| Arbiter::default())?, |_| {});
+        let scored = Scored::default();
+        add_stages(&mut pump, &log, &scored, |pump| {
+            pump.add_heard();
+            Ok(())
+        })?;
         let opening =
             opening.into_iter().map(|change| ControlRecord { actor: NAME.to_owned(), change }).collect();
         Ok(Self {
@@ -107,85 +97,193 @@ impl Run {
         let style =
             ProgressStyle::with_template("{bar:40} {percent:>3}%  {msg}  {elapsed_precise} (left {eta})")?;
         let bar = ProgressBar::new(inputs.rows_expected()).with_style(style);
-        while let Some((at, input)) = inputs.next()? {
-            if self.made == 0 {
-                self.first = at;
-                for record in std::mem::take(&mut self.opening) {
-                    self.feed(at, Input::Register(record), placed)?;
-                }
-            }
-            self.feed(at, input, placed)?;
-            if self.made.is_multiple_of(PASS_EVERY) {
-                self.pump.pass(&self.log)?;
-            }
-            if self.made.is_multiple_of(SHOW_EVERY) {
-                bar.set_position(inputs.rows());
-                bar.set_message(format!("{at:.10} · {} inputs", self.made));
-            }
-        }
+        let opened = self.opening.len() as u64;
+        std::thread::scope(|scope| {
+            let (told, heard) = std::sync::mpsc::sync_channel(CHUNKS_AHEAD);
+            let inputs = &mut *inputs;
+            let reader = std::thread::Builder::new().name("ahead".to_owned());
+            let reader = reader.spawn_scoped(scope, move || read_ahead(inputs, opened, &told))?;
+            let played = heard.into_iter().flatten().try_for_each(|moment| self.hear(moment, &bar, placed));
+            // What stopped the reading comes first: what was played is no more than a beginning then.
+            reader.join().map_err(|_| anyhow::anyhow!("reading the history ended unexpectedly"))??;
+            played
+        })?;
         anyhow::ensure!(self.made > 0, "{}", inputs.why_nothing());
         self.last = inputs.last_row_time();
         bar.finish_and_clear();
         Ok(())
     }
 
-    /// One input: time moves to it, it is appended, and everything that follows from it is drained.
-    fn feed(
+    /// One moment: time moves to it, what comes is appended, and everything that follows from it is drained.
+    fn hear(
         &mut self,
-        at: Timestamp,
-        input: Input,
+        moment: Moment,
+        bar: &ProgressBar,
         placed: &mut dyn FnMut(SupplierId, String, Timestamp, &ScoreRecord),
     ) -> Result<()> {
-        self.made += 1;
-        self.pump.advance(at, &self.log)?;
-        let number = self.made;
-        let mut envelope = Envelope::new("", format!("{NAME}-{number}"), NAME);
-        envelope.position =
-            Some(Position { fold: NAME.to_owned(), partition: 0, generation: 1, offset: number, index: 1 });
-        let mut ordered = None;
-        let (topic, key, payload) = match input {
-            Input::Register(record) => {
+        let (at, rows, fed) = match moment {
+            Moment::Deadline(said) => {
+                let at = said.at;
+                self.pump.hear(said);
+                return Ok(self.pump.advance(at, &self.log)?);
+            }
+            Moment::Fed { at, rows, fed } => (at, rows, fed),
+        };
+        if self.made == 0 {
+            self.first = at;
+            for record in std::mem::take(&mut self.opening) {
+                self.feed(at, Topic::Control, "", Payload::Control(record))?;
+            }
+        }
+        match fed {
+            Fed::Control(record) => {
                 if let Change::Supplier { profile } = &record.change {
                     self.regions.insert(profile.supplier.clone(), profile.region);
                 }
-                (Topic::Control, String::new(), Payload::Control(record))
+                self.feed(at, Topic::Control, "", Payload::Control(record))?;
             }
-            Input::Event(event) => {
-                if let Some(order) = event.order.as_ref().filter(|_| went_wrong(&event)) {
-                    self.spoiled.insert((event.supplier.clone(), order.to_string()));
+            Fed::Rows(command) => {
+                let key = command.supplier.to_string();
+                self.feed(at, Topic::SupplierEvents, &key, Payload::Command(command))?;
+            }
+            Fed::Event { ordered, spoiled, outputs } => {
+                self.made += 1;
+                self.pump.advance(at, &self.log)?;
+                self.spoiled.extend(spoiled);
+                self.pump.hear_now(outputs, &self.log)?;
+                if let Some((supplier, order)) = ordered
+                    && let Some(record) = self.scored.lock().get(&supplier)
+                {
+                    placed(supplier, order, at, record);
                 }
-                if event.kind == OrderEventKind::Placed {
-                    ordered = event.order.as_ref().map(|order| (event.supplier.clone(), order.to_string()));
-                }
-                (Topic::EventsInbox, event.inbox_key().to_owned(), Payload::OrderEvent(event))
             }
-            Input::Rows(supplier, rows) => {
-                let key = supplier.to_string();
-                let (idempotency_key, places) = (None, Vec::new());
-                let command = Command {
-                    supplier,
-                    idempotency_key,
-                    body_hash: number.to_string(),
-                    rows,
-                    precondition: None,
-                    places,
-                    refused: Vec::new(),
-                    forgets: None,
-                };
-                (Topic::SupplierEvents, key, Payload::Command(command))
-            }
-        };
-        envelope.kind = payload.kind().to_owned();
-        let record: NewRecord = stockade_inventory::app::record(topic, &key, &envelope, &payload);
-        self.log.append(vec![record], Ack::Ordered).wait()?;
-        self.pump.drain(&self.log)?;
-        if let Some((supplier, order)) = ordered
-            && let Some(record) = self.scored.lock().get(&supplier)
-        {
-            placed(supplier, order, at, record);
+        }
+        if self.made.is_multiple_of(PASS_EVERY) {
+            self.pump.pass(&self.log)?;
+        }
+        if self.made.is_multiple_of(SHOW_EVERY) {
+            bar.set_position(rows);
+            bar.set_message(format!("{at:.10} · {} inputs", self.made));
         }
         Ok(())
     }
+
+    fn feed(&mut self, at: Timestamp, topic: Topic, key: &str, payload: Payload) -> Result<()> {
+        self.made += 1;
+        self.pump.advance(at, &self.log)?;
+        self.log.append(vec![numbered(self.made, topic, key, &payload)], Ack::Ordered).wait()?;
+        Ok(self.pump.drain(&self.log)?)
+    }
+}
+
+/// The folds that have a say in what is withheld; `intake` puts the one that hears order events at its place among them.
+fn add_stages(
+    pump: &mut Pump,
+    log: &SharedLog,
+    scored: &Scored,
+    intake: impl FnOnce(&mut Pump) -> Result<()>,
+) -> Result<()> {
+    let initial = FeatureSet::default_set();
+    let control = stockade_lockout::control_spec(1);
+    pump.add(Worker::join(control, log.clone(), |_| Control::new(vocabulary()))?, |_| {});
+    intake(pump)?;
+    let scoring = Worker::join(scoring_spec(1), log.clone(), move |_| Scoring::new(&initial))?;
+    let sink = scored.clone();
+    pump.add(scoring, move |effects| {
+        let mut scored = sink.lock();
+        for effect in effects {
+            if let ScoringEffect::Scored(record) = effect {
+                scored.insert(record.supplier.clone(), record);
+            }
+        }
+    });
+    pump.add(Worker::join(peers_spec(1), log.clone(), |_| Peers::default())?, |_| {});
+    pump.add(Worker::join(links_spec(1), log.clone(), |_| Links::default())?, |_| {});
+    let evaluation = stockade_lockout::evaluation_spec(1);
+    pump.add(Worker::join(evaluation, log.clone(), |_| Evaluation::new(vocabulary()))?, |_| {});
+    let arbiter = stockade_lockout::arbiter_spec(1);
+    pump.add(Worker::join(arbiter, log.clone(), |_| Arbiter::default())?, |_| {});
+    Ok(())
+}
+
+/// The record of an input, with a position of its own.
+fn numbered(number: u64, topic: Topic, key: &str, payload: &Payload) -> NewRecord {
+    let mut envelope = Envelope::new(payload.kind(), format!("{NAME}-{number}"), NAME);
+    envelope.position =
+        Some(Position { fold: NAME.to_owned(), partition: 0, generation: 1, offset: number, index: 1 });
+    stockade_inventory::app::record(topic, key, &envelope, payload)
+}
+
+/// What a supplier says about its inventory, as the API would write it.
+fn command(number: u64, supplier: SupplierId, rows: Vec<Row>) -> Command {
+    Command {
+        supplier,
+        idempotency_key: None,
+        body_hash: number.to_string(),
+        rows,
+        precondition: None,
+        places: Vec::new(),
+        refused: Vec::new(),
+        forgets: None,
+    }
+}
+
+/// What comes to the folds that do not run ahead, in order of time.
+enum Moment {
+    /// What intake said on a deadline of its own.
+    Deadline(Said),
+    /// An input, with how many rows had been read by then.
+    Fed { at: Timestamp, rows: u64, fed: Fed },
+}
+
+enum Fed {
+    Control(ControlRecord),
+    Rows(Command),
+    /// An event, as what intake said to it; the order that it places, and the one that it says something went wrong with.
+    Event {
+        ordered: Option<(SupplierId, String)>,
+        spoiled: Option<(SupplierId, String)>,
+        outputs: Vec<NewRecord>,
+    },
+}
+
+/// Reads the history and lets intake hear it: it reads what comes from outside and nothing else, so what it says does not
+/// depend on the other folds. `opened` inputs come before the history. Ends early, without an error, when nobody listens any more.
+fn read_ahead(inputs: &mut Inputs, opened: u64, told: &SyncSender<Vec<Moment>>) -> Result<()> {
+    let mut intake = Ahead::open(|clock| -> Result<_> {
+        let log: SharedLog = Arc::new(Memory::open(MemoryDisk::default(), clock)?);
+        ensure_passing_topics(&log, KEPT_MS)?;
+        let worker = Worker::join(intake_spec(1), log.clone(), |_| Intake::default())?;
+        Ok((log, worker))
+    })?;
+    let mut number = opened;
+    let mut chunk = Vec::new();
+    while let Some((at, input)) = inputs.next()? {
+        number += 1;
+        chunk.extend(intake.advance(at)?.into_iter().map(Moment::Deadline));
+        let fed = match input {
+            Input::Register(record) => Fed::Control(record),
+            Input::Rows(supplier, rows) => Fed::Rows(command(number, supplier, rows)),
+            Input::Event(event) => {
+                let order = || event.order.as_ref().map(|order| (event.supplier.clone(), order.to_string()));
+                let ordered = if event.kind == OrderEventKind::Placed { order() } else { None };
+                let spoiled = if went_wrong(&event) { order() } else { None };
+                let key = event.inbox_key().to_owned();
+                let record = numbered(number, Topic::EventsInbox, &key, &Payload::OrderEvent(event));
+                Fed::Event { ordered, spoiled, outputs: intake.feed(record)? }
+            }
+        };
+        chunk.push(Moment::Fed { at, rows: inputs.rows(), fed });
+        if number.is_multiple_of(PASS_EVERY) {
+            intake.pass()?;
+        }
+        if chunk.len() >= CHUNK && told.send(std::mem::take(&mut chunk)).is_err() {
+            return Ok(());
+        }
+    }
+    // Whoever does not listen any more has said why.
+    told.send(chunk).unwrap_or_default();
+    Ok(())
 }
 
 /// The changes that put features, rules and a champion in force.
@@ -205,3 +303,6 @@ pub(crate) fn opening(features: &str, rules: Option<&str>, model: Option<&str>) 
     }));
     changes
 }
+
+#[cfg(test)]
+mod tests;
