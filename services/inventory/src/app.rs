@@ -14,7 +14,7 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use parking_lot::RwLock;
 use stockade_fold::{Board, Gate, Progress, Tailed, tail};
-use stockade_log::{Ack, Clock, LogError, NewRecord, Placed, Remedy, Route, SharedLog};
+use stockade_log::{Ack, Clock, Lane, LogError, NewRecord, Placed, Remedy, Route, SharedLog};
 use stockade_model::{
     Action, Command, Decision, Envelope, Level, ListingId, LocationId, LocationPut, OrderId, Payload, Row,
     RowOutcome, StockMode, SupplierId, SupplierProfile, Timestamp, Topic, control::standard_class,
@@ -151,6 +151,12 @@ pub struct App {
 
 /// How long a request waits until the log has confirmed it; a log that is away must not hold up its callers.
 const APPEND_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Where the one record of an append lies: partition and offset.
+fn first_of(placed: &[Placed]) -> Result<(u32, u64), Problem> {
+    let place = placed.first().map(|placed| (placed.partition, placed.offset));
+    place.ok_or_else(|| Problem::unavailable("log_unavailable", "nothing was appended"))
+}
 
 fn unconfirmed() -> Problem {
     Problem::unavailable(
@@ -383,9 +389,8 @@ impl App {
         let mut envelope = Envelope::new("stockade.inventory.command", id.as_str(), "stockade/inventory");
         envelope.traceparent = traceparent;
         let supplier = command.supplier.clone();
-        let at = self
-            .append(Topic::SupplierEvents, supplier.as_str(), &envelope, &Payload::Command(command))
-            .await?;
+        let record = record(Topic::SupplierEvents, supplier.as_str(), &envelope, &Payload::Command(command));
+        let at = first_of(&self.append_all_in(self.lane_of(&supplier), vec![record]).await?)?;
         Ok(match waiter.within(self.deadline).await {
             Some(decided) => Submitted::Decided { id, decided, at },
             None => Submitted::Pending { key, at },
@@ -410,17 +415,18 @@ impl App {
         payload: &Payload,
     ) -> Result<(u32, u64), Problem> {
         let record = record(topic, key, envelope, payload);
-        let placed = self.append_all(vec![record]).await?;
-        placed
-            .first()
-            .map(|p| (p.partition, p.offset))
-            .ok_or_else(|| Problem::unavailable("log_unavailable", "nothing was appended"))
+        first_of(&self.append_all(vec![record]).await?)
     }
 
     /// Appends records durably, within a deadline; answers where they lie.
     pub async fn append_all(&self, records: Vec<NewRecord>) -> Result<Vec<Placed>, Problem> {
+        self.append_all_in(Lane::Trusted, records).await
+    }
+
+    /// The same beside what others append whom one trusts as much.
+    async fn append_all_in(&self, lane: Lane, records: Vec<NewRecord>) -> Result<Vec<Placed>, Problem> {
         self.log.room().map_or(Ok(()), |room| room.admits()).map_err(|full| log_problem(&full))?;
-        let appended = tokio::time::timeout(APPEND_DEADLINE, self.log.append(records, Ack::Durable));
+        let appended = tokio::time::timeout(APPEND_DEADLINE, self.log.append_in(lane, records, Ack::Durable));
         appended.await.map_err(|_| unconfirmed())?.map_err(|error| log_problem(&error))
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use dashmap::DashMap;
-use stockade_log::partition_of;
+use stockade_log::{Lane, partition_of};
 use stockade_model::{Level, SupplierId, Timestamp, time::DAY_MS};
 use stockade_runtime::{Brownout, Problem, Trust, Work, limits::Allowance};
 
@@ -54,6 +54,15 @@ impl App {
         match self.since(supplier) {
             Some(since) if since <= new_from => Trust::Trusted,
             _ => Trust::New,
+        }
+    }
+
+    /// Beside whom a supplier's writes go on their way to the log.
+    pub(crate) fn lane_of(&self, supplier: &SupplierId) -> Lane {
+        match self.trust_of(supplier) {
+            Trust::Trusted => Lane::Trusted,
+            Trust::New => Lane::Probation,
+            Trust::Suspect => Lane::Suspect,
         }
     }
 

@@ -5,28 +5,38 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use rdkafka::error::KafkaError;
 use rustc_hash::FxHashMap;
-use stockade_log::{LogError, NewRecord, Route, Ticket, partition_of};
+use stockade_log::{Lane, LogError, NewRecord, Route, Ticket, partition_of};
 
 use crate::{
     broker::Broker,
+    lanes::{Lanes, Passage},
     options::{BATCH_BYTES_MAX, RECORD_BYTES_MAX},
     outbox::{Batch, Outbox},
     topic::{Topic, Topics},
 };
 
-/// Where a record goes and through whom.
-type Place = (Arc<Topic>, u32, Arc<Outbox>);
+/// Where a record goes, beside whom, and through which producer.
+pub(crate) struct Place {
+    pub(crate) topic: Arc<Topic>,
+    pub(crate) partition: u32,
+    pub(crate) lane: Lane,
+    outbox: Arc<Outbox>,
+}
+
+/// Records and bytes that a batch brings to one partition of a topic.
+type Sum = (Arc<Topic>, usize, usize);
 
 /// Everything that is appended from here.
 pub(crate) struct Appends {
     broker: Arc<Broker>,
     topics: Arc<Topics>,
-    outboxes: RwLock<FxHashMap<&'static str, Arc<Outbox>>>,
+    outboxes: RwLock<FxHashMap<(&'static str, Lane), Arc<Outbox>>>,
+    lanes: Lanes,
 }
 
 impl Appends {
     pub(crate) fn new(broker: Arc<Broker>, topics: Arc<Topics>) -> Self {
-        Self { broker, topics, outboxes: RwLock::default() }
+        Self { broker, topics, outboxes: RwLock::default(), lanes: Lanes::default() }
     }
 
     /// Waits until everything sent is acknowledged; `left` says how long it may still take.
@@ -35,35 +45,49 @@ impl Appends {
         outboxes.iter().try_for_each(|outbox| outbox.flush(left()))
     }
 
-    pub(crate) fn outbox(&self, topic: &Topic) -> Result<Arc<Outbox>, LogError> {
-        if let Some(outbox) = self.outboxes.read().get(topic.name) {
+    pub(crate) fn outbox(&self, topic: &Topic, lane: Lane) -> Result<Arc<Outbox>, LogError> {
+        let of = (topic.name, lane);
+        if let Some(outbox) = self.outboxes.read().get(&of) {
             return Ok(outbox.clone());
         }
         let mut outboxes = self.outboxes.write();
-        if let Some(outbox) = outboxes.get(topic.name) {
+        if let Some(outbox) = outboxes.get(&of) {
             return Ok(outbox.clone());
         }
         let (options, watch) = (&self.broker.options, self.broker.watch.clone());
         let outbox = Arc::new(Outbox::open(options, watch, self.broker.poisoner())?);
-        outboxes.insert(topic.name, outbox.clone());
+        outboxes.insert(of, outbox.clone());
         Ok(outbox)
     }
 
+    /// Appends the platform's own records, and whatever else has no order to keep with what has a lane.
     pub(crate) fn append(&self, batch: &[NewRecord]) -> Ticket {
-        let admitted = match self.admit(batch) {
+        self.send(batch, Vec::new(), |_| Lane::Trusted)
+    }
+
+    /// Appends what somebody sent, beside others of `lane`.
+    pub(crate) fn append_in(&self, lane: Lane, batch: &[NewRecord]) -> Ticket {
+        let entered = batch.iter().map(|record| self.lanes.enter(record.topic, &record.key, lane));
+        let (lanes, passages): (Vec<_>, Vec<_>) = entered.unzip();
+        self.send(batch, passages, |slot| lanes.get(slot).copied().unwrap_or_default())
+    }
+
+    fn send(&self, batch: &[NewRecord], passages: Vec<Passage>, lane: impl Fn(usize) -> Lane) -> Ticket {
+        let admitted = match self.admit(batch, lane) {
             Ok(admitted) if admitted.is_empty() => return Ticket::ready(Ok(Vec::new())),
             Ok(admitted) => admitted,
             Err(error) => return Ticket::ready(Err(error)),
         };
         let (sender, ticket) = Ticket::pending();
-        let group = Batch::new(batch.len(), sender);
+        let group = Batch::new(batch.len(), sender, passages);
         let mut refused = None;
-        for (slot, (record, (topic, partition, outbox))) in batch.iter().zip(&admitted).enumerate() {
+        for (slot, (record, place)) in batch.iter().zip(&admitted).enumerate() {
             match &refused {
                 None => {
-                    if let Err(error) = outbox.send(topic, *partition, record, &group, slot) {
+                    if let Err(error) = place.outbox.send(place, record, &group, slot) {
                         // Some of the batch may be under way: only a restart keeps this gapless.
-                        self.broker.poison(&format!("a record for {} was not taken: {error}", topic.full));
+                        self.broker
+                            .poison(&format!("a record for {} was not taken: {error}", place.topic.full));
                         refused = Some(error);
                     }
                 }
@@ -74,15 +98,15 @@ impl Appends {
     }
 
     /// Finds each record's partition and producer, and makes room for all of them or none.
-    fn admit(&self, batch: &[NewRecord]) -> Result<Vec<Place>, LogError> {
+    fn admit(&self, batch: &[NewRecord], lane: impl Fn(usize) -> Lane) -> Result<Vec<Place>, LogError> {
         self.broker.healthy()?;
         if self.broker.closing() {
             return Err(LogError::Stopped("it was closed".to_owned()));
         }
         let mut places = Vec::with_capacity(batch.len());
-        let mut sums: FxHashMap<(&'static str, u32), (Arc<Topic>, usize, usize)> = FxHashMap::default();
+        let mut sums: FxHashMap<(&'static str, u32, Lane), Sum> = FxHashMap::default();
         let mut bytes = 0;
-        for record in batch {
+        for (slot, record) in batch.iter().enumerate() {
             let topic = self.topics.get(record.topic)?;
             let partition = match record.route {
                 Route::Key => partition_of(&record.key, topic.partitions),
@@ -96,23 +120,24 @@ impl Appends {
                 return Err(LogError::TooLarge { bytes: size, bytes_max: RECORD_BYTES_MAX });
             }
             bytes += size;
-            let sum = sums.entry((topic.name, partition)).or_insert_with(|| (topic.clone(), 0, 0));
+            let lane = lane(slot);
+            let sum = sums.entry((topic.name, partition, lane)).or_insert_with(|| (topic.clone(), 0, 0));
             (sum.1, sum.2) = (sum.1 + 1, sum.2 + size);
-            let outbox = self.outbox(&topic)?;
-            places.push((topic, partition, outbox));
+            let outbox = self.outbox(&topic, lane)?;
+            places.push(Place { topic, partition, lane, outbox });
         }
         if bytes > BATCH_BYTES_MAX {
             return Err(LogError::TooLarge { bytes, bytes_max: BATCH_BYTES_MAX });
         }
-        let mut taken: Vec<(Arc<Topic>, u32, usize, usize)> = Vec::with_capacity(sums.len());
-        for ((_, partition), (topic, records, bytes)) in sums {
-            if let Err(error) = topic.backlogs[partition as usize].admit(records, bytes) {
-                for (topic, partition, records, bytes) in taken {
-                    topic.backlogs[partition as usize].leave(records, bytes);
+        let mut taken: Vec<((u32, Lane), Sum)> = Vec::with_capacity(sums.len());
+        for ((_, partition, lane), (topic, records, bytes)) in sums {
+            if let Err(error) = topic.backlogs[partition as usize].admit(lane, records, bytes) {
+                for ((partition, lane), (topic, records, bytes)) in taken {
+                    topic.backlogs[partition as usize].leave(lane, records, bytes);
                 }
                 return Err(error);
             }
-            taken.push((topic, partition, records, bytes));
+            taken.push(((partition, lane), (topic, records, bytes)));
         }
         Ok(places)
     }

@@ -1,7 +1,7 @@
 //! The log on Apache Kafka. The only crate that uses rdkafka.
 //!
 //! How the contract of [`stockade_log`] is kept:
-//! * **Append**: an idempotent producer per topic, acknowledged by all in-sync replicas, never giving up, so that nothing
+//! * **Append**: an idempotent producer per topic and lane, acknowledged by all in-sync replicas, never giving up, so that nothing
 //!   is sent after a gap. Partitions are chosen here, by murmur2 as Java's client does.
 //! * **Groups**: cooperative-sticky membership. A term begins with a claim in the changelog, see the module `group`.
 //! * **Commit**: one transaction for changelog rows, partition row and input offsets, of all partitions that are waiting.
@@ -11,7 +11,7 @@
 //!   of their own; a broker that is away makes appends wait, within bounds.
 //!
 //! The modules depend on each other in one direction, from the consumer down to the client: `consumer`, `claim`, `groups`,
-//! `committer`, `group`, `membership`, `terms`; `appends`, `outbox`, `topic`, `backlog`; `scan`, `changelog`; `broker`,
+//! `committer`, `group`, `membership`, `terms`; `appends`, `lanes`, `outbox`, `topic`, `backlog`; `scan`, `changelog`; `broker`,
 //! `client`, `options`. `mirror` copies topics to another cluster and stands on all of them.
 
 mod appends;
@@ -24,6 +24,7 @@ mod committer;
 mod consumer;
 mod group;
 mod groups;
+mod lanes;
 mod membership;
 pub mod mirror;
 mod options;
@@ -42,7 +43,7 @@ use std::{
 };
 
 use stockade_log::{
-    Ack, Bounds, Clock, Commit, Committed, Consumer, Horizon, Log, LogError, Member, Mode, NewRecord,
+    Ack, Bounds, Clock, Commit, Committed, Consumer, Horizon, Lane, Log, LogError, Member, Mode, NewRecord,
     ReadLimit, Record, Ticket, TopicSpec,
 };
 
@@ -107,7 +108,7 @@ impl Log for KafkaLog {
     fn ensure_topic(&self, spec: &TopicSpec) -> Result<(), LogError> {
         let topic = self.topics.open(spec.name, spec.partitions, &Kind::Stream(spec.retention_ms))?;
         // Connected now, so that the first record that matters does not wait for it.
-        let outbox = self.appends.outbox(&topic)?;
+        let outbox = self.appends.outbox(&topic, Lane::Trusted)?;
         self.broker.spawn(format!("warm-{}", spec.name), move || outbox.warm_up(&topic))
     }
 
@@ -123,6 +124,10 @@ impl Log for KafkaLog {
     /// Every acknowledgement is by all in-sync replicas, so ordered is as good as durable.
     fn append(&self, batch: Vec<NewRecord>, _: Ack) -> Ticket {
         self.appends.append(&batch)
+    }
+
+    fn append_in(&self, lane: Lane, batch: Vec<NewRecord>, _: Ack) -> Ticket {
+        self.appends.append_in(lane, &batch)
     }
 
     fn bounds(&self, topic: &str, partition: u32) -> Result<Bounds, LogError> {

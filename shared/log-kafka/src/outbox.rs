@@ -1,6 +1,5 @@
-//! The producer of one topic, and what becomes of the records it is given. Each topic has a producer of its own, because a
-//! producer's connections and queue are shared by everything sent through it: a flood into one topic must not hold up
-//! another.
+//! The producer of one lane of a topic, and what becomes of the records it is given. Each has a producer of its own, because a
+//! producer's connections and queue are shared by everything sent through it: a flood into one must not hold up another.
 
 use std::{
     sync::{
@@ -18,11 +17,13 @@ use rdkafka::{
     message::{Header, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext},
 };
-use stockade_log::{LogError, NewRecord, Placed};
+use stockade_log::{Lane, LogError, NewRecord, Placed};
 use tokio::sync::oneshot;
 
 use crate::{
+    appends::Place,
     client::{ASK, Watch},
+    lanes::Passage,
     options::KafkaOptions,
     topic::Topic,
 };
@@ -36,15 +37,18 @@ pub(crate) struct Batch {
     placed: Mutex<Vec<Placed>>,
     failed: Mutex<Option<LogError>>,
     answer: Mutex<Option<Answer>>,
+    /// Held until the last of it is settled, whoever waits for that.
+    _passages: Vec<Passage>,
 }
 
 impl Batch {
-    pub(crate) fn new(count: usize, answer: Answer) -> Arc<Self> {
+    pub(crate) fn new(count: usize, answer: Answer, passages: Vec<Passage>) -> Arc<Self> {
         Arc::new(Self {
             left: AtomicUsize::new(count),
             placed: Mutex::new(vec![Placed { partition: 0, offset: 0 }; count]),
             failed: Mutex::new(None),
             answer: Mutex::new(Some(answer)),
+            _passages: passages,
         })
     }
     pub(crate) fn settle(&self, slot: usize, result: Result<Placed, LogError>) {
@@ -70,6 +74,7 @@ pub(crate) struct Delivery {
     batch: Arc<Batch>,
     slot: usize,
     topic: Arc<Topic>,
+    lane: Lane,
     bytes: usize,
 }
 
@@ -94,17 +99,17 @@ impl ClientContext for Deliveries {
 impl ProducerContext for Deliveries {
     type DeliveryOpaque = Box<Delivery>;
     fn delivery(&self, result: &DeliveryResult<'_>, delivery: Box<Delivery>) {
-        let Delivery { batch, slot, topic, bytes } = *delivery;
+        let Delivery { batch, slot, topic, lane, bytes } = *delivery;
         let outcome = match result {
             Ok(message) => {
                 let (partition, offset) = (message.partition() as u32, message.offset() as u64);
                 topic.reached(partition, offset + 1);
-                topic.backlogs[partition as usize].leave(1, bytes);
+                topic.backlogs[partition as usize].leave(lane, 1, bytes);
                 Ok(Placed { partition, offset })
             }
             Err((error, message)) => {
                 if let Some(backlog) = topic.backlogs.get(message.partition() as usize) {
-                    backlog.leave(1, bytes);
+                    backlog.leave(lane, 1, bytes);
                 }
                 // A record that failed for good leaves a gap that what follows must not close.
                 let why = format!("a record for {} was not taken: {error}", topic.full);
@@ -121,7 +126,7 @@ impl ProducerContext for Deliveries {
 /// spent a hundredth of a core on each topic, idle or not.
 const WAIT: Duration = Duration::from_secs(1);
 
-/// The producer of one topic, and the thread that hears what became of its records.
+/// The producer of one lane of a topic, and the thread that hears what became of its records.
 pub(crate) struct Outbox {
     producer: Arc<BaseProducer<Deliveries>>,
     /// The thread ends within a wait of this and takes the producer with it.
@@ -158,8 +163,7 @@ impl Outbox {
     /// Hands one admitted record to librdkafka.
     pub(crate) fn send(
         &self,
-        topic: &Arc<Topic>,
-        partition: u32,
+        place: &Place,
         record: &NewRecord,
         batch: &Arc<Batch>,
         slot: usize,
@@ -170,10 +174,11 @@ impl Outbox {
             .fold(OwnedHeaders::new_with_capacity(record.headers.len()), |headers, (key, value)| {
                 headers.insert(Header { key, value: Some(value) })
             });
-        let delivery =
-            Box::new(Delivery { batch: batch.clone(), slot, topic: topic.clone(), bytes: record.size() });
+        let Place { topic, partition, lane, .. } = place;
+        let (batch, topic, lane) = (batch.clone(), topic.clone(), *lane);
+        let delivery = Box::new(Delivery { batch, slot, topic: topic.clone(), lane, bytes: record.size() });
         let new = BaseRecord::<[u8], [u8], _>::with_opaque_to(&topic.full, delivery)
-            .partition(partition as i32)
+            .partition(*partition as i32)
             .payload(&record.value)
             .headers(headers);
         let new = if record.key.is_empty() { new } else { new.key(&record.key) };

@@ -17,7 +17,7 @@ use rdkafka::{
 use rustc_hash::FxHashMap;
 use stockade_log::LogError;
 
-use crate::{backlog::Backlog, broker::Broker, client::ASK, options::RECORD_BYTES_MAX};
+use crate::{backlog::Backlogs, broker::Broker, client::ASK, options::RECORD_BYTES_MAX};
 
 /// How long making a topic may take.
 const MAKE: Duration = Duration::from_secs(30);
@@ -32,7 +32,7 @@ pub(crate) struct Topic {
     pub(crate) full: String,
     pub(crate) partitions: u32,
     /// What waits for acknowledgement, by partition.
-    pub(crate) backlogs: Vec<Backlog>,
+    pub(crate) backlogs: Vec<Backlogs>,
     /// The end as last learnt, by partition.
     ends: Vec<AtomicU64>,
     /// When that was.
@@ -150,7 +150,7 @@ impl Topics {
             name,
             full,
             partitions: found,
-            backlogs: (0..found).map(|_| Backlog::default()).collect(),
+            backlogs: (0..found).map(|_| Backlogs::default()).collect(),
             ends: (0..found).map(|_| AtomicU64::new(0)).collect(),
             heard_ms: AtomicI64::new(0),
         });

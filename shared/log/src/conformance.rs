@@ -13,8 +13,8 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    Ack, Bounds, Clock, Commit, Committed, Consumer, Event, LogError, Mode, NewRecord, ReadLimit, Record,
-    Remedy, Role, Route, SharedLog, TopicSpec,
+    Ack, Bounds, Clock, Commit, Committed, Consumer, Event, Lane, LogError, Mode, NewRecord, ReadLimit,
+    Record, Remedy, Role, Route, SharedLog, TopicSpec,
 };
 
 /// How the suite opens and restarts an adapter.
@@ -89,6 +89,7 @@ type Case = (&'static str, fn(&mut Bench<'_>));
 pub const CASES: &[Case] = &[
     ("records of one append lie contiguously and in order", contiguous),
     ("one key always lands in one partition, a number is obeyed", routing),
+    ("records of one key stay in order though their lanes change", lanes),
     ("record times never go back even if the clock does", monotone_time),
     ("what was acknowledged is there after a restart, with the next offset after it", restart),
     ("a consumer starts at the committed offset after a restart", resume),
@@ -253,6 +254,24 @@ fn contiguous(bench: &mut Bench<'_>) {
     assert_eq!(values(&records), ["1", "3", "5", "7", "9"]);
     assert_eq!(records[2].headers[0].1, "type of 5");
     assert_eq!(records.iter().map(|r| r.offset).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+}
+
+fn lanes(bench: &mut Bench<'_>) {
+    bench.topic("t", 3);
+    let log = bench.log();
+    let lanes = [Lane::Suspect, Lane::Trusted, Lane::Probation];
+    let tickets: Vec<_> = (0..600_usize)
+        .map(|number| {
+            // Each key asks for another lane each time, while what it sent before is still under way.
+            let (key, lane) = (format!("supplier-{}", number % 4), lanes[number / 4 % 3]);
+            log.append_in(lane, vec![record("t", Route::Key, &key, &number.to_string())], Ack::Durable)
+        })
+        .collect();
+    let placed: Vec<_> = tickets.into_iter().flat_map(|ticket| check(ticket.wait())).collect();
+    for key in 0..4 {
+        let of_key: Vec<_> = placed.iter().skip(key).step_by(4).collect();
+        assert!(of_key.windows(2).all(|pair| pair[0].offset < pair[1].offset), "{of_key:?}");
+    }
 }
 
 fn routing(bench: &mut Bench<'_>) {

@@ -52,8 +52,8 @@ pub use memory::{Memory, MemoryDisk};
 pub use partitioner::partition_of;
 pub use ticket::Ticket;
 pub use types::{
-    Ack, Bounds, Clock, Commit, Committed, Epoch, Event, Horizon, Member, Mode, NewRecord, Placed, ReadLimit,
-    Record, Role, Room, Route, TopicSpec,
+    Ack, Bounds, Clock, Commit, Committed, Epoch, Event, Horizon, Lane, Member, Mode, NewRecord, Placed,
+    ReadLimit, Record, Role, Room, Route, TopicSpec,
 };
 
 use std::{future::Future, pin::Pin, sync::Arc};
@@ -68,6 +68,11 @@ pub trait Log: Send + Sync + 'static {
     fn generation(&self, topic: &str) -> Result<u32, LogError>;
     /// Appends a batch; the ticket resolves when it is acknowledged.
     fn append(&self, batch: Vec<NewRecord>, ack: Ack) -> Ticket;
+    /// The same beside others of its [`Lane`]. Records of one key that are appended by this call stay in order, whatever lanes they
+    /// were meant for: a key changes its lane only while nothing of it is under way. Adapters that write at once have no lanes.
+    fn append_in(&self, _lane: Lane, batch: Vec<NewRecord>, ack: Ack) -> Ticket {
+        self.append(batch, ack)
+    }
     /// First offset kept and next offset to be written, as visible to consumers.
     fn bounds(&self, topic: &str, partition: u32) -> Result<Bounds, LogError>;
     /// Reads visible records from `from` on; empty at the end.

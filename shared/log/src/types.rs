@@ -89,6 +89,19 @@ pub enum Ack {
     Durable,
 }
 
+/// What an append waits beside: appends of one lane never wait for those of another before they reach the log, so that a flood
+/// of whoever is not known yet holds up nobody who is. The order of a partition is that in which appends arrive there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Of whoever is known, and of the platform itself.
+    #[default]
+    Trusted,
+    /// Of whoever came lately.
+    Probation,
+    /// Of whoever is under suspicion.
+    Suspect,
+}
+
 /// Where a record of a batch went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placed {

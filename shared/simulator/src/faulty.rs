@@ -12,7 +12,7 @@ use std::{
 
 use parking_lot::Mutex;
 use stockade_log::{
-    Ack, Bounds, Commit, Committed, Consumer, Event, Horizon, Log, LogError, Memory, MemoryDisk, Mode,
+    Ack, Bounds, Commit, Committed, Consumer, Event, Horizon, Lane, Log, LogError, Memory, MemoryDisk, Mode,
     NewRecord, ReadLimit, Record, Remedy, Ticket, TopicSpec,
 };
 use stockade_model::{Payload, Position, Proposal, Row, Scope, Topic};
@@ -190,6 +190,10 @@ impl Log for FaultyLog {
     fn append(&self, mut batch: Vec<NewRecord>, ack: Ack) -> Ticket {
         self.spoil(&mut batch);
         self.inner.append(batch, ack)
+    }
+    fn append_in(&self, lane: Lane, mut batch: Vec<NewRecord>, ack: Ack) -> Ticket {
+        self.spoil(&mut batch);
+        self.inner.append_in(lane, batch, ack)
     }
     fn bounds(&self, topic: &str, partition: u32) -> Result<Bounds, LogError> {
         self.inner.bounds(topic, partition)
