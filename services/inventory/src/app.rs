@@ -5,7 +5,7 @@ use std::{
     ops::Bound,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -31,10 +31,13 @@ use crate::{
     domain::{Effect, EventAnswer, Index, Outcomes, event_identity},
     edge::Gatekeeper,
     heard::{Heard, order_identity},
+    picture::shown::Shown,
     promises::Promises,
     replica::{Replica, ReplicaBounds},
     reservations::Reservations,
 };
+
+pub use crate::freshness::Freshness;
 
 /// What is known of a supplier without asking the fold.
 #[derive(Clone, Debug)]
@@ -72,24 +75,6 @@ pub enum Submitted {
         /// Where it lies: partition and offset.
         at: (u32, u64),
     },
-}
-
-/// Up to when everything is in the index, as of one millisecond.
-pub struct Freshness {
-    /// Up to when, by record time.
-    pub as_of: Timestamp,
-    /// The same, RFC 3339.
-    pub as_of_text: Box<str>,
-    /// How far behind the clock that is.
-    pub staleness_ms: i64,
-    /// When it was looked at, by the clock.
-    at_ms: i64,
-}
-
-impl Freshness {
-    pub(crate) fn new(as_of: Timestamp, staleness_ms: i64, at_ms: i64) -> Self {
-        Self { as_of, as_of_text: as_of.to_string().into(), staleness_ms, at_ms }
-    }
 }
 
 /// Told of each decision as it reaches the overlay: the decision, the id of the event at its root, and when that event
@@ -145,8 +130,12 @@ pub struct App {
     gate: Gate,
     /// What holds where this is a replica in another region.
     pub(crate) replica: Option<Replica>,
+    /// The picture that is shown where the log cannot be reached.
+    pub(crate) shown: Option<Shown>,
+    /// Up to when everything is in the picture that lies on this process's disk, in milliseconds since the epoch; 0 without one.
+    pub(crate) picture_as_of_ms: AtomicI64,
     /// What the last buyer was told of how fresh the index is.
-    fresh: RwLock<Option<Arc<Freshness>>>,
+    pub(crate) fresh: RwLock<Option<Arc<Freshness>>>,
 }
 
 /// How long a request waits until the log has confirmed it; a log that is away must not hold up its callers.
@@ -233,6 +222,8 @@ impl App {
             decisions_at_start,
             gate,
             replica: None,
+            shown: None,
+            picture_as_of_ms: AtomicI64::new(0),
             fresh: RwLock::default(),
         })
     }
@@ -344,35 +335,6 @@ impl App {
     /// What became of an event lately.
     pub fn event_answer(&self, source: &str, id: &str) -> Option<EventAnswer> {
         self.answers.get(&event_identity(source, id)).map(|answer| *answer)
-    }
-
-    /// Until when everything is in the index, and how far behind the clock that is.
-    pub fn freshness(&self) -> (Timestamp, i64) {
-        let now = self.now();
-        if let Some(replica) = &self.replica {
-            let as_of = replica.as_of_ms(self).min(now.ms());
-            return (Timestamp::from_ms(as_of), now.ms() - as_of);
-        }
-        let mut as_of = now;
-        for partition in 0..self.partitions {
-            let progress: Progress = self.board.progress("inventory", partition);
-            let horizon = self.log.horizon(Topic::SupplierEvents.name(), partition);
-            let seen = if progress.next < horizon.end { progress.clock.ms() } else { horizon.heard_ms };
-            as_of = as_of.min(Timestamp::from_ms(seen));
-        }
-        (as_of, (now.ms() - as_of.ms()).max(0))
-    }
-
-    /// The same, looked at once in a millisecond: whoever asks within it is told what the first was told.
-    pub fn fresh(&self) -> Arc<Freshness> {
-        let at_ms = (self.clock)();
-        if let Some(fresh) = self.fresh.read().as_ref().filter(|fresh| fresh.at_ms == at_ms) {
-            return fresh.clone();
-        }
-        let (as_of, staleness_ms) = self.freshness();
-        let fresh = Arc::new(Freshness::new(as_of, staleness_ms, at_ms));
-        *self.fresh.write() = Some(fresh.clone());
-        fresh
     }
 
     /// Appends a request and waits for its outcome.

@@ -15,6 +15,8 @@
 //! | `stockade_inventory_withheld_listings`, `stockade_inventory_withheld_units` | | the part of it that buyers do not see |
 //! | `stockade_inventory_staleness_seconds` | | how far the index may be behind the log; alert on it |
 //! | `stockade_inventory_overlay_age_seconds` | | since the last decision was applied |
+//! | `stockade_inventory_picture_age_seconds` | | how old the picture on the disk of this process is, by which it would answer buyers after a start without the log; alert on it |
+//! | `stockade_inventory_shows_picture` | | 1 while buyers are answered from that picture, because the log could not be reached at the start; alert on it |
 //! | `stockade_inventory_streams` | | streams of changes that buyers have open here: add these up over replicas |
 //! | `stockade_inventory_stream_looks_total` | `found`: `change`, `nothing` | goods that a stream looked at again because something was put or restricted |
 //! | `stockade_inventory_import_rows_total` | `outcome`: `accepted`, `unchanged`, `refused` | rows of imports by what became of them |
@@ -97,6 +99,10 @@ pub fn refresh(app: &App) {
     gauge!("stockade_inventory_listings").set(app.index.listings() as f64);
     gauge!("stockade_inventory_units").set(app.index.units() as f64);
     gauge!("stockade_inventory_staleness_seconds").set(app.freshness().1 as f64 / 1_000.0);
+    gauge!("stockade_inventory_shows_picture").set(f64::from(u8::from(app.shown.is_some())));
+    if let Some(age_ms) = app.picture_age_ms() {
+        gauge!("stockade_inventory_picture_age_seconds").set(age_ms as f64 / 1_000.0);
+    }
     let applied_ms = app.overlay.applied_ms();
     if applied_ms > 0 {
         let age_ms = (app.now().ms() - applied_ms).max(0);

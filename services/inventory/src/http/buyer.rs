@@ -402,9 +402,9 @@ pub(crate) async fn query(
     Ok(response)
 }
 
-/// Whether an answer may lack something that was there when this replica started.
+/// Whether an answer may lack something that was there when this replica started: a picture lacks what came after it.
 pub(super) fn completeness(app: &App) -> &'static str {
-    if app.ready().is_ok() { "complete" } else { "partial" }
+    if app.shown.is_none() && app.ready().is_ok() { "complete" } else { "partial" }
 }
 
 pub(super) fn find<'a>(app: &'a App, good: &Asked, query: &Query) -> Page<'a> {

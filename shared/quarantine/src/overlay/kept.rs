@@ -1,0 +1,57 @@
+//! What is in force, as it is kept outside of a process and brought back where the decisions cannot be read.
+
+use std::sync::atomic::Ordering;
+
+use stockade_model::{Level, Scope, SupplierId};
+
+use super::{Overlay, Standing};
+
+/// What is in force of one supplier, as far as it concerns what buyers see.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Kept {
+    /// The supplier.
+    pub supplier: SupplierId,
+    /// Order of the decision that made it so: a later one replaces it, an earlier one does nothing.
+    pub version: (u32, u64, u32),
+    /// What is covered, and how hard; never nothing.
+    pub in_force: Vec<(Scope, Level)>,
+}
+
+impl Overlay {
+    /// Everything in force, by supplier in no order. Who is decided on meanwhile is in it as before the decision or as after it.
+    pub fn kept(&self) -> Vec<Kept> {
+        let restricted = |number: u32| self.standing(number) != Standing::Free;
+        // Named first and looked at then, so that no two locks are held at once.
+        let entries = self.numbers.iter().filter(|entry| restricted(*entry.value()));
+        let named: Vec<(SupplierId, u32)> =
+            entries.map(|entry| (entry.key().clone(), Self::kept_under(*entry.value()))).collect();
+        named.into_iter().filter_map(|(supplier, number)| self.kept_of(supplier, number)).collect()
+    }
+
+    fn kept_of(&self, supplier: SupplierId, number: u32) -> Option<Kept> {
+        // For one supplier at a time: a decision waits for no more than that.
+        let _applying = self.applying.lock();
+        let in_force = match self.standing(number) {
+            Standing::Free => return None,
+            Standing::Whole(level) => vec![(Scope::Supplier, level)],
+            Standing::Narrower => self.narrower(number)?.to_vec(),
+        };
+        let version = self.applied.get(&number).map(|applied| applied.version).unwrap_or_default();
+        Some(Kept { supplier, version, in_force })
+    }
+
+    /// Brings back what was kept of a supplier; does nothing when a later decision was applied.
+    pub fn bring_back(&self, kept: &Kept) {
+        let number = Self::kept_under(self.number(&kept.supplier));
+        let _applying = self.applying.lock();
+        let mut applied = self.applied.entry(number).or_default();
+        if kept.version < applied.version {
+            return;
+        }
+        applied.version = kept.version;
+        applied.hard = kept.in_force.iter().filter(|(_, level)| *level >= Level::Dim).cloned().collect();
+        drop(applied);
+        self.store(number, &kept.in_force);
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+}
