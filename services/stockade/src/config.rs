@@ -413,11 +413,19 @@ pub struct SandboxConfig {
 }
 
 /// API keys.
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Keys {
     /// The key file; `keys.jsonl` in the data directory when absent. All processes of an installation need the same.
     pub file: Option<PathBuf>,
+    /// Keys that `stockade keys create` makes in one file within an hour, whoever asks; the command reads it each time.
+    pub per_hour_max: usize,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self { file: None, per_hour_max: 2_000 }
+    }
 }
 
 /// Flags of commands that need to know the installation; they win over environment and file.

@@ -14,7 +14,7 @@ use std::{
 
 use dashmap::DashMap;
 use sha2::Digest as _;
-use stockade_model::{Timestamp, hash::hex};
+use stockade_model::{Timestamp, hash::hex, time::HOUR_MS};
 
 use crate::{Principal, Role, clock};
 
@@ -45,6 +45,16 @@ pub enum KeyError {
         "there is a key named {0} already, and every key has its own name; choose another, or take that one out with `stockade keys revoke {0}`"
     )]
     NameTaken(String),
+    /// As many were made within an hour as may be.
+    #[error(
+        "{made} keys were made in this file within an hour, and no more than {most} are: something may be making them that should not. Look with `stockade keys list`; if it is meant, raise keys.per_hour_max, or wait"
+    )]
+    TooMany {
+        /// Keys made within the hour.
+        made: usize,
+        /// How many may be.
+        most: usize,
+    },
     /// No key has the name.
     #[error("no key is named {0}; `stockade keys list` shows those there are")]
     NoSuchKey(String),
@@ -210,6 +220,8 @@ pub struct KeyRing {
     names: Arc<Mutex<BTreeSet<String>>>,
     file: Option<Arc<KeyFile>>,
     is_sandbox: bool,
+    /// Keys that may be made in the file within an hour, by anybody; any number when absent.
+    per_hour_max: Option<usize>,
 }
 
 impl KeyRing {
@@ -223,6 +235,12 @@ impl KeyRing {
     /// The same for the sandbox: the keys made here begin with [`SANDBOX_KEY`].
     pub fn open_sandbox(path: &Path) -> Result<Self, KeyError> {
         Ok(Self { is_sandbox: true, ..Self::open(path)? })
+    }
+
+    /// The same with a bound on the keys that are made in the file within an hour, whoever makes them.
+    #[must_use]
+    pub fn making_at_most(self, per_hour_max: usize) -> Self {
+        Self { per_hour_max: Some(per_hour_max), ..self }
     }
 
     /// Reads the file again, so that keys made or revoked while serving count. After an error the keys known so far stay.
@@ -290,7 +308,13 @@ impl KeyRing {
                 if keys.iter().any(|kept| kept.principal.id == principal.id) {
                     return Err(taken());
                 }
-                let created = Some(Timestamp::from_ms(clock::now_ms()));
+                let now_ms = clock::now_ms();
+                let lately = |kept: &&KeptKey| kept.created.is_some_and(|at| now_ms - at.ms() < HOUR_MS);
+                let made = keys.iter().filter(lately).count();
+                if let Some(most) = self.per_hour_max.filter(|most| made >= *most) {
+                    return Err(KeyError::TooMany { made, most });
+                }
+                let created = Some(Timestamp::from_ms(now_ms));
                 keys.push(KeptKey { principal: principal.clone(), sha256, created });
                 Ok(())
             })?,
@@ -421,6 +445,34 @@ mod tests {
         command.revoke("ben").unwrap();
         serving.reload().unwrap();
         assert!(serving.is_empty(), "the last key can be revoked too");
+    }
+
+    #[test]
+    fn only_so_many_keys_are_made_within_an_hour_and_more_when_it_is_over_or_one_is_revoked() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys.jsonl");
+        let ring = || KeyRing::open(&path).unwrap().making_at_most(3);
+        for name in ["a", "b", "c"] {
+            ring().create(name, Role::Analyst).unwrap();
+        }
+        let refused = ring().create_unnamed(supplier("acme")).unwrap_err();
+        assert!(matches!(refused, KeyError::TooMany { made: 3, most: 3 }), "{refused}");
+        assert!(refused.to_string().contains("keys.per_hour_max"), "{refused}");
+        assert_eq!(ring().len(), 3, "nothing was made");
+        // As if the first had been made long before.
+        let text = std::fs::read_to_string(&path).unwrap();
+        let year = clock_year(&text);
+        std::fs::write(&path, text.replacen(&format!("\"created\":\"{year}"), "\"created\":\"2001", 1)).unwrap();
+        ring().create("d", Role::Analyst).unwrap();
+        assert!(ring().create("e", Role::Analyst).is_err());
+        ring().revoke("d").unwrap();
+        ring().create("e", Role::Analyst).unwrap();
+    }
+
+    /// The year in which the first key of a file was made, as it stands there.
+    fn clock_year(text: &str) -> String {
+        let (_, after) = text.split_once("\"created\":\"").unwrap();
+        after[..4].to_owned()
     }
 
     #[test]

@@ -79,7 +79,8 @@ fn suppliers() -> Routes<Arc<App>> {
                 .example("acme", json!({ "name": "Acme", "region": "DE", "since": "2020-01-01T00:00:00Z" }))
                 .answers::<SupplierProfile>(StatusCode::OK, "The whole profile as it is now.")
                 .answers::<Registration>(StatusCode::ACCEPTED, "It is durable and not everywhere yet.")
-                .fails(&WRITES),
+                .fails(&WRITES)
+                .fails(&["too_many_registrations"]),
             supplier::register,
         )
         .add(

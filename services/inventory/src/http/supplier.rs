@@ -241,13 +241,19 @@ pub(crate) async fn register(
     fields.require(known, "/class", "unknown_class", format!("the classes of suppliers are {classes}"));
     let region = fields.finish(region).map_err(Problem::invalid)?;
     let known = app.supplier(&supplier).map(|view| view.profile);
+    // Whoever has a key may not fill the marketplace with suppliers that do not exist.
+    let allowance = if known.is_none() { app.limits.register(&by.id)? } else { None };
     let registration = Registration { supplier, name, region, since, class, stock_counts };
     let said = registration.clone();
     let record = ControlRecord { actor: by.id, change: Change::Register { registration, known } };
-    match app.register(&app.fresh_id(), &Payload::Control(record)).await? {
-        Some(profile) => Ok(Json(profile).into_response()),
-        None => Ok((StatusCode::ACCEPTED, Json(said)).into_response()),
+    let mut response = match app.register(&app.fresh_id(), &Payload::Control(record)).await? {
+        Some(profile) => Json(profile).into_response(),
+        None => (StatusCode::ACCEPTED, Json(said)).into_response(),
+    };
+    if let Some(allowance) = allowance {
+        allowance.write(response.headers_mut());
     }
+    Ok(response)
 }
 
 /// Whether a row takes away supply that is there. What only looks so, such as a withdrawal of nothing, is a write like others, or

@@ -97,7 +97,7 @@ impl Node {
         let shared: SharedLog = log.clone();
         let time = ground.time_ms.clone();
         let clock: Clock = Arc::new(move || time.load(Ordering::SeqCst) + skew_ms);
-        let endless = Class { per_second: NonZeroU32::MAX, burst: NonZeroU32::MAX };
+        let endless = Class::a_second(NonZeroU32::MAX, NonZeroU32::MAX);
         let mut limits = LimitsConfig::default();
         limits.0.values_mut().for_each(|class| *class = endless);
         let limits = Limits::new(&limits);

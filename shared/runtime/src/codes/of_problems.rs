@@ -496,6 +496,12 @@ pub(super) const CODES: &[Code] = &[
     ),
     problem(
         429,
+        "too_many_registrations",
+        "As many new suppliers were registered with this key as one operator may register.",
+        "Wait as long as Retry-After says, or raise `limits.registrations`; changing a supplier that is known is always taken.",
+    ),
+    problem(
+        429,
         "too_many_appeals",
         "As many appeals of this supplier were opened within a day as are taken.",
         "Wait for their answers; a person reads each.",

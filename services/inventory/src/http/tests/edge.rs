@@ -51,10 +51,7 @@ async fn a_locked_out_supplier_is_refused_unread_and_one_write_a_minute_is_kept_
 
 #[tokio::test]
 async fn suppliers_under_suspicion_share_an_allowance_but_for_what_takes_supply_away() {
-    let class = |per_second, burst| Class {
-        per_second: NonZeroU32::new(per_second).unwrap(),
-        burst: NonZeroU32::new(burst).unwrap(),
-    };
+    let class = |per_second, burst| Class::a_second(NonZeroU32::new(per_second).unwrap(), NonZeroU32::new(burst).unwrap());
     let limits = [("standard", class(10_000, 10_000)), ("suspect", class(1, 3))];
     let limits = LimitsConfig(limits.map(|(name, class)| (name.to_owned(), class)).into());
     let api = Api::with_limits(limits).await;
