@@ -405,6 +405,7 @@ impl App {
                     self.index.allow(self.overlay.number(&supplier), units);
                     self.changes.restricted(&supplier, &self.index);
                 }
+                Effect::Crowded { supplier, payout } => self.gate_of_edge.crowded(supplier, payout),
                 Effect::Offered(offer) => {
                     self.index.put(&offer, &self.overlay);
                     self.changes.offered(&offer.sku, offer.gtin);

@@ -40,7 +40,7 @@ impl From<BTreeMap<String, Class>> for LimitsConfig {
     /// open it.
     fn from(mut told: BTreeMap<String, Class>) -> Self {
         for (name, class) in Self::default().0 {
-            if Trust::CLASSES.contains(&name.as_str()) || name == REGISTRATIONS {
+            if ALWAYS.contains(&name.as_str()) {
                 told.entry(name).or_insert(class);
             }
         }
@@ -69,6 +69,8 @@ impl Default for LimitsConfig {
             ("new".to_owned(), class(4_000, 20_000)),
             ("suspect".to_owned(), class(1_000, 5_000)),
             // As many as a marketplace takes on in a day of its own growth; who moves in with more raises it for that day.
+            // However many they are, they send a quarter of what one of `standard` may.
+            (PAYOUT.to_owned(), class(500, 2_000)),
             (REGISTRATIONS.to_owned(), Class { units: some(2_000), per: Per::Day, burst: some(2_000) }),
         ]))
     }
@@ -78,8 +80,13 @@ impl Default for LimitsConfig {
 const STANDARD: &str = "standard";
 /// The class of suppliers that one operator registers.
 pub const REGISTRATIONS: &str = "registrations";
+/// The class of what new suppliers with one payout account may send together, where that is an account of many.
+pub const PAYOUT: &str = "payout";
 /// Classes that are not for the registration of suppliers.
-const OTHERS: [&str; 7] = ["limited", "buyer", "events", "staff", "new", "suspect", REGISTRATIONS];
+const OTHERS: [&str; 8] =
+    ["limited", "buyer", "events", "staff", "new", "suspect", REGISTRATIONS, PAYOUT];
+/// Classes that have their usual bounds where nothing is said of them.
+const ALWAYS: [&str; 4] = ["new", "suspect", REGISTRATIONS, PAYOUT];
 
 /// What each caller has used, shared with the limiter so that a batch beyond the burst can be charged in full.
 #[derive(Clone, Default)]
@@ -319,6 +326,19 @@ impl<C: Clock + Clone> Limits<C> {
             Ok(Ok(_)) => limiter.owe(&caller, units.get().saturating_sub(limiter.class.burst.get())),
             Ok(Err(_)) | Err(_) => limiter.owe(&caller, units.get()),
         }
+    }
+
+    /// Takes `units` of what the new suppliers of one payout account, told by its hash, share.
+    pub fn share_payout(&self, payout: &str, units: usize) -> Result<(), Problem> {
+        if !self.now().classes.contains_key(PAYOUT) {
+            return Ok(());
+        }
+        // It does not say by what they are taken for one.
+        let refused = |refused: Problem| {
+            let detail = format!("of what new suppliers share, {}", refused.detail);
+            refused.as_code("class_limited", detail)
+        };
+        self.take(PAYOUT, payout, units).map(|_| ()).map_err(refused)
     }
 
     /// Takes one registration of a new supplier from what `operator` may register.

@@ -121,6 +121,13 @@ pub enum Effect {
         /// Units, over all its listings.
         units: Option<i64>,
     },
+    /// Many suppliers share a payout account with one.
+    Crowded {
+        /// The supplier.
+        supplier: SupplierId,
+        /// The salted hash of the account.
+        payout: Box<str>,
+    },
 }
 
 /// The fold.
@@ -563,6 +570,7 @@ impl Fold for Inventory {
             Payload::Outcome(outcome) => self.outcome(input, outcome, out),
             Payload::EventAgain(event) => self.again(event, input.time, out),
             Payload::Decision(decision) => self.decision(input, decision, out),
+            Payload::Link(fact) => self.link(fact, out),
             Payload::Control(record) => {
                 if let Change::Supplier { profile } = &record.change {
                     self.suppliers.edit_or(&profile.supplier, Supplier::default).profile =

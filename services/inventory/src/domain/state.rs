@@ -30,7 +30,14 @@ pub(crate) struct Supplier {
     /// Units handed over in time, by day since 1970-01-01, of the last days.
     #[serde(default)]
     pub(crate) handed: Vec<(i64, i64)>,
+    /// The payout account that most others share with it, as its salted hash, and how many do; none below [`CROWD`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) crowd: Option<(Box<str>, u32)>,
 }
+
+/// Suppliers with one payout account, of which those that are new share an allowance: one operator with some shops is not many,
+/// and an agency that pays out to hundreds loses nothing but the first days' haste.
+pub(crate) const CROWD: u32 = 10;
 
 /// Units that a capped supplier may owe before it has proven anything.
 pub(crate) const GRANT: i64 = 5;

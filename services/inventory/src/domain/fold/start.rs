@@ -39,6 +39,9 @@ impl Inventory {
             for location in supplier.locations.values() {
                 effects.push(Effect::Located { supplier: id.clone(), location: location.clone() });
             }
+            if let Some((payout, _)) = &supplier.crowd {
+                effects.push(Effect::Crowded { supplier: id.clone(), payout: payout.clone() });
+            }
             if supplier.is_capped() {
                 let last = supplier.handed.last().map_or(0, |(day, _)| *day);
                 let units = Some(self.allowance(id, last));
