@@ -34,6 +34,8 @@ struct Shop {
     told_buyers: HashMap<ListingId, i64>,
     /// Units that can be had in all, while the supplier is capped.
     allowance: Option<i64>,
+    /// The payout account that many share with it.
+    crowd: Option<Box<str>>,
     /// What owners of reservations were told.
     at_risk: Vec<Notice>,
     /// The rows that it was restored from.
@@ -77,6 +79,7 @@ impl Shop {
             answers: HashMap::new(),
             told_buyers: HashMap::new(),
             allowance: None,
+            crowd: None,
             at_risk: Vec::new(),
             loaded: BTreeMap::new(),
         }
@@ -136,6 +139,7 @@ impl Shop {
                     self.answers.insert(*identity, *answer);
                 }
                 Effect::Allowance { units, .. } => self.allowance = *units,
+                Effect::Crowded { payout, .. } => self.crowd = Some(payout.clone()),
                 Effect::Offered(offer) => {
                     self.told_buyers.insert(offer.listing.clone(), offer.available);
                 }

@@ -495,13 +495,7 @@ fn it_is_known_of_a_supplier_with_how_many_it_shares_a_payout_account_also_after
             evidence: 0.0,
         })
     };
-    let crowd = |shop: &Shop| {
-        let last = shop.effects.iter().rev().find_map(|effect| match effect {
-            Effect::Crowded { supplier, payout } => Some((supplier.to_string(), payout.chars().next())),
-            _ => None,
-        });
-        last.and_then(|(supplier, first)| first.filter(|_| supplier == "acme"))
-    };
+    let crowd = |shop: &Shop| shop.crowd.as_ref().and_then(|payout| payout.chars().next());
     use stockade_model::AttributeKind::{Device, Payout};
     shop.apply(&fact(Payout, 'a', 9));
     shop.apply(&fact(Device, 'b', 200));
