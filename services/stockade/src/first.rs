@@ -25,7 +25,7 @@ pub(crate) enum First {
     /// The log.
     Log(SharedLog),
     /// A picture, while the log is being opened.
-    Picture(Picture, Opening),
+    Picture(Box<Picture>, Opening),
 }
 
 /// A log that is being opened, on a thread of its own: that blocks, and must not hold up the end of the process.
@@ -102,7 +102,7 @@ pub(crate) async fn open(config: &Config, pictures: Option<&Pictures>) -> Result
         Ok(picture) => {
             let why = away.map_or_else(|| "it does not answer".to_owned(), |error| error.to_string());
             tracing::warn!(why, "the log cannot be reached; buyers are answered from the last picture until it can");
-            Ok(First::Picture(picture, opening))
+            Ok(First::Picture(Box::new(picture), opening))
         }
         Err(unusable) => {
             match &unusable {

@@ -223,7 +223,7 @@ impl Server {
                 Ok((router, admin, Stage::Live))
             }
             First::Picture(picture, opening) => {
-                let standin = Standin::new(self.standin_parts(picture))?;
+                let standin = Standin::new(self.standin_parts(*picture))?;
                 let front = Exchange::new(standin.router.clone());
                 let admin = Exchange::new(standin.admin(self.metrics.clone()));
                 let routers = (front.router(), admin.router());
@@ -337,11 +337,10 @@ impl Server {
     /// Opens the log as soon as it answers, and starts the platform over it; done when that answers.
     async fn take_over(&mut self, standin: &Standin, opening: Opening) -> Result<()> {
         let limits = self.follow_limits(standin.limits());
-        let followed = Shutdown::default();
         let work = async {
             let log = opening.finish(&self.config).await?;
             tracing::info!("the log answers again; buyers are answered from the picture until everything is read");
-            let decisions = standin.follow_decisions(log.clone(), followed.clone());
+            let decisions = standin.follow_decisions(log.clone());
             let live = async {
                 self.start(log).await?;
                 let platform = self.platform()?;

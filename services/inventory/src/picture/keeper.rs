@@ -71,7 +71,7 @@ impl Keeper {
         if now >= self.offers_due && self.withheld.is_some() {
             let shutdown = self.shutdown.clone();
             let done = self.keep_offers(|| {
-                std::thread::sleep(PIECE_PAUSE);
+                std::thread::park_timeout(PIECE_PAUSE);
                 // The last one is written in another way.
                 if shutdown.begun() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
             });

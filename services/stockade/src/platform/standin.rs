@@ -1,10 +1,6 @@
 //! What answers buyers while the log cannot be reached: the last picture, in the place of a platform.
 
-use std::{
-    convert::Infallible,
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use axum::{Router, extract::Request, response::Response};
@@ -18,7 +14,7 @@ use stockade_inventory::{
 use stockade_log::{Memory, MemoryDisk, SharedLog};
 use stockade_model::{Payload, Topic};
 use stockade_quarantine::Entry;
-use stockade_runtime::{Brownout, Cors, KeyRing, Limits, LimitsConfig, Shutdown, clock, http};
+use stockade_runtime::{Brownout, Cors, KeyRing, Limits, LimitsConfig, clock, http};
 use tower::ServiceExt as _;
 
 use super::{Edge, EdgeParts, ensure_topics};
@@ -117,9 +113,9 @@ impl Standin {
         }
     }
 
-    /// Takes what was decided since the picture into it, until `shutdown`: the log can be read again, and what it withholds is withheld
+    /// Takes what was decided since the picture into it, without end: the log can be read again, and what it withholds is withheld
     /// here while the platform is still reading.
-    pub async fn follow_decisions(&self, log: SharedLog, shutdown: Shutdown) -> Result<()> {
+    pub async fn follow_decisions(&self, log: SharedLog) -> Result<()> {
         let each = |batch: Vec<Tailed>| {
             for Tailed { offset, payload, .. } in batch {
                 if let Ok(Payload::Decision(decision)) = payload {
@@ -128,7 +124,7 @@ impl Standin {
             }
             std::future::ready(())
         };
-        Ok(tail(log, "standin", Topic::LockoutDecisions, 0, each, shutdown.wait()).await?)
+        Ok(tail(log, "standin", Topic::LockoutDecisions, 0, each, std::future::pending()).await?)
     }
 }
 
@@ -150,12 +146,12 @@ impl Exchange {
     /// What serves whichever is in place.
     pub fn router(&self) -> Router {
         let place = self.0.clone();
-        let serve = move |request: Request| {
+        Router::new().fallback(move |request: Request| {
             let now = place.read().clone();
-            async move { now.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {}) }
-        };
-        Router::new().fallback(move |request: Request| -> std::pin::Pin<Box<dyn Future<Output = Response> + Send>> {
-            Box::pin(serve(request))
+            async move {
+                let answered: Result<Response, Infallible> = now.oneshot(request).await;
+                answered.unwrap_or_else(|never| match never {})
+            }
         })
     }
 }
