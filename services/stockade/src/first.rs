@@ -101,7 +101,10 @@ pub(crate) async fn open(config: &Config, pictures: Option<&Pictures>) -> Result
     match tokio::task::spawn_blocking(move || of.load(now_ms)).await? {
         Ok(picture) => {
             let why = away.map_or_else(|| "it does not answer".to_owned(), |error| error.to_string());
-            tracing::warn!(why, "the log cannot be reached; buyers are answered from the last picture until it can");
+            tracing::warn!(
+                why,
+                "the log cannot be reached; buyers are answered from the last picture until it can"
+            );
             Ok(First::Picture(Box::new(picture), opening))
         }
         Err(unusable) => {

@@ -460,9 +460,7 @@ impl Platform {
                 None => http::not_found().await.into_response(),
             }
         };
-        let api = router
-            .merge(crate::openapi::router()?)
-            .fallback(not_here);
+        let api = router.merge(crate::openapi::router()?).fallback(not_here);
         let api = Edge {
             body_bytes_max: parts.body_bytes_max,
             bodies_bytes_max: parts.edge.config.bodies_bytes_max,

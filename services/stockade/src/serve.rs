@@ -12,8 +12,8 @@ use stockade_lockout::STARTER_RULES;
 use stockade_log::{ReadLimit, SharedLog};
 use stockade_model::{Payload, Topic};
 use stockade_runtime::{
-    Connections, KeyRing, Lane, Lanes, Limits, Listener, Sessions, Shutdown, clock, server,
-    shutdown::BUDGET, telemetry,
+    Connections, KeyRing, Lane, Lanes, Limits, Listener, Sessions, Shutdown, clock, server, shutdown::BUDGET,
+    telemetry,
 };
 use stockade_webhooks::Master;
 use tokio::net::TcpListener;
@@ -327,7 +327,9 @@ impl Server {
             let (router, of_admin) = self.routers()?;
             front.put(router);
             admin.put(of_admin);
-            tracing::info!("the log answers and everything is read: buyers are answered from it, not from the picture");
+            tracing::info!(
+                "the log answers and everything is read: buyers are answered from it, not from the picture"
+            );
         }
         self.begin_beside()?;
         let (config, shutdown) = (self.config.clone(), self.shutdown.clone());
@@ -339,7 +341,9 @@ impl Server {
         let limits = self.follow_limits(standin.limits());
         let work = async {
             let log = opening.finish(&self.config).await?;
-            tracing::info!("the log answers again; buyers are answered from the picture until everything is read");
+            tracing::info!(
+                "the log answers again; buyers are answered from the picture until everything is read"
+            );
             let decisions = standin.follow_decisions(log.clone());
             let live = async {
                 self.start(log).await?;

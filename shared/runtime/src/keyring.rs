@@ -462,7 +462,8 @@ mod tests {
         // As if the first had been made long before.
         let text = std::fs::read_to_string(&path).unwrap();
         let year = clock_year(&text);
-        std::fs::write(&path, text.replacen(&format!("\"created\":\"{year}"), "\"created\":\"2001", 1)).unwrap();
+        std::fs::write(&path, text.replacen(&format!("\"created\":\"{year}"), "\"created\":\"2001", 1))
+            .unwrap();
         ring().create("d", Role::Analyst).unwrap();
         assert!(ring().create("e", Role::Analyst).is_err());
         ring().revoke("d").unwrap();

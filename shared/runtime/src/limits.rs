@@ -83,8 +83,7 @@ pub const REGISTRATIONS: &str = "registrations";
 /// The class of what new suppliers with one payout account may send together, where that is an account of many.
 pub const PAYOUT: &str = "payout";
 /// Classes that are not for the registration of suppliers.
-const OTHERS: [&str; 8] =
-    ["limited", "buyer", "events", "staff", "new", "suspect", REGISTRATIONS, PAYOUT];
+const OTHERS: [&str; 8] = ["limited", "buyer", "events", "staff", "new", "suspect", REGISTRATIONS, PAYOUT];
 /// Classes that have their usual bounds where nothing is said of them.
 const ALWAYS: [&str; 4] = ["new", "suspect", REGISTRATIONS, PAYOUT];
 

@@ -128,7 +128,8 @@ async fn the_stream_of_a_supplier_reveals_no_bound_no_rule_and_nothing_that_was_
     let told = async |role| {
         let (cookie, ..) = bench.sign_in(role, &[]).await;
         let path = "/console/api/stream?channels=decisions,reviews,overview";
-        events(bench.ask(Method::GET, path, &[("cookie", cookie.as_str())], "").await, "event: decisions").await
+        events(bench.ask(Method::GET, path, &[("cookie", cookie.as_str())], "").await, "event: decisions")
+            .await
     };
     let own = told(Role::Supplier { supplier: SupplierId::new("s-own").unwrap() }).await;
     assert!(own.contains("Too many orders were cancelled.") && own.contains("quarantine"), "{own}");

@@ -336,7 +336,8 @@ impl Index {
     /// Every offer, withdrawn ones included, each good as it is when it is come to.
     pub(crate) fn all(&self) -> impl Iterator<Item = Offer> + '_ {
         self.goods.all().flat_map(move |good| {
-            let of = |view: View<'_>| (0..view.len()).filter_map(|row| self.offer(&view, row)).collect::<Vec<_>>();
+            let of =
+                |view: View<'_>| (0..view.len()).filter_map(|row| self.offer(&view, row)).collect::<Vec<_>>();
             good.views().flat_map(of).collect::<Vec<_>>()
         })
     }

@@ -196,8 +196,11 @@ mod tests {
             &whole[line + 2 * one..],
         );
         assert!(read(&[head, first, second, end].concat()).is_ok());
-        for wrong in [[head, second, first, end].concat(), [head, first, end].concat(), [head, first, first, end].concat()]
-        {
+        for wrong in [
+            [head, second, first, end].concat(),
+            [head, first, end].concat(),
+            [head, first, first, end].concat(),
+        ] {
             assert!(matches!(read(&wrong), Err(Unread::Damaged(_))));
         }
     }
@@ -209,7 +212,9 @@ mod tests {
         let mut other = Writer::begin(Vec::new(), "withheld").unwrap();
         other.piece(b"x").unwrap();
         assert!(matches!(read(&other.end().unwrap()), Err(Unread::Damaged(_))));
-        for nothing in [&b""[..], b"stockade-picture", b"stockade-picture one offers\n", b"{}\n", b"\xff\xfe\n"] {
+        for nothing in
+            [&b""[..], b"stockade-picture", b"stockade-picture one offers\n", b"{}\n", b"\xff\xfe\n"]
+        {
             assert!(matches!(read(nothing), Err(Unread::Damaged(_))));
         }
     }

@@ -91,7 +91,9 @@ impl Keeper {
         let deadline = Instant::now() + LAST;
         let done = self.keep_offers(|| match Instant::now() < deadline {
             true => Ok(()),
-            false => Err(io::Error::other(format!("it was not written within {} s of the end", LAST.as_secs()))),
+            false => {
+                Err(io::Error::other(format!("it was not written within {} s of the end", LAST.as_secs())))
+            }
         });
         self.note(done);
     }

@@ -152,7 +152,9 @@ pub enum Unusable {
     #[error("there is no picture in {0} yet; one is kept as soon as this process has been ready once")]
     Missing(String),
     /// It is not what was written.
-    #[error("{file} is damaged ({what}) and was thrown away with what belongs to it; the next good run makes another picture")]
+    #[error(
+        "{file} is damaged ({what}) and was thrown away with what belongs to it; the next good run makes another picture"
+    )]
     Damaged {
         /// The file.
         file: String,
@@ -176,7 +178,9 @@ pub enum Unusable {
     )]
     OtherLog(Origin),
     /// It is too old to be shown.
-    #[error("the picture is {age_s} s old and none older than {age_max_s} s is shown; picture.age_max_s says how old it may be")]
+    #[error(
+        "the picture is {age_s} s old and none older than {age_max_s} s is shown; picture.age_max_s says how old it may be"
+    )]
     TooOld {
         /// Its age in seconds.
         age_s: i64,
@@ -278,7 +282,8 @@ impl Pictures {
             match piece {
                 Piece::Offers(rows) => rows.into_iter().for_each(|row| index.put(&row.into(), &overlay)),
                 Piece::Allowances(of) => {
-                    of.iter().for_each(|(supplier, units)| index.allow(overlay.number(supplier), Some(*units)));
+                    of.iter()
+                        .for_each(|(supplier, units)| index.allow(overlay.number(supplier), Some(*units)));
                 }
             }
         }

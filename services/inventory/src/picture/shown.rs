@@ -78,7 +78,9 @@ fn is_in_it(request: &Request) -> bool {
 /// What is answered to everything else.
 fn refusal(method: &Method) -> Problem {
     let (code, what) = match *method {
-        Method::GET | Method::HEAD => ("starting", "this is not in the picture that buyers are answered from"),
+        Method::GET | Method::HEAD => {
+            ("starting", "this is not in the picture that buyers are answered from")
+        }
         _ => ("log_unavailable", "nothing was done"),
     };
     let detail = format!(

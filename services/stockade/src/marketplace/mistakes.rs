@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde_json::json;
 use stockade_lockout::STARTER_RULES;
 use stockade_log::{ReadLimit, SharedLog};
-use stockade_model::{Action, Change, PeerFact, Payload, SupplierId, Timestamp, Topic, time::HOUR_MS};
+use stockade_model::{Action, Change, Payload, PeerFact, SupplierId, Timestamp, Topic, time::HOUR_MS};
 use stockade_simulator::market::{Plan, Spread, Step};
 use stockade_supplier_scoring::DEFAULT_FEATURES;
 
@@ -75,13 +75,17 @@ impl Mistake for Peers {
         let topic = Topic::SupplierEvents.name();
         self.read = self.read.max(log.bounds(topic, 0)?.first);
         let mut told = Vec::new();
-        while let Some(record) = log.read(topic, 0, self.read, ReadLimit { records: 1, ..ReadLimit::default() })?.first()
+        while let Some(record) =
+            log.read(topic, 0, self.read, ReadLimit { records: 1, ..ReadLimit::default() })?.first()
         {
             self.read = record.offset + 1;
             if record.time_ms < wrong_from().ms() {
                 continue;
             }
-            let Ok(Payload::Peers(mut fact)) = Payload::decode("stockade.scoring.peers", &record.value) else { continue };
+            let Ok(Payload::Peers(mut fact)) = Payload::decode("stockade.scoring.peers", &record.value)
+            else {
+                continue;
+            };
             if self.own.get(&fact.cohort) == Some(&fact) {
                 continue;
             }
@@ -145,15 +149,16 @@ fn where_every_clock_is_an_hour_off_no_more_suppliers_are_withheld_than_otherwis
     assert!(right.0 <= FEW, "{right:?} of honest suppliers are withheld by themselves");
     for by_ms in [HOUR_MS, -HOUR_MS] {
         let wrong = came_of(&run_with(&plan(), starter(), false, &mut Clock(by_ms)).unwrap());
-        assert!(wrong.0 <= right.0 + 1 && wrong.1 <= right.1 + 1, "{by_ms} ms off: {wrong:?}, else {right:?}");
+        assert!(
+            wrong.0 <= right.0 + 1 && wrong.1 <= right.1 + 1,
+            "{by_ms} ms off: {wrong:?}, else {right:?}"
+        );
     }
 }
 
 #[test]
 fn where_a_model_is_sure_of_everybody_all_but_a_few_end_in_a_watch() {
-    let table = |feature: &str| {
-        json!({ "feature": feature, "cuts": [], "adds": [0.0], "unknown": 0.0, "shares": [1.0, 0.0] })
-    };
+    let table = |feature: &str| json!({ "feature": feature, "cuts": [], "adds": [0.0], "unknown": 0.0, "shares": [1.0, 0.0] });
     let model = json!({
         "kind": "boosted_stumps/1",
         "origin": { "data": "", "features": "", "label_delay": "1d", "from": "", "until": "", "orders": 1, "bad": 1 },

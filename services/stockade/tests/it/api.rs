@@ -608,7 +608,12 @@ async fn an_operator_registers_only_so_many_new_suppliers_and_may_always_change_
         api.call(key, Method::PUT, &format!("/v1/suppliers/{supplier}"), body).await
     };
     let first = register(&api.operator, "one", "One").await;
-    assert_eq!((first.status, first.header("ratelimit").contains("r=1")), (200, true), "{}", first.header("ratelimit"));
+    assert_eq!(
+        (first.status, first.header("ratelimit").contains("r=1")),
+        (200, true),
+        "{}",
+        first.header("ratelimit")
+    );
     assert_eq!(register(&api.operator, "two", "Two").await.status, 200);
     let refused = register(&api.operator, "three", "Three").await;
     assert_eq!(refused.code(), (429, "too_many_registrations"), "{}", refused.body);

@@ -287,7 +287,9 @@ async fn rows_that_say_only_what_is_known_do_not_reach_the_log_and_any_change_by
 async fn what_goes_to_zero_goes_first_and_a_slow_import_holds_up_nobody() {
     let directory = tempfile::tempdir().unwrap();
     let mut limits = LimitsConfig::default();
-    let class = |per_second, burst| Class::a_second(NonZeroU32::new(per_second).unwrap(), NonZeroU32::new(burst).unwrap());
+    let class = |per_second, burst| {
+        Class::a_second(NonZeroU32::new(per_second).unwrap(), NonZeroU32::new(burst).unwrap())
+    };
     limits.0 = BTreeMap::from([
         ("standard".to_owned(), class(1_000_000, 1_000_000)),
         ("slow".to_owned(), class(1, 20)),

@@ -139,7 +139,9 @@ async fn nothing_that_a_supplier_is_told_reveals_a_bound_a_rule_or_a_budget() {
     let in_words = text_of(&api, key, &statement, "text/plain", "").await;
     assert!(in_words.1.contains("Statement of reasons"), "{}", in_words.1);
     texts.push(in_words);
-    let seen = text_of(&api, &api.buyer, "/v1/availability/stream?sku=SKU-1", "text/event-stream", "event: live").await;
+    let seen =
+        text_of(&api, &api.buyer, "/v1/availability/stream?sku=SKU-1", "text/event-stream", "event: live")
+            .await;
     assert!(seen.1.contains("event: good"), "{}", seen.1);
     texts.push(seen);
     let refused = text_of(&api, key, "/v1/availability/stream?sku=SKU-1", "text/event-stream", "").await;

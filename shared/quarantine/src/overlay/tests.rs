@@ -81,7 +81,9 @@ fn what_is_kept_comes_back_as_it_was_and_later_decisions_replace_it() {
     back.number(&SupplierId::new("somebody-else").unwrap());
     kept.iter().for_each(|kept| back.bring_back(kept));
     for supplier in ["locked", "narrow", "released", "never"] {
-        for (asked, listing) in [(None, "good"), (Some("FR"), "bad"), (Some("FR"), "good"), (Some("DE"), "good")] {
+        for (asked, listing) in
+            [(None, "good"), (Some("FR"), "bad"), (Some("FR"), "good"), (Some("DE"), "good")]
+        {
             let both = [&overlay, &back].map(|of| seen(of, supplier, asked, listing));
             assert_eq!(both[0], both[1], "{supplier} {asked:?} {listing}");
         }
@@ -91,5 +93,9 @@ fn what_is_kept_comes_back_as_it_was_and_later_decisions_replace_it() {
     assert!(back.apply(&entry("locked", 8, vec![]), 2));
     assert_eq!(seen(&back, "locked", None, "l"), all(None));
     kept.iter().for_each(|kept| back.bring_back(kept));
-    assert_eq!(seen(&back, "locked", None, "l"), all(None), "what is kept is older than what was decided since");
+    assert_eq!(
+        seen(&back, "locked", None, "l"),
+        all(None),
+        "what is kept is older than what was decided since"
+    );
 }

@@ -232,7 +232,8 @@ fn path_parameters(operation: &Operation) -> Vec<Value> {
 fn answered(operation: &Operation, status: u16, answer: &Answer, schemas: &mut Schemas) -> Value {
     let mut headers = Map::new();
     let mut sent = answer.headers.clone();
-    let is_limited = ["rate_limited", "too_many_registrations"].iter().any(|code| operation.codes.contains(code));
+    let is_limited =
+        ["rate_limited", "too_many_registrations"].iter().any(|code| operation.codes.contains(code));
     if is_limited && (200..300).contains(&status) {
         sent.push(super::Sent::RateLimit);
     }

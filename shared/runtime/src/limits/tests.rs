@@ -175,7 +175,9 @@ fn what_one_caller_sends_beyond_its_quarter_is_its_own_debt() {
 
 /// What all new suppliers share, under a clock that the test moves.
 fn sharing(per_second: u32, burst: u32) -> (Limits<FakeRelativeClock>, FakeRelativeClock) {
-    let class = |per_second, burst| Class::a_second(NonZeroU32::new(per_second).unwrap(), NonZeroU32::new(burst).unwrap());
+    let class = |per_second, burst| {
+        Class::a_second(NonZeroU32::new(per_second).unwrap(), NonZeroU32::new(burst).unwrap())
+    };
     let clock = FakeRelativeClock::default();
     let classes = [("standard", class(1_000, 1_000)), ("new", class(per_second, burst))];
     let config = LimitsConfig(classes.map(|(name, class)| (name.to_owned(), class)).into());
@@ -280,7 +282,9 @@ fn a_limit_is_told_by_the_second_the_hour_or_the_day_and_by_one_of_them() {
     assert_eq!((day.units.get(), day.per, day.window_s()), (48, Per::Day, 7_200));
     assert_eq!(serde_json::to_string(&day).unwrap(), r#"{"per_day":48,"burst":4}"#);
     assert!((read(r#"{"per_hour":1800,"burst":1}"#).unwrap().per_second() - 0.5).abs() < 1e-9);
-    for wrong in [r#"{"burst":4}"#, r#"{"per_day":1,"per_second":1,"burst":4}"#, r#"{"per_week":1,"burst":4}"#] {
+    for wrong in
+        [r#"{"burst":4}"#, r#"{"per_day":1,"per_second":1,"burst":4}"#, r#"{"per_week":1,"burst":4}"#]
+    {
         let said = read(wrong).unwrap_err().to_string();
         assert!(said.contains("per_day"), "{said}");
     }
@@ -302,7 +306,11 @@ fn an_operator_registers_so_many_a_day_and_goes_on_when_the_time_is_there_and_ot
     assert!(limits.register("op").is_ok());
     let refused = limits.register("op").unwrap_err();
     assert_eq!((refused.status, refused.code), (429, "too_many_registrations"));
-    assert!(refused.detail.contains("24 a day") && refused.detail.contains("limits.registrations"), "{}", refused.detail);
+    assert!(
+        refused.detail.contains("24 a day") && refused.detail.contains("limits.registrations"),
+        "{}",
+        refused.detail
+    );
     let response = axum::response::IntoResponse::into_response(refused);
     assert_eq!(response.headers()["retry-after"], "3600");
     assert!(limits.register("somebody else").is_ok());
@@ -315,6 +323,9 @@ fn an_operator_registers_so_many_a_day_and_goes_on_when_the_time_is_there_and_ot
     limits.replace(&config(1_000));
     assert!(limits.register("op").is_ok());
     // Where nothing is said of it, nothing is limited: not even by what is usual for others.
-    let none = Limits::new(&LimitsConfig(BTreeMap::from([("standard".to_owned(), Class::a_second(NonZeroU32::MIN, NonZeroU32::MIN))])));
+    let none = Limits::new(&LimitsConfig(BTreeMap::from([(
+        "standard".to_owned(),
+        Class::a_second(NonZeroU32::MIN, NonZeroU32::MIN),
+    )])));
     assert!((0..10).all(|_| none.register("op").is_ok()));
 }

@@ -51,7 +51,9 @@ async fn a_locked_out_supplier_is_refused_unread_and_one_write_a_minute_is_kept_
 
 #[tokio::test]
 async fn suppliers_under_suspicion_share_an_allowance_but_for_what_takes_supply_away() {
-    let class = |per_second, burst| Class::a_second(NonZeroU32::new(per_second).unwrap(), NonZeroU32::new(burst).unwrap());
+    let class = |per_second, burst| {
+        Class::a_second(NonZeroU32::new(per_second).unwrap(), NonZeroU32::new(burst).unwrap())
+    };
     let limits = [("standard", class(10_000, 10_000)), ("suspect", class(1, 3))];
     let limits = LimitsConfig(limits.map(|(name, class)| (name.to_owned(), class)).into());
     let api = Api::with_limits(limits).await;
@@ -181,7 +183,15 @@ async fn new_suppliers_of_one_payout_account_share_an_allowance_and_old_ones_and
     let class = |units| Class::a_second(NonZeroU32::MIN, NonZeroU32::new(units).unwrap());
     let limits = [("standard", class(1_000)), ("payout", class(4))];
     let limits = LimitsConfig(limits.map(|(name, class)| (name.to_owned(), class)).into());
-    let app = App::new(api.log.clone(), system_clock(), Board::default(), Limits::new(&limits), 1, "u".to_owned(), Duration::ZERO);
+    let app = App::new(
+        api.log.clone(),
+        system_clock(),
+        Board::default(),
+        Limits::new(&limits),
+        1,
+        "u".to_owned(),
+        Duration::ZERO,
+    );
     let app = app.unwrap().with_edge(crate::edge::Gatekeeper::new(Default::default(), 1, 14));
     let id = |name: &str| SupplierId::new(name).unwrap();
     for (name, since, payout) in [
@@ -204,7 +214,8 @@ async fn new_suppliers_of_one_payout_account_share_an_allowance_and_old_ones_and
             app.take(vec![crate::domain::Effect::Crowded { supplier: id(name), payout: payout.into() }]);
         }
     }
-    let sends = |name: &str, rows| app.share(&id(name), None, rows).map(|_| ()).map_err(|problem| problem.code);
+    let sends =
+        |name: &str, rows| app.share(&id(name), None, rows).map(|_| ()).map_err(|problem| problem.code);
     assert_eq!(sends("new-1", 3), Ok(()));
     assert_eq!(sends("new-2", 2), Err("class_limited"), "there is one left for all of them");
     assert_eq!(sends("new-2", 1), Ok(()));

@@ -9,8 +9,7 @@ use crate::picture::{Origin, Picture, PictureBounds, Pictures, keeper, shown};
 
 fn pictures(directory: &std::path::Path) -> Pictures {
     let origin = Origin { prefix: String::new(), generation: 1, partitions: 1 };
-    let bounds =
-        PictureBounds { every: Duration::from_secs(60), age_max_ms: 60_000, bytes_max: 1 << 30 };
+    let bounds = PictureBounds { every: Duration::from_secs(60), age_max_ms: 60_000, bytes_max: 1 << 30 };
     Pictures::new(directory.to_owned(), origin, bounds)
 }
 
@@ -35,11 +34,15 @@ async fn stands_in(api: &Api, picture: Picture) -> (Router, Arc<AtomicI64>, Arc<
         .layer(Extension(api.app.gate_of_edge.brownout.clone()))
         .layer(Extension(keys.clone()));
     let buyer = keys.create("buyer", Role::Buyer).unwrap();
-    (router.layer(axum::middleware::map_request(move |mut request: Request<Body>| {
-        let bearer = format!("Bearer {buyer}").parse().unwrap();
-        request.headers_mut().insert("authorization", bearer);
-        std::future::ready(request)
-    })), now, app)
+    (
+        router.layer(axum::middleware::map_request(move |mut request: Request<Body>| {
+            let bearer = format!("Bearer {buyer}").parse().unwrap();
+            request.headers_mut().insert("authorization", bearer);
+            std::future::ready(request)
+        })),
+        now,
+        app,
+    )
 }
 
 async fn call(router: &Router, method: Method, path: &str, body: Value) -> Reply {
@@ -54,7 +57,8 @@ async fn call(router: &Router, method: Method, path: &str, body: Value) -> Reply
 #[tokio::test]
 async fn buyers_are_answered_from_the_picture_with_its_age_and_everything_else_is_refused_until_later() {
     let api = Api::open().await;
-    let listing = json!({ "sku": "S", "location": "main", "price": { "minor": 100, "currency": "EUR" }, "on_hand": 3 });
+    let listing =
+        json!({ "sku": "S", "location": "main", "price": { "minor": 100, "currency": "EUR" }, "on_hand": 3 });
     assert_eq!(api.put("listings/l", &[], listing).await.status, 200);
     let directory = tempfile::tempdir().unwrap();
     let ended = stockade_runtime::Shutdown::default();

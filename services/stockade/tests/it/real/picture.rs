@@ -15,7 +15,10 @@ fn address(output: &str, word: &str) -> Option<std::net::SocketAddr> {
 }
 
 /// Starts the process with this number again, whether or not it gets ready.
-fn start_again(world: &World, number: usize) -> (Process, std::net::SocketAddr, std::net::SocketAddr, std::path::PathBuf) {
+fn start_again(
+    world: &World,
+    number: usize,
+) -> (Process, std::net::SocketAddr, std::net::SocketAddr, std::path::PathBuf) {
     let data = world.directory.path().join(format!("inventory-{number}"));
     let log = data.join("again.txt");
     let mut command = Command::new(env!("CARGO_BIN_EXE_stockade"));

@@ -499,7 +499,11 @@ fn it_is_known_of_a_supplier_with_how_many_it_shares_a_payout_account_also_after
     use stockade_model::AttributeKind::{Device, Payout};
     shop.apply(&fact(Payout, 'a', 9));
     shop.apply(&fact(Device, 'b', 200));
-    assert_eq!(crowd(&shop), None, "one operator with some shops is not many, and a device is not an account");
+    assert_eq!(
+        crowd(&shop),
+        None,
+        "one operator with some shops is not many, and a device is not an account"
+    );
     shop.apply(&fact(Payout, 'a', 10));
     assert_eq!(crowd(&shop), Some('a'));
     shop.apply(&fact(Payout, 'c', 300));
