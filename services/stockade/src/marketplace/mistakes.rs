@@ -15,8 +15,8 @@ use super::play::{Mistake, Played, Right, run_with};
 use crate::evaluate::run::opening;
 
 const SUPPLIERS: usize = 60;
-/// Three in ten, by the arbiter's own bound for a week, and the one with whom it is passed.
-const WITHHELD_MAX: usize = SUPPLIERS * 3 / 10 + 1;
+/// Two in five, the arbiter's bound for what one kind of evidence withholds within a month, and the one with whom it is passed.
+const WITHHELD_MAX: usize = SUPPLIERS * 2 / 5 + 1;
 /// As few as the arbiter never takes for too many.
 const FEW: usize = 10;
 
@@ -124,6 +124,7 @@ fn where_peers_are_told_to_have_no_bad_orders_at_all_findings_end_in_a_watch() {
     let mut peers = Peers::told(zero);
     let (most, last, lowered) = came_of(&run_with(&plan(), starter(), false, &mut peers).unwrap());
     assert!(!peers.own.is_empty(), "nothing was told of peers");
+    eprintln!("{most} at once, {last} at the end, {lowered} lowered");
     assert!(most <= WITHHELD_MAX && last <= FEW, "{most} at once, {last} at the end, {lowered} lowered");
 }
 
@@ -165,8 +166,9 @@ fn where_a_model_is_sure_of_everybody_all_but_a_few_end_in_a_watch() {
         "held_out": { "orders": 1, "bad": 1, "average_precision": 1.0, "auc": 1.0, "log_loss": 0.0, "expected_to_seen": 1.0 },
         "base": 50.0, "tables": [], "score": table("score"), "calibration": [1.0, 0.0],
     });
+    // By itself a model withholds nobody, for such a rule is not published. Beside a single attested cancellation, as here, it decides.
     let rules = format!(
-        "{STARTER_RULES}\n  - id: sure\n    title: The model is sure\n    when: known(model.champion) && model.champion > 0.5\n    level: lockout\n    for: 30d\n    reasons: [DEFECT_RATE]\n    evidence: model.champion\n    mode: live\n"
+        "{STARTER_RULES}\n  - id: sure\n    title: The model is sure\n    when: model.champion > 0.5 && cancellations.count_7d >= 1\n    floor: attested\n    level: lockout\n    for: 30d\n    reasons: [DEFECT_RATE]\n    evidence: model.champion\n    mode: live\n"
     );
     let played = run_with(
         &plan(),
@@ -174,7 +176,18 @@ fn where_a_model_is_sure_of_everybody_all_but_a_few_end_in_a_watch() {
         false,
         &mut Right,
     );
-    let (most, last, lowered) = came_of(&played.unwrap());
-    assert!(lowered > 0, "the model found nobody: the play shows nothing");
+    let played = played.unwrap();
+    let by_model = |restriction: &stockade_model::Restriction| {
+        restriction.rule.as_ref().is_some_and(|rule| rule.id.as_str() == "sure")
+    };
+    let found = played.decisions.iter().filter(|decision| decision.in_force.iter().any(by_model));
+    let found: BTreeSet<_> = found.map(|decision| &decision.supplier).collect();
+    let (most, last, lowered) = came_of(&played);
+    eprintln!("by the model {}, {most} at once, {last} at the end, {lowered} lowered", found.len());
+    assert!(
+        lowered > 0 && found.len() > WITHHELD_MAX,
+        "the model found only {}: the play shows nothing",
+        found.len()
+    );
     assert!(most <= WITHHELD_MAX && last <= FEW, "{most} at once, {last} at the end, {lowered} lowered");
 }

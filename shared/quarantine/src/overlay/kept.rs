@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use stockade_model::{Level, Scope, SupplierId};
+use stockade_model::{Level, Scope, SupplierId, Timestamp};
 
 use super::{Overlay, Standing};
 
@@ -15,6 +15,8 @@ pub struct Kept {
     pub version: (u32, u64, u32),
     /// What is covered, and how hard; never nothing.
     pub in_force: Vec<(Scope, Level)>,
+    /// Since when anything of it is withheld without a break; absent where nothing is.
+    pub withheld_since: Option<Timestamp>,
 }
 
 impl Overlay {
@@ -37,7 +39,8 @@ impl Overlay {
             Standing::Narrower => self.narrower(number)?.to_vec(),
         };
         let version = self.applied.get(&number).map(|applied| applied.version).unwrap_or_default();
-        Some(Kept { supplier, version, in_force })
+        let withheld_since = self.withheld_since(number);
+        Some(Kept { supplier, version, in_force, withheld_since })
     }
 
     /// Brings back what was kept of a supplier; does nothing when a later decision was applied.
@@ -51,6 +54,10 @@ impl Overlay {
         applied.version = kept.version;
         applied.hard = kept.in_force.iter().filter(|(_, level)| *level >= Level::Dim).cloned().collect();
         drop(applied);
+        match kept.withheld_since {
+            Some(since) => drop(self.withheld.insert(number, since)),
+            None => drop(self.withheld.remove(&number)),
+        }
         self.store(number, &kept.in_force);
         self.changes.fetch_add(1, Ordering::Release);
     }

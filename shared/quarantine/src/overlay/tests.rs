@@ -88,6 +88,7 @@ fn what_is_kept_comes_back_as_it_was_and_later_decisions_replace_it() {
             assert_eq!(both[0], both[1], "{supplier} {asked:?} {listing}");
         }
     }
+    assert_eq!(back.withheld().len(), 2);
     assert!(!back.apply(&entry("locked", 6, vec![]), 2), "an earlier decision frees nobody");
     assert_eq!(seen(&back, "locked", None, "l"), None);
     assert!(back.apply(&entry("locked", 8, vec![]), 2));
