@@ -124,7 +124,6 @@ fn where_peers_are_told_to_have_no_bad_orders_at_all_findings_end_in_a_watch() {
     let mut peers = Peers::told(zero);
     let (most, last, lowered) = came_of(&run_with(&plan(), starter(), false, &mut peers).unwrap());
     assert!(!peers.own.is_empty(), "nothing was told of peers");
-    eprintln!("{most} at once, {last} at the end, {lowered} lowered");
     assert!(most <= WITHHELD_MAX && last <= FEW, "{most} at once, {last} at the end, {lowered} lowered");
 }
 
@@ -183,7 +182,6 @@ fn where_a_model_is_sure_of_everybody_all_but_a_few_end_in_a_watch() {
     let found = played.decisions.iter().filter(|decision| decision.in_force.iter().any(by_model));
     let found: BTreeSet<_> = found.map(|decision| &decision.supplier).collect();
     let (most, last, lowered) = came_of(&played);
-    eprintln!("by the model {}, {most} at once, {last} at the end, {lowered} lowered", found.len());
     assert!(
         lowered > 0 && found.len() > WITHHELD_MAX,
         "the model found only {}: the play shows nothing",

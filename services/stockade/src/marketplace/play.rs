@@ -104,7 +104,7 @@ pub(super) fn run_with(
         for step in market.step(&mut bench.shop) {
             bench.feed(Input::Step(mistake.step(step)))?;
             for payload in mistake.after(&bench.log)? {
-                bench.feed(Input::Told(payload))?;
+                bench.feed(Input::Told(Box::new(payload)))?;
             }
         }
         if bench.made.is_multiple_of(1_000) {
@@ -122,7 +122,7 @@ enum Input {
     Control(ControlRecord),
     Step(Step),
     /// Something that is told to the partition of all suppliers.
-    Told(Payload),
+    Told(Box<Payload>),
 }
 
 struct Bench {
@@ -165,7 +165,7 @@ impl Bench {
             Some(Position { fold: NAME.to_owned(), partition: 0, generation: 1, offset: number, index: 1 });
         let (topic, key, payload) = match input {
             Input::Control(record) => (Topic::Control, String::new(), Payload::Control(record)),
-            Input::Told(payload) => (Topic::SupplierEvents, String::new(), payload),
+            Input::Told(payload) => (Topic::SupplierEvents, String::new(), *payload),
             Input::Step(Step::Register(profile)) => {
                 let change = stockade_model::Change::Supplier { profile };
                 let record = ControlRecord { actor: NAME.to_owned(), change };
