@@ -16,8 +16,9 @@ use parking_lot::RwLock;
 use stockade_fold::{Board, Gate, Progress, Tailed, tail};
 use stockade_log::{Ack, Clock, LogError, NewRecord, Placed, Remedy, Route, SharedLog};
 use stockade_model::{
-    Action, Command, Decision, Envelope, Level, ListingId, LocationId, LocationPut, OrderId, Payload, Row,
-    RowOutcome, StockMode, SupplierId, SupplierProfile, Timestamp, Topic, control::standard_class,
+    Action, Command, Decision, Envelope, Level, LineChoice, ListingId, LocationId, LocationPut, OrderId,
+    Payload, ReservationId, Row, RowOutcome, StockMode, SupplierId, SupplierProfile, Timestamp, Topic,
+    control::standard_class,
 };
 use stockade_quarantine::{Entry, Overlay};
 use stockade_runtime::{
@@ -28,7 +29,7 @@ use stockade_runtime::{
 use crate::{
     applied::Applied,
     changes::Changes,
-    domain::{Effect, EventAnswer, Index, Outcomes, event_identity},
+    domain::{Effect, EventAnswer, Index, Outcomes, Reservation, event_identity},
     edge::Gatekeeper,
     heard::{Heard, order_identity},
     promises::Promises,
@@ -130,6 +131,8 @@ pub struct App {
     names: RwLock<BTreeSet<SupplierId>>,
     waiting: Waiters<Decided>,
     registering: Waiters<SupplierProfile>,
+    /// Who waits for what stands of a choice.
+    pub(crate) choosing: Waiters<Vec<LineChoice>>,
     /// Outcomes of requests by supplier and key.
     outcomes: DashMap<SupplierId, BTreeMap<Box<str>, Outcomes>>,
     /// Orders that were placed.
@@ -226,6 +229,7 @@ impl App {
             heard: Heard::default(),
             waiting: Waiters::default(),
             registering: Waiters::default(),
+            choosing: Waiters::default(),
             outcomes: DashMap::new(),
             reservations: Reservations::default(),
             answers: DashMap::new(),
@@ -471,6 +475,7 @@ impl App {
                     }
                     self.waiting.give(&id, Decided { rows, retry });
                 }
+                Effect::Chosen { id, lines } => self.choosing.give(&id, lines),
                 Effect::Forgotten { supplier, key } => {
                     if let Some(mut of) = self.outcomes.get_mut(&supplier) {
                         of.remove(key.as_str());
@@ -562,10 +567,7 @@ impl App {
     }
 
     /// A reservation as this replica knows it, and whose stock it holds.
-    pub fn reservation(
-        &self,
-        name: &stockade_model::ReservationId,
-    ) -> Option<(SupplierId, crate::domain::Reservation)> {
+    pub fn reservation(&self, name: &ReservationId) -> Option<(SupplierId, Reservation)> {
         self.reservations.get(name)
     }
 

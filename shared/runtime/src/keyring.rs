@@ -5,16 +5,16 @@
 //! (or supplier) and the beginning of their hash, as in `buyer~1f3a9c2e`. Names that people choose have no `~`.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs::File,
     io::Write as _,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use dashmap::DashMap;
 use sha2::Digest as _;
-use stockade_model::{Timestamp, hash::hex};
+use stockade_model::{SupplierId, Timestamp, hash::hex};
 
 use crate::{Principal, Role, clock};
 
@@ -202,10 +202,32 @@ impl KeyFile {
     }
 }
 
+/// What the keys may do, by their names, and which suppliers have any.
+#[derive(Default)]
+struct Holders {
+    by_name: HashMap<String, Role>,
+    suppliers: HashSet<SupplierId>,
+}
+
+impl Holders {
+    fn of<'a>(principals: impl IntoIterator<Item = &'a Principal>) -> Self {
+        let mut holders = Self::default();
+        principals.into_iter().for_each(|principal| holders.add(principal));
+        holders
+    }
+    fn add(&mut self, Principal { id, role, .. }: &Principal) {
+        if let Role::Supplier { supplier } = role {
+            self.suppliers.insert(supplier.clone());
+        }
+        self.by_name.insert(id.clone(), role.clone());
+    }
+}
+
 /// Finds the principal of a key. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct KeyRing {
     keys: Arc<DashMap<Hash, Principal>>,
+    holders: Arc<RwLock<Holders>>,
     /// Names in use, for keys that are made here.
     names: Arc<Mutex<BTreeSet<String>>>,
     file: Option<Arc<KeyFile>>,
@@ -234,6 +256,7 @@ impl KeyRing {
         let found: BTreeMap<Hash, Principal> =
             keys.into_iter().filter_map(|kept| Some((unhex(&kept.sha256)?, kept.principal))).collect();
         self.keys.retain(|hash, _| found.contains_key(hash));
+        *self.holders.write().unwrap_or_else(PoisonError::into_inner) = Holders::of(found.values());
         found.into_iter().for_each(|(hash, principal)| self.insert(hash, principal));
         Ok(())
     }
@@ -305,7 +328,13 @@ impl KeyRing {
         Ok(key)
     }
 
+    /// Takes a key that is known already, beside those of the file: for plays that have to be the same every time.
+    pub fn add(&self, key: &str, name: &str, role: Role) {
+        self.insert(hash(key), Principal { id: name.to_owned(), role, fingerprint: String::new() });
+    }
+
     fn insert(&self, hash: Hash, principal: Principal) {
+        self.holders.write().unwrap_or_else(PoisonError::into_inner).add(&principal);
         let fingerprint = hex(hash.split_at(16).0);
         self.keys.insert(hash, Principal { fingerprint, ..principal });
     }
@@ -320,6 +349,8 @@ impl KeyRing {
             if keys.len() < before { Ok(()) } else { Err(unknown()) }
         })?;
         self.keys.retain(|_, principal| principal.id != name);
+        let left: Vec<Principal> = self.keys.iter().map(|principal| principal.clone()).collect();
+        *self.holders.write().unwrap_or_else(PoisonError::into_inner) = Holders::of(&left);
         Ok(())
     }
 
@@ -329,9 +360,14 @@ impl KeyRing {
         self.keys.get(&hash(key)).map(|principal| principal.clone())
     }
 
-    /// What the key of that name may do, if there is one. Looks through all keys.
+    /// What the key of that name may do, if there is one.
     pub fn role_of(&self, name: &str) -> Option<Role> {
-        self.keys.iter().find(|principal| principal.id == name).map(|principal| principal.role.clone())
+        self.holders.read().unwrap_or_else(PoisonError::into_inner).by_name.get(name).cloned()
+    }
+
+    /// Whether a supplier has any key.
+    pub fn has_key_of(&self, supplier: &SupplierId) -> bool {
+        self.holders.read().unwrap_or_else(PoisonError::into_inner).suppliers.contains(supplier)
     }
 
     /// How many keys there are.
@@ -348,7 +384,6 @@ impl KeyRing {
 mod tests {
     use super::*;
     use crate::Caller;
-    use stockade_model::SupplierId;
 
     fn supplier(id: &str) -> Role {
         Role::Supplier { supplier: SupplierId::new(id).unwrap() }
@@ -371,10 +406,12 @@ mod tests {
         let other = SupplierId::new("other").unwrap();
         assert_eq!(caller.must_be_supplier(&other).unwrap_err().code, "not_your_supplier");
         assert!(again.find("sk_0").is_none());
+        let has = |ring: &KeyRing, id: &str| ring.has_key_of(&SupplierId::new(id).unwrap());
+        assert!(has(&ring, "acme") && has(&again, "acme") && !has(&again, "other"));
 
         std::fs::write(&path, text.lines().nth(1).unwrap()).unwrap();
         again.reload().unwrap();
-        assert!(again.find(&key).is_none() && again.len() == 1);
+        assert!(again.find(&key).is_none() && again.len() == 1 && !has(&again, "acme"));
     }
 
     #[test]
@@ -418,6 +455,9 @@ mod tests {
         assert!(matches!(command.revoke("ada"), Err(KeyError::NoSuchKey(_))));
         serving.reload().unwrap();
         assert!(serving.find(&keys[0]).is_none() && serving.find(&keys[1]).is_some());
+        for ring in [&serving, &command] {
+            assert_eq!((ring.role_of("ada"), ring.role_of("ben")), (None, Some(Role::Analyst)));
+        }
         command.revoke("ben").unwrap();
         serving.reload().unwrap();
         assert!(serving.is_empty(), "the last key can be revoked too");

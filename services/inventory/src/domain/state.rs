@@ -1,6 +1,6 @@
 //! Rows of the inventory fold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use stockade_model::{
     Gtin, Level, LocationId, LocationPut, Money, Region, Scope, Sku, StockCounts, StockFigures,
@@ -20,7 +20,11 @@ pub(crate) struct Supplier {
     #[serde(default)]
     pub(crate) narrow: Vec<(Scope, Level)>,
     /// Identities of requests whose outcome is remembered, oldest first.
-    pub(crate) remembered: std::collections::VecDeque<(Timestamp, String)>,
+    pub(crate) remembered: VecDeque<(Timestamp, String)>,
+    /// The same of what buyers asked of its stock: they have room of their own, so that a rush of buyers does not push out what the
+    /// supplier may still ask for.
+    #[serde(default)]
+    pub(crate) remembered_of_buyers: VecDeque<(Timestamp, String)>,
     /// What it offers.
     #[serde(default)]
     pub(crate) stock: StockFigures,

@@ -33,12 +33,15 @@ pub(super) fn start_webhooks(
     let Some(WebhooksHere { config, master }) = here else {
         return Ok(WebhooksApi::new(log, view, None, limits.clone(), false));
     };
-    // What is for one key alone ends with that key.
+    // What is for one key alone ends with that key, and what is for a supplier with its last one.
     let keys = keys.clone();
     let listens = move |owner: &EndpointOwner| match owner {
+        // A file that is not there yet is no reason to take anybody for gone.
+        _ if keys.is_empty() => true,
         EndpointOwner::Buyer { key } => keys.role_of(key) == Some(Role::Buyer),
         EndpointOwner::OrderSystem { key } => keys.role_of(key) == Some(Role::OrderSystem),
-        EndpointOwner::Supplier { .. } | EndpointOwner::Operators => true,
+        EndpointOwner::Supplier { supplier } => keys.has_key_of(supplier),
+        EndpointOwner::Operators => true,
     };
     let parts = (log.clone(), runner.clock.clone(), runner.board.clone());
     let sender = Sender::new((view.clone(), master.clone()), parts, &config, Arc::new(listens), instance)

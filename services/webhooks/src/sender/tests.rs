@@ -359,6 +359,45 @@ async fn gone_ends_it_and_a_key_that_was_revoked_is_told_nothing_more() {
 }
 
 #[tokio::test]
+async fn an_endpoint_whose_owners_key_stays_revoked_is_disabled_and_the_operators_are_told() {
+    let world = World::new();
+    let (receiver, address) = Receiver::start().await;
+    let create = |url: String| EndpointAsk::Create {
+        url,
+        events: Vec::new(),
+        description: None,
+        master: world.master.which(),
+    };
+    let asked = |endpoint: &str, by: &EndpointOwner, what| WebhookRecord::Asked {
+        endpoint: endpoint.to_owned(),
+        by: by.clone(),
+        what,
+    };
+    let revoked = EndpointOwner::Buyer { key: "revoked".to_owned() };
+    world.append(asked("buyer", &revoked, create(format!("{address}/revoked")))).await;
+    world.append(asked("ops", &EndpointOwner::Operators, create(format!("{address}/ops")))).await;
+    world.append(asked("buyer", &revoked, EndpointAsk::Test)).await;
+    let is_disabled = || world.view.get(&revoked, "buyer").is_some_and(|it| it.disabled.is_some());
+    // The operators' turn has come and gone, so it was looked whose keys are there; it has to last.
+    world.append(asked("ops", &EndpointOwner::Operators, EndpointAsk::Test)).await;
+    world.tried("ops", 1).await;
+    assert!(!is_disabled());
+    world.advance(crate::rights::GONE_MS);
+    until("it is disabled", is_disabled).await;
+    let (_, why) = world.view.get(&revoked, "buyer").unwrap().disabled.clone().unwrap();
+    assert_eq!(why, "the key revoked was revoked, or has another role now");
+    assert_eq!(world.deliveries("buyer")[0].state, State::Failed, "what it was owed does not wait for ever");
+    until("the operators are told", || receiver.seen("/ops").len() == 2).await;
+    let told: serde_json::Value = serde_json::from_str(&receiver.seen("/ops")[1].body).unwrap();
+    assert_eq!(
+        (told["type"].as_str(), told["data"]["webhook"].as_str()),
+        (Some("webhook.disabled"), Some("buyer"))
+    );
+    assert_eq!(told["data"]["of"], serde_json::json!({ "owner": "buyer", "key": "revoked" }));
+    assert!(receiver.seen("/revoked").is_empty());
+}
+
+#[tokio::test]
 async fn each_of_several_rotated_secrets_signs_until_its_own_day_is_over() {
     let world = World::new();
     let (receiver, address) = Receiver::start().await;

@@ -273,8 +273,18 @@ pub(super) const CODES: &[Code] = &[
         "There is a reservation of that name for something else.",
         "Use a fresh Idempotency-Key.",
     ),
-    problem(409, "reservation_lapsed", "Its time was over, and its units are free.", "Reserve again."),
-    problem(409, "reservation_released", "It was given back, and its units are free.", "Reserve again."),
+    problem(
+        409,
+        "reservation_lapsed",
+        "Its time was over, and its units are free.",
+        "Reserve again; where the service chose the offer, under a fresh Idempotency-Key.",
+    ),
+    problem(
+        409,
+        "reservation_released",
+        "It was given back, and its units are free.",
+        "Reserve again; where the service chose the offer, under a fresh Idempotency-Key.",
+    ),
     problem(
         409,
         "part_of_basket",

@@ -47,7 +47,7 @@ impl Inventory {
             if let Some((_, at)) = supplier.told.filter(|_| supplier.has_news()) {
                 self.due.insert(&Due::new(at.plus_ms(TELL_EVERY_MS), What::Stock(id.clone())));
             }
-            for (at, key) in &supplier.remembered {
+            for (at, key) in supplier.remembered.iter().chain(&supplier.remembered_of_buyers) {
                 self.due.insert(&Due::new(at.plus_ms(REMEMBERED_MS), What::Outcome(id.clone())));
                 if let Some(remembered) = self.outcomes.get(&path(id, key)) {
                     let rows = Some(remembered.rows.clone());
@@ -65,6 +65,7 @@ impl Inventory {
             self.answers_by_age.insert(&(row.at, *identity));
             effects.push(Effect::Answered { identity: *identity, answer: row.answer, news: false });
         }
+        self.restore_choices();
         self.restore_orders();
         self.orders.each(|key, order| {
             if order.is_placed() {

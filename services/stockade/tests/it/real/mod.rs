@@ -3,6 +3,7 @@
 
 mod baskets;
 mod chaos;
+mod hooks;
 mod region;
 mod start;
 mod world;

@@ -601,7 +601,7 @@ impl Reader {
         counts
     }
 
-    fn fold_of_decisions(&self) -> BTreeMap<String, Decision> {
+    pub(crate) fn fold_of_decisions(&self) -> BTreeMap<String, Decision> {
         let mut fold: BTreeMap<String, Decision> = BTreeMap::new();
         self.each(Topic::LockoutDecisions, |_, _, payload| {
             let Payload::Decision(decision) = payload else { return };
