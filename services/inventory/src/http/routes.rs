@@ -265,7 +265,7 @@ fn holds() -> Routes<Arc<App>> {
             }),
         )
         .example(
-            "of goods",
+            "with goods",
             json!({
                 "mode": "per_line",
                 "lines": [

@@ -86,19 +86,22 @@ impl World {
     pub(super) fn buy(&mut self, node: usize) -> Result<(), String> {
         let Some(Node { buyers, .. }) = &mut self.nodes[node] else { return Ok(()) };
         let number = self.random.usize(..BASKETS);
-        let what = self.random.u32(..8);
+        let what = self.random.u32(..10);
         if what < 5 {
             let key = format!("basket-{number}");
             return buyers.ask(Asked::Reserve, ("POST", "/v1/reservations"), &key, &self.baskets[number]);
         }
-        if what == 7 {
+        if what == 9 {
             buyers.look_after();
             return Ok(());
         }
-        let known = buyers.baskets()?;
-        let Some(name) = known.get(self.random.usize(..known.len().max(1))) else { return Ok(()) };
+        // Mostly one that is held.
+        let mut known = buyers.baskets()?;
+        let any = self.random.u32(..4) == 0;
+        known.retain(|(_, is_held)| any || *is_held);
+        let Some((name, _)) = known.get(self.random.usize(..known.len().max(1))) else { return Ok(()) };
         let (asked, method, verb) =
-            if what == 5 { (Asked::Confirm, "POST", ":confirm") } else { (Asked::Release, "DELETE", "") };
+            if what < 8 { (Asked::Confirm, "POST", ":confirm") } else { (Asked::Release, "DELETE", "") };
         buyers.ask(asked, (method, &format!("/v1/baskets/{name}{verb}")), "x", &serde_json::Value::Null)
     }
 

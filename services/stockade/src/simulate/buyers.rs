@@ -105,12 +105,16 @@ impl Buyers {
         self.under_way.push((Asked::LookAfter, finished));
     }
 
-    /// Names of the baskets that the process knows.
-    pub(super) fn baskets(&self) -> Result<Vec<String>, String> {
+    /// Names of the baskets that the process knows all lines of, and whether they are held. Of the others a call would ask the log for its
+    /// end on a thread of its own, and no play would be the same again.
+    pub(super) fn baskets(&self) -> Result<Vec<(String, bool)>, String> {
         let request = Self::request("GET", "/v1/baskets?limit=500", "x", &Value::Null)?;
         let (status, body) = self.runtime.block_on(answer(self.router.clone(), request));
         let items = body["items"].as_array().ok_or_else(|| format!("baskets were answered with {status}"))?;
-        Ok(items.iter().filter_map(|item| item["basket"].as_str().map(str::to_owned)).collect())
+        let known = items.iter().filter(|item| item["state"] != "pending");
+        Ok(known
+            .filter_map(|item| Some((item["basket"].as_str()?.to_owned(), item["state"] == "held")))
+            .collect())
     }
 
     /// Lets calls go on as far as they can, and gives what was answered.
@@ -133,6 +137,14 @@ impl Buyers {
             told.push(Told { asked, status, body });
         }
         told
+    }
+
+    /// Ends the waiting of those whose answers never come, as a deadline does: their process was put out of its group and went on from
+    /// what another had flushed, so that it never saw their records decided. How many there were.
+    pub(super) fn give_up(&mut self) -> u64 {
+        let waiting = std::mem::take(&mut self.under_way);
+        waiting.iter().for_each(|(_, task)| task.abort());
+        waiting.len() as u64
     }
 
     /// Whether nobody waits for an answer.

@@ -60,6 +60,8 @@ pub struct Tally {
     pub baskets: u64,
     /// Baskets answered as confirmed.
     pub taken: u64,
+    /// Calls of buyers that were never answered, because their process went on from what another had flushed.
+    pub unanswered: u64,
     /// Offers chosen for lines of baskets that name a good.
     pub chosen: u64,
     /// Of these, those chosen after another one was refused.
@@ -83,6 +85,7 @@ impl Tally {
         self.by_lines += other.by_lines;
         self.baskets += other.baskets;
         self.taken += other.taken;
+        self.unanswered += other.unanswered;
         self.chosen += other.chosen;
         self.chosen_again += other.chosen_again;
     }

@@ -559,7 +559,8 @@ impl World {
             } else {
                 idle += 1;
                 if idle > IDLE_MAX {
-                    return Err("a buyer waits for something that never comes".to_owned());
+                    let waiting = self.nodes.iter_mut().flatten();
+                    self.tally.unanswered += waiting.map(|node| node.buyers.give_up()).sum::<u64>();
                 }
             }
         }
