@@ -3,16 +3,15 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Duration,
+    sync::Arc,
 };
 
 use stockade_model::{EndpointOwner, WebhookRecord, time::SECOND_MS};
-use tokio::time::Instant;
 
-use crate::sender::Sender;
+use crate::endpoint::Endpoint;
 
-/// How often it is looked.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often it is looked, by the clock.
+pub(crate) const LOOK_MS: i64 = SECOND_MS;
 /// How long a key has to be gone: a key file is put back, and a key replaced by one of the same name, within that.
 pub(crate) const GONE_MS: i64 = 600 * SECOND_MS;
 /// Endpoints that are disabled at one look; the others follow at the next.
@@ -22,7 +21,8 @@ const TOGETHER_MAX: usize = 100;
 #[derive(Default)]
 pub(crate) struct Rights {
     since: BTreeMap<String, i64>,
-    looked: Option<Instant>,
+    /// When it was looked last.
+    looked_ms: Option<i64>,
 }
 
 /// What is gone, in a sentence.
@@ -37,33 +37,29 @@ fn reason(owner: &EndpointOwner) -> String {
 }
 
 impl Rights {
-    /// Looks whose owners are gone, and has those disabled that have been for long.
-    pub(crate) async fn look(&mut self, sender: &Sender) {
-        let now_ms = sender.clock_ms();
-        if self.looked.replace(Instant::now()).is_some_and(|last| last.elapsed() < LOOK) {
-            return;
+    /// What is to be written of endpoints that are to be disabled, of those that `gone` finds: the endpoints that are told what happens and
+    /// whose owners have no key. Written twice it is done once, so what the log does not take is simply said again at the next look.
+    pub(crate) fn due(
+        &mut self,
+        now_ms: i64,
+        gone: impl FnOnce() -> Vec<Arc<Endpoint>>,
+    ) -> Vec<WebhookRecord> {
+        if self.looked_ms.is_some_and(|last| (now_ms - last).abs() < LOOK_MS) {
+            return Vec::new();
         }
-        let gone = sender.ownerless();
+        self.looked_ms = Some(now_ms);
+        let gone = gone();
         let ids: BTreeSet<&str> = gone.iter().map(|endpoint| endpoint.id.as_str()).collect();
         self.since.retain(|id, _| ids.contains(id.as_str()));
         let mut due = Vec::new();
-        for endpoint in gone {
+        for endpoint in &gone {
             let since_ms = *self.since.entry(endpoint.id.clone()).or_insert(now_ms);
             if now_ms - since_ms >= GONE_MS && due.len() < TOGETHER_MAX {
-                due.push(endpoint);
+                let reason = reason(&endpoint.owner);
+                tracing::warn!(webhook = endpoint.id, reason, "a webhook is disabled");
+                due.push(WebhookRecord::OwnerGone { endpoint: endpoint.id.clone(), reason });
             }
         }
-        for endpoint in due {
-            let reason = reason(&endpoint.owner);
-            tracing::warn!(webhook = endpoint.id, reason, "a webhook is disabled");
-            let record = WebhookRecord::OwnerGone { endpoint: endpoint.id.clone(), reason };
-            // What the log does not take is found again at the next look.
-            if !sender.append_soon(record).await {
-                tracing::warn!(webhook = endpoint.id, "it cannot be disabled yet: the log does not take it");
-                return;
-            }
-            // Until the fold has it, it is not asked for again.
-            self.since.insert(endpoint.id.clone(), now_ms);
-        }
+        due
     }
 }

@@ -19,7 +19,6 @@ use tokio::task::JoinSet;
 
 use crate::{
     View, WebhooksConfig,
-    endpoint::Endpoint,
     master::Master,
     metrics,
     post::{Letter, Post},
@@ -93,7 +92,13 @@ impl Sender {
         loop {
             let mut wait = LOOK;
             if self.board.owns(crate::webhooks_spec(1).name, 0) {
-                rights.look(&self).await;
+                let listens = |owner: &EndpointOwner| (self.listens)(owner);
+                for record in rights.due((self.clock)(), || self.view.ownerless(|owner| !listens(owner))) {
+                    if !self.append_soon(record).await {
+                        tracing::warn!("a webhook cannot be disabled yet: the log does not take it");
+                        break;
+                    }
+                }
                 let now =
                     time.now((self.clock)(), self.board.progress(crate::webhooks_spec(1).name, 0).clock.ms());
                 let room = self.at_once.saturating_sub(under_way.len());
@@ -147,21 +152,12 @@ impl Sender {
         under_way.shutdown().await;
     }
 
-    /// The endpoints that are told what happens and whose owners have no key any more.
-    pub(crate) fn ownerless(&self) -> Vec<Arc<Endpoint>> {
-        self.view.ownerless(|owner| !(self.listens)(owner))
-    }
-
-    pub(crate) fn clock_ms(&self) -> i64 {
-        (self.clock)()
-    }
-
     fn fresh_id(&self) -> String {
         format!("{}-{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Appends a record; whether the log took it soon enough.
-    pub(crate) async fn append_soon(&self, record: WebhookRecord) -> bool {
+    async fn append_soon(&self, record: WebhookRecord) -> bool {
         let append = self.log.append(vec![new_record(&self.fresh_id(), record)], Ack::Ordered);
         tokio::time::timeout(APPEND, append).await.is_ok_and(|appended| appended.is_ok())
     }

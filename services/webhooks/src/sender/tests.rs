@@ -378,7 +378,8 @@ async fn an_endpoint_whose_owners_key_stays_revoked_is_disabled_and_the_operator
     world.append(asked("ops", &EndpointOwner::Operators, create(format!("{address}/ops")))).await;
     world.append(asked("buyer", &revoked, EndpointAsk::Test)).await;
     let is_disabled = || world.view.get(&revoked, "buyer").is_some_and(|it| it.disabled.is_some());
-    // The operators' turn has come and gone, so it was looked whose keys are there; it has to last.
+    // Once the operators' turn has come it was looked whose keys are there; that one is not has to last.
+    world.advance(crate::rights::LOOK_MS);
     world.append(asked("ops", &EndpointOwner::Operators, EndpointAsk::Test)).await;
     world.tried("ops", 1).await;
     assert!(!is_disabled());

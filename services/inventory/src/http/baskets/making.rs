@@ -197,7 +197,7 @@ impl Attempt {
         self.recorded.iter().find(|it| usize::from(it.line) == line && it.turn == turn)?;
         let asked = self.asked.lines.get(line)?.clone()?;
         let own = app.own_listing(&asked.supplier, &asked.listing);
-        let pass = !own.is_some_and(|offer| offer.left(&app.overlay, asked.region).is_some());
+        let pass = own.is_none_or(|offer| offer.left(&app.overlay, asked.region).is_none());
         Some(LineAsked { pass, ..asked })
     }
 
