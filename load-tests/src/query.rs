@@ -86,7 +86,7 @@ pub(crate) fn serve(keys: &Path) -> Result<()> {
         }
         let most = std::num::NonZeroU32::MAX;
         let mut limits = LimitsConfig::default();
-        limits.0.insert("buyer".to_owned(), Class { per_second: most, burst: most });
+        limits.0.insert("buyer".to_owned(), Class::a_second(most, most));
         let patience = Duration::from_secs(2);
         let board = Board::default();
         let app =

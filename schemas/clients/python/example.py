@@ -35,6 +35,12 @@ def main(url: str, supplier_key: str, buyer_key: str, orders_key: str) -> None:
     print("watched", max(offer["available"] for offer in changed.data["offers"]))
     print("reserved", buyer.confirm(held["reservation"])["state"])
 
+    # A checkout knows the good, and not who offers it. The same key twice is one basket.
+    lines = [{"sku": sku, "quantity": 3, "region": "DE"}, {"supplier": "acme", "listing": f"tea {run} 2", "quantity": 1}]
+    for _ in range(2):
+        basket = buyer.reserve_lines(lines, key=f"basket-{run}")
+    print("basket", buyer.confirm_basket(basket["basket"])["state"], *(line["listing"].split()[-1] for line in basket["lines"]))
+
     placed = {"supplier": "acme", "order": order, "buyer": "b-1", "listing": offers[0]["listing"], "quantity": 2,
               "reservation": held["reservation"]}
     print("told", orders.send_event("stockade.order.placed", placed, "example")["status"])

@@ -185,6 +185,17 @@ class Stockade:
     def release(self, reservation: str) -> None:
         self.call("DELETE", f"/v1/reservations/{part(reservation)}")
 
+    def reserve_lines(self, lines: List[Json], mode: str = "all_or_nothing", key: Optional[str] = None) -> Json:
+        """Holds a basket: all of its lines or none, or with `per_line` each that is to be had. A line names `supplier` and `listing`, or
+        `sku` or `gtin` with a `region`: then the cheapest offer is chosen, and the same key gets the same choice."""
+        return self.write("POST", "/v1/reservations", {"mode": mode, "lines": lines}, key).body
+
+    def confirm_basket(self, basket: str) -> Json:
+        return self.call("POST", f"/v1/baskets/{part(basket)}:confirm").body
+
+    def release_basket(self, basket: str) -> None:
+        self.call("DELETE", f"/v1/baskets/{part(basket)}")
+
     def watch(self, skus: List[str], last_event_id: Optional[str] = None, **bounds: Any) -> Iterator[Event]:
         """Changes of goods, without end: comes back by itself with the last id it saw, and is told what is different by then."""
         query = urllib.parse.urlencode([("sku", sku) for sku in skus] + [(name, str(value)) for name, value in bounds.items()])

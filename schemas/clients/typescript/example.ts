@@ -38,6 +38,13 @@ const changed = await next(buyer.watch([sku], seen.id), "good");
 console.log("watched", Math.max(...(changed.data.offers ?? []).map((offer) => offer.available)));
 console.log("reserved", (await buyer.confirm(held.reservation)).state);
 
+// A checkout knows the good, and not who offers it. The same key twice is one basket.
+const lines = [{ sku, quantity: 3, region: "DE" }, { supplier: "acme", listing: `tea ${run} 2`, quantity: 1 }];
+await buyer.reserveLines(lines, "all_or_nothing", `basket-${run}`);
+const basket = await buyer.reserveLines(lines, "all_or_nothing", `basket-${run}`);
+const chosen = basket.lines.map((line) => line.listing?.split(" ").at(-1));
+console.log("basket", (await buyer.confirmBasket(basket.basket)).state, ...chosen);
+
 const placed = { supplier: "acme", order, buyer: "b-1", listing: offers[0].listing, quantity: 2, reservation: held.reservation };
 console.log("told", (await orders.sendEvent("stockade.order.placed", placed, "example")).status);
 try {

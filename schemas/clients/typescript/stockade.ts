@@ -9,6 +9,10 @@ export interface Listing { listing: string; sku: string; gtin: string | null; lo
 export interface Offer { supplier: string; listing: string; sku: string; gtin: string | null; price: Money; available: number; regions: string[]; lead_days: number }
 export interface Availability { as_of: string; staleness_ms: number; completeness: "complete" | "partial"; offers: Offer[]; next: string | null }
 export interface Reservation { reservation: string; supplier: string; listing: string; quantity: number; state: "held" | "confirmed" | "ordered" | "cancelled" | "released" | "lapsed"; kept: number; expires_at?: string; order?: string; at_risk: boolean }
+/** A listing with its supplier, or a good by `sku` or `gtin` with a `region`, of which the cheapest offer is chosen. */
+export type Line = { quantity: number } & ({ supplier: string; listing: string; region?: string } | (({ sku: string } | { gtin: string }) & { region: string; currency?: string; max_price?: number }));
+export interface BasketLine { line: number; supplier?: string; listing?: string; quantity: number; reservation?: string; state?: Reservation["state"]; kept: number; at_risk: boolean; code?: string; alternatives?: Offer[] }
+export interface Basket { basket: string; mode: "all_or_nothing" | "per_line"; state: Reservation["state"] | "pending" | "mixed"; expires_at?: string; at_risk: boolean; succeeded: number; failed: number; lines: BasketLine[] }
 export interface Page<Item> { items: Item[]; next: string | null }
 export interface EventRow { row: number; id?: string; status: "accepted" | "invalid"; answer?: string }
 export interface FieldError { field: string; code: string; detail: string }
@@ -165,6 +169,17 @@ export class Stockade {
   }
   async release(reservation: string): Promise<void> {
     await this.call<null>("DELETE", `/v1/reservations/${part(reservation)}`);
+  }
+
+  /** Holds a basket: all of its lines or none, or with `per_line` each that is to be had. The same key gets the same choice of offers. */
+  reserveLines(lines: Line[], mode: Basket["mode"] = "all_or_nothing", key?: string) {
+    return this.write<Basket>("POST", "/v1/reservations", { mode, lines }, key);
+  }
+  async confirmBasket(basket: string): Promise<Basket> {
+    return (await this.call<Basket>("POST", `/v1/baskets/${part(basket)}:confirm`)).body;
+  }
+  async releaseBasket(basket: string): Promise<void> {
+    await this.call<null>("DELETE", `/v1/baskets/${part(basket)}`);
   }
 
   /** Changes of goods, without end: comes back by itself with the last id it saw, and is told what is different by then. */

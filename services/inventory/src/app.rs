@@ -5,7 +5,7 @@ use std::{
     ops::Bound,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -16,8 +16,9 @@ use parking_lot::RwLock;
 use stockade_fold::{Board, Gate, Progress, Tailed, tail};
 use stockade_log::{Ack, Clock, Lane, LogError, NewRecord, Placed, Remedy, Route, SharedLog};
 use stockade_model::{
-    Action, Command, Decision, Envelope, Level, ListingId, LocationId, LocationPut, OrderId, Payload, Row,
-    RowOutcome, StockMode, SupplierId, SupplierProfile, Timestamp, Topic, control::standard_class,
+    Action, Command, Decision, Envelope, Level, LineChoice, ListingId, LocationId, LocationPut, OrderId,
+    Payload, ReservationId, Row, RowOutcome, StockMode, SupplierId, SupplierProfile, Timestamp, Topic,
+    control::standard_class,
 };
 use stockade_quarantine::{Entry, Overlay};
 use stockade_runtime::{
@@ -28,13 +29,16 @@ use stockade_runtime::{
 use crate::{
     applied::Applied,
     changes::Changes,
-    domain::{Effect, EventAnswer, Index, Outcomes, event_identity},
+    domain::{Effect, EventAnswer, Index, Outcomes, Reservation, event_identity},
     edge::Gatekeeper,
     heard::{Heard, order_identity},
+    picture::shown::Shown,
     promises::Promises,
     replica::{Replica, ReplicaBounds},
     reservations::Reservations,
 };
+
+pub use crate::freshness::Freshness;
 
 /// What is known of a supplier without asking the fold.
 #[derive(Clone, Debug)]
@@ -72,24 +76,6 @@ pub enum Submitted {
         /// Where it lies: partition and offset.
         at: (u32, u64),
     },
-}
-
-/// Up to when everything is in the index, as of one millisecond.
-pub struct Freshness {
-    /// Up to when, by record time.
-    pub as_of: Timestamp,
-    /// The same, RFC 3339.
-    pub as_of_text: Box<str>,
-    /// How far behind the clock that is.
-    pub staleness_ms: i64,
-    /// When it was looked at, by the clock.
-    at_ms: i64,
-}
-
-impl Freshness {
-    pub(crate) fn new(as_of: Timestamp, staleness_ms: i64, at_ms: i64) -> Self {
-        Self { as_of, as_of_text: as_of.to_string().into(), staleness_ms, at_ms }
-    }
 }
 
 /// Told of each decision as it reaches the overlay: the decision, the id of the event at its root, and when that event
@@ -130,6 +116,8 @@ pub struct App {
     names: RwLock<BTreeSet<SupplierId>>,
     waiting: Waiters<Decided>,
     registering: Waiters<SupplierProfile>,
+    /// Who waits for what stands of a choice.
+    pub(crate) choosing: Waiters<Vec<LineChoice>>,
     /// Outcomes of requests by supplier and key.
     outcomes: DashMap<SupplierId, BTreeMap<Box<str>, Outcomes>>,
     /// Orders that were placed.
@@ -145,8 +133,12 @@ pub struct App {
     gate: Gate,
     /// What holds where this is a replica in another region.
     pub(crate) replica: Option<Replica>,
+    /// The picture that is shown where the log cannot be reached.
+    pub(crate) shown: Option<Shown>,
+    /// Up to when everything is in the picture that lies on this process's disk, in milliseconds since the epoch; 0 without one.
+    pub(crate) picture_as_of_ms: AtomicI64,
     /// What the last buyer was told of how fresh the index is.
-    fresh: RwLock<Option<Arc<Freshness>>>,
+    pub(crate) fresh: RwLock<Option<Arc<Freshness>>>,
 }
 
 /// How long a request waits until the log has confirmed it; a log that is away must not hold up its callers.
@@ -232,6 +224,7 @@ impl App {
             heard: Heard::default(),
             waiting: Waiters::default(),
             registering: Waiters::default(),
+            choosing: Waiters::default(),
             outcomes: DashMap::new(),
             reservations: Reservations::default(),
             answers: DashMap::new(),
@@ -239,6 +232,8 @@ impl App {
             decisions_at_start,
             gate,
             replica: None,
+            shown: None,
+            picture_as_of_ms: AtomicI64::new(0),
             fresh: RwLock::default(),
         })
     }
@@ -352,35 +347,6 @@ impl App {
         self.answers.get(&event_identity(source, id)).map(|answer| *answer)
     }
 
-    /// Until when everything is in the index, and how far behind the clock that is.
-    pub fn freshness(&self) -> (Timestamp, i64) {
-        let now = self.now();
-        if let Some(replica) = &self.replica {
-            let as_of = replica.as_of_ms(self).min(now.ms());
-            return (Timestamp::from_ms(as_of), now.ms() - as_of);
-        }
-        let mut as_of = now;
-        for partition in 0..self.partitions {
-            let progress: Progress = self.board.progress("inventory", partition);
-            let horizon = self.log.horizon(Topic::SupplierEvents.name(), partition);
-            let seen = if progress.next < horizon.end { progress.clock.ms() } else { horizon.heard_ms };
-            as_of = as_of.min(Timestamp::from_ms(seen));
-        }
-        (as_of, (now.ms() - as_of.ms()).max(0))
-    }
-
-    /// The same, looked at once in a millisecond: whoever asks within it is told what the first was told.
-    pub fn fresh(&self) -> Arc<Freshness> {
-        let at_ms = (self.clock)();
-        if let Some(fresh) = self.fresh.read().as_ref().filter(|fresh| fresh.at_ms == at_ms) {
-            return fresh.clone();
-        }
-        let (as_of, staleness_ms) = self.freshness();
-        let fresh = Arc::new(Freshness::new(as_of, staleness_ms, at_ms));
-        *self.fresh.write() = Some(fresh.clone());
-        fresh
-    }
-
     /// Appends a request and waits for its outcome.
     pub async fn submit(&self, command: Command, traceparent: Option<String>) -> Result<Submitted, Problem> {
         let id = self.fresh_id();
@@ -449,6 +415,7 @@ impl App {
                     self.index.allow(self.overlay.number(&supplier), units);
                     self.changes.restricted(&supplier, &self.index);
                 }
+                Effect::Crowded { supplier, payout } => self.gate_of_edge.crowded(supplier, payout),
                 Effect::Offered(offer) => {
                     self.index.put(&offer, &self.overlay);
                     self.changes.offered(&offer.sku, offer.gtin);
@@ -477,6 +444,7 @@ impl App {
                     }
                     self.waiting.give(&id, Decided { rows, retry });
                 }
+                Effect::Chosen { id, lines } => self.choosing.give(&id, lines),
                 Effect::Forgotten { supplier, key } => {
                     if let Some(mut of) = self.outcomes.get_mut(&supplier) {
                         of.remove(key.as_str());
@@ -568,10 +536,7 @@ impl App {
     }
 
     /// A reservation as this replica knows it, and whose stock it holds.
-    pub fn reservation(
-        &self,
-        name: &stockade_model::ReservationId,
-    ) -> Option<(SupplierId, crate::domain::Reservation)> {
+    pub fn reservation(&self, name: &ReservationId) -> Option<(SupplierId, Reservation)> {
         self.reservations.get(name)
     }
 

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use stockade_log::LogError;
-use stockade_model::{BasketId, Command, Row, RowStatus, SupplierId, Topic};
+use stockade_model::{
+    BasketChoice, BasketId, Command, Envelope, LineChoice, Payload, Row, RowStatus, SupplierId, Topic,
+};
 use stockade_runtime::Problem;
 
 use crate::{
@@ -16,6 +18,14 @@ use crate::{
 const GRACE_MS: i64 = 5_000;
 /// How often baskets are looked after.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What is answered while it is not known yet what became of a basket.
+pub(crate) fn pending() -> Problem {
+    Problem::unavailable(
+        "pending",
+        "it is being decided; ask again, a basket that is being made with the same Idempotency-Key",
+    )
+}
 
 /// What a course came to, beside its own end.
 #[derive(Default)]
@@ -89,6 +99,22 @@ impl App {
         said
     }
 
+    /// Has a choice for lines of a basket written, and answers what was chosen for it, by whichever record was the first.
+    pub(crate) async fn choose(
+        &self,
+        choice: BasketChoice,
+        traceparent: Option<&str>,
+    ) -> Result<Vec<LineChoice>, Problem> {
+        let id = self.fresh_id();
+        let waiter = self.choosing.expect(&id);
+        let basket = choice.basket.clone();
+        let payload = Payload::Choice(choice);
+        let mut envelope = Envelope::new(payload.kind(), id.as_str(), "stockade/inventory");
+        envelope.traceparent = traceparent.map(str::to_owned);
+        self.append(Topic::SupplierEvents, basket.as_str(), &envelope, &payload).await?;
+        waiter.within(self.deadline).await.ok_or_else(pending)
+    }
+
     /// The lines of a basket. Where one is not known here, this replica first reads what the log holds by now, so that a basket
     /// is found wherever it was made.
     pub(crate) async fn find_basket(&self, name: &BasketId) -> Vec<LineKnown> {
@@ -118,7 +144,7 @@ impl App {
 
     /// Looks after baskets that nobody has worked at for a while: lines that do not follow their head are brought after it.
     /// Answers how many there were.
-    pub(crate) async fn finish_baskets(&self, grace_ms: i64) -> usize {
+    pub async fn finish_baskets(&self, grace_ms: i64) -> usize {
         let mut finished = 0;
         for name in self.reservations.take_restless((self.clock)() - grace_ms) {
             let Some(mut finish) = Finish::of(self.reservations.basket(&name)) else { continue };

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use stockade_model::{Gtin, Sku, SupplierId};
 use tokio::sync::Notify;
 
-use crate::domain::Index;
+use crate::{domain::Index, metrics::OfStream};
 
 /// Streams open at once in a process, of everybody together.
 pub const STREAMS_MAX: usize = 20_000;
@@ -81,8 +81,8 @@ impl Changes {
         }
         *of_caller += 1;
         drop(of_caller);
-        crate::metrics::streams(1.0);
         Ok(Stream {
+            figures: OfStream::opened(),
             changes: self.clone(),
             caller: caller.to_owned(),
             watch: Arc::default(),
@@ -141,9 +141,15 @@ pub struct Stream {
     caller: String,
     watch: Arc<Watch>,
     goods: Vec<(Good, usize)>,
+    figures: OfStream,
 }
 
 impl Stream {
+    /// It looked at a good again.
+    pub(crate) fn looked(&self, found: bool) {
+        self.figures.looked(found);
+    }
+
     fn watch(&mut self, good: Good, place: usize) {
         if !self.goods.iter().any(|known| known.0 == good && known.1 == place) {
             self.changes.goods.entry(good.clone()).or_default().push((self.watch.clone(), place));
@@ -198,12 +204,13 @@ impl Drop for Stream {
             *open == 0
         });
         self.changes.open.fetch_sub(1, Ordering::SeqCst);
-        crate::metrics::streams(-1.0);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ::metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, Unit};
+
     use super::*;
 
     fn sku(name: &str) -> Sku {
@@ -245,5 +252,40 @@ mod tests {
         assert!(waiting.await.unwrap().is_empty());
         drop(open);
         assert!(changes.open("a").unwrap().has_ended());
+    }
+
+    /// Counts what is registered here.
+    #[derive(Default)]
+    struct Registered(Mutex<Vec<String>>);
+
+    impl ::metrics::Recorder for Registered {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            self.0.lock().push(key.name().to_owned());
+            Counter::noop()
+        }
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            self.0.lock().push(key.name().to_owned());
+            Gauge::noop()
+        }
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::noop()
+        }
+    }
+
+    #[test]
+    fn the_figures_of_a_stream_are_those_of_where_it_was_opened_wherever_it_goes_on_and_ends() {
+        let changes = Arc::new(Changes::default());
+        let (here, elsewhere) = (Registered::default(), Registered::default());
+        let stream = ::metrics::with_local_recorder(&here, || changes.open("a").unwrap());
+        assert!(here.0.lock().contains(&"stockade_inventory_streams".to_owned()));
+        ::metrics::with_local_recorder(&elsewhere, || {
+            stream.looked(true);
+            stream.looked(false);
+            drop(stream);
+        });
+        assert_eq!(*elsewhere.0.lock(), Vec::<String>::new());
     }
 }

@@ -7,7 +7,10 @@ use axum::http::StatusCode;
 use dashmap::DashMap;
 use stockade_log::{Lane, partition_of};
 use stockade_model::{Level, SupplierId, Timestamp, time::DAY_MS};
-use stockade_runtime::{Brownout, Problem, Trust, Work, limits::Allowance};
+use stockade_runtime::{
+    Brownout, Problem, Trust, Work,
+    limits::{Allowance, PAYOUT},
+};
 
 use crate::{
     app::App,
@@ -28,6 +31,8 @@ pub struct Gatekeeper {
     new_ms: i64,
     /// When a write of a locked-out supplier was last let through.
     evidence: DashMap<SupplierId, i64>,
+    /// Suppliers with a payout account that many share: the account's salted hash.
+    crowds: DashMap<SupplierId, Box<str>>,
 }
 
 impl Gatekeeper {
@@ -38,7 +43,13 @@ impl Gatekeeper {
             fairness: Fairness::new(partitions),
             new_ms: i64::from(new_days) * DAY_MS,
             evidence: DashMap::new(),
+            crowds: DashMap::new(),
         }
+    }
+
+    /// Many suppliers share a payout account with one.
+    pub(crate) fn crowded(&self, supplier: SupplierId, payout: Box<str>) {
+        self.crowds.insert(supplier, payout);
     }
 }
 
@@ -50,11 +61,13 @@ impl App {
         if level.is_some_and(|level| level > Level::Watch) {
             return Trust::Suspect;
         }
+        if self.is_new(supplier) { Trust::New } else { Trust::Trusted }
+    }
+
+    /// Whether a supplier trades, as an operator has registered it, for less time than one is new.
+    fn is_new(&self, supplier: &SupplierId) -> bool {
         let new_from = Timestamp::from_ms((self.clock)() - self.gate_of_edge.new_ms);
-        match self.since(supplier) {
-            Some(since) if since <= new_from => Trust::Trusted,
-            _ => Trust::New,
-        }
+        self.since(supplier).is_none_or(|since| since > new_from)
     }
 
     /// Beside whom a supplier's writes go on their way to the log.
@@ -127,10 +140,19 @@ impl App {
             return Err(share_used(wait));
         }
         let partition = self.partition_of(supplier);
-        let shared = self
-            .limits
-            .share(caller, self.trust_of(supplier), rows)
-            .inspect_err(|_| fairness.give_back(partition, supplier, rows))?;
+        let crowd = self.crowd_of(supplier);
+        if let Some(payout) = &crowd {
+            self.limits.share_payout(payout, rows).inspect_err(|_| {
+                self.limits.give_back(caller, rows);
+                fairness.give_back(partition, supplier, rows);
+            })?;
+        }
+        let shared = self.limits.share(caller, self.trust_of(supplier), rows).inspect_err(|_| {
+            fairness.give_back(partition, supplier, rows);
+            if let Some(payout) = &crowd {
+                self.limits.give_back((PAYOUT, payout), rows);
+            }
+        })?;
         Ok(own.map(|own| own.with(shared)))
     }
 
@@ -141,9 +163,27 @@ impl App {
         }
         let (fairness, partition) = (&self.gate_of_edge.fairness, self.partition_of(supplier));
         fairness.take(partition, supplier, rows)?;
-        self.limits
-            .take_shared_or_wait(self.trust_of(supplier), supplier.as_str(), rows)
-            .inspect_err(|_| fairness.give_back(partition, supplier, rows))
+        let crowd = self.crowd_of(supplier);
+        if let Some(payout) = &crowd
+            && self.limits.share_payout(payout, rows).is_err()
+        {
+            fairness.give_back(partition, supplier, rows);
+            return Err(PUT_OFF_PAUSE);
+        }
+        let shared = self.limits.take_shared_or_wait(self.trust_of(supplier), supplier.as_str(), rows);
+        shared.inspect_err(|_| {
+            fairness.give_back(partition, supplier, rows);
+            if let Some(payout) = &crowd {
+                self.limits.give_back((PAYOUT, payout), rows);
+            }
+        })
+    }
+
+    /// The payout account whose new suppliers share an allowance, of a supplier that is one of them. Whoever has traded for a while
+    /// is not: an agency that pays out for many is nothing that its sellers should pay for.
+    fn crowd_of(&self, supplier: &SupplierId) -> Option<Box<str>> {
+        let payout = self.gate_of_edge.crowds.get(supplier).map(|payout| payout.clone())?;
+        self.is_new(supplier).then_some(payout)
     }
 }
 

@@ -7,6 +7,7 @@
 //! * [`changes`] tells streams of buyers what to look at again.
 //! * [`imports`] takes whole files and applies them at the pace of their supplier's allowance.
 //! * [`replica`] is what differs where only buyers are answered, from a copy of another region's topics.
+//! * [`picture`] is what is kept on the disk of what buyers see, and shown where the log cannot be reached.
 //! * [`promises`] is what the marketplace promises of orders whose order system promises nothing.
 
 pub mod app;
@@ -16,10 +17,12 @@ pub mod changes;
 pub mod domain;
 pub mod edge;
 pub mod fairness;
+mod freshness;
 mod heard;
 pub mod http;
 pub mod imports;
 pub mod metrics;
+pub mod picture;
 pub mod promises;
 pub mod replica;
 mod reservations;

@@ -15,6 +15,8 @@
 //! | `stockade_inventory_withheld_listings`, `stockade_inventory_withheld_units` | | the part of it that buyers do not see |
 //! | `stockade_inventory_staleness_seconds` | | how far the index may be behind the log; alert on it |
 //! | `stockade_inventory_overlay_age_seconds` | | since the last decision was applied |
+//! | `stockade_inventory_picture_age_seconds` | | how old the picture on the disk of this process is, by which it would answer buyers after a start without the log; alert on it |
+//! | `stockade_inventory_shows_picture` | | 1 while buyers are answered from that picture, because the log could not be reached at the start; alert on it |
 //! | `stockade_inventory_streams` | | streams of changes that buyers have open here: add these up over replicas |
 //! | `stockade_inventory_stream_looks_total` | `found`: `change`, `nothing` | goods that a stream looked at again because something was put or restricted |
 //! | `stockade_inventory_import_rows_total` | `outcome`: `accepted`, `unchanged`, `refused` | rows of imports by what became of them |
@@ -22,7 +24,7 @@
 //! | `stockade_inventory_locked_out_writes_refused_total` | | writes of locked-out suppliers refused before they were read; one a minute of each goes to the log instead |
 //! | `stockade_lockout_suppliers` | `level` | suppliers by the highest level in force, as this replica's overlay has it |
 
-use ::metrics::{counter, gauge, histogram};
+use ::metrics::{Counter, Gauge, counter, gauge, histogram};
 use stockade_model::Level;
 
 use crate::{
@@ -30,9 +32,33 @@ use crate::{
     domain::{EventAnswer, EventCode},
 };
 
-/// A stream of changes was opened, or one was closed.
-pub(crate) fn streams(change: f64) {
-    gauge!("stockade_inventory_streams").increment(change);
+/// The figures of one stream of changes. They are taken hold of where it is opened, for it goes on and ends on whichever thread its
+/// reader is served by: of a platform that is not counted, as the sandbox, nothing is.
+pub(crate) struct OfStream {
+    open: Gauge,
+    changes: Counter,
+    nothing: Counter,
+}
+
+impl OfStream {
+    /// A stream is opened; it is closed when this is dropped.
+    pub(crate) fn opened() -> Self {
+        let looks = |found| counter!("stockade_inventory_stream_looks_total", "found" => found);
+        let open = gauge!("stockade_inventory_streams");
+        open.increment(1.0);
+        Self { open, changes: looks("change"), nothing: looks("nothing") }
+    }
+
+    /// It looked at a good again.
+    pub(crate) fn looked(&self, found: bool) {
+        if found { self.changes.increment(1) } else { self.nothing.increment(1) }
+    }
+}
+
+impl Drop for OfStream {
+    fn drop(&mut self) {
+        self.open.decrement(1.0);
+    }
 }
 
 /// A write was refused because its supplier had used its share of a partition that is behind.
@@ -43,12 +69,6 @@ pub(crate) fn held_back() {
 /// A write of a locked-out supplier was refused before it was read.
 pub(crate) fn refused_locked_out() {
     counter!("stockade_inventory_locked_out_writes_refused_total").increment(1);
-}
-
-/// A stream looked at a good again.
-pub(crate) fn stream_looked(found: bool) {
-    let found = if found { "change" } else { "nothing" };
-    counter!("stockade_inventory_stream_looks_total", "found" => found).increment(1);
 }
 
 /// Outcomes of a request were taken.
@@ -97,6 +117,10 @@ pub fn refresh(app: &App) {
     gauge!("stockade_inventory_listings").set(app.index.listings() as f64);
     gauge!("stockade_inventory_units").set(app.index.units() as f64);
     gauge!("stockade_inventory_staleness_seconds").set(app.freshness().1 as f64 / 1_000.0);
+    gauge!("stockade_inventory_shows_picture").set(f64::from(u8::from(app.shown.is_some())));
+    if let Some(age_ms) = app.picture_age_ms() {
+        gauge!("stockade_inventory_picture_age_seconds").set(age_ms as f64 / 1_000.0);
+    }
     let applied_ms = app.overlay.applied_ms();
     if applied_ms > 0 {
         let age_ms = (app.now().ms() - applied_ms).max(0);

@@ -36,11 +36,12 @@ fn about(topic: Topic) -> About {
         },
         Topic::SupplierEvents => About {
             summary: "Everything about a supplier in one order: commands, outcomes, facts, control and ticks.",
-            key: "The supplier. What is relayed to every partition is appended to each and has no key.",
+            key: "The supplier; of a choice for lines of a basket, the basket. What is relayed to every partition is appended to each and has no key.",
             writers: &["inventory-api", "intake", "control", "peers", "links", "arbiter"],
             views: &["inventory replicas"],
             kinds: &[
                 "stockade.inventory.command",
+                "stockade.inventory.choice",
                 "stockade.order.outcome",
                 "stockade.order.again",
                 "stockade.control.change",

@@ -3,9 +3,12 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use stockade_inventory::{imports::ImportsConfig, promises::Promises, replica::ReplicaBounds};
+use stockade_inventory::{
+    imports::ImportsConfig, picture::PictureBounds, promises::Promises, replica::ReplicaBounds,
+};
 use stockade_log_kafka::{KafkaOptions, Secret};
 use stockade_runtime::{
     BrownoutConfig, Connections, Cors, LimitsConfig, SessionBounds, config, telemetry::LogFormat,
@@ -45,6 +48,8 @@ pub struct Config {
     pub sandbox: SandboxConfig,
     /// What holds for the role `replica`.
     pub replica: ReplicaConfig,
+    /// What is kept on the disk of what buyers see, for a start while Kafka cannot be reached.
+    pub picture: PictureConfig,
     /// Rules.
     pub rules: Rules,
     /// The console.
@@ -108,6 +113,39 @@ pub struct EdgeConfig {
 impl Default for EdgeConfig {
     fn default() -> Self {
         Self { new_supplier_days: 14, bodies_bytes_max: 256 << 20, brownout: BrownoutConfig::default() }
+    }
+}
+
+/// The last picture of what buyers see: kept in the data directory by a process on Kafka that answers them, and shown by it when it
+/// starts while Kafka cannot be reached.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PictureConfig {
+    /// Seconds between two pictures of what is offered; what is withheld is written within a second or so of each change. Writing
+    /// takes at most a twentieth of one core, so with many listings the pause is longer. With 0 none is kept and none shown.
+    pub every_s: u64,
+    /// How old a picture may be when it is shown, in seconds. While Kafka is away for all, nobody can be locked out, and only stock
+    /// gets less right with its age. A process that was down, or is cut off from a Kafka that others reach, does not hear of
+    /// whom they lock out meanwhile: that is what this bounds.
+    pub age_max_s: u64,
+    /// How large a picture may get, in bytes; two of them need room at once. One listing takes about 100.
+    pub bytes_max: u64,
+}
+
+impl Default for PictureConfig {
+    fn default() -> Self {
+        Self { every_s: 60, age_max_s: 3_600, bytes_max: 4 << 30 }
+    }
+}
+
+impl PictureConfig {
+    /// As the service wants it; `None` where no pictures are kept.
+    pub(crate) fn bounds(&self) -> Option<PictureBounds> {
+        (self.every_s > 0).then(|| PictureBounds {
+            every: Duration::from_secs(self.every_s),
+            age_max_ms: i64::try_from(self.age_max_s.saturating_mul(1_000)).unwrap_or(i64::MAX),
+            bytes_max: self.bytes_max,
+        })
     }
 }
 
@@ -376,11 +414,19 @@ pub struct SandboxConfig {
 }
 
 /// API keys.
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Keys {
     /// The key file; `keys.jsonl` in the data directory when absent. All processes of an installation need the same.
     pub file: Option<PathBuf>,
+    /// Keys that `stockade keys create` makes in one file within an hour, whoever asks; the command reads it each time.
+    pub per_hour_max: usize,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self { file: None, per_hour_max: 2_000 }
+    }
 }
 
 /// Flags of commands that need to know the installation; they win over environment and file.
@@ -435,6 +481,9 @@ impl Config {
         }
         wrong.extend(config.http.cors.problems());
         wrong.extend(config.edge.brownout.problems().iter().map(|what| format!("edge.brownout.{what}")));
+        if config.picture.every_s > 86_400 {
+            wrong.push("picture.every_s must be 0 (no pictures) to 86400".to_owned());
+        }
         if config.edge.new_supplier_days > 36_500 {
             wrong.push("edge.new_supplier_days must be 0 to 36500".to_owned());
         }

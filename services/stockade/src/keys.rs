@@ -72,6 +72,17 @@ impl KeysAt {
         Ok(crate::sandbox::beside(&config).keys_file())
     }
 
+    /// How many keys are made within an hour: as the configuration says, where one is named, or the environment.
+    fn per_hour_max(&self) -> Result<usize> {
+        let place = Place { config: self.config.clone(), ..Place::default() };
+        match Config::read(&place, &[]) {
+            Ok(config) => Ok(config.keys.per_hour_max),
+            // What is wrong with an environment that was not asked about makes no difference to a key.
+            Err(_) if self.config.is_none() => Ok(Config::default().keys.per_hour_max),
+            Err(error) => Err(anyhow::anyhow!("configuration: {error}")),
+        }
+    }
+
     fn file(&self) -> Result<PathBuf> {
         if let Some(data) = &self.data {
             return Ok(path(data));
@@ -151,6 +162,7 @@ fn create(
             .with_context(|| format!("cannot create {}", directory.display()))?;
     }
     let keys = if sandbox { KeyRing::open_sandbox(&file)? } else { KeyRing::open(&file)? };
+    let keys = keys.making_at_most(at.per_hour_max()?);
     let key = match name {
         Some(name) => keys.create(&name, role)?,
         None => keys.create_unnamed(role)?,

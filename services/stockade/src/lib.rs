@@ -15,6 +15,7 @@ mod disk;
 mod docs;
 pub mod doctor;
 pub mod evaluate;
+mod first;
 mod hot;
 mod inputs;
 pub mod keys;

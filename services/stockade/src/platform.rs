@@ -38,6 +38,7 @@ pub(crate) mod ops;
 mod pressure;
 mod progress;
 mod scoring;
+pub mod standin;
 mod views;
 mod webhooks;
 
@@ -169,6 +170,29 @@ fn ensure(log: &SharedLog, specs: impl IntoIterator<Item = TopicSpec>) -> Result
     specs
         .into_iter()
         .try_for_each(|spec| log.ensure_topic(&spec).with_context(|| format!("topic {}", spec.name)))
+}
+
+/// What every call passes before it reaches a service.
+struct Edge {
+    body_bytes_max: usize,
+    bodies_bytes_max: usize,
+    brownout: Brownout,
+    keys: KeyRing,
+}
+
+impl Edge {
+    fn in_front_of(self, api: Router) -> Router {
+        api.method_not_allowed_fallback(http::wrong_method)
+            // The first is outermost. Together, for each layer by itself is one more call that is boxed.
+            .layer((
+                http::Observer::default(),
+                Extension(BodyBytesMax(self.body_bytes_max)),
+                Extension(BodyRoom::new(self.bodies_bytes_max)),
+                Extension(self.brownout),
+                Extension(self.keys),
+                Extension(Forms::of(&crate::openapi::operations())),
+            ))
+    }
 }
 
 /// Runs the folds of one kind as a task.
@@ -436,19 +460,14 @@ impl Platform {
                 None => http::not_found().await.into_response(),
             }
         };
-        let api = router
-            .merge(crate::openapi::router()?)
-            .fallback(not_here)
-            .method_not_allowed_fallback(http::wrong_method)
-            // The first is outermost. Together, for each layer by itself is one more call that is boxed.
-            .layer((
-                http::Observer::default(),
-                Extension(BodyBytesMax(parts.body_bytes_max)),
-                Extension(BodyRoom::new(parts.edge.config.bodies_bytes_max)),
-                Extension(brownout),
-                Extension(keys),
-                Extension(Forms::of(&crate::openapi::operations())),
-            ));
+        let api = router.merge(crate::openapi::router()?).fallback(not_here);
+        let api = Edge {
+            body_bytes_max: parts.body_bytes_max,
+            bodies_bytes_max: parts.edge.config.bodies_bytes_max,
+            brownout,
+            keys,
+        }
+        .in_front_of(api);
         let api = match sessions {
             Some(sessions) => api.layer(Extension(sessions)),
             None => api,

@@ -53,7 +53,7 @@ impl Drop for Threads {
 }
 
 /// Lets this thread stand back for others by so much. Linux counts it by thread; where a system refuses, nothing is lost but that.
-fn stand_back(nice: i32) {
+pub(crate) fn stand_back(nice: i32) {
     if nice > 0
         && let Err(error) = rustix::process::setpriority_process(None, nice)
     {

@@ -250,16 +250,12 @@ impl Fold for Links {
         let members = self.attributes.edit_or(&attribute_key(&seen.attribute), Members::default);
         members.retain(|_, Member(_, at, ..)| input.time.ms() - at.ms() < FORGET_MS);
         let newcomer = !members.contains_key(seen.supplier.as_str());
-        if newcomer && members.len() >= MEMBERS_MAX {
-            return;
-        }
+        let is_counted = !newcomer || members.len() < MEMBERS_MAX;
         let me = Member(seen.supplier.clone(), seen.at, seen.withheld, seen.evidence);
-        members.insert(seen.supplier.to_string(), me.clone());
-        let degree = members.len();
-        // The last who makes it a hub is still told about, so that everybody's links fade; after that nobody is.
-        if degree > HUB_DEGREE + 1 {
-            return;
+        if is_counted {
+            members.insert(seen.supplier.to_string(), me.clone());
         }
+        let degree = members.len();
         let mut tell = |supplier: &SupplierId, Member(other, at, withheld, evidence): &Member| {
             let fact = LinkFact {
                 supplier: supplier.clone(),
@@ -272,6 +268,15 @@ impl Fold for Links {
             };
             out.emit(Topic::SupplierEvents, Dest::Key(supplier.to_string()), Payload::Link(fact));
         };
+        // The last who makes it a hub is still told about, so that everybody's links fade. After that nobody is, and a newcomer hears
+        // of one only, which links it to nobody, but says among how many it comes.
+        if degree > HUB_DEGREE + 1 || !is_counted {
+            let one = members.iter().find(|(id, _)| *id != seen.supplier.as_str()).filter(|_| newcomer);
+            if let Some((_, member)) = one {
+                tell(&seen.supplier, member);
+            }
+            return;
+        }
         let others: BTreeSet<&String> = members.keys().filter(|id| *id != seen.supplier.as_str()).collect();
         for other in others {
             let member = &members[other];

@@ -392,6 +392,13 @@ fn a_link_to_a_withheld_supplier_is_evidence_that_fades_and_a_hub_says_nothing()
     market.order("friend", "p", "b", 1);
     assert_eq!(market.read("friend", "links.strength"), 0.0, "an account of thirty is a hub");
     assert!(!market.edges.contains_key("stranger"));
+    let last = &market.edges["client-29"];
+    assert_eq!(
+        (last.len(), last[0].degree),
+        (1, 32),
+        "it hears among how many it comes, and is linked to nobody by that"
+    );
+    assert_eq!(market.read("client-29", "links.strength"), 0.0);
 }
 
 #[test]

@@ -468,24 +468,52 @@ impl Webhooks {
         if let Some(why) = &disabled {
             self.disable(&mut whose, why, now, out);
         }
-        let owner = whose.owner.clone();
-        let data = serde_json::json!({ "webhook": endpoint, "url": whose.url, "reason": disabled });
+        let told = whose.clone();
         self.put(whose, out);
-        if disabled.is_some() {
-            let id = format!("disabled-{endpoint}-{}", input.offset);
-            let event = Event { id, event: DISABLED.to_owned(), at: now, body: body(DISABLED, now, &data) };
-            let event = Arc::new(event);
-            let wants = |held: &Endpoint| {
-                held.disabled.is_none()
-                    && (held.events.is_empty() || held.events.iter().any(|it| it == DISABLED))
-            };
-            let own = self.owners.get(&owner).into_iter().flatten();
-            let others: Vec<String> =
-                own.filter(|id| self.endpoints.get(*id).is_some_and(wants)).cloned().collect();
-            for other in &others {
-                self.owe(other, &event, (input.offset, now), out);
-            }
+        if let Some(why) = disabled {
+            let data = serde_json::json!({ "webhook": told.id, "url": told.url, "reason": why });
+            self.tell_disabled((&told, &told.owner), &data, (input.offset, now), out);
         }
+    }
+
+    /// Tells those endpoints of an owner that want to hear of it that one was disabled.
+    fn tell_disabled(
+        &mut self,
+        (endpoint, to): (&Endpoint, &EndpointOwner),
+        data: &serde_json::Value,
+        (offset, now): (u64, Timestamp),
+        out: &mut Out<Effect>,
+    ) {
+        let id = format!("disabled-{}-{offset}", endpoint.id);
+        let event = Event { id, event: DISABLED.to_owned(), at: now, body: body(DISABLED, now, data) };
+        let event = Arc::new(event);
+        let wants = |held: &Endpoint| {
+            held.disabled.is_none() && (held.events.is_empty() || held.events.iter().any(|it| it == DISABLED))
+        };
+        let own = self.owners.get(to).into_iter().flatten();
+        let wanting: Vec<String> =
+            own.filter(|id| self.endpoints.get(*id).is_some_and(wants)).cloned().collect();
+        for other in &wanting {
+            self.owe(other, &event, (offset, now), out);
+        }
+    }
+
+    /// Disables an endpoint whose owner has no key any more. All of that owner's end with it, so it is the operators who are told.
+    fn owner_gone(
+        &mut self,
+        endpoint: &str,
+        reason: &str,
+        (offset, now): (u64, Timestamp),
+        out: &mut Out<Effect>,
+    ) {
+        let held = self.endpoints.get(endpoint).filter(|held| held.disabled.is_none()).cloned();
+        let Some(mut held) = held else { return };
+        self.disable(&mut held, reason, now, out);
+        self.put(held.clone(), out);
+        let data = serde_json::json!({
+            "webhook": held.id, "url": held.url, "reason": reason, "of": held.owner,
+        });
+        self.tell_disabled((&held, &EndpointOwner::Operators), &data, (offset, now), out);
     }
 }
 
@@ -511,6 +539,10 @@ impl Fold for Webhooks {
                 Ok(None)
             }
             WebhookRecord::Asked { endpoint, by, what } => self.ask((endpoint, by), what, input, out),
+            WebhookRecord::OwnerGone { endpoint, reason } => {
+                self.owner_gone(endpoint, reason, (input.offset, input.time), out);
+                Ok(None)
+            }
             WebhookRecord::Attempted { endpoint, delivery, before, attempt, at } => {
                 self.attempted((endpoint, delivery, *before), attempt, (input, *at), out);
                 Ok(None)

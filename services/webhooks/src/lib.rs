@@ -11,7 +11,9 @@ mod fold;
 mod http;
 mod master;
 pub mod metrics;
+mod names;
 mod post;
+mod rights;
 mod routes;
 mod schedule;
 mod sender;
@@ -24,7 +26,7 @@ pub use fold::{EVENT_TYPES, Effect, Refusal, Webhooks};
 pub use http::WebhooksApi;
 pub use master::{Master, MasterError, sign};
 pub use routes::{router, routes};
-pub use sender::{Listens, Sender};
+pub use sender::{Listens, Right, Sender};
 pub use view::View;
 
 use stockade_fold::Spec;

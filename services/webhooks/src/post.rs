@@ -1,7 +1,7 @@
 //! One attempt: a request to an endpoint over a connection of its own, and what came of it.
 
 use std::{
-    net::{IpAddr, SocketAddr, ToSocketAddrs as _},
+    net::{IpAddr, SocketAddr},
     path::Path,
     sync::Arc,
     time::Duration,
@@ -12,11 +12,10 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use stockade_model::{Attempt, AttemptFailure};
+use stockade_model::{Attempt, AttemptFailure, EndpointOwner};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    sync::Semaphore,
     time::Instant,
 };
 use tokio_rustls::{
@@ -27,12 +26,13 @@ use tokio_rustls::{
     },
 };
 
-use crate::target::Target;
+use crate::{
+    names::{self, Names, NoPlace, Place},
+    target::Target,
+};
 
 /// How long a connection may take to come about, of the whole deadline.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Names that are looked up at once.
-const NAMES_AT_ONCE: usize = 8;
 /// Addresses of a name that are tried.
 const ADDRESSES_MAX: usize = 4;
 /// Bytes kept of a head that is being read; a longer one is none.
@@ -45,6 +45,8 @@ const DETAIL_CHARS_MAX: usize = 200;
 
 /// What is sent.
 pub(crate) struct Letter {
+    /// Whose endpoint it is for.
+    pub(crate) owner: EndpointOwner,
     pub(crate) url: String,
     pub(crate) id: String,
     pub(crate) timestamp_s: i64,
@@ -59,34 +61,6 @@ pub(crate) struct Post {
     allow_loopback: bool,
     deadline: Duration,
     names: Names,
-}
-
-/// Looks names up. The system's resolver blocks for as long as it likes, whoever has given up waiting; so only so many are looked
-/// up at once, and owners of slow names hold up each other at most.
-#[derive(Clone)]
-struct Names(Arc<Semaphore>);
-
-impl Names {
-    async fn look_up(&self, host: String, port: u16) -> std::io::Result<Vec<SocketAddr>> {
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(address, port)]);
-        }
-        self.guarded(move || Ok((host, port).to_socket_addrs()?.collect())).await
-    }
-
-    /// Runs what blocks. Its place is free again when it has ended, not when its caller has.
-    async fn guarded<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-    ) -> std::io::Result<T> {
-        let place = self.0.clone().acquire_owned().await.map_err(std::io::Error::other)?;
-        let work = move || {
-            let done = work();
-            drop(place);
-            done
-        };
-        tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)?
-    }
 }
 
 /// Why an attempt failed, with what it was answered.
@@ -134,19 +108,32 @@ impl Post {
             tls: TlsConnector::from(Arc::new(config)),
             allow_loopback,
             deadline,
-            names: Names(Arc::new(Semaphore::new(NAMES_AT_ONCE))),
+            names: Names::default(),
         })
     }
 
-    /// Tries once, within the deadline.
+    /// Tries once, within the deadline. That begins once there is a place to look its name up: what others keep waiting is no failure of
+    /// the endpoint's.
     pub(crate) async fn send(&self, letter: &Letter) -> Attempt {
+        let target = Target::parse(&letter.url, self.allow_loopback)
+            .map_err(|why| failed(AttemptFailure::InwardAddress, why));
+        let place = match &target {
+            Ok(target) if target.host.parse::<IpAddr>().is_err() => {
+                let detail = "no place to look its name up came free in time; it is tried again";
+                let none = |NoPlace| failed(AttemptFailure::Unsent, detail);
+                self.names.place(&letter.owner).await.map(Some).map_err(none)
+            }
+            // An address needs none.
+            _ => Ok(None),
+        };
         let began = Instant::now();
         let deadline = began + self.deadline;
         let late = || {
             let seconds = self.deadline.as_secs_f64();
             failed(AttemptFailure::Timeout, format!("it was not answered within {seconds} s"))
         };
-        let answered = tokio::time::timeout_at(deadline, self.ask(letter)).await;
+        let asked = async { self.ask(letter, &target?, place?).await };
+        let answered = tokio::time::timeout_at(deadline, asked).await;
         let latency_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         match answered.unwrap_or_else(|_| Err(late())) {
             Ok(answer) => Attempt { latency_ms, ..judged(&answer) },
@@ -157,10 +144,13 @@ impl Post {
         }
     }
 
-    async fn ask(&self, letter: &Letter) -> Result<Response<()>, Failed> {
-        let target = Target::parse(&letter.url, self.allow_loopback)
-            .map_err(|why| failed(AttemptFailure::InwardAddress, why))?;
-        let stream = tokio::time::timeout(CONNECT.min(self.deadline), self.connect(&target)).await;
+    async fn ask(
+        &self,
+        letter: &Letter,
+        target: &Target,
+        place: Option<Place>,
+    ) -> Result<Response<()>, Failed> {
+        let stream = tokio::time::timeout(CONNECT.min(self.deadline), self.connect(target, place)).await;
         let stream =
             stream.map_err(|_| failed(AttemptFailure::Timeout, "no connection came about in time"))??;
         let request = Request::post(&target.path)
@@ -184,14 +174,14 @@ impl Post {
     }
 
     /// A connection to an address that was looked at.
-    async fn connect(&self, target: &Target) -> Result<TcpStream, Failed> {
+    async fn connect(&self, target: &Target, place: Option<Place>) -> Result<TcpStream, Failed> {
         // One answer for a name that is unknown and for one of this network, or owners could ask which names there are within.
         let nowhere =
             || failed(AttemptFailure::Name, format!("{} has no address on the public internet", target.host));
         // With its dot a name is looked for as it stands, and not in the domains of this machine as well.
         let is_name = target.host.parse::<IpAddr>().is_err() && !target.host.ends_with('.');
         let dot = if is_name && !self.allow_loopback { "." } else { "" };
-        let found = self.names.look_up(format!("{}{dot}", target.host), target.port).await;
+        let found = names::look_up(place, format!("{}{dot}", target.host), target.port).await;
         let found: Vec<SocketAddr> = found.map_err(|_| nowhere())?;
         let addresses: Vec<_> = found.iter().map(SocketAddr::ip).collect();
         if let Err(why) = target.admits(&addresses, self.allow_loopback) {
@@ -271,42 +261,4 @@ fn judged(answer: &Response<()>) -> Attempt {
     let seconds: Option<i64> = retry_after.and_then(|it| it.trim().parse().ok()).filter(|it| *it >= 0);
     let retry_after_ms = failure.and(seconds).map(|it| it.saturating_mul(1_000));
     Attempt { failure, status: Some(status.as_u16()), detail, latency_ms: 0, retry_after_ms }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn names_that_never_answer_take_so_many_threads_and_no_more_whoever_gives_up_waiting() {
-        let names = Names(Arc::new(Semaphore::new(2)));
-        let (end, ended) = std::sync::mpsc::channel::<()>();
-        let ended = Arc::new(parking_lot::Mutex::new(ended));
-        let running = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-        let mut waiting = Vec::new();
-        for _ in 0..6 {
-            let (names, ended, running) = (names.clone(), ended.clone(), running.clone());
-            waiting.push(tokio::spawn(async move {
-                let stuck = move || {
-                    running.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-                    let _ = ended.lock().recv();
-                    Ok(())
-                };
-                names.guarded(stuck).await
-            }));
-        }
-        while running.load(std::sync::atomic::Ordering::SeqCst) < 2 {
-            tokio::task::yield_now().await;
-        }
-        waiting.iter().for_each(|task| task.abort());
-        for task in waiting {
-            assert!(task.await.is_err());
-        }
-        // Both places are still taken by what nobody waits for any more, and an address needs none.
-        assert_eq!(names.0.available_permits(), 0);
-        assert_eq!(names.look_up("127.0.0.1".to_owned(), 7).await.unwrap().len(), 1);
-        drop(end);
-        assert!(names.guarded(|| Ok(1)).await.is_ok());
-        assert_eq!(running.load(std::sync::atomic::Ordering::SeqCst), 2);
-    }
 }

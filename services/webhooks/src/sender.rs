@@ -22,6 +22,7 @@ use crate::{
     master::Master,
     metrics,
     post::{Letter, Post},
+    rights::Rights,
     view::Due,
 };
 
@@ -29,14 +30,27 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(250);
 /// How long the fold may take to note an attempt before its endpoint is looked at again.
 const NOTED: Duration = Duration::from_secs(10);
+/// How long the log may take for what can be said again later.
+const APPEND: Duration = Duration::from_secs(5);
 /// Pause after the log did not take the result of an attempt.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
 const LOG_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Attempts of one owner at once, over all its endpoints.
 const OF_AN_OWNER_MAX: usize = 4;
 
-/// Whether an owner's key is still good. A supplier's endpoints go by the supplier, and the operators' by their role.
-pub type Listens = Arc<dyn Fn(&EndpointOwner) -> bool + Send + Sync>;
+/// Whether an owner has a key that is good: of a supplier any of its keys. The operators' endpoints go by their role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// It is told what happens.
+    Has,
+    /// It is told nothing, and after a while its endpoints are disabled.
+    Lost,
+    /// It is told nothing for now: who has keys is not known.
+    Unknown,
+}
+
+/// Asks for the right of an owner.
+pub type Listens = Arc<dyn Fn(&EndpointOwner) -> Right + Send + Sync>;
 
 /// The sender of a process; it sends while the process owns the fold.
 pub struct Sender {
@@ -84,11 +98,18 @@ impl Sender {
         let mut under_way: JoinSet<String> = JoinSet::new();
         let mut busy = BTreeSet::new();
         let mut of_owner: BTreeMap<String, EndpointOwner> = BTreeMap::new();
-        let mut time = Time::default();
+        let (mut time, mut rights) = (Time::default(), Rights::default());
         tokio::pin!(shutdown);
         loop {
             let mut wait = LOOK;
             if self.board.owns(crate::webhooks_spec(1).name, 0) {
+                let gone = |owner: &EndpointOwner| (self.listens)(owner) == Right::Lost;
+                for record in rights.due((self.clock)(), || self.view.ownerless(gone)) {
+                    if !self.append_soon(record).await {
+                        tracing::warn!("a webhook cannot be disabled yet: the log does not take it");
+                        break;
+                    }
+                }
                 let now =
                     time.now((self.clock)(), self.board.progress(crate::webhooks_spec(1).name, 0).clock.ms());
                 let room = self.at_once.saturating_sub(under_way.len());
@@ -97,7 +118,7 @@ impl Sender {
                     *own.entry(owner.clone()).or_default() += 1;
                 }
                 let (due, next) = self.view.due(&busy, Timestamp::from_ms(now), room, |endpoint| {
-                    if !(self.listens)(&endpoint.owner) {
+                    if (self.listens)(&endpoint.owner) != Right::Has {
                         return false;
                     }
                     // However many endpoints of one owner are slow, the others have their turns.
@@ -113,6 +134,9 @@ impl Sender {
                 if let Some(next) = next {
                     wait = wait.min(Duration::from_millis((next.ms() - now).unsigned_abs()));
                 }
+            } else {
+                // What was seen gone may have been back meanwhile.
+                rights = Rights::default();
             }
             metrics::under_way(under_way.len());
             tokio::select! {
@@ -139,6 +163,16 @@ impl Sender {
         under_way.shutdown().await;
     }
 
+    fn fresh_id(&self) -> String {
+        format!("{}-{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Appends a record; whether the log took it soon enough.
+    async fn append_soon(&self, record: WebhookRecord) -> bool {
+        let append = self.log.append(vec![new_record(&self.fresh_id(), record)], Ack::Ordered);
+        tokio::time::timeout(APPEND, append).await.is_ok_and(|appended| appended.is_ok())
+    }
+
     /// Tries one delivery, and gives its endpoint when the fold has noted how it went.
     async fn attempt(self: Arc<Self>, due: Due, now_ms: i64) -> String {
         // Only then is another time than the record's worth writing down.
@@ -153,7 +187,8 @@ impl Sender {
             let body = delivery.event.body.clone();
             let signature = self.master.signatures(&endpoint.id, &secrets, &delivery.id, timestamp_s, &body);
             let (url, id) = (endpoint.url.clone(), delivery.id.clone());
-            self.post.send(&Letter { url, id, timestamp_s, signature, body }).await
+            let owner = endpoint.owner.clone();
+            self.post.send(&Letter { owner, url, id, timestamp_s, signature, body }).await
         } else {
             let detail = "its secret derives from another key than webhooks.key_file of this process holds; put the right file back, or rotate the secret";
             Attempt {
@@ -188,7 +223,7 @@ impl Sender {
     async fn note(&self, record: WebhookRecord) {
         let mut pause = LOG_PAUSE;
         loop {
-            let id = format!("{}-{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed));
+            let id = self.fresh_id();
             let noted = self.view.judged.expect(&id);
             // What is lost of this in a crash is an attempt more. One that is appended twice is applied once.
             match self.log.append(vec![new_record(&id, record.clone())], Ack::Ordered).await {

@@ -179,6 +179,13 @@ impl View {
         own.filter(|it| after.is_none_or(|after| it.id.as_str() > after)).take(limit).cloned().collect()
     }
 
+    /// The endpoints that are told what happens and of whose owners `is_gone` is true.
+    pub(crate) fn ownerless(&self, mut is_gone: impl FnMut(&EndpointOwner) -> bool) -> Vec<Arc<Endpoint>> {
+        let held = self.held.read();
+        let enabled = held.endpoints.values().map(|known| &known.endpoint).filter(|it| it.disabled.is_none());
+        enabled.filter(|it| is_gone(&it.owner)).cloned().collect()
+    }
+
     /// Up to `limit` deliveries of an endpoint before `before`, newest first.
     pub fn deliveries(&self, id: &str, before: Option<u64>, limit: usize) -> Vec<Arc<Delivery>> {
         let held = self.held.read();

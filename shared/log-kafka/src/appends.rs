@@ -11,17 +11,9 @@ use crate::{
     broker::Broker,
     lanes::{Lanes, Passage},
     options::{BATCH_BYTES_MAX, RECORD_BYTES_MAX},
-    outbox::{Batch, Outbox},
+    outbox::{Batch, Outbox, Place},
     topic::{Topic, Topics},
 };
-
-/// Where a record goes, beside whom, and through which producer.
-pub(crate) struct Place {
-    pub(crate) topic: Arc<Topic>,
-    pub(crate) partition: u32,
-    pub(crate) lane: Lane,
-    outbox: Arc<Outbox>,
-}
 
 /// Records and bytes that a batch brings to one partition of a topic.
 type Sum = (Arc<Topic>, usize, usize);
@@ -68,7 +60,10 @@ impl Appends {
     /// Appends what somebody sent, beside others of `lane`.
     pub(crate) fn append_in(&self, lane: Lane, batch: &[NewRecord]) -> Ticket {
         let entered = batch.iter().map(|record| self.lanes.enter(record.topic, &record.key, lane));
-        let (lanes, passages): (Vec<_>, Vec<_>) = entered.unzip();
+        let (lanes, passages): (Vec<_>, Vec<_>) = match entered.collect::<Result<Vec<_>, _>>() {
+            Ok(entered) => entered.into_iter().unzip(),
+            Err(error) => return Ticket::ready(Err(error)),
+        };
         self.send(batch, passages, |slot| lanes.get(slot).copied().unwrap_or_default())
     }
 
@@ -81,10 +76,10 @@ impl Appends {
         let (sender, ticket) = Ticket::pending();
         let group = Batch::new(batch.len(), sender, passages);
         let mut refused = None;
-        for (slot, (record, place)) in batch.iter().zip(&admitted).enumerate() {
+        for (slot, (record, (place, outbox))) in batch.iter().zip(&admitted).enumerate() {
             match &refused {
                 None => {
-                    if let Err(error) = place.outbox.send(place, record, &group, slot) {
+                    if let Err(error) = outbox.send(place, record, &group, slot) {
                         // Some of the batch may be under way: only a restart keeps this gapless.
                         self.broker
                             .poison(&format!("a record for {} was not taken: {error}", place.topic.full));
@@ -98,7 +93,11 @@ impl Appends {
     }
 
     /// Finds each record's partition and producer, and makes room for all of them or none.
-    fn admit(&self, batch: &[NewRecord], lane: impl Fn(usize) -> Lane) -> Result<Vec<Place>, LogError> {
+    fn admit(
+        &self,
+        batch: &[NewRecord],
+        lane: impl Fn(usize) -> Lane,
+    ) -> Result<Vec<(Place, Arc<Outbox>)>, LogError> {
         self.broker.healthy()?;
         if self.broker.closing() {
             return Err(LogError::Stopped("it was closed".to_owned()));
@@ -124,7 +123,7 @@ impl Appends {
             let sum = sums.entry((topic.name, partition, lane)).or_insert_with(|| (topic.clone(), 0, 0));
             (sum.1, sum.2) = (sum.1 + 1, sum.2 + size);
             let outbox = self.outbox(&topic, lane)?;
-            places.push(Place { topic, partition, lane, outbox });
+            places.push((Place { topic, partition, lane }, outbox));
         }
         if bytes > BATCH_BYTES_MAX {
             return Err(LogError::TooLarge { bytes, bytes_max: BATCH_BYTES_MAX });

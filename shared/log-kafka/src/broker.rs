@@ -88,7 +88,7 @@ impl Broker {
                     let said = self.unreachable(&error);
                     match said {
                         LogError::Unavailable(why) if begun.elapsed() > Duration::from_secs(6) => {
-                            return Err(LogError::Config(why));
+                            return Err(LogError::Unreachable(why));
                         }
                         LogError::Unavailable(_) => {}
                         said => return Err(said),

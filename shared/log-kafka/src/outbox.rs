@@ -21,7 +21,6 @@ use stockade_log::{Lane, LogError, NewRecord, Placed};
 use tokio::sync::oneshot;
 
 use crate::{
-    appends::Place,
     client::{ASK, Watch},
     lanes::Passage,
     options::KafkaOptions,
@@ -67,6 +66,13 @@ impl Batch {
             let _ = answer.send(result);
         }
     }
+}
+
+/// Where a record goes, and beside whom.
+pub(crate) struct Place {
+    pub(crate) topic: Arc<Topic>,
+    pub(crate) partition: u32,
+    pub(crate) lane: Lane,
 }
 
 /// One record under way.
@@ -174,7 +180,7 @@ impl Outbox {
             .fold(OwnedHeaders::new_with_capacity(record.headers.len()), |headers, (key, value)| {
                 headers.insert(Header { key, value: Some(value) })
             });
-        let Place { topic, partition, lane, .. } = place;
+        let Place { topic, partition, lane } = place;
         let (batch, topic, lane) = (batch.clone(), topic.clone(), *lane);
         let delivery = Box::new(Delivery { batch, slot, topic: topic.clone(), lane, bytes: record.size() });
         let new = BaseRecord::<[u8], [u8], _>::with_opaque_to(&topic.full, delivery)

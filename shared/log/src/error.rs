@@ -120,6 +120,9 @@ pub enum LogError {
     /// A broker that cannot be used as it is; nothing was changed.
     #[error("{0}")]
     Config(String),
+    /// The broker could not be reached when the log was to be opened; nothing was begun.
+    #[error("{0}")]
+    Unreachable(String),
     /// The broker does not answer for now.
     #[error("{0}; nothing is lost, it is tried again")]
     Unavailable(String),
@@ -134,6 +137,7 @@ impl LogError {
         match self {
             // Whoever is behind its own group's commit is still the owner, and will be past it when it has read on.
             LogError::Full { .. }
+            | LogError::Unreachable(_)
             | LogError::Unavailable(_)
             | LogError::DiskFull { .. }
             | LogError::Backwards { .. } => Remedy::Retry,
@@ -164,6 +168,7 @@ impl LogError {
             LogError::Locked(_) => "locked",
             LogError::Corrupt { .. } => "corrupt",
             LogError::Config(_) => "config",
+            LogError::Unreachable(_) => "unreachable",
             LogError::Unavailable(_) => "unavailable",
             LogError::Stopped(_) => "stopped",
         }

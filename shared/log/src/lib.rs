@@ -69,7 +69,8 @@ pub trait Log: Send + Sync + 'static {
     /// Appends a batch; the ticket resolves when it is acknowledged.
     fn append(&self, batch: Vec<NewRecord>, ack: Ack) -> Ticket;
     /// The same beside others of its [`Lane`]. Records of one key that are appended by this call stay in order, whatever lanes they
-    /// were meant for: a key changes its lane only while nothing of it is under way. Adapters that write at once have no lanes.
+    /// were meant for: a key changes its lane only while nothing of it is under way, and is
+    /// refused with [`LogError::Full`] when it never is. Adapters that write at once have no lanes.
     fn append_in(&self, _lane: Lane, batch: Vec<NewRecord>, ack: Ack) -> Ticket {
         self.append(batch, ack)
     }

@@ -207,7 +207,13 @@ pub enum LineAct {
         lines: u16,
         /// Whether the basket is to be had as a whole or not at all.
         whole: bool,
+        /// Whether the service chose the listing, and chooses another one when this is refused: then a refusal is for good, so that
+        /// no attempt that comes late holds units here beside those that were held elsewhere.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        once: bool,
     },
+    /// Do not hold it, now or ever: what a hold that is tried once is refused as, where it is not held already.
+    Pass,
     /// Go on holding until `expires_at`, tentatively no more.
     Keep {
         /// When the hold lapses by itself.
@@ -217,6 +223,30 @@ pub enum LineAct {
     Confirm,
     /// Give the hold back.
     Release,
+}
+
+/// Which offers the service takes for lines of a basket that name a good instead of a listing. The first choice for a line and a turn
+/// that is written stands, and every attempt to make the basket acts on that. It lies in the partition of the basket's name, for its
+/// lines have no supplier yet.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct BasketChoice {
+    /// The basket, whose name is a hash of the caller's key and of all that was asked for.
+    pub basket: BasketId,
+    /// What is chosen for its lines.
+    pub lines: Vec<LineChoice>,
+}
+
+/// The offer that the service takes for one line of a basket.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct LineChoice {
+    /// Place of the line in the basket, from 0.
+    pub line: u16,
+    /// How often the line was chosen for before: 0, or more where the offers of the turns before were refused.
+    pub turn: u8,
+    /// Whose offer.
+    pub supplier: SupplierId,
+    /// Which.
+    pub listing: ListingId,
 }
 
 impl Row {

@@ -45,8 +45,8 @@ pub use ids::{
 };
 pub use invalid::Invalid;
 pub use inventory::{
-    Command, LineAct, LineRow, ListingPut, LocationPut, MarketSeen, Row, RowOutcome, RowStatus, StockChange,
-    StockMode,
+    BasketChoice, Command, LineAct, LineChoice, LineRow, ListingPut, LocationPut, MarketSeen, Row,
+    RowOutcome, RowStatus, StockChange, StockMode,
 };
 pub use money::{Currency, Money};
 pub use outcome::{

@@ -1,8 +1,8 @@
 //! What a record's value holds, by CloudEvents type.
 
 use crate::{
-    CohortCounts, Command, ControlRecord, Decision, LinkFact, LinkSeen, PeerFact, Proposal, ScoreRecord,
-    Timestamp, WebhookRecord,
+    BasketChoice, CohortCounts, Command, ControlRecord, Decision, LinkFact, LinkSeen, PeerFact, Proposal,
+    ScoreRecord, Timestamp, WebhookRecord,
     outcome::{EventAgain, OrderEvent, Outcome},
 };
 
@@ -123,6 +123,8 @@ pub const SCORE_KIND: &str = "stockade.supplier.score";
 payloads! {
     /// A supplier's request.
     Command(Command) = "stockade.inventory.command",
+    /// Offers that are taken for lines of a basket.
+    Choice(BasketChoice) = "stockade.inventory.choice",
     /// An outcome as it arrived.
     OrderEvent(OrderEvent) = "stockade.order.event",
     /// An outcome with the buyer's history.

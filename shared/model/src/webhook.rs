@@ -233,6 +233,13 @@ pub enum WebhookRecord {
         /// What.
         what: EndpointAsk,
     },
+    /// Nobody may ask about an endpoint any more: the key whose it was, or every key of its supplier, was revoked a while ago.
+    OwnerGone {
+        /// The endpoint.
+        endpoint: String,
+        /// What is gone, in a sentence.
+        reason: String,
+    },
     /// A delivery was tried.
     Attempted {
         /// The endpoint.

@@ -341,6 +341,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
                 line: 1,
                 lines: 3,
                 whole: true,
+                once: false,
             }),
             of_line(LineAct::Keep { expires_at: time("2026-11-22T12:00:00Z") }),
             of_line(LineAct::Confirm),
@@ -348,6 +349,30 @@ fn samples() -> Vec<(&'static str, Payload)> {
         ],
         places: Vec::new(),
         ..command.clone()
+    };
+    let command_chosen = Command {
+        idempotency_key: None,
+        rows: vec![
+            of_line(LineAct::Hold {
+                listing: id("l-1"),
+                quantity: 2,
+                expires_at: time("2026-11-22T11:00:00Z"),
+                region: Some(Region::new("FR").unwrap()),
+                request: "ffeeddccbbaa99887766554433221100".to_owned(),
+                basket: id("basket-1"),
+                line: 1,
+                lines: 3,
+                whole: false,
+                once: true,
+            }),
+            of_line(LineAct::Pass),
+        ],
+        places: Vec::new(),
+        ..command.clone()
+    };
+    let choice = BasketChoice {
+        basket: id("basket-1"),
+        lines: vec![LineChoice { line: 1, turn: 2, supplier: id("acme"), listing: id("l-1") }],
     };
     let order_event_v2 = OrderEvent {
         line: Some(id("1")),
@@ -361,6 +386,8 @@ fn samples() -> Vec<(&'static str, Payload)> {
         ("command_conditional", Payload::Command(conditional)),
         ("command_v2", Payload::Command(command_v2)),
         ("command_basket", Payload::Command(command_basket)),
+        ("command_chosen", Payload::Command(command_chosen)),
+        ("basket_choice", Payload::Choice(choice)),
         ("order_event_v2", Payload::OrderEvent(order_event_v2.clone())),
         ("outcome_v2", Payload::Outcome(Outcome { repeated: true, ..Outcome::of(order_event_v2) })),
         (
@@ -608,6 +635,13 @@ fn samples() -> Vec<(&'static str, Payload)> {
         ("webhook_test", asked(EndpointAsk::Test)),
         ("webhook_redeliver", asked(EndpointAsk::Redeliver { delivery: "msg_1".to_owned() })),
         ("webhook_replay", asked(EndpointAsk::Replay { since: time("2026-11-22T10:00:00Z") })),
+        (
+            "webhook_owner_gone",
+            Payload::Webhook(WebhookRecord::OwnerGone {
+                endpoint: "wh_1".to_owned(),
+                reason: "the key `shop` was revoked".to_owned(),
+            }),
+        ),
         (
             "webhook_attempted",
             Payload::Webhook(WebhookRecord::Attempted {

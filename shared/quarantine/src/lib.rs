@@ -15,7 +15,7 @@ mod overlay;
 
 pub use file::FileStore;
 pub use memory::MemoryStore;
-pub use overlay::{Overlay, Standing};
+pub use overlay::{Kept, Overlay, Standing};
 
 use std::{future::Future, pin::Pin};
 

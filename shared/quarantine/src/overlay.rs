@@ -15,12 +15,14 @@ use std::sync::{
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
-use stockade_model::{Left, Level, Region, Restriction, Scope, Subject, SupplierId, Timestamp};
+use stockade_model::{Left, Level, Region, Scope, Subject, SupplierId, Timestamp};
 
 use crate::Entry;
 
 mod easings;
+mod kept;
 use easings::Easings;
+pub use kept::Kept;
 
 const CHUNK: usize = 4_096;
 const CHUNKS: usize = 4_096;
@@ -104,19 +106,19 @@ impl Overlay {
 
     /// The number under which restrictions are kept. Past 16,777,216 suppliers all further ones share the last; a
     /// marketplace that large runs more than one cell.
-    fn kept(number: u32) -> u32 {
+    fn kept_under(number: u32) -> u32 {
         number.min(SUPPLIERS_MAX - 1)
     }
 
     fn byte(&self, number: u32) -> &AtomicU8 {
-        let number = Self::kept(number);
+        let number = Self::kept_under(number);
         let chunk = &self.bytes[number as usize / CHUNK];
         &chunk.get_or_init(|| (0..CHUNK).map(|_| AtomicU8::new(0)).collect())[number as usize % CHUNK]
     }
 
     /// Brings a supplier to what `entry` says; does nothing when a later version was applied. Returns whether it did.
     pub fn apply(&self, entry: &Entry, now_ms: i64) -> bool {
-        let number = Self::kept(self.number(&entry.supplier));
+        let number = Self::kept_under(self.number(&entry.supplier));
         let _applying = self.applying.lock();
         let mut applied = self.applied.entry(number).or_default();
         if entry.version.order() <= applied.version {
@@ -131,7 +133,9 @@ impl Overlay {
         };
         let eases = !before.iter().all(keeps);
         self.note_withheld(number, entry);
-        self.store(number, &entry.in_force);
+        let in_force: Vec<(Scope, Level)> =
+            entry.in_force.iter().map(|r| (r.scope.clone(), r.level)).collect();
+        self.store(number, &in_force);
         // After the byte: whoever sees the count before it is changed may still have seen the supplier as it was, and whoever
         // sees it afterwards has to look again.
         if eases {
@@ -150,17 +154,17 @@ impl Overlay {
         }
     }
 
-    fn store(&self, number: u32, in_force: &[Restriction]) {
-        let whole = in_force.iter().filter(|r| r.scope == Scope::Supplier).map(|r| r.level).max();
-        if in_force.iter().all(|r| r.scope == Scope::Supplier) {
+    fn store(&self, number: u32, in_force: &[(Scope, Level)]) {
+        let is_whole = |(scope, _): &&(Scope, Level)| *scope == Scope::Supplier;
+        let whole = in_force.iter().filter(is_whole).map(|(_, level)| *level).max();
+        if in_force.iter().all(|one| is_whole(&one)) {
             self.byte(number).store(code(whole), Ordering::Release);
             // After the byte: who still meets the former byte and finds nothing here looks at the byte again.
             self.narrow.remove(&number);
             return;
         }
         // In place before the byte points to it, and whole, so that nobody mixes two sets.
-        let set: Narrow = in_force.iter().map(|r| (r.scope.clone(), r.level)).collect();
-        self.narrow.insert(number, set);
+        self.narrow.insert(number, in_force.into());
         self.byte(number).store(code(whole) | NARROWER, Ordering::Release);
     }
 
@@ -181,7 +185,7 @@ impl Overlay {
 
     /// All restrictions on the supplier with this number, if any of them is narrower than the supplier.
     pub fn narrower(&self, number: u32) -> Option<Arc<[(Scope, Level)]>> {
-        self.narrow.get(&Self::kept(number)).map(|entry| entry.value().clone())
+        self.narrow.get(&Self::kept_under(number)).map(|entry| entry.value().clone())
     }
 
     /// Numbers of the suppliers of which anything is withheld.
@@ -191,7 +195,7 @@ impl Overlay {
 
     /// Since when anything of a supplier is withheld without a break, by record time.
     pub fn withheld_since(&self, number: u32) -> Option<Timestamp> {
-        self.withheld.get(&Self::kept(number)).map(|since| *since)
+        self.withheld.get(&Self::kept_under(number)).map(|since| *since)
     }
 
     /// Changes applied so far.

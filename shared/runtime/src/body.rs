@@ -17,7 +17,7 @@ mod words;
 
 pub use upload::Upload;
 
-pub use read::BodyBytesMax;
+pub use read::{BodyBytesMax, bad_gzip, is_packed};
 pub(crate) use read::{Kind, let_by, read};
 pub use room::BodyRoom;
 pub(crate) use words::{field_code, plain, shown};

@@ -298,13 +298,22 @@ pub const OPERATING: &str = "Operating";
 /// Whether the process is ready, and if not, why.
 pub type Readiness = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
+/// The same with what there is to say of how it answers while it does.
+pub type Answering = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
+
 /// `/livez` without dependencies, `/readyz` and `/startupz` by `readiness`.
 pub fn probes(readiness: Readiness) -> Routes<()> {
+    probes_of(Arc::new(move || readiness().map(|()| String::new())))
+}
+
+/// The same where a process that answers has something to say about it: it stands behind `ready`.
+pub fn probes_of(answering: Answering) -> Routes<()> {
     let ready = move || {
-        let readiness = readiness.clone();
+        let answering = answering.clone();
         async move {
-            match readiness() {
-                Ok(()) => (StatusCode::OK, "ready\n").into_response(),
+            match answering() {
+                Ok(how) if how.is_empty() => (StatusCode::OK, "ready\n").into_response(),
+                Ok(how) => (StatusCode::OK, format!("ready: {how}\n")).into_response(),
                 Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")).into_response(),
             }
         }

@@ -5,16 +5,16 @@
 //! (or supplier) and the beginning of their hash, as in `buyer~1f3a9c2e`. Names that people choose have no `~`.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs::File,
     io::Write as _,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use dashmap::DashMap;
 use sha2::Digest as _;
-use stockade_model::{Timestamp, hash::hex};
+use stockade_model::{SupplierId, Timestamp, hash::hex, time::HOUR_MS};
 
 use crate::{Principal, Role, clock};
 
@@ -45,6 +45,16 @@ pub enum KeyError {
         "there is a key named {0} already, and every key has its own name; choose another, or take that one out with `stockade keys revoke {0}`"
     )]
     NameTaken(String),
+    /// As many were made within an hour as may be.
+    #[error(
+        "{made} keys were made in this file within an hour, and no more than {most} are: something may be making them that should not. Look with `stockade keys list`; if it is meant, raise keys.per_hour_max, or wait"
+    )]
+    TooMany {
+        /// Keys made within the hour.
+        made: usize,
+        /// How many may be.
+        most: usize,
+    },
     /// No key has the name.
     #[error("no key is named {0}; `stockade keys list` shows those there are")]
     NoSuchKey(String),
@@ -202,14 +212,38 @@ impl KeyFile {
     }
 }
 
+/// What the keys may do, by their names, and which suppliers have any.
+#[derive(Default)]
+struct Holders {
+    by_name: HashMap<String, Role>,
+    suppliers: HashSet<SupplierId>,
+}
+
+impl Holders {
+    fn of<'a>(principals: impl IntoIterator<Item = &'a Principal>) -> Self {
+        let mut holders = Self::default();
+        principals.into_iter().for_each(|principal| holders.add(principal));
+        holders
+    }
+    fn add(&mut self, Principal { id, role, .. }: &Principal) {
+        if let Role::Supplier { supplier } = role {
+            self.suppliers.insert(supplier.clone());
+        }
+        self.by_name.insert(id.clone(), role.clone());
+    }
+}
+
 /// Finds the principal of a key. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct KeyRing {
     keys: Arc<DashMap<Hash, Principal>>,
+    holders: Arc<RwLock<Holders>>,
     /// Names in use, for keys that are made here.
     names: Arc<Mutex<BTreeSet<String>>>,
     file: Option<Arc<KeyFile>>,
     is_sandbox: bool,
+    /// Keys that may be made in the file within an hour, by anybody; any number when absent.
+    per_hour_max: Option<usize>,
 }
 
 impl KeyRing {
@@ -225,6 +259,12 @@ impl KeyRing {
         Ok(Self { is_sandbox: true, ..Self::open(path)? })
     }
 
+    /// The same with a bound on the keys that are made in the file within an hour, whoever makes them.
+    #[must_use]
+    pub fn making_at_most(self, per_hour_max: usize) -> Self {
+        Self { per_hour_max: Some(per_hour_max), ..self }
+    }
+
     /// Reads the file again, so that keys made or revoked while serving count. After an error the keys known so far stay.
     pub fn reload(&self) -> Result<(), KeyError> {
         let Some(file) = &self.file else { return Ok(()) };
@@ -234,6 +274,7 @@ impl KeyRing {
         let found: BTreeMap<Hash, Principal> =
             keys.into_iter().filter_map(|kept| Some((unhex(&kept.sha256)?, kept.principal))).collect();
         self.keys.retain(|hash, _| found.contains_key(hash));
+        *self.holders.write().unwrap_or_else(PoisonError::into_inner) = Holders::of(found.values());
         found.into_iter().for_each(|(hash, principal)| self.insert(hash, principal));
         Ok(())
     }
@@ -290,7 +331,13 @@ impl KeyRing {
                 if keys.iter().any(|kept| kept.principal.id == principal.id) {
                     return Err(taken());
                 }
-                let created = Some(Timestamp::from_ms(clock::now_ms()));
+                let now_ms = clock::now_ms();
+                let lately = |kept: &&KeptKey| kept.created.is_some_and(|at| now_ms - at.ms() < HOUR_MS);
+                let made = keys.iter().filter(lately).count();
+                if let Some(most) = self.per_hour_max.filter(|most| made >= *most) {
+                    return Err(KeyError::TooMany { made, most });
+                }
+                let created = Some(Timestamp::from_ms(now_ms));
                 keys.push(KeptKey { principal: principal.clone(), sha256, created });
                 Ok(())
             })?,
@@ -305,7 +352,13 @@ impl KeyRing {
         Ok(key)
     }
 
+    /// Takes a key that is known already, beside those of the file: for plays that have to be the same every time.
+    pub fn add(&self, key: &str, name: &str, role: Role) {
+        self.insert(hash(key), Principal { id: name.to_owned(), role, fingerprint: String::new() });
+    }
+
     fn insert(&self, hash: Hash, principal: Principal) {
+        self.holders.write().unwrap_or_else(PoisonError::into_inner).add(&principal);
         let fingerprint = hex(hash.split_at(16).0);
         self.keys.insert(hash, Principal { fingerprint, ..principal });
     }
@@ -320,6 +373,8 @@ impl KeyRing {
             if keys.len() < before { Ok(()) } else { Err(unknown()) }
         })?;
         self.keys.retain(|_, principal| principal.id != name);
+        let left: Vec<Principal> = self.keys.iter().map(|principal| principal.clone()).collect();
+        *self.holders.write().unwrap_or_else(PoisonError::into_inner) = Holders::of(&left);
         Ok(())
     }
 
@@ -329,9 +384,14 @@ impl KeyRing {
         self.keys.get(&hash(key)).map(|principal| principal.clone())
     }
 
-    /// What the key of that name may do, if there is one. Looks through all keys.
+    /// What the key of that name may do, if there is one.
     pub fn role_of(&self, name: &str) -> Option<Role> {
-        self.keys.iter().find(|principal| principal.id == name).map(|principal| principal.role.clone())
+        self.holders.read().unwrap_or_else(PoisonError::into_inner).by_name.get(name).cloned()
+    }
+
+    /// Whether a supplier has any key.
+    pub fn has_key_of(&self, supplier: &SupplierId) -> bool {
+        self.holders.read().unwrap_or_else(PoisonError::into_inner).suppliers.contains(supplier)
     }
 
     /// How many keys there are.
@@ -348,7 +408,6 @@ impl KeyRing {
 mod tests {
     use super::*;
     use crate::Caller;
-    use stockade_model::SupplierId;
 
     fn supplier(id: &str) -> Role {
         Role::Supplier { supplier: SupplierId::new(id).unwrap() }
@@ -371,10 +430,12 @@ mod tests {
         let other = SupplierId::new("other").unwrap();
         assert_eq!(caller.must_be_supplier(&other).unwrap_err().code, "not_your_supplier");
         assert!(again.find("sk_0").is_none());
+        let has = |ring: &KeyRing, id: &str| ring.has_key_of(&SupplierId::new(id).unwrap());
+        assert!(has(&ring, "acme") && has(&again, "acme") && !has(&again, "other"));
 
         std::fs::write(&path, text.lines().nth(1).unwrap()).unwrap();
         again.reload().unwrap();
-        assert!(again.find(&key).is_none() && again.len() == 1);
+        assert!(again.find(&key).is_none() && again.len() == 1 && !has(&again, "acme"));
     }
 
     #[test]
@@ -418,9 +479,41 @@ mod tests {
         assert!(matches!(command.revoke("ada"), Err(KeyError::NoSuchKey(_))));
         serving.reload().unwrap();
         assert!(serving.find(&keys[0]).is_none() && serving.find(&keys[1]).is_some());
+        for ring in [&serving, &command] {
+            assert_eq!((ring.role_of("ada"), ring.role_of("ben")), (None, Some(Role::Analyst)));
+        }
         command.revoke("ben").unwrap();
         serving.reload().unwrap();
         assert!(serving.is_empty(), "the last key can be revoked too");
+    }
+
+    #[test]
+    fn only_so_many_keys_are_made_within_an_hour_and_more_when_it_is_over_or_one_is_revoked() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys.jsonl");
+        let ring = || KeyRing::open(&path).unwrap().making_at_most(3);
+        for name in ["a", "b", "c"] {
+            ring().create(name, Role::Analyst).unwrap();
+        }
+        let refused = ring().create_unnamed(supplier("acme")).unwrap_err();
+        assert!(matches!(refused, KeyError::TooMany { made: 3, most: 3 }), "{refused}");
+        assert!(refused.to_string().contains("keys.per_hour_max"), "{refused}");
+        assert_eq!(ring().len(), 3, "nothing was made");
+        // As if the first had been made long before.
+        let text = std::fs::read_to_string(&path).unwrap();
+        let year = clock_year(&text);
+        std::fs::write(&path, text.replacen(&format!("\"created\":\"{year}"), "\"created\":\"2001", 1))
+            .unwrap();
+        ring().create("d", Role::Analyst).unwrap();
+        assert!(ring().create("e", Role::Analyst).is_err());
+        ring().revoke("d").unwrap();
+        ring().create("e", Role::Analyst).unwrap();
+    }
+
+    /// The year in which the first key of a file was made, as it stands there.
+    fn clock_year(text: &str) -> String {
+        let (_, after) = text.split_once("\"created\":\"").unwrap();
+        after[..4].to_owned()
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use governor::{
-    Quota, RateLimiter,
+    RateLimiter,
     clock::{Clock, DefaultClock},
     middleware::StateInformationMiddleware,
     nanos::Nanos,
@@ -25,15 +25,8 @@ use crate::Problem;
 mod together;
 pub use together::{Shared, Trust};
 
-/// A class of callers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Class {
-    /// Units a second, sustained. A unit is one row of a batch, one event, or one query.
-    pub per_second: NonZeroU32,
-    /// Units at once.
-    pub burst: NonZeroU32,
-}
+mod class;
+pub use class::{Class, Per};
 
 /// Limits by class name. A supplier's class is in its registration; `limited` is for suppliers under a `limit`
 /// decision; `buyer` and `events` are what they say. `new` and `suspect` are what all suppliers of that [`Trust`] share, beside
@@ -43,10 +36,11 @@ pub struct Class {
 pub struct LimitsConfig(pub BTreeMap<String, Class>);
 
 impl From<BTreeMap<String, Class>> for LimitsConfig {
-    /// What is shared has its usual bounds where it is not told: who changes another class has not meant to open it.
+    /// What is shared has its usual bounds where it is not told, and so has registering: who changes another class has not meant to
+    /// open it.
     fn from(mut told: BTreeMap<String, Class>) -> Self {
         for (name, class) in Self::default().0 {
-            if Trust::CLASSES.contains(&name.as_str()) {
+            if ALWAYS.contains(&name.as_str()) {
                 told.entry(name).or_insert(class);
             }
         }
@@ -62,10 +56,8 @@ impl From<LimitsConfig> for BTreeMap<String, Class> {
 
 impl Default for LimitsConfig {
     fn default() -> Self {
-        let class = |per_second, burst| Class {
-            per_second: NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN),
-            burst: NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN),
-        };
+        let some = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+        let class = |per_second, burst| Class::a_second(some(per_second), some(burst));
         Self(BTreeMap::from([
             ("standard".to_owned(), class(2_000, 5_000)),
             ("large".to_owned(), class(20_000, 50_000)),
@@ -76,14 +68,24 @@ impl Default for LimitsConfig {
             // As much as two suppliers of `standard` may send for good, and as half of one.
             ("new".to_owned(), class(4_000, 20_000)),
             ("suspect".to_owned(), class(1_000, 5_000)),
+            // However many they are, they send a quarter of what one of `standard` may.
+            (PAYOUT.to_owned(), class(500, 2_000)),
+            // A whole marketplace may move in at once; what nobody has, and a stolen key would make, are more.
+            (REGISTRATIONS.to_owned(), Class { units: some(50_000), per: Per::Day, burst: some(200_000) }),
         ]))
     }
 }
 
 /// The class of whoever has no other.
 const STANDARD: &str = "standard";
+/// The class of suppliers that one operator registers.
+pub const REGISTRATIONS: &str = "registrations";
+/// The class of what new suppliers with one payout account may send together, where that is an account of many.
+pub const PAYOUT: &str = "payout";
 /// Classes that are not for the registration of suppliers.
-const OTHERS: [&str; 6] = ["limited", "buyer", "events", "staff", "new", "suspect"];
+const OTHERS: [&str; 8] = ["limited", "buyer", "events", "staff", "new", "suspect", REGISTRATIONS, PAYOUT];
+/// Classes that have their usual bounds where nothing is said of them.
+const ALWAYS: [&str; 4] = ["new", "suspect", REGISTRATIONS, PAYOUT];
 
 /// What each caller has used, shared with the limiter so that a batch beyond the burst can be charged in full.
 #[derive(Clone, Default)]
@@ -195,18 +197,6 @@ pub struct Allowance {
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-impl Class {
-    /// A quarter of it.
-    fn quarter(self) -> Self {
-        let of = |whole: NonZeroU32| NonZeroU32::new(whole.get().div_ceil(4)).unwrap_or(NonZeroU32::MIN);
-        Self { per_second: of(self.per_second), burst: of(self.burst) }
-    }
-    /// Seconds in which the whole burst comes back.
-    fn window_s(self) -> u32 {
-        self.burst.get().div_ceil(self.per_second.get())
-    }
-}
-
 /// `RateLimit-Policy` as in the IETF draft "RateLimit header fields for HTTP".
 fn policy(class: Class) -> String {
     format!("\"default\";q={};w={}", class.burst, class.window_s())
@@ -248,7 +238,7 @@ impl<C: Clock + Clone> Set<C> {
     /// Limiters for `config`; those of `before` whose class is the same are kept.
     fn new(config: &LimitsConfig, clock: &C, before: Option<&Self>) -> Self {
         let limiter = |class: &Class| {
-            let quota = Quota::per_second(class.per_second).allow_burst(class.burst);
+            let quota = class.quota();
             let used = Used::default();
             let keyed = RateLimiter::new(quota, used.clone(), clock.clone());
             let unit_nanos = u64::try_from(quota.replenish_interval().as_nanos()).unwrap_or(u64::MAX);
@@ -311,7 +301,8 @@ impl<C: Clock + Clone> Limits<C> {
         for (limiters, unit) in [(&set.classes, ""), (&set.bodies, " kB of bodies")] {
             let Some(limiter) = find(limiters, class) else { continue };
             if let Some(wait) = self.wait_of(limiter, &caller) {
-                let what = format!("more than {}{unit} a second", limiter.class.per_second);
+                let Class { units, per, .. } = limiter.class;
+                let what = format!("more than {units}{unit} {per}");
                 return Err(limiter.refused(wait, &what));
             }
         }
@@ -336,6 +327,39 @@ impl<C: Clock + Clone> Limits<C> {
         }
     }
 
+    /// Takes `units` of what the new suppliers of one payout account, told by its hash, share.
+    pub fn share_payout(&self, payout: &str, units: usize) -> Result<(), Problem> {
+        if !self.now().classes.contains_key(PAYOUT) {
+            return Ok(());
+        }
+        // It does not say by what they are taken for one.
+        let refused = |refused: Problem| {
+            let detail = format!("of what new suppliers share, {}", refused.detail);
+            refused.as_code("class_limited", detail)
+        };
+        self.take(PAYOUT, payout, units).map(|_| ()).map_err(refused)
+    }
+
+    /// Takes one registration of a new supplier from what `operator` may register.
+    pub fn register(&self, operator: &str) -> Result<Option<Allowance>, Problem> {
+        // Not by `find`: where nothing is said of it, it is none of the usual class.
+        if !self.now().classes.contains_key(REGISTRATIONS) {
+            return Ok(None);
+        }
+        self.take(REGISTRATIONS, operator, 1).map_err(|refused| {
+            let detail = format!(
+                "{}. So many suppliers were registered with your key; a registration of one that is known is always taken. If this is meant, raise `limits.registrations` in the configuration, which needs no restart",
+                refused.detail
+            );
+            refused.as_code("too_many_registrations", detail)
+        })
+    }
+
+    /// Gives back what [`Limits::register`] took, where nothing was registered.
+    pub fn unregister(&self, operator: &str) {
+        self.give_back((REGISTRATIONS, operator), 1);
+    }
+
     /// How long a caller has to wait until it has a unit; `None` where it has one, which is not taken.
     fn wait_of(&self, limiter: &Limiter<C>, caller: &String) -> Option<Duration> {
         match limiter.keyed.check_key_n(caller, NonZeroU32::MIN) {
@@ -355,7 +379,7 @@ impl<C: Clock + Clone> Limits<C> {
     pub fn take(&self, class: &str, caller: &str, units: usize) -> Result<Option<Allowance>, Problem> {
         let set = self.now();
         let Some(limiter) = find(&set.classes, class) else { return Ok(None) };
-        let Class { per_second, burst } = limiter.class;
+        let Class { units: sustained, per, burst } = limiter.class;
         let units = NonZeroU32::new(u32::try_from(units).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
         let caller = caller.to_owned();
         match limiter.keyed.check_key_n(&caller, units.min(burst)) {
@@ -378,7 +402,7 @@ impl<C: Clock + Clone> Limits<C> {
                 let wait = not_until.wait_time_from(self.clock.now()).max(body.unwrap_or_default());
                 let what = match units > burst {
                     true => format!("{units} at once are taken when {burst} have gathered"),
-                    false => format!("more than {per_second} a second"),
+                    false => format!("more than {sustained} {per}"),
                 };
                 Err(limiter.refused(wait, &what))
             }

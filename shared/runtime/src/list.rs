@@ -12,9 +12,10 @@ use stockade_model::hash::{hex, of_hex};
 
 use crate::{FieldError, Problem};
 
-/// Items on a page when nobody says, and the most there may be.
+/// Items on a page when nobody says.
 const PAGE: usize = 50;
-const PAGE_MAX: usize = 500;
+/// The most there may be.
+pub const PAGE_MAX: usize = 500;
 /// Longest cursor, in characters: a name of 128 characters of four bytes in hex, and which list it is of.
 const CURSOR_LEN_MAX: usize = 1_500;
 
@@ -47,6 +48,11 @@ fn bad_cursor() -> Problem {
 }
 
 impl ListQuery {
+    /// The same of a list that takes more than this, and so reads its query itself.
+    pub fn new(limit: Option<usize>, cursor: Option<String>) -> Self {
+        Self { limit, cursor }
+    }
+
     /// Which part of `list` is asked for.
     pub fn of(self, list: impl Into<String>) -> Result<Wanted, Problem> {
         let limit = self.limit.unwrap_or(PAGE);

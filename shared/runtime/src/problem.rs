@@ -111,6 +111,11 @@ impl Problem {
             format!("{{\"code\":\"{}\"}}", self.code).into_bytes()
         })
     }
+    /// The same refusal, with its headers, under a code of its own.
+    #[must_use]
+    pub fn as_code(self, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { kind: format!("urn:stockade:problem:{code}"), code, detail: detail.into(), ..self }
+    }
     /// Adds a response header.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: impl Into<String>) -> Self {

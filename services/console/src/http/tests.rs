@@ -110,6 +110,37 @@ async fn who_is_no_staff_sees_no_figures_and_a_supplier_hears_of_its_own_decisio
 }
 
 #[tokio::test]
+async fn the_stream_of_a_supplier_reveals_no_bound_no_rule_and_nothing_that_was_measured() {
+    let bench = bench();
+    let restriction = serde_json::json!({
+        "id": "r-1", "version": "arbiter/0/1/1/1", "scope": { "kind": "supplier" }, "level": "quarantine",
+        "reasons": ["DEFECT_RATE"], "rule": { "id": "spree", "version": "v-secret" },
+        "values": { "cancellations.rate": 0.4385 }, "tree": ["cancellations.rate > 0.2137"],
+        "since": "2026-01-01T00:00:00Z", "expires_at": "2026-01-08T00:00:00Z", "review_at": "2026-01-02T00:00:00Z",
+        "evidence": 6.5, "text": "Too many orders were cancelled.",
+        "counterfactuals": [{ "feature": "cancellations.rate", "seen": 0.4385, "test": "> 0.2137", "needed": 0.2137, "decides": true }],
+    });
+    let restriction: stockade_model::Restriction = serde_json::from_value(restriction).unwrap();
+    let mut decision = crate::hub::tests::decision("s-own");
+    decision.restriction = Some(restriction.clone());
+    decision.in_force = vec![restriction];
+    bench.hub.decided(0, &decision);
+    let told = async |role| {
+        let (cookie, ..) = bench.sign_in(role, &[]).await;
+        let path = "/console/api/stream?channels=decisions,reviews,overview";
+        events(bench.ask(Method::GET, path, &[("cookie", cookie.as_str())], "").await, "event: decisions")
+            .await
+    };
+    let own = told(Role::Supplier { supplier: SupplierId::new("s-own").unwrap() }).await;
+    assert!(own.contains("Too many orders were cancelled.") && own.contains("quarantine"), "{own}");
+    for secret in ["2137", "4385", "6.5", "spree", "v-secret", "cancellations.rate", "ada"] {
+        assert!(!own.contains(secret), "it tells {secret}: {own}");
+    }
+    let staff = told(Role::Analyst).await;
+    assert!(staff.contains("4385") && staff.contains("spree"), "people see what was measured: {staff}");
+}
+
+#[tokio::test]
 async fn a_stream_ends_with_its_session() {
     let bench = bench();
     let (cookie, csrf, _) = bench.sign_in(Role::Analyst, &[]).await;

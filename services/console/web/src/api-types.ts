@@ -221,18 +221,22 @@ export type BasketLine = {
   detail?: string | null
   /** When what it keeps lapses, unless it is confirmed. */
   expires_at?: Timestamp | null
+  gtin?: Gtin | null
   /** Units that it keeps by itself. */
   kept: number
   /** Its place in the request, from 0. */
   line: number
-  listing: ListingId
+  listing?: ListingId | null
   /** The order it has become. */
   order?: OrderId | null
   quantity: number
   /** The reservation that it is; absent where nothing is held for it. */
   reservation?: ReservationId | null
+  /** The good that was asked for, where the line is not to be had and names one. */
+  sku?: Sku | null
   state?: ReservationState | null
-  supplier: SupplierId
+  /** Whose; absent of a good that nobody offers. */
+  supplier?: SupplierId | null
 }
 
 /** Whether lines are had all together or each by itself. */
@@ -1159,6 +1163,8 @@ export type LineAct = {
   lines: number
   /** The listing. */
   listing: ListingId
+  /** Whether the service chose the listing, and chooses another one when this is refused: then a refusal is for good, so that no attempt that comes late holds units here beside those that were held elsewhere. */
+  once?: boolean
   /** Units held. */
   quantity: number
   /** Where the units are to go; absent means anywhere that the listing serves. */
@@ -1167,6 +1173,8 @@ export type LineAct = {
   request: string
   /** Whether the basket is to be had as a whole or not at all. */
   whole: boolean
+} | {
+  do: "pass"
 } | {
   do: "keep"
   /** When the hold lapses by itself. */
@@ -1446,6 +1454,14 @@ export type PageOfRequestDecided = {
 }
 
 /** One page of a list. */
+export type PageOfReservation = {
+  /** What is on it, in order of their names. */
+  items: Array<Reservation>
+  /** The cursor of the next page; none on the last. */
+  next: string | null
+}
+
+/** One page of a list. */
 export type PageOfSupplierProfile = {
   /** What is on it, in order of their names. */
   items: Array<SupplierProfile>
@@ -1651,16 +1667,10 @@ export type ReservationId = string
 /** Where a reservation is in its life. */
 export type ReservationState = "held" | "confirmed" | "ordered" | "cancelled" | "released" | "lapsed"
 
-export type Reservations = {
-  /** Send it as `after` for what follows; absent at the end. */
-  next: ReservationId | null
-  reservations: Array<Reservation>
-}
-
 export type ReservationsQuery = {
   /** `next` of the page before. */
-  after?: ReservationId | null
-  /** Reservations on the page; 50 when nobody says. */
+  cursor?: string | null
+  /** Items on the page; 50 when nobody says. */
   limit?: number | null
   /** Only those of this supplier. */
   supplier?: SupplierId | null
@@ -1683,12 +1693,23 @@ export type ReserveBasket = {
   seconds?: number | null
 }
 
+/** A listing with its supplier, or a good of which the cheapest offer that has enough is chosen. */
 export type ReserveLine = {
-  listing: ListingId
+  /** Of a good: only offers in this currency. Without one, prices of different currencies are not compared: offers of the currency whose code is first in the alphabet are taken first. */
+  currency?: Currency | null
+  /** The good by its GTIN, whatever SKU it has; needs `region`. */
+  gtin?: string | null
+  /** Which; with `supplier`. */
+  listing?: ListingId | null
+  /** Of a good: only offers of so many minor units a unit, or less; needs `currency`. */
+  max_price?: number | null
   quantity: number
-  /** Where the units are to go; needed where some regions that the listing serves are not available. */
+  /** Where the units are to go; needed of a good, and where some regions that the listing serves are not available. */
   region?: Region | null
-  supplier: SupplierId
+  /** The good, instead of a listing: whoever offers it; needs `region`. */
+  sku?: Sku | null
+  /** Whose; with `listing`. */
+  supplier?: SupplierId | null
 }
 
 /** One listing, or lines. */

@@ -19,7 +19,8 @@
 //! largest epoch that held it, and rows of a smaller one do nothing any more. Nobody gets an epoch once the head is kept. So an
 //! attempt that gives up takes nothing from one that succeeds, whatever of it still comes late.
 //!
-//! Lines that are had **one by one** are held, confirmed and released each by itself, in one step.
+//! Lines that are had **one by one** are held, confirmed and released each by itself, in one step. Where the service chose the listing of
+//! such a line and it is refused, the next offer is tried (`domain::choice`), and the refusal is for good.
 
 use std::collections::BTreeMap;
 
@@ -43,6 +44,10 @@ pub(crate) struct LineAsked {
     pub(crate) listing: ListingId,
     pub(crate) quantity: i64,
     pub(crate) region: Option<Region>,
+    /// Whether the service chose the listing and would choose another one: then the line is tried once, and a refusal is for good.
+    pub(crate) once: bool,
+    /// Whether it is to be refused, unless it is held already: buyers may not see the offer any more.
+    pub(crate) pass: bool,
 }
 
 /// A basket as it is asked for.
@@ -57,7 +62,8 @@ pub(crate) struct BasketAsked {
     pub(crate) whole: bool,
     /// How long it is held, in milliseconds.
     pub(crate) hold_ms: i64,
-    pub(crate) lines: Vec<LineAsked>,
+    /// By their places; none of a good that nobody offers.
+    pub(crate) lines: Vec<Option<LineAsked>>,
 }
 
 /// A line as it is known.
@@ -97,7 +103,7 @@ pub(crate) enum Said {
 }
 
 impl Said {
-    fn fine(&self) -> bool {
+    pub(crate) fn fine(&self) -> bool {
         matches!(self, Self::Applied(_) | Self::Replayed)
     }
     fn is_reuse(&self) -> bool {
@@ -106,7 +112,7 @@ impl Said {
     fn is_taken_over(&self) -> bool {
         self.code() == Some("basket_taken_over")
     }
-    fn applied(&self) -> bool {
+    pub(crate) fn applied(&self) -> bool {
         matches!(self, Self::Applied(_))
     }
     pub(crate) fn code(&self) -> Option<&str> {
@@ -236,7 +242,7 @@ impl Making {
         act: impl Fn(usize, &LineAsked) -> LineAct,
     ) -> Vec<Sent> {
         let sent = |line: usize| {
-            let asked = self.asked.lines.get(line)?;
+            let asked = self.asked.lines.get(line)?.as_ref()?;
             let row = row(&asked.reservation, &self.asked.owner, self.epoch, act(line, asked));
             Some(Sent { line, supplier: asked.supplier.clone(), row })
         };
@@ -247,16 +253,20 @@ impl Making {
         let BasketAsked { basket, request, whole, hold_ms, lines: all, .. } = &self.asked;
         let expires_at = now.plus_ms(if *whole { TENTATIVE_MS } else { *hold_ms });
         let count = u16::try_from(all.len()).unwrap_or(u16::MAX);
-        self.each(lines, |line, asked| LineAct::Hold {
-            listing: asked.listing.clone(),
-            quantity: asked.quantity,
-            expires_at,
-            region: asked.region,
-            request: request.clone(),
-            basket: basket.clone(),
-            line: u16::try_from(line).unwrap_or(u16::MAX),
-            lines: count,
-            whole: *whole,
+        self.each(lines, |line, asked| match asked.pass {
+            true => LineAct::Pass,
+            false => LineAct::Hold {
+                listing: asked.listing.clone(),
+                quantity: asked.quantity,
+                expires_at,
+                region: asked.region,
+                request: request.clone(),
+                basket: basket.clone(),
+                line: u16::try_from(line).unwrap_or(u16::MAX),
+                lines: count,
+                whole: *whole,
+                once: asked.once,
+            },
         })
     }
 

@@ -6,13 +6,15 @@ use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Packed, PackedSet, Table};
 use stockade_model::{
     Change, Command, Decision, Left, Level, ListingId, ListingPut, LocationPut, OrderId, Payload, Proposal,
     Region, ReservationId, Row, RowOutcome, RowStatus, Scope, StockCounts, StockFigures, Subject, SupplierId,
-    SupplierProfile, Timestamp, Topic, time::SECOND_MS,
+    Timestamp, Topic, time::SECOND_MS,
 };
 
 mod answers;
 mod baskets;
 mod caps;
+mod choices;
 mod due;
+mod effect;
 mod listings;
 mod located;
 mod orders;
@@ -23,11 +25,13 @@ mod start;
 
 pub use answers::event_identity;
 use due::{Due, What};
+pub use effect::Effect;
 use located::Located;
+use remembered::Whose;
 use reservations::Asked;
 
 use super::{
-    answer::{AnswerRow, EventAnswer},
+    answer::AnswerRow,
     index::Offer,
     key::Of,
     order::{FormerLine, Order},
@@ -38,90 +42,6 @@ use super::{
 
 /// The arbiter is told at most this often what a supplier offers.
 const TELL_EVERY_MS: i64 = 10 * SECOND_MS;
-
-/// What the fold tells its process.
-#[derive(Clone, Debug)]
-pub enum Effect {
-    /// A supplier was registered or changed; `cause` is the id of the control record.
-    Registered {
-        /// Its profile.
-        profile: SupplierProfile,
-        /// Id of the control record.
-        cause: String,
-    },
-    /// A location of a supplier was created or replaced.
-    Located {
-        /// The supplier.
-        supplier: SupplierId,
-        /// The location.
-        location: LocationPut,
-    },
-    /// What a listing offers now.
-    Offered(Box<Offer>),
-    /// A request was decided.
-    Decided {
-        /// Id of the record.
-        id: String,
-        /// Whose request.
-        supplier: SupplierId,
-        /// Under which its outcome is remembered: the idempotency key, else the record's id.
-        key: String,
-        /// The outcomes; `None` when the key was used with another body.
-        rows: Option<Outcomes>,
-        /// Whether this was a retry of a request decided before.
-        retry: bool,
-    },
-    /// The outcome of a request is no longer remembered.
-    Forgotten {
-        /// Whose request.
-        supplier: SupplierId,
-        /// Its key.
-        key: String,
-    },
-    /// What a reservation is now.
-    Reserved {
-        /// Whose stock, and which reservation.
-        key: Of<ReservationId>,
-        /// The reservation.
-        reservation: Box<Reservation>,
-    },
-    /// A reservation is no longer known.
-    ReservationForgotten(Of<ReservationId>),
-    /// What became of an event.
-    Answered {
-        /// The event's identity, see [`event_identity`].
-        identity: u128,
-        /// What became of it.
-        answer: EventAnswer,
-        /// Whether it was decided now, rather than read back.
-        news: bool,
-    },
-    /// What became of an event is no longer remembered.
-    AnswerForgotten(u128),
-    /// An order was placed, or read back.
-    Placed {
-        /// Whose.
-        supplier: SupplierId,
-        /// Which.
-        order: OrderId,
-        /// Whether it is kept until [`Effect::OrderForgotten`]; one that sets no stock aside is not.
-        kept: bool,
-    },
-    /// An order is no longer kept.
-    OrderForgotten {
-        /// Whose.
-        supplier: SupplierId,
-        /// Which.
-        order: OrderId,
-    },
-    /// How many units can be had of a supplier that is capped; `None` when it is not any more.
-    Allowance {
-        /// The supplier.
-        supplier: SupplierId,
-        /// Units, over all its listings.
-        units: Option<i64>,
-    },
-}
 
 /// The fold.
 pub struct Inventory {
@@ -135,6 +55,10 @@ pub struct Inventory {
     orders: Packed<Of<OrderId>, Order>,
     /// What became of events, by their identity.
     answers: Table<u128, AnswerRow>,
+    /// What was chosen for lines of baskets that name goods, by the basket.
+    choices: Table<String, choices::Choices>,
+    /// Until when it is known that a line that is tried once was refused: nobody holds it any more.
+    passed: Table<Of<ReservationId>, Timestamp>,
     /// Derived: what is due when, one entry a row.
     due: PackedSet<Due>,
     /// Derived: answers by age.
@@ -160,6 +84,8 @@ impl Default for Inventory {
             outcomes: Table::new(5),
             orders: Packed::new(6),
             answers: Table::new(7),
+            choices: Table::new(8),
+            passed: Table::new(9),
             due: PackedSet::default(),
             answers_by_age: PackedSet::default(),
             located: PackedSet::default(),
@@ -251,7 +177,7 @@ impl Inventory {
         let rows = Outcomes::of(&rows);
         out.effect(decided(Some(rows.clone()), false));
         self.outcomes.insert(remembered_at, Remembered { body_hash: command.body_hash.clone(), rows });
-        self.remember(&command.supplier, key, input.time, out);
+        self.remember((&command.supplier, Whose::of(&command.rows)), key, input.time, out);
     }
 
     /// Refuses a row about something that is not as the caller expects.
@@ -545,6 +471,8 @@ impl Inventory {
                 What::Order(key) => self.order_due(input, &key, first.at, out),
                 What::Reservation(key) => self.reservation_due(input, &key, first.at, out),
                 What::Outcome(supplier) => self.forget_expired(&supplier, input.time, out),
+                What::Choice(basket) => drop(self.choices.remove(&basket.to_string())),
+                What::Passed(key) => drop(self.passed.remove(&key)),
                 // Something else that was due now may have told already.
                 What::Stock(supplier) if self.tells_at(&supplier) != Some(first.at) => {}
                 What::Stock(supplier) => self.tell(&supplier, input.time, out),
@@ -560,9 +488,11 @@ impl Fold for Inventory {
         self.settle(input, out);
         match input.payload {
             Payload::Command(command) => self.command(input, command, out),
+            Payload::Choice(choice) => self.choice(input, choice, out),
             Payload::Outcome(outcome) => self.outcome(input, outcome, out),
             Payload::EventAgain(event) => self.again(event, input.time, out),
             Payload::Decision(decision) => self.decision(input, decision, out),
+            Payload::Link(fact) => self.link(fact, out),
             Payload::Control(record) => {
                 if let Change::Supplier { profile } = &record.change {
                     self.suppliers.edit_or(&profile.supplier, Supplier::default).profile =
@@ -589,6 +519,8 @@ impl Fold for Inventory {
             &mut self.outcomes,
             &mut self.orders,
             &mut self.answers,
+            &mut self.choices,
+            &mut self.passed,
         ]
     }
 

@@ -333,6 +333,21 @@ impl Index {
         self.look_through(goods, query, overlay, Some(gtin))
     }
 
+    /// Every offer, withdrawn ones included, each good as it is when it is come to.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Offer> + '_ {
+        self.goods.all().flat_map(move |good| {
+            let of =
+                |view: View<'_>| (0..view.len()).filter_map(|row| self.offer(&view, row)).collect::<Vec<_>>();
+            good.views().flat_map(of).collect::<Vec<_>>()
+        })
+    }
+
+    /// Units that can be had of each supplier that is capped and has offers.
+    pub(crate) fn allowances(&self) -> Vec<(SupplierId, i64)> {
+        let named = |number: u32, units: i64| Some((self.owners.get(number)?.name.clone(), units));
+        self.allowances.iter().filter_map(|of| named(*of.key(), *of.value())).collect()
+    }
+
     /// Listings held.
     pub fn listings(&self) -> u64 {
         self.listings.load(Ordering::Relaxed)

@@ -1,6 +1,6 @@
 //! Rows of the inventory fold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use stockade_model::{
     Gtin, Level, LocationId, LocationPut, Money, Region, Scope, Sku, StockCounts, StockFigures,
@@ -20,7 +20,11 @@ pub(crate) struct Supplier {
     #[serde(default)]
     pub(crate) narrow: Vec<(Scope, Level)>,
     /// Identities of requests whose outcome is remembered, oldest first.
-    pub(crate) remembered: std::collections::VecDeque<(Timestamp, String)>,
+    pub(crate) remembered: VecDeque<(Timestamp, String)>,
+    /// The same of what buyers asked of its stock: they have room of their own, so that a rush of buyers does not push out what the
+    /// supplier may still ask for.
+    #[serde(default)]
+    pub(crate) remembered_of_buyers: VecDeque<(Timestamp, String)>,
     /// What it offers.
     #[serde(default)]
     pub(crate) stock: StockFigures,
@@ -30,7 +34,14 @@ pub(crate) struct Supplier {
     /// Units handed over in time, by day since 1970-01-01, of the last days.
     #[serde(default)]
     pub(crate) handed: Vec<(i64, i64)>,
+    /// The payout account that most others share with it, as its salted hash, and how many do; none below [`CROWD`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) crowd: Option<(Box<str>, u32)>,
 }
+
+/// Suppliers with one payout account, of which those that are new share an allowance: one operator with some shops is not many,
+/// and an agency that pays out to hundreds loses nothing but the first days' haste.
+pub(crate) const CROWD: u32 = 10;
 
 /// Units that a capped supplier may owe before it has proven anything.
 pub(crate) const GRANT: i64 = 5;

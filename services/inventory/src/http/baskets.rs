@@ -12,61 +12,32 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::value::RawValue;
-use stockade_model::{BasketId, ListingId, Region, ReservationId, SupplierId, time::SECOND_MS};
-use stockade_runtime::{Caller, ListQuery, Params, Path, Principal, Problem, body, http::idempotency_key};
+use stockade_model::BasketId;
+use stockade_runtime::{Caller, ListQuery, Params, Path, Problem, body};
 
+mod asked;
+mod making;
 mod shown;
 
+use asked::{ReserveLinesBody, is_key_taken, read};
+use making::Attempt;
 pub(super) use shown::{BasketBody, LineBody, RefusedBody};
-use shown::{Mode, alternatives, lines_refused, refused};
+use shown::{alternatives, lines_refused, refused};
 
 use super::{
     buyer::admit,
-    fields::Fields,
     reservations::{
-        HOLD_SECONDS, HOLD_SECONDS_MAX, ReservationBody, ReserveBody, SECRET_LEN, admit_buyer, admit_reader,
-        dress, key_reused, lapsed, over, released, visible_owner,
+        ReservationBody, ReserveBody, admit_buyer, admit_reader, dress, key_reused, lapsed, over, released,
+        visible_owner,
     },
-    supplier::{body_hash, traceparent},
+    supplier::traceparent,
     token::{await_position, named},
 };
 use crate::{
     app::App,
-    baskets::Ran,
-    domain::{
-        Answers, BasketAsked, Course, Ended, LineAsked, LineKnown, Made, Making, ReservationState, Said,
-        Turning, Wish,
-    },
+    baskets::{Ran, pending},
+    domain::{Course, Ended, LineKnown, Made, ReservationState, Said, Turning, Wish},
 };
-
-/// Lines of a basket.
-const LINES_MAX: usize = 100;
-
-#[derive(serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "ReserveBasket")]
-pub(super) struct ReserveLinesBody {
-    #[schemars(length(min = 1, max = LINES_MAX))]
-    lines: Vec<ReserveLine>,
-    mode: Mode,
-    /// How long the units are held; 900 when nobody says.
-    #[schemars(range(min = 1, max = HOLD_SECONDS_MAX))]
-    seconds: Option<i64>,
-}
-
-#[derive(serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct ReserveLine {
-    #[schemars(with = "SupplierId")]
-    supplier: String,
-    #[schemars(with = "ListingId")]
-    listing: String,
-    #[schemars(range(min = 1))]
-    quantity: i64,
-    /// Where the units are to go; needed where some regions that the listing serves are not available.
-    #[schemars(with = "Option<Region>")]
-    region: Option<String>,
-}
 
 /// One listing, or lines.
 #[derive(schemars::JsonSchema)]
@@ -109,12 +80,7 @@ fn no_basket() -> Problem {
 }
 
 fn doubtful(ran: Ran) -> Problem {
-    ran.problem.unwrap_or_else(|| {
-        Problem::unavailable(
-            "pending",
-            "it is being decided; ask again, a basket that is being made with the same Idempotency-Key",
-        )
-    })
+    ran.problem.unwrap_or_else(pending)
 }
 
 fn with_lines(problem: Problem, lines: &[LineBody]) -> Problem {
@@ -135,72 +101,20 @@ async fn run<C: Course + Send + 'static>(
     running.await.map_err(|_| doubtful(Ran::default()))
 }
 
-/// Reads what is asked for. The same key and body mean the same basket at every replica.
-fn read(
+/// The name of the basket that a request makes, for tests of what others have written of it.
+#[cfg(test)]
+pub(super) fn name_of(
     app: &App,
-    caller: &Principal,
-    headers: &HeaderMap,
-    asked: ReserveLinesBody,
-) -> Result<BasketAsked, Problem> {
-    let ReserveLinesBody { lines, mode, seconds } = asked;
-    let mut fields = Fields::default();
-    let fine = (1..=LINES_MAX).contains(&lines.len());
-    fields.require(fine, "/lines", "batch_size", format!("a basket has 1 to {LINES_MAX} lines"));
-    let seconds = seconds.unwrap_or(HOLD_SECONDS);
-    let fine = (1..=HOLD_SECONDS_MAX).contains(&seconds);
-    fields.require(fine, "/seconds", "hold_range", format!("seconds must be 1 to {HOLD_SECONDS_MAX}"));
-    let mut read = Vec::with_capacity(lines.len());
-    for (at, line) in lines.iter().enumerate() {
-        let supplier = fields.check(&format!("/lines/{at}/supplier"), SupplierId::new(&line.supplier));
-        let listing = fields.check(&format!("/lines/{at}/listing"), ListingId::new(&line.listing));
-        let quantity = format!("/lines/{at}/quantity");
-        fields.require(line.quantity >= 1, &quantity, "quantity_range", "quantity must be 1 or more");
-        let region = line.region.as_deref().map(Region::new);
-        let region = fields.check_some(&format!("/lines/{at}/region"), region);
-        read.extend(
-            supplier.zip(listing).map(|(supplier, listing)| (supplier, listing, line.quantity, region)),
-        );
-    }
-    fields.into_problem()?;
-    let unique = idempotency_key(headers)?.map_or_else(|| app.fresh_id(), |key| format!("key {key}"));
-    let whole = mode == Mode::AllOrNothing;
-    let mut said = vec![seconds.to_string(), whole.to_string()];
-    for (supplier, listing, quantity, region) in &read {
-        let region = region.as_ref().map_or("", Region::as_str).to_owned();
-        said.extend([supplier.to_string(), listing.to_string(), quantity.to_string(), region]);
-    }
-    let request = body_hash(&said.iter().map(String::as_bytes).collect::<Vec<_>>());
-    let (fingerprint, unique) = (caller.fingerprint.as_bytes(), unique.as_bytes());
-    let secret = |parts: &[&[u8]]| {
-        let mut secret = body_hash(parts);
-        secret.truncate(SECRET_LEN);
-        secret
-    };
-    let of_key = secret(&[b"basket", fingerprint, unique]);
-    let basket =
-        BasketId::new(&format!("{}{}", prefix(&of_key), &request[..SECRET_LEN])).map_err(|_| no_basket())?;
-    let mut lines = Vec::with_capacity(read.len());
-    for (at, (supplier, listing, quantity, region)) in read.into_iter().enumerate() {
-        let place = at.to_le_bytes();
-        let own = secret(&[b"basket line", fingerprint, unique, request.as_bytes(), &place]);
-        let reservation = ReservationId::new(&format!("{supplier}::{own}")).map_err(|_| no_basket())?;
-        lines.push(LineAsked { supplier, reservation, listing, quantity, region });
-    }
-    let (owner, hold_ms) = (caller.id.clone(), seconds * SECOND_MS);
-    Ok(BasketAsked { basket, owner, request, whole, hold_ms, lines })
-}
-
-/// How the names of all baskets under one key begin: what follows is of the body.
-fn prefix(of_key: &str) -> String {
-    format!("basket-{of_key}-")
-}
-
-/// Whether the key of a request has a basket for something else that is not over.
-fn is_key_taken(app: &App, basket: &BasketId) -> bool {
-    let of_key = basket.as_str().rsplit_once('-').map_or("", |(of_key, _)| of_key);
-    let others = app.reservations.baskets(None, &format!("{of_key}-"), None, 4);
-    let stands = |lines: &[LineKnown]| lines.iter().any(|line| !line.row.is_free());
-    others.iter().any(|(other, lines)| other != basket && stands(lines))
+    caller: &stockade_runtime::Principal,
+    key: &str,
+    body: &serde_json::Value,
+) -> BasketId {
+    let headers = HeaderMap::from_iter([(
+        axum::http::HeaderName::from_static("idempotency-key"),
+        axum::http::HeaderValue::from_str(key).unwrap(),
+    )]);
+    let body: ReserveLinesBody = body::parse(body.to_string().as_bytes()).unwrap();
+    read(app, caller, &headers, &body).ok().unwrap().basket
 }
 
 /// Holds lines. The call of one line, which shares the path, has looked at nothing yet.
@@ -213,51 +127,28 @@ pub(super) async fn reserve(
     caller.must(|role| *role == stockade_runtime::Role::Buyer)?;
     let body: ReserveLinesBody = body::parse(text)?;
     let allowance = admit(&app, &caller, body.lines.len().max(1))?;
-    let asked = read(&app, &caller.0, &headers, body)?;
-    if is_key_taken(&app, &asked.basket) {
+    let wanted = read(&app, &caller.0, &headers, &body)?;
+    if is_key_taken(&app, &wanted.basket) {
         return Err(key_reused());
     }
-    let known = app.reservations.basket(&asked.basket);
-    let at = |line: usize| known.iter().find(|known| usize::from(known.place.line) == line);
-    let stands = known.iter().any(|line| !line.row.is_free());
-    // What is reserved already is answered for, whatever has become of the offer.
-    let missing = |(line, asked): (usize, &LineAsked)| {
-        let own = app.own_listing(&asked.supplier, &asked.listing);
-        let offered = own.is_some_and(|offer| offer.left(&app.overlay, asked.region).is_some());
-        let held = at(line).is_some_and(|known| !known.row.is_free());
-        (!offered && !held).then(|| (line, Said::Refused("not_available".to_owned(), String::new())))
-    };
-    let missing: Answers = asked.lines.iter().enumerate().filter_map(missing).collect();
-    if asked.whole && !missing.is_empty() && !stands {
-        return Err(refused(&app, &asked, &missing));
-    }
-    // Had one by one, a line that was given back or has lapsed stays so for a retry while others stand.
-    let wanted = |line: &usize| {
-        let over = at(*line).is_some_and(|known| known.row.is_free());
-        !(missing.contains_key(line) || stands && over)
-    };
-    let only = (!asked.whole).then(|| (0..asked.lines.len()).filter(wanted).collect::<Vec<_>>());
-    if only.as_ref().is_some_and(Vec::is_empty) && !stands {
-        return Err(refused(&app, &asked, &missing));
-    }
-    let making = Making::new(asked.clone(), only);
-    let (making, ran) = run(&app, &headers, making).await?;
-    let mut said = missing;
-    said.extend(making.holds.clone());
-    match making.end() {
-        Made::Doubtful => Err(doubtful(ran)),
+    let (this, traceparent) = (app.clone(), traceparent(&headers));
+    let making = tokio::spawn(async move { Attempt::make(&this, wanted, traceparent.as_deref()).await });
+    let attempt = making.await.map_err(|_| pending())??;
+    match attempt.made {
+        Made::Doubtful => Err(doubtful(attempt.ran)),
         Made::Reused => Err(key_reused()),
-        Made::Refused => Err(refused(&app, &asked, &said)),
+        Made::Refused => Err(refused(&app, &attempt)),
         Made::Held { again } => {
-            let known = app.reservations.basket(&asked.basket);
-            let mut body = BasketBody::of(&app, asked.basket.clone(), &known);
-            if !asked.whole {
-                body.lines.retain(|line| !matches!(said.get(&line.line), Some(Said::Refused(..))));
-                body.lines.extend(lines_refused(&app, &asked, &said));
+            let basket = &attempt.wanted.basket;
+            let known = app.reservations.basket(basket);
+            let mut body = BasketBody::of(&app, basket.clone(), &known);
+            if !attempt.wanted.whole {
+                body.lines.retain(|line| !matches!(attempt.said.get(&line.line), Some(Said::Refused(..))));
+                body.lines.extend(lines_refused(&app, &attempt));
                 body.sum_up();
             }
             let status = if again { StatusCode::OK } else { StatusCode::CREATED };
-            Ok(dress((status, Json(body)).into_response(), again, &ran.at, allowance))
+            Ok(dress((status, Json(body)).into_response(), again, &attempt.ran.at, allowance))
         }
     }
 }
@@ -321,12 +212,11 @@ pub(crate) async fn confirm(
         }
         Ended::Refused(code) => {
             for (line, known) in body.lines.iter_mut().zip(&known) {
-                let (supplier, listing) = (&line.supplier, &line.listing);
-                if known.row.is_free() {
+                let offer = line.supplier.as_ref().zip(line.listing.as_ref());
+                if let Some(offer) = offer.filter(|_| known.row.is_free()) {
                     let code = if known.row.state == ReservationState::Lapsed { LAPSED } else { RELEASED };
                     line.code = Some(code.to_owned());
-                    line.alternatives =
-                        alternatives(&app, (supplier, listing), line.quantity, known.row.region);
+                    line.alternatives = alternatives(&app, offer, line.quantity, known.row.region);
                 }
             }
             Err(with_lines(problem_of(code), &body.lines))

@@ -142,7 +142,7 @@ impl AvailabilityQuery {
     /// What is wanted of each good, from the first page on.
     pub(super) fn wanted(&self, fields: &mut Fields) -> Query {
         let currency = fields.check_some("currency", self.currency.as_deref().map(Currency::new));
-        max_price(fields, "max_price", self.max_price, currency);
+        max_price(fields, "", self.max_price, currency);
         let near = near(fields, "", self.near.as_deref(), self.radius_km);
         Query {
             region: fields.check_some("region", self.region.as_deref().map(Region::new)),
@@ -246,17 +246,18 @@ fn limit(fields: &mut Fields, at: &str, given: Option<usize>) -> usize {
     limit
 }
 
-fn max_price(fields: &mut Fields, at: &str, given: Option<i64>, currency: Option<Currency>) {
+/// The highest price asked for; `at` is where the fields are.
+pub(super) fn max_price(fields: &mut Fields, at: &str, given: Option<i64>, currency: Option<Currency>) {
     fields.require(
         given.is_none_or(|most| most >= 0),
-        at,
+        &format!("{at}max_price"),
         "amount_range",
         "max_price must be 0 or more minor units",
     );
     let known = given.is_none() || currency.is_some();
     fields.require(
         known,
-        "currency",
+        &format!("{at}currency"),
         "currency_required",
         "max_price is in minor units of a currency: give it too",
     );
@@ -361,7 +362,7 @@ pub(crate) async fn query(
     let size = (1..=GOODS_MAX).contains(&body.goods.len());
     fields.require(size, "/goods", "batch_size", format!("ask for 1 to {GOODS_MAX} goods"));
     let currency = fields.check_some("/currency", body.currency.as_deref().map(Currency::new));
-    max_price(&mut fields, "/max_price", body.max_price, currency);
+    max_price(&mut fields, "/", body.max_price, currency);
     let near = near(&mut fields, "/", body.near.as_deref(), body.radius_km);
     let common = Query {
         region: fields.check_some("/region", body.region.as_deref().map(Region::new)),
@@ -402,9 +403,9 @@ pub(crate) async fn query(
     Ok(response)
 }
 
-/// Whether an answer may lack something that was there when this replica started.
+/// Whether an answer may lack something that was there when this replica started: a picture lacks what came after it.
 pub(super) fn completeness(app: &App) -> &'static str {
-    if app.ready().is_ok() { "complete" } else { "partial" }
+    if app.shown.is_none() && app.ready().is_ok() { "complete" } else { "partial" }
 }
 
 pub(super) fn find<'a>(app: &'a App, good: &Asked, query: &Query) -> Page<'a> {

@@ -13,13 +13,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use stockade_model::{
-    BasketId, Command, ListingId, OrderId, Region, ReservationId, Row, RowOutcome, RowStatus, SupplierId,
-    Timestamp, time::SECOND_MS,
+    BasketId, Command, Invalid, ListingId, OrderId, Region, ReservationId, Row, RowOutcome, RowStatus,
+    SupplierId, Timestamp, time::SECOND_MS,
 };
 use stockade_runtime::{
-    Caller, FieldError, Params, Path, Principal, Problem, Role, body,
-    http::{idempotency_key, supplier_id},
-    limits::Allowance,
+    Caller, FieldError, ListQuery, Params, Path, Principal, Problem, Role, body, http::idempotency_key,
+    limits::Allowance, list::PAGE_MAX,
 };
 
 use super::{
@@ -40,8 +39,6 @@ pub(super) const HOLD_SECONDS_MAX: i64 = 3_600;
 pub(super) const HOLD_SECONDS: i64 = 900;
 /// Characters of a name that nobody can guess: 96 bits.
 pub(super) const SECRET_LEN: usize = 24;
-/// Reservations in one answer.
-const LIMIT_MAX: usize = 500;
 
 /// A reservation as its owner, order systems and analysts see it.
 #[derive(serde::Serialize, schemars::JsonSchema)]
@@ -377,46 +374,34 @@ pub(crate) async fn get(
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ReservationsQuery")]
-pub(crate) struct ListQuery {
+pub(crate) struct ReservationsQuery {
     /// Only those of this supplier.
     #[schemars(with = "Option<SupplierId>")]
     supplier: Option<String>,
-    /// Reservations on the page; 50 when nobody says.
-    #[schemars(range(min = 1, max = LIMIT_MAX))]
+    /// Items on the page; 50 when nobody says.
+    #[schemars(range(min = 1, max = PAGE_MAX))]
     limit: Option<usize>,
     /// `next` of the page before.
-    #[schemars(with = "Option<ReservationId>")]
-    after: Option<String>,
-}
-
-#[derive(serde::Serialize, schemars::JsonSchema)]
-#[schemars(rename = "Reservations")]
-pub(super) struct ListBody {
-    reservations: Vec<ReservationBody>,
-    /// Send it as `after` for what follows; absent at the end.
-    next: Option<ReservationId>,
+    cursor: Option<String>,
 }
 
 /// Lists reservations in order of their names, those that ended within a day included.
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Params(ListQuery { supplier, limit, after }): Params<ListQuery>,
+    Params(ReservationsQuery { supplier, limit, cursor }): Params<ReservationsQuery>,
 ) -> Result<Response, Problem> {
     admit_reader(&app, &caller)?;
-    let supplier = supplier.as_deref().map(supplier_id).transpose()?;
-    let mut fields = Fields::default();
-    let after = fields.check_some("after", after.as_deref().map(ReservationId::new));
-    let limit = limit.unwrap_or(50);
-    let fine = (1..=LIMIT_MAX).contains(&limit);
-    fields.require(fine, "limit", "limit_range", format!("limit must be 1 to {LIMIT_MAX}"));
-    fields.into_problem()?;
-    let mut found =
-        app.reservations.list(visible_owner(&caller), supplier.as_ref(), after.as_ref(), limit + 1);
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|(name, ..)| name.clone());
-    let body = |(name, supplier, row)| ReservationBody::of(&app, name, supplier, row);
-    let reservations = found.into_iter().map(body).collect();
-    Ok(Json(ListBody { reservations, next }).into_response())
+    let supplier = supplier.map(|supplier| SupplierId::new(&supplier)).transpose();
+    let wrong =
+        |error: Invalid| Problem::invalid(vec![FieldError::new("supplier", error.code, error.detail)]);
+    let supplier = supplier.map_err(wrong)?;
+    let of = supplier.as_ref().map_or_else(String::new, |supplier| format!(" of {supplier}"));
+    let wanted = ListQuery::new(limit, cursor).of(format!("reservations{of}"))?;
+    let (owner, after) = (visible_owner(&caller), wanted.after_as::<ReservationId>()?);
+    let found = app.reservations.list(owner, supplier.as_ref(), after.as_ref(), wanted.look_for());
+    let item = |(name, supplier, row): (ReservationId, SupplierId, Reservation)| {
+        (name.to_string(), ReservationBody::of(&app, name, supplier, row))
+    };
+    Ok(wanted.answer(found.into_iter().map(item).collect::<Vec<_>>()))
 }

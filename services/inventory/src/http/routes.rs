@@ -79,7 +79,8 @@ fn suppliers() -> Routes<Arc<App>> {
                 .example("acme", json!({ "name": "Acme", "region": "DE", "since": "2020-01-01T00:00:00Z" }))
                 .answers::<SupplierProfile>(StatusCode::OK, "The whole profile as it is now.")
                 .answers::<Registration>(StatusCode::ACCEPTED, "It is durable and not everywhere yet.")
-                .fails(&WRITES),
+                .fails(&WRITES)
+                .fails(&["too_many_registrations"]),
             supplier::register,
         )
         .add(
@@ -235,7 +236,7 @@ fn reads_reservations(operation: Operation) -> Operation {
 /// The calls about reservations.
 fn holds() -> Routes<Arc<App>> {
     use baskets::{OneOrBasket, OneOrLines, RefusedBody};
-    use reservations::{ListBody, ReservationBody};
+    use reservations::ReservationBody;
     let one = "/v1/reservations/{reservation}";
     let held = [Sent::Position, Sent::IdempotentReplay];
     let leads = |operation: Operation, to: &'static str| {
@@ -245,7 +246,10 @@ fn holds() -> Routes<Arc<App>> {
         .about(
             "The same Idempotency-Key finds the reservation again as it is. It belongs to the key that made it; for any other buyer \
              there is none. Units of one listing, or with `lines` a basket of several listings of any suppliers: `all_or_nothing` holds all \
-             of them or none, `per_line` what is to be had. What is not comes with other offers of the same good. A basket that takes \
+             of them or none, `per_line` what is to be had. What is not comes with other offers of the same good. A line names a \
+             listing, or a good by `sku` or `gtin` with the `region` it is to go to: then the cheapest offer that has enough is chosen, and \
+             whoever repeats the request gets the same choice. Where it is refused all the same, `per_line` tries up to two more offers, \
+             while `all_or_nothing` names others: reserve again under a fresh key. A basket that takes \
              too long is answered 503 `pending`: ask again under the same key, which finishes what was begun.",
         )
         .heeds(&[Asked::IdempotencyKey])
@@ -261,11 +265,21 @@ fn holds() -> Routes<Arc<App>> {
                 ],
             }),
         )
+        .example(
+            "with goods",
+            json!({
+                "mode": "per_line",
+                "lines": [
+                    { "sku": "SKU-1", "quantity": 1, "region": "DE", "currency": "EUR", "max_price": 2_500 },
+                    { "gtin": "4006381333931", "quantity": 1, "region": "DE" },
+                ],
+            }),
+        )
         .answers::<OneOrBasket>(StatusCode::CREATED, "They are held; of a basket by lines, what was to be had.")
         .sends(StatusCode::CREATED, &held)
         .answers::<OneOrBasket>(StatusCode::OK, "They were held under this key before; how it stands now.")
         .sends(StatusCode::OK, &held)
-        .fails(&["not_available", "idempotency_key_reused"])
+        .fails(&["not_available", "idempotency_key_reused", "reservation_lapsed", "reservation_released"])
         .fails_with::<RefusedBody>(StatusCode::CONFLICT);
     let reserve = leads(leads(leads(reserve, "getReservation"), "confirmReservation"), "releaseReservation")
         .leads_to(StatusCode::CREATED, "getBasket", &[("basket", "$response.body#/basket")])
@@ -279,7 +293,9 @@ fn holds() -> Routes<Arc<App>> {
                 "Reservations by their names",
             ))
             .about("A buyer sees its own. Those that ended within a day are included.")
-            .answers::<ListBody>(StatusCode::OK, "A page of them."),
+            .example_of("limit", 50)
+            .answers::<Page<ReservationBody>>(StatusCode::OK, "A page of them.")
+            .fails(&["bad_cursor"]),
             reservations::list,
         )
         .add(reserve, reservations::reserve)

@@ -188,7 +188,7 @@ impl Watcher {
         let (data, tag) = answer::good(&self.app.fresh(), buyer::completeness(&self.app), &result);
         let changed = self.tags[place] != Some(tag);
         if self.live {
-            crate::metrics::stream_looked(changed);
+            self.stream.looked(changed);
         }
         if changed {
             self.tags[place] = Some(tag);

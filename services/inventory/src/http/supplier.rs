@@ -241,13 +241,25 @@ pub(crate) async fn register(
     fields.require(known, "/class", "unknown_class", format!("the classes of suppliers are {classes}"));
     let region = fields.finish(region).map_err(Problem::invalid)?;
     let known = app.supplier(&supplier).map(|view| view.profile);
+    // Whoever has a key may not fill the marketplace with suppliers that do not exist.
+    let is_new = known.is_none();
+    let allowance = if is_new { app.limits.register(&by.id)? } else { None };
     let registration = Registration { supplier, name, region, since, class, stock_counts };
     let said = registration.clone();
-    let record = ControlRecord { actor: by.id, change: Change::Register { registration, known } };
-    match app.register(&app.fresh_id(), &Payload::Control(record)).await? {
-        Some(profile) => Ok(Json(profile).into_response()),
-        None => Ok((StatusCode::ACCEPTED, Json(said)).into_response()),
+    let record = ControlRecord { actor: by.id.clone(), change: Change::Register { registration, known } };
+    let registered = app.register(&app.fresh_id(), &Payload::Control(record)).await;
+    if registered.is_err() && is_new {
+        // Whoever tries again while the log is away is not told in the end that it registers too many.
+        app.limits.unregister(&by.id);
     }
+    let mut response = match registered? {
+        Some(profile) => Json(profile).into_response(),
+        None => (StatusCode::ACCEPTED, Json(said)).into_response(),
+    };
+    if let Some(allowance) = allowance {
+        allowance.write(response.headers_mut());
+    }
+    Ok(response)
 }
 
 /// Whether a row takes away supply that is there. What only looks so, such as a withdrawal of nothing, is a write like others, or

@@ -35,6 +35,7 @@ mod baskets;
 mod conditions;
 mod edge;
 mod edges;
+mod pictures;
 mod reading;
 mod streams;
 mod writing;
@@ -48,6 +49,7 @@ struct Api {
     buyer: String,
     staff: String,
     orders: String,
+    keys: KeyRing,
     /// Ends the folds when dropped.
     running: Option<[oneshot::Sender<()>; 2]>,
     decisions: AtomicU64,
@@ -115,7 +117,8 @@ impl Api {
             key("op", Role::Operator),
             key("orders", Role::OrderSystem),
         );
-        Self { app, log, router, supplier, buyer, staff, orders, running: None, decisions: AtomicU64::new(1) }
+        let (running, decisions) = (None, AtomicU64::new(1));
+        Self { app, log, router, supplier, buyer, staff, orders, keys, running, decisions }
     }
 
     fn run(&mut self) {
@@ -220,6 +223,9 @@ impl Api {
     async fn ask_stream(&self, question: &str) -> Reply {
         let path = format!("/v1/availability/stream?{question}");
         self.call(Method::GET, &self.buyer, &path, &[], Value::Null).await
+    }
+    fn buyer_principal(&self) -> stockade_runtime::Principal {
+        self.keys.find(&self.buyer).unwrap()
     }
     async fn reserve(&self, body: Value) -> Reply {
         self.call(Method::POST, &self.buyer, "/v1/reservations", &[], body).await

@@ -52,7 +52,7 @@ pub(crate) async fn await_position(app: &App, text: &str) -> Result<(), Problem>
     }
     // Behind the end of the log there is no write to wait for, however often the caller asks again.
     let log = app.log.clone();
-    let is_copy = app.replica.is_some();
+    let is_copy = app.replica.is_some() || app.shown.is_some();
     let is_none = move || {
         let ends = |partition| log.bounds(Topic::SupplierEvents.name(), partition).map(|bounds| bounds.end);
         positions.iter().any(|(partition, next)| ends(*partition).is_ok_and(|end| *next > end))

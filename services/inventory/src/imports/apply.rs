@@ -250,7 +250,7 @@ impl Imports {
     /// Rows a second at which an import of a supplier goes.
     pub(super) fn rows_per_second(&self, supplier: &SupplierId) -> Option<f64> {
         let class = self.app.limits.class(&self.class_of(supplier))?;
-        Some(f64::from(class.per_second.get()) * (1.0 - LEFT_TO_OTHERS))
+        Some(class.per_second() * (1.0 - LEFT_TO_OTHERS))
     }
 
     /// Waits until the supplier's allowance has room: an import is paced, never refused.
@@ -269,7 +269,7 @@ impl Imports {
     /// Leaves a part of the rate to the supplier's other calls.
     async fn leave_room(&self, supplier: &SupplierId, rows: usize) {
         let Some(class) = self.app.limits.class(&self.class_of(supplier)) else { return };
-        let pause = rows as f64 / f64::from(class.per_second.get()) * LEFT_TO_OTHERS;
+        let pause = rows as f64 / class.per_second() * LEFT_TO_OTHERS;
         tokio::time::sleep(Duration::from_secs_f64(pause)).await;
     }
 }

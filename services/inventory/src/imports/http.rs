@@ -21,7 +21,7 @@ use stockade_imports::{Finding, Item, Severity};
 use stockade_model::{SupplierId, hash::hex};
 use stockade_runtime::{
     FieldError, OwnSupplier, Params, Path as Named, Problem, SupplierOrStaff,
-    body::Upload,
+    body::{Upload, bad_gzip, is_packed},
     http::{idempotency_key, single},
 };
 
@@ -37,6 +37,8 @@ use crate::http::supplier::{admit, known};
 const PREVIEW_ROWS: usize = 10;
 /// Bytes gathered before they are written.
 const GATHERED_BYTES: usize = 256 << 10;
+/// What gzip begins with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Bytes of a report that are read together.
 const PIECE_BYTES: usize = 64 << 10;
 /// Media types that an upload may have; anything else is most likely a form, or JSON that is no file.
@@ -93,8 +95,10 @@ fn storage(error: &io::Error) -> Problem {
     Problem::unavailable("import_storage", "the upload cannot be kept now; send it again after a pause")
 }
 
-/// Refuses at once what reading would refuse anyway.
-fn check(imports: &Imports, headers: &HeaderMap, asked: &Asked) -> Result<(), Problem> {
+/// Refuses at once what reading would refuse anyway. Whether the body has to be gzip: what is packed is kept as it came, and unpacked
+/// within bounds where it is read.
+fn check(imports: &Imports, headers: &HeaderMap, asked: &Asked) -> Result<bool, Problem> {
+    let packed = is_packed(headers)?;
     if let Some(media) = single(headers, &header::CONTENT_TYPE)? {
         let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         if !MEDIA_TYPES.contains(&media.as_str()) {
@@ -110,7 +114,7 @@ fn check(imports: &Imports, headers: &HeaderMap, asked: &Asked) -> Result<(), Pr
     }
     let wrong =
         |finding: Finding| Problem::invalid(vec![FieldError::new("mapping", &finding.code, finding.detail)]);
-    asked.options(imports.config.file).map(|_| ()).map_err(wrong)
+    asked.options(imports.config.file).map(|_| packed).map_err(wrong)
 }
 
 fn too_large(most: u64) -> Problem {
@@ -119,11 +123,16 @@ fn too_large(most: u64) -> Problem {
 }
 
 /// Takes a body as it comes into a file; answers its bytes and their hash. What is held of it is one part.
-async fn spool(imports: &Imports, spool: &Spool, mut body: Upload) -> Result<(u64, String), Problem> {
+async fn spool(
+    imports: &Imports,
+    spool: &Spool,
+    mut body: Upload,
+    packed: bool,
+) -> Result<(u64, String), Problem> {
     let most = imports.config.upload_bytes_max;
     let mut file = File::create(spool.upload()).map_err(|error| storage(&error))?;
     let (mut bytes, mut hash, mut gathered) = (0, sha2::Sha256::new(), Vec::with_capacity(GATHERED_BYTES));
-    let mut ended = false;
+    let (mut ended, mut begins) = (false, Vec::<u8>::with_capacity(GZIP.len()));
     while !ended {
         let part = body.next().await?;
         ended = part.is_none();
@@ -132,6 +141,7 @@ async fn spool(imports: &Imports, spool: &Spool, mut body: Upload) -> Result<(u6
             if bytes > most {
                 return Err(too_large(most));
             }
+            begins.extend(part.iter().take(GZIP.len() - begins.len()));
             hash.update(&part);
             gathered.extend_from_slice(&part);
         }
@@ -163,6 +173,9 @@ async fn spool(imports: &Imports, spool: &Spool, mut body: Upload) -> Result<(u6
             "the body is empty; send the file as the body, such as with curl --data-binary @stock.csv";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "empty_body", detail));
     }
+    if packed && begins != GZIP {
+        return Err(bad_gzip());
+    }
     Ok((bytes, hex(&hash.finalize())))
 }
 
@@ -179,7 +192,7 @@ pub(super) async fn begin(
     // An upload is one unit of its supplier's allowance; its rows are paced when they are applied.
     admit(&imports.app, &supplier, 1)?;
     let asked = wanted.asked();
-    check(&imports, &headers, &asked)?;
+    let packed = check(&imports, &headers, &asked)?;
     let key = idempotency_key(&headers)?;
     let fresh = imports.app.fresh_id();
     // One key is one import, whichever upload of it comes through.
@@ -190,7 +203,7 @@ pub(super) async fn begin(
         imports.has_room(&supplier)?;
     }
     let place = imports.store.spool(&fresh).map_err(|error| storage(&error))?;
-    let (upload_bytes, sha256) = spool(&imports, &place, body).await?;
+    let (upload_bytes, sha256) = spool(&imports, &place, body, packed).await?;
     let now_ms = imports.app.now().ms();
     let meta = Meta {
         import: name,
@@ -308,9 +321,9 @@ async fn look(
     body: Upload,
 ) -> Result<Response, Problem> {
     admit(&imports.app, supplier, 1)?;
-    check(imports, headers, &asked)?;
+    let packed = check(imports, headers, &asked)?;
     let place = imports.store.spool(&imports.app.fresh_id()).map_err(|error| storage(&error))?;
-    spool(imports, &place, body).await?;
+    spool(imports, &place, body, packed).await?;
     let bounds = imports.config.file;
     let shown = tokio::task::spawn_blocking(move || {
         let options = asked.options(bounds);

@@ -46,7 +46,7 @@ pub fn routes() -> Routes<Arc<Imports>> {
     let begins = takes_a_file(Operation::post(of, "beginImport", "Takes on an inventory file"))
         .work(Work::Import)
         .about(
-            "The file is the body: CSV, TSV, JSON lines, X12 846 or GS1 EPCIS 2.0, plain, gzip or zip with one file. It is acknowledged \
+            "The file is the body: CSV, TSV, JSON lines, X12 846 or GS1 EPCIS 2.0, plain, gzip (as the file, or by `Content-Encoding`) or zip with one file. It is acknowledged \
              when it is durable at this node, and applied at the supplier's pace. Sent again with the same Idempotency-Key it is the \
              same import. With `preview=true` it is only looked at, and the answer is that of `/preview`.",
         )

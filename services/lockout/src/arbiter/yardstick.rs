@@ -29,11 +29,13 @@ struct Bound {
     per_ms: i64,
 }
 
-/// An attack on a marketplace is not a sixth of it in an hour, nor a third of it in a week; a broken yardstick is.
-const BOUNDS: [Bound; 3] = [
+/// An attack on a marketplace is not a sixth of it in an hour, a third of it in a week, nor two fifths of it in a month; a broken
+/// yardstick is, be it one that finds its suppliers one by one as they sell. What is stored names one by its place: add at the end.
+const BOUNDS: [Bound; 4] = [
     Bound { withheld: true, share: 0.15, per_ms: HOUR_MS },
     Bound { withheld: true, share: 0.3, per_ms: 7 * DAY_MS },
     Bound { withheld: false, share: 0.5, per_ms: HOUR_MS },
+    Bound { withheld: true, share: 0.4, per_ms: 30 * DAY_MS },
 ];
 /// So many suppliers are never too many, however few there are, unless the rule set says another number.
 const ALWAYS: usize = 10;

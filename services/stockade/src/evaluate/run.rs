@@ -132,7 +132,7 @@ impl Run {
         if self.made == 0 {
             self.first = at;
             for record in std::mem::take(&mut self.opening) {
-                self.feed(at, Topic::Control, "", Payload::Control(record))?;
+                self.feed(at, Topic::Control, "", &Payload::Control(record))?;
             }
         }
         match fed {
@@ -140,11 +140,11 @@ impl Run {
                 if let Change::Supplier { profile } = &record.change {
                     self.regions.insert(profile.supplier.clone(), profile.region);
                 }
-                self.feed(at, Topic::Control, "", Payload::Control(record))?;
+                self.feed(at, Topic::Control, "", &Payload::Control(record))?;
             }
             Fed::Rows(command) => {
                 let key = command.supplier.to_string();
-                self.feed(at, Topic::SupplierEvents, &key, Payload::Command(command))?;
+                self.feed(at, Topic::SupplierEvents, &key, &Payload::Command(command))?;
             }
             Fed::Event { ordered, spoiled, outputs } => {
                 self.made += 1;
@@ -168,10 +168,10 @@ impl Run {
         Ok(())
     }
 
-    fn feed(&mut self, at: Timestamp, topic: Topic, key: &str, payload: Payload) -> Result<()> {
+    fn feed(&mut self, at: Timestamp, topic: Topic, key: &str, payload: &Payload) -> Result<()> {
         self.made += 1;
         self.pump.advance(at, &self.log)?;
-        self.log.append(vec![numbered(self.made, topic, key, &payload)], Ack::Ordered).wait()?;
+        self.log.append(vec![numbered(self.made, topic, key, payload)], Ack::Ordered).wait()?;
         Ok(self.pump.drain(&self.log)?)
     }
 }

@@ -2,6 +2,8 @@
 //! every kind of attacker and of honest supplier.
 
 mod measure;
+#[cfg(test)]
+mod mistakes;
 mod play;
 mod promise;
 mod table;

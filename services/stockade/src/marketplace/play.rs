@@ -63,19 +63,49 @@ impl Shop for Storefront {
     }
 }
 
+/// What goes wrong in a play, beside what its suppliers and buyers do.
+pub(super) trait Mistake {
+    /// Changes what is about to happen.
+    fn step(&mut self, step: Step) -> Step {
+        step
+    }
+    /// What else is written into the suppliers' topic, after an input and all that followed from it.
+    fn after(&mut self, _: &SharedLog) -> Result<Vec<Payload>> {
+        Ok(Vec::new())
+    }
+}
+
+/// Nothing goes wrong.
+pub(super) struct Right;
+
+impl Mistake for Right {}
+
 /// Plays a marketplace to its end.
 pub(crate) fn run(plan: &Plan, features: &str, rules: &str, show: bool) -> Result<Played> {
+    run_with(plan, opening(features, Some(rules), None), show, &mut Right)
+}
+
+/// Plays a marketplace in which something goes wrong, with `changes` in force from the start.
+pub(super) fn run_with(
+    plan: &Plan,
+    changes: Vec<stockade_model::Change>,
+    show: bool,
+    mistake: &mut dyn Mistake,
+) -> Result<Played> {
     let mut market = Market::new(plan.clone()).map_err(|error| anyhow::anyhow!("{error}"))?;
     let mut bench = Bench::open(plan)?;
     let bar = if show { ProgressBar::new(u64::from(plan.days)) } else { ProgressBar::hidden() };
     bar.set_style(ProgressStyle::with_template("{bar:40} day {pos} of {len}  {msg}  {elapsed_precise}")?);
-    for change in opening(features, Some(rules), None) {
+    for change in changes {
         bench.feed(Input::Control(ControlRecord { actor: NAME.to_owned(), change }))?;
     }
     while let Some(at) = market.next_at() {
         bench.advance(at)?;
         for step in market.step(&mut bench.shop) {
-            bench.feed(Input::Step(step))?;
+            bench.feed(Input::Step(mistake.step(step)))?;
+            for payload in mistake.after(&bench.log)? {
+                bench.feed(Input::Told(Box::new(payload)))?;
+            }
         }
         if bench.made.is_multiple_of(1_000) {
             bar.set_position(((at.ms() - plan.start.ms()) / DAY_MS) as u64);
@@ -91,6 +121,8 @@ pub(crate) fn run(plan: &Plan, features: &str, rules: &str, show: bool) -> Resul
 enum Input {
     Control(ControlRecord),
     Step(Step),
+    /// Something that is told to the partition of all suppliers.
+    Told(Box<Payload>),
 }
 
 struct Bench {
@@ -133,6 +165,7 @@ impl Bench {
             Some(Position { fold: NAME.to_owned(), partition: 0, generation: 1, offset: number, index: 1 });
         let (topic, key, payload) = match input {
             Input::Control(record) => (Topic::Control, String::new(), Payload::Control(record)),
+            Input::Told(payload) => (Topic::SupplierEvents, String::new(), *payload),
             Input::Step(Step::Register(profile)) => {
                 let change = stockade_model::Change::Supplier { profile };
                 let record = ControlRecord { actor: NAME.to_owned(), change };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use stockade_model::EndpointOwner;
 use stockade_runtime::{KeyRing, Limits, Role};
-use stockade_webhooks::{Master, Sender, View, Webhooks, WebhooksApi, WebhooksConfig, webhooks_spec};
+use stockade_webhooks::{Master, Right, Sender, View, Webhooks, WebhooksApi, WebhooksConfig, webhooks_spec};
 
 use super::Runner;
 
@@ -33,12 +33,21 @@ pub(super) fn start_webhooks(
     let Some(WebhooksHere { config, master }) = here else {
         return Ok(WebhooksApi::new(log, view, None, limits.clone(), false));
     };
-    // What is for one key alone ends with that key.
+    // What is for one key alone ends with that key, and what is for a supplier with its last one.
     let keys = keys.clone();
-    let listens = move |owner: &EndpointOwner| match owner {
-        EndpointOwner::Buyer { key } => keys.role_of(key) == Some(Role::Buyer),
-        EndpointOwner::OrderSystem { key } => keys.role_of(key) == Some(Role::OrderSystem),
-        EndpointOwner::Supplier { .. } | EndpointOwner::Operators => true,
+    let listens = move |owner: &EndpointOwner| {
+        let has = match owner {
+            EndpointOwner::Buyer { key } => keys.role_of(key) == Some(Role::Buyer),
+            EndpointOwner::OrderSystem { key } => keys.role_of(key) == Some(Role::OrderSystem),
+            EndpointOwner::Supplier { supplier } => keys.has_key_of(supplier),
+            EndpointOwner::Operators => true,
+        };
+        match has {
+            true => Right::Has,
+            // A file that is not there yet is no reason to take anybody for gone, and none to tell anybody anything.
+            false if keys.is_empty() => Right::Unknown,
+            false => Right::Lost,
+        }
     };
     let parts = (log.clone(), runner.clock.clone(), runner.board.clone());
     let sender = Sender::new((view.clone(), master.clone()), parts, &config, Arc::new(listens), instance)

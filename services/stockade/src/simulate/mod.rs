@@ -1,6 +1,8 @@
 //! `stockade simulate`: the real folds, ports and API logic of two processes under one seeded scheduler that lets them
 //! crash, stall, tear and repeat wherever the seed says; after each run everything that must hold is checked.
 
+mod baskets;
+mod buyers;
 mod node;
 mod oracle;
 mod reckoning;
@@ -54,6 +56,16 @@ pub struct Tally {
     pub ordered: u64,
     /// Of these, how many by several lines.
     pub by_lines: u64,
+    /// Baskets answered as held.
+    pub baskets: u64,
+    /// Baskets answered as confirmed.
+    pub taken: u64,
+    /// Calls of buyers that were never answered, because their process went on from what another had flushed.
+    pub unanswered: u64,
+    /// Offers chosen for lines of baskets that name a good.
+    pub chosen: u64,
+    /// Of these, those chosen after another one was refused.
+    pub chosen_again: u64,
 }
 
 impl Tally {
@@ -71,6 +83,11 @@ impl Tally {
         self.lapsed += other.lapsed;
         self.ordered += other.ordered;
         self.by_lines += other.by_lines;
+        self.baskets += other.baskets;
+        self.taken += other.taken;
+        self.unanswered += other.unanswered;
+        self.chosen += other.chosen;
+        self.chosen_again += other.chosen_again;
     }
 }
 

@@ -28,7 +28,7 @@ use stockade_supplier_scoring::{
     FeatureSet, Intake, Links, Peers, Scoring, intake_spec, links_spec, peers_spec, scoring_spec,
 };
 
-use super::store::SimStore;
+use super::{buyers::Buyers, store::SimStore};
 
 /// Partitions of supplier-keyed topics.
 pub(super) const PARTITIONS: u32 = 2;
@@ -55,6 +55,7 @@ pub(super) struct Ground {
 /// A process that is up.
 pub(super) struct Node {
     pub(super) app: Arc<App>,
+    pub(super) buyers: Buyers,
     pub(super) router: Router,
     pub(super) actors: Vec<Actor>,
     pub(super) log: Arc<FaultyLog>,
@@ -97,10 +98,11 @@ impl Node {
         let shared: SharedLog = log.clone();
         let time = ground.time_ms.clone();
         let clock: Clock = Arc::new(move || time.load(Ordering::SeqCst) + skew_ms);
-        let endless = Class { per_second: NonZeroU32::MAX, burst: NonZeroU32::MAX };
+        let endless = Class::a_second(NonZeroU32::MAX, NonZeroU32::MAX);
         let mut limits = LimitsConfig::default();
         limits.0.values_mut().for_each(|class| *class = endless);
         let limits = Limits::new(&limits);
+        let buyers = Buyers::start(ground, shared.clone(), clock.clone(), limits.clone(), name)?;
         let app = Arc::new(App::new(
             shared.clone(),
             clock,
@@ -114,7 +116,7 @@ impl Node {
         let router = stockade_inventory::http::router(app.clone()).layer(Extension(ground.keys.clone()));
         let (judge, evaluator) = (ground.vocabulary.clone(), ground.vocabulary.clone());
         let features = FeatureSet::default_set();
-        let sink = app.clone();
+        let (sink, waiting) = (app.clone(), buyers.app.clone());
         let board = app.board.clone();
         let mut actors = vec![
             Actor::new(
@@ -127,6 +129,7 @@ impl Node {
                 stockade_inventory::inventory_spec(PARTITIONS),
                 |_| Inventory::default(),
                 move |_, effects| {
+                    waiting.take(effects.clone());
                     sink.take(effects);
                 },
             ),
@@ -158,6 +161,7 @@ impl Node {
             time_ms: ground.time_ms.clone(),
             learnt: Default::default(),
             app,
+            buyers,
             router,
             actors,
             log,
@@ -180,6 +184,7 @@ impl Node {
         for Tailed { offset, envelope, payload, .. } in &batch {
             if let Ok(Payload::Decision(decision)) = payload {
                 self.app.enforce(*offset, envelope, decision, &self.witness);
+                self.buyers.app.enforce(*offset, envelope, decision, &self.witness);
                 let entry = Entry::of(decision.clone(), *offset);
                 // A repeat after a crash brings back an older one.
                 let known = self.learnt.get(&entry.supplier).map(|known| known.version.order());

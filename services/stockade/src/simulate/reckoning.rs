@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stockade_inventory::domain::ReservationState as State;
 use stockade_model::{
-    Command, Decision, Level, LineId, ListingId, OrderEvent, OrderEventKind, OrderId, Payload, Position,
-    Region, ReservationId, Row, Scope, StockMode, SupplierId, Timestamp, Topic,
+    BasketId, Command, Decision, Level, LineAct, LineId, LineRow, ListingId, OrderEvent, OrderEventKind,
+    OrderId, Payload, Position, Region, ReservationId, Row, Scope, StockMode, SupplierId, Timestamp, Topic,
 };
 
 use super::{
@@ -26,6 +26,25 @@ struct Held {
     confirmed: bool,
     /// What no line of its order had taken was given back, or has lapsed.
     over: bool,
+    /// The basket that it is a line of.
+    basket: Option<InBasket>,
+}
+
+/// A line of a basket.
+#[derive(Clone, Debug)]
+struct InBasket {
+    basket: BasketId,
+    line: u16,
+    lines: u16,
+    whole: bool,
+    /// The attempt that it belongs to.
+    epoch: u64,
+    /// Whether it is tentative no more.
+    kept: bool,
+}
+
+fn is_over(held: &Held) -> bool {
+    matches!(held.state, State::Released | State::Lapsed)
 }
 
 /// What was said of one line of an order.
@@ -93,6 +112,11 @@ impl Said {
         count.rest = (free - gone - called_off).max(0);
         count
     }
+    /// Whether more was placed, or shipped, than was reserved for it.
+    fn is_beyond(&self) -> bool {
+        let Count { owed, gone, .. } = self.count(false);
+        owed + gone > self.reserved
+    }
     fn has_begun(&self) -> bool {
         self.placed(true).next().is_some()
     }
@@ -109,6 +133,8 @@ struct Shelf {
     regions: Vec<Region>,
     counted: i64,
     holds: BTreeMap<ReservationId, Held>,
+    /// Lines that are tried once and were refused.
+    passed: BTreeSet<ReservationId>,
     orders: BTreeMap<OrderId, Said>,
     in_force: Vec<(Scope, Level)>,
     /// Units handed over in time, in the fortnight that a play never outlives.
@@ -159,7 +185,80 @@ impl Shelf {
         self.regions.iter().all(|region| self.restricted(Level::Lockout, Some(*region)))
     }
 
-    fn row(&mut self, row: &Row) {
+    /// Holds units, if they can be had and the name is free; whether they are held now.
+    fn hold(
+        &mut self,
+        name: &ReservationId,
+        (units, expires_at, region): (i64, Timestamp, Option<Region>),
+        owner: Option<String>,
+        basket: Option<InBasket>,
+    ) -> bool {
+        if self.holds.get(name).is_some_and(|held| !is_over(held)) {
+            return true;
+        }
+        let seen = !self.restricted(Level::Quarantine, region) && self.may_owe(units, region);
+        if !seen || self.free() < units {
+            return false;
+        }
+        let (state, order, confirmed, over) = (State::Held, None, false, false);
+        let held = Held { units, owner, state, expires_at, order, confirmed, over, basket };
+        self.holds.insert(name.clone(), held);
+        true
+    }
+
+    /// What is done to a line of a basket. No two requests and no two buyers share the names of lines here.
+    fn line(&mut self, LineRow { reservation, owner, epoch, act }: &LineRow, offset: u64) {
+        let name = reservation;
+        let is_once = matches!(act, LineAct::Hold { once: true, .. } | LineAct::Pass);
+        if is_once && (self.passed.contains(name) || self.holds.get(name).is_some_and(is_over)) {
+            return;
+        }
+        match act {
+            LineAct::Hold { quantity, expires_at, region, basket, line, lines, whole, .. } => {
+                let (basket, line, lines, whole) = (basket.clone(), *line, *lines, *whole);
+                let (epoch, kept) = (epoch.unwrap_or(offset), !whole);
+                let by = InBasket { basket, line, lines, whole, epoch, kept };
+                let known = self.holds.get_mut(name).filter(|held| held.state == State::Held);
+                if let Some(held) = known {
+                    let own = held.basket.as_ref();
+                    let taken_over = own
+                        .is_some_and(|own| own.whole && !(own.kept && own.line == 0) && own.epoch <= epoch);
+                    if taken_over {
+                        (held.basket, held.expires_at) = (Some(by), *expires_at);
+                    }
+                    return;
+                }
+                let wanted = (*quantity, *expires_at, *region);
+                if !self.hold(name, wanted, Some(owner.clone()), Some(by)) && is_once {
+                    self.passed.insert(name.clone());
+                }
+            }
+            LineAct::Pass => {
+                if !self.holds.contains_key(name) {
+                    self.passed.insert(name.clone());
+                }
+            }
+            LineAct::Keep { expires_at } => {
+                let held = self.holds.get_mut(name).filter(|held| held.state == State::Held);
+                if let Some(held) = held
+                    && let Some(own) = held.basket.as_mut().filter(|own| Some(own.epoch) == *epoch)
+                {
+                    (own.kept, held.expires_at) = (true, *expires_at);
+                }
+            }
+            LineAct::Confirm | LineAct::Release => {
+                let own = self.holds.get(name).and_then(|held| held.basket.as_ref());
+                let Some(own) = own.filter(|own| Some(own.epoch) == *epoch) else { return };
+                if *act == LineAct::Release {
+                    self.turn(name, &Some(owner.clone()), State::Released);
+                } else if own.kept || self.holds.get(name).is_some_and(|held| held.state != State::Held) {
+                    self.turn(name, &Some(owner.clone()), State::Confirmed);
+                }
+            }
+        }
+    }
+
+    fn row(&mut self, row: &Row, offset: u64) {
         match row {
             Row::Put(put) => {
                 self.regions.clone_from(&put.regions);
@@ -169,17 +268,9 @@ impl Shelf {
                 self.counted += change.quantity;
             }
             Row::Hold { reservation, quantity, expires_at, owner, region, .. } => {
-                let over = |held: &Held| matches!(held.state, State::Released | State::Lapsed);
-                let taken = self.holds.get(reservation).is_some_and(|held| !over(held));
-                let seen = !self.restricted(Level::Quarantine, *region) && self.may_owe(*quantity, *region);
-                if !taken && seen && self.free() >= *quantity {
-                    let (units, owner, expires_at) = (*quantity, owner.clone(), *expires_at);
-                    let state = State::Held;
-                    let held =
-                        Held { units, owner, state, expires_at, order: None, confirmed: false, over: false };
-                    self.holds.insert(reservation.clone(), held);
-                }
+                self.hold(reservation, (*quantity, *expires_at, *region), owner.clone(), None);
             }
+            Row::Line(line) => self.line(line, offset),
             Row::Confirm { reservation, owner } => self.turn(reservation, owner, State::Confirmed),
             Row::ReleaseHold { reservation, owner } => self.turn(reservation, owner, State::Released),
             _ => {}
@@ -294,7 +385,7 @@ fn reckon(world: &World) -> Result<BTreeMap<SupplierId, Shelf>, String> {
                     let known = idempotency_key.is_some_and(|key| !keys.insert((supplier.clone(), key)));
                     if !known {
                         let shelf = shelves.entry(supplier).or_default();
-                        rows.iter().for_each(|row| shelf.row(row));
+                        rows.iter().for_each(|row| shelf.row(row, record.offset));
                     }
                 }
                 Payload::Outcome(outcome) => {
@@ -318,13 +409,20 @@ pub(super) fn counted(world: &World) -> Result<BTreeMap<SupplierId, i64>, String
 /// Every unit and every reservation is at each process where the reckoning has it; nothing was sold twice.
 pub(super) fn check(world: &mut World) -> Result<(), String> {
     let shelves = reckon(world)?;
+    check_baskets(world, &shelves)?;
     let listing = ListingId::new("l").map_err(|error| error.detail)?;
     for (supplier, shelf) in &shelves {
-        if shelf.free() < 0 && shelf.orders.values().all(|said| said.reservation.is_some()) {
-            return Err(format!("{supplier} has sold {} units that it does not have", -shelf.free()));
+        // An order may be of more than was reserved, and then it is who placed it that sold what is not there.
+        if shelf.free() < 0 && !shelf.orders.values().any(Said::is_beyond) {
+            let orders: Vec<_> = shelf.orders.values().collect();
+            return Err(format!(
+                "{supplier} has sold {} units that it does not have: {orders:?}",
+                -shelf.free()
+            ));
         }
         for (index, node) in world.nodes.iter().flatten().enumerate() {
-            for name in (0..NAMES).filter_map(|number| name_of(supplier, number).ok()) {
+            let names = (0..NAMES).filter_map(|number| name_of(supplier, number).ok());
+            for name in names.chain(shelf.holds.keys().cloned()) {
                 let state = node.app.reservation(&name).map(|(_, row)| row.state);
                 let reckoned = shelf.holds.get(&name).map(|held| held.state);
                 if state != reckoned {
@@ -346,6 +444,46 @@ pub(super) fn check(world: &mut World) -> Result<(), String> {
             world.tally.ordered += u64::from(held.order.is_some());
             let order = held.order.as_ref().and_then(|order| shelf.orders.get(order));
             world.tally.by_lines += u64::from(order.is_some_and(|said| said.lines.len() > 1));
+        }
+    }
+    Ok(())
+}
+
+/// No line of a basket is held twice, wherever it was chosen and tried; a whole basket is whole or gone; what was answered as confirmed is.
+fn check_baskets(world: &mut World, shelves: &BTreeMap<SupplierId, Shelf>) -> Result<(), String> {
+    let mut baskets: BTreeMap<&BasketId, BTreeMap<u16, (&ReservationId, &InBasket, State)>> = BTreeMap::new();
+    for (name, held) in shelves.values().flat_map(|shelf| &shelf.holds) {
+        let Some(own) = &held.basket else { continue };
+        let lines = baskets.entry(&own.basket).or_default();
+        if let Some((other, ..)) = lines.insert(own.line, (name, own, held.state)) {
+            return Err(format!("line {} of {} was held as {other} and as {name}", own.line, own.basket));
+        }
+    }
+    for (basket, lines) in baskets {
+        let whole =
+            lines.values().next().filter(|(_, own, _)| own.whole).map(|(_, own, _)| usize::from(own.lines));
+        let Some(all) = whole else { continue };
+        let count = |state: State| lines.values().filter(|(.., is)| *is == state).count();
+        let is_promised = lines.get(&0).is_some_and(|(_, own, state)| own.kept && *state == State::Held);
+        let (held, confirmed) = (count(State::Held), count(State::Confirmed));
+        let sound = [0, all].contains(&confirmed) && (!is_promised || held == all);
+        if !sound {
+            return Err(format!("{basket} is left in part: {lines:?}"));
+        }
+    }
+    for name in &world.promises.taken {
+        let state = shelves.values().find_map(|shelf| shelf.holds.get(name)).map(|held| held.state);
+        if state != Some(State::Confirmed) {
+            return Err(format!("{name} was answered as confirmed and is {state:?}"));
+        }
+    }
+    for partition in 0..PARTITIONS {
+        for record in read(&world.ground.memory, Topic::SupplierEvents.name(), partition)? {
+            let envelope = envelope(&record.headers)?;
+            if let Ok(Payload::Choice(choice)) = Payload::decode(&envelope.kind, &record.value) {
+                world.tally.chosen += choice.lines.len() as u64;
+                world.tally.chosen_again += choice.lines.iter().filter(|line| line.turn > 0).count() as u64;
+            }
         }
     }
     Ok(())

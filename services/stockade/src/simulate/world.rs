@@ -14,8 +14,8 @@ use serde_json::json;
 use stockade_lockout::STARTER_RULES;
 use stockade_log::{Ack, Log as _, Memory, MemoryDisk, NewRecord, ReadLimit, Route};
 use stockade_model::{
-    Change, Command, ControlRecord, Envelope, Level, ListingId, Payload, Proposal, Region, ReservationId,
-    Row, Scope, SupplierId, Timestamp, Topic,
+    Change, ControlRecord, Envelope, Level, Payload, Proposal, Region, ReservationId, Scope, SupplierId,
+    Timestamp, Topic,
 };
 use stockade_quarantine::Entry;
 use stockade_rules::RuleSet;
@@ -28,16 +28,20 @@ use crate::platform::topic_spec;
 
 use super::{
     Tally,
+    baskets::BASKETS,
+    buyers::BUYER,
     node::{Ground, Node, PARTITIONS, now},
     oracle,
     store::SimStore,
 };
 
 /// Suppliers; the last ones cheat.
-const SUPPLIERS: usize = 4;
+pub(super) const SUPPLIERS: usize = 4;
 const CHEATS: usize = 2;
 /// Scheduler actions of a run.
 const ACTIONS: usize = 260;
+/// Rounds in which nothing happens, after which nothing will.
+const IDLE_MAX: u32 = 50;
 /// Units of each supplier's listing as it was put.
 pub(super) const FIRST_UNITS: i64 = 10;
 const START_MS: i64 = 1_790_000_000_000;
@@ -64,6 +68,8 @@ pub(super) struct Promises {
     pub(super) events: BTreeSet<String>,
     /// What each person asked to be released, by the person's name.
     pub(super) releases: BTreeMap<String, String>,
+    /// Reservations that are lines of baskets answered as confirmed.
+    pub(super) taken: BTreeSet<ReservationId>,
 }
 
 /// A whole run.
@@ -72,12 +78,14 @@ pub(super) struct World {
     pub(super) nodes: [Option<Node>; 2],
     pub(super) promises: Promises,
     pub(super) tally: Tally,
-    random: fastrand::Rng,
+    pub(super) random: fastrand::Rng,
     runtime: tokio::runtime::Runtime,
     pub(super) suppliers: Vec<(SupplierId, String)>,
     orders: String,
+    /// What buyers ask for, each under a key of its own, again and again.
+    pub(super) baskets: Vec<serde_json::Value>,
     started: u64,
-    next: u64,
+    pub(super) next: u64,
     store_away: bool,
 }
 
@@ -98,6 +106,7 @@ impl World {
         }
         let keys = KeyRing::default();
         let key = |name: &str, role| keys.create(name, role).map_err(text);
+        keys.add(BUYER, "ann", Role::Buyer);
         let operator = key("operator", Role::Operator)?;
         let orders = key("orders", Role::OrderSystem)?;
         let mut suppliers = Vec::new();
@@ -125,10 +134,12 @@ impl World {
             runtime,
             suppliers,
             orders,
+            baskets: Vec::new(),
             started: 0,
             next: 0,
             store_away: false,
         };
+        world.baskets = (0..BASKETS).map(|number| world.basket(number)).collect();
         world.up(0)?;
         world.up(1)?;
         let source = STARTER_RULES.to_owned();
@@ -176,7 +187,7 @@ impl World {
         self.append_to(topic, Route::Partition(0), key, payload, id)
     }
 
-    fn append_to(
+    pub(super) fn append_to(
         &self,
         topic: Topic,
         route: Route,
@@ -223,7 +234,8 @@ impl World {
     /// Plays the actions, heals everything, and checks.
     pub(super) fn play(mut self) -> Result<Tally, String> {
         for action in 0..ACTIONS {
-            self.act().map_err(|what| format!("action {action}: {what}"))?;
+            let acted = self.act().and_then(|()| self.buyers_go_on().map(drop));
+            acted.map_err(|what| format!("action {action}: {what}"))?;
         }
         self.heal()?;
         oracle::check(&mut self)?;
@@ -245,7 +257,8 @@ impl World {
             37..=41 => self.with(node, |node, random| node.compare(random.bool())),
             42..=48 => self.with(node, |node, random| node.enforce(1 + random.usize(..4)).map(drop)),
             49..=54 => self.with(node, |node, random| node.write(1 + random.usize(..4)).map(drop)),
-            55..=57 => self.wake(node),
+            55 | 56 => self.wake(node),
+            57..=61 => self.buy(node),
             _ => self.step(node),
         }
     }
@@ -321,53 +334,6 @@ impl World {
     /// Which partition a supplier's records lie in.
     pub(super) fn partition_of(&self, supplier: &SupplierId) -> u32 {
         stockade_log::partition_of(supplier.as_str().as_bytes(), PARTITIONS)
-    }
-
-    /// A buyer holds, confirms or gives back; names come again, and strangers try what is not theirs.
-    fn reserve(&mut self) -> Result<(), String> {
-        if self.nodes.iter().flatten().next().is_none() {
-            return Ok(());
-        }
-        self.next += 1;
-        let (supplier, _) = self.suppliers[self.random.usize(..SUPPLIERS)].clone();
-        let reservation = name_of(&supplier, self.random.u32(..NAMES))?;
-        let owner = Some(["ann", "bea"][self.random.usize(..2)].to_owned());
-        let row = match self.random.u32(..6) {
-            0 => Row::ReleaseHold { reservation, owner },
-            1 | 2 => Row::Confirm { reservation, owner },
-            _ => {
-                let now_ms = self.ground.time_ms.load(Ordering::SeqCst);
-                let regions = regions()?;
-                Row::Hold {
-                    reservation,
-                    listing: ListingId::new("l").map_err(|e| e.detail)?,
-                    quantity: 1 + self.random.i64(0..5),
-                    expires_at: Timestamp::from_ms(
-                        now_ms + [10_000, 60_000, 600_000][self.random.usize(..3)],
-                    ),
-                    region: [None, Some(regions[0]), Some(regions[1])][self.random.usize(..3)],
-                    owner,
-                    request: Some(format!("q{}", self.next)),
-                }
-            }
-        };
-        let command = Command {
-            supplier: supplier.clone(),
-            idempotency_key: Some(format!("v{}", self.next)),
-            body_hash: format!("v{}", self.next),
-            rows: vec![row],
-            precondition: None,
-            places: Vec::new(),
-            refused: Vec::new(),
-            forgets: None,
-        };
-        // Sometimes sent again: the same key, another record.
-        for time in 0..1 + self.random.usize(..2) {
-            let id = format!("v{}-{time}", self.next);
-            let payload = Payload::Command(command.clone());
-            self.append_to(Topic::SupplierEvents, Route::Key, supplier.as_str(), &payload, &id)?;
-        }
-        Ok(())
     }
 
     /// Outcomes of an order of one line or several, in any sequence, by part of each; some of them were reserved, as one.
@@ -567,9 +533,10 @@ impl World {
     }
 
     /// Everyone does what there is to do, until there is nothing.
-    fn drain(&mut self) -> Result<(), String> {
+    pub(super) fn drain(&mut self) -> Result<(), String> {
+        let mut idle = 0;
         loop {
-            let mut busy = false;
+            let mut busy = self.buyers_go_on()?;
             for node in self.nodes.iter_mut().flatten() {
                 let log = node.shared();
                 for actor in &mut node.actors {
@@ -585,10 +552,30 @@ impl World {
                 busy |= node.enforce(100)? > 0;
                 busy |= node.write(100)? > 0;
             }
-            if !busy {
+            if busy {
+                idle = 0;
+            } else if self.nodes.iter().flatten().all(|node| node.buyers.is_idle()) {
                 return Ok(());
+            } else {
+                idle += 1;
+                if idle > IDLE_MAX {
+                    let waiting = self.nodes.iter_mut().flatten();
+                    self.tally.unanswered += waiting.map(|node| node.buyers.give_up()).sum::<u64>();
+                }
             }
         }
+    }
+
+    /// At the end clocks agree, so that nothing that is due by the log's clock is missed.
+    pub(super) fn tick_alike(&mut self) -> Result<(), String> {
+        let now = Timestamp::from_ms(self.ground.time_ms.load(Ordering::SeqCst));
+        for node in self.nodes.iter_mut().flatten() {
+            let log = node.shared();
+            for actor in &mut node.actors {
+                actor.tick(&log, now).map_err(text)?;
+            }
+        }
+        Ok(())
     }
 
     /// All faults end; whatever is on its way arrives; everything is flushed.
@@ -597,18 +584,11 @@ impl World {
         self.ground.store.away(false);
         self.up(0)?;
         self.up(1)?;
-        self.drain()?;
+        self.end_baskets()?;
         // Hits that wait for their second, and restrictions that ran out meanwhile.
         for _ in 0..4 {
             self.ground.time_ms.fetch_add(1_100, Ordering::SeqCst);
-            for node in self.nodes.iter_mut().flatten() {
-                // At the end clocks agree, so that nothing that is due by the log's clock is missed.
-                let now = Timestamp::from_ms(self.ground.time_ms.load(Ordering::SeqCst));
-                let log = node.shared();
-                for actor in &mut node.actors {
-                    actor.tick(&log, now).map_err(text)?;
-                }
-            }
+            self.tick_alike()?;
             self.drain()?;
         }
         for node in self.nodes.iter_mut().flatten() {

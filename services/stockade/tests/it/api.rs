@@ -4,7 +4,10 @@ use std::{num::NonZeroU32, time::Duration};
 
 use axum::http::Method;
 use serde_json::{Value, json};
-use stockade_runtime::{LimitsConfig, Role, limits::Class};
+use stockade_runtime::{
+    LimitsConfig, Role,
+    limits::{Class, Per, REGISTRATIONS},
+};
 
 use crate::support::Api;
 
@@ -574,7 +577,7 @@ async fn a_model_runs_beside_the_champion_is_promoted_and_rolled_back() {
 async fn one_callers_burst_is_refused_at_the_edge_and_others_are_served() {
     let directory = tempfile::tempdir().unwrap();
     let mut limits = LimitsConfig::default();
-    let tiny = Class { per_second: NonZeroU32::MIN, burst: NonZeroU32::new(4).unwrap() };
+    let tiny = Class::a_second(NonZeroU32::MIN, NonZeroU32::new(4).unwrap());
     limits.0.insert("standard".to_owned(), tiny);
     let api = Api::with(directory.path(), limits, Duration::from_secs(20)).await;
     let (loud, quiet) = (api.supplier("loud").await, api.supplier("quiet").await);
@@ -590,6 +593,35 @@ async fn one_callers_burst_is_refused_at_the_edge_and_others_are_served() {
     assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
     assert!(refused.header("ratelimit").contains("r=0"));
     assert_eq!(api.list(&quiet, "quiet", "S", 100, 1).await.status, 200);
+    api.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_registers_only_so_many_new_suppliers_and_may_always_change_those_that_are_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut limits = LimitsConfig::default();
+    let two = NonZeroU32::new(2).unwrap();
+    limits.0.insert(REGISTRATIONS.to_owned(), Class { units: two, per: Per::Day, burst: two });
+    let api = Api::with(directory.path(), limits, Duration::from_secs(20)).await;
+    let register = async |key: &str, supplier: &str, name: &str| {
+        let body = json!({ "name": name, "region": "DE" });
+        api.call(key, Method::PUT, &format!("/v1/suppliers/{supplier}"), body).await
+    };
+    let first = register(&api.operator, "one", "One").await;
+    assert_eq!(
+        (first.status, first.header("ratelimit").contains("r=1")),
+        (200, true),
+        "{}",
+        first.header("ratelimit")
+    );
+    assert_eq!(register(&api.operator, "two", "Two").await.status, 200);
+    let refused = register(&api.operator, "three", "Three").await;
+    assert_eq!(refused.code(), (429, "too_many_registrations"), "{}", refused.body);
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() > 3_600);
+    assert_eq!(api.get(&api.operator, "/v1/suppliers/three").await.status, 404, "nothing was registered");
+    assert_eq!(register(&api.operator, "one", "Uno").await.body["name"], "Uno");
+    let other = api.keys.create("op2", Role::Operator).unwrap();
+    assert_eq!(register(&other, "three", "Three").await.status, 200);
     api.close().await;
 }
 

@@ -1,8 +1,13 @@
 //! Reservations over several lines and suppliers through the API.
 
-use axum::http::Method;
+use axum::{
+    body::Body,
+    http::{Method, Request},
+};
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use stockade_runtime::Role;
+use tower::ServiceExt as _;
 
 use crate::support::{Api, Reply};
 
@@ -243,5 +248,104 @@ async fn a_basket_lapses_as_a_whole_is_given_back_as_a_whole_and_says_so_when_it
     // Given back, the key is free.
     let anew = reserve(&api, &api.buyer, "g", "all_or_nothing", json!([line("c", "S", 1)])).await;
     assert_eq!(anew.status, 201, "{}", anew.body);
+    api.close().await;
+}
+
+fn good(sku: &str, quantity: i64) -> Value {
+    json!({ "sku": sku, "quantity": quantity, "region": "DE" })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_goods_get_the_cheapest_offers_that_have_enough_and_a_retry_gets_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = open(directory.path()).await;
+    // Together the first two want more than the cheapest has; the third names what it wants.
+    let lines = || json!([good("S", 7), good("S", 4), line("a", "S", 1), good("S", 2)]);
+    let first = reserve(&api, &api.buyer, "k", "all_or_nothing", lines()).await;
+    assert_eq!((first.status, first.body["state"].as_str()), (201, Some("held")), "{}", first.body);
+    assert_eq!(each(&first.body, "supplier"), ["a", "b", "a", "a"]);
+    assert_eq!(units(&api).await[..1], [("b".to_owned(), 6)], "all of the cheapest is taken");
+    // Another offer is the cheapest by now, and the choice stands.
+    let cheap = api.supplier("z").await;
+    api.list(&cheap, "z", "S", 1, 100).await;
+    api.until("it is offered", async |api| units(api).await[0].0 == "z").await;
+    let again = reserve(&api, &api.buyer, "k", "all_or_nothing", lines()).await;
+    assert_eq!((again.status, again.header("idempotent-replay").as_str()), (200, "true"), "{}", again.body);
+    assert_eq!(again.body, first.body);
+    let of = name(&first);
+    assert_eq!(confirm(&api, &api.buyer, &of).await.status, 200);
+    let anew = reserve(&api, &api.buyer, "other", "all_or_nothing", lines()).await;
+    assert_eq!(anew.code(), (409, "not_available"), "of a nothing is left, and the third line wants that");
+    assert_eq!(each(&anew.body, "code")[2], "not_available");
+    assert_eq!(each(&anew.body, "code")[0], "basket_refused");
+    api.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_line_of_a_good_may_cost_and_where_it_goes_is_heeded_and_a_good_that_nobody_has_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = open(directory.path()).await.starter_rules().await;
+    let bounded = |most: i64| json!({ "sku": "S", "quantity": 1, "region": "DE", "currency": "EUR", "max_price": most });
+    let elsewhere = json!({ "sku": "S", "quantity": 1, "region": "FR" });
+    let lines = json!([bounded(250), bounded(99), good("none", 1), elsewhere, good("S", 11)]);
+    let reply = reserve(&api, &api.buyer, "k", "per_line", lines.clone()).await;
+    assert_eq!((reply.status, &reply.body["succeeded"]), (201, &json!(1)), "{}", reply.body);
+    assert_eq!(each(&reply.body, "supplier")[0], "a");
+    assert_eq!(each(&reply.body, "code")[1..], vec![&json!("not_available"); 4]);
+    assert_eq!(each(&reply.body, "sku")[1..], [&json!("S"), &json!("none"), &json!("S"), &json!("S")]);
+    assert!(each(&reply.body, "supplier")[1..].iter().all(|it| it.is_null()), "nobody was chosen");
+    let whole = reserve(&api, &api.buyer, "w", "all_or_nothing", lines).await;
+    assert_eq!(whole.code(), (409, "not_available"));
+    assert_eq!(each(&whole.body, "code")[..2], [&json!("basket_refused"), &json!("not_available")]);
+    // Of what is withheld nothing is chosen.
+    withhold(&api, "a").await;
+    let reply = reserve(&api, &api.buyer, "x", "per_line", json!([good("S", 1)])).await;
+    assert_eq!(each(&reply.body, "supplier"), ["b"], "{}", reply.body);
+    // Given back, it is not made anew under its key: who repeats itself is told so.
+    assert_eq!(release(&api, &api.buyer, &name(&reply)).await.status, 204);
+    let again = reserve(&api, &api.buyer, "x", "per_line", json!([good("S", 1)])).await;
+    assert_eq!(again.code(), (409, "reservation_released"), "{}", again.body);
+    assert!(again.body["detail"].as_str().unwrap().contains("fresh Idempotency-Key"));
+    api.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_baskets_of_one_good_at_once_share_what_there_is_and_no_line_is_held_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = open(directory.path()).await;
+    // Fifty units of five suppliers, wanted by forty at once, each asking twice under its key.
+    let ask = |number: usize| {
+        let body = json!({ "mode": "per_line", "lines": [good("S", 2)], "seconds": 600 });
+        let request = Request::post("/v1/reservations")
+            .header("authorization", format!("Bearer {}", api.buyer))
+            .header("idempotency-key", format!("c-{}", number / 2))
+            .body(Body::from(body.to_string()));
+        let asked = api.router.clone().oneshot(request.unwrap());
+        tokio::spawn(async move {
+            let response = asked.await.unwrap();
+            let status = response.status().as_u16();
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            (status, serde_json::from_slice::<Value>(&body).unwrap())
+        })
+    };
+    let asked: Vec<_> = (0..80).map(ask).collect();
+    let mut told = std::collections::BTreeMap::<usize, Value>::new();
+    for (number, asked) in asked.into_iter().enumerate() {
+        let (status, body) = asked.await.unwrap();
+        assert!(matches!(status, 200 | 201 | 409 | 503), "{body}");
+        if status < 300 {
+            let line = &body["lines"][0]["reservation"];
+            let own = told.entry(number / 2).or_insert_with(|| line.clone());
+            assert_eq!(own, line, "both were told of one");
+        }
+    }
+    let listed = api.get(&api.buyer, "/v1/baskets?limit=500").await;
+    let held = listed.body["items"].as_array().unwrap();
+    assert!(held.iter().all(|basket| basket["lines"].as_array().unwrap().len() == 1));
+    let left: i64 = units(&api).await.iter().map(|(_, units)| units).sum();
+    assert_eq!(left + 2 * held.len() as i64, 50);
+    // Whoever asks now of what is left gets it, whatever was refused before.
+    let all = api.get(&api.buyer, "/v1/reservations?limit=500").await;
+    assert_eq!(all.body["items"].as_array().unwrap().len(), held.len(), "a refusal leaves no reservation");
     api.close().await;
 }

@@ -48,7 +48,7 @@ async fn each_rung_puts_off_what_is_below_it_and_never_buyers_withdrawals_and_de
         // Whoever waits asks quickly; allowances are another matter.
         let mut limits = LimitsConfig::default();
         for class in limits.0.values_mut() {
-            (class.per_second, class.burst) = (std::num::NonZeroU32::MAX, std::num::NonZeroU32::MAX);
+            (class.units, class.burst) = (std::num::NonZeroU32::MAX, std::num::NonZeroU32::MAX);
         }
         let api = Api::with_edge(directory.path(), limits, Duration::from_secs(20), always(rung)).await;
         let own = |name: &str| {

@@ -67,6 +67,9 @@ pub(crate) fn check(
             return Err(format!("{status} lacks the header {name}"));
         }
     }
+    if headers.contains_key("retry-after") && told["headers"]["Retry-After"].is_null() {
+        return Err(format!("{status} bears Retry-After, which is not said"));
+    }
     let kind = headers.get("content-type").map_or("", |kind| kind.to_str().unwrap());
     let Some(content) = told["content"].as_object() else {
         return if kind.is_empty() { Ok(()) } else { Err(format!("{status} has a body: {body}")) };

@@ -165,6 +165,30 @@ async fn one_key_is_one_import_and_what_cannot_be_one_is_refused_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_upload_may_be_packed_by_its_content_encoding_and_no_other_coding_is_taken_for_the_file_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let (api, key) = open(directory.path()).await;
+    for path in ["", "/preview"] {
+        for coding in ["br", "deflate", "gzip, gzip"] {
+            let refused = send(&api, &key, path, &[("content-encoding", coding)], FILE.as_bytes()).await;
+            assert_eq!(refused.code(), (415, "unsupported_content_encoding"), "{coding}");
+        }
+        let plain = send(&api, &key, path, &[("content-encoding", "gzip")], FILE.as_bytes()).await;
+        assert_eq!(plain.code(), (400, "bad_gzip"), "it says that it is packed, and is not");
+    }
+    let packed = send(&api, &key, "", &[("content-encoding", "gzip")], &gzip(FILE.as_bytes())).await;
+    let told = until(&api, &key, &name(&packed), &["done", "failed"]).await;
+    assert_eq!((told["state"].as_str(), rows(&told)), (Some("done"), [6, 2, 0, 4]), "{told}");
+    let shown = send(&api, &key, "/preview", &[("content-encoding", "x-gzip")], &gzip(FILE.as_bytes())).await;
+    assert_eq!((shown.status, shown.body["rows"].as_array().map(Vec::len)), (200, Some(6)), "{}", shown.body);
+    // What is inside is bounded as it is in a file.
+    let bomb = gzip(&vec![b'x'; 64 << 20]);
+    let name = name(&send(&api, &key, "", &[("content-encoding", "gzip")], &bomb).await);
+    assert_eq!(until(&api, &key, &name, &["done", "failed"]).await["state"], "failed");
+    api.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_preview_shows_rows_as_they_would_be_read_and_applies_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let (api, key) = open(directory.path()).await;
@@ -287,9 +311,8 @@ async fn rows_that_say_only_what_is_known_do_not_reach_the_log_and_any_change_by
 async fn what_goes_to_zero_goes_first_and_a_slow_import_holds_up_nobody() {
     let directory = tempfile::tempdir().unwrap();
     let mut limits = LimitsConfig::default();
-    let class = |per_second, burst| Class {
-        per_second: NonZeroU32::new(per_second).unwrap(),
-        burst: NonZeroU32::new(burst).unwrap(),
+    let class = |per_second, burst| {
+        Class::a_second(NonZeroU32::new(per_second).unwrap(), NonZeroU32::new(burst).unwrap())
     };
     limits.0 = BTreeMap::from([
         ("standard".to_owned(), class(1_000_000, 1_000_000)),

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     path::Path,
 };
@@ -44,7 +44,13 @@ fn figures(server: &Server) -> BTreeMap<String, String> {
     write!(stream, "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
-    let counted = ["stockade_lockout_", "stockade_scoring_", "stockade_webhooks_", "dead_letters"];
+    let counted = [
+        "stockade_lockout_",
+        "stockade_scoring_",
+        "stockade_webhooks_",
+        "stockade_inventory_stream",
+        "dead_letters",
+    ];
     let moving = ["seconds", "staleness", "age", "lag"];
     let is_counted = |line: &&str| {
         counted.iter().any(|name| line.starts_with(name) || (line.contains(name) && !line.starts_with('#')))
@@ -54,6 +60,23 @@ fn figures(server: &Server) -> BTreeMap<String, String> {
     let figures: BTreeMap<String, String> = text.lines().filter(is_counted).filter_map(pair).collect();
     assert!(figures.contains_key("stockade_webhooks_endpoints"), "{text}");
     figures
+}
+
+/// Opens a stream of changes of the offer.
+fn watch(server: &Server, buyer: &str) -> BufReader<TcpStream> {
+    let mut stream = TcpStream::connect(&server.api).unwrap();
+    let path = "/v1/availability/stream?sku=SKU-1";
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {buyer}\r\n\r\n").unwrap();
+    BufReader::new(stream)
+}
+
+/// Reads until an event of this name.
+fn next(stream: &mut BufReader<TcpStream>, event: &str) {
+    let mut line = String::new();
+    while line.trim() != format!("event: {event}") {
+        line.clear();
+        assert!(stream.read_line(&mut line).unwrap() > 0, "the stream ended before {event}");
+    }
 }
 
 /// How many decisions a directory holds.
@@ -108,6 +131,8 @@ fn what_happens_in_the_sandbox_happens_to_nobody_live_and_neither_sees_the_other
         standing.extend(std::fs::read_to_string(data.join("quarantine.jsonl")).ok().map(Value::from));
         (standing, figures(&server))
     };
+    let mut watching = watch(&server, &test.2);
+    next(&mut watching, "live");
     let before = look();
 
     let restrict = json!({ "level": "lockout" }).to_string();
@@ -120,6 +145,9 @@ fn what_happens_in_the_sandbox_happens_to_nobody_live_and_neither_sees_the_other
     assert_eq!(standing["level"], "lockout");
     until("its webhook is told", || !receivers[1].of("decision.restricted").is_empty());
     assert!(!offers(&server, &live.2).as_array().unwrap().is_empty());
+    // Its figures are not the live platform's, though its events are written by a thread of that.
+    next(&mut watching, "good");
+    drop(watching);
 
     let (former, mut now) = (before, look());
     // The one refused call above was the live platform's.

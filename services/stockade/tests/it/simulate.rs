@@ -23,6 +23,9 @@ fn a_thousand_seeds_of_crashes_stalls_and_repeats_hold() {
     );
     assert!(tally.holds > SEEDS && tally.lapsed > SEEDS / 2 && tally.ordered > SEEDS / 10, "{tally:?}");
     assert!(tally.by_lines > SEEDS / 20, "{tally:?}");
+    assert!(tally.baskets > SEEDS && tally.taken > SEEDS / 10, "{tally:?}");
+    assert!(tally.unanswered < tally.baskets / 5, "{tally:?}");
+    assert!(tally.chosen > SEEDS && tally.chosen_again > SEEDS / 20, "{tally:?}");
 }
 
 #[test]

@@ -193,6 +193,36 @@ fn kill_nine_loses_nothing_acknowledged_and_forgets_no_lock_out() {
 }
 
 #[test]
+fn a_start_without_its_redis_answers_buyers_from_the_overlay() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    let operator = key(data, &["--role", "operator", "--name", "op"]);
+    let analyst = key(data, &["--role", "analyst", "--name", "ann"]);
+    let buyer = key(data, &["--role", "buyer"]);
+    let suppliers = ["bad", "good"].map(|id| (id, key(data, &["--role", "supplier", "--supplier", id])));
+    let server = Server::start(data);
+    for (id, supplier) in &suppliers {
+        let body = json!({ "name": id, "region": "DE" }).to_string();
+        assert_eq!(server.call("PUT", &format!("/v1/suppliers/{id}"), &operator, &body).0, 200);
+        let place = json!({ "latitude": 1.0, "longitude": 1.0, "region": "DE", "handling_days": 1 });
+        let path = format!("/v1/suppliers/{id}/locations/main");
+        assert_eq!(server.call("PUT", &path, supplier, &place.to_string()).0, 200);
+        let body = json!({ "sku": "S", "location": "main", "price": { "minor": 100, "currency": "EUR" }, "on_hand": 1 });
+        let path = format!("/v1/suppliers/{id}/listings/l");
+        assert_eq!(server.call("PUT", &path, supplier, &body.to_string()).0, 200);
+    }
+    let imposed = json!({ "supplier": "bad", "deny": "lockout", "reason": "seen", "expires_at": "2100-01-01T00:00:00Z" });
+    let (status, told) = server.call("POST", "/v1/overrides", &analyst, &imposed.to_string());
+    assert_eq!(status, 200, "{told}");
+    server.kill();
+    let server = Server::start_with(data, &[("STOCKADE_REDIS__URL", "redis://127.0.0.1:9")]);
+    let (status, answer) = server.call("GET", "/v1/availability?sku=S", &buyer, "");
+    let offers = answer["offers"].as_array().unwrap();
+    assert_eq!((status, offers.len(), &offers[0]["supplier"]), (200, 1, &json!("good")), "{answer}");
+    assert_eq!(answer["completeness"], "complete", "nothing of what buyers see comes from Redis");
+}
+
+#[test]
 fn the_doctor_finds_a_server_that_runs_in_good_health() {
     let directory = tempfile::tempdir().unwrap();
     key(directory.path(), &["--role", "operator", "--name", "op"]);

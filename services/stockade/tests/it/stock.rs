@@ -73,16 +73,22 @@ async fn a_reservation_is_its_owners_alone_and_its_name_cannot_be_guessed() {
         assert_eq!(reply.code(), (404, "no_reservation"), "as if there were none");
     }
     let listed = api.get(&stranger, "/v1/reservations").await;
-    assert_eq!(listed.body["reservations"], json!([]));
+    assert_eq!(listed.body["items"], json!([]));
     let page = api.get(&api.buyer, "/v1/reservations?limit=1").await;
     let next = page.body["next"].as_str().unwrap();
-    let rest = api.get(&api.buyer, &format!("/v1/reservations?limit=1&after={next}")).await;
-    let mut seen = [&page, &rest].map(|reply| reply.body["reservations"][0]["reservation"].clone());
+    let rest = api.get(&api.buyer, &format!("/v1/reservations?limit=1&cursor={next}")).await;
+    let mut seen = [&page, &rest].map(|reply| reply.body["items"][0]["reservation"].clone());
     let mut made = [&first, &second].map(|reply| reply.body["reservation"].clone());
     seen.sort_by_key(Value::to_string);
     made.sort_by_key(Value::to_string);
     assert_eq!(seen, made);
     assert_eq!(rest.body["next"], Value::Null);
+    let other = api.get(&api.buyer, &format!("/v1/reservations?supplier=acme&cursor={next}")).await;
+    assert_eq!(other.code(), (400, "bad_cursor"), "of another list");
+    let of_acme = api.get(&api.buyer, "/v1/reservations?supplier=acme").await;
+    assert_eq!(of_acme.body["items"].as_array().unwrap().len(), 2);
+    let odd = api.get(&api.buyer, "/v1/reservations?supplier=a%20b").await;
+    assert_eq!((odd.status, &odd.body["errors"][0]["field"]), (422, &json!("supplier")));
     assert_eq!(show(&api, &api.buyer, &of).await.body["state"], "held");
     assert_eq!(show(&api, &api.orders, &of).await.body["quantity"], 1, "order systems look at all");
     api.close().await;

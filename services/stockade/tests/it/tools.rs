@@ -109,7 +109,7 @@ mod slow {
     }
 
     /// What each example client tells of its day.
-    const TOLD: &str = "stocked 12\nlisted 3\noffered 3 499\nwatched 10\nreserved confirmed\ntold accepted\nrefused not_available\n";
+    const TOLD: &str = "stocked 12\nlisted 3\noffered 3 499\nwatched 10\nreserved confirmed\nbasket confirmed 0 2\ntold accepted\nrefused not_available\n";
 
     fn with_keys(mut command: Command, World { server, keys, .. }: &World) -> Command {
         command.arg(format!("http://{}", server.api));

@@ -225,6 +225,30 @@ fn gone_disables_at_once_and_the_owners_other_endpoints_hear_of_it() {
 }
 
 #[test]
+fn an_endpoint_whose_owner_is_gone_is_disabled_once_with_the_reason_and_can_be_enabled_again() {
+    let mut world = World::new();
+    world.create("it", &supplier("acme"), &[]).unwrap();
+    world.create("ops", &EndpointOwner::Operators, &["webhook.disabled"]).unwrap();
+    world.create("deaf", &EndpointOwner::Operators, &["ping"]).unwrap();
+    world.decided("d-1", "acme");
+    let gone =
+        || WebhookRecord::OwnerGone { endpoint: "it".to_owned(), reason: "its key was revoked".to_owned() };
+    for _ in 0..2 {
+        world.apply(gone()).unwrap();
+        assert_eq!(world.endpoint("it").disabled.map(|(_, why)| why), Some("its key was revoked".to_owned()));
+        assert_eq!(world.deliveries("it")[0].state, State::Failed);
+        assert_eq!(world.deliveries("ops").len(), 1, "it is told once");
+        assert!(world.deliveries("deaf").is_empty());
+    }
+    world.decided("d-2", "acme");
+    assert_eq!(world.deliveries("it").len(), 1, "nothing more is owed to it");
+    let enable = EndpointAsk::Change { url: None, events: None, description: None, enabled: Some(true) };
+    world.ask("it", &supplier("acme"), enable).unwrap();
+    world.decided("d-3", "acme");
+    assert_eq!(world.deliveries("it").len(), 2);
+}
+
+#[test]
 fn an_endpoint_is_left_alone_as_long_as_it_asks_and_a_result_that_comes_twice_counts_once() {
     let mut world = World::new();
     world.create("it", &supplier("acme"), &[]).unwrap();

@@ -141,8 +141,11 @@ impl World {
             hear,
             ended(ends.clone()),
         ));
-        let listens: Listens =
-            Arc::new(|owner| !matches!(owner, EndpointOwner::Buyer { key } if key == "revoked"));
+        let listens: Listens = Arc::new(|owner| match owner {
+            EndpointOwner::Buyer { key } if key == "revoked" => Right::Lost,
+            EndpointOwner::Buyer { key } if key == "unknown" => Right::Unknown,
+            _ => Right::Has,
+        });
         let parts = (log.clone(), clock, board);
         let sender = Sender::new((view.clone(), master.clone()), parts, config, listens, "t").unwrap();
         tokio::spawn(Arc::new(sender).run(ended(ends)));
@@ -356,6 +359,56 @@ async fn gone_ends_it_and_a_key_that_was_revoked_is_told_nothing_more() {
     world.tried("after", 1).await;
     assert_eq!(receiver.seen("/gone").len(), 1);
     assert!(receiver.seen("/revoked").is_empty());
+}
+
+#[tokio::test]
+async fn an_endpoint_whose_owners_key_stays_revoked_is_disabled_and_the_operators_are_told() {
+    let world = World::new();
+    let (receiver, address) = Receiver::start().await;
+    let create = |url: String| EndpointAsk::Create {
+        url,
+        events: Vec::new(),
+        description: None,
+        master: world.master.which(),
+    };
+    let asked = |endpoint: &str, by: &EndpointOwner, what| WebhookRecord::Asked {
+        endpoint: endpoint.to_owned(),
+        by: by.clone(),
+        what,
+    };
+    let revoked = EndpointOwner::Buyer { key: "revoked".to_owned() };
+    world.append(asked("buyer", &revoked, create(format!("{address}/revoked")))).await;
+    let unknown = EndpointOwner::Buyer { key: "unknown".to_owned() };
+    world.append(asked("kept", &unknown, create(format!("{address}/unknown")))).await;
+    world.append(asked("kept", &unknown, EndpointAsk::Test)).await;
+    world.append(asked("ops", &EndpointOwner::Operators, create(format!("{address}/ops")))).await;
+    world.append(asked("buyer", &revoked, EndpointAsk::Test)).await;
+    let is_disabled = || world.view.get(&revoked, "buyer").is_some_and(|it| it.disabled.is_some());
+    // Once the operators' turn has come it was looked whose keys are there; that one is not has to last.
+    world.advance(crate::rights::LOOK_MS);
+    world.append(asked("ops", &EndpointOwner::Operators, EndpointAsk::Test)).await;
+    world.tried("ops", 1).await;
+    assert!(!is_disabled());
+    // It counts from when it was seen first, which may be after this or before.
+    until("it is disabled", || {
+        world.advance(crate::rights::GONE_MS / 10);
+        is_disabled()
+    })
+    .await;
+    let (_, why) = world.view.get(&revoked, "buyer").unwrap().disabled.clone().unwrap();
+    assert_eq!(why, "the key revoked was revoked, or has another role now");
+    assert_eq!(world.deliveries("buyer")[0].state, State::Failed, "what it was owed does not wait for ever");
+    until("the operators are told", || receiver.seen("/ops").len() == 2).await;
+    let told: serde_json::Value = serde_json::from_str(&receiver.seen("/ops")[1].body).unwrap();
+    assert_eq!(
+        (told["type"].as_str(), told["data"]["webhook"].as_str()),
+        (Some("webhook.disabled"), Some("buyer"))
+    );
+    assert_eq!(told["data"]["of"], serde_json::json!({ "owner": "buyer", "key": "revoked" }));
+    assert!(receiver.seen("/revoked").is_empty());
+    let kept = world.view.get(&unknown, "kept").unwrap();
+    assert!(kept.disabled.is_none(), "where keys are not known nobody is taken for gone");
+    assert!(receiver.seen("/unknown").is_empty(), "nor is anybody told anything");
 }
 
 #[tokio::test]

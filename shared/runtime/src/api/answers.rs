@@ -99,6 +99,8 @@ pub enum Sent {
     Link,
     /// `Retry-After`.
     RetryAfter,
+    /// `Retry-After`, of what is not there yet, but not of what never was.
+    RetryAfterSoon,
     /// `Stockade-As-Of` and `Stockade-Staleness-Ms`.
     AsOf,
     /// `WWW-Authenticate`.
@@ -160,6 +162,12 @@ impl Sent {
                 "Retry-After",
                 "Seconds to wait before asking again.",
                 true,
+                json!({ "type": "string", "pattern": r"^\d+$" }),
+            )],
+            Self::RetryAfterSoon => vec![header(
+                "Retry-After",
+                "Seconds to wait before asking again, where it is not there yet.",
+                false,
                 json!({ "type": "string", "pattern": r"^\d+$" }),
             )],
             Self::AsOf => vec![

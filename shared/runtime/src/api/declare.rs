@@ -36,6 +36,18 @@ const READS: [&str; 10] = [
     "not_utf8",
 ];
 
+/// What taking an upload as it comes may end with; how large it may be is for the call to say.
+const TAKES: [&str; 8] = [
+    "repeated_header",
+    "bad_header",
+    "unsupported_media_type",
+    "unsupported_content_encoding",
+    "bad_gzip",
+    "body_unreadable",
+    "body_too_slow",
+    "empty_body",
+];
+
 fn key(operation: &mut Operation, roles: &[&'static str]) {
     operation.asks_who = true;
     operation.roles.extend(roles);
@@ -129,7 +141,7 @@ impl Declares for Text {
 impl Declares for Upload {
     fn declare(operation: &mut Operation) {
         operation.reads_body = true;
-        operation.codes.extend(READS);
+        operation.codes.extend(TAKES);
     }
 }
 impl<T> Declares for Arc<T> {

@@ -23,12 +23,15 @@ An operator may do what an approver may, and an approver what an analyst may.
 nothing more. What takes longer is answered 202, with the place to look where there is one; otherwise read again what was written. `Stockade-Position` of an answer, sent with a read, makes that read wait for the write.
 
 **Refusals** are problem documents (RFC 9457) with a stable `code`; the codes with their remedies are under `x-error-codes`. \
-With 429 and 503 comes `Retry-After`.
+With 429, 503 and 507 comes `Retry-After`, and with those of 404 that end in `_yet`.
 
 **Lists** answer a cursor for the page that follows. What has an `ETag` is answered 304 to who has it already.";
 
 /// What the server may answer to any call, before it looks at it.
 const OF_ANY: [&str; 4] = ["unreadable_request", "head_too_large", "too_many_connections", "no_such_path"];
+
+/// Codes that bear `Retry-After` although others of their status do not: what is asked for will be there soon.
+const SOON: [&str; 3] = ["no_answer_yet", "no_outcome_yet", "no_report_yet"];
 
 /// Words for a status where several codes share it.
 fn status_about(status: &str) -> &'static str {
@@ -232,7 +235,9 @@ fn path_parameters(operation: &Operation) -> Vec<Value> {
 fn answered(operation: &Operation, status: u16, answer: &Answer, schemas: &mut Schemas) -> Value {
     let mut headers = Map::new();
     let mut sent = answer.headers.clone();
-    if operation.codes.contains("rate_limited") && (200..300).contains(&status) {
+    let is_limited =
+        ["rate_limited", "too_many_registrations"].iter().any(|code| operation.codes.contains(code));
+    if is_limited && (200..300).contains(&status) {
         sent.push(super::Sent::RateLimit);
     }
     for (name, header) in sent.iter().flat_map(|sent| sent.headers()) {
@@ -294,6 +299,7 @@ fn problems(
             401 => &[super::Sent::WwwAuthenticate][..],
             429 | 507 => &[super::Sent::RetryAfter][..],
             503 => &[super::Sent::RetryAfter][..],
+            _ if names.iter().any(|name| SOON.contains(name)) => &[super::Sent::RetryAfterSoon][..],
             _ => &[][..],
         };
         let headers: Map<String, Value> = sent

@@ -84,7 +84,7 @@ fn wrong_type(kind: Kind, said: &str) -> Problem {
 }
 
 /// Whether the body is packed, by the one coding that is taken.
-fn is_packed(headers: &HeaderMap) -> Result<bool, Problem> {
+pub fn is_packed(headers: &HeaderMap) -> Result<bool, Problem> {
     const NAME: HeaderName = header::CONTENT_ENCODING;
     match single(headers, &NAME)?.map(|said| said.trim().to_ascii_lowercase()).as_deref() {
         None | Some("identity" | "") => Ok(false),
@@ -99,6 +99,12 @@ fn is_packed(headers: &HeaderMap) -> Result<bool, Problem> {
     }
 }
 
+/// What a body is refused as that says it is packed and cannot be unpacked.
+pub fn bad_gzip() -> Problem {
+    let detail = "the body says that it is gzip, and is not, or is not all of it; send it again";
+    Problem::new(StatusCode::BAD_REQUEST, "bad_gzip", detail)
+}
+
 fn too_large(bytes_max: usize, unpacked: &str) -> Problem {
     let detail = format!("the body is over the limit of {bytes_max} bytes{unpacked}; split it");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
@@ -111,10 +117,7 @@ fn unpacked(bytes: &[u8], bytes_max: usize, part: &mut Part) -> Result<Bytes, Pr
     loop {
         let before = all.len();
         let read = (&mut reader).take(UNPACKED_BYTES).read_to_end(&mut all);
-        read.map_err(|_| {
-            let detail = "the body says that it is gzip, and is not, or is not all of it; send it again";
-            Problem::new(StatusCode::BAD_REQUEST, "bad_gzip", detail)
-        })?;
+        read.map_err(|_| bad_gzip())?;
         if all.len() > bytes_max {
             return Err(too_large(bytes_max, " once it is unpacked"));
         }

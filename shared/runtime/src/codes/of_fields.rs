@@ -61,7 +61,7 @@ pub(super) const CODES: &[Code] = &[
     within("region_unknown", "ISO 3166 has no such region.", "Use the code that the answer suggests."),
     within(
         "region_required",
-        "Some regions that the listing serves are not available.",
+        "Some regions that the listing serves are not available, or a line names a good and not where it is to go.",
         "Name the region that the units are for.",
     ),
     within("gtin_format", "It is no GTIN.", "Send 8, 12, 13 or 14 digits."),
@@ -87,6 +87,11 @@ pub(super) const CODES: &[Code] = &[
     within("near_and_radius", "`near` and `radius_km` go together.", "Give both or neither."),
     within("near_required", "To sort by distance, somewhere must be near.", "Give near and radius_km."),
     within("sku_or_gtin", "A good is named by its SKU or its GTIN.", "Give exactly one of both."),
+    within(
+        "listing_or_good",
+        "A line of a basket names a listing with its supplier, or a good.",
+        "Give `supplier` and `listing`, or one of `sku` and `gtin` with `region`; bounds of the price go with a good.",
+    ),
     within("set_or_adjust", "Stock is set or adjusted.", "Give exactly one of both."),
     within("unknown_class", "There is no such class of suppliers.", "Use one that the answer lists."),
     // Times.

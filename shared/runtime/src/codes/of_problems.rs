@@ -273,8 +273,18 @@ pub(super) const CODES: &[Code] = &[
         "There is a reservation of that name for something else.",
         "Use a fresh Idempotency-Key.",
     ),
-    problem(409, "reservation_lapsed", "Its time was over, and its units are free.", "Reserve again."),
-    problem(409, "reservation_released", "It was given back, and its units are free.", "Reserve again."),
+    problem(
+        409,
+        "reservation_lapsed",
+        "Its time was over, and its units are free.",
+        "Reserve again; where the service chose the offer, under a fresh Idempotency-Key.",
+    ),
+    problem(
+        409,
+        "reservation_released",
+        "It was given back, and its units are free.",
+        "Reserve again; where the service chose the offer, under a fresh Idempotency-Key.",
+    ),
     problem(
         409,
         "part_of_basket",
@@ -493,6 +503,12 @@ pub(super) const CODES: &[Code] = &[
         "share_used",
         "The server is behind, and the supplier has sent a quarter of what its partition goes through.",
         AGAIN,
+    ),
+    problem(
+        429,
+        "too_many_registrations",
+        "As many new suppliers were registered with this key as one operator may register.",
+        "Wait as long as Retry-After says, or raise `limits.registrations`; changing a supplier that is known is always taken.",
     ),
     problem(
         429,

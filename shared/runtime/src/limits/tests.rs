@@ -3,7 +3,7 @@ use governor::clock::FakeRelativeClock;
 use super::*;
 
 fn tiny() -> Limits {
-    let class = Class { per_second: NonZeroU32::MIN, burst: NonZeroU32::new(3).unwrap() };
+    let class = Class::a_second(NonZeroU32::MIN, NonZeroU32::new(3).unwrap());
     Limits::new(&LimitsConfig(BTreeMap::from([("standard".to_owned(), class)])))
 }
 
@@ -24,7 +24,7 @@ fn one_callers_burst_is_refused_and_the_others_notice_nothing() {
 #[test]
 fn a_batch_beyond_the_burst_is_taken_when_the_burst_is_there_and_paid_off_before_anything_else() {
     let clock = governor::clock::FakeRelativeClock::default();
-    let class = Class { per_second: NonZeroU32::new(5).unwrap(), burst: NonZeroU32::new(20).unwrap() };
+    let class = Class::a_second(NonZeroU32::new(5).unwrap(), NonZeroU32::new(20).unwrap());
     let limits =
         Limits::with_clock(&LimitsConfig(BTreeMap::from([("limited".to_owned(), class)])), clock.clone());
     let wait_s = |units: usize| -> Option<u64> {
@@ -51,7 +51,7 @@ proptest::proptest! {
         steps in proptest::collection::vec((0u64..3_000, 1usize..60), 1..60),
     ) {
         let clock = governor::clock::FakeRelativeClock::default();
-        let class = Class { per_second: NonZeroU32::new(5).unwrap(), burst: NonZeroU32::new(20).unwrap() };
+        let class = Class::a_second(NonZeroU32::new(5).unwrap(), NonZeroU32::new(20).unwrap());
         let config = LimitsConfig(BTreeMap::from([("standard".to_owned(), class)]));
         let limits = Limits::with_clock(&config, clock.clone());
         let (mut now_ms, mut passed): (u64, Vec<(u64, usize)>) = (0, Vec::new());
@@ -77,7 +77,7 @@ proptest::proptest! {
 #[test]
 fn work_that_waits_is_told_how_long_and_shares_the_allowance_of_its_caller() {
     let clock = governor::clock::FakeRelativeClock::default();
-    let class = Class { per_second: NonZeroU32::new(5).unwrap(), burst: NonZeroU32::new(20).unwrap() };
+    let class = Class::a_second(NonZeroU32::new(5).unwrap(), NonZeroU32::new(20).unwrap());
     let config = LimitsConfig(BTreeMap::from([("standard".to_owned(), class)]));
     let limits = Limits::with_clock(&config, clock.clone());
     assert_eq!(limits.take_or_wait("standard", "a", 5), Ok(()));
@@ -88,7 +88,7 @@ fn work_that_waits_is_told_how_long_and_shares_the_allowance_of_its_caller() {
     clock.advance(Duration::from_secs(4));
     assert_eq!(limits.take_or_wait("standard", "a", 1_000), Ok(()));
     assert!(limits.take("standard", "a", 1).is_err(), "at most the burst");
-    let endless = Class { per_second: NonZeroU32::MAX, burst: NonZeroU32::MAX };
+    let endless = Class::a_second(NonZeroU32::MAX, NonZeroU32::MAX);
     let endless = Limits::new(&LimitsConfig(BTreeMap::from([("standard".to_owned(), endless)])));
     assert!((0..3).all(|_| endless.take_or_wait("standard", "a", 500).is_ok()));
     assert_eq!(limits.class("none").map(|class| class.burst.get()), Some(20));
@@ -97,7 +97,7 @@ fn work_that_waits_is_told_how_long_and_shares_the_allowance_of_its_caller() {
 #[test]
 fn bodies_are_charged_as_they_are_read_and_refused_unread_while_something_is_owed() {
     let clock = governor::clock::FakeRelativeClock::default();
-    let class = Class { per_second: NonZeroU32::new(5).unwrap(), burst: NonZeroU32::new(20).unwrap() };
+    let class = Class::a_second(NonZeroU32::new(5).unwrap(), NonZeroU32::new(20).unwrap());
     let config = LimitsConfig(BTreeMap::from([("standard".to_owned(), class)]));
     let limits = Limits::with_clock(&config, clock.clone());
     let admitted = |caller: &str| limits.admit_body("standard", caller).is_ok();
@@ -139,7 +139,7 @@ fn bodies_are_charged_as_they_are_read_and_refused_unread_while_something_is_owe
 
 #[test]
 fn callers_that_have_gone_quiet_are_forgotten() {
-    let class = Class { per_second: NonZeroU32::new(1_000_000).unwrap(), burst: NonZeroU32::MIN };
+    let class = Class::a_second(NonZeroU32::new(1_000_000).unwrap(), NonZeroU32::MIN);
     let limits = Limits::new(&LimitsConfig(BTreeMap::from([("standard".to_owned(), class)])));
     for caller in 0..100 {
         let _ = limits.take("standard", &caller.to_string(), 1);
@@ -175,9 +175,8 @@ fn what_one_caller_sends_beyond_its_quarter_is_its_own_debt() {
 
 /// What all new suppliers share, under a clock that the test moves.
 fn sharing(per_second: u32, burst: u32) -> (Limits<FakeRelativeClock>, FakeRelativeClock) {
-    let class = |per_second, burst| Class {
-        per_second: NonZeroU32::new(per_second).unwrap(),
-        burst: NonZeroU32::new(burst).unwrap(),
+    let class = |per_second, burst| {
+        Class::a_second(NonZeroU32::new(per_second).unwrap(), NonZeroU32::new(burst).unwrap())
     };
     let clock = FakeRelativeClock::default();
     let classes = [("standard", class(1_000, 1_000)), ("new", class(per_second, burst))];
@@ -251,7 +250,7 @@ fn bodies_that_new_suppliers_send_are_paid_for_together() {
 fn limits_change_while_they_are_in_use_and_what_stayed_as_it_was_forgets_nobody() {
     let limits = tiny();
     limits.take("standard", "a", 3).unwrap();
-    let class = |burst| Class { per_second: NonZeroU32::MIN, burst: NonZeroU32::new(burst).unwrap() };
+    let class = |burst| Class::a_second(NonZeroU32::MIN, NonZeroU32::new(burst).unwrap());
     let clone = limits.clone();
     let with = |more: u32| {
         LimitsConfig(BTreeMap::from([("standard".to_owned(), class(3)), ("buyer".to_owned(), class(more))]))
@@ -274,4 +273,59 @@ fn whoever_configures_one_class_has_not_opened_what_is_shared() {
     assert!(!told.0.contains_key("buyer"), "others are what they were: told, or `standard`");
     let limits = Limits::new(&LimitsConfig::default());
     assert_eq!(limits.for_suppliers(), ["standard", "large"], "nobody is registered as new or suspect");
+}
+
+#[test]
+fn a_limit_is_told_by_the_second_the_hour_or_the_day_and_by_one_of_them() {
+    let read = |text: &str| serde_json::from_str::<Class>(text);
+    let day = read(r#"{"per_day":48,"burst":4}"#).unwrap();
+    assert_eq!((day.units.get(), day.per, day.window_s()), (48, Per::Day, 7_200));
+    assert_eq!(serde_json::to_string(&day).unwrap(), r#"{"per_day":48,"burst":4}"#);
+    assert!((read(r#"{"per_hour":1800,"burst":1}"#).unwrap().per_second() - 0.5).abs() < 1e-9);
+    for wrong in
+        [r#"{"burst":4}"#, r#"{"per_day":1,"per_second":1,"burst":4}"#, r#"{"per_week":1,"burst":4}"#]
+    {
+        let said = read(wrong).unwrap_err().to_string();
+        assert!(said.contains("per_day"), "{said}");
+    }
+}
+
+#[test]
+fn an_operator_registers_so_many_a_day_and_goes_on_when_the_time_is_there_and_others_notice_nothing() {
+    let clock = FakeRelativeClock::default();
+    let class = |units| Class {
+        units: NonZeroU32::new(units).unwrap(),
+        per: Per::Day,
+        burst: NonZeroU32::new(2).unwrap(),
+    };
+    let config = |units| LimitsConfig(BTreeMap::from([(REGISTRATIONS.to_owned(), class(units))]));
+    let limits = Limits::with_clock(&config(24), clock.clone());
+    let mut headers = HeaderMap::new();
+    limits.register("op").unwrap().unwrap().write(&mut headers);
+    assert_eq!(headers["ratelimit"], "\"default\";r=1;t=7200");
+    assert!(limits.register("op").is_ok());
+    let refused = limits.register("op").unwrap_err();
+    assert_eq!((refused.status, refused.code), (429, "too_many_registrations"));
+    assert!(
+        refused.detail.contains("24 a day") && refused.detail.contains("limits.registrations"),
+        "{}",
+        refused.detail
+    );
+    let response = axum::response::IntoResponse::into_response(refused);
+    assert_eq!(response.headers()["retry-after"], "3600");
+    assert!(limits.register("somebody else").is_ok());
+    clock.advance(Duration::from_secs(3_599));
+    assert!(limits.register("op").is_err());
+    clock.advance(Duration::from_secs(1));
+    assert!(limits.register("op").is_ok());
+    assert!(limits.register("op").is_err());
+    // Raised while it runs, for a day on which many move in.
+    limits.replace(&config(1_000));
+    assert!(limits.register("op").is_ok());
+    // Where nothing is said of it, nothing is limited: not even by what is usual for others.
+    let none = Limits::new(&LimitsConfig(BTreeMap::from([(
+        "standard".to_owned(),
+        Class::a_second(NonZeroU32::MIN, NonZeroU32::MIN),
+    )])));
+    assert!((0..10).all(|_| none.register("op").is_ok()));
 }

@@ -165,9 +165,9 @@ impl<C: Clock + Clone> Limits<C> {
         let wait_s = wait.as_secs_f64().ceil().max(1.0) as u64;
         let who = match of_one {
             true => {
-                format!("you sent more than {} units a second, your part of what suppliers", class.per_second)
+                format!("you sent more than {} units {}, your part of what suppliers", class.units, class.per)
             }
-            false => format!("more than {} units a second were sent, which all suppliers", class.per_second),
+            false => format!("more than {} units {} were sent, which all suppliers", class.units, class.per),
         };
         let detail = format!("{who} of the class {name} share; wait {wait_s} s and send it again");
         let shared = Shared { name, class, remaining: 0 };

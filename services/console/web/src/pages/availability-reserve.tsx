@@ -1,7 +1,7 @@
 // Holding units of an offer, and what is held: confirmed or given back before it lapses.
 import { useEffect, useState } from 'preact/hooks'
 import { ApiError, del, get, post } from '../api'
-import type { Reservation, Reservations as Page, ReservationState, SeenOffer } from '../api-types'
+import type { PageOfReservation, Reservation, ReservationState, SeenOffer } from '../api-types'
 import { useFetched, type Fetched } from '../fetching'
 import { count } from '../format'
 import { SupplierLink } from '../links'
@@ -17,7 +17,7 @@ const LOOK_MS = 5_000
 
 /** What is held; asked for again when what is seen changes. */
 export function useReservations(changes: number): Fetched<Reservation[]> {
-  const held = useFetched(signal => get<Page>('/v1/reservations', { query: { limit: 50 }, signal }).then(of => of.data.reservations), [], [changes])
+  const held = useFetched(signal => get<PageOfReservation>('/v1/reservations', { query: { limit: 50 }, signal }).then(of => of.data.items), [], [changes])
   const isHolding = held.data?.some(of => of.state === 'held') ?? false
   useEffect(() => {
     if (!isHolding) return

@@ -1,7 +1,7 @@
 // What hangs on a supplier, before somebody decides: its goods, where they go, whether anybody else offers them there, and what is reserved.
 import { useCallback, useMemo, useState } from 'preact/hooks'
 import { get, post } from '../api'
-import type { AvailabilityOfGoods, DecisionTold, Impact as ImpactTold, Listing, PageOfListing, Reservation, Reservations } from '../api-types'
+import type { AvailabilityOfGoods, DecisionTold, Impact as ImpactTold, Listing, PageOfListing, PageOfReservation, Reservation } from '../api-types'
 import type { Target, Verb } from '../decide/act'
 import { subjectOf } from '../decide/act'
 import { DecideDialog } from '../decide/dialog'
@@ -48,7 +48,7 @@ async function ask(supplier: string, signal: AbortSignal) {
   const [impact, listings, reserved] = await Promise.all([
     get<ImpactTold>(`${path}/impact`, { signal }).then(of => of.data),
     listingsOf(supplier, signal),
-    get<Reservations>('/v1/reservations', { query: { supplier, limit: 500 }, signal }).then(of => of.data),
+    get<PageOfReservation>('/v1/reservations', { query: { supplier, limit: 500 }, signal }).then(of => of.data),
   ])
   const offered = listings.items.filter(of => !of.withdrawn)
   const skus = [...new Set(offered.map(of => of.sku))]
@@ -74,11 +74,11 @@ async function ask(supplier: string, signal: AbortSignal) {
       place.listings.push(listing)
       place.units += listing.available
       place.others = others.get(listing.sku)?.get(region) ?? others.get(listing.sku)?.get('') ?? { offers: 0, isMore: false }
-      place.reserved = reserved.reservations.filter(of => place.listings.some(own => own.listing === of.listing))
+      place.reserved = reserved.items.filter(of => place.listings.some(own => own.listing === of.listing))
       places.set(key, place)
     }
   }
-  return { impact, listings: offered, isCut: listings.isCut, places: [...places.values()], reservations: reserved.reservations, moreReserved: !!reserved.next }
+  return { impact, listings: offered, isCut: listings.isCut, places: [...places.values()], reservations: reserved.items, moreReserved: !!reserved.next }
 }
 
 function OthersCell({ of }: { of?: Others }) {

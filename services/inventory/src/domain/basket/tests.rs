@@ -5,22 +5,23 @@ use std::collections::{BTreeSet, VecDeque};
 use stockade_fold::Host;
 use stockade_log::Record;
 use stockade_model::{
-    Change, Command, ControlRecord, Currency, Envelope, ListingPut, LocationId, LocationPut, Money, Payload,
-    RowStatus, Sku, SupplierProfile, Tick, Topic,
+    BasketChoice, Change, Command, ControlRecord, Currency, Envelope, LineChoice, ListingPut, LocationId,
+    LocationPut, Money, Payload, RowStatus, Sku, SupplierProfile, Tick, Topic,
 };
 
 use super::*;
 use crate::{
-    domain::{Effect, Inventory, key::Of},
+    domain::{Effect, Inventory, Turns, key::Of},
     reservations::Reservations,
 };
 
+mod goods;
 mod play;
 
 const STOCK: i64 = 6;
 const HOLD_MS: i64 = 90_000;
 const OWNER: &str = "ann";
-const BASKETS: usize = 3;
+const BASKETS: usize = 4;
 
 fn supplier(at: usize) -> SupplierId {
     SupplierId::new(&format!("s{at}")).unwrap()
@@ -145,6 +146,16 @@ impl World {
         }
     }
 
+    /// Has a choice for lines of a basket written, and answers what stands.
+    fn choose(&mut self, of: usize, lines: Vec<LineChoice>) -> Vec<LineChoice> {
+        let choice = BasketChoice { basket: basket(of), lines };
+        let chosen = self.apply(0, &Payload::Choice(choice)).into_iter().find_map(|effect| match effect {
+            Effect::Chosen { lines, .. } => Some(lines),
+            _ => None,
+        });
+        chosen.unwrap()
+    }
+
     fn send(&mut self, sent: &Sent) -> Said {
         let at = self.partitions.iter().position(|partition| partition.supplier == sent.supplier).unwrap();
         self.say(at, sent.row.clone())
@@ -228,6 +239,8 @@ fn line(of: usize, at: usize, (supplier_at, listing, quantity): (usize, &str, i6
         listing: ListingId::new(listing).unwrap(),
         quantity,
         region: None,
+        once: false,
+        pass: false,
     }
 }
 
@@ -238,8 +251,12 @@ fn asked(at: usize, whole: bool, lines: &[(usize, &str, i64)]) -> BasketAsked {
         request: format!("request-{at}"),
         whole,
         hold_ms: HOLD_MS,
-        lines: lines.iter().enumerate().map(|(place, of)| line(at, place, *of)).collect(),
+        lines: lines.iter().enumerate().map(|(place, of)| Some(line(at, place, *of))).collect(),
     }
+}
+
+fn reservation(asked: &BasketAsked, line: usize) -> ReservationId {
+    asked.lines[line].as_ref().unwrap().reservation.clone()
 }
 
 fn making(asked: &BasketAsked) -> Making {
@@ -282,8 +299,7 @@ fn of_a_basket_that_is_had_one_by_one_each_line_stands_by_itself() {
     let made = world.run(making(&asked));
     assert_eq!(made.end(), Made::Held { again: false });
     assert_eq!(made.holds[&1].code(), Some("not_available"));
-    let single =
-        Row::ReleaseHold { reservation: asked.lines[0].reservation.clone(), owner: Some(OWNER.into()) };
+    let single = Row::ReleaseHold { reservation: reservation(&asked, 0), owner: Some(OWNER.into()) };
     assert!(world.say(0, single).applied(), "a line may be given back by its own name");
     assert_eq!(states(&world, 0), [Released, Held]);
     let confirmed = world.run(turning(&world, 0, Wish::Confirm));
@@ -306,7 +322,7 @@ fn a_line_of_a_whole_basket_is_not_confirmed_or_given_back_by_itself() {
     let mut world = World::new();
     let asked = asked(0, true, &[(0, "a", 1), (1, "a", 1)]);
     assert_eq!(world.run(making(&asked)).end(), Made::Held { again: false });
-    let (reservation, owner) = (asked.lines[1].reservation.clone(), Some(OWNER.to_owned()));
+    let (reservation, owner) = (reservation(&asked, 1), Some(OWNER.to_owned()));
     let confirm = Row::Confirm { reservation: reservation.clone(), owner: owner.clone() };
     assert_eq!(world.say(1, confirm).code(), Some("part_of_basket"));
     assert_eq!(world.say(1, Row::ReleaseHold { reservation, owner }).code(), Some("part_of_basket"));

@@ -4,7 +4,9 @@
 use stockade_fold::{Input, Out};
 use stockade_model::{LineAct, LineRow, ReservationId, RowStatus, SupplierId, Timestamp};
 
-use super::{Applied, Asked, Effect, Inventory, Refusal, conflict, reservations::no_reservation};
+use super::{
+    Applied, Asked, Effect, Inventory, Refusal, choices::passed, conflict, reservations::no_reservation,
+};
 use crate::domain::{
     key::Of,
     reservation::{InBasket, Reservation, ReservationState},
@@ -24,9 +26,23 @@ impl Inventory {
         out: &mut Out<Effect>,
     ) -> Applied {
         let LineRow { reservation, owner, epoch, act } = line;
-        if let LineAct::Hold { listing, quantity, expires_at, region, request, basket, line, lines, whole } =
-            act
+        let key = Of::new(id, reservation);
+        if let LineAct::Hold {
+            listing,
+            quantity,
+            expires_at,
+            region,
+            request,
+            basket,
+            line,
+            lines,
+            whole,
+            once,
+        } = act
         {
+            if *once {
+                self.may_be_tried(&key)?;
+            }
             let basket = InBasket {
                 basket: basket.clone(),
                 line: *line,
@@ -45,10 +61,24 @@ impl Inventory {
                 request: Some(request),
                 basket: Some(basket),
             };
-            return self.hold(input, id, asked, out);
+            let held = self.hold(input, id, asked, out);
+            // Another request under its name says nothing of the offer.
+            if *once && held.as_ref().is_err_and(|(_, code, _)| *code != "reservation_exists") {
+                self.pass(&key, input.time);
+            }
+            return held;
         }
-        let key = Of::new(id, reservation);
         let known = self.reservations.get(&key).filter(|known| known.is_owned_by(Some(owner))).cloned();
+        if *act == LineAct::Pass {
+            self.may_be_tried(&key)?;
+            return match known {
+                Some(_) => Ok((RowStatus::Replayed, None)),
+                None => {
+                    self.pass(&key, input.time);
+                    Err(passed())
+                }
+            };
+        }
         let of_basket = known.and_then(|known| Some((known.basket.clone()?, known)));
         let Some((basket, known)) = of_basket else { return Err(no_reservation(reservation)) };
         let is_held = known.state == ReservationState::Held;
@@ -67,8 +97,23 @@ impl Inventory {
             LineAct::Confirm if is_held && !basket.kept => {
                 Err(conflict("basket_pending", "the basket is not held as a whole yet; ask again"))
             }
-            LineAct::Confirm | LineAct::Hold { .. } => self.confirm_known(input, &key, known, out),
+            LineAct::Confirm | LineAct::Hold { .. } | LineAct::Pass => {
+                self.confirm_known(input, &key, known, out)
+            }
             LineAct::Release => self.release_known(input, &key, &known, out),
+        }
+    }
+
+    /// Refuses a line that is tried once where it was: it was refused, and another offer is tried by now; or it was held and is over, and
+    /// is not held again, for who repeats a request is not to be given anew what it gave back.
+    fn may_be_tried(&self, key: &Of<ReservationId>) -> Result<(), Refusal> {
+        if self.is_passed(key) {
+            return Err(passed());
+        }
+        match self.reservations.get(key).map(|known| known.state) {
+            Some(ReservationState::Released) => Err(conflict("reservation_released", "it was given back")),
+            Some(ReservationState::Lapsed) => Err(conflict("reservation_lapsed", "its time was over")),
+            _ => Ok(()),
         }
     }
 

@@ -1,12 +1,13 @@
-//! Caps: of a capped supplier no more units may be owed than it has proven, over all its listings.
+//! Caps: of a capped supplier no more units may be owed than it has proven, over all its listings. And crowds: suppliers of which
+//! many share one payout account.
 
 use stockade_fold::Out;
-use stockade_model::{ListingId, SupplierId, Timestamp};
+use stockade_model::{AttributeKind, LinkFact, ListingId, SupplierId, Timestamp};
 
 use super::{Effect, Inventory};
 use crate::domain::{
     key::Of,
-    state::{GRANT, Supplier},
+    state::{CROWD, GRANT, Supplier},
 };
 
 impl Inventory {
@@ -39,6 +40,21 @@ impl Inventory {
             let units = Some(self.allowance(id, now.day()));
             out.effect(Effect::Allowance { supplier: id.clone(), units });
         }
+    }
+
+    /// Another supplier shares an attribute with one: of a payout account it is noted among how many.
+    pub(super) fn link(&mut self, fact: &LinkFact, out: &mut Out<Effect>) {
+        if fact.attribute.kind != AttributeKind::Payout || fact.degree < CROWD {
+            return;
+        }
+        let supplier = self.suppliers.get(&fact.supplier);
+        let known = supplier.and_then(|supplier| supplier.crowd.as_ref()).map_or(0, |(_, degree)| *degree);
+        if fact.degree <= known {
+            return;
+        }
+        let payout: Box<str> = fact.attribute.hash.as_str().into();
+        self.suppliers.edit_or(&fact.supplier, Supplier::default).crowd = Some((payout.clone(), fact.degree));
+        out.effect(Effect::Crowded { supplier: fact.supplier.clone(), payout });
     }
 
     /// Units handed over in time prove what a supplier can do.

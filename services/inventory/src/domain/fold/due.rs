@@ -1,7 +1,7 @@
 //! What time brings, in the order in which it does: derived from the tables.
 
 use stockade_fold::RowKey;
-use stockade_model::{OrderId, ReservationId, SupplierId, Timestamp};
+use stockade_model::{BasketId, OrderId, ReservationId, SupplierId, Timestamp};
 
 use crate::domain::key::Of;
 
@@ -12,6 +12,8 @@ pub(super) enum What {
     Order(Of<OrderId>),
     Outcome(SupplierId),
     Stock(SupplierId),
+    Choice(BasketId),
+    Passed(Of<ReservationId>),
 }
 
 /// What is due when.
@@ -32,13 +34,16 @@ impl RowKey for Due {
     fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.at.sort_bytes().to_vec();
         let (kind, supplier, rest) = match &self.what {
-            What::Reservation(key) => (0, &key.supplier, key.id.as_str()),
-            What::Order(key) => (1, &key.supplier, key.id.as_str()),
-            What::Outcome(supplier) => (2, supplier, ""),
-            What::Stock(supplier) => (3, supplier, ""),
+            What::Reservation(key) => (0, key.supplier.as_str(), key.id.as_str()),
+            What::Order(key) => (1, key.supplier.as_str(), key.id.as_str()),
+            What::Outcome(supplier) => (2, supplier.as_str(), ""),
+            What::Stock(supplier) => (3, supplier.as_str(), ""),
+            // A basket is no supplier's.
+            What::Choice(basket) => (4, "", basket.as_str()),
+            What::Passed(key) => (5, key.supplier.as_str(), key.id.as_str()),
         };
         bytes.push(kind);
-        bytes.extend(supplier.as_str().as_bytes());
+        bytes.extend(supplier.as_bytes());
         // No id holds it, and it is before whatever one may hold.
         bytes.push(0);
         bytes.extend(rest.as_bytes());
@@ -50,12 +55,16 @@ impl RowKey for Due {
         let at = Timestamp::of_sort_bytes(*at);
         let (kind, rest) = rest.split_first()?;
         let (supplier, id) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
+        if *kind == 4 {
+            return Some(Self { at, what: What::Choice(BasketId::of_record(id).ok()?) });
+        }
         let supplier = SupplierId::of_record(supplier).ok()?;
         let what = match kind {
             0 => What::Reservation(Of { supplier, id: ReservationId::of_record(id).ok()? }),
             1 => What::Order(Of { supplier, id: OrderId::of_record(id).ok()? }),
             2 => What::Outcome(supplier),
             3 => What::Stock(supplier),
+            5 => What::Passed(Of { supplier, id: ReservationId::of_record(id).ok()? }),
             _ => return None,
         };
         Some(Self { at, what })
@@ -77,6 +86,8 @@ mod tests {
                 for id in ["x", "x-1", "y"] {
                     all.push(What::Order(Of::new(supplier, &OrderId::new(id).unwrap())));
                     all.push(What::Reservation(Of::new(supplier, &ReservationId::new(id).unwrap())));
+                    all.push(What::Passed(Of::new(supplier, &ReservationId::new(id).unwrap())));
+                    all.push(What::Choice(BasketId::new(id).unwrap()));
                 }
             }
             all.iter().for_each(|what| {

@@ -26,7 +26,8 @@ impl Inventory {
                     StockMode::Adjust => change.quantity > 0,
                 }
             }
-            Row::Line(LineRow { reservation, act: LineAct::Hold { .. }, .. }) => {
+            // A line that is tried once has to be refused by itself, which is for good; of what is locked out it is.
+            Row::Line(LineRow { reservation, act: LineAct::Hold { once: false, .. }, .. }) => {
                 self.reservations.get(&Of::new(id, reservation)).is_none_or(Reservation::is_free)
             }
             Row::Withdraw { .. } | Row::Confirm { .. } | Row::ReleaseHold { .. } | Row::Line(_) => false,

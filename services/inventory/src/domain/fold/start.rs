@@ -39,6 +39,9 @@ impl Inventory {
             for location in supplier.locations.values() {
                 effects.push(Effect::Located { supplier: id.clone(), location: location.clone() });
             }
+            if let Some((payout, _)) = &supplier.crowd {
+                effects.push(Effect::Crowded { supplier: id.clone(), payout: payout.clone() });
+            }
             if supplier.is_capped() {
                 let last = supplier.handed.last().map_or(0, |(day, _)| *day);
                 let units = Some(self.allowance(id, last));
@@ -47,7 +50,7 @@ impl Inventory {
             if let Some((_, at)) = supplier.told.filter(|_| supplier.has_news()) {
                 self.due.insert(&Due::new(at.plus_ms(TELL_EVERY_MS), What::Stock(id.clone())));
             }
-            for (at, key) in &supplier.remembered {
+            for (at, key) in supplier.remembered.iter().chain(&supplier.remembered_of_buyers) {
                 self.due.insert(&Due::new(at.plus_ms(REMEMBERED_MS), What::Outcome(id.clone())));
                 if let Some(remembered) = self.outcomes.get(&path(id, key)) {
                     let rows = Some(remembered.rows.clone());
@@ -65,6 +68,7 @@ impl Inventory {
             self.answers_by_age.insert(&(row.at, *identity));
             effects.push(Effect::Answered { identity: *identity, answer: row.answer, news: false });
         }
+        self.restore_choices();
         self.restore_orders();
         self.orders.each(|key, order| {
             if order.is_placed() {

@@ -6,14 +6,17 @@ use stockade_log::Record;
 use stockade_model::{
     Action, Audience, BuyerId, ControlRecord, Currency, Envelope, EventAgain, EventId, ListingPut,
     LocationId, Money, Notice, OrderEvent, OrderEventKind, Outcome, OutcomeCause, Position, Region,
-    Restriction, Sku, StockChange, StockMode, WebhookRecord,
+    Restriction, Sku, StockChange, StockMode, SupplierProfile, WebhookRecord,
 };
 
 use super::{
     remembered::{REMEMBERED_MAX, REMEMBERED_MS},
     *,
 };
-use crate::domain::{answer::EventCode, answer::EventStatus, reservation::ReservationState};
+use crate::domain::{
+    answer::{EventAnswer, EventCode, EventStatus},
+    reservation::ReservationState,
+};
 
 mod life;
 mod orders;
@@ -34,6 +37,8 @@ struct Shop {
     told_buyers: HashMap<ListingId, i64>,
     /// Units that can be had in all, while the supplier is capped.
     allowance: Option<i64>,
+    /// The payout account that many share with it.
+    crowd: Option<Box<str>>,
     /// What owners of reservations were told.
     at_risk: Vec<Notice>,
     /// The rows that it was restored from.
@@ -77,6 +82,7 @@ impl Shop {
             answers: HashMap::new(),
             told_buyers: HashMap::new(),
             allowance: None,
+            crowd: None,
             at_risk: Vec::new(),
             loaded: BTreeMap::new(),
         }
@@ -136,6 +142,7 @@ impl Shop {
                     self.answers.insert(*identity, *answer);
                 }
                 Effect::Allowance { units, .. } => self.allowance = *units,
+                Effect::Crowded { payout, .. } => self.crowd = Some(payout.clone()),
                 Effect::Offered(offer) => {
                     self.told_buyers.insert(offer.listing.clone(), offer.available);
                 }
@@ -414,6 +421,23 @@ fn outcomes_remembered_are_bounded_per_supplier() {
         shop.request(Some(&format!("k{number}")), "", Vec::new());
     }
     assert_eq!(shop.host.fold.outcomes.len(), REMEMBERED_MAX);
+}
+
+#[test]
+fn a_rush_of_buyers_pushes_out_nothing_of_what_the_supplier_asked_for() {
+    let mut shop = Shop::new();
+    shop.put("l", Some(5), None);
+    assert!(shop.request(Some("mine"), "x", Vec::new()).0.is_some());
+    let before = shop.host.fold.outcomes.len();
+    let confirm = || Row::Confirm { reservation: ReservationId::new("acme::none").unwrap(), owner: None };
+    for number in 0..REMEMBERED_MAX + 50 {
+        shop.request(Some(&format!("b{number}")), "", vec![confirm()]);
+    }
+    assert_eq!(shop.host.fold.outcomes.len(), before + REMEMBERED_MAX, "they have room of their own");
+    assert!(shop.request(Some("mine"), "x", Vec::new()).1, "it is remembered");
+    assert!(!shop.request(Some("b0"), "", vec![confirm()]).1, "the first of theirs is not");
+    shop.tick(1_000_000 + REMEMBERED_MS);
+    assert!(shop.host.fold.outcomes.is_empty(), "a day later nothing is");
 }
 
 #[test]

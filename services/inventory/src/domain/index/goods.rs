@@ -380,6 +380,13 @@ impl Goods {
         shard.held.read().goods.get((number >> SHARD_BITS) as usize).cloned()
     }
 
+    /// Every good, as it is when it is come to; one that comes meanwhile is among them or not. Nobody is kept waiting for longer
+    /// than one good takes to look up.
+    pub(super) fn all(&self) -> impl Iterator<Item = Offers> + '_ {
+        let of = |shard: &'_ Shard, at: usize| shard.held.read().goods.get(at).cloned();
+        self.shards.iter().flat_map(move |shard| (0..).map_while(move |at| of(shard, at)))
+    }
+
     /// Puts one offer. Once it is there, `then` is told the good's number and, if the offer took the place of its former version,
     /// the units that one had; before anybody else may change that good. An older version does nothing.
     pub(super) fn put(

@@ -5,10 +5,11 @@ use stockade_model::{
 };
 use stockade_runtime::{FieldError, Problem};
 
+use super::{LAPSED, RELEASED, asked::LineWanted, making::Attempt};
 use crate::{
     app::App,
     domain::{
-        Answers, BasketAsked, BasketState, LineAsked, LineKnown, Query, ReservationState, Said, basket_state,
+        Answers, BasketState, LineAsked, LineKnown, Offer, Query, ReservationState, Said, basket_state,
     },
     http::{
         answer::shapes,
@@ -16,6 +17,9 @@ use crate::{
     },
 };
 
+/// What to do about a basket that is over and whose offers the service chose.
+const AGAIN: &str =
+    "it is over, and what was chosen for it is not held anew; reserve again under a fresh Idempotency-Key";
 /// Other offers that are named for a line that is not to be had.
 const ALTERNATIVES_MAX: usize = 3;
 
@@ -49,8 +53,16 @@ pub(super) struct Alternative {
 pub(in crate::http) struct LineBody {
     /// Its place in the request, from 0.
     pub(super) line: usize,
-    pub(super) supplier: SupplierId,
-    pub(super) listing: ListingId,
+    /// Whose; absent of a good that nobody offers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) supplier: Option<SupplierId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) listing: Option<ListingId>,
+    /// The good that was asked for, where the line is not to be had and names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sku: Option<Sku>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gtin: Option<Gtin>,
     pub(super) quantity: i64,
     /// The reservation that it is; absent where nothing is held for it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,8 +140,18 @@ pub(super) fn alternatives(
     // One more, for the listing itself may be among them.
     let limit = ALTERNATIVES_MAX + 1;
     let query = Query { region, min_qty: quantity, currency, limit, ..Query::default() };
-    let found = app.index.query_all(&skus, &query, &app.overlay, None).offers.into_iter();
-    let others = found.filter(|offer| offer.supplier != *supplier || offer.listing != *listing);
+    let found = app.index.query_all(&skus, &query, &app.overlay, None).offers;
+    others(app, found, Some((supplier, listing)), region)
+}
+
+/// Of offers that were found those that are not `but`, as buyers are shown them.
+fn others(
+    app: &App,
+    found: Vec<Offer>,
+    but: Option<(&SupplierId, &ListingId)>,
+    region: Option<Region>,
+) -> Vec<Alternative> {
+    let others = found.into_iter().filter(|offer| but != Some((&offer.supplier, &offer.listing)));
     let seen = others.filter_map(|offer| {
         let left = offer.left(&app.overlay, region)?;
         Some(Alternative {
@@ -151,8 +173,10 @@ impl LineBody {
         let own = ReservationBody::of(app, line.reservation.clone(), line.supplier.clone(), line.row.clone());
         Self {
             line: usize::from(line.place.line),
-            supplier: own.supplier,
-            listing: own.listing,
+            supplier: Some(own.supplier),
+            listing: Some(own.listing),
+            sku: None,
+            gtin: None,
             quantity: own.quantity,
             reservation: Some(own.reservation),
             state: Some(own.state),
@@ -167,12 +191,15 @@ impl LineBody {
     }
 
     /// A line that nothing is held for.
-    fn asked(at: usize, asked: &LineAsked) -> Self {
+    fn asked(at: usize, wanted: &LineWanted, asked: Option<&LineAsked>) -> Self {
+        let (sku, gtin) = wanted.good();
         Self {
             line: at,
-            supplier: asked.supplier.clone(),
-            listing: asked.listing.clone(),
-            quantity: asked.quantity,
+            supplier: asked.map(|line| line.supplier.clone()),
+            listing: asked.map(|line| line.listing.clone()),
+            sku,
+            gtin,
+            quantity: wanted.quantity,
             reservation: None,
             state: None,
             kept: 0,
@@ -190,13 +217,27 @@ impl LineBody {
     }
 
     /// Why it is not to be had, as buyers are told, and what is instead.
-    fn not_to_be_had(self, app: &App, code: &str, detail: &str, region: Option<Region>) -> Self {
+    fn not_to_be_had(self, app: &App, wanted: &LineWanted, code: &str, detail: &str) -> Self {
         if code == "region_required" {
             return self.because(code, detail);
         }
+        let own = self.supplier.clone().zip(self.listing.clone());
+        let own = own.as_ref().map(|(supplier, listing)| (supplier, listing));
+        let region = wanted.region;
+        let alternatives = match own {
+            _ if wanted.is_good() => {
+                // One more, for the one that was chosen may be among them.
+                others(app, wanted.offers(app, ALTERNATIVES_MAX + 1), own, region)
+            }
+            Some(own) => alternatives(app, own, self.quantity, region),
+            None => Vec::new(),
+        };
         // Whatever keeps the units, for a buyer they are not there.
-        let alternatives = alternatives(app, (&self.supplier, &self.listing), self.quantity, region);
         let line = self.because("not_available", "these units are not available");
+        if wanted.is_good() {
+            // Whoever named a good is not told whom it might have come from: it may have been withheld since it was chosen.
+            return Self { alternatives, supplier: None, listing: None, ..line };
+        }
         Self { alternatives, ..line }
     }
 }
@@ -241,11 +282,15 @@ impl BasketBody {
 }
 
 /// The lines that are not to be had.
-pub(super) fn lines_refused(app: &App, asked: &BasketAsked, said: &Answers) -> Vec<LineBody> {
-    let refused = said.iter().filter_map(|(at, said)| match said {
+pub(super) fn lines_refused(app: &App, attempt: &Attempt) -> Vec<LineBody> {
+    let refused = attempt.said.iter().filter_map(|(at, said)| match said {
         Said::Refused(code, detail) => {
-            let line = asked.lines.get(*at)?;
-            Some(LineBody::asked(*at, line).not_to_be_had(app, code, detail, line.region))
+            let wanted = attempt.wanted.lines.get(*at)?;
+            let body = LineBody::asked(*at, wanted, attempt.asked.lines.get(*at)?.as_ref());
+            Some(match code.as_str() {
+                LAPSED | RELEASED => body.because(code, detail),
+                _ => body.not_to_be_had(app, wanted, code, detail),
+            })
         }
         _ => None,
     });
@@ -253,7 +298,8 @@ pub(super) fn lines_refused(app: &App, asked: &BasketAsked, said: &Answers) -> V
 }
 
 /// Whether a line could be had by itself, as far as this replica sees.
-fn is_to_be_had(app: &App, line: &LineAsked) -> bool {
+fn is_to_be_had(app: &App, wanted: &LineWanted, asked: Option<&LineAsked>) -> bool {
+    let Some(line) = asked else { return !wanted.offers(app, 1).is_empty() };
     app.own_listing(&line.supplier, &line.listing).is_some_and(|offer| {
         let left = offer.left(&app.overlay, line.region);
         left.is_some_and(|left| app.index.available(&offer, &left) >= line.quantity)
@@ -261,7 +307,8 @@ fn is_to_be_had(app: &App, line: &LineAsked) -> bool {
 }
 
 /// Nothing of what was asked for is to be had.
-pub(super) fn refused(app: &App, asked: &BasketAsked, said: &Answers) -> Problem {
+pub(super) fn refused(app: &App, attempt: &Attempt) -> Problem {
+    let said = &attempt.said;
     let region_required = said.iter().filter_map(|(line, said)| match said {
         Said::Refused(code, detail) if code == "region_required" => {
             Some(FieldError::new(format!("/lines/{line}/region"), "region_required", detail))
@@ -272,17 +319,25 @@ pub(super) fn refused(app: &App, asked: &BasketAsked, said: &Answers) -> Problem
     if !region_required.is_empty() {
         return Problem::invalid(region_required);
     }
-    let mut lines = lines_refused(app, asked, said);
+    let mut lines = lines_refused(app, attempt);
     // What nobody has tried, or what was to be had, is told by what this replica sees.
-    let others = asked.lines.iter().enumerate().filter(|(at, _)| said.get(at).and_then(Said::code).is_none());
-    lines.extend(others.map(|(at, line)| {
-        let body = LineBody::asked(at, line);
+    let all = attempt.wanted.lines.iter().zip(&attempt.asked.lines).enumerate();
+    let others = all.filter(|(at, _)| said.get(at).and_then(Said::code).is_none());
+    lines.extend(others.map(|(at, (wanted, line))| {
+        let body = LineBody::asked(at, wanted, line.as_ref());
         let known = matches!(said.get(&at), Some(Said::Applied(_) | Said::Replayed));
-        if known || is_to_be_had(app, line) {
+        if known || is_to_be_had(app, wanted, line.as_ref()) {
             return body.because("basket_refused", "it is not held, because not all lines are to be had");
         }
-        body.not_to_be_had(app, "not_available", "", line.region)
+        body.not_to_be_had(app, wanted, "not_available", "")
     }));
     lines.sort_by_key(|line| line.line);
-    super::with_lines(not_available(), &lines)
+    // Lines that were chosen and are over are not held anew: who asks once more under the same key may only repeat itself.
+    let over = said.values().filter_map(Said::code).find(|code| matches!(*code, LAPSED | RELEASED));
+    let problem = match over {
+        Some(LAPSED) => super::over(LAPSED, AGAIN),
+        Some(_) => super::over(RELEASED, AGAIN),
+        None => not_available(),
+    };
+    super::with_lines(problem, &lines)
 }

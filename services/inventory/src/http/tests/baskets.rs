@@ -91,6 +91,29 @@ async fn what_is_wrong_with_a_basket_is_said_with_its_line() {
             "unknown_field",
             "/lines/0/price",
         ),
+        (lines(json!([{ "sku": "SKU-1", "quantity": 1 }])), "region_required", "/lines/0/region"),
+        (
+            lines(json!([{ "sku": "SKU-1", "gtin": "4006381333931", "quantity": 1, "region": "DE" }])),
+            "sku_or_gtin",
+            "/lines/0/sku",
+        ),
+        (
+            lines(json!([{ "sku": "SKU-1", "listing": "l", "quantity": 1, "region": "DE" }])),
+            "listing_or_good",
+            "/lines/0/listing",
+        ),
+        (
+            lines(json!([{ "sku": "SKU-1", "quantity": 1, "region": "DE", "max_price": 5 }])),
+            "currency_required",
+            "/lines/0/currency",
+        ),
+        (
+            lines(json!([{ "supplier": "acme", "listing": "l", "quantity": 1, "currency": "EUR" }])),
+            "listing_or_good",
+            "/lines/0/currency",
+        ),
+        (lines(json!([{ "supplier": "acme", "quantity": 1 }])), "missing_field", "/lines/0/listing"),
+        (lines(json!([{ "quantity": 1 }])), "missing_field", "/lines/0/supplier"),
     ] {
         let reply = post(body).await;
         assert_eq!(reply.field(), (422, code, field), "{}", reply.body);
@@ -108,4 +131,63 @@ async fn what_is_wrong_with_a_basket_is_said_with_its_line() {
     )
     .await;
     assert_eq!(held.status, 201, "{}", held.body);
+}
+
+/// Takes units of a listing away behind the back of who has chosen it: the replica is told of it after it was asked.
+async fn choose(api: &Api, basket: &stockade_model::BasketId, line: u16, turn: u8, listing: &str) {
+    let listing = stockade_model::ListingId::new(listing).unwrap();
+    let lines = vec![stockade_model::LineChoice { line, turn, supplier: acme(), listing }];
+    let choice = stockade_model::BasketChoice { basket: basket.clone(), lines };
+    api.app.choose(choice, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn where_the_offer_that_was_chosen_is_gone_the_next_is_tried_and_a_whole_basket_names_others() {
+    let api = Api::open().await;
+    for (listing, minor) in [("dear", 300), ("cheap", 100), ("fair", 200)] {
+        api.list(listing, json!({ "price": { "minor": minor, "currency": "EUR" } })).await;
+    }
+    let good = || json!([{ "sku": "SKU-1", "quantity": 2, "region": "DE" }]);
+    // What the basket under a key is called is known from one that is refused and leaves nothing.
+    for (mode, tried, expected) in [
+        ("per_line", vec!["sold-out"], Some("cheap")),
+        ("per_line", vec!["sold-out", "gone"], Some("cheap")),
+        ("per_line", vec!["sold-out", "gone", "sold-out"], None),
+        ("all_or_nothing", vec!["sold-out"], None),
+    ] {
+        let key = format!("{mode}-{}", tried.len());
+        let wanted = read_only(&api, &key, mode, &good());
+        api.list("sold-out", json!({ "on_hand": 0, "sku": "SKU-2" })).await;
+        api.list("gone", json!({ "on_hand": 1, "sku": "SKU-2" })).await;
+        for (turn, listing) in tried.iter().enumerate() {
+            choose(&api, &wanted, 0, turn as u8, listing).await;
+        }
+        for again in [false, true] {
+            let reply = basket(&api, &key, good(), mode).await;
+            match expected {
+                Some(listing) => {
+                    assert_eq!(reply.status, if again { 200 } else { 201 }, "{}", reply.body);
+                    assert_eq!(reply.body["basket"], wanted.as_str());
+                    assert_eq!(reply.body["lines"][0]["listing"], listing);
+                }
+                None => {
+                    assert_eq!(reply.code(), (409, "not_available"), "{}", reply.body);
+                    let line = &reply.body["lines"][0];
+                    let others = line["alternatives"].as_array().unwrap();
+                    let others: Vec<&str> = others.iter().map(|it| it["listing"].as_str().unwrap()).collect();
+                    assert_eq!(others, ["cheap", "fair", "dear"], "{line}");
+                }
+            }
+        }
+    }
+}
+
+/// The name of the basket that a request is about.
+fn read_only(api: &Api, key: &str, mode: &str, lines: &Value) -> stockade_model::BasketId {
+    super::super::baskets::name_of(
+        &api.app,
+        &api.buyer_principal(),
+        key,
+        &json!({ "mode": mode, "lines": lines }),
+    )
 }

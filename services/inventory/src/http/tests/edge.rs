@@ -51,9 +51,8 @@ async fn a_locked_out_supplier_is_refused_unread_and_one_write_a_minute_is_kept_
 
 #[tokio::test]
 async fn suppliers_under_suspicion_share_an_allowance_but_for_what_takes_supply_away() {
-    let class = |per_second, burst| Class {
-        per_second: NonZeroU32::new(per_second).unwrap(),
-        burst: NonZeroU32::new(burst).unwrap(),
+    let class = |per_second, burst| {
+        Class::a_second(NonZeroU32::new(per_second).unwrap(), NonZeroU32::new(burst).unwrap())
     };
     let limits = [("standard", class(10_000, 10_000)), ("suspect", class(1, 3))];
     let limits = LimitsConfig(limits.map(|(name, class)| (name.to_owned(), class)).into());
@@ -176,4 +175,52 @@ async fn a_supplier_is_new_for_as_many_days_as_are_told_after_it_began_to_trade(
     };
     assert_eq!(trust(age_days), stockade_runtime::Trust::Trusted);
     assert_eq!(trust(age_days + 1), stockade_runtime::Trust::New);
+}
+
+#[tokio::test]
+async fn new_suppliers_of_one_payout_account_share_an_allowance_and_old_ones_and_others_do_not() {
+    let api = Api::open().await;
+    let class = |units| Class::a_second(NonZeroU32::MIN, NonZeroU32::new(units).unwrap());
+    let limits = [("standard", class(1_000)), ("payout", class(4))];
+    let limits = LimitsConfig(limits.map(|(name, class)| (name.to_owned(), class)).into());
+    let app = App::new(
+        api.log.clone(),
+        system_clock(),
+        Board::default(),
+        Limits::new(&limits),
+        1,
+        "u".to_owned(),
+        Duration::ZERO,
+    );
+    let app = app.unwrap().with_edge(crate::edge::Gatekeeper::new(Default::default(), 1, 14));
+    let id = |name: &str| SupplierId::new(name).unwrap();
+    for (name, since, payout) in [
+        ("new-1", app.now(), Some("p1")),
+        ("new-2", app.now(), Some("p1")),
+        ("new-3", app.now(), Some("p2")),
+        ("new-4", app.now(), None),
+        ("old", Timestamp::default(), Some("p1")),
+    ] {
+        let profile = SupplierProfile {
+            supplier: id(name),
+            name: name.to_owned(),
+            region: Region::new("DE").unwrap(),
+            since,
+            class: "standard".to_owned(),
+            stock_counts: Default::default(),
+        };
+        app.take(vec![crate::domain::Effect::Registered { profile, cause: "c".to_owned() }]);
+        if let Some(payout) = payout {
+            app.take(vec![crate::domain::Effect::Crowded { supplier: id(name), payout: payout.into() }]);
+        }
+    }
+    let sends =
+        |name: &str, rows| app.share(&id(name), None, rows).map(|_| ()).map_err(|problem| problem.code);
+    assert_eq!(sends("new-1", 3), Ok(()));
+    assert_eq!(sends("new-2", 2), Err("class_limited"), "there is one left for all of them");
+    assert_eq!(sends("new-2", 1), Ok(()));
+    assert!(app.share_or_wait(&id("new-1"), 1).is_err(), "imports wait for the same");
+    assert_eq!((sends("new-3", 4), sends("new-4", 50), sends("old", 50)), (Ok(()), Ok(()), Ok(())));
+    let refused = app.share(&id("new-1"), None, 1).unwrap_err();
+    assert!(!refused.detail.contains("payout"), "it is not told by what it is known: {}", refused.detail);
 }

@@ -160,9 +160,8 @@ async fn the_link_to_an_outcome_leads_to_it_whatever_its_key_is() {
 #[tokio::test]
 async fn only_limit_slows_a_supplier_and_a_batch_of_any_size_passes_in_the_end() {
     let mut limits = LimitsConfig::default();
-    let class = |per_second, burst| Class {
-        per_second: NonZeroU32::new(per_second).unwrap(),
-        burst: NonZeroU32::new(burst).unwrap(),
+    let class = |per_second, burst| {
+        Class::a_second(NonZeroU32::new(per_second).unwrap(), NonZeroU32::new(burst).unwrap())
     };
     limits.0.insert("standard".to_owned(), class(1_000_000, 1_000_000));
     limits.0.insert("limited".to_owned(), class(1, 20));

@@ -68,7 +68,7 @@ fn in_turn() -> (SharedLog, FxHashMap<SupplierId, ScoreRecord>) {
 
 /// The last records of a topic that nothing was trimmed from in either, as what decides about the future: time, key and value.
 fn tail(log: &SharedLog, topic: Topic, from: u64) -> Vec<(i64, Vec<u8>, Vec<u8>)> {
-    let limit = ReadLimit { records: usize::MAX, bytes: usize::MAX, ..ReadLimit::default() };
+    let limit = ReadLimit { records: usize::MAX, bytes: usize::MAX };
     let records = log.read(topic.name(), 0, from, limit).unwrap();
     records.iter().map(|record| (record.time_ms, record.key.to_vec(), record.value.to_vec())).collect()
 }

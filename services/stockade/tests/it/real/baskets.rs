@@ -14,7 +14,7 @@ use std::{
 use serde_json::{Value, json};
 use stockade_fold::Host;
 use stockade_inventory::domain::{Effect, Inventory, Reservation};
-use stockade_model::{ReservationId, SupplierId, Topic};
+use stockade_model::{BasketId, ReservationId, SupplierId, Topic};
 use stockade_testkit::wait_until;
 
 use super::world::{PARTITIONS, PATIENCE, Reader, World, key, possible, request};
@@ -117,19 +117,24 @@ impl Buyer {
 
     fn attempt(&mut self, number: usize, random: &mut fastrand::Rng) {
         let mut line = || {
+            let quantity = random.i64(1..=4);
+            // The good by itself, whoever has it, or one supplier's listing of it.
+            if random.u8(0..3) == 0 {
+                return json!({ "sku": "hot", "region": "DE", "quantity": quantity });
+            }
             let supplier = format!("honest-{}", random.usize(0..SUPPLIERS));
-            json!({ "supplier": supplier, "listing": "hot", "quantity": random.i64(1..=4) })
+            json!({ "supplier": supplier, "listing": "hot", "quantity": quantity })
         };
         let (one, two, three) = (line(), line(), line());
         let seconds = 1 + number % 4;
         let form = random.u8(0..4);
         let body = match form {
-            0 => {
+            0 if one.get("supplier").is_some() => {
                 let mut one = one;
                 one["seconds"] = json!(seconds);
                 one
             }
-            1 => json!({ "mode": "per_line", "seconds": seconds, "lines": [one, two] }),
+            0 | 1 => json!({ "mode": "per_line", "seconds": seconds, "lines": [one, two] }),
             2 => json!({ "mode": "all_or_nothing", "seconds": seconds, "lines": [one, two] }),
             _ => json!({ "mode": "all_or_nothing", "seconds": seconds, "lines": [one, two, three] }),
         };
@@ -241,6 +246,8 @@ impl World {
 fn refold(world: &World) -> (BTreeMap<String, i64>, i64) {
     let reader = Reader::open(&world.kafka.addresses());
     let (mut left, mut most) = (BTreeMap::new(), 0);
+    // Each line of a basket by the reservation that it is: whatever was chosen and tried, it is one.
+    let mut held: BTreeMap<(BasketId, u16), ReservationId> = BTreeMap::new();
     for partition in 0..PARTITIONS {
         let fold = Inventory::default();
         let mut host = Host::new("inventory", Topic::SupplierEvents, partition, 1, PARTITIONS, fold);
@@ -261,6 +268,11 @@ fn refold(world: &World) -> (BTreeMap<String, i64>, i64) {
                 };
                 let of = kept.entry(key.supplier.clone()).or_default();
                 *of += row.as_ref().map_or(0, Reservation::kept);
+                let place = row.as_ref().and_then(|row| row.basket.as_deref());
+                if let Some(place) = place {
+                    let first = held.entry((place.basket.clone(), place.line)).or_insert(key.id.clone());
+                    assert_eq!(*first, key.id, "line {} of {} was held twice", place.line, place.basket);
+                }
                 let at = (key.supplier, key.id);
                 let former = match row {
                     Some(row) => rows.insert(at, row),
@@ -350,7 +362,8 @@ fn whatever_many_buyers_ask_two_processes_at_once_nothing_is_oversold_and_no_bas
     }
     let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
     let (held, refused) = (count(&ledger.held), count(&ledger.refused));
-    assert!(held > all / 20 && refused > 0, "{held} held, {refused} refused");
+    // In a long run all is confirmed at last, and whoever comes then is refused.
+    assert!(held > all / 50 && refused > 0, "{held} held, {refused} refused");
     eprintln!(
         "{all} attempts by {BUYERS} buyers in {took:.1?}: {held} held, {refused} refused, {} asked again; at most {most} of {STOCK} units kept, {} confirmed; {whole} whole baskets",
         count(&ledger.repeated),

@@ -3,6 +3,8 @@
 
 mod baskets;
 mod chaos;
+mod hooks;
+mod picture;
 mod region;
 mod start;
 mod world;

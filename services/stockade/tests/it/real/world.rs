@@ -50,7 +50,7 @@ pub(crate) struct Server {
     pub(crate) api: SocketAddr,
     log: PathBuf,
     /// Which of the processes started it is: its name, and that of its directory.
-    number: usize,
+    pub(crate) number: usize,
 }
 
 pub(crate) fn request(
@@ -77,7 +77,7 @@ pub(crate) fn request(
 
 pub(crate) struct Keys {
     pub(crate) operator: String,
-    buyer: String,
+    pub(crate) buyer: String,
     orders: String,
     pub(crate) suppliers: BTreeMap<String, String>,
 }
@@ -216,6 +216,8 @@ impl World {
             .env("STOCKADE_KEYS__FILE", self.directory.path().join("keys/keys.jsonl"))
             .env("STOCKADE_RULES__FILE", self.directory.path().join("rules.yaml"))
             .env("STOCKADE_KAFKA__INSTANCE", format!("{role}-{number}"))
+            // As often as they can be kept.
+            .env("STOCKADE_PICTURE__EVERY_S", "1")
             .env("RUST_LOG", "info,librdkafka=warn");
         if let Some(place) = failpoint {
             command.env("STOCKADE_TEST_FAILPOINT", place);
@@ -601,7 +603,7 @@ impl Reader {
         counts
     }
 
-    fn fold_of_decisions(&self) -> BTreeMap<String, Decision> {
+    pub(crate) fn fold_of_decisions(&self) -> BTreeMap<String, Decision> {
         let mut fold: BTreeMap<String, Decision> = BTreeMap::new();
         self.each(Topic::LockoutDecisions, |_, _, payload| {
             let Payload::Decision(decision) = payload else { return };

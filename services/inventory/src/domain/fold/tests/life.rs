@@ -480,3 +480,34 @@ proptest! {
         prop_assert_eq!(owner.host.fold.deadline(), reader.host.fold.deadline());
     }
 }
+
+#[test]
+fn it_is_known_of_a_supplier_with_how_many_it_shares_a_payout_account_also_after_a_restart() {
+    let mut shop = Shop::new();
+    let fact = |kind, hash: char, degree| {
+        Payload::Link(stockade_model::LinkFact {
+            supplier: acme(),
+            attribute: stockade_model::Attribute { kind, hash: hash.to_string().repeat(32) },
+            other: SupplierId::new("other").unwrap(),
+            at: Timestamp::from_ms(0),
+            withheld: false,
+            degree,
+            evidence: 0.0,
+        })
+    };
+    let crowd = |shop: &Shop| shop.crowd.as_ref().and_then(|payout| payout.chars().next());
+    use stockade_model::AttributeKind::{Device, Payout};
+    shop.apply(&fact(Payout, 'a', 9));
+    shop.apply(&fact(Device, 'b', 200));
+    assert_eq!(
+        crowd(&shop),
+        None,
+        "one operator with some shops is not many, and a device is not an account"
+    );
+    shop.apply(&fact(Payout, 'a', 10));
+    assert_eq!(crowd(&shop), Some('a'));
+    shop.apply(&fact(Payout, 'c', 300));
+    shop.apply(&fact(Payout, 'a', 11));
+    assert_eq!(crowd(&shop), Some('c'), "the account of most counts");
+    assert_eq!(crowd(&shop.restored()), Some('c'));
+}

@@ -4,6 +4,8 @@ use OrderEventKind::{Cancelled, Placed, Shipped};
 use ReservationState::{Confirmed, Held, Lapsed, Ordered, Released};
 use RowStatus::{Applied, Conflict, Replayed};
 
+use stockade_model::{BasketId, LineAct, LineRow};
+
 use super::*;
 
 fn shop() -> Shop {
@@ -428,4 +430,34 @@ fn a_name_used_again_for_another_listing_keeps_the_units_of_that_one() {
     shop.tick(60_000);
     let other = shop.host.fold.available_of(&Of::new(&acme(), &listing("m")));
     assert_eq!((shop.units(), other), ((10, 0, 10), Some(10)));
+}
+
+#[test]
+fn a_line_that_is_tried_once_while_its_supplier_is_locked_out_is_refused_for_good() {
+    let mut shop = Shop::new();
+    shop.put("l", Some(10), None);
+    let line = |name: &str| {
+        Row::Line(LineRow {
+            reservation: ReservationId::new(&format!("acme::{name}")).unwrap(),
+            owner: "ann".to_owned(),
+            epoch: None,
+            act: LineAct::Hold {
+                listing: listing("l"),
+                quantity: 1,
+                expires_at: Timestamp::from_ms(1_000_000),
+                region: Some(Region::new("DE").unwrap()),
+                request: "r".to_owned(),
+                basket: BasketId::new("basket-1").unwrap(),
+                line: 0,
+                lines: 1,
+                whole: false,
+                once: true,
+            },
+        })
+    };
+    shop.level(Some(Level::Lockout));
+    assert_eq!(shop.row(line("first")).code.as_deref(), Some("not_available"));
+    shop.level(None);
+    assert_eq!(shop.row(line("first")).code.as_deref(), Some("not_available"), "another one is tried by now");
+    assert_eq!(shop.row(line("second")).status, Applied);
 }
