@@ -32,10 +32,16 @@ pub(crate) enum First {
 /// A log that is being opened, on a thread of its own: that blocks, and must not hold up the end of the process.
 pub(crate) struct Opening(Option<oneshot::Receiver<Result<SharedLog>>>);
 
-/// Opens the log, with all topics; each partition of them can be read, for brokers come back one by one.
+/// Opens the log, with all topics.
 fn opened(config: &Config) -> Result<SharedLog> {
     let log = connect::log(config)?;
     ensure_topics(&log, config.log.partitions)?;
+    Ok(log)
+}
+
+/// The same once each partition can be read, for brokers come back one by one, and what is begun with some of them ends the process.
+fn readable(config: &Config) -> Result<SharedLog> {
+    let log = opened(config)?;
     for topic in Topic::ALL {
         for partition in 0..log.partitions(topic.name())? {
             log.bounds(topic.name(), partition)?;
@@ -54,7 +60,7 @@ impl Opening {
         let (told, opening) = oneshot::channel();
         let config = config.clone();
         // Whoever waits for it may have gone.
-        let open = move || drop(told.send(opened(&config)));
+        let open = move || drop(told.send(readable(&config)));
         std::thread::Builder::new().name("open-log".to_owned()).spawn(open)?;
         Ok(Self(Some(opening)))
     }

@@ -371,7 +371,7 @@ impl Server {
         let done = tokio::select! {
             done = work => done,
             () = standin.say() => Ok(()),
-            () = standin.keep_house() => Ok(()),
+            done = standin.keep_house() => done,
         };
         limits.abort();
         done

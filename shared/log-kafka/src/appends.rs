@@ -54,21 +54,21 @@ impl Appends {
 
     /// Appends the platform's own records, and whatever else has no order to keep with what has a lane.
     pub(crate) fn append(&self, batch: &[NewRecord]) -> Ticket {
-        self.send(batch, Vec::new(), |_| Lane::Trusted)
+        self.send(batch, Vec::new())
     }
 
     /// Appends what somebody sent, beside others of `lane`.
     pub(crate) fn append_in(&self, lane: Lane, batch: &[NewRecord]) -> Ticket {
         let entered = batch.iter().map(|record| self.lanes.enter(record.topic, &record.key, lane));
-        let (lanes, passages): (Vec<_>, Vec<_>) = match entered.collect::<Result<Vec<_>, _>>() {
-            Ok(entered) => entered.into_iter().unzip(),
-            Err(error) => return Ticket::ready(Err(error)),
-        };
-        self.send(batch, passages, |slot| lanes.get(slot).copied().unwrap_or_default())
+        match entered.collect() {
+            Ok(passages) => self.send(batch, passages),
+            Err(error) => Ticket::ready(Err(error)),
+        }
     }
 
-    fn send(&self, batch: &[NewRecord], passages: Vec<Passage>, lane: impl Fn(usize) -> Lane) -> Ticket {
-        let admitted = match self.admit(batch, lane) {
+    /// `passages` has one for each record, or none where all are the platform's own.
+    fn send(&self, batch: &[NewRecord], passages: Vec<Passage>) -> Ticket {
+        let admitted = match self.admit(batch, &passages) {
             Ok(admitted) if admitted.is_empty() => return Ticket::ready(Ok(Vec::new())),
             Ok(admitted) => admitted,
             Err(error) => return Ticket::ready(Err(error)),
@@ -96,7 +96,7 @@ impl Appends {
     fn admit(
         &self,
         batch: &[NewRecord],
-        lane: impl Fn(usize) -> Lane,
+        passages: &[Passage],
     ) -> Result<Vec<(Place, Arc<Outbox>)>, LogError> {
         self.broker.healthy()?;
         if self.broker.closing() {
@@ -119,7 +119,7 @@ impl Appends {
                 return Err(LogError::TooLarge { bytes: size, bytes_max: RECORD_BYTES_MAX });
             }
             bytes += size;
-            let lane = lane(slot);
+            let lane = passages.get(slot).map_or(Lane::Trusted, |passage| passage.lane);
             let sum = sums.entry((topic.name, partition, lane)).or_insert_with(|| (topic.clone(), 0, 0));
             (sum.1, sum.2) = (sum.1 + 1, sum.2 + size);
             let outbox = self.outbox(&topic, lane)?;

@@ -28,6 +28,8 @@ const MISPLACED_MAX: usize = 256;
 
 /// Keeps a key in its lane until dropped.
 pub(crate) struct Passage {
+    /// The lane.
+    pub(crate) lane: Lane,
     lanes: Lanes,
     key: Key,
 }
@@ -35,12 +37,7 @@ pub(crate) struct Passage {
 impl Lanes {
     /// The lane that a record of `key` takes: the one that others of it are under way in, `wanted` when none is. Refused when
     /// it has been too many times that what is under way is in a better one.
-    pub(crate) fn enter(
-        &self,
-        topic: &'static str,
-        key: &Bytes,
-        wanted: Lane,
-    ) -> Result<(Lane, Passage), LogError> {
+    pub(crate) fn enter(&self, topic: &'static str, key: &Bytes, wanted: Lane) -> Result<Passage, LogError> {
         let key = (topic, key.clone());
         let mut held = self.0.lock();
         let of_key = held.entry(key.clone()).or_insert(Held { lane: wanted, under_way: 0, misplaced: 0 });
@@ -53,7 +50,7 @@ impl Lanes {
         of_key.under_way += 1;
         let lane = of_key.lane;
         drop(held);
-        Ok((lane, Passage { lanes: self.clone(), key }))
+        Ok(Passage { lane, lanes: self.clone(), key })
     }
 }
 
@@ -82,15 +79,14 @@ mod tests {
         let lanes = Lanes::default();
         let (acme, other) = (Bytes::from_static(b"acme"), Bytes::from_static(b"other"));
         let enter = |key: &Bytes, wanted| lanes.enter(TOPIC, key, wanted).unwrap();
-        let (first, one) = enter(&acme, Lane::Trusted);
-        let (second, two) = enter(&acme, Lane::Suspect);
-        assert_eq!((first, second), (Lane::Trusted, Lane::Trusted));
-        let (elsewhere, three) = enter(&other, Lane::Suspect);
-        assert_eq!(elsewhere, Lane::Suspect, "keys do not wait for each other");
+        let (one, two) = (enter(&acme, Lane::Trusted), enter(&acme, Lane::Suspect));
+        assert_eq!((one.lane, two.lane), (Lane::Trusted, Lane::Trusted));
+        let three = enter(&other, Lane::Suspect);
+        assert_eq!(three.lane, Lane::Suspect, "keys do not wait for each other");
         drop(one);
-        assert_eq!(enter(&acme, Lane::Suspect).0, Lane::Trusted);
+        assert_eq!(enter(&acme, Lane::Suspect).lane, Lane::Trusted);
         drop(two);
-        assert_eq!(enter(&acme, Lane::Suspect).0, Lane::Suspect);
+        assert_eq!(enter(&acme, Lane::Suspect).lane, Lane::Suspect);
         drop(three);
         assert!(lanes.0.lock().is_empty(), "nothing is kept of a key at rest");
     }
@@ -99,16 +95,16 @@ mod tests {
     fn who_keeps_something_under_way_waits_before_it_comes_into_a_worse_lane_and_never_for_a_better_one() {
         let lanes = Lanes::default();
         let key = Bytes::from_static(b"acme");
-        let mut under_way = vec![lanes.enter(TOPIC, &key, Lane::Probation).unwrap().1];
+        let mut under_way = vec![lanes.enter(TOPIC, &key, Lane::Probation).unwrap()];
         for _ in 0..MISPLACED_MAX {
             // The one before goes when the next has come.
-            under_way.push(lanes.enter(TOPIC, &key, Lane::Suspect).unwrap().1);
+            under_way.push(lanes.enter(TOPIC, &key, Lane::Suspect).unwrap());
             under_way.remove(0);
         }
         let refused = lanes.enter(TOPIC, &key, Lane::Suspect).err().unwrap();
         assert_eq!(refused.remedy(), Remedy::Retry, "{refused}");
-        under_way.push(lanes.enter(TOPIC, &key, Lane::Trusted).unwrap().1);
+        under_way.push(lanes.enter(TOPIC, &key, Lane::Trusted).unwrap());
         under_way.clear();
-        assert_eq!(lanes.enter(TOPIC, &key, Lane::Suspect).unwrap().0, Lane::Suspect);
+        assert_eq!(lanes.enter(TOPIC, &key, Lane::Suspect).unwrap().lane, Lane::Suspect);
     }
 }

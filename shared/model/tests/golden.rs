@@ -328,21 +328,22 @@ fn samples() -> Vec<(&'static str, Payload)> {
             act,
         })
     };
+    let hold = |whole, once| LineAct::Hold {
+        listing: id("l-1"),
+        quantity: 2,
+        expires_at: time("2026-11-22T11:00:00Z"),
+        region: Some(Region::new("FR").unwrap()),
+        request: "ffeeddccbbaa99887766554433221100".to_owned(),
+        basket: id("basket-1"),
+        line: 1,
+        lines: 3,
+        whole,
+        once,
+    };
     let command_basket = Command {
         idempotency_key: None,
         rows: vec![
-            of_line(LineAct::Hold {
-                listing: id("l-1"),
-                quantity: 2,
-                expires_at: time("2026-11-22T11:00:00Z"),
-                region: Some(Region::new("FR").unwrap()),
-                request: "ffeeddccbbaa99887766554433221100".to_owned(),
-                basket: id("basket-1"),
-                line: 1,
-                lines: 3,
-                whole: true,
-                once: false,
-            }),
+            of_line(hold(true, false)),
             of_line(LineAct::Keep { expires_at: time("2026-11-22T12:00:00Z") }),
             of_line(LineAct::Confirm),
             of_line(LineAct::Release),
@@ -352,21 +353,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
     };
     let command_chosen = Command {
         idempotency_key: None,
-        rows: vec![
-            of_line(LineAct::Hold {
-                listing: id("l-1"),
-                quantity: 2,
-                expires_at: time("2026-11-22T11:00:00Z"),
-                region: Some(Region::new("FR").unwrap()),
-                request: "ffeeddccbbaa99887766554433221100".to_owned(),
-                basket: id("basket-1"),
-                line: 1,
-                lines: 3,
-                whole: false,
-                once: true,
-            }),
-            of_line(LineAct::Pass),
-        ],
+        rows: vec![of_line(hold(false, true)), of_line(LineAct::Pass)],
         places: Vec::new(),
         ..command.clone()
     };

@@ -274,8 +274,8 @@ impl KeyRing {
         let found: BTreeMap<Hash, Principal> =
             keys.into_iter().filter_map(|kept| Some((unhex(&kept.sha256)?, kept.principal))).collect();
         self.keys.retain(|hash, _| found.contains_key(hash));
-        *self.holders.write().unwrap_or_else(PoisonError::into_inner) = Holders::of(found.values());
-        found.into_iter().for_each(|(hash, principal)| self.insert(hash, principal));
+        self.holders_are(Holders::of(found.values()));
+        found.into_iter().for_each(|(hash, principal)| self.put(hash, principal));
         Ok(())
     }
 
@@ -332,10 +332,12 @@ impl KeyRing {
                     return Err(taken());
                 }
                 let now_ms = clock::now_ms();
-                let lately = |kept: &&KeptKey| kept.created.is_some_and(|at| now_ms - at.ms() < HOUR_MS);
-                let made = keys.iter().filter(lately).count();
-                if let Some(most) = self.per_hour_max.filter(|most| made >= *most) {
-                    return Err(KeyError::TooMany { made, most });
+                if let Some(most) = self.per_hour_max {
+                    let lately = |kept: &&KeptKey| kept.created.is_some_and(|at| now_ms - at.ms() < HOUR_MS);
+                    let made = keys.iter().filter(lately).count();
+                    if made >= most {
+                        return Err(KeyError::TooMany { made, most });
+                    }
                 }
                 let created = Some(Timestamp::from_ms(now_ms));
                 keys.push(KeptKey { principal: principal.clone(), sha256, created });
@@ -359,8 +361,16 @@ impl KeyRing {
 
     fn insert(&self, hash: Hash, principal: Principal) {
         self.holders.write().unwrap_or_else(PoisonError::into_inner).add(&principal);
+        self.put(hash, principal);
+    }
+
+    fn put(&self, hash: Hash, principal: Principal) {
         let fingerprint = hex(hash.split_at(16).0);
         self.keys.insert(hash, Principal { fingerprint, ..principal });
+    }
+
+    fn holders_are(&self, holders: Holders) {
+        *self.holders.write().unwrap_or_else(PoisonError::into_inner) = holders;
     }
 
     /// Takes the key of that name out of the file.
@@ -374,7 +384,7 @@ impl KeyRing {
         })?;
         self.keys.retain(|_, principal| principal.id != name);
         let left: Vec<Principal> = self.keys.iter().map(|principal| principal.clone()).collect();
-        *self.holders.write().unwrap_or_else(PoisonError::into_inner) = Holders::of(&left);
+        self.holders_are(Holders::of(&left));
         Ok(())
     }
 

@@ -14,8 +14,8 @@ use stockade_fold::Worker;
 use stockade_lockout::{Arbiter, Control, Evaluation};
 use stockade_log::{Ack, Memory, MemoryDisk, NewRecord, SharedLog};
 use stockade_model::{
-    Change, Command, ControlRecord, Envelope, ModelSwitch, OrderEventKind, Payload, Position, Region, Row,
-    ScoreRecord, SupplierId, Timestamp, Topic, time::HOUR_MS,
+    Change, Command, ControlRecord, ModelSwitch, OrderEventKind, Payload, Region, ScoreRecord, SupplierId,
+    Timestamp, Topic, time::HOUR_MS,
 };
 use stockade_rules::RuleSet;
 use stockade_simulator::{Ahead, Pump, Said};
@@ -26,18 +26,21 @@ use stockade_supplier_scoring::{
 
 use crate::{
     platform::ensure_passing_topics,
-    replay::inputs::{Input, Inputs},
+    replay::{
+        inputs::{Input, Inputs},
+        written::{self, command},
+    },
 };
 
 const NAME: &str = "evaluate";
 /// Inputs between two looks at what may be forgotten: so few that what they wrote is forgotten while the processor's cache
 /// still has it. With 5,000 a history took a fifth longer, and so it did with 32.
-const PASS_EVERY: u64 = 250;
+pub(crate) const PASS_EVERY: u64 = 250;
 /// Moments that go from one thread to the other at once, and how many such chunks may wait.
 const CHUNK: usize = 64;
 const CHUNKS_AHEAD: usize = 8;
 /// How long records stay in the log: everything has been read long before.
-const KEPT_MS: i64 = HOUR_MS;
+pub(crate) const KEPT_MS: i64 = HOUR_MS;
 /// Inputs between two looks at the progress.
 const SHOW_EVERY: u64 = 50_000;
 
@@ -208,24 +211,7 @@ fn add_stages(
 
 /// The record of an input, with a position of its own.
 fn numbered(number: u64, topic: Topic, key: &str, payload: &Payload) -> NewRecord {
-    let mut envelope = Envelope::new(payload.kind(), format!("{NAME}-{number}"), NAME);
-    envelope.position =
-        Some(Position { fold: NAME.to_owned(), partition: 0, generation: 1, offset: number, index: 1 });
-    stockade_inventory::app::record(topic, key, &envelope, payload)
-}
-
-/// What a supplier says about its inventory, as the API would write it.
-fn command(number: u64, supplier: SupplierId, rows: Vec<Row>) -> Command {
-    Command {
-        supplier,
-        idempotency_key: None,
-        body_hash: number.to_string(),
-        rows,
-        precondition: None,
-        places: Vec::new(),
-        refused: Vec::new(),
-        forgets: None,
-    }
+    stockade_inventory::app::record(topic, key, &written::envelope(NAME, number, payload), payload)
 }
 
 /// What comes to the folds that do not run ahead, in order of time.

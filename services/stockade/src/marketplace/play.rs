@@ -8,9 +8,7 @@ use stockade_fold::Board;
 use stockade_inventory::app::{App, Witness, record};
 use stockade_log::{Ack, Memory, MemoryDisk, SharedLog};
 use stockade_model::{
-    Command, ControlRecord, Decision, Envelope, Level, ListingId, Payload, Position, Region, SupplierId,
-    Topic,
-    time::{DAY_MS, HOUR_MS},
+    ControlRecord, Decision, Envelope, Level, ListingId, Payload, Region, SupplierId, Topic, time::DAY_MS,
 };
 use stockade_runtime::{Limits, LimitsConfig};
 use stockade_simulator::{
@@ -19,13 +17,13 @@ use stockade_simulator::{
 };
 use stockade_supplier_scoring::FeatureSet;
 
-use crate::{evaluate::run::opening, platform::ensure_passing_topics, replay::add_stages};
+use crate::{
+    evaluate::run::{KEPT_MS, PASS_EVERY, opening},
+    platform::ensure_passing_topics,
+    replay::{add_stages, written},
+};
 
 const NAME: &str = "marketplace";
-/// How long records stay in the log: everything has been read long before.
-const KEPT_MS: i64 = HOUR_MS;
-/// Inputs between two looks at what may be forgotten.
-const PASS_EVERY: u64 = 5_000;
 /// Orders that a capped supplier may have open before it has handed any over.
 pub(super) const GRANT: usize = 5;
 
@@ -159,10 +157,6 @@ impl Bench {
     /// One record, and everything that follows from it.
     fn feed(&mut self, input: Input) -> Result<()> {
         self.made += 1;
-        let number = self.made;
-        let mut envelope = Envelope::new("", format!("{NAME}-{number}"), NAME);
-        envelope.position =
-            Some(Position { fold: NAME.to_owned(), partition: 0, generation: 1, offset: number, index: 1 });
         let (topic, key, payload) = match input {
             Input::Control(record) => (Topic::Control, String::new(), Payload::Control(record)),
             Input::Told(payload) => (Topic::SupplierEvents, String::new(), *payload),
@@ -172,28 +166,16 @@ impl Bench {
                 (Topic::Control, String::new(), Payload::Control(record))
             }
             Input::Step(Step::Event(event)) => {
-                envelope.id = event.id.to_string();
                 (Topic::EventsInbox, event.inbox_key().to_owned(), Payload::OrderEvent(*event))
             }
             Input::Step(Step::Rows(supplier, mut rows)) => {
                 self.shop.app.stamp(&supplier, &mut rows);
                 let key = supplier.to_string();
-                let (idempotency_key, places) = (None, Vec::new());
-                let body_hash = number.to_string();
-                let command = Command {
-                    supplier,
-                    idempotency_key,
-                    body_hash,
-                    rows,
-                    precondition: None,
-                    places,
-                    refused: Vec::new(),
-                    forgets: None,
-                };
+                let command = written::command(self.made, supplier, rows);
                 (Topic::SupplierEvents, key, Payload::Command(command))
             }
         };
-        envelope.kind = payload.kind().to_owned();
+        let envelope = written::api_envelope(NAME, self.made, &payload);
         self.log.append(vec![record(topic, &key, &envelope, &payload)], Ack::Ordered).wait()?;
         self.pump.drain(&self.log)?;
         self.enforce()?;

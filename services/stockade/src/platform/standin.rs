@@ -14,10 +14,10 @@ use stockade_inventory::{
 use stockade_log::{Memory, MemoryDisk, SharedLog};
 use stockade_model::{Payload, Topic};
 use stockade_quarantine::Entry;
-use stockade_runtime::{Brownout, Cors, KeyRing, Limits, LimitsConfig, clock, http};
+use stockade_runtime::{Brownout, Cors, KeyRing, Limits, LimitsConfig, Shutdown, clock, http};
 use tower::ServiceExt as _;
 
-use super::{Edge, EdgeParts, ensure_topics};
+use super::{Edge, EdgeParts, ensure_topics, housekeeping::housekeeping};
 
 /// How often it is said in the log that a picture is shown.
 const SAY: Duration = Duration::from_secs(60);
@@ -45,11 +45,6 @@ pub struct StandinParts {
     /// Differs from start to start.
     pub instance: String,
 }
-
-/// How often the key file is looked at.
-const KEYS: Duration = Duration::from_secs(1);
-/// Looks between two in which callers are forgotten.
-const EVICT_LOOKS: u64 = 60;
 
 /// A process that shows a picture.
 pub struct Standin {
@@ -135,18 +130,10 @@ impl Standin {
     }
 
     /// Heeds keys that are made and revoked meanwhile, and forgets callers who have their whole allowance again, without end.
-    pub async fn keep_house(&self) {
-        let mut looked = 0_u64;
-        loop {
-            tokio::time::sleep(KEYS).await;
-            if let Err(error) = self.keys.reload() {
-                tracing::warn!(%error, "the key file cannot be read; the keys known so far stay valid");
-            }
-            looked += 1;
-            if looked.is_multiple_of(EVICT_LOOKS) {
-                self.app.limits.evict();
-            }
-        }
+    pub async fn keep_house(&self) -> Result<()> {
+        let (limits, keys) = (self.app.limits.clone(), self.keys.clone());
+        // Whoever waits for this ends it by waiting no more.
+        housekeeping(self.app.log.clone(), clock::system_clock(), limits, keys, Shutdown::default()).await
     }
 }
 

@@ -7,6 +7,7 @@
 pub(crate) mod inputs;
 pub(crate) mod look;
 mod report;
+pub(crate) mod written;
 
 use std::{
     path::{Path, PathBuf},
@@ -29,8 +30,7 @@ use stockade_log::{
     SharedLog, Writer,
 };
 use stockade_model::{
-    Change, Command, ControlRecord, Envelope, Payload, Position, Timestamp, Topic, hash::identity128,
-    time::SECOND_MS,
+    Change, ControlRecord, Envelope, Payload, Timestamp, Topic, hash::identity128, time::SECOND_MS,
 };
 use stockade_rules::RuleSet;
 use stockade_runtime::{Limits, LimitsConfig, telemetry};
@@ -238,33 +238,19 @@ impl Replay {
     }
 
     fn record(&mut self, input: Input) -> NewRecord {
-        let number = self.made;
-        let mut envelope = Envelope::new("", format!("{NAME}-{number}"), NAME);
-        envelope.position =
-            Some(Position { fold: NAME.to_owned(), partition: 0, generation: 1, offset: number, index: 1 });
         let (topic, key, payload) = match input {
             Input::Register(record) => (Topic::Control, String::new(), Payload::Control(record)),
             Input::Event(event) => {
-                envelope.id = event.id.to_string();
                 (Topic::EventsInbox, event.inbox_key().to_owned(), Payload::OrderEvent(event))
             }
             Input::Rows(supplier, mut rows) => {
                 self.app.stamp(&supplier, &mut rows);
                 let key = supplier.to_string();
-                let command = Command {
-                    supplier,
-                    idempotency_key: None,
-                    body_hash: number.to_string(),
-                    rows,
-                    precondition: None,
-                    places: Vec::new(),
-                    refused: Vec::new(),
-                    forgets: None,
-                };
+                let command = written::command(self.made, supplier, rows);
                 (Topic::SupplierEvents, key, Payload::Command(command))
             }
         };
-        envelope.kind = payload.kind().to_owned();
+        let envelope = written::api_envelope(NAME, self.made, &payload);
         record(topic, &key, &envelope, &payload)
     }
 

@@ -22,21 +22,7 @@ pub trait Declares {
 
 /// People's roles.
 const STAFF: [&str; 3] = ["analyst", "approver", "operator"];
-/// What reading any body may end with.
-const READS: [&str; 10] = [
-    "repeated_header",
-    "bad_header",
-    "unsupported_media_type",
-    "unsupported_content_encoding",
-    "bad_gzip",
-    "body_unreadable",
-    "body_too_large",
-    "body_too_slow",
-    "empty_body",
-    "not_utf8",
-];
-
-/// What taking an upload as it comes may end with; how large it may be is for the call to say.
+/// What taking a body as it comes may end with; how large an upload may be is for the call to say.
 const TAKES: [&str; 8] = [
     "repeated_header",
     "bad_header",
@@ -47,6 +33,8 @@ const TAKES: [&str; 8] = [
     "body_too_slow",
     "empty_body",
 ];
+/// What reading one whole into memory as text may end with beside.
+const READS: [&str; 2] = ["body_too_large", "not_utf8"];
 
 fn key(operation: &mut Operation, roles: &[&'static str]) {
     operation.asks_who = true;
@@ -127,14 +115,14 @@ impl<T: JsonSchema> Declares for Parsed<T> {
 impl Declares for Body {
     fn declare(operation: &mut Operation) {
         operation.reads_body = true;
-        operation.codes.extend(READS);
+        operation.codes.extend(TAKES.into_iter().chain(READS));
         operation.codes.extend(["malformed_json", "invalid_request", "bodies_full"]);
     }
 }
 impl Declares for Text {
     fn declare(operation: &mut Operation) {
         operation.reads_body = true;
-        operation.codes.extend(READS);
+        operation.codes.extend(TAKES.into_iter().chain(READS));
         operation.codes.insert("bodies_full");
     }
 }

@@ -30,9 +30,6 @@ With 429, 503 and 507 comes `Retry-After`, and with those of 404 that end in `_y
 /// What the server may answer to any call, before it looks at it.
 const OF_ANY: [&str; 4] = ["unreadable_request", "head_too_large", "too_many_connections", "no_such_path"];
 
-/// Codes that bear `Retry-After` although others of their status do not: what is asked for will be there soon.
-const SOON: [&str; 3] = ["no_answer_yet", "no_outcome_yet", "no_report_yet"];
-
 /// Words for a status where several codes share it.
 fn status_about(status: &str) -> &'static str {
     match status {
@@ -299,7 +296,8 @@ fn problems(
             401 => &[super::Sent::WwwAuthenticate][..],
             429 | 507 => &[super::Sent::RetryAfter][..],
             503 => &[super::Sent::RetryAfter][..],
-            _ if names.iter().any(|name| SOON.contains(name)) => &[super::Sent::RetryAfterSoon][..],
+            // What is asked for will be there soon.
+            _ if names.iter().any(|name| name.ends_with("_yet")) => &[super::Sent::RetryAfterSoon][..],
             _ => &[][..],
         };
         let headers: Map<String, Value> = sent

@@ -29,10 +29,8 @@ pub(super) struct Attempt {
     possible: BTreeSet<usize>,
     /// What was chosen so far, by whichever attempt.
     recorded: Vec<LineChoice>,
-    /// Lines that something is known of here.
-    known: BTreeSet<usize>,
-    /// Whether anything of the basket stands, as far as this replica knows.
-    stands: bool,
+    /// The lines that this replica knew before.
+    known: Vec<LineKnown>,
 }
 
 fn not_available() -> Said {
@@ -51,17 +49,21 @@ impl Attempt {
             made: Made::Refused,
             possible: BTreeSet::new(),
             recorded: Vec::new(),
-            known: known.iter().map(|line| usize::from(line.place.line)).collect(),
-            stands: known.iter().any(|line| !line.row.is_free()),
+            known,
         };
         let open = attempt.unchosen();
         attempt.choose(app, 0, &open, traceparent).await?;
         if attempt.wanted.whole {
-            attempt.as_a_whole(app, &known, traceparent).await;
+            attempt.as_a_whole(app, traceparent).await;
         } else {
-            attempt.one_by_one(app, &known, traceparent).await?;
+            attempt.one_by_one(app, traceparent).await?;
         }
         Ok(attempt)
+    }
+
+    /// Whether anything of the basket stood, as far as this replica knew.
+    fn stands(&self) -> bool {
+        self.known.iter().any(|line| !line.row.is_free())
     }
 
     /// Lines that no offer was chosen for.
@@ -87,7 +89,7 @@ impl Attempt {
             // that stands, and of which this replica has not heard all.
             // So too in a further turn, which another attempt may have gone through with an offer that is no longer to be seen here.
             let enough = if self.wanted.whole { chosen.len() == unknown.len() } else { !chosen.is_empty() };
-            if enough || self.stands || turn > 0 {
+            if enough || self.stands() || turn > 0 {
                 let choice = BasketChoice { basket: self.wanted.basket.clone(), lines: chosen };
                 self.recorded = app.choose(choice, traceparent).await?;
             } else {
@@ -115,7 +117,7 @@ impl Attempt {
             .map(|(line, wanted)| Open { line, quantity: wanted.quantity, offers: wanted.offers(app, limit) })
             .collect();
         // Of what is held, or was refused, the index says already what is left.
-        let is_sent = |at: &usize| turn > 0 || self.known.contains(at);
+        let is_sent = |at: &usize| turn > 0 || at_place(&self.known, *at).is_some();
         let lines_asked = self.asked.lines.iter().enumerate();
         let others = lines_asked.filter(|(at, _)| !open.contains(at) && !is_sent(at));
         let others: Vec<Option<LineAsked>> = others.map(|(_, line)| line.clone()).collect();
@@ -134,12 +136,12 @@ impl Attempt {
     }
 
     /// Lines that buyers may not have any more and that are not held, as far as this replica sees.
-    fn missing(&self, app: &App, known: &[LineKnown]) -> Answers {
+    fn missing(&self, app: &App) -> Answers {
         let is_missing = |at: usize, line: &Option<LineAsked>| match line {
             Some(line) => {
                 let own = app.own_listing(&line.supplier, &line.listing);
                 let offered = own.is_some_and(|offer| offer.left(&app.overlay, line.region).is_some());
-                !offered && at_place(known, at).is_none_or(|known| known.row.is_free())
+                !offered && at_place(&self.known, at).is_none_or(|known| known.row.is_free())
             }
             None => !self.possible.contains(&at),
         };
@@ -147,9 +149,9 @@ impl Attempt {
         lines.filter(|(at, line)| is_missing(*at, line)).map(|(at, _)| (at, not_available())).collect()
     }
 
-    async fn as_a_whole(&mut self, app: &App, known: &[LineKnown], traceparent: Option<&str>) {
-        let missing = self.missing(app, known);
-        if !missing.is_empty() && !self.stands {
+    async fn as_a_whole(&mut self, app: &App, traceparent: Option<&str>) {
+        let missing = self.missing(app);
+        if !missing.is_empty() && !self.stands() {
             self.said = missing;
             return;
         }
@@ -166,18 +168,14 @@ impl Attempt {
         self.made = making.end();
     }
 
-    async fn one_by_one(
-        &mut self,
-        app: &App,
-        known: &[LineKnown],
-        traceparent: Option<&str>,
-    ) -> Result<(), Problem> {
+    async fn one_by_one(&mut self, app: &App, traceparent: Option<&str>) -> Result<(), Problem> {
         // A line that was given back or has lapsed stays so for a retry while others stand.
-        let is_over = |at: usize| at_place(known, at).is_some_and(|known| known.row.is_free());
-        let mut missing = self.missing(app, known);
+        let stands = self.stands();
+        let is_over = |at: usize| at_place(&self.known, at).is_some_and(|known| known.row.is_free());
+        let mut missing = self.missing(app);
         let mut only: Vec<usize> = Vec::new();
         for (at, line) in self.asked.lines.iter_mut().enumerate() {
-            if self.stands && is_over(at) {
+            if stands && is_over(at) {
                 // It is told as what it is, and not as one that another offer may be chosen for.
                 missing.remove(&at);
                 continue;

@@ -3,22 +3,27 @@ use std::{collections::BTreeMap, path::PathBuf};
 use stockade_histories::Mapping;
 use stockade_lockout::STARTER_RULES;
 use stockade_log::ReadLimit;
+use stockade_supplier_scoring::DEFAULT_FEATURES;
 
 use super::*;
 use crate::replay::inputs::Handling;
 
-fn sample() -> Inputs {
-    let here = |name: &str| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name);
+fn here(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// A history with the columns of the sample.
+fn history(file: PathBuf, handling: &Handling) -> Inputs {
     let mapping = std::fs::read_to_string(here("mappings/sample.yaml")).unwrap();
-    let mapping = Mapping::parse(&mapping).unwrap();
-    Inputs::open(&[here("samples/orders.csv")], mapping, &Handling::default()).unwrap()
+    Inputs::open(&[file], Mapping::parse(&mapping).unwrap(), handling).unwrap()
+}
+
+fn sample() -> Inputs {
+    history(here("samples/orders.csv"), &Handling::default())
 }
 
 fn in_force() -> Vec<Change> {
-    let features = std::fs::read_to_string(
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../supplier-scoring/features/default.yaml"),
-    );
-    opening(&features.unwrap(), Some(STARTER_RULES), None)
+    opening(DEFAULT_FEATURES, Some(STARTER_RULES), None)
 }
 
 /// Every fold in turn on one thread and one log, as a replay drives them.
@@ -105,15 +110,12 @@ fn a_fold_that_runs_ahead_changes_nothing_that_the_others_write() {
 fn a_history_that_cannot_be_read_on_says_why_and_the_folds_end() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("orders.csv");
-    let text = std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("samples/orders.csv"))
-        .unwrap();
+    let text = std::fs::read_to_string(here("samples/orders.csv")).unwrap();
     let bad = text.lines().map(|line| format!("{line}\n")).collect::<String>()
         + "o-x,shop-1,DE,b,i,no price,2026-03-01T00:00:00Z,,,\n";
     std::fs::write(&file, bad).unwrap();
-    let mapping =
-        std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("mappings/sample.yaml"));
     let handling = Handling { strict: true, ..Handling::default() };
-    let mut inputs = Inputs::open(&[file], Mapping::parse(&mapping.unwrap()).unwrap(), &handling).unwrap();
+    let mut inputs = history(file, &handling);
     let mut run = Run::open(in_force()).unwrap();
     let error = run.play(&mut inputs, &mut |_, _, _, _| {}).unwrap_err();
     assert!(error.to_string().contains("price"), "{error:#}");

@@ -114,6 +114,21 @@ fn ids(receiver: &Receiver) -> BTreeSet<String> {
     receiver.sent().into_iter().map(|sent| sent.id).collect()
 }
 
+/// Once a receiver was told of a restriction and has not taken it, the process is killed; the next one tells it again, and it is taken.
+fn killed_and_told(
+    mut server: Server,
+    receiver: &Receiver,
+    next: impl FnOnce() -> Server,
+) -> (Server, Vec<Sent>) {
+    assert!(wait_until(PATIENCE, || !restricted(receiver).is_empty()), "it is not told");
+    server.process.kill().unwrap();
+    let attempts = receiver.sent().len();
+    receiver.takes.store(true, Ordering::SeqCst);
+    let server = next();
+    assert!(wait_until(PATIENCE, || receiver.sent().len() > attempts), "the next process does not tell it");
+    (server, restricted(receiver))
+}
+
 #[test]
 fn a_decision_is_told_signed_after_a_kill_and_one_of_the_sandbox_is_nowhere_live() {
     if !possible() {
@@ -134,7 +149,7 @@ fn a_decision_is_told_signed_after_a_kill_and_one_of_the_sandbox_is_nowhere_live
         }
     };
     let (live, test) = (keys(&[]), keys(&["--sandbox"]));
-    let mut server = start(&data, &kafka, &redis, 1);
+    let server = start(&data, &kafka, &redis, 1);
     server.trade(&live);
     server.trade(&test);
     let [at_live, at_test] = [Receiver::start(true), Receiver::start(false)];
@@ -145,13 +160,7 @@ fn a_decision_is_told_signed_after_a_kill_and_one_of_the_sandbox_is_nowhere_live
     // A decision in the sandbox: its receiver does not take it, and the process is killed.
     let restrict = json!({ "level": "quarantine" });
     server.call("POST", "/v1/sandbox/suppliers/acme/restrict", &test.supplier, &restrict, &[200]);
-    assert!(wait_until(PATIENCE, || !restricted(&at_test).is_empty()), "it is not told");
-    server.process.kill().unwrap();
-    let attempts = at_test.sent().len();
-    at_test.takes.store(true, Ordering::SeqCst);
-    let mut server = start(&data, &kafka, &redis, 2);
-    assert!(wait_until(PATIENCE, || at_test.sent().len() > attempts), "the next process does not tell it");
-    let told = restricted(&at_test);
+    let (server, told) = killed_and_told(server, &at_test, || start(&data, &kafka, &redis, 2));
     assert!(told.iter().all(|sent| sent.id == told[0].id && sent.is_signed_with(&test_secret)));
     assert!(!told[0].is_signed_with(&live_secret));
 
@@ -174,13 +183,7 @@ fn a_decision_is_told_signed_after_a_kill_and_one_of_the_sandbox_is_nowhere_live
         "expires_at": "2999-01-01T00:00:00Z",
     });
     server.call("POST", "/v1/overrides", &live.operator, &deny, &[200, 202]);
-    assert!(wait_until(PATIENCE, || !restricted(&at_live).is_empty()), "it is not told");
-    server.process.kill().unwrap();
-    let attempts = at_live.sent().len();
-    at_live.takes.store(true, Ordering::SeqCst);
-    let mut server = start(&data, &kafka, &redis, 3);
-    assert!(wait_until(PATIENCE, || at_live.sent().len() > attempts), "the next process does not tell it");
-    let told = restricted(&at_live);
+    let (mut server, told) = killed_and_told(server, &at_live, || start(&data, &kafka, &redis, 3));
     assert!(told.iter().all(|sent| sent.id == told[0].id && sent.is_signed_with(&live_secret)));
     assert!(wait_until(PATIENCE, || server.offers(&live) == 0), "it is still shown");
     // What was tried just before the kill may be tried again.
