@@ -85,12 +85,13 @@ fn measure(listings: usize) -> Result<Seen> {
     let ring = KeyRing::open(&at.join("keys.jsonl"))?;
     let operator = ring.create("op", Role::Operator)?;
     let buyer = ring.create("buyer", Role::Buyer)?;
-    let mut keys = Vec::with_capacity(listings / EACH);
-    for seller in 0..listings / EACH {
+    let suppliers = (0..listings / EACH).map(|seller| {
         let id = format!("supplier-{seller:06}");
-        let key = ring.create(&id, Role::Supplier { supplier: SupplierId::new(&id)? })?;
-        keys.push((id, key));
-    }
+        Ok((id.clone(), Role::Supplier { supplier: SupplierId::new(&id)? }))
+    });
+    let suppliers = suppliers.collect::<Result<Vec<_>>>()?;
+    let made = ring.create_all(&suppliers)?;
+    let keys: Vec<(String, String)> = suppliers.into_iter().map(|(id, _)| id).zip(made).collect();
     let mut server = Server::stockade("start", at, &["--partitions", "12"])?;
     let process = server.process.id();
     caught_up(&server)?;

@@ -403,7 +403,15 @@ impl App {
             Effect::Decided { .. } | Effect::Answered { .. } => 1,
             _ => 0,
         });
-        self.gate_of_edge.fairness.drained(partition, rows.sum());
+        let fairness = &self.gate_of_edge.fairness;
+        fairness.drained(partition, rows.sum());
+        for effect in &effects {
+            if let Effect::Decided { supplier, adds, .. } = effect
+                && *adds > 0
+            {
+                fairness.decided(partition, supplier, *adds);
+            }
+        }
         self.take(effects);
     }
 
@@ -438,7 +446,7 @@ impl App {
                         view.locations.insert(location.location.clone(), location);
                     }
                 }
-                Effect::Decided { id, supplier, key, rows, retry } => {
+                Effect::Decided { id, supplier, key, rows, retry, .. } => {
                     if let Some(rows) = &rows {
                         self.outcomes.entry(supplier).or_default().insert(key.into(), rows.clone());
                     }

@@ -7,8 +7,9 @@
 //!
 //! It holds for everything a supplier sends: single rows, batches, and the rows of imports, which wait instead of being refused. It does not hold for
 //! what others say of it (orders, reservations), nor for withdrawals and reductions: an attacker could otherwise use up the share
-//! of somebody else, or keep goods on show that are gone. Each process holds back by itself, so a supplier that spreads its writes over
-//! several has a quarter at each. However slow the partition, nobody is held back for more than twenty seconds at a time.
+//! of somebody else, or keep goods on show that are gone. Each process holds back by itself, but counts by the log: every process sees
+//! every partition, so rows that came in through another one are taken from the same share when they are decided. A supplier that spreads its
+//! writes over several has a quarter all the same. However slow the partition, nobody is held back for more than twenty seconds at a time.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -31,6 +32,8 @@ const WEIGHT: f64 = 0.3;
 const MEASURED: Duration = Duration::from_secs(1);
 /// Nobody is held back for longer, whatever the rate was when it sent.
 const HELD_MAX: Duration = Duration::from_secs(20);
+/// Rows that were sent from here and not seen in the log for so long are waited for no more.
+const UNSEEN_MAX: Duration = Duration::from_secs(60);
 
 /// Not behind.
 const FREE: u64 = 0;
@@ -44,6 +47,10 @@ struct Place {
 }
 
 impl Place {
+    fn is_behind(&self) -> bool {
+        self.rate.load(Ordering::Relaxed) != FREE
+    }
+
     /// Nanoseconds in which so many rows come back to a supplier, at most [`HELD_MAX`]; `None` while the partition is not behind.
     fn cost(&self, rows: usize) -> Option<u64> {
         let rate = self.rate.load(Ordering::Relaxed);
@@ -87,12 +94,22 @@ impl Meter {
     }
 }
 
+/// What one supplier has used of its share.
+#[derive(Clone, Copy, Default)]
+struct Used {
+    /// Until when it has used it up, in nanoseconds since the beginning.
+    until: u64,
+    /// Rows that it sent through this process and that the log has not shown yet.
+    unseen: u64,
+    /// When it last sent any.
+    sent_at: u64,
+}
+
 /// Holds suppliers back while their partition is behind.
 pub struct Fairness {
     places: Box<[Place]>,
     begun: Instant,
-    /// Until when each supplier has used up its share, in nanoseconds since the beginning.
-    used_until: DashMap<SupplierId, u64>,
+    used: DashMap<SupplierId, Used>,
 }
 
 impl Fairness {
@@ -101,7 +118,7 @@ impl Fairness {
         Self {
             places: (0..partitions).map(|_| Place::default()).collect(),
             begun: Instant::now(),
-            used_until: DashMap::new(),
+            used: DashMap::new(),
         }
     }
 
@@ -127,8 +144,9 @@ impl Fairness {
     /// Forgets suppliers whose share is whole again. Call it now and then.
     pub fn forget(&self) {
         let now = self.now();
-        self.used_until.retain(|_, until| *until > now);
-        self.used_until.shrink_to_fit();
+        let unseen_max = UNSEEN_MAX.as_nanos() as u64;
+        self.used.retain(|_, used| used.until > now || (used.unseen > 0 && now < used.sent_at + unseen_max));
+        self.used.shrink_to_fit();
     }
 
     fn now(&self) -> u64 {
@@ -146,24 +164,43 @@ impl Fairness {
     pub fn give_back(&self, partition: u32, supplier: &SupplierId, rows: usize) {
         match self.places.get(partition as usize).and_then(|place| place.cost(rows)) {
             Some(cost) => {
-                if let Some(mut until) = self.used_until.get_mut(supplier) {
-                    *until = until.saturating_sub(cost);
+                if let Some(mut used) = self.used.get_mut(supplier) {
+                    used.until = used.until.saturating_sub(cost);
+                    used.unseen = used.unseen.saturating_sub(rows as u64);
                 }
             }
             // It is not behind any more, so what was taken of it is nothing.
-            None => drop(self.used_until.remove(supplier)),
+            None => drop(self.used.remove(supplier)),
         }
     }
 
     fn take_at(&self, partition: u32, supplier: &SupplierId, rows: usize, now: u64) -> Result<(), Duration> {
         let cost = self.places.get(partition as usize).and_then(|place| place.cost(rows));
         let Some(cost) = cost else { return Ok(()) };
-        let mut until = self.used_until.entry(supplier.clone()).or_insert(now);
-        if *until > now {
-            return Err(Duration::from_nanos(*until - now));
+        let mut used = self.used.entry(supplier.clone()).or_default();
+        if used.until > now {
+            return Err(Duration::from_nanos(used.until - now));
         }
-        *until = now + cost;
+        *used = Used { until: now + cost, unseen: used.unseen + rows as u64, sent_at: now };
         Ok(())
+    }
+
+    /// The log has so many rows of a supplier that add supply. Those that did not come in through this process are taken from its
+    /// share now, and so is what was under way when the partition fell behind.
+    pub(crate) fn decided(&self, partition: u32, supplier: &SupplierId, rows: usize) {
+        self.decided_at(partition, supplier, rows, self.now());
+    }
+
+    fn decided_at(&self, partition: u32, supplier: &SupplierId, rows: usize, now: u64) {
+        let Some(place) = self.places.get(partition as usize).filter(|place| place.is_behind()) else {
+            return;
+        };
+        let mut used = self.used.entry(supplier.clone()).or_default();
+        let own = used.unseen.min(rows as u64);
+        used.unseen -= own;
+        let cost = place.cost(rows - own as usize).unwrap_or_default();
+        let charged = (used.until.max(now) + cost).min(now + HELD_MAX.as_nanos() as u64);
+        used.until = used.until.max(charged);
     }
 }
 
@@ -190,7 +227,7 @@ mod tests {
     fn nobody_is_held_back_while_the_partition_is_not_behind() {
         let fair = Fairness::new(1);
         assert!((0..1_000).all(|_| fair.take_at(0, &id("a"), 1_000, 5).is_ok()));
-        assert!(fair.used_until.is_empty());
+        assert!(fair.used.is_empty());
     }
 
     #[test]
@@ -243,8 +280,51 @@ mod tests {
         let fair = Fairness::new(1);
         fair.set_rate(0, Some(1e12));
         fair.take(0, &id("a"), 1).unwrap();
-        while !fair.used_until.is_empty() {
+        fair.forget();
+        assert_eq!(fair.used.len(), 1, "what it sent is still to be seen, and is not another process's then");
+        fair.decided(0, &id("a"), 1);
+        while !fair.used.is_empty() {
             fair.forget();
         }
+    }
+
+    #[test]
+    fn what_one_sends_through_three_processes_is_a_quarter_in_all() {
+        let processes: [Fairness; 3] = std::array::from_fn(|_| Fairness::new(1));
+        for process in &processes {
+            process.set_rate(0, Some(4_000.0));
+        }
+        // Ten seconds, asking each of them every millisecond; all see what was sent 300 ms before.
+        let (mut log, mut taken, mut small) = (std::collections::VecDeque::new(), 0, 0);
+        for ms in 0..10_000_u64 {
+            let now = ms * 1_000_000;
+            while log.front().is_some_and(|(at, _)| at + 300 <= ms) {
+                let (_, supplier) = log.pop_front().unwrap();
+                processes.iter().for_each(|process| process.decided_at(0, &id(supplier), 20, now));
+            }
+            for process in &processes {
+                if process.take_at(0, &id("flood"), 20, now).is_ok() {
+                    taken += 20;
+                    log.push_back((ms, "flood"));
+                }
+            }
+            if ms % 500 == 0 {
+                small += usize::from(processes[0].take_at(0, &id("small"), 20, now).is_ok());
+                log.push_back((ms, "small"));
+            }
+        }
+        // A quarter of 4,000 a second, and what it may send until the others hear of it.
+        assert!((10_000..=11_000).contains(&taken), "{taken}");
+        assert_eq!(small, 20, "and who sends little, and always here, is never held back");
+    }
+
+    #[test]
+    fn what_was_decided_while_it_was_not_behind_counts_for_nothing() {
+        let fair = Fairness::new(1);
+        fair.decided_at(0, &id("a"), 1_000, 5);
+        assert!(fair.used.is_empty());
+        fair.set_rate(0, Some(4.0));
+        fair.decided_at(0, &id("a"), 1_000_000, 5);
+        assert_eq!(fair.take_at(0, &id("a"), 1, 5).unwrap_err(), HELD_MAX, "and nobody waits for an hour");
     }
 }

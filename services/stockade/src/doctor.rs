@@ -11,7 +11,7 @@ use stockade_runtime::{KeyRing, clock};
 
 use crate::{
     config::{Config, Place},
-    connect,
+    connect, first,
     platform::topic_spec,
     stalls,
 };
@@ -108,6 +108,7 @@ fn look(config: &Config, findings: &mut Findings) -> Result<()> {
     look_at_keys(config, findings);
     if config.kafka.used() {
         look_at_kafka(config, findings);
+        look_at_picture(config, findings);
     } else {
         look_at_embedded(config, findings);
     }
@@ -234,6 +235,28 @@ fn look_at_embedded(config: &Config, findings: &mut Findings) {
             );
         }
         Err(error) => findings.bad("embedded log", error.to_string(), "follow what it says"),
+    }
+}
+
+/// What this process would show buyers if it started while Kafka is away.
+fn look_at_picture(config: &Config, findings: &mut Findings) {
+    const REMEDY: &str = "start this process once while Kafka answers; it keeps one from then on";
+    let Some(pictures) = config.role.roles().ok().and_then(|roles| first::pictures(config, roles)) else {
+        return;
+    };
+    let now_ms = clock::now_ms();
+    match pictures.look(now_ms) {
+        Ok(picture) => {
+            let age_s = (now_ms - picture.as_of_ms).max(0) / 1_000;
+            let detail = format!(
+                "{age_s} s old; buyers are answered from it if this process starts while Kafka is away"
+            );
+            findings.good("picture", detail);
+        }
+        Err(error) => {
+            let detail = format!("a start while Kafka is away would answer nobody: {error}");
+            findings.warn("picture", detail, REMEDY);
+        }
     }
 }
 

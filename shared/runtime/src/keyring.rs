@@ -303,55 +303,84 @@ impl KeyRing {
         self.make(Some(name), role)
     }
 
+    /// Makes a key for each of these, in their order, and writes the file once: each change of the file writes all of it.
+    ///
+    /// # Errors
+    /// As for one; then none is made.
+    pub fn create_all(&self, of: &[(String, Role)]) -> Result<Vec<String>, KeyError> {
+        of.iter().try_for_each(|(name, _)| check_name(name))?;
+        let fresh = of.iter().map(|(name, role)| self.fresh(Some(name), role.clone()));
+        self.keep(fresh.collect::<Result<_, _>>()?)
+    }
+
     /// Makes a key that gets its name from its role and its hash. Not for people.
     pub fn create_unnamed(&self, role: Role) -> Result<String, KeyError> {
         if role.is_staff() { Err(KeyError::NameNeeded(role.name())) } else { self.make(None, role) }
     }
 
     fn make(&self, name: Option<&str>, role: Role) -> Result<String, KeyError> {
+        let made = self.keep(vec![self.fresh(name, role)?])?;
+        // As many as were asked for.
+        Ok(made.into_iter().next().unwrap_or_default())
+    }
+
+    /// A key that nobody has yet, and whose it is to be.
+    fn fresh(&self, name: Option<&str>, role: Role) -> Result<(String, Principal), KeyError> {
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).map_err(|e| KeyError::Random(e.to_string()))?;
         let begins = if self.is_sandbox { SANDBOX_KEY } else { LIVE_KEY };
         let key = format!("{begins}{}", hex(&secret));
-        let sha256 = hex(&hash(&key));
         let id = name.map_or_else(
             || {
                 let of = match &role {
                     Role::Supplier { supplier } => supplier.as_str(),
                     other => other.name(),
                 };
-                format!("{of}~{}", fingerprint(&sha256))
+                format!("{of}~{}", fingerprint(&hex(&hash(&key))))
             },
             str::to_owned,
         );
-        let principal = Principal { id, role, fingerprint: String::new() };
-        let taken = || KeyError::NameTaken(principal.id.clone());
+        Ok((key, Principal { id, role, fingerprint: String::new() }))
+    }
+
+    /// Keeps keys whose names nobody has; all or none.
+    fn keep(&self, made: Vec<(String, Principal)>) -> Result<Vec<String>, KeyError> {
         match &self.file {
             Some(file) => file.change(|keys| {
-                if keys.iter().any(|kept| kept.principal.id == principal.id) {
-                    return Err(taken());
-                }
+                let mut names: HashSet<String> = keys.iter().map(|kept| kept.principal.id.clone()).collect();
                 let now_ms = clock::now_ms();
                 if let Some(most) = self.per_hour_max {
                     let lately = |kept: &&KeptKey| kept.created.is_some_and(|at| now_ms - at.ms() < HOUR_MS);
-                    let made = keys.iter().filter(lately).count();
-                    if made >= most {
-                        return Err(KeyError::TooMany { made, most });
+                    let before = keys.iter().filter(lately).count();
+                    if before + made.len() > most {
+                        return Err(KeyError::TooMany { made: before, most });
                     }
                 }
                 let created = Some(Timestamp::from_ms(now_ms));
-                keys.push(KeptKey { principal: principal.clone(), sha256, created });
+                for (key, principal) in &made {
+                    if !names.insert(principal.id.clone()) {
+                        return Err(KeyError::NameTaken(principal.id.clone()));
+                    }
+                    keys.push(KeptKey { principal: principal.clone(), sha256: hex(&hash(key)), created });
+                }
                 Ok(())
             })?,
             None => {
                 let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-                if !names.insert(principal.id.clone()) {
-                    return Err(taken());
+                for (at, (_, principal)) in made.iter().enumerate() {
+                    if !names.insert(principal.id.clone()) {
+                        for (_, before) in made.iter().take(at) {
+                            names.remove(&before.id);
+                        }
+                        return Err(KeyError::NameTaken(principal.id.clone()));
+                    }
                 }
             }
         }
-        self.insert(hash(&key), principal);
-        Ok(key)
+        for (key, principal) in &made {
+            self.insert(hash(key), principal.clone());
+        }
+        Ok(made.into_iter().map(|(key, _)| key).collect())
     }
 
     /// Takes a key that is known already, beside those of the file: for plays that have to be the same every time.
@@ -421,6 +450,30 @@ mod tests {
 
     fn supplier(id: &str) -> Role {
         Role::Supplier { supplier: SupplierId::new(id).unwrap() }
+    }
+
+    #[test]
+    fn many_keys_are_made_at_once_all_or_none_in_a_file_and_in_memory() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys.jsonl");
+        for ring in [KeyRing::open(&path).unwrap(), KeyRing::default()] {
+            let of = |names: [&str; 3]| names.map(|name| (name.to_owned(), Role::Buyer));
+            let made = ring.create_all(&of(["a", "b", "c"])).unwrap();
+            let whose = |key: &String| ring.find(key).unwrap().id;
+            assert_eq!(made.iter().map(whose).collect::<Vec<_>>(), ["a", "b", "c"]);
+            for (names, taken) in [(["d", "e", "b"], "b"), (["f", "g", "f"], "f")] {
+                let refused = ring.create_all(&of(names)).unwrap_err();
+                assert!(matches!(&refused, KeyError::NameTaken(name) if name == taken), "{refused}");
+            }
+            assert!(matches!(ring.create_all(&of(["h", "i", "a b"])), Err(KeyError::BadName(_))));
+            assert_eq!(ring.len(), 3);
+            assert_eq!(ring.create_all(&of(["d", "e", "f"])).unwrap().len(), 3, "no name was left taken");
+        }
+        let bounded = KeyRing::open(&path).unwrap().making_at_most(7);
+        let two = [("x".to_owned(), Role::Buyer), ("y".to_owned(), Role::Buyer)];
+        let refused = bounded.create_all(&two).unwrap_err();
+        assert!(matches!(refused, KeyError::TooMany { made: 6, most: 7 }), "{refused}");
+        assert!(bounded.create_all(&two[..1]).is_ok());
     }
 
     #[test]

@@ -136,11 +136,13 @@ impl Inventory {
         let id = input.envelope.id.clone();
         let key = command.idempotency_key.clone().unwrap_or_else(|| id.clone());
         let remembered_at = path(&command.supplier, &key);
+        let adds = self.adds(command);
         let decided = |rows, retry| Effect::Decided {
             id,
             supplier: command.supplier.clone(),
             key: key.clone(),
             rows,
+            adds,
             retry,
         };
         if let Some(done) = &command.forgets {

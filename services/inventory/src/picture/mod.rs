@@ -254,7 +254,7 @@ impl Pictures {
 
     /// Reads the last picture, `now_ms` being the time. One that is damaged or of another build is removed.
     pub fn load(&self, now_ms: i64) -> Result<Picture, Unusable> {
-        let read = self.read(now_ms);
+        let read = self.look(now_ms);
         if read.as_ref().is_err_and(Unusable::is_waste) {
             // Both, for neither is of use without the other; what cannot be removed is refused again.
             for name in [OFFERS, WITHHELD] {
@@ -264,7 +264,8 @@ impl Pictures {
         read
     }
 
-    fn read(&self, now_ms: i64) -> Result<Picture, Unusable> {
+    /// The same, and removes nothing.
+    pub fn look(&self, now_ms: i64) -> Result<Picture, Unusable> {
         let overlay = Overlay::default();
         let mut withheld = self.open(WITHHELD)?;
         let known: Head = withheld.head(&self.origin)?;

@@ -211,7 +211,7 @@ impl Api {
                 tokio::task::yield_now().await;
             }
         };
-        let waited = tokio::time::timeout(Duration::from_secs(20), patience).await;
+        let waited = tokio::time::timeout(Duration::from_secs(60), patience).await;
         assert!(waited.is_ok(), "waited in vain until {what}");
     }
 }

@@ -35,6 +35,8 @@ pub enum Effect {
         key: String,
         /// The outcomes; `None` when the key was used with another body.
         rows: Option<Outcomes>,
+        /// Rows of it that the supplier sent and that may add supply, the refused ones included; 0 where it was read back.
+        adds: usize,
         /// Whether this was a retry of a request decided before.
         retry: bool,
     },

@@ -2,10 +2,11 @@
 
 use stockade_fold::{Input, Out};
 use stockade_model::{
-    LineAct, LineRow, ListingId, ListingPut, Row, StockChange, StockMode, SupplierId, inventory::QUANTITY_MAX,
+    Command, LineAct, LineRow, ListingId, ListingPut, Row, StockChange, StockMode, SupplierId,
+    inventory::QUANTITY_MAX,
 };
 
-use super::{Applied, Effect, Inventory, conflict, invalid, located::Located, sequence};
+use super::{Applied, Effect, Inventory, conflict, invalid, located::Located, remembered::Whose, sequence};
 use crate::domain::{key::Of, reservation::Reservation, state::Listing};
 
 impl Inventory {
@@ -31,6 +32,16 @@ impl Inventory {
                 self.reservations.get(&Of::new(id, reservation)).is_none_or(Reservation::is_free)
             }
             Row::Withdraw { .. } | Row::Confirm { .. } | Row::ReleaseHold { .. } | Row::Line(_) => false,
+        }
+    }
+
+    /// How many rows of a command count for its supplier's share of the partition, as they do where it sends them: those of a batch all,
+    /// a single one unless it takes supply away, and none that a buyer sent.
+    pub(super) fn adds(&self, command: &Command) -> usize {
+        match (command.rows.as_slice(), command.refused.len()) {
+            (rows, _) if Whose::of(rows) == Whose::Buyers => 0,
+            ([row], 0) => usize::from(self.adds_supply(&command.supplier, row)),
+            (rows, refused) => rows.len() + refused,
         }
     }
 

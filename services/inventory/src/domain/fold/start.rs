@@ -55,7 +55,8 @@ impl Inventory {
                 if let Some(remembered) = self.outcomes.get(&path(id, key)) {
                     let rows = Some(remembered.rows.clone());
                     let (supplier, key) = (id.clone(), key.clone());
-                    effects.push(Effect::Decided { id: String::new(), supplier, key, rows, retry: true });
+                    let id = String::new();
+                    effects.push(Effect::Decided { id, supplier, key, rows, adds: 0, retry: true });
                 }
             }
         }

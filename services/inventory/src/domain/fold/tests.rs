@@ -41,6 +41,8 @@ struct Shop {
     crowd: Option<Box<str>>,
     /// What owners of reservations were told.
     at_risk: Vec<Notice>,
+    /// Rows of the last request that count for the supplier's share.
+    added: usize,
     /// The rows that it was restored from.
     loaded: BTreeMap<Vec<u8>, Vec<u8>>,
 }
@@ -85,6 +87,7 @@ impl Shop {
             crowd: None,
             at_risk: Vec::new(),
             loaded: BTreeMap::new(),
+            added: 0,
         }
     }
     /// Registers the supplier, or changes what its figures count, and gives it a location.
@@ -200,10 +203,12 @@ impl Shop {
         };
         let effects = self.apply(&Payload::Command(command));
         let decided = effects.into_iter().find_map(|effect| match effect {
-            Effect::Decided { rows, retry, .. } => Some((rows.map(|rows| rows.rows()), retry)),
+            Effect::Decided { rows, retry, adds, .. } => Some((rows.map(|rows| rows.rows()), retry, adds)),
             _ => None,
         });
-        decided.expect("every request is decided")
+        let (rows, retry, adds) = decided.expect("every request is decided");
+        self.added = adds;
+        (rows, retry)
     }
     /// A request under `key` of a row, that lets go of the outcome under `forgets`.
     fn series(&mut self, key: &str, forgets: Option<&str>) -> Vec<Effect> {
@@ -543,4 +548,29 @@ fn who_sends_a_long_series_lets_go_of_what_it_has_read_and_pushes_out_nobodys_ou
     };
     assert!(retry(shop.series(&last, None)), "and so is the last of the series");
     assert!(!retry(shop.series("s-5", None)));
+}
+
+#[test]
+fn what_counts_for_a_suppliers_share_is_what_it_sends_and_what_may_add_supply() {
+    let mut shop = Shop::new();
+    shop.put("l", Some(5), None);
+    assert_eq!(shop.added, 1);
+    for (mode, quantity, adds) in [
+        (StockMode::Set, 9, 1),
+        (StockMode::Set, 4, 0),
+        (StockMode::Adjust, 1, 1),
+        (StockMode::Adjust, -1, 0),
+        (StockMode::Set, 0, 0),
+    ] {
+        shop.stock("l", mode, quantity, None);
+        assert_eq!(shop.added, adds, "{mode:?} {quantity}");
+    }
+    shop.stock("l", StockMode::Set, 5, None);
+    shop.hold("r", 1, 90_000);
+    assert_eq!(shop.added, 0, "a buyer's");
+    shop.row(Row::Withdraw { listing: listing("l"), source_seq: None });
+    assert_eq!(shop.added, 0);
+    let withdraw = || Row::Withdraw { listing: listing("l"), source_seq: None };
+    shop.request(None, "", vec![withdraw(), withdraw()]);
+    assert_eq!(shop.added, 2, "a batch is read whole, so all of it counts");
 }

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use stockade_runtime::{Rung, limits::Class};
 
 use super::*;
+use crate::domain::Effect;
 
 fn whole(level: Level) -> Vec<Restriction> {
     vec![restriction(Scope::Supplier, level)]
@@ -107,6 +108,19 @@ async fn rows_that_are_decided_are_counted_for_their_partition() {
     let before = fairness.drained_so_far(0);
     assert_eq!(api.post("inventory:batch", &[], batch(100)).await.status, 200);
     assert_eq!(fairness.drained_so_far(0), before + 100);
+}
+
+#[tokio::test]
+async fn what_a_supplier_sends_through_another_process_is_taken_from_its_share_here_and_what_buyers_ask_is_not()
+ {
+    for (adds, expected) in [(0, 200), (100, 429)] {
+        let api = Api::open().await;
+        api.app.gate_of_edge.fairness.set_rate(0, Some(0.1));
+        let supplier = SupplierId::new("acme").unwrap();
+        let (id, key) = ("elsewhere".to_owned(), "k".to_owned());
+        api.app.take_of(0, vec![Effect::Decided { id, supplier, key, rows: None, adds, retry: false }]);
+        assert_eq!(api.post("inventory:batch", &[], batch(1)).await.status, expected, "{adds}");
+    }
 }
 
 #[tokio::test]

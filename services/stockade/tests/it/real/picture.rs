@@ -58,6 +58,21 @@ fn text(admin: std::net::SocketAddr, path: &str) -> (u16, String) {
     (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
 }
 
+/// What the doctor says of the picture of the process with this number, which does not run.
+fn doctor_on_picture(world: &World, number: usize) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_stockade"))
+        .args(["doctor", "--json", "--role", "inventory", "--kafka", &world.kafka.addresses()])
+        .args(["--partitions", &PARTITIONS.to_string(), "--data"])
+        .arg(world.directory.path().join(format!("inventory-{number}")))
+        .output()
+        .unwrap();
+    let line = output.stdout.split(|byte| *byte == b'\n').next().unwrap();
+    let report: Value = serde_json::from_slice(line).unwrap();
+    let found = report["findings"].as_array().unwrap().iter().find(|finding| finding["what"] == "picture");
+    let of = |field| found.unwrap()[field].as_str().unwrap();
+    format!("{} {}", of("health"), of("detail"))
+}
+
 fn offers(api: std::net::SocketAddr, key: &str, sku: &str) -> (u16, Value) {
     request(api, "GET", &format!("/v1/availability?sku={sku}"), key, "").unwrap()
 }
@@ -91,6 +106,11 @@ fn a_start_without_its_broker_shows_the_last_picture_and_goes_over_to_the_log_wh
     (0..world.servers.len()).rev().for_each(|index| world.kill(index));
     world.kafka.kill(0).unwrap();
     world.redis.kill().unwrap();
+
+    let found = doctor_on_picture(&world, number);
+    assert!(found.starts_with("ok ") && found.contains(" s old"), "{found}");
+    let found = doctor_on_picture(&world, 99);
+    assert!(found.starts_with("warning ") && found.contains("no picture"), "{found}");
 
     let (mut process, api, admin, log) = start_again(&world, number);
     let said = || std::fs::read_to_string(&log).unwrap_or_default();
