@@ -88,6 +88,9 @@ enum Scenario {
         /// The second run has so many times the first's.
         #[arg(long, default_value_t = 4)]
         times: usize,
+        /// The role inventory alone, on a real Kafka and Redis of its own, rather than every fold on the embedded log.
+        #[arg(long)]
+        kafka: bool,
     },
     /// Many streams of changes on one process: what each costs, and how soon all readers of a good hear of a change.
     Streams {
@@ -226,7 +229,9 @@ fn main() -> Result<()> {
         Scenario::Quarantine => ("quarantine", quarantine::run()?),
         Scenario::Recovery { listings } => ("recovery", recovery::run(listings)?),
         Scenario::Replay { times } => ("replay", (replay::run(times)?, Vec::new())),
-        Scenario::Start { listings, times } => ("start", (start::run(listings, times)?, Vec::new())),
+        Scenario::Start { listings, times, kafka } => {
+            ("start", (start::run(listings, times, kafka)?, Vec::new()))
+        }
         Scenario::Streams { streams } => ("streams", streams::run(streams)?),
         Scenario::Tabs { tabs, rounds } => ("tabs", tabs::run(tabs, rounds)?),
         Scenario::Imports { rows, times } => ("imports", (imports::run(rows, times)?, Vec::new())),

@@ -1,5 +1,5 @@
-//! Listings all in: what a server with every fold on the embedded log spends on each, and how soon it serves again after
-//! kill -9, at two sizes, so that the slope shows.
+//! Listings all in: what a server with every fold on the embedded log, or one with the inventory fold alone on Kafka, spends on each,
+//! and how soon it serves again after kill -9, at two sizes, so that the slope shows.
 
 use std::{path::Path, time::Instant};
 
@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use stockade_model::SupplierId;
 use stockade_runtime::{KeyRing, Role};
+use stockade_testkit::{Kafka, KafkaOptions, Redis};
 
 use crate::{
     Figure,
@@ -79,7 +80,7 @@ struct Seen {
     again: f64,
 }
 
-fn measure(listings: usize) -> Result<Seen> {
+fn measure(listings: usize, kafka: bool) -> Result<Seen> {
     let directory = tempfile::tempdir()?;
     let at = directory.path();
     let ring = KeyRing::open(&at.join("keys.jsonl"))?;
@@ -92,7 +93,22 @@ fn measure(listings: usize) -> Result<Seen> {
     let suppliers = suppliers.collect::<Result<Vec<_>>>()?;
     let made = ring.create_all(&suppliers)?;
     let keys: Vec<(String, String)> = suppliers.into_iter().map(|(id, _)| id).zip(made).collect();
-    let mut server = Server::stockade("start", at, &["--partitions", "12"])?;
+    let on = if kafka {
+        let kafka = Kafka::start(&at.join("kafka"), KafkaOptions::default())?;
+        Some((kafka, Redis::start(&at.join("redis"))?))
+    } else {
+        None
+    };
+    let addresses = on.as_ref().map(|(kafka, redis)| (kafka.addresses(), redis.url()));
+    let common = match &addresses {
+        Some((kafka, redis)) => vec!["--partitions", "12", "--kafka", kafka, "--redis", redis],
+        None => vec!["--partitions", "12"],
+    };
+    // The lockout service is there for registrations only.
+    let with_role = |role| [&common[..], &["--role", role]].concat();
+    let lockout = on.is_some().then(|| Server::stockade("lockout", at, &with_role("lockout"))).transpose()?;
+    let arguments = if on.is_some() { with_role("inventory") } else { common.clone() };
+    let mut server = Server::stockade("start", at, &arguments)?;
     let process = server.process.id();
     caught_up(&server)?;
     let (empty, cpu) = (resident(process)?, cpu_seconds(process)?);
@@ -100,10 +116,11 @@ fn measure(listings: usize) -> Result<Seen> {
     caught_up(&server)?;
     let (filled, cpu) = (resident(process)?, cpu_seconds(process)? - cpu);
     let on_disk = stored(&at.join("start"))?;
+    drop(lockout);
     server.process.kill()?;
     drop(server);
     let begun = Instant::now();
-    let server = Server::stockade("start", at, &["--partitions", "12"])?;
+    let server = Server::stockade("start", at, &arguments)?;
     let started = begun.elapsed().as_secs_f64();
     caught_up(&server)?;
     let again = resident(server.process.id())?;
@@ -117,14 +134,15 @@ fn measure(listings: usize) -> Result<Seen> {
     Ok(Seen { listings: listings as f64, empty, cpu, filled, stored: on_disk, started, again })
 }
 
-pub(crate) fn run(listings: usize, times: usize) -> Result<Vec<Figure>> {
+pub(crate) fn run(listings: usize, times: usize, kafka: bool) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for listings in [listings, listings * times] {
-        let seen = measure(listings)?;
+        let seen = measure(listings, kafka)?;
         let n = seen.listings;
         let named = |what: &str| format!("{what}, {n} listings");
+        let what = if kafka { "the role inventory alone on Kafka" } else { "all folds in one process" };
         let note = format!(
-            "{} suppliers, {} goods, 16 regions, batches of {EACH}, registrations included, all folds in one process, debug assertions {}",
+            "{} suppliers, {} goods, 16 regions, batches of {EACH}, registrations included, {what}, debug assertions {}",
             n / EACH as f64,
             n / OFFERS as f64,
             if cfg!(debug_assertions) { "on" } else { "off" },

@@ -446,8 +446,8 @@ impl App {
                         view.locations.insert(location.location.clone(), location);
                     }
                 }
-                Effect::Decided { id, supplier, key, rows, retry, .. } => {
-                    if let Some(rows) = &rows {
+                Effect::Decided { id, supplier, key, rows, of_buyer, retry, .. } => {
+                    if let Some(rows) = rows.as_ref().filter(|_| !of_buyer) {
                         self.outcomes.entry(supplier).or_default().insert(key.into(), rows.clone());
                     }
                     self.waiting.give(&id, Decided { rows, retry });

@@ -136,13 +136,14 @@ impl Inventory {
         let id = input.envelope.id.clone();
         let key = command.idempotency_key.clone().unwrap_or_else(|| id.clone());
         let remembered_at = path(&command.supplier, &key);
-        let adds = self.adds(command);
+        let (adds, whose) = (self.adds(command), Whose::of(&command.rows));
         let decided = |rows, retry| Effect::Decided {
             id,
             supplier: command.supplier.clone(),
             key: key.clone(),
             rows,
             adds,
+            of_buyer: whose == Whose::Buyers,
             retry,
         };
         if let Some(done) = &command.forgets {
@@ -179,7 +180,7 @@ impl Inventory {
         let rows = Outcomes::of(&rows);
         out.effect(decided(Some(rows.clone()), false));
         self.outcomes.insert(remembered_at, Remembered { body_hash: command.body_hash.clone(), rows });
-        self.remember((&command.supplier, Whose::of(&command.rows)), key, input.time, out);
+        self.remember((&command.supplier, whose), key, input.time, out);
     }
 
     /// Refuses a row about something that is not as the caller expects.

@@ -37,6 +37,8 @@ pub enum Effect {
         rows: Option<Outcomes>,
         /// Rows of it that the supplier sent and that may add supply, the refused ones included; 0 where it was read back.
         adds: usize,
+        /// Whether a buyer sent it, about what the supplier offers: its outcome is no business of the supplier's.
+        of_buyer: bool,
         /// Whether this was a retry of a request decided before.
         retry: bool,
     },

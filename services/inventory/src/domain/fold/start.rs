@@ -50,13 +50,15 @@ impl Inventory {
             if let Some((_, at)) = supplier.told.filter(|_| supplier.has_news()) {
                 self.due.insert(&Due::new(at.plus_ms(TELL_EVERY_MS), What::Stock(id.clone())));
             }
-            for (at, key) in supplier.remembered.iter().chain(&supplier.remembered_of_buyers) {
+            for (at, _) in supplier.remembered.iter().chain(&supplier.remembered_of_buyers) {
                 self.due.insert(&Due::new(at.plus_ms(REMEMBERED_MS), What::Outcome(id.clone())));
+            }
+            for (_, key) in &supplier.remembered {
                 if let Some(remembered) = self.outcomes.get(&path(id, key)) {
                     let rows = Some(remembered.rows.clone());
                     let (supplier, key) = (id.clone(), key.clone());
-                    let id = String::new();
-                    effects.push(Effect::Decided { id, supplier, key, rows, adds: 0, retry: true });
+                    let (id, of_buyer) = (String::new(), false);
+                    effects.push(Effect::Decided { id, supplier, key, rows, adds: 0, of_buyer, retry: true });
                 }
             }
         }

@@ -213,6 +213,10 @@ async fn lists_are_whole_in_pages_of_any_size_and_in_a_stable_order() {
         let body = listing(json!({ "sku": format!("good {}", at % 3) }));
         assert_eq!(api.put(&path, &headers, body).await.status, 200);
     }
+    // What buyers ask of its stock is no operation of the supplier's.
+    let body = json!({ "supplier": "acme", "listing": NAMES[0], "quantity": 1, "seconds": 60 });
+    let held = api.call(Method::POST, &api.buyer, "/v1/reservations", &[], body).await;
+    assert_eq!(held.status, 201, "{}", held.body);
     for id in ["a", "b", "zeta"] {
         let path = format!("/v1/suppliers/{id}");
         let body = json!({ "name": "Käserei", "region": "DE" });
@@ -248,6 +252,8 @@ async fn lists_are_whole_in_pages_of_any_size_and_in_a_stable_order() {
             NAMES.len(),
             "{operations:?}"
         );
+        // Those of the locations, and of the one that the tests begin with.
+        assert_eq!(operations.len(), 2 * NAMES.len() + 1, "{operations:?}");
         assert!(operations.is_sorted());
         let suppliers = paged(&api, &api.staff, "/v1/suppliers", limit, "supplier").await;
         assert_eq!(suppliers, ["a", "acme", "b", "zeta"]);
