@@ -338,8 +338,13 @@ impl App {
     }
 
     /// An order was placed and is on its way to the folds.
-    pub(crate) fn hear_of(&self, supplier: &SupplierId, order: &OrderId) {
-        self.heard.note(order_identity(supplier, order));
+    pub(crate) fn hear_of(&self, supplier: &SupplierId, order: &OrderId, named: bool) {
+        self.heard.note(order_identity(supplier, order), named);
+    }
+
+    /// Whether it is known that an order has a named buyer.
+    pub(crate) fn has_named_buyer(&self, supplier: &SupplierId, order: &OrderId) -> bool {
+        self.heard.is_named(order_identity(supplier, order))
     }
 
     /// What became of an event lately.
@@ -461,7 +466,7 @@ impl App {
                 Effect::Placed { supplier, order, kept: true } => {
                     self.heard.keep(order_identity(&supplier, &order));
                 }
-                Effect::Placed { supplier, order, kept: false } => self.hear_of(&supplier, &order),
+                Effect::Placed { supplier, order, kept: false } => self.hear_of(&supplier, &order, false),
                 Effect::OrderForgotten { supplier, order } => {
                     self.heard.forget(order_identity(&supplier, &order));
                 }

@@ -10,10 +10,13 @@ use stockade_model::{OrderId, SupplierId, hash::identity128};
 /// Orders noted for a while, in each of two generations: when one is full, the older is forgotten.
 const PASSING_MAX: usize = 500_000;
 
-/// An order of a supplier: half of a hash. A collision leaves out a warning.
+/// An order of a supplier: half of a hash, even. A collision leaves out a warning.
 pub(crate) fn order_identity(supplier: &SupplierId, order: &OrderId) -> u64 {
-    (identity128(&[supplier.as_str(), order.as_str()]) >> 64) as u64
+    (identity128(&[supplier.as_str(), order.as_str()]) >> 64) as u64 & !NAMED
 }
+
+/// Set in the identity of an order that is known to be a named buyer's.
+const NAMED: u64 = 1;
 
 /// Orders that were placed.
 #[derive(Default)]
@@ -31,7 +34,9 @@ impl Heard {
     pub(crate) fn forget(&self, order: u64) {
         self.kept.remove(&order);
     }
-    pub(crate) fn note(&self, order: u64) {
+    /// An order was placed; `named` says whether its buyer was.
+    pub(crate) fn note(&self, order: u64, named: bool) {
+        let order = if named { order | NAMED } else { order };
         let mut passing = self.passing.lock();
         let [newer, older] = &mut *passing;
         if newer.len() >= PASSING_MAX {
@@ -41,7 +46,14 @@ impl Heard {
         newer.insert(order);
     }
     pub(crate) fn has(&self, order: u64) -> bool {
-        self.kept.contains(&order) || self.passing.lock().iter().any(|held| held.contains(&order))
+        self.kept.contains(&order) || self.passes(order) || self.is_named(order)
+    }
+    /// Whether it is known that the order has a named buyer; of a guest's, or one that others took, it is not.
+    pub(crate) fn is_named(&self, order: u64) -> bool {
+        self.passes(order | NAMED)
+    }
+    fn passes(&self, order: u64) -> bool {
+        self.passing.lock().iter().any(|held| held.contains(&order))
     }
 }
 
@@ -52,15 +64,17 @@ mod tests {
     #[test]
     fn what_passes_is_bounded_and_what_is_kept_is_forgotten_when_it_is_said() {
         let heard = Heard::default();
-        heard.keep(7);
-        for order in 100..100 + 2 * PASSING_MAX as u64 + 1 {
-            heard.note(order);
+        heard.keep(8);
+        for order in 50..50 + 2 * PASSING_MAX as u64 + 1 {
+            heard.note(2 * order, order % 2 == 1);
         }
-        assert!(heard.has(7), "kept as long as the fold keeps it");
-        assert!(!heard.has(100) && heard.has(100 + 2 * PASSING_MAX as u64));
+        assert!(heard.has(8), "kept as long as the fold keeps it");
+        let last = 100 + 4 * PASSING_MAX as u64;
+        assert!(!heard.has(100) && heard.has(last) && heard.has(last - 2));
+        assert!(!heard.is_named(last) && heard.is_named(last - 2));
         let held: usize = heard.passing.lock().iter().map(HashSet::len).sum();
         assert!(held <= 2 * PASSING_MAX);
-        heard.forget(7);
-        assert!(!heard.has(7));
+        heard.forget(8);
+        assert!(!heard.has(8));
     }
 }

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `stockade_inventory_events_accepted_total` | | outcomes taken from order systems |
 //! | `stockade_inventory_events_refused_total` | | outcomes in batches that were refused, each with its reason in the answer |
-//! | `stockade_inventory_events_warned_total` | `code`: `unknown_supplier`, `unknown_order` | outcomes that were taken although nothing is known of what they are about; alert when it is not rare |
+//! | `stockade_inventory_events_warned_total` | `code`: `unknown_supplier`, `unknown_order`, `buyer_left_out` | outcomes that were taken although nothing is known of what they are about, or although they lack the buyer that their order was placed with; alert when it is not rare |
 //! | `stockade_inventory_event_answers_total` | `answer`: `applied`, `noted`, `duplicate`, `conflict`, `parked` | what became of events, as this replica's fold decides it |
 //! | `stockade_inventory_event_to_invisible_seconds` | | from the record of the event at the root of a decision until its offers were withheld in this replica |
 //! | `stockade_inventory_listings`, `stockade_inventory_units` | | what the index holds |

@@ -196,6 +196,9 @@ pub enum Proposal {
         /// What must be in force on that very scope for it to count: the tag is the id of the restriction there.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         precondition: Option<Precondition>,
+        /// What the supplier is told of the facts; the reason is for colleagues.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        text: String,
     },
     /// A person moves the end of a restriction.
     Extend {

@@ -489,6 +489,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
                 reason: "known".to_owned(),
                 expires_at: time("2026-12-01T00:00:00Z"),
                 precondition: None,
+                text: String::new(),
             }),
         ),
         (
@@ -504,6 +505,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
                     matches: None,
                     matches_none: Some(vec![stockade_model::precondition::ANY.to_owned()]),
                 }),
+                text: "the carrier has no parcels of yours".to_owned(),
             }),
         ),
         (

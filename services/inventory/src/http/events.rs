@@ -1,6 +1,6 @@
 //! Order outcomes and account events, as CloudEvents, single and batch.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
@@ -68,6 +68,8 @@ pub(super) struct Data {
     /// The reservation that has become this order.
     #[schemars(with = "Option<ReservationId>")]
     reservation: Option<String>,
+    /// Whose order it is, the same in every event of it: evidence counts buyers, and an outcome without the buyer that its order was
+    /// placed with counts for hardly any rule. None for a guest's order, in all its events.
     #[schemars(with = "Option<BuyerId>")]
     buyer: Option<String>,
     #[schemars(with = "Option<ListingId>")]
@@ -311,9 +313,12 @@ pub(super) struct Receipt {
     rows: Vec<EventRow>,
 }
 
-/// What nobody has heard of among what an event is about; `placed` are orders that stand before it in the same request.
+/// Orders placed in a request, each with whether its buyer is named.
+type Placed = BTreeMap<(SupplierId, OrderId), bool>;
+
+/// What nobody has heard of among what an event is about, and what it lacks to count for what it says; `placed` are orders that stand before it in the same request.
 /// It is taken all the same: registrations and orders may come later, and by other ways.
-fn warnings(app: &App, event: &OrderEvent, placed: &BTreeSet<(SupplierId, OrderId)>) -> Vec<FieldError> {
+fn warnings(app: &App, event: &OrderEvent, placed: &Placed) -> Vec<FieldError> {
     let supplier = &event.supplier;
     let mut warnings = Vec::new();
     if app.supplier(supplier).is_none() {
@@ -323,15 +328,24 @@ fn warnings(app: &App, event: &OrderEvent, placed: &BTreeSet<(SupplierId, OrderI
         );
         warnings.push(FieldError::new("/data/supplier", UNKNOWN_SUPPLIER, detail));
     }
-    if let Some(order) = event.order.as_ref().filter(|_| event.kind != OrderEventKind::Placed)
-        && !app.has_heard_of(supplier, order)
-        && !placed.contains(&(supplier.clone(), order.clone()))
-    {
+    let Some(order) = event.order.as_ref().filter(|_| event.kind != OrderEventKind::Placed) else {
+        return warnings;
+    };
+    let here = placed.get(&(supplier.clone(), order.clone()));
+    if here.is_none() && !app.has_heard_of(supplier, order) {
         crate::metrics::event_warned(UNKNOWN_ORDER);
         let detail = format!(
             "nothing is known to be placed of order {order} of {supplier}; the event is kept and counts once it is. Check the id, or send what was placed"
         );
         warnings.push(FieldError::new("/data/order", UNKNOWN_ORDER, detail));
+    }
+    // Events are gathered by buyer, and evidence counts buyers: without one it is an outcome of nobody's order.
+    if event.buyer.is_none() && here.copied().unwrap_or_else(|| app.has_named_buyer(supplier, order)) {
+        crate::metrics::event_warned(BUYER_LEFT_OUT);
+        let detail = format!(
+            "order {order} of {supplier} was placed with a buyer and this leaves the buyer out, so it counts as one of nobody's and most rules do not see it. Send the same `buyer` with every event of an order"
+        );
+        warnings.push(FieldError::new("/data/buyer", BUYER_LEFT_OUT, detail));
     }
     warnings
 }
@@ -339,6 +353,7 @@ fn warnings(app: &App, event: &OrderEvent, placed: &BTreeSet<(SupplierId, OrderI
 /// Codes of warnings.
 const UNKNOWN_SUPPLIER: &str = "unknown_supplier";
 const UNKNOWN_ORDER: &str = "unknown_order";
+const BUYER_LEFT_OUT: &str = "buyer_left_out";
 
 /// Takes one CloudEvent in either mode, or a JSON array of them. What is accepted is durable when the answer is sent.
 pub(crate) async fn receive(
@@ -373,7 +388,7 @@ pub(crate) async fn receive(
     };
     let trace = traceparent(&headers);
     let (mut records, mut rows) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
-    let (mut placed, mut warned) = (BTreeSet::new(), 0);
+    let (mut placed, mut warned) = (Placed::new(), 0);
     for (row, event) in events.into_iter().enumerate() {
         match event {
             Ok(mut event) => {
@@ -385,7 +400,7 @@ pub(crate) async fn receive(
                 }
                 warned += usize::from(!warnings.is_empty());
                 if let Some(order) = event.order.as_ref().filter(|_| event.kind == OrderEventKind::Placed) {
-                    placed.insert((event.supplier.clone(), order.clone()));
+                    placed.insert((event.supplier.clone(), order.clone()), event.buyer.is_some());
                 }
                 rows.push(EventRow::Accepted {
                     row,
@@ -406,7 +421,7 @@ pub(crate) async fn receive(
     let accepted = records.len();
     drop(turn);
     app.append_all(records).await?;
-    placed.iter().for_each(|(supplier, order)| app.hear_of(supplier, order));
+    placed.iter().for_each(|((supplier, order), named)| app.hear_of(supplier, order, *named));
     crate::metrics::events_accepted(accepted);
     let body = Json(Receipt { accepted, refused: rows.len() - accepted, warned, rows });
     let mut response = (StatusCode::ACCEPTED, body).into_response();

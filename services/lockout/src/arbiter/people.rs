@@ -61,8 +61,17 @@ impl Arbiter {
             {
                 return Err(Refusal::DecidedSince);
             }
-            Proposal::Override { supplier, deny: Some(level), scope, actor, reason, expires_at, .. } => {
-                self.deny(input, supplier, (*level, scope, *expires_at), (actor, reason), out);
+            Proposal::Override {
+                supplier,
+                deny: Some(level),
+                scope,
+                actor,
+                reason,
+                expires_at,
+                text,
+                ..
+            } => {
+                self.deny(input, supplier, (*level, scope, *expires_at), (actor, reason, text), out);
             }
             Proposal::Override { supplier, deny: None, actor, reason, expires_at, .. } => {
                 self.allow(input, supplier, *expires_at, (actor, reason), out)?;
@@ -165,13 +174,15 @@ impl Arbiter {
         input: &Input<'_>,
         supplier: &SupplierId,
         (level, scope, expires_at): (Level, &Scope, Timestamp),
-        (actor, reason): (&str, &str),
+        (actor, reason, text): (&str, &str, &str),
         out: &mut Out<ArbiterEffect>,
     ) {
         if *scope == Scope::Supplier {
             self.end_allow(input, supplier, (actor, reason), out);
         }
-        let restriction = self.manual_restriction(input, level, scope, actor, expires_at, out);
+        let text = text.to_owned();
+        let restriction =
+            Restriction { text, ..self.manual_restriction(input, level, scope, actor, expires_at, out) };
         self.impose(input, supplier, restriction, Some(reason), out);
     }
 

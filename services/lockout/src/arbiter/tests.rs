@@ -167,6 +167,7 @@ impl Court {
             reason: "known".to_owned(),
             expires_at: Timestamp::from_ms(until_ms),
             precondition: None,
+            text: String::new(),
         };
         self.hear(at_ms, &Payload::Proposal(proposal))
     }
@@ -271,6 +272,7 @@ fn what_a_person_imposed_no_allow_lifts_and_rules_cannot_weaken_it() {
         reason: "known".to_owned(),
         expires_at: Timestamp::from_ms(until_ms),
         precondition: None,
+        text: String::new(),
     };
     assert_eq!(court.ask(20, allow(600)), Err("denied_by_a_person"), "it would change nothing");
     assert_eq!(court.tick(600), [], "so there is nothing to end either");
@@ -302,6 +304,7 @@ fn what_people_overrode_is_taken_back_by_one_call_whether_it_allowed_or_denied()
         reason: "known".to_owned(),
         expires_at: Timestamp::from_ms(90_000),
         precondition: None,
+        text: String::new(),
     };
     court.ask(30, narrow).unwrap();
     let sku = Scope::Sku { sku: stockade_model::Sku::new("s").unwrap() };
@@ -330,6 +333,7 @@ fn an_override_that_expects_what_was_seen_does_not_take_the_place_of_a_newer_one
         reason: "known".to_owned(),
         expires_at: Timestamp::from_ms(90_000),
         precondition: Some(precondition),
+        text: String::new(),
     };
     let nothing = || Precondition { matches: None, matches_none: tags("*") };
     let just = |tag: &str| Precondition { matches: tags(tag), matches_none: None };

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use stockade_model::{Level, Precondition, Proposal, Region, Scope, Timestamp};
-use stockade_runtime::{ListQuery, http::supplier_id};
+use stockade_runtime::{
+    ListQuery,
+    http::supplier_id,
+    text::{REASON_CHARS_MAX, prose},
+};
 
 use super::*;
 
@@ -17,12 +21,16 @@ pub(super) struct OverrideBody {
     deny: Option<Level>,
     scope: Option<Scope>,
     reason: Reason,
+    /// What the supplier is told, in its standing and in the statement of reasons: the facts that a denial rests on. The reason is
+    /// for colleagues.
+    #[schemars(length(max = REASON_CHARS_MAX))]
+    text: Option<String>,
     expires_at: Timestamp,
 }
 
 impl OverrideBody {
     fn proposal(self, actor: String, precondition: Option<Precondition>) -> Result<Proposal, Problem> {
-        let Self { supplier, allow, deny, scope, reason, expires_at } = self;
+        let Self { supplier, allow, deny, scope, reason, text, expires_at } = self;
         let refused =
             |field, code, detail: &str| Err(Problem::invalid(vec![FieldError::new(field, code, detail)]));
         if allow == deny.is_some() {
@@ -42,8 +50,19 @@ impl OverrideBody {
         {
             return refused("/scope/region", unknown.code, &unknown.detail);
         }
+        let text = text.unwrap_or_default();
+        if allow && !text.is_empty() {
+            return refused(
+                "/text",
+                "text_of_allow",
+                "an allow restricts nothing that is to be explained; leave the text out",
+            );
+        }
+        if let Err(wrong) = prose(&text, REASON_CHARS_MAX) {
+            return refused("/text", wrong.code, &wrong.detail);
+        }
         let (scope, reason) = (scope.unwrap_or(Scope::Supplier), reason.said()?);
-        Ok(Proposal::Override { supplier, deny, scope, actor, reason, expires_at, precondition })
+        Ok(Proposal::Override { supplier, deny, scope, actor, reason, expires_at, precondition, text })
     }
 }
 
@@ -105,6 +124,10 @@ pub(super) struct Denial {
     deny: Level,
     scope: Scope,
     actor: Option<String>,
+    /// Why, as was noted for colleagues.
+    reason: Option<String>,
+    /// What the supplier is told.
+    text: String,
     since: Timestamp,
     expires_at: Timestamp,
 }
@@ -121,6 +144,8 @@ pub(super) async fn list(
     let items = found.map(|(supplier, overrides)| {
         let allow = overrides.allow.map(|allow| AllowBody { actor: allow.actor, expires_at: allow.until });
         let denials = overrides.denials.into_iter().map(|r| Denial {
+            reason: api.decisions.beginning(&r.id).and_then(|began| began.note.clone()),
+            text: r.text,
             id: r.id,
             deny: r.level,
             scope: r.scope,

@@ -14,6 +14,8 @@ use super::{ask::Later, ask::Ruled, *};
 
 /// How long a restriction of the sandbox lasts.
 const LASTS_MS: i64 = DAY_MS;
+/// What its statement of reasons says.
+const TOLD: &str = "You asked for it, to see what a restriction looks like.";
 /// What is noted of it.
 const REASON: &str = "asked for in the sandbox";
 
@@ -33,8 +35,9 @@ async fn restrict(
     api.must_know(&supplier).await?;
     let expires_at = stockade_model::Timestamp::from_ms(clock::now_ms() + LASTS_MS);
     let (deny, scope, actor, reason) = (Some(level), Scope::Supplier, by.id, REASON.to_owned());
-    let precondition = None;
-    api.propose(Proposal::Override { supplier, deny, scope, actor, reason, expires_at, precondition }).await
+    let (precondition, text) = (None, TOLD.to_owned());
+    let deny = Proposal::Override { supplier, deny, scope, actor, reason, expires_at, precondition, text };
+    api.propose(deny).await
 }
 
 async fn release(State(api): State<LockoutApi>, SupplierOrStaff { supplier, by }: SupplierOrStaff) -> Answer {

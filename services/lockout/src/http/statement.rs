@@ -91,6 +91,8 @@ pub(super) struct Redress {
 const HOW: &str = "Say why it is wrong, in your own words; a person who did not decide it looks at it, and what it ends with is told with its reason.";
 const COURTS: &str =
     "You may also go to a body for settlement out of court that your terms name, or to court.";
+/// What is told where a person gave no facts.
+const NO_FACTS: &str = "Whoever decided it has not stated the facts it rests on; an appeal asks for them.";
 const LAW: [&str; 2] = ["Regulation (EU) 2022/2065, Article 17(3)", "Regulation (EU) 2019/1150, Article 4"];
 
 fn what(level: Level) -> &'static str {
@@ -182,7 +184,7 @@ impl Statement {
         line(&format!("A person looks at it by {}, if nobody has before.", restriction.review_at));
         line("");
         line("Why");
-        line(&facts.text);
+        line(if facts.text.is_empty() && facts.counted.is_empty() { NO_FACTS } else { &facts.text });
         for fact in &facts.counted {
             line(&format!("- {}: {}", fact.what, fact.value));
         }

@@ -430,6 +430,7 @@ impl World {
             reason: "looks odd".to_owned(),
             expires_at,
             precondition: None,
+            text: String::new(),
         };
         let id = format!("d{}", self.next);
         self.append(Topic::LockoutProposals, supplier.as_str(), &Payload::Proposal(proposal), &id)

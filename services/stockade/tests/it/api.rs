@@ -8,6 +8,7 @@ use stockade_runtime::{
     LimitsConfig, Role,
     limits::{Class, Per, REGISTRATIONS},
 };
+use tower::ServiceExt as _;
 
 use crate::support::Api;
 
@@ -380,6 +381,56 @@ async fn a_malicious_supplier_disappears_the_honest_one_stays_and_a_release_rest
         api.event(&format!("c-{order}"), "order.cancelled", data(Some("supplier"))).await;
     }
     api.until("bad is withheld again", async |api| api.sees("sku=SKU-1").await == ["good"]).await;
+    api.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_decided_is_explained_to_the_supplier_in_the_persons_words_and_not_by_its_note() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = Api::open(directory.path()).await.starter_rules().await;
+    let key = api.supplier("a").await;
+    let far = "2999-01-01T00:00:00Z";
+    let listing = json!({ "kind": "listing", "listing": "SKU-1" });
+    let told = "The carrier has no parcels of yours.";
+    let denials = [
+        (json!({ "kind": "supplier" }), json!({ "text": told }), told),
+        (listing, json!({}), "has not stated the facts"),
+    ];
+    for (scope, more, says) in denials {
+        let mut body =
+            json!({ "supplier": "a", "deny": "cap", "scope": scope, "reason": "smells", "expires_at": far });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_eq!(api.call(&api.analyst, Method::POST, "/v1/overrides", body).await.status, 200);
+        let mut denial = Value::Null;
+        api.until("it is listed with its note", async |api| {
+            let all = api.get(&api.analyst, "/v1/overrides").await.body;
+            let of = all["items"][0]["denials"].as_array().cloned().unwrap_or_default();
+            denial = of.into_iter().find(|denial| denial["scope"] == scope).unwrap_or_default();
+            denial["reason"] == "smells"
+        })
+        .await;
+        let own = format!("/v1/suppliers/a/decisions/{}/statement", denial["id"].as_str().unwrap());
+        let stated = api.get(&key, &own).await;
+        assert_eq!((stated.status, &stated.body["facts"]["text"]), (200, &denial["text"]), "{}", stated.body);
+        let request = axum::http::Request::get(&own)
+            .header("authorization", format!("Bearer {key}"))
+            .header("accept", "text/plain")
+            .body(axum::body::Body::empty());
+        let response = api.router.clone().oneshot(request.unwrap()).await.unwrap();
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        let words = String::from_utf8(bytes.to_vec()).unwrap();
+        assert!(words.contains(says) && !words.contains("smells"), "{words}");
+    }
+    for (more, field, code) in [
+        (json!({ "deny": "cap", "text": "a\u{7}" }), "/text", "control_character"),
+        (json!({ "allow": true, "text": "x" }), "/text", "text_of_allow"),
+    ] {
+        let mut body = json!({ "supplier": "a", "reason": "x", "expires_at": far });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let refused = api.call(&api.analyst, Method::POST, "/v1/overrides", body).await;
+        let error = &refused.body["errors"][0];
+        assert_eq!((refused.status, &error["field"], &error["code"]), (422, &json!(field), &json!(code)));
+    }
     api.close().await;
 }
 

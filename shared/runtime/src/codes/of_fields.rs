@@ -121,6 +121,11 @@ pub(super) const CODES: &[Code] = &[
         "Check the id, or send what was placed.",
     ),
     within(
+        "buyer_left_out",
+        "The order was placed with a buyer and this outcome names none, so it counts as one of nobody's.",
+        "Send the same buyer with every event of an order.",
+    ),
+    within(
         "repeated_outcome",
         "The same was said of this order before.",
         "Name each shipment or cancellation of one quantity with its own part.",
@@ -171,6 +176,7 @@ pub(super) const CODES: &[Code] = &[
     ),
     // Overrides.
     within("allow_or_deny", "An override allows or denies.", "Say allow, or deny with a level."),
+    within("text_of_allow", "An allow restricts nothing that is to be explained.", "Leave the text out."),
     within("allow_scope", "An allow covers the whole supplier.", "Leave the scope out."),
     // Rules, features, models.
     within("syntax", "The expression does not parse.", RULE),

@@ -398,3 +398,31 @@ async fn an_event_about_nobody_or_nothing_known_is_taken_with_a_warning() {
     let told = api.tell(&[], event("e-6", "refunded", &json!({ "supplier": "nobody" }))).await;
     assert_eq!(warned(&told, 0), [supplier, order], "the order of another supplier is another order");
 }
+
+#[tokio::test]
+async fn an_outcome_that_leaves_out_the_buyer_of_its_order_is_taken_with_a_warning_and_a_guests_is_not_warned_of()
+ {
+    let api = Api::open().await;
+    let of = |id: &str, kind: &str, order: &str, buyer: Option<&str>| {
+        let mut event = event(id, kind, &json!({ "order": order, "cause": "supplier" }));
+        match buyer {
+            Some(buyer) => event["data"]["buyer"] = json!(buyer),
+            None => drop(event["data"].as_object_mut().unwrap().remove("buyer")),
+        }
+        event
+    };
+    let codes = |reply: &Reply| -> Vec<Value> {
+        assert_eq!(reply.status, 202, "{}", reply.body);
+        let rows = reply.body["rows"].as_array().unwrap().iter();
+        rows.flat_map(|row| row["warnings"].as_array().cloned().unwrap_or_default())
+            .map(|warning| json!([warning["code"], warning["field"]]))
+            .collect()
+    };
+    let left_out = json!(["buyer_left_out", "/data/buyer"]);
+    let both = json!([of("a-1", "placed", "a", Some("b")), of("a-2", "cancelled", "a", None)]);
+    assert_eq!(codes(&api.tell(&[], both).await), [left_out.clone()]);
+    assert_eq!(codes(&api.tell(&[], of("a-3", "disputed", "a", None)).await), [left_out]);
+    assert_eq!(codes(&api.tell(&[], of("a-4", "refunded", "a", Some("b"))).await), [json!(null); 0]);
+    let guest = json!([of("g-1", "placed", "g", None), of("g-2", "cancelled", "g", None)]);
+    assert_eq!(codes(&api.tell(&[], guest).await), [json!(null); 0]);
+}
