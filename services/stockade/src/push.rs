@@ -9,6 +9,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     pin::Pin,
+    process::ExitCode,
     task::{Context, Poll},
     time::Duration,
 };
@@ -85,6 +86,12 @@ const ASK_EVERY: Duration = Duration::from_millis(300);
 /// Lines of a report that are shown.
 const SHOWN: usize = 10;
 
+/// What the exit code says, for scripts.
+pub const EXIT_CODES: &str = "Exit codes: 0 all rows were taken (with --no-wait: the file was); 1 it failed, was cancelled or waits for --confirm; \
+    2 wrong arguments; 3 it ended, but rows were refused or the file broke off.";
+/// It ended, and not all that the file says was taken.
+const NOT_ALL: u8 = 3;
+
 /// What is remembered of a push that has not ended.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Begun {
@@ -94,13 +101,13 @@ struct Begun {
     import: Option<String>,
 }
 
-/// Runs the command.
-pub fn run(args: &Args) -> Result<()> {
+/// Runs the command; answers its exit code.
+pub fn run(args: &Args) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(push(args))
 }
 
-async fn push(args: &Args) -> Result<()> {
+async fn push(args: &Args) -> Result<ExitCode> {
     let key = match (&args.key, &args.key_file) {
         (Some(key), _) => key.clone(),
         (None, Some(file)) => std::fs::read_to_string(file)
@@ -148,7 +155,7 @@ async fn push(args: &Args) -> Result<()> {
     };
     say!("import {import}: {}", told["state"].as_str().unwrap_or_default());
     if args.no_wait {
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     let path = format!("{base}/{import}");
     let told = follow(args, &asker, &path).await?;
@@ -325,7 +332,7 @@ async fn follow(args: &Args, asker: &Asker<'_>, path: &str) -> Result<Value> {
 }
 
 /// Says what became of it.
-async fn finish(args: &Args, asker: &Asker<'_>, path: &str, told: &Value) -> Result<()> {
+async fn finish(args: &Args, asker: &Asker<'_>, path: &str, told: &Value) -> Result<ExitCode> {
     if told["rows"]["read"].as_u64() > Some(0) {
         map::figures(told);
     }
@@ -345,9 +352,10 @@ async fn finish(args: &Args, asker: &Asker<'_>, path: &str, told: &Value) -> Res
         Some("cancelled") => bail!("the import was cancelled; what was applied until then stays"),
         _ if told["problem"].is_object() => {
             output::complain(format_args!("warning: {}", map::problem(&told["problem"])));
-            Ok(())
+            Ok(ExitCode::from(NOT_ALL))
         }
-        _ => Ok(()),
+        _ if figure("refused") > 0 => Ok(ExitCode::from(NOT_ALL)),
+        _ => Ok(ExitCode::SUCCESS),
     }
 }
 
