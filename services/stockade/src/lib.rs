@@ -34,6 +34,7 @@ mod rescore;
 pub mod rules;
 mod sandbox;
 pub mod serve;
+pub mod server_url;
 pub mod simulate;
 mod stalls;
 mod threads;

@@ -6,7 +6,6 @@
 use std::{
     fs::File,
     io::{self, IsTerminal as _, Read as _},
-    net::SocketAddr,
     path::{Path, PathBuf},
     pin::Pin,
     process::ExitCode,
@@ -26,13 +25,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 use sha2::Digest as _;
 use stockade_runtime::http::path_segment;
-use tokio::net::TcpStream;
 
 use crate::{
-    address::Address,
     client::{Answer, Client},
     map::{self, Reading},
     output::{self, say},
+    server_url::{ServerUrl, Way},
 };
 
 /// Arguments.
@@ -43,9 +41,9 @@ pub struct Args {
     /// Whose inventory it is.
     #[arg(long, env = "STOCKADE_SUPPLIER")]
     supplier: String,
-    /// Address of the API.
+    /// Address of the API: host:port, or a URL without a path such as https://stockade.example.
     #[arg(long, default_value = "127.0.0.1:7400")]
-    server: Address,
+    server: ServerUrl,
     /// The supplier's key; best given by the environment.
     #[arg(long, env = "STOCKADE_KEY", hide_env_values = true)]
     key: Option<String>,
@@ -135,7 +133,7 @@ async fn push(args: &Args) -> Result<ExitCode> {
     keep_note(note.as_deref(), &begun);
     let base = format!("/v1/suppliers/{}/imports", path_segment(&args.supplier));
     let server = args.server.find()?;
-    let asker = Asker { client: Client::new(server), key: &key };
+    let asker = Asker { client: Client::new(server.clone()), key: &key };
 
     let known = match &begun.import {
         Some(import) => asker.get(&format!("{base}/{import}")).await.ok().map(|told| (import.clone(), told)),
@@ -145,7 +143,7 @@ async fn push(args: &Args) -> Result<ExitCode> {
         Some(known) => known,
         None => {
             let path = format!("{base}{}", begun.query);
-            let told = upload(args, server, &path, (&key, &begun.key), bytes).await?;
+            let told = upload(args, &server, &path, (&key, &begun.key), bytes).await?;
             let import =
                 told["import"].as_str().context("the answer names no import; is this the API?")?.to_owned();
             begun.import = Some(import.clone());
@@ -164,13 +162,7 @@ async fn push(args: &Args) -> Result<ExitCode> {
 }
 
 /// Sends the file until it is taken on, with the same key.
-async fn upload(
-    args: &Args,
-    server: SocketAddr,
-    path: &str,
-    keys: (&str, &str),
-    bytes: u64,
-) -> Result<Value> {
+async fn upload(args: &Args, server: &Way, path: &str, keys: (&str, &str), bytes: u64) -> Result<Value> {
     let bar = bar(bytes, "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
     bar.set_message("uploading");
     let mut pause = PAUSE;
@@ -213,19 +205,19 @@ async fn upload(
 
 async fn send(
     args: &Args,
-    server: SocketAddr,
+    server: &Way,
     path: &str,
     (key, idempotency): (&str, &str),
     (bytes, bar): (u64, ProgressBar),
 ) -> Result<Answer> {
     let no_answer = || format!("no answer from {}; is it serving?", args.server);
-    let stream = TcpStream::connect(server).await.with_context(no_answer)?;
+    let stream = server.connect().await.with_context(no_answer)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let request = Request::builder()
         .method(Method::POST)
         .uri(path)
-        .header("host", args.server.to_string())
+        .header("host", &server.host)
         .header("content-type", media_type(&args.file))
         .header("content-length", bytes)
         .header("authorization", format!("Bearer {key}"))

@@ -16,11 +16,11 @@ use stockade_rules::{RuleError, RuleSet, RuleSpec};
 use stockade_supplier_scoring::vocabulary;
 
 use crate::{
-    address::Address,
     client::Server,
     inputs::read,
     marketplace::{self, Which},
     output,
+    server_url::ServerUrl,
 };
 
 /// What to do with rules.
@@ -170,9 +170,9 @@ pub enum Command {
 /// A server that need not be given.
 #[derive(clap::Args)]
 pub struct MaybeServer {
-    /// Address of the API.
+    /// Address of the API: host:port, or a URL without a path such as https://stockade.example.
     #[arg(long, default_value = "127.0.0.1:7400")]
-    server: Address,
+    server: ServerUrl,
     /// An analyst's key; better given by the environment than on the command line.
     #[arg(long, env = "STOCKADE_KEY", hide_env_values = true)]
     key: Option<String>,

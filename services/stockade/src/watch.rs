@@ -10,7 +10,6 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use stockade_model::{Currency, Money};
 use stockade_runtime::http::path_segment;
-use tokio::net::TcpStream;
 
 use crate::{
     client::{Answer, Server},
@@ -104,12 +103,19 @@ impl Watching<'_> {
     async fn listen(&mut self) -> Result<Ended> {
         let server = &self.args.server;
         let lost = |why: &str| Ok(Ended::Lost(format!("{}: {why}", server.server)));
-        let address = server.server.find()?;
-        let Ok(stream) = TcpStream::connect(address).await else { return lost("no answer; is it serving?") };
+        let way = server.server.find()?;
+        let stream = match way.connect().await {
+            Ok(stream) => stream,
+            // Who is not the server will not be it a little later.
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                return Err(error).with_context(|| format!("no TLS with {}", server.server));
+            }
+            Err(_) => return lost("no answer; is it serving?"),
+        };
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         let mut request = Request::get(self.path())
-            .header("host", server.server.to_string())
+            .header("host", &way.host)
             .header("accept", "text/event-stream")
             .header("authorization", format!("Bearer {}", server.key));
         if !self.last.is_empty() {
