@@ -2,6 +2,7 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod acts;
 pub mod address;
 pub mod asyncapi;
 pub mod audit;

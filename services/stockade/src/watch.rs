@@ -13,7 +13,7 @@ use stockade_runtime::http::path_segment;
 
 use crate::{
     client::{Answer, Server},
-    output::say,
+    output::{count, say},
 };
 
 /// Watch what buyers may have of some goods.
@@ -175,8 +175,9 @@ fn line(good: &Value) -> String {
         format!(", first {price} by {}", text(&offer["supplier"]))
     });
     let offered = if offers.len() == 1 { "offer" } else { "offers" };
+    let units = count(units.unsigned_abs(), "unit", "units");
     let first = first.unwrap_or_default();
-    format!("{}  {name}  {units} units of {}{more} {offered}{first}", text(&good["as_of"]), offers.len())
+    format!("{}  {name}  {units} of {}{more} {offered}{first}", text(&good["as_of"]), offers.len())
 }
 
 /// A server-sent event.

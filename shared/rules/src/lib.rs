@@ -34,6 +34,7 @@ pub use promise::{DAYS_A_YEAR, Floor, supplier_days};
 pub use schema::{Bounds, Feature, FeatureSchema, Vocabulary};
 pub use set::{Rule, RuleSet};
 pub use spec::{BudgetSpec, Example, Mode, RuleScope, RuleSpec, SetSpec, parse_duration_ms};
+pub use suggest::nearest;
 pub use sweep::{Compared, Variant, compared, variants};
 
 /// What is wrong with a rule set, or only suspicious, and where.
