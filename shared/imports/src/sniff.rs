@@ -252,9 +252,11 @@ mod tests {
             assert_eq!(finding.code, codes::NOT_A_TABLE);
         }
         let rows = "a-1,Schrank \u{fc},5\n".repeat(40);
-        for text in
-            [format!("listing,name\x01,on_hand\n{rows}\x1a"), "ISA\x1d00\x1d\x1e\x1c".to_owned(), String::new()]
-        {
+        for text in [
+            format!("listing,name\x01,on_hand\n{rows}\x1a"),
+            "ISA\x1d00\x1d\x1e\x1c".to_owned(),
+            String::new(),
+        ] {
             assert_eq!(refuse_what_is_no_text(text.as_bytes(), &text), Ok(()), "{text:?}");
         }
     }
