@@ -12,15 +12,20 @@ use stockade_model::{Currency, Money};
 use stockade_runtime::http::path_segment;
 
 use crate::{
-    client::{Answer, Server},
+    client::Answer,
     output::{count, say},
+    server_url::ServerUrl,
 };
 
 /// Watch what buyers may have of some goods.
 #[derive(clap::Args)]
 pub struct Args {
-    #[command(flatten)]
-    server: Server,
+    /// Address of the API: host:port, or a URL without a path such as https://stockade.example.
+    #[arg(long, default_value = "127.0.0.1:7400")]
+    server: ServerUrl,
+    /// A buyer's key; better given by the environment than on the command line.
+    #[arg(long, env = "STOCKADE_KEY", hide_env_values = true)]
+    key: String,
     /// A good by its SKU; give it again for each further one.
     #[arg(long)]
     sku: Vec<String>,
@@ -101,14 +106,14 @@ impl Watching<'_> {
 
     /// One connection. What the server refuses is an error; what gets lost is not.
     async fn listen(&mut self) -> Result<Ended> {
-        let server = &self.args.server;
-        let lost = |why: &str| Ok(Ended::Lost(format!("{}: {why}", server.server)));
-        let way = server.server.find()?;
+        let Args { server, key, .. } = self.args;
+        let lost = |why: &str| Ok(Ended::Lost(format!("{server}: {why}")));
+        let way = server.find()?;
         let stream = match way.connect().await {
             Ok(stream) => stream,
             // Who is not the server will not be it a little later.
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-                return Err(error).with_context(|| format!("no TLS with {}", server.server));
+                return Err(error).with_context(|| format!("no TLS with {server}"));
             }
             Err(_) => return lost("no answer; is it serving?"),
         };
@@ -117,7 +122,7 @@ impl Watching<'_> {
         let mut request = Request::get(self.path())
             .header("host", &way.host)
             .header("accept", "text/event-stream")
-            .header("authorization", format!("Bearer {}", server.key));
+            .header("authorization", format!("Bearer {key}"));
         if !self.last.is_empty() {
             request = request.header("last-event-id", &self.last);
         }
