@@ -282,13 +282,15 @@ fn look_at_kafka(config: &Config, findings: &mut Findings) {
     }
     let mut complete = true;
     for topic in Topic::ALL {
+        // As the cluster knows it, which may hold those of others.
+        let full = format!("{}{}", config.kafka.prefix, topic.name());
         let found = log.check_topic(&topic_spec(topic, config.log.partitions));
         complete &= matches!(found, Ok(true));
         match found {
-            Ok(true) => findings.good("topic", format!("{} fits", topic.name())),
+            Ok(true) => findings.good("topic", format!("{full} fits")),
             Ok(false) => findings.warn(
                 "topic",
-                format!("{} is missing", topic.name()),
+                format!("{full} is missing"),
                 "it is made at the first start, if this user may",
             ),
             Err(error) => findings.bad("topic", error.to_string(), "until then `serve` refuses to start"),

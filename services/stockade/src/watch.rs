@@ -23,7 +23,7 @@ pub struct Args {
     /// Address of the API: host:port, or a URL without a path such as https://stockade.example.
     #[arg(long, default_value = "127.0.0.1:7400")]
     server: ServerUrl,
-    /// A buyer's key; better given by the environment than on the command line.
+    /// The key of a buyer, or of staff; better given by the environment than on the command line.
     #[arg(long, env = "STOCKADE_KEY", hide_env_values = true)]
     key: String,
     /// A good by its SKU; give it again for each further one.
