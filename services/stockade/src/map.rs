@@ -131,7 +131,7 @@ fn push_line(args: &Args, mapping: Option<&Path>) -> String {
 fn reading_flags(args: &Args) -> String {
     let Reading { format, encoding, .. } = &args.reading;
     let flags = [("format", format), ("encoding", encoding)];
-    let given = flags.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    let given = flags.iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
     given.map(|(name, value)| format!(" --{name} {}", quoted(value))).collect()
 }
 

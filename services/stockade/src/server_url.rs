@@ -36,7 +36,7 @@ impl FromStr for ServerUrl {
             )
         };
         let Some((scheme, rest)) = text.split_once("://") else {
-            return text.parse().map(|address| Self { address, tls: false }).map_err(|_| wrong());
+            return text.parse::<Address>().map(|address| Self { address, tls: false }).map_err(|_| wrong());
         };
         let (tls, port) = match scheme.to_ascii_lowercase().as_str() {
             "http" => (false, 80),
@@ -50,7 +50,7 @@ impl FromStr for ServerUrl {
         // The colons of an address in brackets begin no port.
         let has_port = rest.rsplit(']').next().is_some_and(|behind| behind.contains(':'));
         let whole = if has_port { rest.to_owned() } else { format!("{rest}:{port}") };
-        whole.parse().map(|address| Self { address, tls }).map_err(|_| wrong())
+        whole.parse::<Address>().map(|address| Self { address, tls }).map_err(|_| wrong())
     }
 }
 
