@@ -35,7 +35,11 @@ fn flag(on: bool) -> f64 {
 /// The kill switch was turned, or is known again after a start.
 pub(crate) fn kill_switch(kill: &Kill) {
     gauge!("stockade_lockout_kill_switch").set(flag(kill.on));
-    tracing::warn!(on = kill.on, actor = kill.actor, reason = kill.reason, at = %kill.at, "kill switch");
+    let Kill { actor, reason, at, .. } = kill;
+    match kill.on {
+        true => tracing::warn!(actor, reason, %at, "the kill switch is on: rules withhold nothing"),
+        false => tracing::info!(actor, reason, %at, "the kill switch is off"),
+    }
 }
 
 /// How the rules in force came there.

@@ -1,6 +1,6 @@
 //! `stockade audit`.
 
-use crate::output::say;
+use crate::output::{self, say};
 use anyhow::Result;
 use clap::Subcommand;
 
@@ -41,7 +41,7 @@ fn verify(place: &Place) -> Result<()> {
     if count == 0 {
         say!("0 decisions: the log is there and none has been made yet");
     } else {
-        say!("{count} decisions, the chain holds");
+        say!("{}, the chain holds", output::count(count, "decision", "decisions"));
     }
     Ok(())
 }

@@ -1,19 +1,16 @@
 //! A small HTTP client for the demo and the commands that ask a server: keep-alive connections, nothing else.
 
-use std::net::SocketAddr;
-
-use crate::address::Address;
+use crate::server_url::{ServerUrl, Way};
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{HeaderMap, Method, Request, StatusCode, client::conn::http1::SendRequest};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 
 /// A pool of connections to one server.
 pub(crate) struct Client {
-    server: SocketAddr,
+    server: Way,
     idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
 }
 
@@ -40,8 +37,8 @@ impl Answer {
 }
 
 impl Client {
-    pub(crate) fn new(server: SocketAddr) -> Self {
-        Self { server, idle: Mutex::default() }
+    pub(crate) fn new(server: impl Into<Way>) -> Self {
+        Self { server: server.into(), idle: Mutex::default() }
     }
 
     async fn connection(&self) -> Result<SendRequest<Full<Bytes>>> {
@@ -50,8 +47,7 @@ impl Client {
         if let Some(connection) = idle.filter(|connection| connection.is_ready()) {
             return Ok(connection);
         }
-        let stream = TcpStream::connect(self.server).await?;
-        stream.set_nodelay(true)?;
+        let stream = self.server.connect().await?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Ok(sender)
@@ -75,7 +71,7 @@ impl Client {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header("host", "127.0.0.1")
+            .header("host", &self.server.host)
             .header("content-type", "application/json")
             .header("authorization", format!("Bearer {key}"));
         for (name, value) in headers {
@@ -96,9 +92,9 @@ impl Client {
 /// Where the server is and who asks.
 #[derive(clap::Args)]
 pub struct Server {
-    /// Address of the API.
+    /// Address of the API: host:port, or a URL without a path such as https://stockade.example.
     #[arg(long, default_value = "127.0.0.1:7400")]
-    pub(crate) server: Address,
+    pub(crate) server: ServerUrl,
     /// An analyst's key; better given by the environment than on the command line.
     #[arg(long, env = "STOCKADE_KEY", hide_env_values = true)]
     pub(crate) key: String,

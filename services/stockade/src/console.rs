@@ -1,6 +1,9 @@
 //! `stockade console`: links that sign people in.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -10,7 +13,7 @@ use stockade_runtime::{KeyRing, Role, Sessions};
 
 use crate::{
     config::{Config, Place},
-    output::say,
+    output::{complain, say},
 };
 
 /// What to do with the console.
@@ -27,7 +30,8 @@ pub enum Command {
         /// Minutes for which the link is good.
         #[arg(long, default_value_t = LINK_MINUTES, value_parser = clap::value_parser!(u32).range(1..=1_440))]
         minutes: u32,
-        /// Where people reach the server, such as https://stockade.example; where it listens when absent.
+        /// Where people reach the server, such as https://stockade.example; where the server of this directory listens, or last
+        /// listened, when absent.
         #[arg(long)]
         url: Option<String>,
         /// The data directory.
@@ -79,6 +83,30 @@ pub(crate) fn sessions_file(directory: &Path) -> PathBuf {
     directory.join("console-sessions.jsonl")
 }
 
+/// The file that says where the server of a data directory listens: flags and the environment that it was started with are not known
+/// to other commands.
+fn address_file(directory: &Path) -> PathBuf {
+    directory.join("api-address")
+}
+
+/// Notes where a server listens, for links that are made beside it.
+pub(crate) fn note_address(directory: &Path, listens: SocketAddr) {
+    if let Err(error) = std::fs::write(address_file(directory), format!("{listens}\n")) {
+        tracing::warn!(%error, "where this server listens cannot be noted in its data directory, so `stockade console link` needs --url");
+    }
+}
+
+/// Where a server listens that was started in this directory; `None` where none ever was. Who listens at every address of this
+/// machine is reached from it by loopback.
+fn noted_address(directory: &Path) -> Option<SocketAddr> {
+    let mut listens: SocketAddr =
+        std::fs::read_to_string(address_file(directory)).ok()?.trim().parse().ok()?;
+    if listens.ip().is_unspecified() {
+        listens.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    Some(listens)
+}
+
 /// The address that signs in with `token` at the server at `url`.
 pub(crate) fn address(url: &str, token: &str) -> String {
     format!("{}/console/sign-in#{token}", url.trim_end_matches('/'))
@@ -125,16 +153,45 @@ pub fn run(command: Command) -> Result<()> {
         }
     };
     its_own(&config, &name, &role)?;
-    let url = match url {
-        Some(url) => url,
-        None if config.http.listen.port() == 0 => {
+    let noted = noted_address(directory);
+    let url = match (url, noted) {
+        (Some(url), _) => url,
+        (None, Some(listens)) => format!("http://{listens}"),
+        (None, None) if config.http.listen.port() == 0 => {
             anyhow::bail!(
                 "the port is chosen at each start; say where the server is with --url http://HOST:PORT"
             )
         }
-        None => format!("http://{}", config.http.listen),
+        (None, None) => format!("http://{}", config.http.listen),
     };
+    if let Role::Supplier { supplier } = &role
+        && !KeyRing::open(&config.keys_file())?.list()?.iter().any(|key| key.principal.role == role)
+    {
+        complain(format_args!(
+            "note: no key is of the supplier {supplier}, and only the server knows who is registered; if it is not, the link opens a page with nothing on it"
+        ));
+    }
     let token = Links::at(&links_file(directory)).make(&name, role, minutes)?;
     say!("{}", address(&url, &token));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_leads_to_where_the_server_of_its_directory_listens() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        assert_eq!(noted_address(path), None);
+        for (listens, reached) in [
+            ("127.0.0.1:7500", "127.0.0.1:7500"),
+            ("0.0.0.0:7501", "127.0.0.1:7501"),
+            ("[::]:7502", "127.0.0.1:7502"),
+        ] {
+            note_address(path, listens.parse().unwrap());
+            assert_eq!(noted_address(path).map(|address| address.to_string()).as_deref(), Some(reached));
+        }
+    }
 }

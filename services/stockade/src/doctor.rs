@@ -1,6 +1,6 @@
 //! `stockade doctor`: looks at everything a server needs, changes nothing, and says what to do about what it finds.
 
-use crate::output::say;
+use crate::output::{count, say};
 use anyhow::Result;
 use serde_json::json;
 use stockade_log::{Log as _, LogError, embedded::free_bytes};
@@ -91,7 +91,11 @@ pub fn run(args: &Args) -> Result<()> {
         Ok(config) => {
             findings.good(
                 "configuration",
-                format!("role {}, {} partitions", config.role.0, config.log.partitions),
+                format!(
+                    "role {}, {}",
+                    config.role.0,
+                    count(config.log.partitions, "partition", "partitions")
+                ),
             );
             look(&config, &mut findings)?;
         }
@@ -278,13 +282,15 @@ fn look_at_kafka(config: &Config, findings: &mut Findings) {
     }
     let mut complete = true;
     for topic in Topic::ALL {
+        // As the cluster knows it, which may hold those of others.
+        let full = format!("{}{}", config.kafka.prefix, topic.name());
         let found = log.check_topic(&topic_spec(topic, config.log.partitions));
         complete &= matches!(found, Ok(true));
         match found {
-            Ok(true) => findings.good("topic", format!("{} fits", topic.name())),
+            Ok(true) => findings.good("topic", format!("{full} fits")),
             Ok(false) => findings.warn(
                 "topic",
-                format!("{} is missing", topic.name()),
+                format!("{full} is missing"),
                 "it is made at the first start, if this user may",
             ),
             Err(error) => findings.bad("topic", error.to_string(), "until then `serve` refuses to start"),
@@ -328,7 +334,10 @@ async fn look_at_redis(config: &Config, findings: &mut Findings) {
         Ok(Some(store)) => store,
     };
     match store.summary().await {
-        Ok(summary) => findings.good("redis", format!("it answers and holds {} suppliers", summary.entries)),
+        Ok(summary) => findings.good(
+            "redis",
+            format!("it answers and holds {}", count(summary.entries, "supplier", "suppliers")),
+        ),
         Err(error) => {
             return findings.bad("redis", error.to_string(), "check that it runs and can be reached; isolation goes on without it, other systems do not see it");
         }

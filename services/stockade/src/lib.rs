@@ -2,6 +2,7 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod acts;
 pub mod address;
 pub mod asyncapi;
 pub mod audit;
@@ -34,6 +35,7 @@ mod rescore;
 pub mod rules;
 mod sandbox;
 pub mod serve;
+pub mod server_url;
 pub mod simulate;
 mod stalls;
 mod threads;

@@ -38,6 +38,7 @@ enum Command {
     #[command(subcommand)]
     Model(model::Command),
     /// Upload an inventory file, follow it until it is applied, and say what was refused.
+    #[command(after_help = push::EXIT_CODES)]
     Push(push::Args),
     /// Look at an inventory file: what it is, which column is what, and ten rows as they would be read.
     Map(map::Args),
@@ -71,6 +72,7 @@ fn use_small_pages() {
 
 fn main() -> ExitCode {
     use_small_pages();
+    let mut done = ExitCode::SUCCESS;
     let result = match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(&args),
@@ -79,7 +81,7 @@ fn main() -> ExitCode {
         Command::Watch(args) => watch::run(&args),
         Command::Train(args) => model::train(&args),
         Command::Model(command) => model::run(command),
-        Command::Push(args) => push::run(&args),
+        Command::Push(args) => push::run(&args).map(|code| done = code),
         Command::Map(args) => map::run(&args),
         Command::Keys(command) => keys::run(command),
         Command::Console(command) => console::run(command),
@@ -90,7 +92,7 @@ fn main() -> ExitCode {
         Command::Audit(command) => audit::run(&command),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => done,
         Err(error) => {
             output::complain(format_args!("error: {error:#}"));
             ExitCode::FAILURE

@@ -7,7 +7,7 @@ use serde_json::Value;
 use stockade_inventory::imports::preview_file;
 
 use crate::{
-    output::{self, say},
+    output::{self, quoted, say},
     replay::look::look,
 };
 
@@ -82,22 +82,57 @@ pub fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     show(&seen);
+    let written = args.out.as_deref().filter(|_| mapping.is_some());
+    match (&args.out, written) {
+        (_, Some(out)) => say!("\nThe mapping was written to {}.", quoted(&out.display().to_string())),
+        (Some(out), None) if seen["problem"].is_null() => {
+            say!("\nThe file needs no mapping, so {} was not written.", out.display());
+        }
+        _ => {}
+    }
     match seen["problem"].as_object() {
         None => {
-            say!("\nstockade push {} would send it as it is read here.", args.file.display());
+            say!("\n`{}` sends it as it is read here.", push_line(args, written));
+            say!("{PLACEHOLDERS}");
             Ok(())
         }
         Some(_) if mapping.is_some() => {
+            let out = written.unwrap_or(Path::new("mapping.yaml"));
             say!("\n{}", problem(&seen["problem"]));
-            say!(
-                "The mapping above is a proposal: `stockade map {} --out mapping.yaml`, change what is wrong, and\n`stockade push {} --mapping mapping.yaml`.",
-                args.file.display(),
-                args.file.display()
-            );
+            match written {
+                Some(_) => say!("It is a proposal: change there what is wrong, then"),
+                None => say!(
+                    "The mapping above is a proposal: `stockade map {}{} --out {}`, change what is wrong there, then",
+                    quoted(&args.file.display().to_string()),
+                    reading_flags(args),
+                    quoted(&out.display().to_string())
+                ),
+            }
+            say!("`{}` sends it.", push_line(args, Some(out)));
+            say!("{PLACEHOLDERS}");
             Ok(())
         }
         Some(_) => anyhow::bail!("{}", problem(&seen["problem"])),
     }
+}
+
+/// What whoever runs the printed line puts into it.
+const PLACEHOLDERS: &str = "SUPPLIER is the supplier's id, and its key is taken from STOCKADE_KEY.";
+
+/// The command that sends the file, read as it was looked at, or by the mapping in another file.
+fn push_line(args: &Args, mapping: Option<&Path>) -> String {
+    let mapping = mapping.map(|path| path.display().to_string()).or_else(|| args.reading.mapping.clone());
+    let mapping = mapping.map(|mapping| format!(" --mapping {}", quoted(&mapping))).unwrap_or_default();
+    let file = quoted(&args.file.display().to_string());
+    format!("stockade push {file} --supplier SUPPLIER{mapping}{}", reading_flags(args))
+}
+
+/// How the file is read, as it was said.
+fn reading_flags(args: &Args) -> String {
+    let Reading { format, encoding, .. } = &args.reading;
+    let flags = [("format", format), ("encoding", encoding)];
+    let given = flags.iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+    given.map(|(name, value)| format!(" --{name} {}", quoted(value))).collect()
 }
 
 fn show(seen: &Value) {

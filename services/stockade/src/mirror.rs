@@ -13,7 +13,7 @@ use stockade_runtime::{Shutdown, clock, telemetry};
 use crate::{
     config::{Config, Place},
     connect,
-    output::say,
+    output::{self, say},
     platform::topic_spec,
 };
 
@@ -94,7 +94,10 @@ impl Teller {
     fn tell(&mut self, copied: Copied) {
         if !std::mem::replace(&mut self.was_whole, true) {
             // For scripts that wait for it: the first line of standard output.
-            say!("copied {} records; the copy is whole and is kept so", copied.records);
+            say!(
+                "copied {}; the copy is whole and is kept so",
+                output::count(copied.records, "record", "records")
+            );
         }
         if self.said.is_none_or(|said| said.elapsed() >= SAY) {
             self.said = Some(Instant::now());

@@ -13,6 +13,7 @@ use stockade_model::{SupplierId, Timestamp, hash};
 use stockade_supplier_scoring::{DEFAULT_FEATURES, Example, FeatureSet, FitOptions, Model, Origin, fit};
 
 use crate::{
+    acts,
     client::Server,
     evaluate::{
         run::{Run, opening},
@@ -172,16 +173,22 @@ pub enum Command {
 
 /// Runs the command.
 pub fn run(command: Command) -> Result<()> {
-    let (method, path, server, body) = match command {
-        Command::Show(server) => (Method::GET, "/v1/models", server, Vec::new()),
+    let (path, server, body, role, how) = match command {
+        Command::Show(server) => {
+            let body = server.ask(Method::GET, "/v1/models", &[], Vec::new())?.json()?;
+            say!("{}", serde_json::to_string_pretty(&body)?);
+            return Ok(());
+        }
         Command::Publish { file, server } => {
             let body = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            (Method::POST, "/v1/models", server, body)
+            ("/v1/models", server, body, "challenger", "runs beside the champion, as challenger")
         }
-        Command::Promote(server) => (Method::POST, "/v1/models:promote", server, Vec::new()),
-        Command::Rollback(server) => (Method::POST, "/v1/models:rollback", server, Vec::new()),
+        Command::Promote(server) => ("/v1/models:promote", server, Vec::new(), "champion", "is champion now"),
+        Command::Rollback(server) => {
+            ("/v1/models:rollback", server, Vec::new(), "champion", "is champion again")
+        }
     };
-    let body = server.ask(method, path, &[], body)?.json()?;
-    say!("{}", serde_json::to_string_pretty(&body)?);
+    let body = server.ask(Method::POST, path, &[], body)?.json()?;
+    say!("{}", acts::model(&body, role, how));
     Ok(())
 }

@@ -46,6 +46,21 @@ pub fn complain(text: Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// So many of something: `1 rule`, `2 rules`.
+pub(crate) fn count(number: impl TryInto<u64>, one: &str, many: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// A word as a shell takes it, for commands that are printed to be run.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=+@,%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 /// Shows how far something is, on the line on which it was shown before.
 pub(crate) fn progress(text: Arguments<'_>) {
     let mut err = io::stderr().lock();
@@ -108,6 +123,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_word_is_quoted_where_a_shell_would_part_or_change_it() {
+        for (word, expected) in [
+            ("a/b.csv", "a/b.csv"),
+            ("my stock.csv", "'my stock.csv'"),
+            ("it's", "'it'\\''s'"),
+            ("$x", "'$x'"),
+        ] {
+            assert_eq!(quoted(word), expected);
+        }
+    }
 
     #[test]
     fn figures_are_shown_without_a_trace_of_how_programs_write_them() {

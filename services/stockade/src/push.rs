@@ -6,9 +6,9 @@
 use std::{
     fs::File,
     io::{self, IsTerminal as _, Read as _},
-    net::SocketAddr,
     path::{Path, PathBuf},
     pin::Pin,
+    process::ExitCode,
     task::{Context, Poll},
     time::Duration,
 };
@@ -25,13 +25,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 use sha2::Digest as _;
 use stockade_runtime::http::path_segment;
-use tokio::net::TcpStream;
 
 use crate::{
-    address::Address,
     client::{Answer, Client},
     map::{self, Reading},
     output::{self, say},
+    server_url::{ServerUrl, Way},
 };
 
 /// Arguments.
@@ -42,9 +41,9 @@ pub struct Args {
     /// Whose inventory it is.
     #[arg(long, env = "STOCKADE_SUPPLIER")]
     supplier: String,
-    /// Address of the API.
+    /// Address of the API: host:port, or a URL without a path such as https://stockade.example.
     #[arg(long, default_value = "127.0.0.1:7400")]
-    server: Address,
+    server: ServerUrl,
     /// The supplier's key; best given by the environment.
     #[arg(long, env = "STOCKADE_KEY", hide_env_values = true)]
     key: Option<String>,
@@ -85,6 +84,12 @@ const ASK_EVERY: Duration = Duration::from_millis(300);
 /// Lines of a report that are shown.
 const SHOWN: usize = 10;
 
+/// What the exit code says, for scripts.
+pub const EXIT_CODES: &str = "Exit codes: 0 all rows were taken (with --no-wait: the file was); 1 it failed, was cancelled or waits for --confirm; \
+    2 wrong arguments; 3 it ended, but rows were refused or the file broke off.";
+/// It ended, and not all that the file says was taken.
+const NOT_ALL: u8 = 3;
+
 /// What is remembered of a push that has not ended.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Begun {
@@ -94,13 +99,13 @@ struct Begun {
     import: Option<String>,
 }
 
-/// Runs the command.
-pub fn run(args: &Args) -> Result<()> {
+/// Runs the command; answers its exit code.
+pub fn run(args: &Args) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(push(args))
 }
 
-async fn push(args: &Args) -> Result<()> {
+async fn push(args: &Args) -> Result<ExitCode> {
     let key = match (&args.key, &args.key_file) {
         (Some(key), _) => key.clone(),
         (None, Some(file)) => std::fs::read_to_string(file)
@@ -128,7 +133,7 @@ async fn push(args: &Args) -> Result<()> {
     keep_note(note.as_deref(), &begun);
     let base = format!("/v1/suppliers/{}/imports", path_segment(&args.supplier));
     let server = args.server.find()?;
-    let asker = Asker { client: Client::new(server), key: &key };
+    let asker = Asker { client: Client::new(server.clone()), key: &key };
 
     let known = match &begun.import {
         Some(import) => asker.get(&format!("{base}/{import}")).await.ok().map(|told| (import.clone(), told)),
@@ -138,7 +143,7 @@ async fn push(args: &Args) -> Result<()> {
         Some(known) => known,
         None => {
             let path = format!("{base}{}", begun.query);
-            let told = upload(args, server, &path, (&key, &begun.key), bytes).await?;
+            let told = upload(args, &server, &path, (&key, &begun.key), bytes).await?;
             let import =
                 told["import"].as_str().context("the answer names no import; is this the API?")?.to_owned();
             begun.import = Some(import.clone());
@@ -148,7 +153,7 @@ async fn push(args: &Args) -> Result<()> {
     };
     say!("import {import}: {}", told["state"].as_str().unwrap_or_default());
     if args.no_wait {
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     let path = format!("{base}/{import}");
     let told = follow(args, &asker, &path).await?;
@@ -157,13 +162,7 @@ async fn push(args: &Args) -> Result<()> {
 }
 
 /// Sends the file until it is taken on, with the same key.
-async fn upload(
-    args: &Args,
-    server: SocketAddr,
-    path: &str,
-    keys: (&str, &str),
-    bytes: u64,
-) -> Result<Value> {
+async fn upload(args: &Args, server: &Way, path: &str, keys: (&str, &str), bytes: u64) -> Result<Value> {
     let bar = bar(bytes, "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
     bar.set_message("uploading");
     let mut pause = PAUSE;
@@ -206,19 +205,19 @@ async fn upload(
 
 async fn send(
     args: &Args,
-    server: SocketAddr,
+    server: &Way,
     path: &str,
     (key, idempotency): (&str, &str),
     (bytes, bar): (u64, ProgressBar),
 ) -> Result<Answer> {
     let no_answer = || format!("no answer from {}; is it serving?", args.server);
-    let stream = TcpStream::connect(server).await.with_context(no_answer)?;
+    let stream = server.connect().await.with_context(no_answer)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let request = Request::builder()
         .method(Method::POST)
         .uri(path)
-        .header("host", args.server.to_string())
+        .header("host", &server.host)
         .header("content-type", media_type(&args.file))
         .header("content-length", bytes)
         .header("authorization", format!("Bearer {key}"))
@@ -325,7 +324,7 @@ async fn follow(args: &Args, asker: &Asker<'_>, path: &str) -> Result<Value> {
 }
 
 /// Says what became of it.
-async fn finish(args: &Args, asker: &Asker<'_>, path: &str, told: &Value) -> Result<()> {
+async fn finish(args: &Args, asker: &Asker<'_>, path: &str, told: &Value) -> Result<ExitCode> {
     if told["rows"]["read"].as_u64() > Some(0) {
         map::figures(told);
     }
@@ -345,9 +344,10 @@ async fn finish(args: &Args, asker: &Asker<'_>, path: &str, told: &Value) -> Res
         Some("cancelled") => bail!("the import was cancelled; what was applied until then stays"),
         _ if told["problem"].is_object() => {
             output::complain(format_args!("warning: {}", map::problem(&told["problem"])));
-            Ok(())
+            Ok(ExitCode::from(NOT_ALL))
         }
-        _ => Ok(()),
+        _ if figure("refused") > 0 => Ok(ExitCode::from(NOT_ALL)),
+        _ => Ok(ExitCode::SUCCESS),
     }
 }
 

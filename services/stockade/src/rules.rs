@@ -13,14 +13,16 @@ use hyper::Method;
 use serde_json::{Value, json};
 use stockade_model::Timestamp;
 use stockade_rules::{RuleError, RuleSet, RuleSpec};
+use stockade_runtime::http::path_segment;
 use stockade_supplier_scoring::vocabulary;
 
 use crate::{
-    address::Address,
+    acts,
     client::Server,
     inputs::read,
     marketplace::{self, Which},
-    output,
+    output::{self, count},
+    server_url::ServerUrl,
 };
 
 /// What to do with rules.
@@ -170,9 +172,9 @@ pub enum Command {
 /// A server that need not be given.
 #[derive(clap::Args)]
 pub struct MaybeServer {
-    /// Address of the API.
+    /// Address of the API: host:port, or a URL without a path such as https://stockade.example.
     #[arg(long, default_value = "127.0.0.1:7400")]
-    server: Address,
+    server: ServerUrl,
     /// An analyst's key; better given by the environment than on the command line.
     #[arg(long, env = "STOCKADE_KEY", hide_env_values = true)]
     key: Option<String>,
@@ -188,7 +190,8 @@ pub fn run(command: Command) -> Result<()> {
         Command::Check { file, features } => {
             let (set, warnings) = check(&file, features.as_ref())?;
             let rules = set.rules().len();
-            say!("{}: {rules} rules, {warnings} warnings, version {}", file.display(), set.version);
+            let (rules, warnings) = (count(rules, "rule", "rules"), count(warnings, "warning", "warnings"));
+            say!("{}: {rules}, {warnings}, version {}", file.display(), set.version);
             Ok(())
         }
         Command::Test { file, features } => test(&file, features.as_ref()),
@@ -255,23 +258,44 @@ pub fn run(command: Command) -> Result<()> {
         Command::Publish { file, note, server } => publish(&file, &note, &server),
         Command::Approve { version, server } => {
             let body = json!({ "version": version }).to_string().into_bytes();
-            show(&server.ask(Method::POST, "/v1/rules:approve", &[], body)?.json()?)
+            let body = server.ask(Method::POST, "/v1/rules:approve", &[], body)?.json()?;
+            say!("{}", acts::rules_in_force(&body, false));
+            Ok(())
         }
         Command::Rollback { to, reason, server } => {
             let body = json!({ "to": to, "reason": reason }).to_string().into_bytes();
-            show(&server.ask(Method::POST, "/v1/rules:rollback", &[], body)?.json()?)
+            let body = server.ask(Method::POST, "/v1/rules:rollback", &[], body)?.json()?;
+            say!("{}", acts::rules_in_force(&body, true));
+            Ok(())
         }
         Command::Undo { rule, since, stop, confirmed, reason, server } => {
             let since = since.map(|since| moment(&since)).transpose()?;
             let body = json!({ "since": since, "stop": stop, "confirmed": confirmed, "reason": reason });
-            let path = format!("/v1/rules/{rule}:restore");
-            show(&server.ask(Method::POST, &path, &[], body.to_string().into_bytes())?.json()?)
+            let path = format!("/v1/rules/{}:restore", path_segment(&rule));
+            let answer = server.ask(Method::POST, &path, &[], body.to_string().into_bytes())?;
+            match acts::restored(&answer.json()?, &rule, answer.status) {
+                Some(sentence) => {
+                    say!("{sentence}");
+                    Ok(())
+                }
+                None => anyhow::bail!("{}", acts::nothing_of(&rule, &ids_in_force(&server)?)),
+            }
         }
         Command::Kill { switch, reason, server } => {
             let body = json!({ "on": switch == "on", "reason": reason }).to_string().into_bytes();
-            show(&server.ask(Method::PUT, "/v1/ops/kill-switch", &[], body)?.json()?)
+            let answer = server.ask(Method::PUT, "/v1/ops/kill-switch", &[], body)?;
+            say!("{}", acts::kill(switch == "on", answer.status));
+            Ok(())
         }
     }
+}
+
+/// Ids of the rules in force on a server.
+fn ids_in_force(server: &Server) -> Result<Vec<String>> {
+    let body = server.ask(Method::GET, "/v1/rules", &[], Vec::new())?.json()?;
+    let set = RuleSet::read(body["source"].as_str().unwrap_or_default());
+    let rules = set.map(|set| set.rules).unwrap_or_default();
+    Ok(rules.into_iter().map(|rule| rule.id.to_string()).collect())
 }
 
 /// A time, or how long ago it was.
@@ -303,7 +327,7 @@ fn place(file: &Path, finding: &RuleError) -> String {
 
 fn refuse(file: &Path, errors: &[RuleError]) -> anyhow::Error {
     errors.iter().for_each(|error| output::complain(format_args!("{}: {error}", place(file, error))));
-    anyhow::anyhow!("{} problems; nothing of this set would be used", errors.len())
+    anyhow::anyhow!("{}; nothing of this set would be used", count(errors.len(), "problem", "problems"))
 }
 
 fn compile(file: &Path, features: Option<&PathBuf>) -> Result<std::sync::Arc<RuleSet>> {
@@ -328,17 +352,18 @@ fn check(file: &Path, features: Option<&PathBuf>) -> Result<(std::sync::Arc<Rule
 fn test(file: &Path, features: Option<&PathBuf>) -> Result<()> {
     // A set compiles only if all its examples come out, and says which do not.
     let (set, _) = check(file, features)?;
-    let mut count = 0;
+    let mut examples = 0;
     for rule in set.rules() {
         for example in &rule.spec.examples {
             say!("ok   {}: {} is {:?}", rule.spec.id, example.name, example.expect);
-            count += 1;
+            examples += 1;
         }
         if rule.spec.examples.is_empty() {
             say!("none {}: has no examples", rule.spec.id);
         }
     }
-    say!("{count} examples of {} rules came out as written", set.rules().len());
+    let examples = count(examples, "example", "examples");
+    say!("{examples} of {} came out as written", count(set.rules().len(), "rule", "rules"));
     Ok(())
 }
 

@@ -127,6 +127,7 @@ async fn serve(config: Config, place: Place, flags: Vec<(&'static str, Option<St
     let config = server.config.clone();
     let Doors { api, buyers, admin } = Doors::open(&config, roles).await?;
     tracing::info!(api = %api.local_addr()?, admin = %admin.local_addr()?, role = config.role.0, data = %directory.display(), "serving");
+    console::note_address(&directory, api.local_addr()?);
     // For scripts that let the system choose the ports: the first line of standard output.
     say!("api http://{} admin http://{}", api.local_addr()?, admin.local_addr()?);
     if let Some(buyers) = &buyers {

@@ -10,18 +10,22 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use stockade_model::{Currency, Money};
 use stockade_runtime::http::path_segment;
-use tokio::net::TcpStream;
 
 use crate::{
-    client::{Answer, Server},
-    output::say,
+    client::Answer,
+    output::{count, say},
+    server_url::ServerUrl,
 };
 
 /// Watch what buyers may have of some goods.
 #[derive(clap::Args)]
 pub struct Args {
-    #[command(flatten)]
-    server: Server,
+    /// Address of the API: host:port, or a URL without a path such as https://stockade.example.
+    #[arg(long, default_value = "127.0.0.1:7400")]
+    server: ServerUrl,
+    /// The key of a buyer, or of staff; better given by the environment than on the command line.
+    #[arg(long, env = "STOCKADE_KEY", hide_env_values = true)]
+    key: String,
     /// A good by its SKU; give it again for each further one.
     #[arg(long)]
     sku: Vec<String>,
@@ -102,16 +106,23 @@ impl Watching<'_> {
 
     /// One connection. What the server refuses is an error; what gets lost is not.
     async fn listen(&mut self) -> Result<Ended> {
-        let server = &self.args.server;
-        let lost = |why: &str| Ok(Ended::Lost(format!("{}: {why}", server.server)));
-        let address = server.server.find()?;
-        let Ok(stream) = TcpStream::connect(address).await else { return lost("no answer; is it serving?") };
+        let Args { server, key, .. } = self.args;
+        let lost = |why: &str| Ok(Ended::Lost(format!("{server}: {why}")));
+        let way = server.find()?;
+        let stream = match way.connect().await {
+            Ok(stream) => stream,
+            // Who is not the server will not be it a little later.
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                return Err(error).with_context(|| format!("no TLS with {server}"));
+            }
+            Err(_) => return lost("no answer; is it serving?"),
+        };
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         let mut request = Request::get(self.path())
-            .header("host", server.server.to_string())
+            .header("host", &way.host)
             .header("accept", "text/event-stream")
-            .header("authorization", format!("Bearer {}", server.key));
+            .header("authorization", format!("Bearer {key}"));
         if !self.last.is_empty() {
             request = request.header("last-event-id", &self.last);
         }
@@ -169,8 +180,9 @@ fn line(good: &Value) -> String {
         format!(", first {price} by {}", text(&offer["supplier"]))
     });
     let offered = if offers.len() == 1 { "offer" } else { "offers" };
+    let units = count(units.unsigned_abs(), "unit", "units");
     let first = first.unwrap_or_default();
-    format!("{}  {name}  {units} units of {}{more} {offered}{first}", text(&good["as_of"]), offers.len())
+    format!("{}  {name}  {units} of {}{more} {offered}{first}", text(&good["as_of"]), offers.len())
 }
 
 /// A server-sent event.

@@ -268,6 +268,23 @@ impl Mapping {
         self.fraud.iter().chain(&self.leave_out).chain(of_events)
     }
 
+    /// Columns of a file with this header that it makes nothing of. None where a history is several files, of which one header
+    /// says little.
+    pub fn unused(&self, header: &[String]) -> Vec<String> {
+        if !self.files.is_empty() {
+            return Vec::new();
+        }
+        let mut names = self.columns();
+        if let Some(counted) = &self.times.counted {
+            names.extend([&counted.per, &counted.days].into_iter().chain(&counted.hour).cloned());
+        }
+        let used: std::collections::HashSet<usize> =
+            names.iter().filter_map(|name| place_of(name, header).ok()).collect();
+        let unused =
+            header.iter().enumerate().filter(|(at, name)| !used.contains(at) && !name.trim().is_empty());
+        unused.map(|(_, name)| name.clone()).collect()
+    }
+
     /// Every column it names.
     pub(crate) fn columns(&self) -> Vec<String> {
         let mut names = self.time_columns();

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use stockade_imports::{folded, quoted};
-use stockade_model::Currency;
+use stockade_model::{Currency, Region};
 
 use crate::{
+    mapping::Mapping,
     refusals::shown,
     times::{Format, Guess},
 };
 
 /// Names of columns by what they are, the likeliest first, as [`folded`].
-const NAMES: [(&str, &str); 15] = [
+const NAMES: [(&str, &str); 20] = [
     (
         "order",
         "orderid ordernumber orderno invoice invoiceno invoicenumber bestellnummer bestellnr bestellid auftragsnummer auftragsnr belegnummer belegnr rechnungsnummer rechnungsnr pedido numeropedido transactionid transactionno txid order",
@@ -60,6 +61,23 @@ const NAMES: [(&str, &str); 15] = [
         "promised",
         "estimateddeliveryat orderestimateddeliverydate estimateddeliverydate promiseddate liefertermin",
     ),
+    (
+        "cancelled",
+        "cancelledat canceledat cancelledon canceledon cancelleddate canceleddate canceldate cancellationdate cancelledtimestamp canceledtimestamp storniertam stornodatum stornierungsdatum",
+    ),
+    (
+        "refunded",
+        "refundedat refundedon refunddate refundeddate returnedat returndate returneddate erstattetam erstattungsdatum retourendatum",
+    ),
+    (
+        "disputed",
+        "disputedat disputedon disputedate disputeddate disputeopenedat chargedbackat chargebackat chargebackdate",
+    ),
+    ("fraud", "fraudknownat fraudconfirmedat fraudconfirmedon fraudconfirmeddate fraudat frauddate"),
+    (
+        "region",
+        "sellerregion supplierregion vendorregion merchantregion shopregion sellerstate supplierstate sellercountry suppliercountry vendorcountry merchantcountry shopcountry region regioncode country countrycode land",
+    ),
     ("status", "orderstatus status bestellstatus auftragsstatus state"),
     ("category", "category categoryname productcategoryname productcategory kategorie warengruppe categoria"),
     ("currency", "currency currencycode waehrung moneda moeda"),
@@ -70,6 +88,16 @@ const UNDONE: [&str; 9] =
     ["cancel", "stornier", "storno", "unavailable", "annul", "void", "rejected", "fehlgeschlagen", "failed"];
 /// What it says when goods came back.
 const RETURNED: [&str; 6] = ["return", "refund", "retour", "erstatt", "zurueck", "devol"];
+
+/// What becomes of an order at a stamp of its own: the field, and the kind of event.
+const LATER: [(&str, &str); 6] = [
+    ("shipped", "shipped"),
+    ("delivered", "delivered"),
+    ("cancelled", "cancelled"),
+    ("disputed", "disputed"),
+    ("refunded", "refunded"),
+    ("fraud", "fraud_confirmed"),
+];
 
 /// Currencies with the country that most who write in them sell from.
 const HOMES: [(&str, &str); 8] = [
@@ -106,11 +134,18 @@ struct Seen<'a> {
 pub fn propose(header: &[String], sample: &[Vec<String>]) -> Result<Proposal, String> {
     let mut seen = Seen { header, sample, found: BTreeMap::new() };
     for (field, names) in NAMES {
-        let column = names
-            .split(' ')
-            .find_map(|name| header.iter().find(|known| folded(known) == name && !seen.is_taken(known)));
-        // A time must look like one, and a quantity like a number.
-        let column = column.filter(|column| !is_time_field(field) || seen.guess(column).is_time());
+        let named = |fits: &dyn Fn(&str) -> bool| {
+            let is =
+                |known: &String, name: &str| folded(known) == name && !seen.is_taken(known) && fits(known);
+            names.split(' ').find_map(|name| header.iter().find(|known| is(known, name)))
+        };
+        let column = match field {
+            "region" => named(&|column| seen.is_where_suppliers_are(column)),
+            // A time must look like one. What rarely happens may have no stamp yet in the first rows.
+            _ if is_time_field(field) => named(&|column| seen.guess(column).is_time())
+                .or_else(|| named(&|column| field != "ordered" && !seen.says_anything(column))),
+            _ => named(&|_| true),
+        };
         if let Some(column) = column {
             seen.found.insert(field, column.clone());
         }
@@ -131,12 +166,24 @@ pub fn propose(header: &[String], sample: &[Vec<String>]) -> Result<Proposal, St
             "none of the columns {all} is a time of the order in any form that is known; a history needs one: rename it to ordered_at, or join the file that has it (`files` and `joins` in a mapping)"
         )
     })?;
+    let unused = Mapping::parse(&yaml).map(|mapping| mapping.unused(header)).unwrap_or_default();
+    let yaml = match yaml.split_once('\n') {
+        Some((first, rest)) if !unused.is_empty() => {
+            format!("{first}\n# Columns not used: {}\n{rest}", on_one_line(&unused))
+        }
+        _ => yaml,
+    };
     let columns = seen.found.iter().map(|(field, column)| ((*field).to_owned(), column.clone())).collect();
     Ok(Proposal { yaml, columns })
 }
 
+/// Names as a comment has them: whatever ends a line in YAML would end the comment.
+fn on_one_line(names: &[String]) -> String {
+    shown(&names.join(", ")).replace(['\u{2028}', '\u{2029}'], " ")
+}
+
 fn is_time_field(field: &str) -> bool {
-    matches!(field, "ordered" | "shipped" | "delivered" | "promised")
+    matches!(field, "ordered" | "promised") || LATER.iter().any(|(later, _)| *later == field)
 }
 
 impl Seen<'_> {
@@ -152,6 +199,26 @@ impl Seen<'_> {
         let at = self.header.iter().position(|known| known == column);
         let cell = move |record: &'s Vec<String>| at.and_then(|at| record.get(at)).map(|cell| cell.trim());
         self.sample.iter().filter_map(cell).filter(|cell| !cell.is_empty())
+    }
+
+    /// Whether any of the first rows has something in a column.
+    fn says_anything(&self, column: &str) -> bool {
+        self.cells(column).next().is_some()
+    }
+
+    /// Whether a column says where suppliers are, in codes of ISO 3166: a supplier is in one place, buyers are in many.
+    fn is_where_suppliers_are(&self, column: &str) -> bool {
+        let at = |name: &str| self.header.iter().position(|known| known == name);
+        let (Some(place), supplier) = (at(column), self.of("supplier").and_then(at)) else { return false };
+        let mut places: BTreeMap<&str, &str> = BTreeMap::new();
+        for record in self.sample {
+            let cell = |place: usize| record.get(place).map_or("", |cell| cell.trim());
+            let (region, supplier) = (cell(place), supplier.map_or("", cell));
+            if Region::new(region).is_err() || *places.entry(supplier).or_insert(region) != region {
+                return false;
+            }
+        }
+        !places.is_empty()
     }
 
     fn guess(&self, column: &str) -> Guess {
@@ -184,9 +251,10 @@ impl Seen<'_> {
         of_column.or_else(of_amounts)
     }
 
-    /// The words of the status column that begin like these.
-    fn words(&self, roots: &[&str]) -> Vec<String> {
-        let Some(column) = self.of("status") else { return Vec::new() };
+    /// The words of the status column that begin like these; none where `stamped` says when it happened.
+    fn words(&self, roots: &[&str], stamped: &str) -> Vec<String> {
+        let has_stamps = self.of(stamped).is_some_and(|column| self.says_anything(column));
+        let Some(column) = self.of("status").filter(|_| !has_stamps) else { return Vec::new() };
         let mut words: Vec<String> = Vec::new();
         for cell in self.cells(column) {
             let lower = cell.to_lowercase().replace('ü', "ue");
@@ -236,7 +304,7 @@ impl Seen<'_> {
         let code = currency.map_or_else(|| "USD".to_owned(), |currency| currency.as_str().to_owned());
         let home = HOMES.iter().find(|(known, _)| *known == code).map_or("US", |(_, home)| *home);
         let guessed = if currency.is_none() { " # nothing in the file says it" } else { "" };
-        let (undone, returned) = (self.words(&UNDONE), self.words(&RETURNED));
+        let (undone, returned) = (self.words(&UNDONE, "cancelled"), self.words(&RETURNED, "refunded"));
         let mut out = format!(
             "# Proposed from the names of columns and the first rows: look it over before you rely on it.\nname: history\ncurrency: {code}{guessed}\ntime: {}\n{how}",
             quoted(&time)
@@ -253,7 +321,12 @@ impl Seen<'_> {
                 out.push_str("  # The file names no supplier, so it is one. To make several of a column: `{ hash: COLUMN, into: 20, prefix: s- }`.\n  id: { constant: shop }\n");
             }
         }
-        out.push_str(&format!("  # Where suppliers are, by ISO 3166.\n  region: {{ constant: {home} }}\n"));
+        out.push_str(&match self.of("region") {
+            Some(column) => format!("  region: {{ column: {} }}\n", quoted(column)),
+            None => format!(
+                "  # Where suppliers are, by ISO 3166: no column says it, so this is a guess.\n  region: {{ constant: {home} }}\n"
+            ),
+        });
         out.push_str(&self.listing());
         out.push_str("events:\n");
         out.push_str(&self.placed(&time));
@@ -267,7 +340,7 @@ impl Seen<'_> {
             // There is no stamp of it.
             lines.push(format!("  {}: {{ column: {}, plus: 7d }}\n", quoted(status), quoted(time)));
         }
-        for field in ["shipped", "delivered"] {
+        for (field, _) in LATER {
             lines.extend(self.of(field).map(|column| format!("  {0}: {{ column: {0} }}\n", quoted(column))));
         }
         lines
@@ -347,15 +420,23 @@ impl Seen<'_> {
         let mut out = String::new();
         let list = |words: &[String]| words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", ");
         let units = |out: &mut String, more: &str| out.push_str(&format!("{}{more}", self.of_order()));
-        for (field, kind, cause) in
-            [("shipped", "shipped", "supplier"), ("delivered", "delivered", "carrier")]
-        {
+        for (field, kind) in LATER {
             let Some(column) = self.of(field) else { continue };
             out.push_str(&format!("  - kind: {kind}\n    at: {{ column: {} }}\n", quoted(column)));
             if let Some(quantity) = self.of("quantity") {
                 out.push_str(&format!("    when: {{ column: {}, above: 0 }}\n", quoted(quantity)));
             }
-            units(&mut out, &format!("    cause: {cause}\n"));
+            units(
+                &mut out,
+                match field {
+                    // Late, where the file says by when it was promised.
+                    "delivered" if self.of("promised").is_some() => "    cause: carrier\n",
+                    "cancelled" => {
+                        "    # Whose doing it was: supplier, buyer, carrier or platform, where that is known.\n    cause: unknown\n"
+                    }
+                    _ => "",
+                },
+            );
         }
         if let Some(quantity) = self.of("quantity").filter(|quantity| self.has_negative(quantity)) {
             out.push_str("  # Negative units: taken back, as the buyer's doing.\n");
@@ -386,3 +467,6 @@ impl Seen<'_> {
         out
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,6 +68,10 @@ fn entry(file: File) -> Result<impl Read + Send, Finding> {
     let unread = |error: zip::result::ZipError| Finding::of_file(codes::BROKEN_ARCHIVE, zip_words(&error));
     let mut archive = zip::ZipArchive::new(io::BufReader::new(file)).map_err(unread)?;
     let counts = |name: &&str| !name.ends_with('/') && !name.starts_with("__MACOSX/");
+    // Workbooks and text documents of office programs are zips of what those programs need.
+    if let Some(detail) = document(archive.file_names()) {
+        return Err(Finding::of_file(codes::NOT_A_TABLE, detail));
+    }
     let names: Vec<String> = archive.file_names().filter(counts).take(2).map(str::to_owned).collect();
     let [name] = names.as_slice() else {
         let detail = match names.as_slice() {
@@ -101,6 +105,23 @@ fn entry(file: File) -> Result<impl Read + Send, Finding> {
             );
             Err(Finding::of_file(codes::BROKEN_ARCHIVE, detail))
         }
+    }
+}
+
+/// What a zip with such files is, where an office program wrote it.
+fn document<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'static str> {
+    let (mut made_by_office, mut is_text) = (false, false);
+    for name in names {
+        // Microsoft's and OpenDocument's.
+        made_by_office |= name == "[Content_Types].xml" || name == "META-INF/manifest.xml";
+        is_text |= name.starts_with("word/") || name.starts_with("ppt/");
+    }
+    match (made_by_office, is_text) {
+        (true, false) => Some(crate::sniff::WORKBOOK),
+        (true, true) => {
+            Some("this is a document of an office program and no table; send the table in it as CSV")
+        }
+        (false, _) => None,
     }
 }
 

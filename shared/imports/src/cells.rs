@@ -201,7 +201,13 @@ pub fn without_currency(text: &str) -> Result<(String, Option<Currency>), Wrong>
     if code.is_empty() {
         return Ok((text.to_owned(), None));
     }
-    let currency = Currency::new(&code.to_ascii_uppercase()).map_err(|error| (error.code, error.detail))?;
+    let currency = Currency::new(&code.to_ascii_uppercase()).map_err(|error| {
+        // Letters within a number, such as the O for the nought in `1.5O`, are no currency that somebody meant.
+        if text.contains(char::is_whitespace) {
+            return (error.code, error.detail);
+        }
+        (codes::NUMBER, format!("{text} is no amount; write digits, such as 1234.50 or 1234.50 EUR"))
+    })?;
     Ok((text.trim_matches(letters).trim().to_owned(), Some(currency)))
 }
 
@@ -244,12 +250,22 @@ mod tests {
             ("£5", eur(), codes::CURRENCY_MISMATCH),
             ("call us", eur(), codes::NUMBER),
             ("5 EURO", eur(), "currency_format"),
+            ("1.5O", eur(), codes::NUMBER),
+            ("l.50", eur(), codes::NUMBER),
+            ("1.OOO", eur(), codes::NUMBER),
             ("", eur(), codes::NUMBER),
             ("1,23,4.5", eur(), codes::NUMBER),
             ("1.005,5,5", eur(), codes::NUMBER),
         ] {
             assert_eq!(price(text, Decimal::Auto, usual).unwrap_err().0, code, "{text}");
         }
+    }
+
+    #[test]
+    fn a_letter_within_a_number_is_no_currency() {
+        let (code, detail) = price("1.5O", Decimal::Auto, eur()).unwrap_err();
+        assert!(code == codes::NUMBER && detail.starts_with("1.5O is no amount"), "{detail}");
+        assert_eq!(price("5EUR", Decimal::Auto, None).unwrap().minor, 500);
     }
 
     #[test]

@@ -55,6 +55,7 @@ pub(crate) fn look(
     let whole = sample.len() < SAMPLE_BYTES;
     let encoding = encoding.unwrap_or_else(|| sniff::encoding(&sample, whole));
     let text = decoded(&sample, encoding).into_owned();
+    sniff::refuse_what_is_no_text(&sample, &text)?;
     let format = format.map_or_else(|| sniff::format(&text), Ok)?;
     let delimiter = match format {
         Format::Csv | Format::Tsv if delimiter.is_some() => delimiter,

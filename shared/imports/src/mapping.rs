@@ -205,6 +205,13 @@ impl Mapping {
         }
     }
 
+    /// Columns of a file with this header that it makes nothing of.
+    pub fn unused<'h>(&self, header: &'h [String]) -> Vec<&'h str> {
+        let used: Vec<String> = self.columns().into_iter().map(folded).collect();
+        let names = header.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
+        names.filter(|name| !used.contains(&folded(name))).collect()
+    }
+
     /// Every column it names.
     pub(crate) fn columns(&self) -> Vec<&str> {
         let mut names = Vec::new();

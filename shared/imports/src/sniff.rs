@@ -126,6 +126,33 @@ pub(crate) fn encoding(sample: &[u8], whole: bool) -> Encoding {
     }
 }
 
+/// How to save a workbook as what is read here.
+pub(crate) const WORKBOOK: &str = "this is a workbook of Excel or another spreadsheet program; open it there and save the sheet as CSV (UTF-8)";
+/// Characters of the beginning in which control characters are counted.
+const LOOKED_AT_CHARS: usize = 8_192;
+
+/// Refuses files that programs read and people do not, before something in them is taken for a header.
+pub(crate) fn refuse_what_is_no_text(sample: &[u8], text: &str) -> Result<(), Finding> {
+    let refuse = |detail: &str| Err(Finding::of_file(codes::NOT_A_TABLE, detail));
+    match sample {
+        [0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1, ..] => return refuse(WORKBOOK),
+        [b'%', b'P', b'D', b'F', b'-', ..] => {
+            return refuse("this is a PDF, which is made to be looked at; ask for the same as CSV");
+        }
+        _ => {}
+    }
+    // X12 may end its segments with any character. A few elsewhere are dirt, which costs their rows at most; Ctrl-Z once ended files.
+    let odd = |c: &char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\x0b' | '\x0c' | '\x1a');
+    let chars = text.chars().take(LOOKED_AT_CHARS).count();
+    let controls = text.chars().take(LOOKED_AT_CHARS).filter(odd).count();
+    if controls * 100 > chars && !text.trim_start().starts_with("ISA") {
+        return refuse(
+            "this is no text, for more than one character in a hundred is a control character; send CSV, TSV, JSON lines, X12 846 or EPCIS 2.0",
+        );
+    }
+    Ok(())
+}
+
 /// Windows-1252 as text.
 pub(crate) fn windows_1252(bytes: &[u8]) -> String {
     WINDOWS_1252.decode_without_bom_handling(bytes).0.into_owned()
@@ -206,6 +233,32 @@ mod tests {
         assert_eq!(encoding(b"listing\nGr\xfc\xdfe\n", true), Encoding::Windows1252);
         assert_eq!(encoding("listing\nä".as_bytes().strip_suffix(b"\xa4").unwrap(), false), Encoding::Utf8);
         assert_eq!(windows_1252(b"Gr\xfc\xdfe \x80"), "Grüße €");
+    }
+
+    #[test]
+    fn what_is_no_text_is_told_from_text_with_some_dirt() {
+        let of = |bytes: &[u8]| refuse_what_is_no_text(bytes, &windows_1252(bytes));
+        let xls = [&[0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1][..], &[0; 64]].concat();
+        let noise: Vec<u8> = (0..4_096_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 16) as u8).collect();
+        let png = [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".as_slice(), noise.as_slice()].concat();
+        for (bytes, word) in [
+            (xls.as_slice(), "save the sheet as CSV"),
+            (b"%PDF-1.7\n%\xe2\xe3".as_slice(), "PDF"),
+            (png.as_slice(), "no text"),
+            (b"PAR1\x15\x04\x15\0\x15".as_slice(), "no text"),
+        ] {
+            let finding = of(bytes).unwrap_err();
+            assert!(finding.detail.contains(word), "{}", finding.detail);
+            assert_eq!(finding.code, codes::NOT_A_TABLE);
+        }
+        let rows = "a-1,Schrank \u{fc},5\n".repeat(40);
+        for text in [
+            format!("listing,name\x01,on_hand\n{rows}\x1a"),
+            "ISA\x1d00\x1d\x1e\x1c".to_owned(),
+            String::new(),
+        ] {
+            assert_eq!(refuse_what_is_no_text(text.as_bytes(), &text), Ok(()), "{text:?}");
+        }
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub use promise::{DAYS_A_YEAR, Floor, supplier_days};
 pub use schema::{Bounds, Feature, FeatureSchema, Vocabulary};
 pub use set::{Rule, RuleSet};
 pub use spec::{BudgetSpec, Example, Mode, RuleScope, RuleSpec, SetSpec, parse_duration_ms};
+pub use suggest::nearest;
 pub use sweep::{Compared, Variant, compared, variants};
 
 /// What is wrong with a rule set, or only suspicious, and where.
@@ -77,15 +78,16 @@ enum Spot {
     Whole,
     /// A field of it.
     Field(&'static str),
-    /// A byte of its condition, or of a named expression.
-    At(usize),
+    /// A byte of the expression in one of its fields, or of a named expression.
+    At(&'static str, usize),
 }
 
 fn place(error: &RuleError) -> String {
     let Some(rule) = &error.rule else { return String::new() };
     let text = if error.text.is_empty() { String::new() } else { format!(", at `{}`", error.text) };
     let kind = if rule.starts_with("let ") { "" } else { "rule " };
-    format!("{kind}{rule}, line {}, column {}{text}: ", error.line, error.column)
+    let part = if matches!(error.spot, Spot::At("cure", _)) { ": cure" } else { "" };
+    format!("{kind}{rule}{part}, line {}, column {}{text}: ", error.line, error.column)
 }
 
 impl RuleError {
@@ -128,8 +130,13 @@ impl RuleError {
         Self { spot: Spot::Field(field), ..Self::of_rule(rule, code, detail) }
     }
 
-    /// One about a place in an expression.
+    /// One about a place in a condition, or in a named expression.
     pub(crate) fn at(rule: &str, source: &str, flaw: lang::Flaw) -> Self {
+        Self::within(rule, "when", source, flaw)
+    }
+
+    /// One about a place in the expression of a field.
+    pub(crate) fn within(rule: &str, field: &'static str, source: &str, flaw: lang::Flaw) -> Self {
         const TEXT_CHARS_MAX: usize = 60;
         let start = (flaw.span.start as usize).min(source.len());
         let end = (flaw.span.end as usize).clamp(start, source.len());
@@ -145,7 +152,7 @@ impl RuleError {
             column: before.chars().rev().take_while(|c| *c != '\n').count() + 1,
             text: shown,
             suggestion: flaw.suggestion,
-            spot: Spot::At(start),
+            spot: Spot::At(field, start),
             ..Self::of_set(flaw.code, flaw.detail)
         }
     }

@@ -18,6 +18,12 @@ struct SetPlaces {
 struct RulePlaces {
     id: String,
     when: Option<Spanned<String>>,
+    cure: Option<Spanned<String>>,
+    false_alarms: Option<Spanned<IgnoredAny>>,
+    canary_percent: Option<Spanned<IgnoredAny>>,
+    holdout_percent: Option<Spanned<IgnoredAny>>,
+    reasons: Option<Spanned<IgnoredAny>>,
+    budget: Option<Spanned<IgnoredAny>>,
     evidence: Option<Spanned<IgnoredAny>>,
     #[serde(rename = "for")]
     duration: Option<Spanned<IgnoredAny>>,
@@ -44,13 +50,17 @@ pub(crate) fn locate(findings: &mut [RuleError], source: &str) {
                 None => continue,
             },
             None => match by_id.get(rule.as_str()) {
-                Some(rule) => (rule.value.when.as_ref(), rule.referenced),
+                Some(rule) => {
+                    let in_cure = matches!(finding.spot, Spot::At("cure", _));
+                    let text = if in_cure { &rule.value.cure } else { &rule.value.when };
+                    (text.as_ref(), rule.referenced)
+                }
                 None => continue,
             },
         };
         let at = |spot: stockade_yaml::Location| (spot.line() as usize, spot.column() as usize);
         let (line, column) = match finding.spot {
-            Spot::At(byte) => {
+            Spot::At(_, byte) => {
                 let Some(text) = text else { continue };
                 let Some(place) = place_in(source, at(text.defined), &text.value, byte) else { continue };
                 (finding.line, finding.column) = (place.own_line, place.own_column);
@@ -65,6 +75,11 @@ pub(crate) fn locate(findings: &mut [RuleError], source: &str) {
                     "floor" => rule.floor.as_ref().map(|field| field.referenced),
                     "level" => rule.level.as_ref().map(|field| field.referenced),
                     "examples" => rule.examples.as_ref().map(|field| field.referenced),
+                    "false_alarms" => rule.false_alarms.as_ref().map(|field| field.referenced),
+                    "canary_percent" => rule.canary_percent.as_ref().map(|field| field.referenced),
+                    "holdout_percent" => rule.holdout_percent.as_ref().map(|field| field.referenced),
+                    "reasons" => rule.reasons.as_ref().map(|field| field.referenced),
+                    "budget" => rule.budget.as_ref().map(|field| field.referenced),
                     "when" => rule.when.as_ref().map(|field| field.referenced),
                     _ => None,
                 });

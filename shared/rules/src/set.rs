@@ -141,14 +141,16 @@ impl RuleSet {
         let set = spec::parse(source).map_err(|error| vec![error])?;
         let mut windows = Vec::new();
         let mut errors = Vec::new();
-        let lets = set.lets.iter().map(|(name, source)| (format!("let {name}"), source));
+        let lets = set.lets.iter().map(|(name, source)| (format!("let {name}"), "when", source));
         let conditions = set.rules.iter().flat_map(|rule| {
-            let written = std::iter::once(&rule.when).filter(|when| !when.is_empty());
-            written.chain(&rule.cure).map(|source| (rule.id.to_string(), source))
+            let when = std::iter::once(&rule.when).filter(|when| !when.is_empty());
+            let written =
+                when.map(|source| ("when", source)).chain(rule.cure.iter().map(|cure| ("cure", cure)));
+            written.map(|(field, source)| (rule.id.to_string(), field, source))
         });
-        for (rule, source) in lets.chain(conditions) {
+        for (rule, field, source) in lets.chain(conditions) {
             if let Err(flaw) = condition::read(source, schema, &mut windows) {
-                errors.push(RuleError::at(&rule, source, flaw));
+                errors.push(RuleError::within(&rule, field, source, flaw));
             }
         }
         windows.sort();
@@ -458,7 +460,7 @@ fn read_jitter(jitter: &str, errors: &mut Vec<RuleError>) -> i64 {
 }
 
 fn read_budget(budget: &BudgetSpec, place: &str, errors: &mut Vec<RuleError>) -> Option<Budget> {
-    let mut refuse = |detail: &str| errors.push(RuleError::of_rule(place, "bad_set", detail));
+    let mut refuse = |detail: &str| errors.push(RuleError::of_field(place, "budget", "bad_set", detail));
     if budget.stock_share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
         refuse("`stock_share` is a share from 0 to 1");
     }
@@ -507,25 +509,26 @@ fn compile_rule(
         let read = condition::read(source, schema, &mut Vec::new())
             .and_then(|expr| condition::with_lets(expr, lets))
             .and_then(|mut expr| condition::check(&mut expr, schema).map(|()| expr));
-        read.map_err(|flaw| errors.push(RuleError::at(&format!("{id}: cure"), source, flaw))).ok()
+        read.map_err(|flaw| errors.push(RuleError::within(&id, "cure", source, flaw))).ok()
     });
     let duration_ms = parse_duration_ms(&spec.duration);
     if duration_ms.is_none() {
         let detail = format!("`for: {}` is not a duration such as 12h or 7d", spec.duration);
         errors.push(RuleError::of_field(&id, "for", "bad_set", detail));
     }
-    let mut refuse = |detail: String| errors.push(RuleError::of_rule(&id, "bad_set", detail));
+    let mut refuse = |field, detail: String| errors.push(RuleError::of_field(&id, field, "bad_set", detail));
     if spec.reasons.is_empty() {
-        refuse("a rule needs at least one reason code for the supplier".to_owned());
+        refuse("reasons", "a rule needs at least one reason code for the supplier".to_owned());
     }
     let between = |share: Option<f64>, most: f64| share.is_none_or(|share| share > 0.0 && share <= most);
     if (spec.mode == Mode::Canary) != spec.canary_percent.is_some() || !between(spec.canary_percent, 99.99) {
         refuse(
+            "canary_percent",
             "`canary_percent`, above 0 and below 100, goes with `mode: canary` and only with it".to_owned(),
         );
     }
     if !between(spec.holdout_percent, 50.0) {
-        refuse("`holdout_percent` is above 0 and at most 50".to_owned());
+        refuse("holdout_percent", "`holdout_percent` is above 0 and at most 50".to_owned());
     }
     let budget = spec.budget.as_ref().and_then(|budget| read_budget(budget, &id, &mut errors));
     let evidence_slot = schema.slot(&spec.evidence).or_else(|| {
@@ -579,7 +582,8 @@ fn compile_rule(
 
 /// The bound that a rule promises, as a condition.
 fn read_promise(spec: &RuleSpec, schema: &FeatureSchema) -> Result<Option<Expr>, RuleError> {
-    let refuse = |detail: String| Err(RuleError::of_rule(spec.id.as_str(), "bad_set", detail));
+    let refuse =
+        |detail: String| Err(RuleError::of_field(spec.id.as_str(), "false_alarms", "bad_set", detail));
     let Some(text) = &spec.false_alarms else {
         if spec.when.is_empty() {
             return refuse("a rule has a condition `when`, or `false_alarms`, or both".to_owned());
@@ -603,7 +607,7 @@ fn read_promise(spec: &RuleSpec, schema: &FeatureSchema) -> Result<Option<Expr>,
     let source = format!("{} >= {bound:?}", spec.evidence);
     condition::read(&source, schema, &mut Vec::new())
         .map(Some)
-        .map_err(|flaw| RuleError::at(spec.id.as_str(), &source, flaw))
+        .map_err(|flaw| RuleError::of_field(spec.id.as_str(), "false_alarms", flaw.code, flaw.detail))
 }
 
 fn join(bound: Option<Expr>, when: Expr) -> Expr {

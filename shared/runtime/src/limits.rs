@@ -301,8 +301,7 @@ impl<C: Clock + Clone> Limits<C> {
         for (limiters, unit) in [(&set.classes, ""), (&set.bodies, " kB of bodies")] {
             let Some(limiter) = find(limiters, class) else { continue };
             if let Some(wait) = self.wait_of(limiter, &caller) {
-                let Class { units, per, .. } = limiter.class;
-                let what = format!("more than {units}{unit} {per}");
+                let what = format!("more than {}", limiter.class.in_words(unit));
                 return Err(limiter.refused(wait, &what));
             }
         }
@@ -401,8 +400,12 @@ impl<C: Clock + Clone> Limits<C> {
                 let body = find(&set.bodies, class).and_then(|bodies| self.wait_of(bodies, &caller));
                 let wait = not_until.wait_time_from(self.clock.now()).max(body.unwrap_or_default());
                 let what = match units > burst {
-                    true => format!("{units} at once are taken when {burst} have gathered"),
-                    false => format!("more than {sustained} {per}"),
+                    true => {
+                        format!(
+                            "{units} at once are taken when {burst} have gathered, which come back at {sustained} {per}"
+                        )
+                    }
+                    false => format!("more than {}", limiter.class.in_words("")),
                 };
                 Err(limiter.refused(wait, &what))
             }

@@ -1,6 +1,6 @@
 //! Logs by `tracing`, figures by `metrics` in Prometheus text.
 
-use std::cell::Cell;
+use std::{cell::Cell, io::IsTerminal as _};
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use metrics_exporter_prometheus::{
@@ -95,7 +95,12 @@ pub enum LogFormat {
 pub fn logs(filter: &str, format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(filter));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for eyes: a file keeps the marks that make them. https://no-color.org
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && !plain);
     let _ = match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),

@@ -381,10 +381,24 @@ fn shown(path: &Path, options: &stockade_imports::Options) -> Value {
     } else {
         None
     };
+    let mapping_yaml = mapping.as_ref().map(|mapping| with_unused(mapping, &file));
     json!({
-        "file": file, "mapping": mapping, "mapping_yaml": mapping.as_ref().map(stockade_imports::Mapping::to_yaml),
+        "file": file, "mapping": mapping, "mapping_yaml": mapping_yaml,
         "rows": rows, "problem": problem.or(ended),
     })
+}
+
+/// A mapping as YAML, with a comment that names the columns of the file that it makes nothing of.
+fn with_unused(mapping: &stockade_imports::Mapping, file: &stockade_imports::Facts) -> String {
+    use stockade_imports::Format;
+    let yaml = mapping.to_yaml();
+    let unused = mapping.unused(&file.header);
+    // What messages of a standard hold beside stock is nobody's column.
+    if unused.is_empty() || matches!(file.format, Format::X12 | Format::Epcis) {
+        return yaml;
+    }
+    let ends_a_line = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    format!("# Columns not used: {}\n{yaml}", unused.join(", ").replace(ends_a_line, " "))
 }
 
 /// What a preview answers.

@@ -175,17 +175,51 @@ pub(crate) fn evaluate(
     Ok(())
 }
 
-/// Plays it under two rule sets at once and prints what each caught and whom each hurt, side by side.
+/// Whether two sets say the same, whatever comments they have.
+fn are_the_same(one: &str, other: &str) -> bool {
+    one == other || matches!((RuleSet::read(one), RuleSet::read(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Plays it under two rule sets at once, or once where they are the same, and prints what each caught and whom each hurt, side by side.
 pub(crate) fn compare(which: &Which, tried: &str, against: &str, as_json: bool) -> Result<()> {
+    if are_the_same(tried, against) {
+        crate::output::complain(format_args!(
+            "note: both sets have the same rules, so the marketplace is played once"
+        ));
+        let tried = play(which, DEFAULT_FEATURES, tried, true)?.report;
+        let against = {
+            let mut report = tried.clone();
+            report["rules"] = json!(RuleSet::version_of(against));
+            report
+        };
+        return show(&against, &tried, as_json);
+    }
     let (tried, against) = std::thread::scope(|scope| {
         let other = scope.spawn(|| play(which, DEFAULT_FEATURES, against, false));
         let tried = play(which, DEFAULT_FEATURES, tried, true);
         let other = other.join().map_err(|_| anyhow::anyhow!("the play under the other set panicked"))?;
         anyhow::Ok((tried?, other?))
     })?;
-    crate::output::write(format_args!("{}", table::two(&against.report, &tried.report)));
+    show(&against.report, &tried.report, as_json)
+}
+
+fn show(against: &Value, tried: &Value, as_json: bool) -> Result<()> {
+    crate::output::write(format_args!("{}", table::two(against, tried)));
     if as_json {
-        say!("{}", json!({ "against": against.report, "tried": tried.report }));
+        say!("{}", json!({ "against": against, "tried": tried }));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::are_the_same;
+
+    #[test]
+    fn sets_that_differ_in_comments_only_are_the_same() {
+        let starter = stockade_lockout::STARTER_RULES;
+        assert!(are_the_same(starter, &format!("# mine\n{starter}")));
+        assert!(!are_the_same(starter, &starter.replacen("mode: live", "mode: shadow", 1)));
+        assert!(!are_the_same(starter, "no set"));
+    }
 }

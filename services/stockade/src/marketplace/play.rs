@@ -94,6 +94,7 @@ pub(super) fn run_with(
     let mut bench = Bench::open(plan)?;
     let bar = if show { ProgressBar::new(u64::from(plan.days)) } else { ProgressBar::hidden() };
     bar.set_style(ProgressStyle::with_template("{bar:40} day {pos} of {len}  {msg}  {elapsed_precise}")?);
+    bar.tick();
     for change in changes {
         bench.feed(Input::Control(ControlRecord { actor: NAME.to_owned(), change }))?;
     }
@@ -105,8 +106,9 @@ pub(super) fn run_with(
                 bench.feed(Input::Told(Box::new(payload)))?;
             }
         }
-        if bench.made.is_multiple_of(1_000) {
-            bar.set_position(((at.ms() - plan.start.ms()) / DAY_MS) as u64);
+        let day = ((at.ms() - plan.start.ms()) / DAY_MS) as u64;
+        if day != bar.position() {
+            bar.set_position(day);
             bar.set_message(format!("{} inputs", bench.made));
         }
     }

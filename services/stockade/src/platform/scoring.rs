@@ -27,6 +27,8 @@ pub(super) fn start_scoring(
     runner.fold(peers_spec(partitions), |_| Peers::default(), |_, _| {})?;
     runner.fold(links_spec(partitions), |_| Links::default(), |_, _| {})?;
     let features = FeatureSet::default_set();
+    // Every partition says so by itself, and one line is enough.
+    let mut told = None;
     let mut figures = ScoringFigures::new(&features, models);
     runner.fold(
         scoring_spec(partitions),
@@ -42,7 +44,10 @@ pub(super) fn start_scoring(
                     }
                     ScoringEffect::ChampionInForce(_) => {}
                     ScoringEffect::FeaturesInForce(features) => {
-                        tracing::info!(version = features.version, "features in force in a partition");
+                        if told.as_ref() != Some(&features.version) {
+                            tracing::info!(version = features.version, "features in force");
+                            told = Some(features.version.clone());
+                        }
                     }
                 }
             }

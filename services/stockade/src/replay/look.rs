@@ -8,7 +8,7 @@ use stockade_histories::{Mapping, Refusal, peek, propose, shown};
 use stockade_model::{OrderEvent, Timestamp};
 
 use super::inputs::{Handling, Inputs};
-use crate::output::say;
+use crate::output::{quoted, say};
 
 /// Rows that are shown.
 const ROWS_SHOWN: u64 = 10;
@@ -36,6 +36,7 @@ pub(crate) fn look(file: &Path, mapping: Option<String>, out: Option<&Path>, as_
     if let Some(out) = out {
         std::fs::write(out, &yaml).with_context(|| format!("cannot write {}", out.display()))?;
     }
+    let unused = Mapping::parse(&yaml).map(|mapping| mapping.unused(&header)).unwrap_or_default();
     let played = played(file, &yaml);
     if as_json {
         let (rows, read, problem) = match &played {
@@ -46,25 +47,28 @@ pub(crate) fn look(file: &Path, mapping: Option<String>, out: Option<&Path>, as_
             columns.into_iter().map(|(field, column)| (field, column.into())).collect();
         say!(
             "{}",
-            json!({"read": read, "header": header, "columns": columns, "mapping_yaml": yaml, "rows": rows, "problem": problem})
+            json!({"read": read, "header": header, "columns": columns, "not_used": unused, "mapping_yaml": yaml, "rows": rows, "problem": problem})
         );
         return played.map(drop);
     }
-    say!("columns: {}\n\nmapping:", shown(&header.join(", ")));
+    say!("columns: {}", shown(&header.join(", ")));
+    if !unused.is_empty() {
+        say!("columns not used: {}", shown(&unused.join(", ")));
+    }
+    say!("\nmapping:");
     yaml.lines().for_each(|line| say!("  {line}"));
     let (shown, _) = played?;
     say!("\nthe first rows as events:");
     shown.iter().for_each(|one| say!("  {}", sentence(one)));
-    let target = out.map_or("mapping.yaml".to_owned(), |out| out.display().to_string());
-    if out.is_none() {
-        say!(
-            "\n`stockade map {} --history --out {target}` keeps the mapping; change what is wrong, then",
-            file.display()
-        );
-    } else {
-        say!();
+    let input = quoted(&file.display().to_string());
+    let target = quoted(&out.map_or("mapping.yaml".into(), Path::to_string_lossy));
+    match out {
+        Some(_) => say!("\nThe mapping was written to {target}; change there what is wrong, then"),
+        None => say!(
+            "\n`stockade map {input} --history --out {target}` keeps the mapping; change what is wrong, then"
+        ),
     }
-    say!("`stockade replay --input {} --mapping {target}` plays the history.", file.display());
+    say!("`stockade replay --input {input} --mapping {target}` plays the history.");
     Ok(())
 }
 

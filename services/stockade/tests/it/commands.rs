@@ -85,7 +85,7 @@ fn rules_check_names_the_line_of_the_file_and_warns_of_what_is_hardly_meant() {
     let percent = written(directory.path(), "percent.yaml", &BOUND.replace("> 0.05", "> 5"));
     let output = stockade(&["rules", "check", &percent]).output().unwrap();
     let (out, warnings) = said(&output);
-    assert!(output.status.success() && out.contains("1 warnings"), "{out}");
+    assert!(output.status.success() && out.contains("1 rule, 1 warning,"), "{out}");
     assert!(warnings.contains("percent.yaml:6:10: warning (never_holds)"), "{warnings}");
     assert!(warnings.contains("0.05"), "{warnings}");
 
@@ -150,6 +150,49 @@ fn a_directory_may_be_called_like_a_number_and_a_host_by_its_name() {
     let output = stockade(&["rules", "show", "--server", "localhost:1", "--key", "k"]).output().unwrap();
     let (_, errors) = said(&output);
     assert!(errors.contains("localhost:1") || errors.contains("127.0.0.1:1"), "{errors}");
+}
+
+#[test]
+fn undoing_a_rule_that_restricted_nobody_fails_with_the_rules_that_there_are() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let nothing = r#"{"act":"p-1","rule":"spre","released":0,"suppliers":0,"dismissed":0,"kept":0,"remaining":0,"stopped":false}"#;
+    let rules = serde_json::json!({ "version": "v", "source": BOUND }).to_string();
+    let server = std::thread::spawn(move || {
+        let mut asked = Vec::new();
+        for body in [nothing.to_owned(), rules] {
+            let (stream, _) = listener.accept().unwrap();
+            let mut reader = std::io::BufReader::new(stream);
+            let (mut first, mut length) = (String::new(), 0);
+            std::io::BufRead::read_line(&mut reader, &mut first).unwrap();
+            loop {
+                let mut line = String::new();
+                std::io::BufRead::read_line(&mut reader, &mut line).unwrap();
+                if line == "\r\n" {
+                    break;
+                }
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+            }
+            reader.read_exact(&mut vec![0; length]).unwrap();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            reader.get_mut().write_all((head + &body).as_bytes()).unwrap();
+            asked.push(first);
+        }
+        asked
+    });
+    let args = ["rules", "undo", "spre", "--since", "2h", "--reason", "why", "--server", &url, "--key", "k"];
+    let output = stockade(&args).output().unwrap();
+    let (_, errors) = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("nothing that a rule spre restricted was found"), "{errors}");
+    assert!(errors.contains("rules in force: spree; did you mean spree?"), "{errors}");
+    let asked = server.join().unwrap();
+    assert!(asked[0].starts_with("POST /v1/rules/spre:restore "), "{asked:?}");
 }
 
 #[test]

@@ -183,6 +183,54 @@ fn well_known_files_are_mapped_and_played_without_an_edit() {
 }
 
 #[test]
+fn the_sample_is_proposed_with_all_its_columns_and_the_proposal_finds_the_two_bad_shops() {
+    let directory = tempfile::tempdir().unwrap();
+    let (sample, mapping) = (here("samples/orders.csv"), directory.path().join("proposed mapping.yaml"));
+    let looked = stockade(&["map", text(&sample), "--history", "--out", text(&mapping)]);
+    let shown = String::from_utf8_lossy(&looked.stdout).into_owned();
+    assert!(looked.status.success() && !shown.contains("not used"), "{shown}");
+    // What it says to do next can be run as it stands.
+    assert!(shown.contains(&format!("written to '{}'", text(&mapping))), "{shown}");
+    assert!(shown.contains(&format!("--mapping '{}'`", text(&mapping))), "{shown}");
+    let lockouts = directory.path().join("lockouts.csv");
+    assert!(replayed(&sample, &mapping, &["--lockouts", text(&lockouts)]).status.success());
+    let lockouts = std::fs::read_to_string(lockouts).unwrap();
+    let locked: BTreeSet<&str> = lockouts.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
+    assert_eq!(locked, BTreeSet::from(["card-mill", "ghost-store"]), "{lockouts}");
+
+    let more = std::fs::read_to_string(&sample).unwrap();
+    let more: String = more.lines().map(|line| format!("{line},warehouse\n")).collect();
+    let looked = stockade(&["map", text(&written(directory.path(), "more.csv", more)), "--history"]);
+    let shown = String::from_utf8_lossy(&looked.stdout).into_owned();
+    assert!(shown.contains("\ncolumns not used: warehouse\n"), "{shown}");
+    assert!(shown.contains("# Columns not used: warehouse\n"), "{shown}");
+}
+
+#[test]
+fn what_map_says_to_do_with_inventory_names_the_supplier_and_the_mapping_that_was_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = written(directory.path(), "my stock.csv", "Artikel;Bestand;Farbe\na-1;5;rot\n");
+    let mapping = directory.path().join("mapping.yaml");
+    let said = |args: &[&str]| {
+        let output = stockade(&[&["map", text(&file)], args].concat());
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let looked = said(&[]);
+    assert!(looked.contains("# Columns not used: Farbe\n"), "{looked}");
+    assert!(looked.contains("--out mapping.yaml`") && looked.contains("--supplier SUPPLIER"), "{looked}");
+    let kept = said(&["--out", text(&mapping)]);
+    assert!(kept.contains("was written to") && !kept.contains("--out"), "{kept}");
+    let again = said(&["--mapping", text(&mapping)]);
+    let line = format!(
+        "`stockade push '{}' --supplier SUPPLIER --mapping {}` sends it",
+        text(&file),
+        text(&mapping)
+    );
+    assert!(again.contains(&line), "{again}");
+}
+
+#[test]
 fn shipped_mappings_take_the_files_they_are_for() {
     let directory = tempfile::tempdir().unwrap();
     let shapes = shapes();

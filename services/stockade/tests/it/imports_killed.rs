@@ -124,6 +124,31 @@ fn an_import_that_is_killed_twice_goes_on_and_applies_each_row_once() {
 }
 
 /// Resident memory of a process, in bytes.
+#[test]
+fn the_exit_code_says_whether_all_rows_were_taken() {
+    let (world, server) = world();
+    let header = "listing,sku,location,price,currency,on_hand\n";
+    let (good, bad) = ("l-1,sku-1,main,1.50,EUR,5\n", "l-2,sku-2,main,1.50,EUR,-5\n");
+    let code = |name: &str, bytes: &[u8]| {
+        let file = world.directory.path().join(name);
+        std::fs::write(&file, bytes).unwrap();
+        let output = world.push(&server, &file, &[]);
+        output.status.code().unwrap_or_else(|| panic!("{output:?}"))
+    };
+    assert_eq!(code("good.csv", format!("{header}{good}").as_bytes()), 0);
+    assert_eq!(code("some.csv", format!("{header}{good}{bad}").as_bytes()), 3);
+    assert_eq!(code("none.csv", format!("{header}{bad}").as_bytes()), 3);
+    // Rows that differ pack badly, so that half of the archive holds some of them.
+    let rows: String = (0..5_000_u32)
+        .map(|n| format!("l-{n},sku-{},main,1.50,EUR,5\n", n.wrapping_mul(2_654_435_761)))
+        .collect();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, format!("{header}{rows}").as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    assert_eq!(code("cut.csv.gz", &packed[..packed.len() / 2]), 3);
+    assert_eq!(code("unknown.csv", b"colour\nred\n"), 1);
+}
+
 fn resident(server: &Server) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();

@@ -160,6 +160,15 @@ fn an_archive_that_breaks_off_gives_the_rows_before_and_never_half_a_row() {
     }
     let whole = zip(&[("a.csv", OWN.as_bytes())]);
     assert_eq!(read(&whole[..whole.len() - 30]).1.unwrap().code, codes::BROKEN_ARCHIVE);
+    let workbook: [(&str, &[u8]); 3] = [
+        ("[Content_Types].xml", b"<x/>"),
+        ("xl/workbook.xml", b"<x/>"),
+        ("xl/worksheets/sheet1.xml", b"<x/>"),
+    ];
+    let finding = read(&zip(&workbook)).1.unwrap();
+    assert_eq!(finding.code, codes::NOT_A_TABLE);
+    assert!(finding.detail.contains("Excel") && finding.detail.contains("as CSV"), "{finding}");
+    assert_eq!(read(b"%PDF-1.7\n1 0 obj\n").1.unwrap().code, codes::NOT_A_TABLE);
     let two = zip(&[("a.csv", OWN.as_bytes()), ("b.csv", OWN.as_bytes())]);
     assert_eq!(read(&two).1.unwrap().code, codes::ZIP_ENTRIES);
     assert_eq!(read(&gzip(b"")).1.unwrap().code, codes::EMPTY);

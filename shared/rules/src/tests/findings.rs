@@ -283,6 +283,27 @@ fn a_finding_says_where_it_stands_in_the_expression_and_in_the_file_whatever_the
 }
 
 #[test]
+fn a_fault_in_a_cure_is_found_in_the_cure() {
+    let with = |cure: &str| {
+        let cure = format!("    when: busy\n    cure: >-\n      busy ||\n      {cure}\n");
+        FOLDED.replace("a.dais", "a.days").replace("    when: busy\n", &cure)
+    };
+    assert!(RuleSet::compile(&with("m.count > 3"), bounded()).is_ok());
+    for cure in ["m.cuont > 3", "m.count > > 3", "m.count + 1.0"] {
+        let errors = RuleSet::compile(&with(cure), bounded()).unwrap_err();
+        let [error] = errors.as_slice() else { panic!("{errors:?}") };
+        assert_eq!(error.rule.as_deref(), Some("first"), "{error}");
+        assert!(error.to_string().starts_with("rule first: cure, line "), "{error}");
+        assert!(error.source_line.is_some_and(|line| (8..=9).contains(&line)), "{cure}: {error:?}");
+    }
+    let error = RuleSet::compile(&with("m.cuont > 3"), bounded()).unwrap_err().remove(0);
+    assert_eq!((error.code, error.source_line, error.source_column), ("unknown_name", Some(9), Some(7)));
+    // Where the windows of a set are looked for, what does not parse is met first.
+    let error = RuleSet::windows(&with("m.count > > 3"), &bounded()).unwrap_err().remove(0);
+    assert_eq!(error.source_line, Some(9), "{error:?}");
+}
+
+#[test]
 fn the_language_is_as_specified_where_it_was_not() {
     use crate::lang::{Arithmetic, Env, Value, check, evaluate, parse, resolve};
     let env = Env::standard();

@@ -97,6 +97,11 @@ impl Class {
         f64::from(self.units.get()) / f64::from(self.per.seconds())
     }
 
+    /// Both bounds in words, for whoever met the first and comes back by the second.
+    pub(super) fn in_words(self, unit: &str) -> String {
+        format!("{}{unit} at once, which come back at {} {}", self.burst, self.units, self.per)
+    }
+
     pub(super) fn quota(self) -> Quota {
         let quota = match self.per {
             Per::Second => Some(Quota::per_second(self.units)),

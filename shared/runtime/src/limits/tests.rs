@@ -164,7 +164,12 @@ fn what_one_caller_sends_beyond_its_quarter_is_its_own_debt() {
         limits.charge_body_together(Trust::New, "a", 60 * UNIT_BYTES);
     }
     let refused = limits.admit_body_together(Trust::New, "a").unwrap_err();
-    assert!(refused.detail.starts_with("you sent more than 25 units"), "{}", refused.detail);
+    assert!(
+        refused.detail.starts_with("you sent more than ")
+            && refused.detail.contains("come back at 25 a second, your part"),
+        "{}",
+        refused.detail
+    );
     assert!(limits.admit_body_together(Trust::New, "b").is_ok(), "the others have what is left");
     assert!(take_together(&limits, ("standard", "a"), Trust::New, 50).is_ok());
     assert_eq!(take_together(&limits, ("standard", "a"), Trust::New, 10).unwrap_err().code, "class_limited");
@@ -307,7 +312,8 @@ fn an_operator_registers_so_many_a_day_and_goes_on_when_the_time_is_there_and_ot
     let refused = limits.register("op").unwrap_err();
     assert_eq!((refused.status, refused.code), (429, "too_many_registrations"));
     assert!(
-        refused.detail.contains("24 a day") && refused.detail.contains("limits.registrations"),
+        refused.detail.contains(" at once, which come back at 24 a day")
+            && refused.detail.contains("limits.registrations"),
         "{}",
         refused.detail
     );

@@ -163,11 +163,10 @@ impl<C: Clock + Clone> Limits<C> {
     fn refused_together(&self, name: &'static str, class: Class, wait: Duration, of_one: bool) -> Problem {
         metrics::counter!(crate::metrics::RATE_LIMITED_TOGETHER, "class" => name).increment(1);
         let wait_s = wait.as_secs_f64().ceil().max(1.0) as u64;
+        let bounds = class.in_words(" units");
         let who = match of_one {
-            true => {
-                format!("you sent more than {} units {}, your part of what suppliers", class.units, class.per)
-            }
-            false => format!("more than {} units {} were sent, which all suppliers", class.units, class.per),
+            true => format!("you sent more than {bounds}, your part of what suppliers"),
+            false => format!("all suppliers sent more than {bounds}, which those"),
         };
         let detail = format!("{who} of the class {name} share; wait {wait_s} s and send it again");
         let shared = Shared { name, class, remaining: 0 };
