@@ -15,6 +15,7 @@ mod disk;
 mod docs;
 pub mod doctor;
 pub mod evaluate;
+pub mod figures;
 mod first;
 mod hot;
 mod inputs;

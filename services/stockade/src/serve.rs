@@ -21,7 +21,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use crate::{
     address::Address,
     config::{Config, Place},
-    connect, console, disk,
+    connect, console, disk, figures,
     first::{self, First, Opening},
     hot, open_files,
     platform::{
@@ -87,7 +87,7 @@ async fn serve(config: Config, place: Place, flags: Vec<(&'static str, Option<St
     let roles = config.role.roles().map_err(anyhow::Error::msg)?;
     let problems = config.promises.problems();
     anyhow::ensure!(problems.is_empty(), "configuration: {}", problems.join("; "));
-    let metrics = telemetry::metrics()?;
+    let metrics = figures::begin(roles)?;
     let pictures = first::pictures(&config, roles);
     let first = match roles.replica {
         true => First::Log(copied_log(&config).await?),
