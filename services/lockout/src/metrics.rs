@@ -74,8 +74,14 @@ pub const FIGURES: [Figure; 15] = [
 
 /// Alerts look at these, so they are there from the start; a fold that is restored says what they are.
 pub fn begin() {
-    for name in ["kill_switch", "rules_stepped_back", "four_eyes", "budgets_exceeded", "rules_suspect", "rules_stopped"]
-    {
+    for name in [
+        "kill_switch",
+        "rules_stepped_back",
+        "four_eyes",
+        "budgets_exceeded",
+        "rules_suspect",
+        "rules_stopped",
+    ] {
         gauge!(format!("stockade_lockout_{name}")).increment(0.0);
     }
 }

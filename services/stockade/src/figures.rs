@@ -27,13 +27,19 @@ const OWN: [Figure; 10] = [
         "stockade_fold_dead_letters_total",
         "Records that could not be processed, by fold and reason; alert on it.",
     ),
-    Figure::Counter("stockade_log_records_expired_total", "Records of the embedded log that were old enough to be dropped."),
+    Figure::Counter(
+        "stockade_log_records_expired_total",
+        "Records of the embedded log that were old enough to be dropped.",
+    ),
     Figure::Counter("stockade_log_client_errors_total", "Errors that the client of Kafka told of."),
     Figure::Counter(
         "stockade_log_producers_remade_total",
         "Producers made anew because the end of a transaction was unclear, by group.",
     ),
-    Figure::Gauge("stockade_disk_free_bytes", "What an ordinary user may still write under the data directory."),
+    Figure::Gauge(
+        "stockade_disk_free_bytes",
+        "What an ordinary user may still write under the data directory.",
+    ),
     Figure::Gauge("stockade_disk_warn_bytes", "Alert when less than this is free: log.disk_warn_bytes."),
     Figure::Gauge(
         "stockade_disk_reserve_bytes",

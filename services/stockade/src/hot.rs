@@ -34,14 +34,12 @@ fn wait_for_restart(started: &Config, now: &Config) -> BTreeSet<String> {
     // What is never shown looks the same there whatever it is.
     let hidden = [
         ("redis.url", started.redis.url.0 != now.redis.url.0),
-        (
-            "kafka.security.password",
-            started.kafka.security.password.0 != now.kafka.security.password.0,
-        ),
+        ("kafka.security.password", started.kafka.security.password.0 != now.kafka.security.password.0),
         ("kafka.settings", started.kafka.settings != now.kafka.settings),
     ];
     for (key, differs) in hidden {
-        let is_said = || keys.iter().any(|said| said.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')));
+        let is_said =
+            || keys.iter().any(|said| said.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')));
         if differs && !is_said() {
             keys.insert(key.to_owned());
         }
