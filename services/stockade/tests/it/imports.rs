@@ -110,6 +110,20 @@ async fn a_file_is_applied_and_each_row_that_is_not_is_in_the_report_with_its_ce
     assert_eq!(api.sees("sku=SKU-2").await, ["acme"]);
     let listed = api.get(&key, "/v1/suppliers/acme/imports").await;
     assert_eq!(listed.body["imports"][0]["import"], told["import"]);
+    let again = import(&api, &key, "", FILE.as_bytes()).await;
+    let page = api.get(&key, "/v1/suppliers/acme/imports?limit=1").await.body;
+    assert_eq!(page["imports"][0]["import"], again["import"], "the newest first: {page}");
+    let next = page["next"].as_str().unwrap();
+    let rest = api.get(&key, &format!("/v1/suppliers/acme/imports?limit=1&cursor={next}")).await.body;
+    assert_eq!((&rest["imports"][0]["import"], &rest["next"]), (&told["import"], &Value::Null), "{rest}");
+    let odd = api.get(&key, "/v1/suppliers/acme/imports?foo=1").await;
+    assert_eq!((odd.code(), &odd.body["errors"][0]["field"]), ((400, "bad_query"), &json!("foo")));
+    for path in
+        ["/v1/rules/versions?limit=2", "/v1/drafts?foo=1", "/v1/ops/instances?a=b", "/v1/reviews?foo=1"]
+    {
+        let odd = api.get(&api.operator, path).await;
+        assert_eq!(odd.code(), (400, "bad_query"), "{path}: {}", odd.body);
+    }
     api.close().await;
 }
 
