@@ -326,6 +326,7 @@ fn warnings(app: &App, event: &OrderEvent, placed: &BTreeSet<(SupplierId, OrderI
     if let Some(order) = event.order.as_ref().filter(|_| event.kind != OrderEventKind::Placed)
         && !app.has_heard_of(supplier, order)
         && !placed.contains(&(supplier.clone(), order.clone()))
+        && !is_of_a_reservation(app, event, order)
     {
         crate::metrics::event_warned(UNKNOWN_ORDER);
         let detail = format!(
@@ -334,6 +335,14 @@ fn warnings(app: &App, event: &OrderEvent, placed: &BTreeSet<(SupplierId, OrderI
         warnings.push(FieldError::new("/data/order", UNKNOWN_ORDER, detail));
     }
     warnings
+}
+
+/// Whether the event is about units that a reservation keeps, which it names or its order is named like: such an event counts at once.
+fn is_of_a_reservation(app: &App, event: &OrderEvent, order: &OrderId) -> bool {
+    let name = event.reservation.clone().or_else(|| ReservationId::of_record(order.as_str()).ok());
+    let known = name.and_then(|name| app.reservation(&name));
+    known
+        .is_some_and(|(of, row)| of == event.supplier && (row.is_open() || row.order.as_ref() == Some(order)))
 }
 
 /// Codes of warnings.
