@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use stockade_console::Links;
 use stockade_inventory::picture::{Picture, Pictures};
 use stockade_lockout::STARTER_RULES;
-use stockade_log::{ReadLimit, SharedLog};
+use stockade_log::{LogError, ReadLimit, SharedLog};
 use stockade_model::{Payload, Topic};
 use stockade_runtime::{
     Connections, KeyRing, Lane, Lanes, Limits, Listener, Sessions, Shutdown, clock, server, shutdown::BUDGET,
@@ -35,6 +35,8 @@ use crate::{
 /// Connections that the listener of probes and metrics keeps.
 const ADMIN_CONNECTIONS_MAX: usize = 256;
 
+/// How often it is looked whether a mirror has begun to make a copy.
+const NO_COPY: Duration = Duration::from_secs(1);
 /// How often it is looked whether there is a whole copy of the origin's log.
 const FIRST_COPY: Duration = Duration::from_millis(200);
 
@@ -428,8 +430,19 @@ fn kinds(has_buyers: bool) -> usize {
 
 /// The copy of another region's log, once there is a whole one.
 async fn copied_log(config: &Config) -> Result<SharedLog> {
-    let of = config.clone();
-    let log = tokio::task::spawn_blocking(move || connect::mirrored(&of)).await??;
+    let mut waits = false;
+    let log = loop {
+        let of = config.clone();
+        match tokio::task::spawn_blocking(move || connect::mirrored(&of)).await? {
+            Err(error) if matches!(error.downcast_ref(), Some(LogError::NotCopied(_))) => {
+                if !std::mem::replace(&mut waits, true) {
+                    tracing::info!(%error, "there is no copy yet; waiting until a mirror makes one");
+                }
+            }
+            opened => break opened?,
+        }
+        tokio::time::sleep(NO_COPY).await;
+    };
     if !log.is_whole() {
         tracing::info!("waiting until the mirror has copied everything once");
     }
