@@ -171,6 +171,8 @@ async fn one_key_is_one_import_and_what_cannot_be_one_is_refused_at_once() {
     );
     let told = import(&api, &key, "?rows=7", FILE.as_bytes()).await;
     assert_eq!(told["problem"]["code"], "row_count", "{told}");
+    let lines = report(&api, &key, &told).await;
+    assert!(lines.len() == 2 && lines[1].starts_with(",,,row_count,refused,"), "{lines:#?}");
     let id = told["import"].as_str().unwrap();
     let reply =
         api.call(&key, Method::POST, &format!("/v1/suppliers/acme/imports/{id}/cancel"), Value::Null).await;
