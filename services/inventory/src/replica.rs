@@ -155,7 +155,7 @@ impl App {
     pub async fn look_at_heartbeats(self: Arc<Self>, shutdown: impl Future<Output = ()> + Send) {
         tokio::pin!(shutdown);
         // At the start it is not known yet how old the copy is: that is no failure.
-        let (mut was_recent, mut has_heard) = (false, false);
+        let (mut was_recent, mut has_heard) = (None, false);
         if !self.has_heard_of_the_origin() {
             tracing::info!("nothing was heard of the origin yet; buyers are answered as soon as it was");
         }
@@ -167,8 +167,8 @@ impl App {
             }
             let recent = self.recent();
             has_heard |= self.has_heard_of_the_origin();
-            if has_heard && recent.is_ok() != was_recent {
-                was_recent = recent.is_ok();
+            if has_heard && was_recent != Some(recent.is_ok()) {
+                was_recent = Some(recent.is_ok());
                 match recent {
                     Ok(()) => tracing::info!("the copy is recent; buyers are answered"),
                     Err(problem) => tracing::error!(
