@@ -26,11 +26,68 @@
 
 use ::metrics::{Counter, Gauge, counter, gauge, histogram};
 use stockade_model::Level;
+use stockade_runtime::metrics::Figure;
 
 use crate::{
     app::App,
     domain::{EventAnswer, EventCode},
 };
+
+/// What each figure says, as a scrape shows it.
+pub const FIGURES: [Figure; 19] = [
+    Figure::Counter("stockade_inventory_events_accepted_total", "Outcomes taken from order systems."),
+    Figure::Counter(
+        "stockade_inventory_events_refused_total",
+        "Outcomes in batches that were refused, each with its reason in the answer.",
+    ),
+    Figure::Counter(
+        "stockade_inventory_events_warned_total",
+        "Outcomes that were taken although nothing is known of what they are about, by code.",
+    ),
+    Figure::Counter(
+        "stockade_inventory_event_answers_total",
+        "What became of events, as this process decides it.",
+    ),
+    Figure::Histogram(
+        "stockade_inventory_event_to_invisible_seconds",
+        "From the record of the event at the root of a decision until its offers were withheld here.",
+    ),
+    Figure::Gauge("stockade_inventory_listings", "Listings that the index holds; the same at each replica."),
+    Figure::Gauge("stockade_inventory_units", "Units that the index holds."),
+    Figure::Gauge("stockade_inventory_withheld_listings", "Listings of the index that buyers do not see."),
+    Figure::Gauge("stockade_inventory_withheld_units", "Units of the index that buyers do not see."),
+    Figure::Gauge(
+        "stockade_inventory_staleness_seconds",
+        "How far the index may be behind the log; alert on it.",
+    ),
+    Figure::Gauge("stockade_inventory_overlay_age_seconds", "Since the last decision was applied."),
+    Figure::Gauge(
+        "stockade_inventory_picture_age_seconds",
+        "How old the picture on the disk is by which buyers would be answered after a start without the log; alert on it.",
+    ),
+    Figure::Gauge(
+        "stockade_inventory_shows_picture",
+        "1 while buyers are answered from the picture, because the log could not be reached at the start; alert on it.",
+    ),
+    Figure::Gauge("stockade_inventory_streams", "Streams of changes that buyers have open here."),
+    Figure::Counter(
+        "stockade_inventory_stream_looks_total",
+        "Goods that a stream looked at again because something was put or restricted.",
+    ),
+    Figure::Counter("stockade_inventory_import_rows_total", "Rows of imports by what became of them."),
+    Figure::Counter(
+        "stockade_inventory_writes_held_back_total",
+        "Writes refused because their supplier had used its share of a partition that is behind.",
+    ),
+    Figure::Counter(
+        "stockade_inventory_locked_out_writes_refused_total",
+        "Writes of locked-out suppliers refused before they were read.",
+    ),
+    Figure::Gauge(
+        "stockade_lockout_suppliers",
+        "Suppliers by the highest level in force, as this process has it.",
+    ),
+];
 
 /// The figures of one stream of changes. They are taken hold of where it is opened, for it goes on and ends on whichever thread its
 /// reader is served by: of a platform that is not counted, as the sandbox, nothing is.

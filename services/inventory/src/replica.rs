@@ -107,13 +107,19 @@ impl Replica {
     }
 }
 
-/// What is answered while the copy is older than may be shown.
-fn too_stale(staleness_ms: i64, max_ms: i64) -> Problem {
-    let detail = format!(
-        "the origin was last heard of {} s ago, and offers are not shown past {} s, because they may be withheld by now; ask the origin, or again",
-        staleness_ms / 1_000,
-        max_ms / 1_000
-    );
+/// What is answered while the copy is older than may be shown; `heard` is whether it is known yet how old it is.
+fn too_stale(heard: bool, staleness_ms: i64, max_ms: i64) -> Problem {
+    let detail = match heard {
+        false => {
+            "nothing was heard of the origin yet, or not all of it is read here; ask the origin, or again"
+                .to_owned()
+        }
+        true => format!(
+            "the origin was last heard of {} s ago, and offers are not shown past {} s, because they may be withheld by now; ask the origin, or again",
+            staleness_ms / 1_000,
+            max_ms / 1_000
+        ),
+    };
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "mirror_stale", detail)
         .with_header(header::RETRY_AFTER, "5")
 }
@@ -123,7 +129,15 @@ impl App {
     pub(crate) fn recent(&self) -> Result<(), Problem> {
         let Some(replica) = &self.replica else { return Ok(()) };
         let (staleness_ms, max_ms) = (self.fresh().staleness_ms, replica.bounds.staleness_max_ms);
-        if staleness_ms <= max_ms { Ok(()) } else { Err(too_stale(staleness_ms, max_ms)) }
+        if staleness_ms <= max_ms {
+            return Ok(());
+        }
+        Err(too_stale(self.has_heard_of_the_origin(), staleness_ms, max_ms))
+    }
+
+    /// Whether it is known of any moment what the origin held then.
+    fn has_heard_of_the_origin(&self) -> bool {
+        self.replica.as_ref().is_some_and(|replica| replica.as_of_ms(self) > 0)
     }
 
     /// Resolves when what is known is no longer recent enough; never but in a replica.
@@ -140,7 +154,11 @@ impl App {
     /// it is as old as the last question.
     pub async fn look_at_heartbeats(self: Arc<Self>, shutdown: impl Future<Output = ()> + Send) {
         tokio::pin!(shutdown);
-        let mut was_recent = true;
+        // At the start it is not known yet how old the copy is: that is no failure.
+        let (mut was_recent, mut has_heard) = (None, false);
+        if !self.has_heard_of_the_origin() {
+            tracing::info!("nothing was heard of the origin yet; buyers are answered as soon as it was");
+        }
         loop {
             tokio::select! {
                 biased;
@@ -148,10 +166,11 @@ impl App {
                 () = tokio::time::sleep(LOOK) => {}
             }
             let recent = self.recent();
-            if recent.is_ok() != was_recent {
-                was_recent = recent.is_ok();
+            has_heard |= self.has_heard_of_the_origin();
+            if has_heard && was_recent != Some(recent.is_ok()) {
+                was_recent = Some(recent.is_ok());
                 match recent {
-                    Ok(()) => tracing::info!("the copy is recent again; buyers are answered"),
+                    Ok(()) => tracing::info!("the copy is recent; buyers are answered"),
                     Err(problem) => tracing::error!(
                         why = problem.detail,
                         "buyers are refused; look whether `stockade mirror` runs and reaches both clusters"
@@ -228,6 +247,14 @@ mod tests {
         assert_eq!(seen.look(beat(1_000, [1_000, 0]), &[10, 0]), 10);
         assert_eq!(seen.look(beat(1_000, [1_000, 0]), &[1_000, 0]), 1_000);
         assert_eq!(seen.look(beat(1_001, [1_001, 0]), &[1_001, 0]), 1_001);
+    }
+
+    #[test]
+    fn who_has_not_heard_of_the_origin_yet_does_not_say_how_long_ago_that_was() {
+        let detail = |problem: Problem| problem.detail;
+        let never = detail(too_stale(false, 1_795_759_622_000, 30_000));
+        assert!(never.contains("nothing was heard") && !never.contains("1795759622"), "{never}");
+        assert!(detail(too_stale(true, 31_000, 30_000)).contains("31 s ago"));
     }
 
     #[test]

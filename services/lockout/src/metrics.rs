@@ -22,11 +22,69 @@
 //! | `stockade_lockout_quarantine_repairs_total` | | entries of the quarantine store that were put right |
 
 use ::metrics::{counter, gauge};
+use stockade_runtime::metrics::Figure;
 
 use crate::{
     arbiter::{Exceeded, Kill, ReviewKind},
     control::{Passed, Refused, StepBack, Subject},
 };
+
+/// What each figure says, as a scrape shows it.
+pub const FIGURES: [Figure; 15] = [
+    Figure::Gauge("stockade_lockout_kill_switch", "1 while all rules are in shadow; alert on it."),
+    Figure::Gauge(
+        "stockade_lockout_rules_stepped_back",
+        "1 while the rules in force are there because one person rolled back alone; alert on it.",
+    ),
+    Figure::Gauge("stockade_lockout_four_eyes", "1 while what changes verdicts needs a second person."),
+    Figure::Gauge("stockade_lockout_drafts", "What waits for a second person, by subject."),
+    Figure::Gauge(
+        "stockade_lockout_budgets_exceeded",
+        "Rules that exceeded a budget and were not rearmed; alert on it.",
+    ),
+    Figure::Gauge(
+        "stockade_lockout_rules_suspect",
+        "Rules that only watch, for what they measure by found too many at once; alert on it.",
+    ),
+    Figure::Gauge("stockade_lockout_rules_stopped", "Rules that a person stopped; alert on it."),
+    Figure::Counter(
+        "stockade_lockout_restored_total",
+        "Restrictions that were released because a rule was taken back.",
+    ),
+    Figure::Gauge("stockade_lockout_reviews_open", "What waits for a person, by kind."),
+    Figure::Counter(
+        "stockade_lockout_held_off_total",
+        "Proposals of rules that an allow, a mute, a snooze or the kill switch held off.",
+    ),
+    Figure::Counter("stockade_lockout_changes_total", "Changes judged: passed, drafted or refused."),
+    Figure::Counter(
+        "stockade_lockout_foreign_vectors_total",
+        "Vectors of another set of features than the rules are compiled for.",
+    ),
+    Figure::Counter(
+        "stockade_lockout_quarantine_write_failures_total",
+        "Decisions that the quarantine store did not take at once.",
+    ),
+    Figure::Counter(
+        "stockade_lockout_quarantine_repairs_total",
+        "Entries of the quarantine store that were put right.",
+    ),
+    Figure::Counter("stockade_lockout_decisions_total", "Decisions by action, level and reason."),
+];
+
+/// Alerts look at these, so they are there from the start; a fold that is restored says what they are.
+pub fn begin() {
+    for name in [
+        "kill_switch",
+        "rules_stepped_back",
+        "four_eyes",
+        "budgets_exceeded",
+        "rules_suspect",
+        "rules_stopped",
+    ] {
+        gauge!(format!("stockade_lockout_{name}")).increment(0.0);
+    }
+}
 
 fn flag(on: bool) -> f64 {
     f64::from(u8::from(on))

@@ -16,6 +16,7 @@ mod disk;
 mod docs;
 pub mod doctor;
 pub mod evaluate;
+pub mod figures;
 mod first;
 mod hot;
 mod inputs;

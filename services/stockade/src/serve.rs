@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use stockade_console::Links;
 use stockade_inventory::picture::{Picture, Pictures};
 use stockade_lockout::STARTER_RULES;
-use stockade_log::{ReadLimit, SharedLog};
+use stockade_log::{LogError, ReadLimit, SharedLog};
 use stockade_model::{Payload, Topic};
 use stockade_runtime::{
     Connections, KeyRing, Lane, Lanes, Limits, Listener, Sessions, Shutdown, clock, server, shutdown::BUDGET,
@@ -21,7 +21,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use crate::{
     address::Address,
     config::{Config, Place},
-    connect, console, disk,
+    connect, console, disk, figures,
     first::{self, First, Opening},
     hot, open_files,
     platform::{
@@ -35,6 +35,8 @@ use crate::{
 /// Connections that the listener of probes and metrics keeps.
 const ADMIN_CONNECTIONS_MAX: usize = 256;
 
+/// How often it is looked whether a mirror has begun to make a copy.
+const NO_COPY: Duration = Duration::from_secs(1);
 /// How often it is looked whether there is a whole copy of the origin's log.
 const FIRST_COPY: Duration = Duration::from_millis(200);
 
@@ -87,7 +89,7 @@ async fn serve(config: Config, place: Place, flags: Vec<(&'static str, Option<St
     let roles = config.role.roles().map_err(anyhow::Error::msg)?;
     let problems = config.promises.problems();
     anyhow::ensure!(problems.is_empty(), "configuration: {}", problems.join("; "));
-    let metrics = telemetry::metrics()?;
+    let metrics = figures::begin(roles)?;
     let pictures = first::pictures(&config, roles);
     let first = match roles.replica {
         true => First::Log(copied_log(&config).await?),
@@ -429,8 +431,19 @@ fn kinds(has_buyers: bool) -> usize {
 
 /// The copy of another region's log, once there is a whole one.
 async fn copied_log(config: &Config) -> Result<SharedLog> {
-    let of = config.clone();
-    let log = tokio::task::spawn_blocking(move || connect::mirrored(&of)).await??;
+    let mut waits = false;
+    let log = loop {
+        let of = config.clone();
+        match tokio::task::spawn_blocking(move || connect::mirrored(&of)).await? {
+            Err(error) if matches!(error.downcast_ref(), Some(LogError::NotCopied(_))) => {
+                if !std::mem::replace(&mut waits, true) {
+                    tracing::info!(%error, "there is no copy yet; waiting until a mirror makes one");
+                }
+            }
+            opened => break opened?,
+        }
+        tokio::time::sleep(NO_COPY).await;
+    };
     if !log.is_whole() {
         tracing::info!("waiting until the mirror has copied everything once");
     }

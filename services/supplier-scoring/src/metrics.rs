@@ -19,6 +19,11 @@ use stockade_rules::FeatureSchema;
 
 use crate::{Drift, FeatureSet, IntakeEffect, ScoringEffect};
 
+/// Alerts look at this, so it is there from the start: without a champion nothing has moved.
+pub fn begin() {
+    gauge!("stockade_scoring_feature_drift", "feature" => "score").increment(0.0);
+}
+
 /// Events were dropped because their identity was known.
 pub fn known_events(effects: &[IntakeEffect]) {
     let conflicts = effects.iter().filter(|effect| **effect == IntakeEffect::Conflict).count();

@@ -31,6 +31,19 @@ pub const EVENT_TYPES: [&str; 9] = [
 ];
 const PING: &str = "ping";
 const DISABLED: &str = "webhook.disabled";
+/// What concerns the buyer of a reservation; all else that happens concerns a supplier.
+const OF_BUYERS: [&str; 1] = ["reservation.at_risk"];
+
+/// Whether endpoints of `owner` can ever be told of such an event.
+pub(crate) fn may_hear(owner: &EndpointOwner, event: &str) -> bool {
+    let of_buyers = OF_BUYERS.contains(&event);
+    let of_owner = match owner {
+        EndpointOwner::Operators => true,
+        EndpointOwner::Supplier { .. } => !of_buyers,
+        EndpointOwner::Buyer { .. } | EndpointOwner::OrderSystem { .. } => of_buyers,
+    };
+    of_owner || [PING, DISABLED].contains(&event)
+}
 
 /// Endpoints of one owner, and of all.
 const OWN_MAX: usize = 20;

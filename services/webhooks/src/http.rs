@@ -18,7 +18,7 @@ use stockade_runtime::{
 use crate::{
     View,
     endpoint::{Delivery, Endpoint, State as Stands, Try},
-    fold::{EVENT_TYPES, Refusal},
+    fold::{EVENT_TYPES, Refusal, may_hear},
     master::{Master, random},
     sender::new_record,
     target::Target,
@@ -68,6 +68,10 @@ pub(crate) struct Told {
     /// Since when and why it is told nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     disabled: Option<DisabledSince>,
+    /// Why nothing can be sent to its address as this server is set up now, as to one on this machine once the server is not set up to try
+    /// webhooks there any more. Deliveries wait and are tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address_refused: Option<String>,
     created_at: Timestamp,
     /// What signatures are made with. Shown once, when it is made.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -244,11 +248,15 @@ fn check_url(url: &str, allow_loopback: bool, wrong: &mut Vec<FieldError>) {
     }
 }
 
-fn check_events(events: &[String], wrong: &mut Vec<FieldError>) {
+fn check_events(owner: &EndpointOwner, events: &[String], wrong: &mut Vec<FieldError>) {
     for (at, event) in events.iter().enumerate().take(EVENT_TYPES.len() + 1) {
         if !EVENT_TYPES.contains(&event.as_str()) {
             let detail = format!("there is no such event; there are {}", EVENT_TYPES.join(", "));
             wrong.push(FieldError::new(format!("/events/{at}"), "unknown_value", detail));
+        } else if !may_hear(owner, event) {
+            let own: Vec<_> = EVENT_TYPES.into_iter().filter(|event| may_hear(owner, event)).collect();
+            let detail = format!("your key is never told of it; it may hear of {}", own.join(", "));
+            wrong.push(FieldError::new(format!("/events/{at}"), "unheard_event", detail));
         } else if events.iter().take(at).any(|other| other == event) {
             wrong.push(FieldError::new(
                 format!("/events/{at}"),
@@ -292,6 +300,7 @@ impl WebhooksApi {
             description: endpoint.description.clone(),
             enabled: disabled.is_none(),
             disabled: disabled.map(|(at, reason)| DisabledSince { at, reason }),
+            address_refused: Target::parse(&endpoint.url, self.allow_loopback).err(),
             created_at: endpoint.created,
             secret,
             former_secret_until: endpoint.former_until,
@@ -363,7 +372,7 @@ pub(crate) async fn create(
     let by = owner(&caller, &api.limits)?;
     let mut wrong = Vec::new();
     check_url(&url, api.allow_loopback, &mut wrong);
-    check_events(&events, &mut wrong);
+    check_events(&by, &events, &mut wrong);
     check_description(description.as_deref(), &mut wrong);
     if !wrong.is_empty() {
         return Err(Problem::invalid(wrong));
@@ -403,7 +412,7 @@ pub(crate) async fn change(
     if let Some(url) = &url {
         check_url(url, api.allow_loopback, &mut wrong);
     }
-    check_events(events.as_deref().unwrap_or_default(), &mut wrong);
+    check_events(&by, events.as_deref().unwrap_or_default(), &mut wrong);
     check_description(description.as_deref(), &mut wrong);
     if !wrong.is_empty() {
         return Err(Problem::invalid(wrong));

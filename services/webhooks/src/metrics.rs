@@ -12,6 +12,29 @@
 
 use ::metrics::{counter, gauge, histogram};
 use stockade_model::{Attempt, AttemptFailure};
+use stockade_runtime::metrics::Figure;
+
+/// What each figure says, as a scrape shows it.
+pub const FIGURES: [Figure; 7] = [
+    Figure::Gauge("stockade_webhooks_endpoints", "Endpoints there are; at each replica the same."),
+    Figure::Gauge(
+        "stockade_webhooks_endpoints_disabled",
+        "Endpoints that are told nothing: gone, failing for days, or so wished.",
+    ),
+    Figure::Gauge("stockade_webhooks_waiting", "Deliveries owed and not taken yet."),
+    Figure::Counter("stockade_webhooks_attempts_total", "Attempts: taken, or why they failed."),
+    Figure::Histogram("stockade_webhooks_attempt_seconds", "How long attempts took."),
+    Figure::Counter(
+        "stockade_webhooks_dropped_total",
+        "Deliveries dropped unsent because more than a thousand waited for one endpoint.",
+    ),
+    Figure::Gauge("stockade_webhooks_under_way", "Attempts under way here."),
+];
+
+/// Alerts look at this, so it is there from the start.
+pub fn begin() {
+    gauge!("stockade_webhooks_endpoints_disabled").increment(0.0);
+}
 
 pub(crate) fn known(endpoints: usize, disabled: usize, waiting: usize) {
     gauge!("stockade_webhooks_endpoints").set(endpoints as f64);

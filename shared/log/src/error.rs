@@ -120,6 +120,9 @@ pub enum LogError {
     /// A broker that cannot be used as it is; nothing was changed.
     #[error("{0}")]
     Config(String),
+    /// A copy that nobody has begun to make yet; nothing was changed.
+    #[error("{0}")]
+    NotCopied(String),
     /// The broker could not be reached when the log was to be opened; nothing was begun.
     #[error("{0}")]
     Unreachable(String),
@@ -138,6 +141,7 @@ impl LogError {
             // Whoever is behind its own group's commit is still the owner, and will be past it when it has read on.
             LogError::Full { .. }
             | LogError::Unreachable(_)
+            | LogError::NotCopied(_)
             | LogError::Unavailable(_)
             | LogError::DiskFull { .. }
             | LogError::Backwards { .. } => Remedy::Retry,
@@ -165,6 +169,7 @@ impl LogError {
             LogError::Backwards { .. } => "backwards",
             LogError::DiskFull { .. } => "disk_full",
             LogError::Missing(_) => "missing",
+            LogError::NotCopied(_) => "not_copied",
             LogError::Locked(_) => "locked",
             LogError::Corrupt { .. } => "corrupt",
             LogError::Config(_) => "config",

@@ -290,6 +290,12 @@ impl<C: Clock + Clone> Limits<C> {
         *self.set.write() = Arc::new(Set::new(config, &self.clock, Some(&before)));
     }
 
+    /// The limits in force.
+    pub fn in_force(&self) -> LimitsConfig {
+        let set = self.now();
+        LimitsConfig(set.classes.iter().map(|(name, limiter)| (name.clone(), limiter.class)).collect())
+    }
+
     fn now(&self) -> Arc<Set<C>> {
         self.set.read().clone()
     }

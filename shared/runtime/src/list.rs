@@ -80,14 +80,19 @@ impl Wanted {
         self.after.as_deref().map(|after| after.parse().map_err(|_| bad_cursor())).transpose()
     }
 
-    /// Answers with what was found, up to [`Self::look_for`] items in order of their names.
-    pub fn answer<T: serde::Serialize>(&self, mut found: Vec<(String, T)>) -> Response {
+    /// The page of what was found, up to [`Self::look_for`] items in order of their names.
+    pub fn page<T>(&self, mut found: Vec<(String, T)>) -> Page<T> {
         let more = found.len() > self.limit;
         found.truncate(self.limit);
         let last = found.last().filter(|_| more).map(|(name, _)| name);
         let next = last.map(|name| hex(format!("{}\n{name}", self.list).as_bytes()));
         let items = found.into_iter().map(|(_, item)| item).collect();
-        Json(Page { items, next }).into_response()
+        Page { items, next }
+    }
+
+    /// Answers with that page.
+    pub fn answer<T: serde::Serialize>(&self, found: Vec<(String, T)>) -> Response {
+        Json(self.page(found)).into_response()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the edges of every process say in metrics. Labels are closed: a caller cannot make a series.
 
 use axum::http::{Method, StatusCode};
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics::{describe_counter, describe_gauge, describe_histogram};
 
 /// Duration of requests by route, method and status, in seconds (OpenTelemetry's name, without its prefix of a unit).
 pub const REQUEST_SECONDS: &str = "http_server_request_duration_seconds";
@@ -37,31 +37,62 @@ pub const UNMATCHED: &str = "unmatched";
 /// The label of whatever is not in a closed list.
 pub const OTHER: &str = "other";
 
-/// Tells the recorder what each figure means.
-pub fn describe() {
-    describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "Duration of requests by route, method and status.");
-    describe_counter!(PROBLEMS, "Problems answered, by their stable code.");
-    describe_counter!(RATE_LIMITED, "Requests refused by a rate limit.");
-    describe_counter!(
+/// A figure: what kind it is, its name, and what it says, as a scrape shows it.
+#[derive(Clone, Copy, Debug)]
+pub enum Figure {
+    /// What only grows.
+    Counter(&'static str, &'static str),
+    /// What goes up and down.
+    Gauge(&'static str, &'static str),
+    /// What is spread.
+    Histogram(&'static str, &'static str),
+}
+
+impl Figure {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Counter(name, _) | Self::Gauge(name, _) | Self::Histogram(name, _) => name,
+        }
+    }
+}
+
+/// The figures of the edges.
+pub const FIGURES: [Figure; 14] = [
+    Figure::Histogram(REQUEST_SECONDS, "Duration of requests by route, method and status."),
+    Figure::Counter(PROBLEMS, "Problems answered, by their stable code."),
+    Figure::Counter(RATE_LIMITED, "Requests refused by a rate limit."),
+    Figure::Counter(
         RATE_LIMITED_TOGETHER,
-        "Requests refused because all suppliers of a class have used what they share."
-    );
-    describe_gauge!(
+        "Requests refused because all suppliers of a class have used what they share.",
+    ),
+    Figure::Gauge(
         BROWNOUT,
-        "What is put off: 0 nothing, 1 analyses, 2 imports, 3 streams, 4 suspect, 5 new, 6 bulk, 7 rows."
-    );
-    describe_counter!(PUT_OFF, "Requests put off, by what they were about.");
-    describe_gauge!(BODY_BYTES, Unit::Bytes, "Bytes of request bodies in memory.");
-    describe_counter!(BODIES_REFUSED, "Bodies refused because as many bytes were in memory as may be.");
-    describe_gauge!(TURNS_WAITING, "Large requests that wait for their turn at being read.");
-    describe_counter!(TURNS_REFUSED, "Large requests that were sent away because their turn did not come.");
-    describe_gauge!(RATE_LIMIT_KEYS, "Callers whose allowance is not full at the moment.");
-    describe_gauge!(CONNECTIONS, "Connections open, by listener.");
-    describe_counter!(CONNECTIONS_REFUSED, "Connections refused because as many were open as may be.");
-    describe_counter!(
+        "What is put off: 0 nothing, 1 analyses, 2 imports, 3 streams, 4 suspect, 5 new, 6 bulk, 7 rows.",
+    ),
+    Figure::Counter(PUT_OFF, "Requests put off, by what they were about."),
+    Figure::Gauge(BODY_BYTES, "Bytes of request bodies in memory."),
+    Figure::Counter(BODIES_REFUSED, "Bodies refused because as many bytes were in memory as may be."),
+    Figure::Gauge(TURNS_WAITING, "Large requests that wait for their turn at being read."),
+    Figure::Counter(TURNS_REFUSED, "Large requests that were sent away because their turn did not come."),
+    Figure::Gauge(RATE_LIMIT_KEYS, "Callers whose allowance is not full at the moment."),
+    Figure::Gauge(CONNECTIONS, "Connections open, by listener."),
+    Figure::Counter(CONNECTIONS_REFUSED, "Connections refused because as many were open as may be."),
+    Figure::Counter(
         CONNECTIONS_CUT,
-        "Connections cut at a deadline: head (a request head that was not finished), idle, or stalled (an answer that was not read)."
-    );
+        "Connections cut at a deadline: head (a request head that was not finished), idle, or stalled (an answer that was not read).",
+    ),
+];
+
+/// Tells the recorder what each figure means.
+pub fn describe(figures: impl IntoIterator<Item = Figure>) {
+    for figure in figures {
+        match figure {
+            Figure::Counter(name, about) => describe_counter!(name, about),
+            Figure::Gauge(name, about) => describe_gauge!(name, about),
+            Figure::Histogram(name, about) => describe_histogram!(name, about),
+        }
+    }
 }
 
 /// The label of a method: those of RFC 9110 and PATCH; any other is [`OTHER`].

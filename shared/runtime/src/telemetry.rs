@@ -75,7 +75,7 @@ pub fn metrics() -> Result<PrometheusHandle, MetricsError> {
         .build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(Counted(recorder)).map_err(|_| MetricsError::Installed)?;
-    crate::metrics::describe();
+    crate::metrics::describe(crate::metrics::FIGURES);
     Ok(handle)
 }
 

@@ -332,7 +332,7 @@ fn warnings(app: &App, event: &OrderEvent, placed: &Placed) -> Vec<FieldError> {
         return warnings;
     };
     let here = placed.get(&(supplier.clone(), order.clone()));
-    if here.is_none() && !app.has_heard_of(supplier, order) {
+    if here.is_none() && !app.has_heard_of(supplier, order) && !is_of_a_reservation(app, event, order) {
         crate::metrics::event_warned(UNKNOWN_ORDER);
         let detail = format!(
             "nothing is known to be placed of order {order} of {supplier}; the event is kept and counts once it is. Check the id, or send what was placed"
@@ -348,6 +348,14 @@ fn warnings(app: &App, event: &OrderEvent, placed: &Placed) -> Vec<FieldError> {
         warnings.push(FieldError::new("/data/buyer", BUYER_LEFT_OUT, detail));
     }
     warnings
+}
+
+/// Whether the event is about units that a reservation keeps, which it names or its order is named like: such an event counts at once.
+fn is_of_a_reservation(app: &App, event: &OrderEvent, order: &OrderId) -> bool {
+    let name = event.reservation.clone().or_else(|| ReservationId::of_record(order.as_str()).ok());
+    let known = name.and_then(|name| app.reservation(&name));
+    known
+        .is_some_and(|(of, row)| of == event.supplier && (row.is_open() || row.order.as_ref() == Some(order)))
 }
 
 /// Codes of warnings.

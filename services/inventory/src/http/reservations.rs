@@ -335,7 +335,7 @@ pub(crate) async fn release(
         (_, Some("already_confirmed")) => Err(Problem::new(
             StatusCode::CONFLICT,
             "already_confirmed",
-            "a confirmed reservation is cancelled by the order system; once an order has taken part of it, the rest can be given back",
+            "a confirmed reservation is cancelled by the order system, with an event stockade.order.cancelled that names it in `reservation`; once an order has taken part of it, the rest can be given back",
         )),
         (_, Some("part_of_basket")) => Err(part_of_basket()),
         _ => Err(no_reservation()),

@@ -20,9 +20,10 @@ use sha2::Digest as _;
 use stockade_imports::{Finding, Item, Severity};
 use stockade_model::{SupplierId, hash::hex};
 use stockade_runtime::{
-    FieldError, OwnSupplier, Params, Path as Named, Problem, SupplierOrStaff,
+    FieldError, ListQuery, OwnSupplier, Params, Path as Named, Problem, SupplierOrStaff,
     body::{Upload, bad_gzip, is_packed},
     http::{idempotency_key, single},
+    list::Page,
 };
 
 use super::{
@@ -449,28 +450,29 @@ fn one(item: Item, mapping: Option<&stockade_imports::Mapping>) -> Value {
 pub(super) async fn list(
     Of(imports): Of<Arc<Imports>>,
     SupplierOrStaff { supplier, .. }: SupplierOrStaff,
+    Params(query): Params<ListQuery>,
 ) -> Result<Response, Problem> {
     known(&imports.app, &supplier)?;
+    let wanted = query.of(format!("imports of {supplier}"))?;
+    let before = wanted.after_as::<u64>()?.unwrap_or(u64::MAX);
     let metas: Vec<Meta> = {
         let known = imports.known.lock();
-        known
-            .get(&supplier)
-            .into_iter()
-            .flatten()
-            .rev()
-            .map(|(_, import)| import.meta.lock().clone())
-            .collect()
+        let of = known.get(&supplier).into_iter().flat_map(|of| of.range(..before).rev());
+        of.take(wanted.look_for()).map(|(_, import)| import.meta.lock().clone()).collect()
     };
-    let told = metas.iter().map(|meta| imports.told(meta)).collect();
-    Ok(Json(Known { imports: told }).into_response())
+    let found = metas.iter().map(|meta| (meta.number.to_string(), imports.told(meta))).collect();
+    let Page { items, next } = wanted.page(found);
+    Ok(Json(Known { imports: items, next }).into_response())
 }
 
-/// The imports of a supplier that this node knows.
+/// A page of the imports of a supplier that this node knows.
 #[derive(serde::Serialize, schemars::JsonSchema)]
 #[schemars(rename = "Imports")]
 pub(super) struct Known {
     /// The newest first.
     imports: Vec<Told>,
+    /// The cursor of the next page; none on the last.
+    next: Option<String>,
 }
 
 pub(super) async fn show(

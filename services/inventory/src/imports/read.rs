@@ -78,8 +78,14 @@ impl Imports {
     pub(super) async fn read(self: &std::sync::Arc<Self>, import: &Import) -> io::Result<()> {
         let Ok(_turn) = self.readings.acquire().await else { return Ok(()) };
         let (this, of) = (self.clone(), import.clone());
-        let outcome =
-            tokio::task::spawn_blocking(move || this.read_file(&of)).await.map_err(io::Error::other)??;
+        let read = move || {
+            let outcome = this.read_file(&of)?;
+            if let Outcome::Failed(finding) = &outcome {
+                this.report_only(&of, finding)?;
+            }
+            Ok::<_, io::Error>(outcome)
+        };
+        let outcome = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
         let read = match outcome {
             Outcome::Stopped => return Ok(()),
             Outcome::Cancelled => {
@@ -122,6 +128,14 @@ impl Imports {
             }
         })?;
         Ok(())
+    }
+
+    /// Makes a report of what is wrong with the file as a whole, which is why none of its rows is taken.
+    fn report_only(&self, import: &Import, finding: &Finding) -> io::Result<()> {
+        let path = self.store.report(&import.meta.lock());
+        let mut report = Report::create(&path, self.config.report_lines_max)?;
+        report.add(finding)?;
+        report.flush().map(drop)
     }
 
     fn read_file(&self, import: &Import) -> io::Result<Outcome> {

@@ -1,4 +1,5 @@
-//! The report of an import: a line of CSV for each row that was refused or warned of.
+//! The report of an import: a line of CSV for each row that was refused or warned of. What is wrong with the file as a whole is a line
+//! without the number of a row.
 
 use std::{
     fs::File,
@@ -46,7 +47,7 @@ impl Report {
         if self.lines > self.lines_max + 1 {
             return Ok(());
         }
-        let line = finding.line.to_string();
+        let line = if finding.line > 0 { finding.line.to_string() } else { String::new() };
         let fields = match full {
             true => [
                 "",
@@ -97,6 +98,17 @@ fn cell(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_with_the_whole_file_has_no_row() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("r.csv");
+        let mut report = Report::create(&path, 3).unwrap();
+        report.add(&Finding::of_file("row_count", "send the whole file")).unwrap();
+        report.flush().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, format!("{HEADER},,,row_count,refused,send the whole file\n"));
+    }
 
     #[test]
     fn a_report_goes_on_behind_what_is_done_and_ends_at_its_bound() {

@@ -65,8 +65,9 @@ pub fn routes() -> Routes<Arc<Imports>> {
         .add(
             Operation::get(of, "listImports", "The imports of a supplier that this node knows")
                 .tag(TAG)
-                .answers::<Known>(StatusCode::OK, "The newest first.")
-                .fails(&["unknown_supplier", "starting"]),
+                .answers::<Known>(StatusCode::OK, "A page of them, the newest first.")
+                .example_of("limit", 50)
+                .fails(&["unknown_supplier", "starting", "bad_cursor", "invalid_request"]),
             list,
         )
         .add(begins, begin)

@@ -111,9 +111,10 @@ pub fn router(app: Arc<App>) -> Router {
     crate::http::router(app).layer(only)
 }
 
-/// What every other path is answered: those of the API are refused, for they may well be there once the log is.
+/// What every other path is answered: those of the API and of the console are refused, for they may well be there once the log is.
 pub async fn elsewhere(request: Request) -> Response {
-    if request.uri().path().starts_with("/v1/") {
+    let path = request.uri().path();
+    if path.starts_with("/v1/") || path == "/console" || path.starts_with("/console/") {
         return refusal(request.method()).into_response();
     }
     stockade_runtime::http::not_found().await.into_response()

@@ -216,4 +216,10 @@ impl LockoutApi {
         );
         Err(missing("unknown_supplier", &detail))
     }
+
+    /// Why there is no score of a supplier: it is not registered, or nothing was scored of it yet.
+    pub(super) async fn no_score(&self, supplier: &SupplierId) -> Problem {
+        let known = self.must_know(supplier).await;
+        known.err().unwrap_or_else(|| missing("no_score", "this supplier has no score yet"))
+    }
 }

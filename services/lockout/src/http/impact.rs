@@ -119,6 +119,6 @@ pub(super) async fn of_supplier(
 
 pub(super) async fn risk(State(api): State<LockoutApi>, _: Analyst, Path(supplier): Path<String>) -> Answer {
     let supplier = supplier_id(&supplier)?;
-    let none = || missing("no_score", "this supplier has no score yet");
-    Ok(Json((api.risk)(&supplier).ok_or_else(none)?).into_response())
+    let Some(risk) = (api.risk)(&supplier) else { return Err(api.no_score(&supplier).await) };
+    Ok(Json(risk).into_response())
 }

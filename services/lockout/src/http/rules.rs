@@ -310,7 +310,7 @@ pub(super) async fn explain(
         return Err(needs_history());
     }
     let record = (api.vectors)(Some(&supplier)).pop();
-    let record = record.ok_or_else(|| missing("no_score", "this supplier has no score yet"))?;
+    let Some(record) = record else { return Err(api.no_score(&supplier).await) };
     if record.schema != kept.id() {
         return Err(outdated());
     }

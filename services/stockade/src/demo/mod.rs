@@ -135,7 +135,7 @@ async fn demo(args: &Args) -> Result<()> {
     let (links, sessions) = (Links::default(), Sessions::open(None, SessionBounds::default()));
     let sessions = sessions.map_err(anyhow::Error::msg)?;
     let world = World::new(args.seed, SUPPLIERS, ATTACKERS, SKUS, Timestamp::from_ms(clock::now_ms()));
-    let figures = telemetry::metrics()?;
+    let figures = crate::figures::begin(Roles::ALL)?;
     let guide = Some(guide::make(&links, &world)?);
     let console = ConsoleParts { links: links.clone(), sessions, figures: Some(figures.clone()), guide };
     let threads = Threads::start(Http::default().suppliers_nice)?;

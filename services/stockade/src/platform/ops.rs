@@ -57,7 +57,7 @@ pub(super) struct Inner {
     pub(super) limits: Limits,
     pub(super) brownout: Brownout,
     pub(super) readiness: Readiness,
-    /// Secrets are redacted by the types that hold them.
+    /// As it was at the start. Secrets are redacted by the types that hold them.
     pub(super) configuration: Value,
 }
 
@@ -101,7 +101,7 @@ struct Instance {
     waits_for: Option<String>,
     /// What is put off at the moment: everything up to this rung of the ladder.
     puts_off: Rung,
-    /// The configuration in effect, secrets as `***`; null where there is none, as in a demo.
+    /// The configuration in effect, secrets as `***`; null where there is none, as in a demo. What waits for a restart is not in it.
     configuration: Value,
 }
 
@@ -248,9 +248,20 @@ async fn instance(State(desk): State<Desk>, _: Operator) -> Response {
         ready: waits_for.is_none(),
         waits_for,
         puts_off: of.brownout.rung(),
-        configuration: of.configuration.clone(),
+        configuration: of.configuration_in_force(),
     })
     .into_response()
+}
+
+impl Inner {
+    /// The configuration of the start, with what has changed since and is in force.
+    fn configuration_in_force(&self) -> Value {
+        let mut configuration = self.configuration.clone();
+        if let Some(limits) = configuration.get_mut("limits") {
+            *limits = serde_json::to_value(self.limits.in_force()).unwrap_or_default();
+        }
+        configuration
+    }
 }
 
 /// Reads of the log block.

@@ -168,6 +168,7 @@ fn limits_change_with_their_file_while_the_server_runs() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
     let buyer = key(data, &["--role", "buyer"]);
+    let operator = key(data, &["--role", "operator"]);
     let file = data.join("stockade.yaml");
     let write = |burst: u32| {
         let text = format!("limits:\n  buyer: {{ per_second: 1, burst: {burst} }}\n");
@@ -185,4 +186,6 @@ fn limits_change_with_their_file_while_the_server_runs() {
     std::fs::write(&file, "limits:\n  buyer: { per_second: none }\n").unwrap();
     write(700);
     crate::slow::until("the new limits are in force", || policy().contains("\"default\";q=700;w=700"));
+    let (_, instance) = server.call("GET", "/v1/ops/instance", &operator, "");
+    assert_eq!(instance["configuration"]["limits"]["buyer"]["burst"], 700, "{instance}");
 }

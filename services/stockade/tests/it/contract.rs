@@ -91,6 +91,19 @@ fn every_code_in_the_source_is_in_the_list_with_its_remedy() {
 }
 
 #[test]
+fn every_figure_in_the_source_says_what_it_means() {
+    let named = Regex::new(r#"(?:counter|gauge|histogram)!\(\s*"(\w+)""#).unwrap();
+    let known: BTreeSet<&str> = stockade::figures::all().map(|figure| figure.name()).collect();
+    let of = |(_, code): &(PathBuf, String)| {
+        named.captures_iter(code).map(|found| found[1].to_owned()).collect::<Vec<_>>()
+    };
+    let found: BTreeSet<String> = sources().iter().flat_map(of).collect();
+    assert!(found.len() > 50, "the search finds figures: {}", found.len());
+    let unsaid: Vec<_> = found.iter().filter(|name| !known.contains(name.as_str())).collect();
+    assert!(unsaid.is_empty(), "say what these mean, beside where they are kept: {unsaid:?}");
+}
+
+#[test]
 fn no_route_is_added_but_with_its_declaration() {
     let bare = Regex::new(r#"\.route\(\s*("[^"]*"|&format)"#).unwrap();
     // The pages of the console are no calls.

@@ -152,6 +152,31 @@ fn hostile_requests_make_no_series_of_their_own() {
     assert!(second.len() < 2_000, "{} series", second.len());
 }
 
+#[test]
+fn every_figure_of_ours_is_explained_in_a_scrape_and_what_alerts_look_at_is_there_from_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path());
+    let scrape = raw(&server.admin, b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let after = |word: &str| -> BTreeSet<String> {
+        let names = scrape.lines().filter_map(|line| line.strip_prefix(word)?.split(' ').next());
+        names.filter(|name| name.starts_with("stockade_")).map(str::to_owned).collect()
+    };
+    let unsaid: Vec<_> = after("# TYPE ").difference(&after("# HELP ")).cloned().collect();
+    assert!(unsaid.is_empty(), "{unsaid:?}");
+    let told = series(&server.admin);
+    for name in [
+        "stockade_lockout_kill_switch",
+        "stockade_lockout_rules_stepped_back",
+        "stockade_lockout_budgets_exceeded",
+        "stockade_lockout_rules_suspect",
+        "stockade_lockout_rules_stopped",
+        "stockade_scoring_feature_drift",
+        "stockade_webhooks_endpoints_disabled",
+    ] {
+        assert!(told.iter().any(|series| series.starts_with(name)), "{name}: {told:?}");
+    }
+}
+
 /// A small disk of its own, for as long as it lives; none where this user may not mount one.
 struct SmallDisk(PathBuf);
 

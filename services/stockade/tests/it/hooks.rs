@@ -193,6 +193,23 @@ async fn endpoints_are_their_owners_alone_and_addresses_inside_are_refused() {
     let unknown = json!({ "url": "https://hooks.example.com/", "events": ["decision.made"] });
     let refused = api.call(&acme, Method::POST, "/v1/webhooks", unknown).await;
     assert_eq!(refused.body["errors"][0]["field"], "/events/0", "{}", refused.body);
+    let deaf = [
+        (&acme, "reservation.at_risk"),
+        (&api.buyer, "decision.restricted"),
+        (&api.orders, "import.finished"),
+    ];
+    for (key, event) in deaf {
+        let wanted = json!({ "url": "https://hooks.example.com/deaf", "events": ["ping", event] });
+        let refused = api.call(key, Method::POST, "/v1/webhooks", wanted).await;
+        let error = &refused.body["errors"][0];
+        assert_eq!(
+            (refused.status, &error["code"], &error["field"]),
+            (422, &json!("unheard_event"), &json!("/events/1"))
+        );
+        assert!(error["detail"].as_str().unwrap().contains("webhook.disabled"), "{error}");
+    }
+    let changed = api.call(&acme, Method::PATCH, &path, json!({ "events": ["reservation.at_risk"] })).await;
+    assert_eq!(changed.body["errors"][0]["code"], "unheard_event", "{}", changed.body);
 
     let shown = api.get(&acme, &path).await;
     assert!(shown.status == 200 && shown.body.get("secret").is_none(), "{}", shown.body);
@@ -232,6 +249,23 @@ async fn endpoints_are_their_owners_alone_and_addresses_inside_are_refused() {
 
 /// Settings of a server whose endpoints are on this machine.
 const HERE: [(&str, &str); 1] = [("STOCKADE_WEBHOOKS__ALLOW_LOOPBACK", "true")];
+
+#[test]
+fn an_endpoint_on_this_machine_says_that_nothing_goes_there_once_the_server_does_not_allow_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    let operator = key(data, &["--role", "operator", "--name", "op"]);
+    let server = Server::start_with(data, &HERE);
+    let (status, made) =
+        server.call("POST", "/v1/webhooks", &operator, &json!({ "url": "http://127.0.0.1:9/" }).to_string());
+    assert!(status == 201 && made.get("address_refused").is_none(), "{made}");
+    server.kill();
+    let server = Server::start(data);
+    let path = format!("/v1/webhooks/{}", made["webhook"].as_str().unwrap());
+    until("it is known again", || server.call("GET", &path, &operator, "").0 == 200);
+    let (_, shown) = server.call("GET", &path, &operator, "");
+    assert!(shown["address_refused"].as_str().unwrap().contains("https://"), "{shown}");
+}
 
 #[test]
 fn a_decision_that_was_not_told_when_the_process_was_killed_is_told_by_the_next_with_its_import() {

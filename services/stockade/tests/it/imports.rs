@@ -110,6 +110,20 @@ async fn a_file_is_applied_and_each_row_that_is_not_is_in_the_report_with_its_ce
     assert_eq!(api.sees("sku=SKU-2").await, ["acme"]);
     let listed = api.get(&key, "/v1/suppliers/acme/imports").await;
     assert_eq!(listed.body["imports"][0]["import"], told["import"]);
+    let again = import(&api, &key, "", FILE.as_bytes()).await;
+    let page = api.get(&key, "/v1/suppliers/acme/imports?limit=1").await.body;
+    assert_eq!(page["imports"][0]["import"], again["import"], "the newest first: {page}");
+    let next = page["next"].as_str().unwrap();
+    let rest = api.get(&key, &format!("/v1/suppliers/acme/imports?limit=1&cursor={next}")).await.body;
+    assert_eq!((&rest["imports"][0]["import"], &rest["next"]), (&told["import"], &Value::Null), "{rest}");
+    let odd = api.get(&key, "/v1/suppliers/acme/imports?foo=1").await;
+    assert_eq!((odd.code(), &odd.body["errors"][0]["field"]), ((400, "bad_query"), &json!("foo")));
+    for path in
+        ["/v1/rules/versions?limit=2", "/v1/drafts?foo=1", "/v1/ops/instances?a=b", "/v1/reviews?foo=1"]
+    {
+        let odd = api.get(&api.operator, path).await;
+        assert_eq!(odd.code(), (400, "bad_query"), "{path}: {}", odd.body);
+    }
     api.close().await;
 }
 
@@ -157,6 +171,8 @@ async fn one_key_is_one_import_and_what_cannot_be_one_is_refused_at_once() {
     );
     let told = import(&api, &key, "?rows=7", FILE.as_bytes()).await;
     assert_eq!(told["problem"]["code"], "row_count", "{told}");
+    let lines = report(&api, &key, &told).await;
+    assert!(lines.len() == 2 && lines[1].starts_with(",,,row_count,refused,"), "{lines:#?}");
     let id = told["import"].as_str().unwrap();
     let reply =
         api.call(&key, Method::POST, &format!("/v1/suppliers/acme/imports/{id}/cancel"), Value::Null).await;

@@ -225,7 +225,13 @@ async fn a_rule_with_a_window_of_its_own_locks_is_bounded_explained_appealed_and
     };
     let outdated = explain("first").await;
     assert_eq!(outdated.code(), (409, "score_outdated"), "{}", outdated.body);
-    assert_eq!(explain("nobody").await.code(), (404, "no_score"));
+    assert_eq!(explain("nobody").await.code(), (404, "unknown_supplier"));
+    let risk = async |of: &str| api.get(&api.analyst, &format!("/v1/suppliers/{of}/risk")).await;
+    assert_eq!(risk("nobody").await.code(), (404, "unknown_supplier"));
+    api.supplier("quiet").await;
+    for answer in [explain("quiet").await, risk("quiet").await] {
+        assert_eq!(answer.code(), (404, "no_score"), "{}", answer.body);
+    }
     let data = json!({ "supplier": "first", "order": "next", "buyer": "b" });
     assert_eq!(api.event("next", "order.placed", data).await.status, 202);
     api.until("it is scored anew", async |_| explain("first").await.status == 200).await;

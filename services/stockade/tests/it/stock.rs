@@ -163,6 +163,21 @@ async fn a_confirmed_reservation_becomes_the_order_that_names_it() {
     });
     api.event("p", "order.placed", data.clone()).await;
     assert_eq!(answer(&api, "p").await["answer"], "applied");
+    // Nobody placed it, but it is known by its reservation: it counts at once, so there is nothing to warn of.
+    let other = name(&reserve(&api, &api.buyer, None, units(1)).await);
+    assert_eq!(confirm(&api, &api.buyer, &other).await.status, 200);
+    let cancelled =
+        json!({ "supplier": "acme", "order": "o-9", "buyer": "b", "reservation": other, "cause": "buyer" });
+    for id in ["c-1", "c-2"] {
+        let told = api.event(id, "order.cancelled", cancelled.clone()).await;
+        assert_eq!((told.status, &told.body["warned"]), (202, &json!(0)), "{}", told.body);
+        answer(&api, id).await;
+    }
+    assert_eq!(answer(&api, "c-1").await["answer"], "applied");
+    let stranger =
+        json!({ "supplier": "acme", "order": "o-8", "buyer": "b", "reservation": of, "cause": "buyer" });
+    let told = api.event("c-3", "order.cancelled", stranger).await;
+    assert_eq!(told.body["warned"], 1, "that is another order's: {}", told.body);
     let confirmed = confirm(&api, &api.buyer, &of).await;
     assert_eq!(
         (confirmed.body["state"].as_str(), confirmed.body["order"].as_str()),

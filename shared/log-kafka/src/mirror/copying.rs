@@ -210,14 +210,24 @@ pub fn copy(
         copied = mirror.told;
         ended
     };
-    loop {
-        match go() {
-            Err(error) if error.remedy() == Remedy::Retry && !stop() => {
-                tracing::warn!(%error, "the copying broke off; it goes on behind the last copy");
-                target.pause(AGAIN);
-            }
-            ended => return ended,
+    while let Some(error) = to_repeat(go(), stop())? {
+        tracing::warn!(%error, "the copying broke off; it goes on behind the last copy");
+        target.pause(AGAIN);
+    }
+    Ok(())
+}
+
+/// What the copying broke off with and is tried again after. Once it is to stop, nothing is, and what would have been is no failure: the
+/// next start goes on behind the last copy.
+fn to_repeat(ended: Result<(), LogError>, stops: bool) -> Result<Option<LogError>, LogError> {
+    match ended {
+        Ok(()) => Ok(None),
+        Err(error) if error.remedy() != Remedy::Retry => Err(error),
+        Err(error) if stops => {
+            tracing::info!(%error, "stopped while it was to be tried again; the next start goes on behind the last copy");
+            Ok(None)
         }
+        Err(error) => Ok(Some(error)),
     }
 }
 
@@ -542,6 +552,16 @@ mod tests {
         assert!(matches!(&error, LogError::Config(why) if why.contains("--to-prefix")), "{error}");
         not_the_same(&origin, &broker(&at, "copy.")).unwrap();
         not_the_same(&origin, &broker(&other.bootstrap_servers(), "")).unwrap();
+    }
+
+    #[test]
+    fn to_stop_while_it_is_tried_again_is_no_failure_and_what_needs_somebody_is_one_all_the_same() {
+        let passes = || Err(LogError::Unavailable("nothing was acknowledged".to_owned()));
+        let stays = || Err(LogError::Config("another mirror".to_owned()));
+        assert!(matches!(to_repeat(passes(), false), Ok(Some(LogError::Unavailable(_)))));
+        assert!(matches!(to_repeat(passes(), true), Ok(None)));
+        assert!(to_repeat(stays(), false).is_err() && to_repeat(stays(), true).is_err());
+        assert!(matches!(to_repeat(Ok(()), false), Ok(None)));
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Copy {
     fn there(&self, name: &'static str, partitions: u32, kind: &Kind) -> Result<Arc<Topic>, LogError> {
         if !self.broker.check_topic(name, partitions, kind)? {
             let (brokers, full) = (&self.broker.options.brokers, self.broker.full_name(name));
-            return Err(LogError::Config(format!(
+            return Err(LogError::NotCopied(format!(
                 "{brokers} has no topic {full}: it holds no copy, or one under another kafka.prefix; start `stockade mirror --to {brokers}` first"
             )));
         }

@@ -120,6 +120,11 @@ impl Operation {
             work: None,
         }
     }
+    /// Whether it reads something that asks for a key, and has no parameters behind the question mark. Pages and probes are asked with
+    /// anything.
+    pub(super) fn takes_no_query(&self) -> bool {
+        self.method == "get" && self.query.is_none() && (self.asks_who || !self.roles.is_empty())
+    }
     /// A call that reads.
     pub fn get(path: impl Into<String>, id: &'static str, summary: &'static str) -> Self {
         Self::new("get", path, id, summary)

@@ -7,13 +7,15 @@ use std::{
 
 use axum::{
     Router,
+    extract::Request,
     handler::Handler,
-    middleware,
+    middleware::{self, Next},
+    response::Response,
     routing::{MethodFilter, MethodRouter, on},
 };
 
 use super::{Declares, Operation};
-use crate::brownout;
+use crate::{Problem, brownout, request};
 
 /// The methods of each form that a routed path has: with a verb at its end, and without. The router knows one form, so what it
 /// says in `Allow` would be of both.
@@ -83,6 +85,17 @@ where
     on(filter, handler)
 }
 
+/// What a call takes that takes no parameters.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// Refuses parameters of a call that has none: whoever sends one thinks that it does something.
+async fn take_no_query(request: Request, next: Next) -> Result<Response, Problem> {
+    let Nothing {} = request::query(request.uri())?;
+    Ok(next.run(request).await)
+}
+
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// Adds a call.
     #[must_use]
@@ -100,11 +113,18 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         let mut handler = Some(handler);
         for mut operation in operations {
             T::declare(&mut operation);
+            let bare = operation.takes_no_query();
+            if bare {
+                operation.codes.insert("bad_query");
+            }
             if let Some(handler) = handler.take() {
                 let mut route = method_router(operation.method, handler);
                 if let Some(work) = operation.work {
                     let mark = move |request, next| brownout::mark(work, request, next);
                     route = route.layer(middleware::from_fn(mark));
+                }
+                if bare {
+                    route = route.layer(middleware::from_fn(take_no_query));
                 }
                 self.router = self.router.route(&routed(&operation.path), route);
             }

@@ -59,6 +59,15 @@ fn what_a_handler_takes_is_read_from_its_arguments() {
 }
 
 #[test]
+fn a_call_that_reads_and_takes_no_parameters_may_refuse_them() {
+    let reads = || Operation::get("/teas", "teas", "All teas");
+    let of = |operations: Vec<Operation>| operations[0].codes.contains("bad_query");
+    assert!(of(Routes::default().add(reads(), raw).operations()));
+    assert!(!of(Routes::<Service>::default().add(reads(), || async {}).operations()), "a page");
+    assert!(!of(Routes::default().add(Operation::post("/teas", "make", "Makes it"), raw).operations()));
+}
+
+#[test]
 fn a_call_that_is_not_wholly_declared_makes_no_document() {
     let declared = |operation: Operation| {
         document(&Routes::default().add(operation, raw).operations(), &TAGS).unwrap_err().join("; ")

@@ -13,6 +13,11 @@ pub(super) const CODES: &[Code] = &[
     within("unknown_field", "No such field is taken.", "Leave it out, or write it as the answer lists it."),
     within("duplicate_field", "A field stands twice.", "Send it once."),
     within("unknown_value", "It is none of the values that are taken.", "Use one that the answer lists."),
+    within(
+        "unheard_event",
+        "A key of this role is never told of such an event.",
+        "Leave it out, or use one that the answer lists.",
+    ),
     within("duplicate_value", "The value stands twice in a list.", "Send it once."),
     within(
         "bad_webhook_url",

@@ -266,6 +266,7 @@ fn limits_change_while_they_are_in_use_and_what_stayed_as_it_was_forgets_nobody(
     assert!(clone.take("buyer", "b", 1).is_err());
     limits.replace(&with(2));
     assert!(clone.take("buyer", "b", 2).is_ok(), "other bounds begin anew");
+    assert_eq!(clone.in_force(), with(2), "what is told is what holds");
 }
 
 #[test]

@@ -88,6 +88,8 @@ async fn buyers_are_answered_from_the_picture_with_its_age_and_everything_else_i
         (Method::GET, "/v1/suppliers/acme", "starting"),
         (Method::GET, "/v1/availability/stream?sku=S", "starting"),
         (Method::GET, "/v1/decisions", "starting"),
+        (Method::GET, "/console/", "starting"),
+        (Method::POST, "/console/api/session", "log_unavailable"),
     ] {
         let got = call(&router, method, path, json!({})).await;
         assert_eq!((got.code(), got.header("retry-after")), ((503, code), "5"), "{path}");

@@ -269,7 +269,7 @@ pub(super) fn of_one_supplier(table: Table) -> Table {
             Operation::get(path("risk"), "getRisk", "A supplier's score and what it is made of")
                 .tag(DECISIONS)
                 .answers::<shapes::Risk>(StatusCode::OK, "Feature by feature.")
-                .fails(&["no_score", "invalid_request"]),
+                .fails(&["no_score", "unknown_supplier", "control_pending", "invalid_request"]),
             impact::risk,
         )
 }

@@ -75,7 +75,8 @@ pub(super) fn rule_sets(table: Table) -> Table {
                 .tag(RULES)
                 .example("acme", json!({ "supplier": "acme" }))
                 .answers::<rules::Explanations<'_>>(StatusCode::OK, "Rule by rule.")
-                .fails(&["invalid_rules", "windows_not_kept", "no_score", "score_outdated", "no_such_rule"]),
+                .fails(&["invalid_rules", "windows_not_kept", "no_score", "score_outdated", "no_such_rule"])
+                .fails(&["unknown_supplier", "control_pending"]),
             rules::explain,
         )
         .add(

@@ -81,6 +81,12 @@ impl Regions {
     }
 
     fn serve(&self, role: &str, kafka: &str, origin: &str) -> (Process, SocketAddr) {
+        let (process, log) = self.launch(role, kafka, origin);
+        Self::ready(role, process, &log)
+    }
+
+    /// Starts a process; the file of what it says.
+    fn launch(&self, role: &str, kafka: &str, origin: &str) -> (Process, PathBuf) {
         let data = self.directory.path().join(role);
         std::fs::create_dir_all(&data).unwrap();
         let mut command = self.command(&["serve", "--role", role, "--kafka", kafka]);
@@ -88,9 +94,13 @@ impl Regions {
         command.env("STOCKADE_KAFKA__INSTANCE", role).env("STOCKADE_REPLICA__ORIGIN", origin);
         command.env("STOCKADE_REPLICA__STALENESS_MAX_MS", STALENESS_MAX_MS);
         let log = data.join(format!("log-{}.txt", self.started));
-        let mut process = Process::start(role, command, &log).unwrap();
+        (Process::start(role, command, &log).unwrap(), log)
+    }
+
+    /// Waits until it answers; where.
+    fn ready(role: &str, mut process: Process, log: &Path) -> (Process, SocketAddr) {
         let address = || {
-            let said = text(&log);
+            let said = text(log);
             let line = said.lines().find(|line| line.starts_with("api http://"))?.to_owned();
             line.split_whitespace().nth(1)?.trim_start_matches("http://").parse::<SocketAddr>().ok()
         };
@@ -99,7 +109,7 @@ impl Regions {
             address().is_some_and(is) || !process.runs()
         });
         let api = address().filter(|_| ready && process.runs());
-        (process, api.unwrap_or_else(|| panic!("{role} is not ready: {}", text(&log))))
+        (process, api.unwrap_or_else(|| panic!("{role} is not ready: {}", text(log))))
     }
 
     /// Starts a mirror and waits until it says that the copy is whole.
@@ -193,8 +203,14 @@ fn a_replica_in_another_region_shows_what_its_origin_shows_says_how_old_it_is_an
     let _alone = alone();
     let mut regions = Regions::start();
     regions.fill();
+    // Both are started together: a replica waits for whoever makes the copy.
+    let origin = format!("http://{}", regions.origin());
+    let (mut early, log) = regions.launch("replica", &regions.far_kafka.addresses(), &origin);
+    let waits = wait_until(PATIENCE, || text(&log).contains("waiting until a mirror makes one"));
+    assert!(waits && early.runs(), "{}", text(&log));
     regions.start_mirror();
-    regions.start_replica();
+    regions.replica = Some(Regions::ready("replica", early, &log));
+    assert!(!text(&log).contains("ERROR"), "a start is no failure: {}", text(&log));
     regions.agree("after the first copy");
     assert!(regions.seen(regions.replica()).unwrap()[0].to_string().contains("crook"));
 
