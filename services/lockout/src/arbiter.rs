@@ -299,18 +299,7 @@ impl Arbiter {
         }
         let mut restriction = self.restriction_of(input, proposal, out);
         restriction.asked = is_suspect.then_some(asked);
-        let review = Review {
-            id: format!("v{}", restriction.id),
-            kind: if restriction.level == Level::Watch { ReviewKind::Watch } else { ReviewKind::Decision },
-            supplier: proposal.supplier.clone(),
-            text: String::new(),
-            appellant: None,
-            opened_at: now,
-            due_at: restriction.review_at,
-            restriction: Some(restriction.clone()),
-            proposal: None,
-            claim: None,
-        };
+        let review = Review::of_rule(&proposal.supplier, &restriction);
         if self.impose(input, &proposal.supplier, restriction, None, out) {
             self.reviews.open(review);
             if proposal.level.withholds() && newly {

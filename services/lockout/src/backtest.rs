@@ -359,7 +359,12 @@ pub fn findings(decisions: &Decisions) -> BTreeMap<SupplierId, bool> {
         let found_right = decision.restriction.as_ref().is_some_and(|r| r.confirmed.is_some());
         let right = match decision.action {
             Action::Confirmed | Action::AppealRejected => true,
-            Action::Imposed | Action::Raised if found_right => true,
+            Action::Imposed | Action::Raised | Action::Reopened if found_right => true,
+            // Nobody has found anything, as before.
+            Action::Reopened => {
+                found.remove(&decision.supplier);
+                return;
+            }
             Action::Released | Action::Allowed | Action::Dismissed if decision.actor.is_some() => false,
             _ => return,
         };

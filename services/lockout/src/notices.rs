@@ -204,7 +204,13 @@ mod tests {
             |actions: &[Action]| told(actions).into_iter().map(|(event, _)| event).collect::<Vec<_>>();
         assert_eq!(events(&[Action::Released]), ["decision.restored"]);
         assert_eq!(
-            events(&[Action::Confirmed, Action::Snoozed, Action::OverBudget, Action::Dismissed]),
+            events(&[
+                Action::Confirmed,
+                Action::Reopened,
+                Action::Snoozed,
+                Action::OverBudget,
+                Action::Dismissed
+            ]),
             [""; 0]
         );
         let granted = told(&[Action::Appealed, Action::Released, Action::Released]);

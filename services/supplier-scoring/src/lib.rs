@@ -1,6 +1,7 @@
 //! Supplier scoring: the intake fold stamps buyers' and orders' histories, the scoring fold turns a supplier's events into
 //! exact windows, features and a score whose every point has a name, the peers fold says what was to be expected.
 
+pub mod calibration;
 mod declare;
 mod evidence;
 mod facts;

@@ -11,13 +11,13 @@
 //! | `stockade_scoring_model_points` | `model`: `champion`, `challenger` | points the models give |
 //! | `stockade_scoring_feature_drift` | `feature`: those the champion reads, and `score` | population stability index of live vectors against those it was trained on |
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ::metrics::{Histogram, counter, gauge, histogram};
 use parking_lot::RwLock;
 use stockade_rules::FeatureSchema;
 
-use crate::{Drift, FeatureSet, IntakeEffect, ScoringEffect};
+use crate::{Drift, FeatureSet, IntakeEffect, ScoringEffect, calibration::Week};
 
 /// Alerts look at this, so it is there from the start: without a champion nothing has moved.
 pub fn begin() {
@@ -67,6 +67,8 @@ pub struct ModelsSeen {
     pub indexes: Vec<(String, f64)>,
     /// Vectors and the sum of points, of the champion and the challenger.
     pub points: [(u64, f64); 2],
+    /// What models said of orders by week, beside what became of them: by partition, and by the key that the fold gave it.
+    pub weeks: BTreeMap<(u32, u128), Week>,
 }
 
 /// The same, shared with the folds.
@@ -97,8 +99,8 @@ impl ScoringFigures {
         Self { score: histogram!("stockade_scoring_score"), models: MODELS.map(points), drift: None, view }
     }
 
-    /// Takes note of what the scoring fold says.
-    pub fn see(&mut self, effect: &ScoringEffect) {
+    /// Takes note of what the scoring fold of a partition says.
+    pub fn see(&mut self, partition: u32, effect: &ScoringEffect) {
         match effect {
             ScoringEffect::Scored(record) => {
                 self.score.record(f64::from(record.score));
@@ -115,8 +117,17 @@ impl ScoringFigures {
                 if champion.as_ref().map(|model| model.version.as_str()) != known {
                     self.drift = champion.clone().map(Drift::new);
                     let model = self.drift.as_ref().map(|drift| drift.version().to_owned());
-                    // Points of another champion are not to be mixed with those of this one.
-                    *self.view.write() = ModelsSeen { model, ..ModelsSeen::default() };
+                    // Points of another champion are not to be mixed with those of this one; weeks say whose they are.
+                    let mut view = self.view.write();
+                    let weeks = std::mem::take(&mut view.weeks);
+                    *view = ModelsSeen { model, weeks, ..ModelsSeen::default() };
+                }
+            }
+            ScoringEffect::Predicted(key, week) => {
+                let weeks = &mut self.view.write().weeks;
+                match week {
+                    Some(week) => drop(weeks.insert((partition, *key), week.as_ref().clone())),
+                    None => drop(weeks.remove(&(partition, *key))),
                 }
             }
             ScoringEffect::Linked(..) => {}

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+mod predict;
 mod weigh;
 
 use stockade_fold::{AnyTable, Dest, Fold, Input, Out, Packed, PackedSet, Single, Table};
@@ -15,6 +16,7 @@ use stockade_rules::{Binding, RuleSet};
 use stockade_windows::Entry;
 
 use crate::{
+    calibration::{Calibration, Week},
     declare::{DEFAULT_FEATURES, FeatureSet},
     evidence::Evidence,
     facts::{LiveModels, View},
@@ -54,6 +56,8 @@ pub enum ScoringEffect {
     FeaturesInForce(FeatureSet),
     /// The champion changed in a partition.
     ChampionInForce(Option<Arc<Model>>),
+    /// What a model said of the orders of a week, and what became of them, under a key; none where it is not kept any more.
+    Predicted(u128, Option<Box<Week>>),
 }
 
 /// What is known of a supplier beside its history.
@@ -130,6 +134,7 @@ pub struct Scoring {
     peers: PeerView,
     links: LinkView,
     evidence: Table<SupplierId, Evidence>,
+    calibration: Calibration,
     /// Derived: when a day's exposure of whom is counted if nothing else happens.
     sweeps: BTreeSet<(Timestamp, SupplierId)>,
     /// Derived: the models as they are stored under the key `models`, read.
@@ -155,6 +160,7 @@ impl Scoring {
             peers: PeerView::new(7, 8, features.tests.clone()),
             links: LinkView::new(9),
             evidence: Table::new(10),
+            calibration: Calibration::new(14, 15, 16),
             sweeps: BTreeSet::new(),
             models: LiveModels::default(),
             tracking_by_age: PackedSet::default(),
@@ -326,8 +332,7 @@ impl Scoring {
 
     fn scored(&self, id: &SupplierId, subject: Subject, now: Timestamp, out: &mut Out<ScoringEffect>) {
         if let Some(record) = self.score(id, subject, now) {
-            out.effect(ScoringEffect::Scored(record.clone()));
-            out.emit(Topic::SupplierScores, Dest::Key(id.to_string()), Payload::Score(record));
+            tell(record, out);
         }
     }
 
@@ -469,6 +474,7 @@ impl Scoring {
                 self.published.set(next);
                 self.read_models();
                 out.effect(ScoringEffect::ChampionInForce(self.models.champion.clone()));
+                self.follow_models(out);
             }
             // The control fold makes other records of these, or keeps them to itself.
             Change::Register { .. }
@@ -497,6 +503,12 @@ impl Scoring {
         // Where rules and features begin to count is a position: evaluation meets it in its own partition.
         out.emit(Topic::SupplierScores, Dest::Partition(input.partition), input.payload.clone());
     }
+}
+
+/// Says what was scored, to this process and to the log.
+fn tell(record: ScoreRecord, out: &mut Out<ScoringEffect>) {
+    out.effect(ScoringEffect::Scored(record.clone()));
+    out.emit(Topic::SupplierScores, Dest::Key(record.supplier.to_string()), Payload::Score(record));
 }
 
 /// Flag of whose doing an outcome is.
@@ -610,8 +622,13 @@ impl Fold for Scoring {
             }
             _ => None,
         };
-        let Some((supplier, subject)) = scored else { return };
-        self.scored(supplier, subject, now, out);
+        let record = scored.and_then(|(supplier, subject)| self.score(supplier, subject, now));
+        if let Payload::Outcome(outcome) = input.payload {
+            self.follow(outcome, record.as_ref(), now, out);
+        }
+        if let Some(record) = record {
+            tell(record, out);
+        }
     }
 
     fn deadline(&self) -> Option<Timestamp> {
@@ -621,6 +638,7 @@ impl Fold for Scoring {
 
     fn tables(&mut self) -> Vec<&mut dyn AnyTable> {
         let [known, gathered] = self.peers.tables();
+        let [predicted, weeks, sample] = self.calibration.tables();
         vec![
             &mut self.suppliers,
             &mut self.listings,
@@ -635,6 +653,9 @@ impl Fold for Scoring {
             gathered,
             self.links.table(),
             &mut self.evidence,
+            predicted,
+            weeks,
+            sample,
         ]
     }
 
@@ -651,6 +672,9 @@ impl Fold for Scoring {
         effects.push(ScoringEffect::ChampionInForce(self.models.champion.clone()));
         self.histories.assemble();
         self.peers.restored(&self.features.tests);
+        self.calibration.restored();
+        let told = self.calibration.take_changes().into_iter();
+        effects.extend(told.map(|(key, week)| ScoringEffect::Predicted(key, week.map(Box::new))));
         let next = |(id, evidence): (&SupplierId, &Evidence)| {
             Some((weigh::sweep_at(evidence.next_day()?, id), id.clone()))
         };

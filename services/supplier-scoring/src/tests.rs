@@ -83,7 +83,7 @@ impl Market {
                     self.last.insert(score.supplier.to_string(), names.zip(score.slots).collect());
                 }
                 ScoringEffect::FeaturesInForce(features) => self.features = features,
-                ScoringEffect::ChampionInForce(_) => {}
+                ScoringEffect::ChampionInForce(_) | ScoringEffect::Predicted(..) => {}
                 ScoringEffect::Linked(supplier, edges) => {
                     self.edges.insert(supplier.to_string(), edges);
                 }

@@ -224,6 +224,17 @@ pub enum Proposal {
         /// Why.
         reason: String,
     },
+    /// The person who confirmed a restriction takes that back: it waits for a review again.
+    Reopen {
+        /// The supplier.
+        supplier: SupplierId,
+        /// The restriction.
+        restriction: String,
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
     /// A person mutes one rule for one supplier.
     Snooze {
         /// The supplier.
@@ -364,6 +375,7 @@ impl Proposal {
             | Proposal::Override { supplier, .. }
             | Proposal::Extend { supplier, .. }
             | Proposal::Confirm { supplier, .. }
+            | Proposal::Reopen { supplier, .. }
             | Proposal::Snooze { supplier, .. }
             | Proposal::Appeal { supplier, .. }
             | Proposal::Stock { supplier, .. }
@@ -481,6 +493,17 @@ pub struct Confirmed {
     pub actor: String,
     /// When.
     pub at: Timestamp,
+    /// Who had found so before, and when: what stands again when this is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Box<Confirmed>>,
+}
+
+impl Confirmed {
+    /// By a person, now; of what was found before, the last is kept.
+    pub fn by(actor: &str, at: Timestamp, before: Option<Self>) -> Self {
+        let before = before.map(|before| Box::new(Self { before: None, ..before }));
+        Self { actor: actor.to_owned(), at, before }
+    }
 }
 
 /// A restriction in force.
@@ -565,6 +588,8 @@ pub enum Action {
     AllowEnded,
     /// A person found it right.
     Confirmed,
+    /// The person who had found it right took that back.
+    Reopened,
     /// The links to others that it rested on are gone.
     Unlinked,
     /// What its rule had found is corrected or grown out of.
@@ -595,6 +620,7 @@ impl Action {
             Action::Allowed => "allowed",
             Action::AllowEnded => "allow_ended",
             Action::Confirmed => "confirmed",
+            Action::Reopened => "reopened",
             Action::Unlinked => "unlinked",
             Action::Cured => "cured",
             Action::Snoozed => "snoozed",
@@ -663,6 +689,7 @@ mod tests {
             Action::Allowed,
             Action::AllowEnded,
             Action::Confirmed,
+            Action::Reopened,
             Action::Unlinked,
             Action::Cured,
             Action::Snoozed,

@@ -238,7 +238,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
         rule: Some(named),
         by_association: true,
         holdout: true,
-        confirmed: Some(Confirmed { actor: "ann".to_owned(), at: time("2026-11-22T11:00:00Z") }),
+        confirmed: Some(Confirmed::by("ann", time("2026-11-22T11:00:00Z"), None)),
         ..restriction()
     };
     let decision = Decision {
@@ -525,6 +525,15 @@ fn samples() -> Vec<(&'static str, Payload)> {
             Payload::Proposal(Proposal::GiveBack { review: "v-1-42-1".to_owned(), actor: "ann".to_owned() }),
         ),
         (
+            "proposal_reopen",
+            Payload::Proposal(Proposal::Reopen {
+                supplier: id("acme"),
+                restriction: "d-1-42-1".to_owned(),
+                actor: "ann".to_owned(),
+                reason: "the wrong one".to_owned(),
+            }),
+        ),
+        (
             "proposal_settle",
             Payload::Proposal(Proposal::Settle {
                 review: "v-1-42-1".to_owned(),
@@ -590,6 +599,22 @@ fn samples() -> Vec<(&'static str, Payload)> {
                 ..decision.clone()
             }),
         ),
+        (
+            "decision_confirmed_again",
+            Payload::Decision(Decision {
+                action: Action::Confirmed,
+                in_force: vec![Restriction {
+                    confirmed: Some(Confirmed::by(
+                        "bob",
+                        time("2026-11-22T12:00:00Z"),
+                        Some(Confirmed::by("ann", time("2026-11-22T11:00:00Z"), None)),
+                    )),
+                    ..restriction()
+                }],
+                ..decision.clone()
+            }),
+        ),
+        ("decision_reopened", Payload::Decision(Decision { action: Action::Reopened, ..decision.clone() })),
         (
             "decision_v2",
             Payload::Decision(Decision {

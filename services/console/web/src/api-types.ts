@@ -1,7 +1,7 @@
 // Written by types.mjs from schemas/openapi.json; change nothing here.
 
 /** What a decision did. */
-export type Action = "imposed" | "raised" | "released" | "expired" | "extended" | "allowed" | "allow_ended" | "confirmed" | "unlinked" | "cured" | "snoozed" | "appealed" | "appeal_rejected" | "over_budget" | "dismissed" | "lowered"
+export type Action = "imposed" | "raised" | "released" | "expired" | "extended" | "allowed" | "allow_ended" | "confirmed" | "reopened" | "unlinked" | "cured" | "snoozed" | "appealed" | "appeal_rejected" | "over_budget" | "dismissed" | "lowered"
 
 export type Appeal = {
   answer?: string | null
@@ -310,6 +310,53 @@ export type BudgetSpec = {
 /** A buyer: the key of order outcomes in `events.inbox`. */
 export type BuyerId = string
 
+/** What a model said of orders as they were placed, beside what became of them. */
+export type Calibration = {
+  /** Those on which a fraud was confirmed. */
+  bad: number
+  /** Bins of the predicted probability, the same ten at all times. */
+  bins: Array<CalibrationBin>
+  /** Sum of the predictions per bad order; 1 is calibrated, null without a bad one. */
+  expected_to_seen: number | null
+  /** First day of the orders that are counted; null before any is. */
+  from: Timestamp | null
+  /** Age of an order, in days, from which on it is taken to have shown what becomes of it. Orders are counted week by week when the youngest of a week is as old; what is confirmed until an order is 90 days old still counts. */
+  known_after_days: number
+  /** When the next of them are counted. */
+  next_at: Timestamp | null
+  /** One order in so many is counted: of many a sample is kept. */
+  one_in: number
+  /** Orders counted, of at most the last half year. */
+  orders: number
+  /** The outcome that is predicted: always `fraud_confirmed`, whoever's fault. */
+  outcome: string
+  /** The day after the last one. */
+  until: Timestamp | null
+  /** Orders that were predicted and are too young to be counted. */
+  waiting: number
+}
+
+/** Orders of which a model said about the same. */
+export type CalibrationBin = {
+  bad: number
+  /** Predicted probability from here on. */
+  from: number
+  high: number | null
+  /** Wilson interval of that share, with a confidence of 95%, as if orders were independent; those of one supplier are not quite. */
+  low: number | null
+  orders: number
+  /** Mean prediction; null without orders, like what follows. */
+  predicted: number | null
+  reading: CalibrationReading | null
+  /** Share that went bad. */
+  seen: number | null
+  /** Up to here. */
+  until: number
+}
+
+/** The mean prediction beside the interval of what was seen. */
+export type CalibrationReading = "as_predicted" | "more" | "fewer"
+
 /** The event at the root of a chain of derived records: what a decision can be traced back to. */
 export type Cause = {
   /** The CloudEvents id of the event or command that set it off. */
@@ -456,6 +503,8 @@ export type Confirmed = {
   actor: string
   /** When. */
   at: Timestamp
+  /** Who had found so before, and when: what stands again when this is taken back. */
+  before?: Confirmed | null
 }
 
 /** What one feature adds to a score. */
@@ -1326,6 +1375,8 @@ export type Mode = "off" | "shadow" | "canary" | "live"
 
 /** Where a model comes from and how it did. */
 export type Model = {
+  /** What became of the orders that it had predicted while it was champion or challenger, as the process that answers sees its partitions; null where scoring runs elsewhere. */
+  calibration: Calibration | null
   held_out: unknown
   origin: unknown
   version: string

@@ -1,52 +1,22 @@
 // Review, bulk release, explain, supplier and impact: what they show, and that what is done there is done on the server.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { closeBrowser, demo, excessWidth, faults, NARROW, person, serve, shot, WIDE } from './harness.mjs'
+import { excessWidth, faults, NARROW, person, shot, WIDE } from './harness.mjs'
+import { later, MARKUP, scene, told, until } from './scene.mjs'
 
+let playing
 let server
 let market
-let state
-/** A supplier of the demo that is withheld as a whole, and the restriction that withholds it. */
 let caught
-const later = hours => new Date(Date.now() + hours * 3_600_000).toISOString()
-const MARKUP = '<img src=x onerror="document.title=1">'
-
 before(async () => {
-  [server, market] = await Promise.all([serve(), demo()])
-  const who = await person()
-  const page = await who.signIn(market.link)
-  state = await who.context.storageState()
-  caught = await until(page, async () => (await told(page, '/v1/decisions?limit=500')).decisions
-    .map(of => ({ supplier: of.supplier, ...of.in_force.find(one => one.level === 'quarantine' && one.scope.kind === 'supplier') })).find(of => of.id))
-  await who.done()
+  playing = await scene();
+  ({ server, market, caught } = playing)
 })
-after(async () => {
-  await closeBrowser()
-  await Promise.all([server?.stop(), market?.stop()])
-})
-
-async function operator({ viewport = WIDE, theme = 'light', expected = [] } = {}) {
-  const who = await person({ viewport, theme, expected })
-  await who.context.addCookies(state.cookies)
-  return who
-}
-
-/** What the server says to the session of a page. */
-const told = (page, path) => page.evaluate(async path => {
-  const answer = await fetch(path)
-  if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)
-  return answer.json()
-}, path)
-
-/** Asks until there is something; the page waits between, so that nothing is measured by time. */
-async function until(page, ask) {
-  for (let tries = 0; tries < 600; tries++) {
-    const found = await ask()
-    if (found) return found
-    await page.waitForTimeout(100)
-  }
-  throw new Error('it did not happen')
-}
+after(() => playing?.stop())
+const operator = more => playing.operator(more)
+const at = (page, path) => playing.at(page, path)
+/** Its name and the reason are markup. */
+const denied = supplier => playing.denied(supplier, { name: MARKUP, reason: MARKUP })
 
 /** Suppliers in a buyer's answer for a good. */
 async function offeredBy(sku) {
@@ -58,14 +28,6 @@ async function offeredBy(sku) {
 async function say(page, reason, name) {
   await page.getByRole('dialog').getByLabel('Reason').fill(reason)
   await page.getByRole('dialog').getByRole('button', { name, exact: true }).click()
-}
-
-/** A supplier whose name is markup, denied by an operator; the server's own answer. */
-async function denied(supplier) {
-  const key = await server.key('operator', 'op')
-  await server.call(key, 'PUT', `/v1/suppliers/${supplier}`, { name: MARKUP, region: 'DE' })
-  const { in_force: [held] } = await server.call(key, 'POST', '/v1/overrides', { supplier, deny: 'quarantine', expires_at: later(24), reason: MARKUP })
-  return held
 }
 
 test('a supplier locked out in the demo is released from its page, its offers come back to buyers, and undo withholds them again', async () => {
@@ -116,13 +78,6 @@ test('a decision of a rule is explained by what was read, and snoozing its rule 
   await who.done()
 })
 
-async function at(page, path) {
-  await page.goto(market.url + path)
-  await page.locator('h1').waitFor()
-  await page.waitForFunction(() => !document.querySelector('.bones'))
-  return page
-}
-
 test('an appeal is handed over with what its supplier says, another person is told who is at it, and granting it ends the restriction for both', async () => {
   const held = await denied('s-appeals')
   const own = await server.key('supplier', 's-appeals-key', 's-appeals')
@@ -158,6 +113,34 @@ test('an appeal is handed over with what its supplier says, another person is to
   await second.getByRole('region', { name: 'Appeals' }).getByText('Answer: the carrier attests it').waitFor()
   await ada.done()
   await bob.done()
+})
+
+test('a confirmation is undone by a decision of its own, which opens the review again', async () => {
+  const who = await operator({ expected: [/404/] })
+  const page = await who.page()
+  await at(page, '/console/review?kind=decision')
+  const { reviews: [first] } = await told(page, '/v1/reviews?kind=decision&limit=1')
+  await at(page, `/console/review?kind=decision&item=${first.id}`)
+  await page.getByRole('button', { name: /^Confirm/ }).waitFor()
+  await page.keyboard.press('c')
+  await page.getByRole('dialog').getByText('Within 10 seconds you can undo it, which opens the review again.').waitFor()
+  await page.getByRole('dialog').getByLabel('Reason').fill('seen')
+  await page.keyboard.press('Control+Enter')
+  const messages = page.getByRole('region', { name: 'Messages' })
+  assert.equal(await messages.getAttribute('aria-live'), 'polite')
+  await messages.getByText(`${first.supplier}: confirmed`).waitFor()
+  const waits = () => page.evaluate(async path => (await fetch(path)).status, `/v1/reviews/${first.id}`)
+  assert.equal(await waits(), 404, 'it was settled')
+  await messages.getByRole('button', { name: 'Undo' }).focus()
+  await page.keyboard.press('Enter')
+  await page.getByText('Undone', { exact: true }).waitFor()
+  assert.equal(await waits(), 200)
+  const { restriction, story } = await told(page, `/v1/decisions/${first.restriction.id}`)
+  assert.deepEqual(story.slice(0, 2).map(of => [of.action, of.note]), [['reopened', 'the confirmation is undone'], ['confirmed', 'seen']])
+  assert.equal(restriction.confirmed ?? null, null)
+  await at(page, `/console/decisions/${first.restriction.id}`)
+  await page.locator('.timeline').getByText('reopened').first().waitFor()
+  await who.done()
 })
 
 test('confirming from the impact page and extending from the explanation are kept by the server', async () => {
@@ -272,18 +255,13 @@ test('reviews that change faster than they are answered are shown all the same',
   await who.done()
 })
 
-test('all that one rule did is counted, released with progress, each once though the server puts some off, and put back by undo', async () => {
-  const who = await operator({ expected: [/404/, /409/, /412/, /429/, /503/] })
+test('all that one rule did is counted, taken back by one call that goes on by itself, and put back by undo', async () => {
+  const who = await operator({ expected: [/404/, /409/, /412/, /503/] })
   const page = await who.page()
-  const putOff = new Set()
   const sent = []
-  await page.route(/:release$/, route => {
-    const url = route.request().url()
-    if (putOff.size < 2 && !putOff.has(url)) {
-      putOff.add(url)
-      return route.fulfill({ status: putOff.size === 1 ? 429 : 503, headers: { 'retry-after': '1' }, json: { code: 'put_off', title: 'Not now', detail: 'Ask again in a second.' } })
-    }
-    sent.push(url)
+  await page.route(/:(restore|release)$/, route => {
+    sent.push(route.request().url())
+    if (sent.length === 1) return route.fulfill({ status: 503, headers: { 'retry-after': '1' }, json: { code: 'put_off', title: 'Not now', detail: 'Ask again in a second.' } })
     return route.continue()
   })
   await at(page, '/console/review/bulk')
@@ -294,29 +272,56 @@ test('all that one rule did is counted, released with progress, each once though
   await page.getByLabel('Rule', { exact: true }).selectOption(rule)
   await page.getByRole('button', { name: /^Release [1-9]/ }).click()
   const dialog = page.getByRole('dialog')
-  assert.equal(await dialog.getByRole('button', { name: /^Release/ }).isDisabled(), true, 'not without a reason')
+  const go = dialog.getByRole('button', { name: /^Release/ })
+  assert.equal(await go.isDisabled(), true, 'not without a reason')
+  await dialog.getByLabel(/stop the rule as well/).check()
   await dialog.getByLabel('Reason').fill('the rule was wrong')
-  await dialog.getByRole('button', { name: /^Release/ }).click()
+  await shot(page, 'bulk-asked')
+  await go.click()
+  await dialog.getByText('put_off').waitFor()
+  await go.click()
   const progress = page.getByTestId('progress')
   await progress.filter({ hasText: 'done' }).waitFor()
-  // The demo plays on: what has ended, or was made harder, since it was listed is refused.
-  const [, done, all, ended = '0'] = /^(\d+) of (\d+) released(?:, (\d+) refused)?; done/.exec(await progress.textContent())
+  // The demo plays on: what ends by itself meanwhile is decided by nobody.
+  const [, done, all, ended = '0'] = /^(\d+) of (\d+) released(?:, (\d+) had ended by themselves)?(?:, \d+ stay because a person confirmed them)?; done/.exec(await progress.textContent())
   assert.equal(Number(done) + Number(ended), Number(all))
   assert.ok(Number(done) > 0)
+  await page.getByText('does nothing until it is rearmed').waitFor()
   await shot(page, 'bulk-done')
-  const releases = (await told(page, '/v1/decisions?limit=500')).decisions.filter(of => of.action === 'released' && of.note === 'the rule was wrong')
-  assert.equal(releases.length, Number(done))
-  assert.equal(putOff.size, 2)
-  assert.equal(sent.length, Number(all), 'what was put off is sent again, and nothing else is')
-  assert.equal(new Set(sent).size, Number(all))
+  assert.ok(rule in (await told(page, '/v1/rules')).exceeded, 'it is stopped')
+  assert.equal(sent.length, 2, 'one call, which was put off once')
+  const decided = (await told(page, '/v1/decisions?limit=500')).decisions.filter(of => of.note === 'the rule was wrong')
+  assert.equal(decided.length, Number(done))
+  assert.equal(new Set(decided.map(of => of.act)).size, 1, 'all of them by one act')
+  const releases = decided.filter(of => of.action === 'released')
   await page.getByRole('button', { name: 'Undo' }).click()
   await progress.filter({ hasText: /put back.*; done/ }).waitFor()
-  // The demo plays on: what a rule has imposed anew by then stays as it is.
+  // What a rule has imposed anew by then stays as it is.
   const [, putBack, ofAll, refused = '0'] = /^(\d+) of (\d+) put back(?:, (\d+) refused)?; done/.exec(await progress.textContent())
-  assert.equal(ofAll, done)
-  assert.equal(Number(putBack) + Number(refused), Number(done))
+  assert.equal(Number(ofAll), releases.length)
+  assert.equal(Number(putBack) + Number(refused), releases.length)
   const back = (await told(page, `/v1/suppliers/${releases[0].supplier}/standing`)).in_force
   assert.ok(back.some(of => of.level === releases[0].restriction.level))
+  const rearmed = await page.evaluate(async rule => {
+    const { csrf } = await (await fetch('/console/api/session')).json()
+    const headers = { 'content-type': 'application/json', 'stockade-csrf': csrf }
+    return (await fetch(`/v1/rules/${rule}:rearm`, { method: 'POST', headers, body: JSON.stringify({ reason: 'the test is over' }) })).status
+  }, rule)
+  assert.equal(rearmed, 200)
+  await who.done()
+})
+
+test('where inventory runs in another process, a supplier is shown by its id with all that is decided here', async () => {
+  await denied('s-elsewhere')
+  const who = await person({ expected: [/404/] })
+  const page = await who.signIn(await server.link('analyst', 'ada'))
+  await page.route(/\/v1\/suppliers\/s-elsewhere(\/listings.*)?$/, route => route.fulfill({ status: 404, json: { code: 'no_such_path', title: 'Not Found', detail: 'there is nothing at this path' } }))
+  await page.goto(`${server.url}/console/suppliers/s-elsewhere`)
+  await page.getByRole('heading', { level: 1, name: 's-elsewhere' }).waitFor()
+  await page.getByRole('region', { name: 'In force' }).getByText('quarantine').waitFor()
+  await page.getByRole('button', { name: 'Listings' }).click()
+  await page.getByText('Another process answers that').waitFor()
+  await shot(page, 'supplier-elsewhere')
   await who.done()
 })
 

@@ -2,75 +2,20 @@
 // soon things are seen.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { closeBrowser, demo, excessWidth, faults, NARROW, person, serve, shot, WIDE } from './harness.mjs'
+import { faults, person, shot } from './harness.mjs'
+import { later, looks, MARKUP, scene, told, until } from './scene.mjs'
 
+let playing
 let server
 let market
-let state
 let caught
-const later = hours => new Date(Date.now() + hours * 3_600_000).toISOString()
-const MARKUP = '<img src=x onerror="document.title=1">'
-
 before(async () => {
-  [server, market] = await Promise.all([serve(), demo()])
-  const who = await person()
-  const page = await who.signIn(market.link)
-  state = await who.context.storageState()
-  caught = await until(page, async () => (await told(page, '/v1/decisions?limit=500')).decisions
-    .flatMap(of => of.in_force.filter(one => one.level === 'quarantine' && one.scope.kind === 'supplier' && one.rule).map(one => ({ ...one, supplier: of.supplier })))[0])
-  await who.done()
+  playing = await scene();
+  ({ server, market, caught } = playing)
 })
-after(async () => {
-  await closeBrowser()
-  await Promise.all([server?.stop(), market?.stop()])
-})
-
-const told = (page, path) => page.evaluate(async path => {
-  const answer = await fetch(path)
-  if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)
-  return answer.json()
-}, path)
-
-async function until(page, ask) {
-  for (let tries = 0; tries < 600; tries++) {
-    const found = await ask()
-    if (found) return found
-    await page.waitForTimeout(100)
-  }
-  throw new Error('it did not happen')
-}
-
-async function operator(more = {}) {
-  const who = await person(more)
-  await who.context.addCookies(state.cookies)
-  return who
-}
-
-/** Faults of use, and whether the page is wider than the window, at both widths and themes. */
-async function looks(page, name) {
-  const found = []
-  for (const [size, viewport] of [['wide', WIDE], ['narrow', NARROW]]) {
-    await page.setViewportSize(viewport)
-    for (const colorScheme of ['light', 'dark']) {
-      await page.emulateMedia({ colorScheme })
-      await page.waitForFunction(() => !document.querySelector('.bones'))
-      if ((size === 'wide') === (colorScheme === 'light')) found.push(...(await faults(page)).map(fault => `${name} ${size}: ${fault}`))
-      const wider = await excessWidth(page)
-      if (wider > 0) found.push(`${name} ${size}: ${wider} px wider than the window`)
-      await shot(page, `${name}-${size}-${colorScheme}`)
-    }
-  }
-  await page.setViewportSize(WIDE)
-  await page.emulateMedia({ colorScheme: 'light' })
-  assert.deepEqual(found, [])
-}
-
-async function denied(supplier) {
-  const key = await server.key('operator', 'op')
-  await server.call(key, 'PUT', `/v1/suppliers/${supplier}`, { name: supplier, region: 'DE' })
-  const { in_force: [held] } = await server.call(key, 'POST', '/v1/overrides', { supplier, deny: 'quarantine', expires_at: later(24), reason: 'a test' })
-  return held
-}
+after(() => playing?.stop())
+const operator = more => playing.operator(more)
+const denied = supplier => playing.denied(supplier)
 
 test('the evidence about a supplier is drawn over time, its table is of the same points, and a test is shown with its exposure', async () => {
   const who = await operator()

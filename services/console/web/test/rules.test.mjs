@@ -1,7 +1,8 @@
 // Rules, backtests and models in a real browser, against a real server.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { closeBrowser, excessWidth, faults, NARROW, person, serve, shot, SHOTS, WIDE } from './harness.mjs'
+import { closeBrowser, person, serve, shot, SHOTS } from './harness.mjs'
+import { looks } from './scene.mjs'
 
 const RULE = `
   - id: two-cancelled
@@ -61,19 +62,6 @@ async function publish(source) {
   const { version } = await inForce()
   const answer = await fetch(`${server.url}/v1/rules?note=theirs`, { method: 'PUT', headers: { authorization: `Bearer ${keys.operator}`, 'content-type': 'application/yaml', 'if-match': `"${version}"` }, body: source })
   assert.equal(answer.status, 200, await answer.text())
-}
-
-/** Both sizes and themes: how wide it is and what it looks like; axe looks at two, which have each size and theme once. */
-async function look(page, name) {
-  for (const [size, viewport] of [['wide', WIDE], ['narrow', NARROW]]) {
-    for (const theme of ['light', 'dark']) {
-      await page.setViewportSize(viewport)
-      await page.emulateMedia({ colorScheme: theme })
-      if ((size === 'wide') === (theme === 'light')) assert.deepEqual(await faults(page), [])
-      assert.equal(await excessWidth(page), 0)
-      await shot(page, `${name}-${size}-${theme}`)
-    }
-  }
 }
 
 async function openEditor(page) {
@@ -164,7 +152,7 @@ test('a set that is being written is tried on the past, on a supplier and on val
   await whom.getByRole('button', { name: 'Save s-cut as an example' }).click()
   await page.getByText('Kept as an example in what you are writing').waitFor()
   assert.match(await page.evaluate(() => sessionStorage.getItem('stockade.rules.ada')), /like s-cut/)
-  await look(page, 'backtest-report')
+  await looks(page, 'backtest-report')
   await who.done()
 })
 
@@ -214,7 +202,7 @@ test('a rule that is published withholds a supplier from buyers, a second tab se
   await page.getByRole('region', { name: 'How it fared, table' }).waitFor()
   await page.getByText('<b id=evil>Two are enough</b>').waitFor()
   assert.equal(await page.locator('#evil').count(), 0, 'markup is text')
-  await look(page, 'rule')
+  await looks(page, 'rule')
   await second.getByRole('button', { name: `Compare version ${before}` }).click()
   await second.getByRole('button', { name: 'Roll back to it' }).click()
   await second.getByRole('button', { name: 'Roll back', exact: true }).click()
@@ -318,7 +306,7 @@ test('a model is published, promoted and rolled back, and a second tab sees it',
   await give(model('2026-02-01T00:00:00Z', 0.86))
   await until('the other runs beside it', async () => await page.getByRole('region', { name: 'Challenger', exact: true }).locator('code').count() > 0)
   await page.getByRole('row', { name: /ROC/ }).getByText('better').waitFor()
-  await look(page, 'models-two')
+  await looks(page, 'models-two')
   await promote()
   await until('the other is champion', async () => await versionIn('Champion') !== first)
   await page.getByRole('button', { name: 'Roll back' }).and(page.locator(':enabled')).click()

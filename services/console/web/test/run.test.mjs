@@ -1,7 +1,8 @@
 // The pages of suppliers, buyers and operators: standing, availability, operations.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { closeBrowser, excessWidth, faults, NARROW, person, serve, shot, WIDE } from './harness.mjs'
+import { closeBrowser, faults, person, serve, shot } from './harness.mjs'
+import { looks } from './scene.mjs'
 
 let server
 let keys
@@ -21,25 +22,6 @@ after(async () => {
 const MARKUP = '<img src=x onerror="document.title=1">Acme & Söhne'
 const put = (listing, sku, on_hand, minor = 1999) => server.call(keys.supplier, 'POST', '/v1/suppliers/acme/inventory:batch', { rows: [{ op: 'put', listing, sku, location: 'main', on_hand, price: { minor, currency: 'EUR' }, regions: ['DE', 'AT'] }] })
 const deny = reason => server.call(keys.operator, 'POST', '/v1/overrides', { supplier: 'acme', deny: 'quarantine', expires_at: new Date(Date.now() + 3_600_000).toISOString(), reason })
-
-/** Looks at a page at both widths and themes: faults of use, and whether it is wider than the window. */
-async function looks(who, page, name) {
-  const found = []
-  for (const [size, viewport] of [['wide', WIDE], ['narrow', NARROW]]) {
-    await page.setViewportSize(viewport)
-    for (const colorScheme of ['light', 'dark']) {
-      await page.emulateMedia({ colorScheme })
-      await page.waitForFunction(() => !document.querySelector('.bones'))
-      found.push(...(await faults(page)).map(fault => `${name} ${size} ${colorScheme}: ${fault}`))
-      const wider = await excessWidth(page)
-      if (wider > 0) found.push(`${name} ${size}: ${wider} px wider than the window`)
-      await shot(page, `${name}-${size}-${colorScheme}`)
-    }
-  }
-  await page.setViewportSize(WIDE)
-  await page.emulateMedia({ colorScheme: 'light' })
-  assert.deepEqual(found, [])
-}
 
 test('a supplier sees a restriction the moment it is made, appeals, and a second tab sees the appeal', async () => {
   const who = await person()
@@ -63,7 +45,7 @@ test('a supplier sees a restriction the moment it is made, appeals, and a second
   const { appeals } = await server.call(keys.supplier, 'GET', '/v1/suppliers/acme/appeals')
   assert.equal(appeals.length, 1)
   assert.notEqual(await page.title(), '1', 'markup is not executed')
-  await looks(who, page, 'standing')
+  await looks(page, 'standing')
   await server.call(keys.operator, 'DELETE', '/v1/overrides/acme', { reason: 'a test' })
   await page.getByText('Nothing is in force against you').waitFor()
   await who.done()
@@ -80,7 +62,7 @@ test('a file is looked at, imported, and its refused rows are told', async () =>
   const preview = page.getByRole('region', { name: 'The first rows, table' })
   await preview.getByRole('row', { name: /i-1/ }).waitFor()
   await preview.getByRole('row', { name: /refused/ }).waitFor()
-  await looks(who, page, 'imports')
+  await looks(page, 'imports')
   await page.getByRole('button', { name: 'Import', exact: true }).click()
   await page.getByRole('row', { name: /done/ }).waitFor()
   const [one] = (await server.call(keys.supplier, 'GET', '/v1/suppliers/acme/imports')).imports
@@ -89,7 +71,7 @@ test('a file is looked at, imported, and its refused rows are told', async () =>
   assert.match(download.suggestedFilename(), /^import-.*\.csv$/)
   await page.getByRole('button', { name: 'Listings' }).click()
   await page.getByRole('row', { name: /i-1.*SKU-7/ }).waitFor()
-  await looks(who, page, 'listings')
+  await looks(page, 'listings')
   await who.done()
 })
 
@@ -126,7 +108,7 @@ test('a buyer sees changes as they come, reserves, confirms and gives back, and 
   await tab.locator('[data-reservation]').getByText(/held|confirmed/).first().waitFor()
   await reserve('3')
   await offer.getByRole('cell', { name: '18', exact: true }).waitFor()
-  await looks(who, page, 'availability')
+  await looks(page, 'availability')
   await page.locator('[data-reservation]').filter({ hasText: 'held' }).getByRole('button', { name: 'Give back' }).click()
   await offer.getByRole('cell', { name: '21', exact: true }).waitFor()
   await deny('again')
@@ -166,13 +148,13 @@ test('an operator sees folds, dead letters and the configuration without secrets
   assert.equal(await page.getByRole('row', { name: /redis\.url/ }).count(), 0)
   await page.goto(`${server.url}/console/operations`)
   await page.getByRole('row', { name: /redis\.url/ }).waitFor()
-  await looks(who, page, 'operations')
+  await looks(page, 'operations')
   // What nobody can cause from outside: a letter as the server tells it, with markup where people's words are.
   const letter = { letter: 3, at: new Date().toISOString(), topic: 'events.inbox', partition: 1, offset: 41, code: 'undecodable', detail: `no JSON: ${MARKUP}`, attempts: 1, kind: 'stockade.outcome', value: `{"buyer":"${MARKUP.replaceAll('"', "'")}"}`, value_bytes: 90 }
   await page.route('**/v1/ops/dead-letters*', route => route.fulfill({ json: { letters: [letter], kept: 4, next: 2 } }))
   await page.goto(`${server.url}/console/operations?fold=scoring`)
   await page.getByRole('row', { name: /events\.inbox\/1/ }).waitFor()
-  await looks(who, page, 'operations-letter')
+  await looks(page, 'operations-letter')
   await page.getByRole('button', { name: 'Look at dead letter 3' }).click()
   await page.getByRole('dialog').getByText('events.inbox/1 at offset 41').waitFor()
   assert.deepEqual(await faults(page), [])

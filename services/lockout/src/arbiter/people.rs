@@ -88,6 +88,9 @@ impl Arbiter {
             Proposal::Confirm { supplier, restriction, actor, reason } => {
                 self.confirm(input, supplier, restriction, (actor, reason), out)?;
             }
+            Proposal::Reopen { supplier, restriction, actor, reason } => {
+                self.reopen(input, supplier, restriction, (actor, reason), out)?;
+            }
             Proposal::Snooze { supplier, rule, actor, reason, expires_at } => {
                 let now = input.time;
                 self.change(supplier, |standing| {
@@ -283,13 +286,46 @@ impl Arbiter {
         let mut first = false;
         let confirmed = self.edit(supplier, restriction, |r| {
             first = r.confirmed.is_none();
-            r.confirmed = Some(Confirmed { actor: actor.to_owned(), at: input.time });
+            r.confirmed = Some(Confirmed::by(actor, input.time, r.confirmed.take()));
         })?;
         self.reviews.close(&format!("v{restriction}"));
         if let Some(rule) = confirmed.rule.as_ref().filter(|_| first) {
             self.days.note(rule.id.as_str(), input.time, |day| day.confirmed += 1);
         }
         self.rule_on(input, supplier, Action::Confirmed, Some(confirmed), (actor, reason), out);
+        Ok(())
+    }
+
+    /// Whoever confirmed a restriction takes that back, and it waits for a person as before. Not while an appeal against it waits: who takes
+    /// back what makes them a party would be its judge.
+    fn reopen(
+        &mut self,
+        input: &Input<'_>,
+        supplier: &SupplierId,
+        id: &str,
+        (actor, reason): (&str, &str),
+        out: &mut Out<ArbiterEffect>,
+    ) -> Result<(), Refusal> {
+        let standing = self.suppliers.get(supplier);
+        let held =
+            standing.and_then(|s| s.in_force.iter().find(|r| r.id == id)).ok_or(Refusal::NothingInForce)?;
+        let confirmed = held.confirmed.clone().ok_or(Refusal::NotConfirmed)?;
+        if confirmed.actor != actor {
+            return Err(Refusal::ConfirmedByAnother);
+        }
+        if self.reviews.appeal_of(id).is_some() {
+            return Err(Refusal::AppealedAlready);
+        }
+        let before = confirmed.before.map(|before| *before);
+        let is_open = before.is_none();
+        let reopened = self.edit(supplier, id, |r| r.confirmed = before)?;
+        if let Some(rule) = reopened.rule.as_ref().filter(|_| is_open) {
+            // It counted on the day on which it was confirmed.
+            self.days
+                .note(rule.id.as_str(), confirmed.at, |day| day.confirmed = day.confirmed.saturating_sub(1));
+            self.reviews.open(Review::of_rule(supplier, &reopened));
+        }
+        self.rule_on(input, supplier, Action::Reopened, Some(reopened), (actor, reason), out);
         Ok(())
     }
 
@@ -369,7 +405,7 @@ impl Arbiter {
         match (review.kind, finding, restriction, &review.proposal) {
             (ReviewKind::Excess, Finding::Uphold, _, Some(proposal)) => {
                 let mut restriction = self.restriction_of(input, proposal, out);
-                restriction.confirmed = Some(Confirmed { actor: actor.to_owned(), at: input.time });
+                restriction.confirmed = Some(Confirmed::by(actor, input.time, None));
                 self.impose(input, supplier, restriction, Some(reason), out);
                 self.days.note(proposal.rule.id.as_str(), input.time, |day| {
                     day.imposed += 1;

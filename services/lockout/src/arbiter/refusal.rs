@@ -25,6 +25,10 @@ pub enum Refusal {
     DecidedSince,
     /// Who gives a review back does not have it.
     NotClaimed,
+    /// Nobody confirmed what is to be reopened.
+    NotConfirmed,
+    /// Somebody else confirmed it.
+    ConfirmedByAnother,
 }
 
 impl Refusal {
@@ -42,6 +46,8 @@ impl Refusal {
             Self::DeniedByAPerson => "denied_by_a_person",
             Self::DecidedSince => "decided_since",
             Self::NotClaimed => "not_claimed",
+            Self::NotConfirmed => "not_confirmed",
+            Self::ConfirmedByAnother => "confirmed_by_another",
         }
     }
 
@@ -68,6 +74,10 @@ impl Refusal {
                 "something else is in force than you have seen, so nothing was changed; read /v1/decisions?supplier=… and decide anew"
             }
             Self::NotClaimed => "you do not have that review, so there is nothing to give back",
+            Self::NotConfirmed => "nobody confirmed it, so there is nothing to take back",
+            Self::ConfirmedByAnother => {
+                "a confirmation is taken back by whoever gave it; release the restriction if you find it wrong"
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stockade_fold::Table;
 use stockade_model::{
-    Restriction, RuleProposal, SupplierId, Timestamp,
+    Level, Restriction, RuleProposal, SupplierId, Timestamp,
     time::{DAY_MS, SECOND_MS},
 };
 
@@ -86,6 +86,21 @@ pub struct Review {
 }
 
 impl Review {
+    /// That of a restriction which a rule imposed.
+    pub(super) fn of_rule(supplier: &SupplierId, restriction: &Restriction) -> Self {
+        Self {
+            id: format!("v{}", restriction.id),
+            kind: if restriction.level == Level::Watch { ReviewKind::Watch } else { ReviewKind::Decision },
+            supplier: supplier.clone(),
+            text: String::new(),
+            appellant: None,
+            opened_at: restriction.since,
+            due_at: restriction.review_at,
+            restriction: Some(restriction.clone()),
+            proposal: None,
+            claim: None,
+        }
+    }
     fn place(&self) -> (ReviewKind, Timestamp, String) {
         (self.kind, self.due_at, self.id.clone())
     }

@@ -1,4 +1,5 @@
 mod mistakes;
+mod reopened;
 
 use stockade_fold::Host;
 use stockade_log::Record;

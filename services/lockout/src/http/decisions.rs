@@ -104,13 +104,15 @@ pub(super) async fn get(State(api): State<LockoutApi>, _: Analyst, Path(id): Pat
 pub(super) enum DecisionVerb {
     Release,
     Confirm,
+    Reopen,
     Extend,
 }
 
 /// The verbs of `POST /v1/decisions/{id}:…`.
-pub(super) const VERBS: [(&str, DecisionVerb); 3] = [
+pub(super) const VERBS: [(&str, DecisionVerb); 4] = [
     ("release", DecisionVerb::Release),
     ("confirm", DecisionVerb::Confirm),
+    ("reopen", DecisionVerb::Reopen),
     ("extend", DecisionVerb::Extend),
 ];
 
@@ -145,6 +147,7 @@ pub(super) async fn act(
             DecisionVerb::Release => {
                 Proposal::Release { supplier, restriction: Some(restriction), actor, reason }
             }
+            DecisionVerb::Reopen => Proposal::Reopen { supplier, restriction, actor, reason },
             _ => Proposal::Confirm { supplier, restriction, actor, reason },
         }
     };

@@ -72,6 +72,9 @@ pub type ImpactView = Arc<dyn Fn(&BTreeSet<SupplierId>) -> Option<Value> + Send 
 pub type AppliedView = Arc<dyn Fn(&Position) -> Option<Option<Timestamp>> + Send + Sync>;
 /// Drift and points of models as the scoring folds of this process see them; `None` where they do not run here.
 pub type DriftView = Arc<dyn Fn() -> Option<Value> + Send + Sync>;
+/// What became of the orders that the model of a version had predicted, by the scoring folds of this process; `None` where they do not run
+/// here.
+pub type CalibrationView = Arc<dyn Fn(&str) -> Option<Value> + Send + Sync>;
 
 /// What the handlers need.
 #[derive(Clone)]
@@ -120,6 +123,8 @@ pub struct LockoutApi {
     pub applied: AppliedView,
     /// How far vectors have moved from those that the champion was trained on.
     pub drift: DriftView,
+    /// What became of what models predicted.
+    pub calibration: CalibrationView,
     /// Makes record ids unique within this process.
     pub ids: Arc<IdSource>,
 }

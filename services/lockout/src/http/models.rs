@@ -17,6 +17,10 @@ pub(super) struct About {
     version: String,
     origin: Value,
     held_out: Value,
+    /// What became of the orders that it had predicted while it was champion or challenger, as the process that answers sees its partitions;
+    /// null where scoring runs elsewhere.
+    #[schemars(with = "Option<super::shapes::Calibration>")]
+    calibration: Option<Value>,
 }
 
 /// Which model is which.
@@ -32,19 +36,21 @@ pub(super) struct ModelsBody {
     drift: Option<Value>,
 }
 
-fn about(source: Option<&String>) -> Option<About> {
+fn about(api: &LockoutApi, source: Option<&String>) -> Option<About> {
     let source = source?;
     let file: Value = serde_json::from_str(source).ok()?;
     let part = |name: &str| file.get(name).cloned().unwrap_or_default();
-    Some(About { version: RuleSet::version_of(source), origin: part("origin"), held_out: part("held_out") })
+    let version = RuleSet::version_of(source);
+    let calibration = (api.calibration)(&version);
+    Some(About { version, origin: part("origin"), held_out: part("held_out"), calibration })
 }
 
 fn answer(api: &LockoutApi) -> Response {
     let models = models_in_force(api);
     Json(ModelsBody {
-        champion: about(models.champion.as_ref()),
-        challenger: about(models.challenger.as_ref()),
-        former: about(models.former.as_ref()),
+        champion: about(api, models.champion.as_ref()),
+        challenger: about(api, models.challenger.as_ref()),
+        former: about(api, models.former.as_ref()),
         drift: (api.drift)(),
     })
     .into_response()

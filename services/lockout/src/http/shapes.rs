@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde_json::Value;
+use serde_json::{Value, json};
 use stockade_model::{Level, Region, RuleId, Sku, SupplierId, Timestamp};
 use stockade_rules::Mode;
 
@@ -92,6 +92,87 @@ struct ModelPoints {
     vectors: u64,
     /// Mean points, 0 to 1,000; null before the first.
     mean: Option<f64>,
+}
+
+/// What a model said of orders as they were placed, beside what became of them.
+#[derive(JsonSchema)]
+#[schemars(extend("examples" = [calibration_example()]))]
+pub(super) struct Calibration {
+    /// The outcome that is predicted: always `fraud_confirmed`, whoever's fault.
+    outcome: String,
+    /// Age of an order, in days, from which on it is taken to have shown what becomes of it. Orders are counted week by week when the youngest
+    /// of a week is as old; what is confirmed until an order is 90 days old still counts.
+    known_after_days: i64,
+    /// First day of the orders that are counted; null before any is.
+    from: Option<Timestamp>,
+    /// The day after the last one.
+    until: Option<Timestamp>,
+    /// Orders counted, of at most the last half year.
+    orders: u64,
+    /// Those on which a fraud was confirmed.
+    bad: u64,
+    /// Sum of the predictions per bad order; 1 is calibrated, null without a bad one.
+    expected_to_seen: Option<f64>,
+    /// One order in so many is counted: of many a sample is kept.
+    one_in: u64,
+    /// Orders that were predicted and are too young to be counted.
+    waiting: u64,
+    /// When the next of them are counted.
+    next_at: Option<Timestamp>,
+    /// Bins of the predicted probability, the same ten at all times.
+    bins: Vec<CalibrationBin>,
+}
+
+fn calibration_example() -> Value {
+    let bin = |from: f64,
+               until: f64,
+               (orders, bad, predicted): (u64, u64, f64),
+               (low, high): (f64, f64),
+               reading: &str| {
+        json!({
+            "from": from, "until": until, "orders": orders, "bad": bad, "predicted": predicted, "seen": bad as f64 / orders as f64,
+            "low": low, "high": high, "reading": reading,
+        })
+    };
+    json!({
+        "outcome": "fraud_confirmed", "known_after_days": 45, "from": "2026-07-30T00:00:00Z", "until": "2026-10-08T00:00:00Z",
+        "orders": 5_000, "bad": 49, "expected_to_seen": 0.92, "one_in": 1, "waiting": 3_120, "next_at": "2026-11-29T00:00:00Z",
+        "bins": [
+            bin(0.003, 0.01, (4_600, 23, 0.005), (0.00333, 0.00749), "as_predicted"),
+            bin(0.03, 0.1, (400, 26, 0.055), (0.0448, 0.0936), "as_predicted"),
+        ],
+    })
+}
+
+/// Orders of which a model said about the same.
+#[derive(JsonSchema)]
+struct CalibrationBin {
+    /// Predicted probability from here on.
+    from: f64,
+    /// Up to here.
+    until: f64,
+    orders: u64,
+    bad: u64,
+    /// Mean prediction; null without orders, like what follows.
+    predicted: Option<f64>,
+    /// Share that went bad.
+    seen: Option<f64>,
+    /// Wilson interval of that share, with a confidence of 95%, as if orders were independent; those of one supplier are not quite.
+    low: Option<f64>,
+    high: Option<f64>,
+    reading: Option<CalibrationReading>,
+}
+
+/// The mean prediction beside the interval of what was seen.
+#[derive(JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum CalibrationReading {
+    /// It lies in the interval.
+    AsPredicted,
+    /// More went bad.
+    More,
+    /// Fewer did.
+    Fewer,
 }
 
 /// How far a backtest is.

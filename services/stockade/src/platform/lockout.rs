@@ -13,11 +13,13 @@ use stockade_lockout::{
     schema_in_force,
 };
 use stockade_log::SharedLog;
-use stockade_model::{Payload, Position, ScoreRecord, SupplierId, Topic};
+use stockade_model::{Payload, Position, ScoreRecord, SupplierId, Timestamp, Topic};
 use stockade_rules::Vocabulary;
-use stockade_runtime::{Limits, Shutdown, Waiters};
+use stockade_runtime::{Limits, Shutdown, Waiters, clock::now_ms};
 use stockade_supplier_scoring::{
-    DEFAULT_FEATURES, DRIFT_LOOK_EVERY, confidence, contributions,
+    DEFAULT_FEATURES, DRIFT_LOOK_EVERY,
+    calibration::reliability,
+    confidence, contributions,
     metrics::{MODELS, ModelsSeen, Reading},
 };
 
@@ -69,6 +71,12 @@ pub(super) fn lockout_api(
     };
     let overlay = stock.clone();
     let applied = move |version: &Position| overlay.get().map(|app| app.applied.at(version));
+    let predicted = models.clone();
+    let calibration = move |version: &str| {
+        let seen = predicted.as_ref()?.read();
+        let weeks = seen.weeks.values().filter(|week| week.model == version);
+        Some(json!(reliability(weeks, Timestamp::from_ms(now_ms()))))
+    };
     let drift = move || models.as_ref().map(|models| drift_of(&models.read()));
     let impact = move |suppliers: &BTreeSet<SupplierId>| {
         let app = stock.get()?;
@@ -97,6 +105,7 @@ pub(super) fn lockout_api(
         evidence: Asking::default(),
         applied: Arc::new(applied),
         drift: Arc::new(drift),
+        calibration: Arc::new(calibration),
         ids: Arc::new(IdSource::new(format!("{instance}-c"))),
     }
 }

@@ -33,16 +33,16 @@ pub(super) fn start_scoring(
     runner.fold(
         scoring_spec(partitions),
         move |_| Scoring::new(&features),
-        move |_, effects: Vec<ScoringEffect>| {
+        move |partition, effects: Vec<ScoringEffect>| {
             let mut made = Vec::with_capacity(effects.len());
             for effect in effects {
-                figures.see(&effect);
+                figures.see(partition, &effect);
                 match effect {
                     ScoringEffect::Scored(record) => made.push((record.supplier.clone(), record)),
                     ScoringEffect::Linked(supplier, edges) => {
                         scores.write().links.insert(supplier, edges);
                     }
-                    ScoringEffect::ChampionInForce(_) => {}
+                    ScoringEffect::ChampionInForce(_) | ScoringEffect::Predicted(..) => {}
                     ScoringEffect::FeaturesInForce(features) => {
                         if told.as_ref() != Some(&features.version) {
                             tracing::info!(version = features.version, "features in force");

@@ -105,7 +105,7 @@ fn check_decisions(world: &mut World, all: &[Decision]) -> Result<(), String> {
                 Action::Released | Action::Expired | Action::Allowed | Action::Unlinked | Action::Cured => {
                     expected.retain(|held| held.id != restriction.id);
                 }
-                Action::Extended | Action::Confirmed | Action::Lowered => {
+                Action::Extended | Action::Confirmed | Action::Reopened | Action::Lowered => {
                     let held = expected.iter_mut().filter(|held| held.id == restriction.id);
                     held.for_each(|held| *held = restriction.clone());
                 }

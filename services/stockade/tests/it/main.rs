@@ -20,6 +20,7 @@ mod imports;
 mod imports_killed;
 mod marketplace;
 mod mistakes;
+mod models;
 mod operations;
 mod people;
 mod real;

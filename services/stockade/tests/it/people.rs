@@ -101,9 +101,12 @@ impl Scene {
             ("PUT", "/v1/ops/kill-switch") => json(path, json!({ "on": true, "reason": "because" })),
             ("POST", "/v1/ops/audit:verify") => json(path, Value::Null),
             ("PUT", "/v1/ops/four-eyes") => json(path, json!({ "on": false, "reason": "because" })),
-            ("POST", "/v1/decisions/{decision}:confirm" | "/v1/decisions/{decision}:release") => {
-                json(&path.replace("{decision}", &self.decision), why)
-            }
+            (
+                "POST",
+                "/v1/decisions/{decision}:confirm"
+                | "/v1/decisions/{decision}:reopen"
+                | "/v1/decisions/{decision}:release",
+            ) => json(&path.replace("{decision}", &self.decision), why),
             ("POST", "/v1/decisions/{decision}:extend") => {
                 json(&path.replace("{decision}", &self.decision), until(json!({})))
             }
@@ -137,6 +140,9 @@ async fn verdicts_follow_from(api: &Api) -> Value {
     let mut models = api.get(&api.operator, "/v1/models").await.body;
     // What is scored meanwhile changes no model.
     models.as_object_mut().unwrap().remove("drift");
+    for model in ["champion", "challenger", "former"] {
+        models[model].as_object_mut().map(|model| model.remove("calibration"));
+    }
     json!({
         "rules": rules["version"],
         "exceeded": rules["exceeded"],
@@ -260,7 +266,7 @@ async fn a_call_that_asks_why_takes_no_empty_reason() {
         }
         asked += 1;
     }
-    assert_eq!(asked, 12);
+    assert_eq!(asked, 13);
     api.close().await;
 }
 

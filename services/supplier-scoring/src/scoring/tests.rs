@@ -304,6 +304,99 @@ fn identities_that_an_earlier_build_kept_are_known_and_contradict_nothing() {
     assert_eq!(effects, [crate::IntakeEffect::Duplicate]);
 }
 
+/// A model that gives the same to everybody.
+fn flat(log_odds: f64) -> String {
+    let score = serde_json::json!({ "feature": "score", "cuts": [], "adds": [0.0], "unknown": 0.0, "shares": [1.0, 0.0] });
+    let origin = serde_json::json!({
+        "data": "x", "features": "x", "label_delay": "30d", "from": "x", "until": "x", "orders": 1, "bad": 1,
+    });
+    let held_out = crate::Figures::default();
+    serde_json::json!({
+        "kind": "boosted_stumps/1", "origin": origin, "held_out": held_out, "base": log_odds, "tables": [], "score": score,
+        "calibration": [1.0, 0.0],
+    })
+    .to_string()
+}
+
+/// What is told of weeks, as whoever shows them keeps it.
+fn keep_weeks(told: &mut BTreeMap<u128, crate::calibration::Week>, effects: Vec<ScoringEffect>) {
+    for effect in effects {
+        match effect {
+            ScoringEffect::Predicted(key, Some(week)) => drop(told.insert(key, *week)),
+            ScoringEffect::Predicted(key, None) => drop(told.remove(&key)),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn what_models_said_as_an_order_was_placed_is_counted_with_its_frauds_and_outlives_a_restart() {
+    use stockade_fold::Fold as _;
+    let mut bench = Bench::new();
+    let mut told = BTreeMap::new();
+    let mut apply = |bench: &mut Bench, payload: Payload| {
+        let mut effects = Vec::new();
+        bench.host.apply(&record(bench.offset, bench.now_ms, &payload), &mut effects);
+        bench.offset += 1;
+        keep_weeks(&mut told, effects);
+        told.clone()
+    };
+    let ask = |change: Change| Payload::Control(ControlRecord { actor: "ann".to_owned(), change });
+    let publish = |log_odds| ask(Change::Model { id: "m".to_owned(), source: flat(log_odds) });
+    let promote =
+        || ask(Change::ModelSwitch { id: "p".to_owned(), to: stockade_model::ModelSwitch::Promote });
+    let say = |bench: &Bench, kind, number| {
+        Payload::Outcome(Outcome::of(event(kind, number, bench.now_ms, OutcomeCause::Unknown)))
+    };
+    use OrderEventKind::{Disputed, FraudConfirmed, Placed};
+    let placed = say(&bench, Placed, 0);
+    assert!(apply(&mut bench, placed).is_empty(), "without a model nothing is kept");
+    apply(&mut bench, publish(-3.0));
+    apply(&mut bench, promote());
+    apply(&mut bench, publish(0.0));
+    for number in 1..=4 {
+        let placed = say(&bench, Placed, number);
+        apply(&mut bench, placed);
+    }
+    // The next line of an order is the same order, a dispute is no confirmed fraud, and what was never predicted says nothing.
+    for said in [say(&bench, Placed, 1), say(&bench, Disputed, 2), say(&bench, FraudConfirmed, 0)] {
+        apply(&mut bench, said);
+    }
+    let fraud = say(&bench, FraudConfirmed, 3);
+    let weeks = apply(&mut bench, fraud);
+    let of = |weeks: &BTreeMap<u128, crate::calibration::Week>, log_odds| {
+        let version = stockade_rules::RuleSet::version_of(&flat(log_odds));
+        let week = weeks.values().find(|week| week.model == version)?;
+        let [(bin, counts)] =
+            week.bins.iter().enumerate().filter(|(_, bin)| bin.orders > 0).collect::<Vec<_>>()[..]
+        else {
+            return None;
+        };
+        Some((bin, counts.orders, counts.bad, counts.predicted / u64::from(counts.orders)))
+    };
+    // 1 / (1 + e^3) is 4.74 %.
+    assert_eq!(of(&weeks, -3.0), Some((4, 4, 1, 47_425)));
+    assert_eq!(of(&weeks, 0.0), Some((7, 4, 1, 500_000)));
+
+    let rows = bench.host.changed_rows(0);
+    let mut restored = Scoring::new(&FeatureSet::default_set());
+    for (key, value) in rows {
+        let (Some(name), Some(value)) = (key.first(), value) else { continue };
+        let mut tables = restored.tables();
+        tables.iter_mut().find(|table| table.name() == *name).unwrap().load(&key[1..], &value).unwrap();
+    }
+    let (mut effects, mut again) = (Vec::new(), BTreeMap::new());
+    restored.restored(&mut effects);
+    keep_weeks(&mut again, effects);
+    assert_eq!(again, weeks);
+    bench.host.fold = restored;
+    let fraud = say(&bench, FraudConfirmed, 4);
+    assert_eq!(of(&apply(&mut bench, fraud), 0.0).map(|read| read.2), Some(2), "the order is remembered");
+    // Of a challenger that another one took the place of nothing is kept.
+    let weeks = apply(&mut bench, publish(1.0));
+    assert_eq!((of(&weeks, 0.0), of(&weeks, -3.0).map(|read| read.2)), (None, Some(2)));
+}
+
 proptest! {
     #[test]
     fn the_points_of_a_score_always_add_up_to_it(

@@ -331,6 +331,13 @@ pub(super) const CODES: &[Code] = &[
         "The caller does not have that review.",
         "There is nothing to give back; claim it first.",
     ),
+    problem(409, "not_confirmed", "Nobody confirmed that restriction.", "There is nothing to take back."),
+    problem(
+        409,
+        "confirmed_by_another",
+        "Somebody else confirmed that restriction.",
+        "Only who confirmed it takes that back; release it if it is wrong.",
+    ),
     problem(
         409,
         "letter_derived",

@@ -50,6 +50,9 @@ export function putBack(supplier: string, was: Restriction): () => Promise<unkno
   }
 }
 
+/** Takes one's own confirmation back, which opens the review again. */
+const reopen = (restriction: string) => () => post<Ruled>(`/v1/decisions/${encodeURIComponent(restriction)}:reopen`, { reason: 'the confirmation is undone' })
+
 export const release = (of: Restriction, reason: string) => post<Ruled>(`/v1/decisions/${encodeURIComponent(of.id)}:release`, { reason })
 
 /** Decides, and says how to undo it. Refusals are thrown as they come. */
@@ -75,7 +78,7 @@ export async function decide(verb: Verb, { supplier, restriction, review }: Targ
     return { text: said(status, `${supplier}: ${restriction!.level} released`), undo: putBack(supplier, restriction!) }
   }
   const { status } = await post<Ruled>(`/v1/decisions/${encodeURIComponent(restriction!.id)}:confirm`, { reason })
-  return { text: said(status, `${restriction!.id} confirmed`) }
+  return { text: said(status, `${restriction!.id} confirmed`), undo: reopen(restriction!.id) }
 }
 
 /** 202 says that it is durable and not decided yet. */
@@ -89,7 +92,9 @@ function settled(verb: Verb, { kind, supplier }: Review): string {
 
 function undoOf(verb: Verb, review: Review, told: Ruled): (() => Promise<unknown>) | undefined {
   if (verb === 'release' && review.restriction) return putBack(review.supplier, review.restriction)
-  if (verb !== 'confirm' || review.kind !== 'excess') return undefined
+  if (verb !== 'confirm') return undefined
+  // An appeal that was turned down was answered: that is not unsaid, and the supplier may appeal again.
+  if (review.kind !== 'excess') return review.kind !== 'appeal' && review.restriction ? reopen(review.restriction.id) : undefined
   const imposed = told.in_force?.find(of => of.rule?.id === review.proposal?.rule.id && of.confirmed)
   return imposed && (() => release(imposed, 'the decision is undone'))
 }

@@ -24,7 +24,8 @@ function what(verb: Verb, { supplier, restriction, review }: Target) {
   if (verb === 'snooze') return <p>The rule <code>{rule}</code> says nothing of <code>{supplier}</code> until then, whatever it finds. What is in force stays.</p>
   if (review?.kind === 'excess') return verb === 'confirm' ? <p>What <code>{rule}</code> asked for comes into force and counts as confirmed.</p> : <p>Nothing is imposed, and <code>{rule}</code> says no more of this until its evidence has grown.</p>
   if (verb === 'extend') return <p>It ends <Time at={restriction!.expires_at} /> otherwise.</p>
-  if (verb === 'confirm') return <p>You find it right: neither a cure nor a lost link ends it before its time then. No decision takes a confirmation back, except a release.</p>
+  if (verb === 'confirm' && review?.kind === 'appeal') return <p>It stays in force, and the supplier is told your reason. An answer is not taken back; who finds it wrong later releases it.</p>
+  if (verb === 'confirm') return <p>You find it right: neither a cure nor a lost link ends it before its time then. Within 10 seconds you can undo it, which opens the review again.</p>
   return <p>Buyers see the offers again at once. {rule ? <>The rule <code>{rule}</code> stays silent on this until its evidence has grown.</> : null} Within 10 seconds you can undo it, which puts the same level in force as your own decision.</p>
 }
 

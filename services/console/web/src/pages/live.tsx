@@ -14,7 +14,7 @@ import { VirtualTable, type Column } from '../ui/virtual-table'
 /** Rows kept in a tab: a compressed night. */
 const ROWS_MAX = 100_000
 const LEVELS: Level[] = ['watch', 'limit', 'cap', 'dim', 'quarantine', 'lockout']
-const ACTIONS: Action[] = ['imposed', 'raised', 'released', 'expired', 'extended', 'cured', 'confirmed', 'appealed', 'appeal_rejected', 'over_budget', 'dismissed', 'lowered', 'snoozed', 'allowed', 'allow_ended', 'unlinked']
+const ACTIONS: Action[] = ['imposed', 'raised', 'released', 'expired', 'extended', 'cured', 'confirmed', 'reopened', 'appealed', 'appeal_rejected', 'over_budget', 'dismissed', 'lowered', 'snoozed', 'allowed', 'allow_ended', 'unlinked']
 type Pivot = 'rule' | 'reason' | 'supplier'
 
 const scopeOf = (row: Row) => row.scope?.listing ?? row.scope?.sku ?? row.scope?.region ?? 'supplier'

@@ -9,6 +9,7 @@ import type { RulesState } from '../stream-types'
 import { Dialog } from '../ui/dialog'
 import { Empty, Facts, Failed, Loading, Notice, PageHead, Panel, Time } from '../ui/states'
 import { toast, toastError } from '../ui/toast'
+import { LiveCalibration } from './models-calibration'
 import { came } from './rules-parts'
 
 interface HeldOut { orders: number; bad: number; average_precision: number; auc: number; log_loss: number; expected_to_seen: number }
@@ -25,7 +26,7 @@ const PLACES: Array<[Place, string, string]> = [
 const FIGURES: Array<[keyof HeldOut, string, string, 'high' | 'low' | number | null]> = [
   ['orders', 'Orders held out', 'orders', null], ['bad', 'Bad among them', 'orders', null],
   ['average_precision', 'Average precision', '0 to 1, more is better', 'high'], ['auc', 'Area under the ROC curve', '0.5 is chance, 1 is best', 'high'],
-  ['log_loss', 'Log loss', 'less is better', 'low'], ['expected_to_seen', 'Calibration', 'expected per seen bad order; 1 is best', 1],
+  ['log_loss', 'Log loss', 'less is better', 'low'], ['expected_to_seen', 'Calibration, held out', 'expected per seen bad order; 1 is best', 1],
 ]
 
 function best(values: Array<number | undefined>, by: 'high' | 'low' | number | null): number {
@@ -152,6 +153,7 @@ export default function ModelsPage() {
           ))}</div>
         </>
       )}
+      {!isNone && <Panel title="Calibration on live orders" note="what was predicted, beside what became of it" class="model-live"><LiveCalibration models={models} /></Panel>}
       {!isNone && <Panel title="Drift" note="what the champion reads now, beside what it learnt from"><Moved of={models.drift} hasChampion={!!models.champion} /></Panel>}
       {change && (
         <Dialog title={change === 'promote' ? 'Make the challenger champion?' : 'Make the former champion champion again?'} onClose={() => setChange(null)}

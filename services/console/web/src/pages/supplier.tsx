@@ -16,7 +16,7 @@ import { query, setQuery } from '../router'
 import { useDecisions, type Row } from '../stream'
 import { SearchFilter, SelectFilter } from '../ui/field'
 import { Figure } from '../ui/figure'
-import { ActionWord, Empty, Failed, LevelBadge, Loading, Notice, PageHead, Panel, Segments, Time } from '../ui/states'
+import { ActionWord, Empty, Failed, LevelBadge, Loading, NO_PATH, Notice, PageHead, Panel, Segments, Time } from '../ui/states'
 import { VirtualTable, type Column } from '../ui/virtual-table'
 import { listingsOf, money } from './impact'
 import { EvidenceTime } from './supplier-evidence-time'
@@ -24,13 +24,16 @@ import { Claims, Contributions, Evidence, Links, Windows } from './supplier-evid
 
 type View = 'evidence' | 'listings' | 'decisions'
 
-interface Found { profile: SupplierTold; risk?: Risk; decisions: Decision[]; isMore: boolean; appeals: Appeals['appeals']; reviews: Reviews['reviews']; impact: Impact }
+interface Found { /** Known where inventory runs. */ profile?: SupplierTold['profile']; risk?: Risk; decisions: Decision[]; isMore: boolean; appeals: Appeals['appeals']; reviews: Reviews['reviews']; impact: Impact }
+
+/** With roles apart, another process knows what a supplier is called; all that is decided about it is here. */
+const isElsewhere = (error: unknown) => { if (error instanceof ApiError && error.code === NO_PATH) return undefined; throw error }
 
 async function ask(id: string, signal: AbortSignal): Promise<Found> {
   const path = `/v1/suppliers/${encodeURIComponent(id)}`
   const data = <T,>(of: string, query?: Record<string, string | number>) => get<T>(of, { signal, query }).then(told => told.data)
   const [profile, risk, decisions, appeals, reviews, impact] = await Promise.all([
-    data<SupplierTold>(path),
+    data<SupplierTold>(path).then(told => told.profile).catch(isElsewhere),
     data<Risk>(`${path}/risk`).catch((error: unknown) => { if (error instanceof ApiError && error.code === 'no_score') return undefined; throw error }),
     data<Decisions>('/v1/decisions', { supplier: id, limit: 500 }),
     data<Appeals>(`${path}/appeals`),
@@ -147,11 +150,11 @@ export default function Supplier({ params }: PageProps) {
   ] : [], [hard?.id]))
   if (found.isLoading) return <><PageHead title="Supplier" note={<code>{id}</code>} /><Loading lines={12} /></>
   if (!found.data) return <><PageHead title="Supplier" note={<code>{id}</code>} /><Failed error={found.error!} again={found.again} /></>
-  const { profile: { profile }, risk, decisions, appeals, reviews, impact } = found.data
+  const { profile, risk, decisions, appeals, reviews, impact } = found.data
   const seen = risk?.features ?? {}
   return (
     <>
-      <PageHead title={profile.name} note={<><code>{profile.supplier}</code> · {profile.region} · {profile.class}</>}>
+      <PageHead title={profile?.name ?? id} note={profile && <><code>{profile.supplier}</code> · {profile.region} · {profile.class}</>}>
         <a class="btn" href={linkTo(undefined, 'impact', { id })}>Impact</a>
         <button type="button" class="btn" onClick={found.again}>Ask anew</button>
       </PageHead>

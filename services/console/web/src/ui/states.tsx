@@ -15,8 +15,12 @@ export function Empty({ title, children }: { title: string; children?: Component
   return <div class="state"><h2>{title}</h2>{children}</div>
 }
 
+/** The code of what this process does not serve: with roles apart, another one does. */
+export const NO_PATH = 'no_such_path'
+
 /** What went wrong, what to do next, and the code that support and scripts know it by. */
 export function Failed({ error, again }: { error: ApiError; again?: () => void }) {
+  if (error.code === NO_PATH) return <Empty title="Another process answers that"><p>This console is served by a process of another role. Let a gateway send <code>/v1/suppliers</code> to one of the role inventory, or run both roles in one.</p></Empty>
   return (
     <div class="state" role="alert">
       <h2>{error.title}</h2>

@@ -65,6 +65,12 @@ pub(super) fn verdicts(table: Table) -> Table {
                 (OneSupplier, why(decided("confirm", "confirmDecision", "Finds a restriction right"))),
                 (
                     OneSupplier,
+                    why(decided("reopen", "reopenDecision", "Takes one's own confirmation back"))
+                        .about("It waits for a review again. Not while an appeal against it waits.")
+                        .fails(&["not_confirmed", "confirmed_by_another", "appealed_already"]),
+                ),
+                (
+                    OneSupplier,
                     decided("extend", "extendDecision", "Lets a restriction run longer")
                         .body::<decisions::Extend>(),
                 ),

@@ -103,6 +103,10 @@ pub(super) fn switches_and_models(table: Table) -> Table {
         .add(
             Nothing,
             Operation::get("/v1/models", "getModels", "Which models score")
+                .about(
+                    "With what became of the orders that each had predicted: those on which a `fraud_confirmed` came, once an order is 45 days \
+                     old. Orders of suppliers that were withheld at once are not among them, for nobody could place any.",
+                )
                 .tag(MODELS)
                 .answers::<models::ModelsBody>(
                     StatusCode::OK,

@@ -7,4 +7,5 @@ mod hooks;
 mod picture;
 mod region;
 mod start;
+mod suppliers;
 mod world;

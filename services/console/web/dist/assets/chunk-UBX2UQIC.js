@@ -1,0 +1,1 @@
+import{H as e,P as n}from"./chunk-UNHON4GN.js";function o({name:r,value:s,unit:a,note:i,isBad:p}){return n("div",{class:`figure${p?" bad":""}`,children:[n("span",{class:"name",children:r}),n("span",{class:"value",children:[e(s),a&&s!==null&&s!==void 0&&n("span",{class:"unit",children:[" ",a]})]}),n("span",{class:"note",children:i})]})}export{o as a};
