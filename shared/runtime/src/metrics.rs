@@ -53,7 +53,7 @@ pub fn describe() {
     describe_counter!(PUT_OFF, "Requests put off, by what they were about.");
     describe_gauge!(BODY_BYTES, Unit::Bytes, "Bytes of request bodies in memory.");
     describe_counter!(BODIES_REFUSED, "Bodies refused because as many bytes were in memory as may be.");
-    describe_gauge!(TURNS_WAITING, "Large requests that wait for their turn at being read.");
+    describe_gauge!(TURNS_WAITING, "Large requests that wait for their turn at being read, or at the log.");
     describe_counter!(TURNS_REFUSED, "Large requests that were sent away because their turn did not come.");
     describe_gauge!(RATE_LIMIT_KEYS, "Callers whose allowance is not full at the moment.");
     describe_gauge!(CONNECTIONS, "Connections open, by listener.");
