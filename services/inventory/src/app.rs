@@ -102,6 +102,8 @@ pub struct App {
     pub limits: Limits,
     /// Turns at reading large bodies.
     pub turns: Turns,
+    /// Turns of large batches, from before they are read until they are decided.
+    pub turns_at_log: Turns,
     /// What writes of suppliers have to pass.
     pub gate_of_edge: Gatekeeper,
     /// Partitions of supplier-keyed topics.
@@ -210,6 +212,7 @@ impl App {
             board,
             limits,
             turns: Turns::new(TurnsConfig::default()),
+            turns_at_log: Turns::new(TurnsConfig::at_log()),
             gate_of_edge: Gatekeeper::new(
                 Brownout::new(&BrownoutConfig::default(), partitions),
                 partitions,

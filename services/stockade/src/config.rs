@@ -66,8 +66,8 @@ pub struct Http {
     pub listen: Address,
     /// A further address that answers buyers alone, so that a proxy or firewall before it can be theirs too; none when absent.
     pub buyers_listen: Option<Address>,
-    /// How much the threads that take in what suppliers and order systems send stand back for the others where all want a
-    /// core, as `nice` counts it: 0 (not at all) to 19.
+    /// How much the threads that take in what suppliers and order systems send, and those of the folds behind them, stand back for
+    /// the others where all want a core, as `nice` counts it: 0 (not at all) to 19.
     pub suppliers_nice: i32,
     /// Where probes and metrics listen. Keep it away from the outside.
     pub admin_listen: Address,

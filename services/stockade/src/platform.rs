@@ -2,7 +2,10 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use crate::config::EdgeConfig;
+use crate::{
+    config::EdgeConfig,
+    threads::{nice_of_fold, stand_back},
+};
 use anyhow::{Context as _, Result};
 use axum::{Extension, Router, extract::Request, middleware, response::IntoResponse as _};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -127,6 +130,8 @@ pub struct EdgeParts {
     pub config: EdgeConfig,
     /// Runs what suppliers have taken in without waiting for it; the runtime that starts the platform when absent.
     pub suppliers: Option<Handle>,
+    /// How much the threads of folds stand back, as `nice` counts it.
+    pub folds_nice: i32,
 }
 
 /// A running platform.
@@ -202,6 +207,8 @@ struct Runner<'a> {
     clock: Clock,
     board: Board,
     shutdown: Shutdown,
+    /// How much the threads of folds stand back.
+    nice: i32,
     /// What runs here, for the figures of how far it is.
     watched: Vec<Watched>,
 }
@@ -231,10 +238,12 @@ impl Runner<'_> {
         let (ended, end) = oneshot::channel();
         let runtime = tokio::runtime::Handle::current();
         let is_uncounted = telemetry::is_uncounted();
+        let nice = nice_of_fold(spec.name, self.nice);
         let work = move || {
             if is_uncounted {
                 telemetry::leave_uncounted();
             }
+            stand_back(nice);
             drop(ended.send(runtime.block_on(run)));
         };
         std::thread::Builder::new().name(format!("fold-{}", spec.name)).spawn(work)?;
@@ -264,6 +273,7 @@ impl Platform {
             clock: clock.clone(),
             board: board.clone(),
             shutdown: shutdown.clone(),
+            nice: parts.edge.folds_nice,
             watched: Vec::new(),
         };
         let mut router = Router::new();

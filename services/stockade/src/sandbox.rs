@@ -97,7 +97,11 @@ fn parts(live: &Config, roles: Roles) -> Result<Parts> {
         imports: config.imports_in_place(),
         webhooks,
         body_bytes_max: config.http.body_bytes_max,
-        edge: EdgeParts { config: config.edge.clone(), ..EdgeParts::default() },
+        edge: EdgeParts {
+            config: config.edge.clone(),
+            folds_nice: config.http.suppliers_nice,
+            ..EdgeParts::default()
+        },
         cors: config.http.cors.clone(),
         answer_deadline: Duration::from_millis(config.http.answer_deadline_ms),
         instance: instance_name(clock::now_ms()),

@@ -280,7 +280,11 @@ impl Server {
     }
 
     fn edge(&self) -> EdgeParts {
-        EdgeParts { config: self.config.edge.clone(), suppliers: Some(self.lanes.suppliers.clone()) }
+        EdgeParts {
+            config: self.config.edge.clone(),
+            suppliers: Some(self.lanes.suppliers.clone()),
+            folds_nice: self.config.http.suppliers_nice,
+        }
     }
 
     fn standin_parts(&self, picture: Picture) -> StandinParts {

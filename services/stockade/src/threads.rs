@@ -1,5 +1,6 @@
 //! Threads of buyers and threads of suppliers: a runtime for each, beside the one on which the platform itself runs and people are
-//! answered. What one of them is busy with holds up none of the others but by the cores they share, and there suppliers stand back.
+//! answered. What one of them is busy with holds up none of the others but by the cores they share, and there suppliers stand back,
+//! and the folds behind them.
 //!
 //! Nothing that a buyer waits for runs elsewhere but the log and the folds, which have threads of their own: a reservation is
 //! appended and its outcome told to the task that waits; timers, streams and what they look at belong to the runtime that polls them.
@@ -61,6 +62,12 @@ pub(crate) fn stand_back(nice: i32) {
     }
 }
 
+/// How much the thread of a fold stands back where those of suppliers do by `nice`. What the inventory says buyers and suppliers wait
+/// for; what the others do has to be done, but nobody waits at the edge.
+pub(crate) fn nice_of_fold(name: &str, nice: i32) -> i32 {
+    if name == "inventory" { 0 } else { nice }
+}
+
 /// What follows the id of a supplier in the paths of calls by which it, or its systems, send what they have.
 const TAKEN_IN: [&str; 5] = ["listings", "inventory:batch", "imports", "locations", "operations"];
 
@@ -112,6 +119,13 @@ mod tests {
             assert!(matches!(lane_of(strange), None | Some(Lane::People)), "{strange}");
         }
         assert_eq!(lane_of("/v1/availability:query"), Some(Lane::Buyers));
+    }
+
+    #[test]
+    fn folds_stand_back_but_for_the_one_whose_answers_are_waited_for() {
+        let spec = stockade_inventory::inventory_spec(1);
+        assert_eq!(nice_of_fold(spec.name, 5), 0);
+        assert_eq!(nice_of_fold("intake", 5), 5);
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use stockade_log::{
-    Ack, Commit, Consumer, Epoch, Event, LogError, Mode, NewRecord, ReadLimit, Remedy, Role, Route,
+    Ack, Commit, Consumer, Epoch, Event, LogError, Mode, NewRecord, ReadLimit, Record, Remedy, Role, Route,
     SharedLog, Ticket,
 };
 use stockade_model::{Envelope, Payload, Tick, Timestamp, Topic, time::SECOND_MS};
@@ -13,6 +13,8 @@ use crate::{Fold, Host, board::Progress};
 
 /// Outputs a reader keeps for a takeover; past it, it takes over from the changelog instead.
 const RETAINED_BYTES_MAX: usize = 32 << 20;
+/// Bytes of one partition that are applied before it is the next one's turn; one record is, however long.
+const QUANTUM_BYTES: usize = 64 << 10;
 
 /// What a fold is called and what it reads.
 #[derive(Clone, Copy, Debug)]
@@ -57,11 +59,13 @@ pub struct Step<E> {
     pub moved: Vec<(u32, Progress)>,
     /// Records applied.
     pub applied: usize,
+    /// Their bytes.
+    pub bytes: usize,
 }
 
 impl<E> Step<E> {
     fn new() -> Self {
-        Self { outputs: Vec::new(), effects: Vec::new(), moved: Vec::new(), applied: 0 }
+        Self { outputs: Vec::new(), effects: Vec::new(), moved: Vec::new(), applied: 0, bytes: 0 }
     }
 
     /// What a further step asks for, after this one.
@@ -70,6 +74,7 @@ impl<E> Step<E> {
         self.effects.extend(next.effects);
         self.moved.extend(next.moved);
         self.applied += next.applied;
+        self.bytes += next.bytes;
     }
 }
 
@@ -122,20 +127,34 @@ impl<F: Fold> Worker<F> {
         })
     }
 
-    /// Takes assignment changes and batches, of one partition after the other, until about `records` are applied or nothing
-    /// is left; `None` when there is nothing to do. Their outputs are one append: one write and one waking of whoever reads
-    /// them instead of one for each partition.
-    pub fn steps(&mut self, records: usize) -> Result<Option<Step<F::Effect>>, LogError> {
-        let limit = ReadLimit { records, ..ReadLimit::default() };
-        let Some(mut all) = self.step(limit)? else { return Ok(None) };
-        let mut turns = 1;
-        while all.applied < records && all.outputs.len() < records && turns < records {
-            let limit = ReadLimit { records: records - all.applied, ..limit };
-            let Some(next) = self.step(limit)? else { break };
-            all.then(next);
-            turns += 1;
+    /// Takes assignment changes and batches, of one partition after the other, until about as many records or bytes as `most` says
+    /// are applied or nothing is left; `None` when there is nothing to do. Their outputs are one append: one write and one waking of
+    /// whoever reads them instead of one for each partition. Effects are told after each batch: whoever waits for one in a partition
+    /// that has little to do does not wait for the partitions behind it.
+    pub fn steps(
+        &mut self,
+        most: ReadLimit,
+        mut tell: impl FnMut(u32, Vec<F::Effect>),
+    ) -> Result<Option<Step<F::Effect>>, LogError> {
+        let mut all: Option<Step<F::Effect>> = None;
+        for _ in 0..most.records.max(1) {
+            let (applied, bytes) = all.as_ref().map_or((0, 0), |all| (all.applied, all.bytes));
+            let outputs = all.as_ref().map_or(0, |all| all.outputs.len());
+            if applied >= most.records || outputs >= most.records || bytes >= most.bytes {
+                break;
+            }
+            let limit =
+                ReadLimit { records: most.records - applied, bytes: (most.bytes - bytes).min(QUANTUM_BYTES) };
+            let Some(mut next) = self.step(limit)? else { break };
+            std::mem::take(&mut next.effects)
+                .into_iter()
+                .for_each(|(partition, effects)| tell(partition, effects));
+            match &mut all {
+                Some(all) => all.then(next),
+                None => all = Some(next),
+            }
         }
-        Ok(Some(all))
+        Ok(all)
     }
 
     /// Takes the next assignment change or batch; `None` when there is nothing to do.
@@ -164,6 +183,7 @@ impl<F: Fold> Worker<F> {
                     held.host.note_changes(last.offset);
                 }
                 step.applied = records.len();
+                step.bytes = records.iter().map(Record::size).sum();
                 step.effects.push((partition, effects));
                 step.moved.push((partition, held.host.progress()));
                 Ok(Some(step))
@@ -267,26 +287,29 @@ impl<F: Fold> Worker<F> {
     /// unless a flush of it is under way. Call it only when every output so far is acknowledged, and hand what becomes of
     /// each ticket to [`Worker::finish_flush`]; records may be applied meanwhile.
     pub fn begin_flush(&mut self, force: bool) -> Vec<(Flush, Ticket<()>)> {
-        let mut begun = Vec::new();
-        for (partition, held) in &mut self.held {
-            let Role::Owner(epoch) = held.role else { continue };
-            let next_offset = held.host.next();
-            let moved = next_offset.saturating_sub(held.flushed);
-            if held.flushing || moved == 0 || (!force && moved < self.spec.flush_records) {
-                continue;
-            }
-            held.flushing = true;
-            let ticket = self.log.commit(Commit {
-                group: self.spec.name,
-                partition: *partition,
-                epoch,
-                next_offset,
-                row: held.host.partition_row(),
-                rows: held.host.changed_rows(held.flushed),
-            });
-            begun.push((Flush { partition: *partition, epoch, next_offset }, ticket));
+        let least = if force { 1 } else { self.spec.flush_records };
+        let partitions: Vec<u32> = self.held.keys().copied().collect();
+        partitions.into_iter().filter_map(|partition| self.begin_flush_of(partition, least)).collect()
+    }
+
+    /// The same of one partition, where it has moved by `least` records: a log that writes at once takes its time for each.
+    pub fn begin_flush_of(&mut self, partition: u32, least: u64) -> Option<(Flush, Ticket<()>)> {
+        let held = self.held.get_mut(&partition)?;
+        let Role::Owner(epoch) = held.role else { return None };
+        let next_offset = held.host.next();
+        if held.flushing || next_offset.saturating_sub(held.flushed) < least {
+            return None;
         }
-        begun
+        held.flushing = true;
+        let ticket = self.log.commit(Commit {
+            group: self.spec.name,
+            partition,
+            epoch,
+            next_offset,
+            row: held.host.partition_row(),
+            rows: held.host.changed_rows(held.flushed),
+        });
+        Some((Flush { partition, epoch, next_offset }, ticket))
     }
 
     /// Takes note of how a flush ended.

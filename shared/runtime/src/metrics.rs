@@ -73,7 +73,7 @@ pub const FIGURES: [Figure; 14] = [
     Figure::Counter(PUT_OFF, "Requests put off, by what they were about."),
     Figure::Gauge(BODY_BYTES, "Bytes of request bodies in memory."),
     Figure::Counter(BODIES_REFUSED, "Bodies refused because as many bytes were in memory as may be."),
-    Figure::Gauge(TURNS_WAITING, "Large requests that wait for their turn at being read."),
+    Figure::Gauge(TURNS_WAITING, "Large requests that wait for their turn at being read, or at the log."),
     Figure::Counter(TURNS_REFUSED, "Large requests that were sent away because their turn did not come."),
     Figure::Gauge(RATE_LIMIT_KEYS, "Callers whose allowance is not full at the moment."),
     Figure::Gauge(CONNECTIONS, "Connections open, by listener."),

@@ -23,8 +23,12 @@ const QUANTUM: usize = 64 << 10;
 /// Bounds of waiting.
 #[derive(Clone, Copy, Debug)]
 pub struct TurnsConfig {
+    /// At what, for the figures.
+    pub at: &'static str,
     /// Turns at once.
     pub at_once: usize,
+    /// Bytes of those who have a turn, after which nobody else gets one.
+    pub at_once_bytes: usize,
     /// Waiting altogether.
     pub waiting_max: usize,
     /// Bytes of all that wait, which are in memory.
@@ -39,13 +43,27 @@ impl Default for TurnsConfig {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
+            at: "reading",
             // The other half of the cores is for everybody whose work is short.
             at_once: (cores / 2).max(1),
+            at_once_bytes: usize::MAX,
             waiting_max: 1_024,
             waiting_bytes_max: 64 << 20,
             of_a_caller_max: 64,
             patience: Duration::from_secs(5),
         }
+    }
+}
+
+impl TurnsConfig {
+    /// For what is on its way through the log and the fold behind it, which go through one thing after the other: the next should be
+    /// there when one is done, and whoever comes in between should not wait for many.
+    pub fn at_log() -> Self {
+        Self { at: "log", at_once: usize::MAX, at_once_bytes: 4 * QUANTUM, ..Self::default() }
+    }
+
+    fn has_room(&self, ring: &Ring) -> bool {
+        ring.working < self.at_once && ring.working_bytes < self.at_once_bytes
     }
 }
 
@@ -78,6 +96,7 @@ struct Ring {
     waiting: usize,
     waiting_bytes: usize,
     working: usize,
+    working_bytes: usize,
 }
 
 impl Ring {
@@ -122,26 +141,18 @@ impl Ring {
 
 /// A turn; it ends when this is dropped, and the next begins.
 pub struct Turn {
-    ring: Arc<Mutex<Ring>>,
+    turns: Turns,
+    bytes: usize,
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        pass_on(&self.ring);
+        let mut ring = self.turns.ring.lock();
+        ring.working -= 1;
+        ring.working_bytes -= self.bytes;
+        drop(ring);
+        self.turns.pass_on();
     }
-}
-
-/// Gives a turn that has ended to whoever is next.
-fn pass_on(ring: &Arc<Mutex<Ring>>) {
-    let mut held = ring.lock();
-    held.working -= 1;
-    let next = held.next();
-    metrics::gauge!(crate::metrics::TURNS_WAITING).set(held.waiting as f64);
-    let Some(next) = next else { return };
-    held.working += 1;
-    drop(held);
-    // One that went away in between gives its turn back, which passes it on.
-    let _ = next.called.send(Turn { ring: ring.clone() });
 }
 
 impl Turns {
@@ -155,9 +166,8 @@ impl Turns {
     pub async fn wait(&self, caller: &str, bytes: usize) -> Result<Turn, Problem> {
         let called = {
             let mut ring = self.ring.lock();
-            if ring.working < self.config.at_once && ring.order.is_empty() {
-                ring.working += 1;
-                return Ok(Turn { ring: self.ring.clone() });
+            if self.config.has_room(&ring) && ring.order.is_empty() {
+                return Ok(self.begin(&mut ring, bytes));
             }
             let of_caller = ring.queues.get(caller).map_or(0, |queue| queue.waiting.len());
             if of_caller >= self.config.of_a_caller_max {
@@ -175,13 +185,42 @@ impl Turns {
             ring.queues.entry(name).or_default().waiting.push_back(Waiting { bytes, called: call });
             ring.waiting += 1;
             ring.waiting_bytes += bytes;
-            metrics::gauge!(crate::metrics::TURNS_WAITING).set(ring.waiting as f64);
+            self.tell(&ring);
             called
         };
         match tokio::time::timeout(self.config.patience, called).await {
             Ok(Ok(turn)) => Ok(turn),
             Ok(Err(_)) | Err(_) => Err(overloaded("its turn did not come in time")),
         }
+    }
+
+    fn tell(&self, ring: &Ring) {
+        metrics::gauge!(crate::metrics::TURNS_WAITING, "at" => self.config.at).set(ring.waiting as f64);
+    }
+
+    fn begin(&self, ring: &mut Ring, bytes: usize) -> Turn {
+        ring.working += 1;
+        ring.working_bytes += bytes;
+        Turn { turns: self.clone(), bytes }
+    }
+
+    /// Gives turns to whoever is next, as many as there is room for.
+    fn pass_on(&self) {
+        loop {
+            let mut ring = self.ring.lock();
+            let next = if self.config.has_room(&ring) { ring.next() } else { None };
+            self.tell(&ring);
+            let Some(next) = next else { return };
+            let turn = self.begin(&mut ring, next.bytes);
+            drop(ring);
+            // One that went away in between gives its turn back, which passes it on.
+            let _ = next.called.send(turn);
+        }
+    }
+
+    /// Those that have a turn now.
+    pub fn at_work(&self) -> usize {
+        self.ring.lock().working
     }
 
     /// Those that wait now.
@@ -211,7 +250,9 @@ mod tests {
 
     fn turns(at_once: usize) -> Turns {
         Turns::new(TurnsConfig {
+            at: "reading",
             at_once,
+            at_once_bytes: usize::MAX,
             waiting_max: 10_000,
             waiting_bytes_max: usize::MAX / 2,
             of_a_caller_max: 1_000,
@@ -271,13 +312,33 @@ mod tests {
         assert_eq!(turns.waiting(), 0);
         drop(turn);
         let ring = turns.ring.lock();
-        assert_eq!((ring.working, ring.queues.len(), ring.order.len()), (0, 0, 0), "nothing is left behind");
+        let left = (ring.working, ring.working_bytes, ring.queues.len(), ring.order.len());
+        assert_eq!(left, (0, 0, 0, 0), "nothing is left behind");
+    }
+
+    #[tokio::test]
+    async fn where_bytes_bound_those_at_work_many_short_ones_go_at_once_and_a_long_one_alone() {
+        let bounds = TurnsConfig { at_once: 10, at_once_bytes: 100, ..turns(1).config };
+        let turns = Turns::new(bounds);
+        let short = [turns.wait("a", 40).await.unwrap(), turns.wait("b", 40).await.unwrap()];
+        let long = turns.wait("c", 1_000).await.unwrap();
+        let next = [ask(&turns, "a", 40).await, ask(&turns, "d", 40).await];
+        drop(short);
+        assert_eq!(turns.waiting(), 2, "the long one is enough by itself");
+        drop(long);
+        for turn in next {
+            drop(turn.await.unwrap().unwrap());
+        }
+        let ring = turns.ring.lock();
+        assert_eq!((ring.working, ring.working_bytes), (0, 0));
     }
 
     #[tokio::test]
     async fn waiting_is_bounded_in_number_and_in_time() {
         let turns = Turns::new(TurnsConfig {
+            at: "reading",
             at_once: 1,
+            at_once_bytes: usize::MAX,
             waiting_max: 3,
             waiting_bytes_max: 100,
             of_a_caller_max: 2,

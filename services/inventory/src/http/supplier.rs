@@ -446,6 +446,15 @@ pub(super) async fn turn_at(app: &App, caller: &str, text: &[u8]) -> Result<Opti
     app.turns.wait(caller, text.len()).await.map(Some)
 }
 
+/// The caller's turn at the log, where its body is large: rows that lie in a partition hold up whoever comes behind them, so only so
+/// many are on their way from here until they are decided.
+async fn turn_at_log(app: &App, caller: &str, text: &[u8]) -> Result<Option<Turn>, Problem> {
+    if text.len() <= LARGE_BYTES {
+        return Ok(None);
+    }
+    app.turns_at_log.wait(caller, text.len()).await.map(Some)
+}
+
 /// Good rows apply, bad rows say why: 200 when the request as a whole was decided.
 pub(crate) async fn batch(
     State(app): State<Arc<App>>,
@@ -457,6 +466,8 @@ pub(crate) async fn batch(
         let detail = "a batch is about many listings; send what must match one with that listing alone";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "precondition_on_batch", detail));
     }
+    // Waited for with nothing in hand but the body, and kept until the rows are decided.
+    let _turn_at_log = turn_at_log(&app, supplier.as_str(), &text).await?;
     let turn = turn_at(&app, supplier.as_str(), &text).await?;
     let BatchBody { rows } = body::parse_borrowed(&text)?;
     if rows.is_empty() || rows.len() > ROWS_MAX {

@@ -122,19 +122,24 @@ impl Api {
     }
 
     fn run(&mut self) {
-        let (fold, fold_ends) = oneshot::channel();
         let (overlay, overlay_ends) = oneshot::channel();
+        let app = self.app.clone();
+        tokio::spawn(async move {
+            app.follow_decisions(Arc::new(|_, _| {}), async move { drop(overlay_ends.await) }).await
+        });
+        self.running = Some([self.fold(), overlay]);
+    }
+
+    /// Starts the inventory fold; it ends when what is given back is dropped.
+    fn fold(&self) -> oneshot::Sender<()> {
+        let (fold, fold_ends) = oneshot::channel();
         let worker = Worker::join(inventory_spec(1), self.log.clone(), |_| Inventory::default()).unwrap();
         let app = self.app.clone();
         let (log, board) = (self.log.clone(), self.app.board.clone());
         let sink = move |partition, effects| app.take_of(partition, effects);
         let end = async move { drop(fold_ends.await) };
         tokio::spawn(stockade_fold::run(worker, log, system_clock(), board, sink, end));
-        let app = self.app.clone();
-        tokio::spawn(async move {
-            app.follow_decisions(Arc::new(|_, _| {}), async move { drop(overlay_ends.await) }).await
-        });
-        self.running = Some([fold, overlay]);
+        fold
     }
 
     async fn append(&self, topic: Topic, key: &str, payload: &Payload) -> u64 {

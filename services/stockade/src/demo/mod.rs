@@ -156,7 +156,11 @@ async fn demo(args: &Args) -> Result<()> {
         },
         webhooks: None,
         body_bytes_max: 2 << 20,
-        edge: EdgeParts { suppliers: Some(threads.lanes().suppliers), ..EdgeParts::default() },
+        edge: EdgeParts {
+            suppliers: Some(threads.lanes().suppliers),
+            folds_nice: Http::default().suppliers_nice,
+            ..EdgeParts::default()
+        },
         cors: Default::default(),
         answer_deadline: Duration::from_secs(2),
         instance,

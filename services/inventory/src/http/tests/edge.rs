@@ -110,6 +110,47 @@ async fn rows_that_are_decided_are_counted_for_their_partition() {
     assert_eq!(fairness.drained_so_far(0), before + 100);
 }
 
+/// Goes on with something until `done`.
+async fn until(mut work: std::pin::Pin<&mut impl Future<Output = Reply>>, done: impl Fn() -> bool) {
+    while !done() {
+        tokio::select! {
+            biased;
+            reply = &mut work => panic!("{} {}", reply.status, reply.body),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_batch_waits_for_those_before_until_they_are_decided_and_single_rows_do_not() {
+    let mut api = Api::open().await;
+    let turns = api.app.turns_at_log.clone();
+    let others = turns.wait("others", 1 << 20).await.unwrap();
+    let before = end(&api);
+    {
+        let mut large = std::pin::pin!(api.post("inventory:batch", &[], batch(1_000)));
+        until(large.as_mut(), || turns.waiting() == 1).await;
+        assert_eq!(api.list("l", json!({})).await.status, 200);
+        assert_eq!(api.post("inventory:batch", &[], batch(3)).await.status, 200, "nor do short ones");
+        assert_eq!(end(&api), before + 2);
+        drop(others);
+        assert_eq!(large.await.status, 200);
+    }
+    assert_eq!(turns.at_work(), 0);
+    // Nothing is decided while the fold does not run.
+    api.running = None;
+    while api.app.board.owns("inventory", 0) {
+        tokio::task::yield_now().await;
+    }
+    let before = end(&api);
+    let mut large = std::pin::pin!(api.post("inventory:batch", &[], batch(1_000)));
+    until(large.as_mut(), || end(&api) > before).await;
+    assert_eq!(turns.at_work(), 1, "it is in the log, and has its turn until it is decided");
+    let _fold = api.fold();
+    assert_eq!(large.await.status, 200);
+    assert_eq!(turns.at_work(), 0);
+}
+
 #[tokio::test]
 async fn what_a_supplier_sends_through_another_process_is_taken_from_its_share_here_and_what_buyers_ask_is_not()
  {
