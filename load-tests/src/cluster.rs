@@ -10,6 +10,8 @@ use crate::generator::Connection;
 
 pub(crate) const PARTITIONS: u32 = 12;
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A start reads all there is, which may be ten million listings on a machine that does other things.
+const START_PATIENCE: Duration = Duration::from_secs(600);
 
 /// A running server; ends with this.
 pub(crate) struct Server {
@@ -84,7 +86,7 @@ fn launch(name: &str, command: Command, directory: &Path, has_buyers: bool) -> R
         (api.is_some() && (buyers.is_some() || !has_buyers)) || !process.runs()
     });
     let api = api.filter(|_| up).with_context(|| format!("{name} did not start, see {}", log.display()))?;
-    let ready = wait_until(PATIENCE, || {
+    let ready = wait_until(START_PATIENCE, || {
         Connection::open(api).and_then(|mut c| c.call("GET", "/readyz", "", b"")).is_ok_and(|(s, _)| s == 200)
     });
     anyhow::ensure!(ready, "{name} is not ready, see {}", log.display());

@@ -155,7 +155,11 @@ async fn what_is_applied_is_told_while_the_log_has_not_acknowledged_what_came_of
         shared,
         clock.clock(),
         board.clone(),
-        move |_, effects: Vec<u64>| effects.into_iter().for_each(|offset| drop(tell.send(offset))),
+        move |_, effects: Vec<u64>| {
+            for offset in effects {
+                let _ = tell.send(offset);
+            }
+        },
         async move { drop(ended.await) },
     ));
     send(&log, 0, 10);
