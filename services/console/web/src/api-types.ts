@@ -745,6 +745,7 @@ export type EventData = {
   amount?: Price | null
   /** What was seen of an account, as salted hashes. */
   attributes?: Array<Attribute>
+  /** Whose order it is, the same in every event of it: evidence counts buyers, and an outcome without the buyer that its order was placed with counts for hardly any rule. None for a guest's order, in all its events. */
   buyer?: BuyerId | null
   category?: string | null
   /** Whose doing it was; a cancellation must say it. */
@@ -1137,15 +1138,17 @@ export type ImportWanted = {
   rows?: number | null
 }
 
-/** The imports of a supplier that this node knows. */
+/** A page of the imports of a supplier that this node knows. */
 export type Imports = {
   /** The newest first. */
   imports: Array<Import>
+  /** The cursor of the next page; none on the last. */
+  next: string | null
 }
 
 /** The process that answers. */
 export type Instance = {
-  /** The configuration in effect, secrets as `***`; null where there is none, as in a demo. */
+  /** The configuration in effect, secrets as `***`; null where there is none, as in a demo. What waits for a restart is not in it. */
   configuration: unknown
   /** Its name, other at each start. */
   instance: string
@@ -1427,6 +1430,8 @@ export type NewOverride = {
   reason: string
   scope?: Scope | null
   supplier: SupplierId
+  /** What the supplier is told, in its standing and in the statement of reasons: the facts that a denial rests on. The reason is for colleagues. */
+  text?: string | null
 }
 
 export type NewWebhook = {
@@ -1460,8 +1465,12 @@ export type OverrideDenial = {
   expires_at: Timestamp
   /** The decision, as `/v1/decisions/{id}` knows it. */
   id: string
+  /** Why, as was noted for colleagues. */
+  reason: string | null
   scope: Scope
   since: Timestamp
+  /** What the supplier is told. */
+  text: string
 }
 
 /** One page of a list. */
@@ -2621,6 +2630,8 @@ export type WaitsForApproval = {
 
 /** An endpoint as its owner sees it. */
 export type Webhook = {
+  /** Why nothing can be sent to its address as this server is set up now, as to one on this machine once the server is not set up to try webhooks there any more. Deliveries wait and are tried again. */
+  address_refused?: string | null
   created_at: Timestamp
   description: string | null
   /** Since when and why it is told nothing. */
