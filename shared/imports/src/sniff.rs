@@ -128,6 +128,8 @@ pub(crate) fn encoding(sample: &[u8], whole: bool) -> Encoding {
 
 /// How to save a workbook as what is read here.
 pub(crate) const WORKBOOK: &str = "this is a workbook of Excel or another spreadsheet program; open it there and save the sheet as CSV (UTF-8)";
+/// Control characters from which on a file may be no text; fewer are a slip in a cell of a short one.
+const CONTROLS_MIN: usize = 8;
 /// Characters of the beginning in which control characters are counted.
 const LOOKED_AT_CHARS: usize = 8_192;
 
@@ -145,7 +147,7 @@ pub(crate) fn refuse_what_is_no_text(sample: &[u8], text: &str) -> Result<(), Fi
     let odd = |c: &char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\x0b' | '\x0c' | '\x1a');
     let chars = text.chars().take(LOOKED_AT_CHARS).count();
     let controls = text.chars().take(LOOKED_AT_CHARS).filter(odd).count();
-    if controls * 100 > chars && !text.trim_start().starts_with("ISA") {
+    if controls >= CONTROLS_MIN && controls * 100 > chars && !text.trim_start().starts_with("ISA") {
         return refuse(
             "this is no text, for more than one character in a hundred is a control character; send CSV, TSV, JSON lines, X12 846 or EPCIS 2.0",
         );

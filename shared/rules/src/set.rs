@@ -23,6 +23,8 @@ use crate::{
 
 /// Features of this group say with whom a supplier is associated.
 const ASSOCIATION: &str = "links.";
+/// The field that a bound is promised in.
+const FALSE_ALARMS: &str = "false_alarms";
 
 /// A compiled rule.
 #[derive(Clone, Debug)]
@@ -582,8 +584,7 @@ fn compile_rule(
 
 /// The bound that a rule promises, as a condition.
 fn read_promise(spec: &RuleSpec, schema: &FeatureSchema) -> Result<Option<Expr>, RuleError> {
-    let refuse =
-        |detail: String| Err(RuleError::of_field(spec.id.as_str(), "false_alarms", "bad_set", detail));
+    let refuse = |detail: String| Err(RuleError::of_field(spec.id.as_str(), FALSE_ALARMS, "bad_set", detail));
     let Some(text) = &spec.false_alarms else {
         if spec.when.is_empty() {
             return refuse("a rule has a condition `when`, or `false_alarms`, or both".to_owned());
@@ -607,7 +608,7 @@ fn read_promise(spec: &RuleSpec, schema: &FeatureSchema) -> Result<Option<Expr>,
     let source = format!("{} >= {bound:?}", spec.evidence);
     condition::read(&source, schema, &mut Vec::new())
         .map(Some)
-        .map_err(|flaw| RuleError::of_field(spec.id.as_str(), "false_alarms", flaw.code, flaw.detail))
+        .map_err(|flaw| RuleError::of_field(spec.id.as_str(), FALSE_ALARMS, flaw.code, flaw.detail))
 }
 
 fn join(bound: Option<Expr>, when: Expr) -> Expr {

@@ -168,7 +168,7 @@ fn limits_change_with_their_file_while_the_server_runs() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
     let buyer = key(data, &["--role", "buyer"]);
-    let operator = key(data, &["--role", "operator"]);
+    let operator = key(data, &["--role", "operator", "--name", "op"]);
     let file = data.join("stockade.yaml");
     let write = |burst: u32| {
         let text = format!("limits:\n  buyer: {{ per_second: 1, burst: {burst} }}\n");

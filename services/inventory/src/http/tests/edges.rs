@@ -420,7 +420,7 @@ async fn an_outcome_that_leaves_out_the_buyer_of_its_order_is_taken_with_a_warni
     };
     let left_out = json!(["buyer_left_out", "/data/buyer"]);
     let both = json!([of("a-1", "placed", "a", Some("b")), of("a-2", "cancelled", "a", None)]);
-    assert_eq!(codes(&api.tell(&[], both).await), [left_out.clone()]);
+    assert_eq!(codes(&api.tell(&[], both).await), std::slice::from_ref(&left_out));
     assert_eq!(codes(&api.tell(&[], of("a-3", "disputed", "a", None)).await), [left_out]);
     assert_eq!(codes(&api.tell(&[], of("a-4", "refunded", "a", Some("b"))).await), [json!(null); 0]);
     let guest = json!([of("g-1", "placed", "g", None), of("g-2", "cancelled", "g", None)]);
