@@ -129,7 +129,7 @@ pub(crate) fn encoding(sample: &[u8], whole: bool) -> Encoding {
 /// How to save a workbook as what is read here.
 pub(crate) const WORKBOOK: &str = "this is a workbook of Excel or another spreadsheet program; open it there and save the sheet as CSV (UTF-8)";
 /// Control characters from which on a file may be no text; fewer are a slip in a cell of a short one.
-const CONTROLS_MIN: usize = 8;
+const CONTROLS_MIN: usize = 3;
 /// Characters of the beginning in which control characters are counted.
 const LOOKED_AT_CHARS: usize = 8_192;
 
