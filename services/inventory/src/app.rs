@@ -406,20 +406,18 @@ impl App {
 
     /// Takes what the inventory fold says of a partition, and counts the rows it has decided.
     pub fn take_of(&self, partition: u32, effects: Vec<Effect>) {
-        let rows = effects.iter().map(|effect| match effect {
-            Effect::Decided { rows: Some(rows), .. } => rows.len() as u64,
-            Effect::Decided { .. } | Effect::Answered { .. } => 1,
+        let fairness = &self.gate_of_edge.fairness;
+        let drained = effects.iter().map(|effect| match effect {
+            Effect::Decided { supplier, rows, adds, .. } => {
+                if *adds > 0 {
+                    fairness.decided(partition, supplier, *adds);
+                }
+                rows.as_ref().map_or(1, |rows| rows.len() as u64)
+            }
+            Effect::Answered { .. } => 1,
             _ => 0,
         });
-        let fairness = &self.gate_of_edge.fairness;
-        fairness.drained(partition, rows.sum());
-        for effect in &effects {
-            if let Effect::Decided { supplier, adds, .. } = effect
-                && *adds > 0
-            {
-                fairness.decided(partition, supplier, *adds);
-            }
-        }
+        fairness.drained(partition, drained.sum());
         self.take(effects);
     }
 

@@ -46,14 +46,14 @@ impl Heard {
         newer.insert(order);
     }
     pub(crate) fn has(&self, order: u64) -> bool {
-        self.kept.contains(&order) || self.passes(order) || self.is_named(order)
+        self.kept.contains(&order) || self.passes(&[order, order | NAMED])
     }
     /// Whether it is known that the order has a named buyer; of a guest's, or one that others took, it is not.
     pub(crate) fn is_named(&self, order: u64) -> bool {
-        self.passes(order | NAMED)
+        self.passes(&[order | NAMED])
     }
-    fn passes(&self, order: u64) -> bool {
-        self.passing.lock().iter().any(|held| held.contains(&order))
+    fn passes(&self, any_of: &[u64]) -> bool {
+        self.passing.lock().iter().any(|held| any_of.iter().any(|order| held.contains(order)))
     }
 }
 

@@ -250,8 +250,8 @@ fn look_at_picture(config: &Config, findings: &mut Findings) {
     };
     let now_ms = clock::now_ms();
     match pictures.look(now_ms) {
-        Ok(picture) => {
-            let age_s = (now_ms - picture.as_of_ms).max(0) / 1_000;
+        Ok(as_of_ms) => {
+            let age_s = (now_ms - as_of_ms).max(0) / 1_000;
             let detail = format!(
                 "{age_s} s old; buyers are answered from it if this process starts while Kafka is away"
             );

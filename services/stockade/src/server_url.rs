@@ -1,8 +1,9 @@
 //! Where a server of the API is reached, as people write it, and a connection to it.
 
-use std::{fmt, io, net::SocketAddr, str::FromStr, sync::Arc};
+use std::{fmt, io, net::SocketAddr, str::FromStr};
 
 use anyhow::{Context as _, Result};
+use stockade_webhooks::tls;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -10,8 +11,7 @@ use tokio::{
 use tokio_rustls::{
     TlsConnector,
     rustls::{
-        ClientConfig, RootCertStore,
-        crypto::ring::default_provider,
+        RootCertStore,
         pki_types::{CertificateDer, ServerName},
     },
 };
@@ -87,10 +87,7 @@ fn trusting(authorities: Vec<CertificateDer<'static>>) -> Result<TlsConnector> {
     let mut roots = RootCertStore::empty();
     // Systems trust some that nobody can read; the others do.
     roots.add_parsable_certificates(authorities);
-    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .context("no TLS")?;
-    Ok(TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth())))
+    tls::connector(roots).context("no TLS")
 }
 
 /// A way to a server that was looked up.
@@ -130,13 +127,15 @@ impl Way {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpListener,
     };
     use tokio_rustls::{
         TlsAcceptor,
-        rustls::{ServerConfig, pki_types::PrivateKeyDer},
+        rustls::{ServerConfig, crypto::ring::default_provider, pki_types::PrivateKeyDer},
     };
 
     use super::*;

@@ -18,6 +18,7 @@ mod routes;
 mod schedule;
 mod sender;
 pub mod target;
+pub mod tls;
 mod view;
 
 pub use config::WebhooksConfig;

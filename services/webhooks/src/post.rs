@@ -21,7 +21,7 @@ use tokio::{
 use tokio_rustls::{
     TlsConnector,
     rustls::{
-        ClientConfig, RootCertStore,
+        RootCertStore,
         pki_types::{CertificateDer, ServerName, pem::PemObject as _},
     },
 };
@@ -29,6 +29,7 @@ use tokio_rustls::{
 use crate::{
     names::{self, Names, NoPlace, Place},
     target::Target,
+    tls,
 };
 
 /// How long a connection may take to come about, of the whole deadline.
@@ -94,18 +95,13 @@ impl Post {
             }
             None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
         }
-        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| format!("no TLS: {error}"))?;
         if roots.is_empty() {
             tracing::warn!(
                 "the system trusts no certificate authority, so no webhook can be sent; install ca-certificates or name a file with webhooks.ca_file"
             );
         }
-        let config = config.with_root_certificates(roots).with_no_client_auth();
         Ok(Self {
-            tls: TlsConnector::from(Arc::new(config)),
+            tls: tls::connector(roots).map_err(|error| format!("no TLS: {error}"))?,
             allow_loopback,
             deadline,
             names: Names::default(),

@@ -310,7 +310,9 @@ impl KeyRing {
     pub fn create_all(&self, of: &[(String, Role)]) -> Result<Vec<String>, KeyError> {
         of.iter().try_for_each(|(name, _)| check_name(name))?;
         let fresh = of.iter().map(|(name, role)| self.fresh(Some(name), role.clone()));
-        self.keep(fresh.collect::<Result<_, _>>()?)
+        let made = fresh.collect::<Result<Vec<_>, _>>()?;
+        self.keep(&made)?;
+        Ok(made.into_iter().map(|(key, _)| key).collect())
     }
 
     /// Makes a key that gets its name from its role and its hash. Not for people.
@@ -319,9 +321,10 @@ impl KeyRing {
     }
 
     fn make(&self, name: Option<&str>, role: Role) -> Result<String, KeyError> {
-        let made = self.keep(vec![self.fresh(name, role)?])?;
-        // As many as were asked for.
-        Ok(made.into_iter().next().unwrap_or_default())
+        let made = [self.fresh(name, role)?];
+        self.keep(&made)?;
+        let [(key, _)] = made;
+        Ok(key)
     }
 
     /// A key that nobody has yet, and whose it is to be.
@@ -344,7 +347,7 @@ impl KeyRing {
     }
 
     /// Keeps keys whose names nobody has; all or none.
-    fn keep(&self, made: Vec<(String, Principal)>) -> Result<Vec<String>, KeyError> {
+    fn keep(&self, made: &[(String, Principal)]) -> Result<(), KeyError> {
         match &self.file {
             Some(file) => file.change(|keys| {
                 let mut names: HashSet<String> = keys.iter().map(|kept| kept.principal.id.clone()).collect();
@@ -357,7 +360,7 @@ impl KeyRing {
                     }
                 }
                 let created = Some(Timestamp::from_ms(now_ms));
-                for (key, principal) in &made {
+                for (key, principal) in made {
                     if !names.insert(principal.id.clone()) {
                         return Err(KeyError::NameTaken(principal.id.clone()));
                     }
@@ -377,10 +380,10 @@ impl KeyRing {
                 }
             }
         }
-        for (key, principal) in &made {
+        for (key, principal) in made {
             self.insert(hash(key), principal.clone());
         }
-        Ok(made.into_iter().map(|(key, _)| key).collect())
+        Ok(())
     }
 
     /// Takes a key that is known already, beside those of the file: for plays that have to be the same every time.

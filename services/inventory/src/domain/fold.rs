@@ -136,7 +136,8 @@ impl Inventory {
         let id = input.envelope.id.clone();
         let key = command.idempotency_key.clone().unwrap_or_else(|| id.clone());
         let remembered_at = path(&command.supplier, &key);
-        let (adds, whose) = (self.adds(command), Whose::of(&command.rows));
+        let whose = Whose::of(&command.rows);
+        let adds = self.adds(whose, command);
         let decided = |rows, retry| Effect::Decided {
             id,
             supplier: command.supplier.clone(),

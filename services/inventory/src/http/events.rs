@@ -23,7 +23,7 @@ use super::{
     cloudevents::{Sent, binary, fields_of, is_binary, place_in_binary, structured},
     fields::Fields,
     rows::Price,
-    supplier::{traceparent, turn_at},
+    supplier::{traceparent, turn_of},
 };
 use crate::{
     app::{App, record},
@@ -373,7 +373,7 @@ pub(crate) async fn receive(
     caller.must(|role| *role == Role::OrderSystem)?;
     let now = app.now();
     let in_headers = is_binary(&headers);
-    let turn = turn_at(&app, &caller.0.id, &text).await?;
+    let turn = turn_of(&app.turns, &caller.0.id, &text).await?;
     let allowance;
     let (batch, events): (bool, Vec<_>) = if in_headers {
         allowance = app.limits.take("events", &caller.0.id, 1)?;

@@ -16,7 +16,7 @@ use stockade_model::{
     SupplierProfile, Timestamp, ids::normalized, inventory::ROWS_MAX,
 };
 use stockade_runtime::{
-    FieldError, Operator, OwnSupplier, Parsed, Path, Problem, SupplierOrStaff, Turn, Work, body,
+    FieldError, Operator, OwnSupplier, Parsed, Path, Problem, SupplierOrStaff, Turn, Turns, Work, body,
     http::{idempotency_key, path_segment, precondition, supplier_id, tagged},
     limits::Allowance,
     text,
@@ -438,21 +438,12 @@ pub(super) struct BatchBody<'a> {
 /// A body of more bytes is read in turn: reading it takes so long that whoever is beside it would notice.
 const LARGE_BYTES: usize = 16 << 10;
 
-/// The caller's turn at reading a body, where it is large.
-pub(super) async fn turn_at(app: &App, caller: &str, text: &[u8]) -> Result<Option<Turn>, Problem> {
+/// The caller's turn, where its body is large.
+pub(super) async fn turn_of(turns: &Turns, caller: &str, text: &[u8]) -> Result<Option<Turn>, Problem> {
     if text.len() <= LARGE_BYTES {
         return Ok(None);
     }
-    app.turns.wait(caller, text.len()).await.map(Some)
-}
-
-/// The caller's turn at the log, where its body is large: rows that lie in a partition hold up whoever comes behind them, so only so
-/// many are on their way from here until they are decided.
-async fn turn_at_log(app: &App, caller: &str, text: &[u8]) -> Result<Option<Turn>, Problem> {
-    if text.len() <= LARGE_BYTES {
-        return Ok(None);
-    }
-    app.turns_at_log.wait(caller, text.len()).await.map(Some)
+    turns.wait(caller, text.len()).await.map(Some)
 }
 
 /// Good rows apply, bad rows say why: 200 when the request as a whole was decided.
@@ -466,9 +457,10 @@ pub(crate) async fn batch(
         let detail = "a batch is about many listings; send what must match one with that listing alone";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "precondition_on_batch", detail));
     }
-    // Waited for with nothing in hand but the body, and kept until the rows are decided.
-    let _turn_at_log = turn_at_log(&app, supplier.as_str(), &text).await?;
-    let turn = turn_at(&app, supplier.as_str(), &text).await?;
+    // Rows that lie in a partition hold up whoever comes behind them, so only so many are on their way from here. Waited for with
+    // nothing in hand but the body, and kept until the rows are decided.
+    let _turn_at_log = turn_of(&app.turns_at_log, supplier.as_str(), &text).await?;
+    let turn = turn_of(&app.turns, supplier.as_str(), &text).await?;
     let BatchBody { rows } = body::parse_borrowed(&text)?;
     if rows.is_empty() || rows.len() > ROWS_MAX {
         let detail = format!("a batch holds 1 to {ROWS_MAX} rows, got {}; split it", rows.len());

@@ -254,7 +254,7 @@ impl Pictures {
 
     /// Reads the last picture, `now_ms` being the time. One that is damaged or of another build is removed.
     pub fn load(&self, now_ms: i64) -> Result<Picture, Unusable> {
-        let read = self.look(now_ms);
+        let read = self.read(now_ms);
         if read.as_ref().is_err_and(Unusable::is_waste) {
             // Both, for neither is of use without the other; what cannot be removed is refused again.
             for name in [OFFERS, WITHHELD] {
@@ -264,15 +264,35 @@ impl Pictures {
         read
     }
 
-    /// The same, and removes nothing.
-    pub fn look(&self, now_ms: i64) -> Result<Picture, Unusable> {
-        let overlay = Overlay::default();
+    /// Up to when all that was offered is in the last picture, which is read through, kept nowhere, and not removed whatever is wrong.
+    pub fn look(&self, now_ms: i64) -> Result<i64, Unusable> {
+        self.go_through(now_ms, |_| (), |_| ())
+    }
+
+    fn read(&self, now_ms: i64) -> Result<Picture, Unusable> {
+        let (index, overlay) = (Index::default(), Overlay::default());
+        let offered = |piece| match piece {
+            Piece::Offers(rows) => rows.into_iter().for_each(|row: Row| index.put(&row.into(), &overlay)),
+            Piece::Allowances(of) => {
+                of.iter().for_each(|(supplier, units)| index.allow(overlay.number(supplier), Some(*units)));
+            }
+        };
+        let as_of_ms = self.go_through(now_ms, |kept| overlay.bring_back(kept), offered)?;
+        Ok(Picture { index, overlay, as_of_ms })
+    }
+
+    /// Reads what is withheld, then what is offered; up to when that is in the picture.
+    fn go_through(
+        &self,
+        now_ms: i64,
+        withheld_is: impl Fn(&Kept),
+        offered: impl Fn(Piece),
+    ) -> Result<i64, Unusable> {
         let mut withheld = self.open(WITHHELD)?;
         let known: Head = withheld.head(&self.origin)?;
         while let Some(piece) = withheld.piece::<Vec<Kept>>()? {
-            piece.iter().for_each(|kept| overlay.bring_back(kept));
+            piece.iter().for_each(&withheld_is);
         }
-        let index = Index::default();
         let mut offers = self.open(OFFERS)?;
         let head = offers.head(&self.origin)?;
         if known.withheld_ms < head.withheld_ms {
@@ -280,15 +300,9 @@ impl Pictures {
         }
         self.is_recent(head.as_of_ms, now_ms)?;
         while let Some(piece) = offers.piece::<Piece>()? {
-            match piece {
-                Piece::Offers(rows) => rows.into_iter().for_each(|row| index.put(&row.into(), &overlay)),
-                Piece::Allowances(of) => {
-                    of.iter()
-                        .for_each(|(supplier, units)| index.allow(overlay.number(supplier), Some(*units)));
-                }
-            }
+            offered(piece);
         }
-        Ok(Picture { index, overlay, as_of_ms: head.as_of_ms })
+        Ok(head.as_of_ms)
     }
 
     /// Whether what was so at `as_of_ms` may still be shown at `now_ms`.

@@ -186,13 +186,10 @@ pub(crate) fn compare(which: &Which, tried: &str, against: &str, as_json: bool) 
         crate::output::complain(format_args!(
             "note: both sets have the same rules, so the marketplace is played once"
         ));
-        let tried = play(which, DEFAULT_FEATURES, tried, true)?.report;
-        let against = {
-            let mut report = tried.clone();
-            report["rules"] = json!(RuleSet::version_of(against));
-            report
-        };
-        return show(&against, &tried, as_json);
+        let of_tried = play(which, DEFAULT_FEATURES, tried, true)?.report;
+        let mut of_against = of_tried.clone();
+        of_against["rules"] = json!(RuleSet::version_of(against));
+        return show(&of_against, &of_tried, as_json);
     }
     let (tried, against) = std::thread::scope(|scope| {
         let other = scope.spawn(|| play(which, DEFAULT_FEATURES, against, false));

@@ -37,11 +37,11 @@ impl Inventory {
 
     /// How many rows of a command count for its supplier's share of the partition, as they do where it sends them: those of a batch all,
     /// a single one unless it takes supply away, and none that a buyer sent.
-    pub(super) fn adds(&self, command: &Command) -> usize {
-        match (command.rows.as_slice(), command.refused.len()) {
-            (rows, _) if Whose::of(rows) == Whose::Buyers => 0,
-            ([row], 0) => usize::from(self.adds_supply(&command.supplier, row)),
-            (rows, refused) => rows.len() + refused,
+    pub(super) fn adds(&self, whose: Whose, command: &Command) -> usize {
+        match (whose, command.rows.as_slice(), command.refused.len()) {
+            (Whose::Buyers, ..) => 0,
+            (Whose::Suppliers, [row], 0) => usize::from(self.adds_supply(&command.supplier, row)),
+            (Whose::Suppliers, rows, refused) => rows.len() + refused,
         }
     }
 
