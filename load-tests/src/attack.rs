@@ -2,11 +2,12 @@
 //! each attack, in one life of the server, against a placebo in which the same traffic goes to a bare listener on the same
 //! machine that refuses everything. Latency counts from the intended time of sending; rounds of both arms are interleaved.
 //!
-//! The generator, the server and the bare listener share the cores, so the placebo carries what the attacker's own sending costs
-//! the honest, and what is left is the server's. Attackers wait for answers and do not make up for what they fell behind, so the
+//! The generator and the brokers have processors of their own, and the server and the bare listener share the others (`apart`), so the
+//! placebo carries what the attacker's own sending costs the honest, and what is left is the server's. Attackers wait for answers and do not make up for what they fell behind, so the
 //! rates that both arms reached are told: where they differ, so do the arms. Each cell is played with one attacker, with
 //! sixteen and with a thousand, who send as much between them.
 
+mod apart;
 mod cells;
 mod page;
 
@@ -37,6 +38,7 @@ use crate::{
     process::{caught_up, most_resident},
     report::Curve,
 };
+use apart::Apart;
 use cells::{CELLS, Cell};
 use page::Line;
 
@@ -107,6 +109,7 @@ fn honest(at: At, keys: &Keys, begin: Instant, end: Instant, seed: u64) -> Resul
         let worker = |worker: usize, write: bool, rate: f64| {
             let all = &all;
             move || -> Result<()> {
+                apart::go_first();
                 let mut random =
                     fastrand::Rng::with_seed(seed ^ (worker as u64) << 32 ^ u64::from(write) << 60);
                 let server = if write { at.suppliers } else { at.buyers };
@@ -308,14 +311,25 @@ fn start(at: &Path, ring: &KeyRing, log: &[&str]) -> Result<(Server, Keys)> {
     Ok((server, keys))
 }
 
-/// Whether every honest offer is still shown.
+/// Whether every honest offer is still shown, among however many others.
 fn all_shown(server: &Server, keys: &Keys) -> Result<()> {
     let mut connection = server.connect()?;
     for good in 0..GOODS {
-        let path = format!("/v1/availability?sku=GOOD-{good}&limit=50");
-        let answer = insist(&mut connection, "GET", &path, &keys.buyer, &Value::Null)?;
-        let answer: Value = serde_json::from_slice(&answer)?;
-        let shown = answer["offers"].as_array().map_or(0, Vec::len);
+        let (mut shown, mut cursor) = (0, String::new());
+        loop {
+            let path = format!("/v1/availability?sku=GOOD-{good}&limit=50{cursor}");
+            let answer = insist(&mut connection, "GET", &path, &keys.buyer, &Value::Null)?;
+            let answer: Value = serde_json::from_slice(&answer)?;
+            let offers = answer["offers"].as_array().context("no offers")?;
+            let is_honest = |offer: &&Value| {
+                offer["supplier"].as_str().is_some_and(|supplier| supplier.starts_with("honest-"))
+            };
+            shown += offers.iter().filter(is_honest).count();
+            match answer["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
         anyhow::ensure!(shown == HONEST, "good {good} has {shown} of {HONEST} honest offers");
     }
     Ok(())
@@ -341,6 +355,8 @@ pub(crate) fn run(plan: &Plan) -> Result<(Vec<Figure>, Vec<Curve>)> {
     let at = directory.path();
     let ring = KeyRing::open(&at.join("keys.jsonl"))?;
     let fenced = Market::keys(&ring, "fenced", 1 + played.len() * plan.rounds * 2 * FENCED)?;
+    let apart = if plan.check { Apart::not() } else { Apart::of_this_machine()? };
+    apart.go_to_generator()?;
     let beside =
         if plan.kafka { Some((Brokers::start(at)?, Redis::start(&at.join("redis"))?)) } else { None };
     let log = beside.as_ref().map(|(brokers, redis)| (brokers.addresses(), redis.url()));
@@ -348,9 +364,12 @@ pub(crate) fn run(plan: &Plan) -> Result<(Vec<Figure>, Vec<Curve>)> {
         .iter()
         .flat_map(|(kafka, redis)| ["--kafka", kafka.as_str(), "--redis", redis.as_str()])
         .collect();
-    let (server, keys) = start(at, &ring, &log)?;
-    let mut market = Market::open(at, "fenced", server.api, fenced)?;
+    // Whoever is started has the processors of who starts it.
+    apart.go_to_server()?;
     let bare = Server::arm("bare", at, &["refuse"])?;
+    let (server, keys) = start(at, &ring, &log)?;
+    apart.go_to_generator()?;
+    let mut market = Market::open(at, "fenced", server.api, fenced)?;
     let places = |server: &Server| At { suppliers: server.api, buyers: server.buyers };
     let (mut figures, mut curves, mut lines) = (Vec::new(), Vec::new(), Vec::new());
     for (cell, attackers) in played {
@@ -396,10 +415,10 @@ pub(crate) fn run(plan: &Plan) -> Result<(Vec<Figure>, Vec<Curve>)> {
         lines.push(line);
     }
     let memory = most_resident(server.process.id())? / 1e6;
-    figures.push(Figure::new("memory of the server, at most", memory, "MB", "report"));
+    figures.push(Figure::new("memory of the server, at most", memory, "MB", "report").note(apart.told()));
     if let Some(path) = &plan.page {
         let on = if plan.kafka { "Kafka and Redis" } else { "the embedded log" };
-        std::fs::write(path, page::write(on, plan.rounds, memory, &lines))?;
+        std::fs::write(path, page::write(on, &apart.told(), plan.rounds, memory, &lines))?;
     }
     Ok((figures, curves))
 }

@@ -150,7 +150,7 @@ fn bar(ratio: f64, asked: f64) -> String {
 }
 
 /// The page: a row for each cell, with a plot of each ratio from a quarter to sixteen times.
-pub(super) fn write(on: &str, rounds: usize, memory: f64, lines: &[Line]) -> String {
+pub(super) fn write(on: &str, apart: &str, rounds: usize, memory: f64, lines: &[Line]) -> String {
     let mut rows = String::new();
     for line in lines {
         let mark = |met: bool| if met { "" } else { " class='miss'" };
@@ -194,7 +194,7 @@ pub(super) fn write(on: &str, rounds: usize, memory: f64, lines: &[Line]) -> Str
          (100 a second) and honest suppliers' writes (50 a second) during an attack, by those during a placebo, in which the same \
          traffic is refused by a bare listener on the same machine; latency counts from the intended time of sending. Bars go from a \
          quarter to sixteen times; the dashed line is what is asked. From event to invisible the longest of {} is told, by the \
-         longest in calm. The server held {memory:.0} MB at most.\
+         longest in calm. The server held {memory:.0} MB at most; {apart}.\
          <table><thead><tr><th>attack<th>p99 of queries ÷ placebo<th>p99 of writes ÷ placebo<th>event to invisible ÷ calm\
          <th class='n'>honest served<th class='n'>well again after<tbody>{rows}</table></html>\n",
         rounds * FENCED

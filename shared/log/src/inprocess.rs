@@ -1,14 +1,17 @@
 //! The in-process log: group commit, visibility, groups and fencing over any [`Store`].
 
+mod writer;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
+use writer::Queue;
 
 use crate::{
     Ack, Bounds, Clock, Commit, Committed, Consumer, Horizon, Log, LogError, Mode, NewRecord, Placed,
@@ -24,28 +27,6 @@ use crate::{
 const TAIL_BYTES_MAX: usize = 1 << 19;
 /// A batch over this can never be appended.
 const BATCH_BYTES_MAX: usize = 32 << 20;
-/// Appends waiting for the writer.
-const QUEUE_BYTES_MAX: usize = 64 << 20;
-const QUEUE_RECORDS_MAX: usize = 500_000;
-
-type Answer = Result<Vec<Placed>, LogError>;
-
-struct Pending {
-    batch: Vec<NewRecord>,
-    ack: Ack,
-    answer: Option<oneshot::Sender<Answer>>,
-}
-
-#[derive(Default)]
-struct Queue {
-    waiting: Vec<Pending>,
-    /// The writer has taken a group that is not written yet.
-    busy: bool,
-    records: usize,
-    bytes: usize,
-    closed: bool,
-}
-
 #[derive(Default)]
 struct Partition {
     first: u64,
@@ -78,8 +59,7 @@ pub(crate) struct Shared<S> {
     fsync: bool,
     topics: RwLock<FxHashMap<String, Arc<TopicState>>>,
     pub(crate) groups: Mutex<FxHashMap<&'static str, GroupEntry>>,
-    queue: Mutex<Queue>,
-    queue_filled: Condvar,
+    queue: Queue,
     /// Serialises writes to the store, so that offsets, journal order and fences agree.
     write: Mutex<()>,
     poison: RwLock<Option<String>>,
@@ -101,8 +81,7 @@ impl<S: Store> InProcess<S> {
             fsync,
             topics: RwLock::default(),
             groups: Mutex::default(),
-            queue: Mutex::default(),
-            queue_filled: Condvar::new(),
+            queue: Queue::default(),
             write: Mutex::new(()),
             poison: RwLock::new(None),
         });
@@ -142,55 +121,27 @@ impl<S: Store> Shared<S> {
         self.topics.read().values().for_each(|topic| topic.news.send_modify(|n| *n += 1));
     }
 
-    fn write_loop(&self) {
-        loop {
-            let (group, closed) = {
-                let mut queue = self.queue.lock();
-                while queue.waiting.is_empty() && !queue.closed {
-                    self.queue_filled.wait(&mut queue);
-                }
-                (queue.records, queue.bytes) = (0, 0);
-                queue.busy = !queue.waiting.is_empty();
-                (std::mem::take(&mut queue.waiting), queue.closed)
-            };
-            if group.is_empty() && closed {
-                return;
-            }
-            self.write_group(group);
-            self.queue.lock().busy = false;
-        }
+    /// Writes batches in order, at once and as a whole, and syncs where one of them asks for it; gives where the records of each are.
+    fn write_all(&self, batches: Vec<(Vec<NewRecord>, Ack)>) -> Result<Vec<Vec<Placed>>, LogError> {
+        self.try_write_all(batches).inspect_err(|error| self.poison(error))
     }
 
-    /// Writes a group of appends, syncs once if any of them asks for it, makes them visible, then answers.
-    fn write_group(&self, mut group: Vec<Pending>) {
-        let result = self.try_write_group(&mut group);
-        if let Err(error) = &result {
-            self.poison(error);
-        }
-        let mut placed = result.map(Vec::into_iter);
-        for pending in group {
-            let answer = match &mut placed {
-                Ok(placed) => Ok(placed.next().unwrap_or_default()),
-                Err(error) => Err(error.clone()),
-            };
-            if let Some(sender) = pending.answer {
-                // The caller may have given up waiting; the records stay.
-                let _ = sender.send(answer);
-            }
-        }
+    fn write_one(&self, batch: Vec<NewRecord>, ack: Ack) -> Result<Vec<Placed>, LogError> {
+        self.write_all(vec![(batch, ack)]).map(|mut placed| placed.pop().unwrap_or_default())
     }
 
-    fn try_write_group(&self, group: &mut [Pending]) -> Result<Vec<Vec<Placed>>, LogError> {
+    fn try_write_all(&self, batches: Vec<(Vec<NewRecord>, Ack)>) -> Result<Vec<Vec<Placed>>, LogError> {
         let _write = self.write.lock();
         self.healthy()?;
         let now_ms = (self.clock)();
         let mut blocks: BTreeMap<(u16, u32), (Arc<TopicState>, Vec<Record>)> = BTreeMap::new();
-        let mut placed = Vec::with_capacity(group.len());
+        let mut placed = Vec::with_capacity(batches.len());
+        let is_durable = batches.iter().any(|(_, ack)| *ack == Ack::Durable);
         // Records of one topic come together: it is looked up when it changes.
         let mut latest: Option<Arc<TopicState>> = None;
-        for pending in group.iter_mut() {
-            let mut places = Vec::with_capacity(pending.batch.len());
-            for record in pending.batch.drain(..) {
+        for (batch, _) in batches {
+            let mut places = Vec::with_capacity(batch.len());
+            for record in batch {
                 let topic = match latest.take().filter(|topic| topic.name == record.topic) {
                     Some(topic) => topic,
                     None => self.topic(record.topic)?,
@@ -217,7 +168,7 @@ impl<S: Store> Shared<S> {
             commit: None,
         };
         self.store.write(write)?;
-        if self.fsync && group.iter().any(|pending| pending.ack == Ack::Durable) {
+        if self.fsync && is_durable {
             self.store.sync()?;
         }
         for ((_, partition), (topic, records)) in blocks {
@@ -338,6 +289,37 @@ impl<S: Store> Shared<S> {
     pub(crate) fn committed(&self, group: &str, partition: u32) -> Result<Option<Committed>, LogError> {
         self.store.committed(group, partition)
     }
+
+    /// Checks that it is the owner who commits, and writes all of it at once.
+    fn commit_now(&self, commit: Commit) -> Result<(), LogError> {
+        let _write = self.write.lock();
+        self.healthy()?;
+        let Commit { group, partition, epoch, next_offset, row, rows } = commit;
+        let of_row = |(key, value): &(Bytes, Option<Bytes>)| key.len() + value.as_ref().map_or(0, Bytes::len);
+        self.holds(row.len() + rows.iter().map(of_row).sum::<usize>())?;
+        // The fence is checked under the lock that the write happens under, so nobody can slip in between.
+        let groups = self.groups.lock();
+        let entry = groups.get(group).ok_or(LogError::Fenced { group, partition, epoch, current: 0 })?;
+        let current = entry.group.epochs.get(partition as usize).copied();
+        let owned = entry.group.owners.get(partition as usize).is_some_and(Option::is_some);
+        match current {
+            None => return Err(LogError::Unknown { topic: entry.topic.to_owned(), partition }),
+            Some(current) if current != epoch || !owned => {
+                return Err(LogError::Fenced { group, partition, epoch, current });
+            }
+            Some(_) => {}
+        }
+        if let Some(committed) = self.store.committed(group, partition)?
+            && next_offset < committed.next_offset
+        {
+            let committed = committed.next_offset;
+            return Err(LogError::Backwards { group, partition, offset: next_offset, committed });
+        }
+        let commit = CommitWrite { group, partition, committed: Committed { epoch, next_offset, row }, rows };
+        let written = self.store.write(Write { blocks: Vec::new(), commit: Some(commit) });
+        drop(groups);
+        written.inspect_err(|error| self.poison(error))
+    }
 }
 
 impl<S: Store> Log for InProcess<S> {
@@ -398,15 +380,8 @@ impl<S: Store> Log for InProcess<S> {
         match self.admit(&batch) {
             Err(error) => Ticket::ready(Err(error)),
             Ok(_) if batch.is_empty() => Ticket::ready(Ok(Vec::new())),
-            Ok(bytes) if self.threaded => self.enqueue(batch, ack, bytes),
-            Ok(_) => {
-                let mut group = [Pending { batch, ack, answer: None }];
-                let answer = self.shared.try_write_group(&mut group).map(|mut placed| placed.remove(0));
-                if let Err(error) = &answer {
-                    self.shared.poison(error);
-                }
-                Ticket::ready(answer)
-            }
+            Ok(bytes) if self.threaded => self.shared.enqueue(batch, ack, bytes),
+            Ok(_) => Ticket::ready(self.shared.write_one(batch, ack)),
         }
     }
 
@@ -450,7 +425,10 @@ impl<S: Store> Log for InProcess<S> {
     }
 
     fn commit(&self, commit: Commit) -> Ticket<()> {
-        Ticket::ready(self.commit_now(commit))
+        match self.threaded {
+            true => self.shared.enqueue_commit(commit),
+            false => Ticket::ready(self.shared.commit_now(commit)),
+        }
     }
 
     fn flushed(&self, group: &'static str, partition: u32) -> Result<u64, LogError> {
@@ -500,8 +478,7 @@ impl<S: Store> Log for InProcess<S> {
     }
 
     fn close(&self) -> Result<(), LogError> {
-        self.shared.queue.lock().closed = true;
-        self.shared.queue_filled.notify_all();
+        self.shared.queue.close();
         if let Some(writer) = self.writer.lock().take()
             && writer.join().is_err()
         {
@@ -538,36 +515,6 @@ impl<S: Store> InProcess<S> {
         Ok(self.shared.store.topics()?.contains_key(name))
     }
 
-    fn commit_now(&self, commit: Commit) -> Result<(), LogError> {
-        let _write = self.shared.write.lock();
-        self.shared.healthy()?;
-        let Commit { group, partition, epoch, next_offset, row, rows } = commit;
-        let of_row = |(key, value): &(Bytes, Option<Bytes>)| key.len() + value.as_ref().map_or(0, Bytes::len);
-        self.shared.holds(row.len() + rows.iter().map(of_row).sum::<usize>())?;
-        // The fence is checked under the lock that the write happens under, so nobody can slip in between.
-        let groups = self.shared.groups.lock();
-        let entry = groups.get(group).ok_or(LogError::Fenced { group, partition, epoch, current: 0 })?;
-        let current = entry.group.epochs.get(partition as usize).copied();
-        let owned = entry.group.owners.get(partition as usize).is_some_and(Option::is_some);
-        match current {
-            None => return Err(LogError::Unknown { topic: entry.topic.to_owned(), partition }),
-            Some(current) if current != epoch || !owned => {
-                return Err(LogError::Fenced { group, partition, epoch, current });
-            }
-            Some(_) => {}
-        }
-        if let Some(committed) = self.shared.store.committed(group, partition)?
-            && next_offset < committed.next_offset
-        {
-            let committed = committed.next_offset;
-            return Err(LogError::Backwards { group, partition, offset: next_offset, committed });
-        }
-        let commit = CommitWrite { group, partition, committed: Committed { epoch, next_offset, row }, rows };
-        let written = self.shared.store.write(Write { blocks: Vec::new(), commit: Some(commit) });
-        drop(groups);
-        written.inspect_err(|error| self.shared.poison(error))
-    }
-
     /// Checks that every record has somewhere to go and that the batch can ever fit; returns its size in bytes.
     fn admit(&self, batch: &[NewRecord]) -> Result<usize, LogError> {
         self.shared.healthy()?;
@@ -587,30 +534,6 @@ impl<S: Store> InProcess<S> {
         }
         self.shared.holds(bytes)?;
         Ok(bytes)
-    }
-
-    fn enqueue(&self, batch: Vec<NewRecord>, ack: Ack, bytes: usize) -> Ticket {
-        let mut queue = self.shared.queue.lock();
-        if queue.closed {
-            return Ticket::ready(Err(LogError::Stopped("it is closing".to_owned())));
-        }
-        if ack == Ack::Ordered && queue.waiting.is_empty() && !queue.busy {
-            // Nothing is before it and it needs no fsync: written here, it costs no change of thread. The lock on the
-            // queue keeps everyone else behind it.
-            let mut group = [Pending { batch, ack, answer: None }];
-            let written = self.shared.try_write_group(&mut group).map(|mut placed| placed.remove(0));
-            return Ticket::ready(written.inspect_err(|error| self.shared.poison(error)));
-        }
-        if queue.records + batch.len() > QUEUE_RECORDS_MAX || queue.bytes + bytes > QUEUE_BYTES_MAX {
-            return Ticket::ready(Err(LogError::Full { records: queue.records, bytes: queue.bytes }));
-        }
-        queue.records += batch.len();
-        queue.bytes += bytes;
-        let (sender, ticket) = Ticket::pending();
-        queue.waiting.push(Pending { batch, ack, answer: Some(sender) });
-        drop(queue);
-        self.shared.queue_filled.notify_one();
-        ticket
     }
 }
 
