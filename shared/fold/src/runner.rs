@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use stockade_log::{Ack, Clock, LogError, NewRecord, ReadLimit, Remedy, SharedLog, Ticket, failpoint};
+use stockade_log::{
+    Ack, Clock, Commit, LogError, NewRecord, ReadLimit, Remedy, SharedLog, Ticket, failpoint,
+};
 use stockade_model::Timestamp;
 
 use crate::{Board, Fold, Worker, board::Progress, worker::Flush};
@@ -16,6 +18,8 @@ use crate::{Board, Fold, Worker, board::Progress, worker::Flush};
 const FLUSH_INTERVAL: Duration = Duration::from_millis(500);
 /// What is applied before its outputs are sent.
 const TOGETHER: ReadLimit = ReadLimit { records: 512, bytes: 256 << 10 };
+/// Outputs that may gather while the log is busy with those before them.
+const GATHERED_RECORDS_MAX: usize = 8 * TOGETHER.records;
 /// First pause before an append that was refused for a full queue or disk is tried again; each further one is twice as long.
 const RETRY_PAUSE: Duration = Duration::from_millis(2);
 /// Longest such pause.
@@ -52,20 +56,17 @@ struct Flight(Vec<(Flush, Ticket<()>)>);
 type Landed = Vec<(Flush, Result<(), LogError>)>;
 
 impl Flight {
-    /// Resolves when at least one has ended; never, when none is under way.
-    fn landed(&mut self) -> impl Future<Output = Landed> {
-        std::future::poll_fn(|context| {
-            let mut landed = Vec::new();
-            let mut flying = Vec::with_capacity(self.0.len());
-            for (flush, mut ticket) in self.0.drain(..) {
-                match Pin::new(&mut ticket).poll(context) {
-                    Poll::Ready(result) => landed.push((flush, result)),
-                    Poll::Pending => flying.push((flush, ticket)),
-                }
+    /// Takes those that have ended.
+    fn landed(&mut self, context: &mut Context<'_>) -> Landed {
+        let mut landed = Vec::new();
+        self.0.retain_mut(|(flush, ticket)| match Pin::new(ticket).poll(context) {
+            Poll::Ready(result) => {
+                landed.push((*flush, result));
+                false
             }
-            self.0 = flying;
-            if landed.is_empty() { Poll::Pending } else { Poll::Ready(landed) }
-        })
+            Poll::Pending => true,
+        });
+        landed
     }
 }
 
@@ -77,6 +78,7 @@ fn note<F: Fold>(worker: &mut Worker<F>, landed: Landed) -> Result<(), LogError>
 struct Sending {
     answer: Pin<Box<dyn Future<Output = Result<(), LogError>> + Send>>,
     moved: Vec<(u32, Progress)>,
+    flushes: Vec<(Flush, Commit)>,
 }
 
 /// Sends outputs in order and gapless: one append at a time, and the next one when that is acknowledged. What is applied meanwhile
@@ -90,6 +92,9 @@ struct Outputs {
     /// What comes after that.
     next: Vec<NewRecord>,
     moved: Vec<(u32, Progress)>,
+    /// What is flushed once all of that is acknowledged.
+    flushes: Vec<(Flush, Commit)>,
+    flight: Flight,
 }
 
 impl Outputs {
@@ -98,10 +103,23 @@ impl Outputs {
         self.next.extend(outputs);
         self.moved.extend(moved);
         std::future::poll_fn(|context| match self.go_on(context) {
-            Poll::Pending if self.next.len() < TOGETHER.records => Poll::Ready(Ok(())),
+            Poll::Pending if self.next.len() < GATHERED_RECORDS_MAX => Poll::Ready(Ok(())),
             done => done,
         })
         .await
+    }
+
+    /// Flushes once everything so far is acknowledged, which is not waited for.
+    fn flush(&mut self, flushes: impl IntoIterator<Item = (Flush, Commit)>) {
+        self.flushes.extend(flushes);
+        if self.under_way.is_none() && self.next.is_empty() {
+            let flushes = std::mem::take(&mut self.flushes);
+            self.commit(flushes);
+        }
+    }
+
+    fn commit(&mut self, flushes: Vec<(Flush, Commit)>) {
+        self.flight.0.extend(flushes.into_iter().map(|(flush, commit)| (flush, self.log.commit(commit))));
     }
 
     /// Waits until everything is acknowledged.
@@ -109,8 +127,19 @@ impl Outputs {
         std::future::poll_fn(|context| self.go_on(context)).await
     }
 
-    fn are_acknowledged(&self) -> bool {
-        self.under_way.is_none()
+    /// Resolves when what was under way is acknowledged or a flush has ended; never, when there is neither. Gives how flushes ended.
+    async fn news(&mut self) -> Result<Landed, LogError> {
+        std::future::poll_fn(|context| {
+            let is_sent = self.under_way.is_some() && self.go_on(context)?.is_ready();
+            let landed = self.flight.landed(context);
+            if is_sent || !landed.is_empty() { Poll::Ready(Ok(landed)) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// Whether a flush has not ended yet.
+    fn is_flushing(&self) -> bool {
+        !self.flight.0.is_empty()
     }
 
     /// Ready when everything is acknowledged.
@@ -120,21 +149,25 @@ impl Outputs {
                 let Poll::Ready(result) = sending.answer.as_mut().poll(context) else {
                     return Poll::Pending;
                 };
-                let moved = self.under_way.take().map_or_else(Vec::new, |sending| sending.moved);
+                let sent = self.under_way.take();
                 if result.is_err() {
                     return Poll::Ready(result);
                 }
                 failpoint::hit("after-produce", self.name);
-                self.report(moved);
+                if let Some(sent) = sent {
+                    self.report(sent.moved);
+                    self.commit(sent.flushes);
+                }
             }
-            let moved = std::mem::take(&mut self.moved);
+            let (moved, flushes) = (std::mem::take(&mut self.moved), std::mem::take(&mut self.flushes));
             if self.next.is_empty() {
                 self.report(moved);
+                self.commit(flushes);
                 return Poll::Ready(Ok(()));
             }
             failpoint::hit("before-produce", self.name);
             let answer = send(self.log.clone(), std::mem::take(&mut self.next), self.ack);
-            self.under_way = Some(Sending { answer: Box::pin(answer), moved });
+            self.under_way = Some(Sending { answer: Box::pin(answer), moved, flushes });
         }
     }
 
@@ -160,10 +193,9 @@ pub async fn run<F: Fold>(
     let failed = |source| RunError { fold: name, source };
     tokio::pin!(shutdown);
     let mut flush_at = tokio::time::Instant::now() + FLUSH_INTERVAL;
-    // Partitions whose flush is due. Each is flushed between two steps, for what is flushed may take a while, and who waits for
-    // what comes next should not wait for all of them.
+    // Partitions whose flush is due. Each is flushed between two steps, for what has changed is copied, and who waits for what comes
+    // next should not wait for all of them.
     let mut due: Vec<u32> = Vec::new();
-    let mut flight = Flight::default();
     let mut outputs = Outputs {
         name,
         log: log.clone(),
@@ -172,6 +204,8 @@ pub async fn run<F: Fold>(
         under_way: None,
         next: Vec::new(),
         moved: Vec::new(),
+        flushes: Vec::new(),
+        flight: Flight::default(),
     };
     loop {
         let step = worker.steps(TOGETHER, |partition, batch| effects.take(partition, batch));
@@ -185,7 +219,7 @@ pub async fn run<F: Fold>(
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                landed = flight.landed() => note(&mut worker, landed).map_err(failed)?,
+                news = outputs.news() => note(&mut worker, news.map_err(failed)?).map_err(failed)?,
                 () = std::future::ready(()) => {}
             }
         } else if due.is_empty() {
@@ -198,12 +232,10 @@ pub async fn run<F: Fold>(
             let deadline = worker.deadline().map_or(FLUSH_INTERVAL, |due| {
                 Duration::from_millis((due.ms() - now.ms()).clamp(1, 500) as u64)
             });
-            let are_under_way = !outputs.are_acknowledged();
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                landed = flight.landed() => note(&mut worker, landed).map_err(failed)?,
-                done = outputs.finish(), if are_under_way => done.map_err(failed)?,
+                news = outputs.news() => note(&mut worker, news.map_err(failed)?).map_err(failed)?,
                 () = worker.wait() => {}
                 () = tokio::time::sleep_until(flush_at) => {}
                 () = tokio::time::sleep(deadline) => {}
@@ -216,22 +248,18 @@ pub async fn run<F: Fold>(
             flush_at = tokio::time::Instant::now() + FLUSH_INTERVAL;
         }
         match due.pop() {
-            Some(partition) => {
-                outputs.finish().await.map_err(failed)?;
-                flight.0.extend(worker.begin_flush_of(partition, 1));
-            }
-            None if outputs.are_acknowledged() => flight.0.extend(worker.begin_flush(false)),
-            None => {}
+            Some(partition) => outputs.flush(worker.prepare_flush_of(partition, 1)),
+            None => outputs.flush(worker.prepare_flush(false)),
         }
     }
     outputs.finish().await.map_err(failed)?;
     board.report_owned(name, std::iter::empty());
     for last in [false, true] {
         if last {
-            flight.0.extend(worker.begin_flush(true));
+            outputs.flush(worker.prepare_flush(true));
         }
-        while !flight.0.is_empty() {
-            let landed = flight.landed().await;
+        while outputs.is_flushing() {
+            let landed = outputs.news().await.map_err(failed)?;
             note(&mut worker, landed).map_err(failed)?;
         }
     }

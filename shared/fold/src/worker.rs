@@ -14,7 +14,7 @@ use crate::{Fold, Host, board::Progress};
 /// Outputs a reader keeps for a takeover; past it, it takes over from the changelog instead.
 const RETAINED_BYTES_MAX: usize = 32 << 20;
 /// Bytes of one partition that are applied before it is the next one's turn; one record is, however long.
-const QUANTUM_BYTES: usize = 64 << 10;
+const QUANTUM_BYTES: usize = 8 << 10;
 
 /// What a fold is called and what it reads.
 #[derive(Clone, Copy, Debug)]
@@ -287,13 +287,20 @@ impl<F: Fold> Worker<F> {
     /// unless a flush of it is under way. Call it only when every output so far is acknowledged, and hand what becomes of
     /// each ticket to [`Worker::finish_flush`]; records may be applied meanwhile.
     pub fn begin_flush(&mut self, force: bool) -> Vec<(Flush, Ticket<()>)> {
-        let least = if force { 1 } else { self.spec.flush_records };
-        let partitions: Vec<u32> = self.held.keys().copied().collect();
-        partitions.into_iter().filter_map(|partition| self.begin_flush_of(partition, least)).collect()
+        let prepared = self.prepare_flush(force);
+        prepared.into_iter().map(|(flush, commit)| (flush, self.log.commit(commit))).collect()
     }
 
-    /// The same of one partition, where it has moved by `least` records: a log that writes at once takes its time for each.
-    pub fn begin_flush_of(&mut self, partition: u32, least: u64) -> Option<(Flush, Ticket<()>)> {
+    /// What [`Worker::begin_flush`] would commit now. It is to be committed, for nothing else is flushed before it has ended, and not
+    /// before every output so far is acknowledged; what is applied meanwhile is not in it.
+    pub(crate) fn prepare_flush(&mut self, force: bool) -> Vec<(Flush, Commit)> {
+        let least = if force { 1 } else { self.spec.flush_records };
+        let partitions: Vec<u32> = self.held.keys().copied().collect();
+        partitions.into_iter().filter_map(|partition| self.prepare_flush_of(partition, least)).collect()
+    }
+
+    /// The same of one partition, where it has moved by `least` records: what has changed is copied, which takes its time for each.
+    pub(crate) fn prepare_flush_of(&mut self, partition: u32, least: u64) -> Option<(Flush, Commit)> {
         let held = self.held.get_mut(&partition)?;
         let Role::Owner(epoch) = held.role else { return None };
         let next_offset = held.host.next();
@@ -301,15 +308,15 @@ impl<F: Fold> Worker<F> {
             return None;
         }
         held.flushing = true;
-        let ticket = self.log.commit(Commit {
+        let commit = Commit {
             group: self.spec.name,
             partition,
             epoch,
             next_offset,
             row: held.host.partition_row(),
             rows: held.host.changed_rows(held.flushed),
-        });
-        Some((Flush { partition, epoch, next_offset }, ticket))
+        };
+        Some((Flush { partition, epoch, next_offset }, commit))
     }
 
     /// Takes note of how a flush ended.

@@ -187,6 +187,56 @@ async fn what_is_applied_is_told_while_the_log_has_not_acknowledged_what_came_of
     assert_eq!(log.flushed("passes", 0).unwrap(), 3);
 }
 
+#[tokio::test]
+async fn a_flush_that_is_due_waits_for_the_log_and_nobody_waits_for_the_flush() {
+    let (log, mut kept, clock) = log();
+    let shared: SharedLog = log.clone();
+    let worker = Worker::join(SPEC, shared.clone(), |_| Passes(Table::new(1))).unwrap();
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let (end, ended) = oneshot::channel::<()>();
+    let tell = move |_, effects: Vec<u64>| {
+        for offset in effects {
+            let _ = tell.send(offset);
+        }
+    };
+    let board = Board::default();
+    let run =
+        tokio::spawn(stockade_fold::run(worker, shared, clock.clock(), board.clone(), tell, async move {
+            drop(ended.await);
+        }));
+    send(&log, 0, 10);
+    assert_eq!(told.recv().await, Some(0));
+    let (written, first) = kept.recv().await.unwrap();
+    // For as long as it takes until a flush is due.
+    let begun = std::time::Instant::now();
+    let mut sent = 1;
+    while begun.elapsed() < std::time::Duration::from_millis(700) {
+        if sent < 1_000 {
+            send(&log, 0, 10);
+            assert_eq!(told.recv().await, Some(sent));
+            sent += 1;
+        }
+        tokio::task::yield_now().await;
+    }
+    send(&log, 0, 10);
+    assert_eq!(told.recv().await, Some(sent), "told, though a flush is due and cannot begin");
+    sent += 1;
+    assert_eq!(
+        *log.commits.lock().unwrap(),
+        Vec::<u64>::new(),
+        "nothing is flushed that is not acknowledged"
+    );
+    first.send(written).unwrap();
+    let (written, next) = kept.recv().await.unwrap();
+    let flushed = log.commits.lock().unwrap().clone();
+    assert!(flushed.iter().all(|next| *next <= 1), "at most what was acknowledged: {flushed:?}");
+    next.send(written).unwrap();
+    board.wait("passes", 0, sent).await;
+    end.send(()).unwrap();
+    run.await.unwrap().unwrap();
+    assert_eq!(log.flushed("passes", 0).unwrap(), sent);
+}
+
 #[test]
 fn a_partition_with_little_to_do_waits_for_a_quantum_of_another_and_is_told_at_once() {
     let (log, _kept, _clock) = log();
