@@ -63,9 +63,13 @@ pub(crate) fn stand_back(nice: i32) {
 }
 
 /// How much the thread of a fold stands back where those of suppliers do by `nice`. What the inventory says buyers and suppliers wait
-/// for; what the others do has to be done, but nobody waits at the edge.
+/// for, and what the arbiter decides is little and ends with somebody fenced. What the others do has to be done, but nobody waits
+/// for it at the edge: they stand back behind suppliers too, or a storm of events would hold up every write.
 pub(crate) fn nice_of_fold(name: &str, nice: i32) -> i32 {
-    if name == "inventory" { 0 } else { nice }
+    match name {
+        "inventory" | "arbiter" | "decisions" => 0,
+        _ => (2 * nice).min(19),
+    }
 }
 
 /// What follows the id of a supplier in the paths of calls by which it, or its systems, send what they have.
@@ -125,7 +129,10 @@ mod tests {
     fn folds_stand_back_but_for_the_one_whose_answers_are_waited_for() {
         let spec = stockade_inventory::inventory_spec(1);
         assert_eq!(nice_of_fold(spec.name, 5), 0);
-        assert_eq!(nice_of_fold("intake", 5), 5);
+        assert_eq!(nice_of_fold("arbiter", 5), 0);
+        assert_eq!(nice_of_fold("intake", 5), 10);
+        assert_eq!(nice_of_fold("intake", 19), 19);
+        assert_eq!(nice_of_fold("intake", 0), 0);
     }
 
     #[tokio::test]
