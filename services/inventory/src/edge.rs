@@ -65,7 +65,7 @@ impl App {
     }
 
     /// Whether a supplier trades, as an operator has registered it, for less time than one is new.
-    fn is_new(&self, supplier: &SupplierId) -> bool {
+    pub(crate) fn is_new(&self, supplier: &SupplierId) -> bool {
         let new_from = Timestamp::from_ms((self.clock)() - self.gate_of_edge.new_ms);
         self.since(supplier).is_none_or(|since| since > new_from)
     }
@@ -94,7 +94,7 @@ impl App {
         self.not_put_off(supplier, work)
     }
 
-    /// Whether a kind of write of a supplier is not put off at the moment.
+    /// Whether a kind of write of a supplier, or its imports, are not put off at the moment.
     pub(crate) fn not_put_off(&self, supplier: &SupplierId, work: Work) -> Result<(), Problem> {
         let brownout = &self.gate_of_edge.brownout;
         brownout.admits_write(work, self.trust_of(supplier), self.partition_of(supplier))
@@ -158,7 +158,8 @@ impl App {
 
     /// The same for rows that wait rather than being refused: how long, where they have to.
     pub(crate) fn share_or_wait(&self, supplier: &SupplierId, rows: usize) -> Result<(), Duration> {
-        if self.gate_of_edge.brownout.admits(Work::Import).is_err() {
+        // By its own partition: one that is behind pauses no import but its own.
+        if self.not_put_off(supplier, Work::Import).is_err() {
             return Err(PUT_OFF_PAUSE);
         }
         let (fairness, partition) = (&self.gate_of_edge.fairness, self.partition_of(supplier));

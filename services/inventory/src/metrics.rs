@@ -20,6 +20,7 @@
 //! | `stockade_inventory_streams` | | streams of changes that buyers have open here: add these up over replicas |
 //! | `stockade_inventory_stream_looks_total` | `found`: `change`, `nothing` | goods that a stream looked at again because something was put or restricted |
 //! | `stockade_inventory_import_rows_total` | `outcome`: `accepted`, `unchanged`, `refused` | rows of imports by what became of them |
+//! | `stockade_inventory_imports_full_total` | `of`: `supplier`, `new`, `suspect`, `all` | uploads refused because imports take as much of the disk as they may: one supplier's, all new or all suspect ones', or all |
 //! | `stockade_inventory_writes_held_back_total` | | writes refused because their supplier had used its share of a partition that is behind |
 //! | `stockade_inventory_locked_out_writes_refused_total` | | writes of locked-out suppliers refused before they were read; one a minute of each goes to the log instead |
 //! | `stockade_lockout_suppliers` | `level` | suppliers by the highest level in force, as this replica's overlay has it |
@@ -34,7 +35,7 @@ use crate::{
 };
 
 /// What each figure says, as a scrape shows it.
-pub const FIGURES: [Figure; 19] = [
+pub const FIGURES: [Figure; 20] = [
     Figure::Counter("stockade_inventory_events_accepted_total", "Outcomes taken from order systems."),
     Figure::Counter(
         "stockade_inventory_events_refused_total",
@@ -75,6 +76,10 @@ pub const FIGURES: [Figure; 19] = [
         "Goods that a stream looked at again because something was put or restricted.",
     ),
     Figure::Counter("stockade_inventory_import_rows_total", "Rows of imports by what became of them."),
+    Figure::Counter(
+        "stockade_inventory_imports_full_total",
+        "Uploads refused because imports take as much of the disk as they may, by whose.",
+    ),
     Figure::Counter(
         "stockade_inventory_writes_held_back_total",
         "Writes refused because their supplier had used its share of a partition that is behind.",
@@ -159,6 +164,11 @@ pub(crate) fn import_rows(accepted: u64, unchanged: u64, refused: u64) {
     for (outcome, rows) in [("accepted", accepted), ("unchanged", unchanged), ("refused", refused)] {
         counter!("stockade_inventory_import_rows_total", "outcome" => outcome).increment(rows);
     }
+}
+
+/// An upload found no room on disk, for what imports of so many have there.
+pub(crate) fn imports_full(of: &'static str) {
+    counter!("stockade_inventory_imports_full_total", "of" => of).increment(1);
 }
 
 /// Takes the figures that are cheaper to take when asked for than to keep.

@@ -68,7 +68,7 @@ impl Rung {
 pub enum Work {
     /// What somebody would like to know about the past or the possible.
     Analysis,
-    /// A whole file.
+    /// A whole file. By whom, its handler says.
     Import,
     /// Many rows at once. By whom, its handler says.
     Bulk,
@@ -291,7 +291,7 @@ impl Brownout {
         self.judge(work, Trust::Trusted, rung)
     }
 
-    /// The same of a write of a supplier of `trust` to its `partition`.
+    /// The same of a write or an import of a supplier of `trust` into its `partition`.
     pub fn admits_write(&self, work: Work, trust: Trust, partition: u32) -> Result<(), Problem> {
         self.judge(work, trust, self.rung_of(partition))
     }
@@ -313,10 +313,10 @@ impl Brownout {
     }
 }
 
-/// Marks what a call is, for whoever reads its body, and puts off what needs no look at its caller. Calls are marked where they
-/// are declared, see [`crate::api::Operation::work`].
+/// Marks what a call is, for whoever reads its body, and puts off what needs no look at its caller. An import needs one: its supplier's
+/// partition says whether it is put off. Calls are marked where they are declared, see [`crate::api::Operation::work`].
 pub(crate) async fn mark(work: Work, mut request: Request, next: Next) -> Response {
-    if matches!(work, Work::Analysis | Work::Import | Work::Events) {
+    if matches!(work, Work::Analysis | Work::Events) {
         let brownout = request.extensions().get::<Brownout>();
         if let Some(Err(put_off)) = brownout.map(|brownout| brownout.admits(work)) {
             // Its sender, who is still writing, gets to read how long to wait.

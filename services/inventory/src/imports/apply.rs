@@ -35,6 +35,8 @@ const BURST_PART: u32 = 4;
 const RETRY: Duration = Duration::from_secs(1);
 /// How often an outcome that is late is looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// For how long a chunk keeps its turn. Past that its partition is behind, or the log does not take it, and the others go on.
+const TURN_MAX: Duration = Duration::from_millis(250);
 /// Looks before a chunk is sent again under the same key.
 const LOOKS_MAX: u32 = 500;
 
@@ -185,8 +187,6 @@ impl Imports {
             None => {
                 became.sent = rows.len();
                 self.wait_for_room(&meta.supplier, rows.len()).await;
-                // One turn a chunk: however long an import is, those of others go on between.
-                let Ok(_turn) = self.turns.acquire().await else { return became };
                 self.decide(meta, at, rows, places).await
             }
         };
@@ -200,9 +200,16 @@ impl Imports {
         became
     }
 
-    /// Sends rows under the chunk's key until they are decided. A chunk that was decided before, whatever was killed since,
+    /// Sends rows under the chunk's key until they are decided. Each time takes a turn: however long an import is, those of others go
+    /// on between, and one whose partition is behind waits without a turn. A chunk that was decided before, whatever was killed since,
     /// is answered with what became of it then.
-    async fn decide(&self, meta: &Meta, at: Progress, rows: Vec<Row>, places: Vec<usize>) -> Vec<RowOutcome> {
+    pub(super) async fn decide(
+        &self,
+        meta: &Meta,
+        at: Progress,
+        rows: Vec<Row>,
+        places: Vec<usize>,
+    ) -> Vec<RowOutcome> {
         let mut command = Command {
             supplier: meta.supplier.clone(),
             idempotency_key: Some(key(meta, at.chunk)),
@@ -216,7 +223,7 @@ impl Imports {
         };
         self.app.stamp(&meta.supplier, &mut command.rows);
         loop {
-            match self.app.submit(command.clone(), None).await {
+            match self.submit_in_turn(&command).await {
                 Ok(Submitted::Decided { decided: Decided { rows: Some(rows), .. }, .. }) => {
                     return rows.rows();
                 }
@@ -234,6 +241,19 @@ impl Imports {
                     tokio::time::sleep(RETRY).await;
                 }
             }
+        }
+    }
+
+    /// Appends a request in a turn and waits for its outcome, past [`TURN_MAX`] without one.
+    async fn submit_in_turn(&self, command: &Command) -> Result<Submitted, Problem> {
+        let turn = self.turns.wait(self.app.trust_of(&command.supplier).into()).await;
+        let submitted = self.app.submit(command.clone(), None);
+        tokio::pin!(submitted);
+        let in_time = tokio::time::timeout(TURN_MAX, submitted.as_mut()).await;
+        drop(turn);
+        match in_time {
+            Ok(submitted) => submitted,
+            Err(_) => submitted.await,
         }
     }
 

@@ -1,8 +1,9 @@
 //! The calls about imports.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _},
     path::Path,
     sync::{Arc, atomic::Ordering},
 };
@@ -16,12 +17,11 @@ use axum::{
 };
 use bytes::Bytes;
 use serde_json::{Value, json};
-use sha2::Digest as _;
 use stockade_imports::{Finding, Item, Severity};
-use stockade_model::{SupplierId, hash::hex};
+use stockade_model::SupplierId;
 use stockade_runtime::{
-    FieldError, ListQuery, OwnSupplier, Params, Path as Named, Problem, SupplierOrStaff,
-    body::{Upload, bad_gzip, is_packed},
+    FieldError, ListQuery, OwnSupplier, Params, Path as Named, Problem, SupplierOrStaff, Work,
+    body::{Upload, is_packed},
     http::{idempotency_key, single},
     list::Page,
 };
@@ -29,17 +29,14 @@ use stockade_runtime::{
 use super::{
     Import, Imports,
     meta::{Asked, Counts, Meta, Missing, Mode, Progress, State, Told},
+    read::PREVIEW_BYTES_MAX,
     rows,
-    store::Spool,
+    upload::{Place, Spooled, spool, storage, too_large},
 };
 use crate::http::supplier::{admit, known};
 
 /// Rows that a preview shows.
 const PREVIEW_ROWS: usize = 10;
-/// Bytes gathered before they are written.
-const GATHERED_BYTES: usize = 256 << 10;
-/// What gzip begins with.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Bytes of a report that are read together.
 const PIECE_BYTES: usize = 64 << 10;
 /// Media types that an upload may have; anything else is most likely a form, or JSON that is no file.
@@ -91,11 +88,6 @@ impl Wanted {
     }
 }
 
-fn storage(error: &io::Error) -> Problem {
-    tracing::error!(%error, "the directory of imports cannot be used");
-    Problem::unavailable("import_storage", "the upload cannot be kept now; send it again after a pause")
-}
-
 /// Refuses at once what reading would refuse anyway. Whether the body has to be gzip: what is packed is kept as it came, and unpacked
 /// within bounds where it is read.
 fn check(imports: &Imports, headers: &HeaderMap, asked: &Asked) -> Result<bool, Problem> {
@@ -118,68 +110,6 @@ fn check(imports: &Imports, headers: &HeaderMap, asked: &Asked) -> Result<bool, 
     asked.options(imports.config.file).map(|_| packed).map_err(wrong)
 }
 
-fn too_large(most: u64) -> Problem {
-    let detail = format!("an upload holds at most {most} bytes; pack it (gzip or zip), or split it");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "upload_too_large", detail)
-}
-
-/// Takes a body as it comes into a file; answers its bytes and their hash. What is held of it is one part.
-async fn spool(
-    imports: &Imports,
-    spool: &Spool,
-    mut body: Upload,
-    packed: bool,
-) -> Result<(u64, String), Problem> {
-    let most = imports.config.upload_bytes_max;
-    let mut file = File::create(spool.upload()).map_err(|error| storage(&error))?;
-    let (mut bytes, mut hash, mut gathered) = (0, sha2::Sha256::new(), Vec::with_capacity(GATHERED_BYTES));
-    let (mut ended, mut begins) = (false, Vec::<u8>::with_capacity(GZIP.len()));
-    while !ended {
-        let part = body.next().await?;
-        ended = part.is_none();
-        if let Some(part) = part {
-            bytes += part.len() as u64;
-            if bytes > most {
-                return Err(too_large(most));
-            }
-            begins.extend(part.iter().take(GZIP.len() - begins.len()));
-            hash.update(&part);
-            gathered.extend_from_slice(&part);
-        }
-        if ended || gathered.len() >= GATHERED_BYTES {
-            if imports.store.room_bytes(imports.config.disk_reserve_bytes).map_err(|error| storage(&error))?
-                == 0
-            {
-                return Err(Problem::disk_full(
-                    "the disk under the imports is full; try again when there is room",
-                ));
-            }
-            let write = move || {
-                let written =
-                    file.write_all(&gathered).and_then(|()| if ended { file.sync_all() } else { Ok(()) });
-                gathered.clear();
-                (file, gathered, written)
-            };
-            let lost = |_| storage(&io::Error::other("a write ended early"));
-            let written;
-            (file, gathered, written) = tokio::task::spawn_blocking(write).await.map_err(lost)?;
-            written.map_err(|error| match error.kind() {
-                io::ErrorKind::StorageFull => Problem::disk_full("the disk under the imports is full"),
-                _ => storage(&error),
-            })?;
-        }
-    }
-    if bytes == 0 {
-        let detail =
-            "the body is empty; send the file as the body, such as with curl --data-binary @stock.csv";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "empty_body", detail));
-    }
-    if packed && begins != GZIP {
-        return Err(bad_gzip());
-    }
-    Ok((bytes, hex(&hash.finalize())))
-}
-
 pub(super) async fn begin(
     Of(imports): Of<Arc<Imports>>,
     OwnSupplier { supplier, by }: OwnSupplier,
@@ -187,6 +117,15 @@ pub(super) async fn begin(
     headers: HeaderMap,
     body: Upload,
 ) -> Result<Response, Problem> {
+    // By its own partition, or a single one that is behind would put off everybody.
+    let put_off = match wanted.preview {
+        true => imports.app.gate_of_edge.brownout.admits(Work::Analysis),
+        false => imports.app.not_put_off(&supplier, Work::Import),
+    };
+    if let Err(put_off) = put_off {
+        body.let_by().await;
+        return Err(put_off);
+    }
     if wanted.preview {
         return look(&imports, &supplier, wanted.asked(), &headers, body).await;
     }
@@ -201,15 +140,16 @@ pub(super) async fn begin(
     let identity = stockade_model::hash::identity128(&["import", supplier.as_str(), of_key]);
     let name = format!("{identity:032x}");
     if !imports.is_known(&supplier, &name) {
-        imports.has_room(&supplier)?;
+        imports.has_room(imports.known.lock().get(&supplier))?;
     }
-    let place = imports.store.spool(&fresh).map_err(|error| storage(&error))?;
-    let (upload_bytes, sha256) = spool(&imports, &place, body, packed).await?;
+    let place = imports.place(&supplier)?;
+    let Spooled { place, bytes: upload_bytes, sha256 } = spool(&imports, place, body, packed).await?;
     let now_ms = imports.app.now().ms();
     let meta = Meta {
         import: name,
         number: 0,
         supplier: supplier.clone(),
+        kind: place.share.kind,
         asked,
         sha256,
         upload_bytes,
@@ -229,7 +169,7 @@ pub(super) async fn begin(
         report_bytes: 0,
     };
     let this = imports.clone();
-    let taken_on = tokio::task::spawn_blocking(move || this.take_on(&place, meta));
+    let taken_on = tokio::task::spawn_blocking(move || this.take_on(place, meta));
     let (meta, again) =
         taken_on.await.map_err(|_| storage(&io::Error::other("taking an upload on ended early")))??;
     tracing::info!(supplier = %supplier, by = by.id, import = meta.import, bytes = meta.upload_bytes, again, "import");
@@ -264,10 +204,10 @@ impl Imports {
         })
     }
 
-    fn has_room(&self, supplier: &SupplierId) -> Result<(), Problem> {
-        let known = self.known.lock();
-        let of = known.get(supplier).into_iter().flatten();
-        let unfinished = of.filter(|(_, import)| !import.meta.lock().state.is_finished()).count();
+    /// Whether a supplier, of whom these are known, may have one more.
+    fn has_room(&self, of: Option<&BTreeMap<u64, Import>>) -> Result<(), Problem> {
+        let unfinished =
+            of.into_iter().flatten().filter(|(_, import)| !import.meta.lock().state.is_finished()).count();
         if unfinished < self.config.waiting_max {
             return Ok(());
         }
@@ -279,7 +219,7 @@ impl Imports {
     }
 
     /// Makes an upload an import, unless there is one of that name; says which it is, and whether it was there.
-    fn take_on(&self, place: &Spool, mut meta: Meta) -> Result<(Meta, bool), Problem> {
+    fn take_on(&self, mut place: Place, mut meta: Meta) -> Result<(Meta, bool), Problem> {
         self.purge(&meta.supplier);
         let mut known = self.known.lock();
         let of = known.entry(meta.supplier.clone()).or_default();
@@ -292,9 +232,12 @@ impl Imports {
             let detail = "this Idempotency-Key was used with another file or other settings; use a fresh key for a new import";
             return Err(Problem::new(StatusCode::CONFLICT, "idempotency_key_reused", detail));
         }
+        // Others may have come through while this one was under way.
+        self.has_room(Some(&*of))?;
         meta.number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.store.take_on(place, &meta).map_err(|error| storage(&error))?;
-        of.insert(meta.number, Import::new(meta.clone()));
+        self.store.take_on(&place.spool, &meta).map_err(|error| storage(&error))?;
+        place.share.taken_on();
+        of.insert(meta.number, Import::new(meta.clone(), place.share));
         self.news.notify_one();
         Ok((meta, false))
     }
@@ -323,12 +266,12 @@ async fn look(
 ) -> Result<Response, Problem> {
     admit(&imports.app, supplier, 1)?;
     let packed = check(imports, headers, &asked)?;
-    let place = imports.store.spool(&imports.app.fresh_id()).map_err(|error| storage(&error))?;
-    spool(imports, &place, body, packed).await?;
-    let bounds = imports.config.file;
+    let Spooled { place, .. } = spool(imports, imports.place(supplier)?, body, packed).await?;
+    let mut bounds = imports.config.file;
+    bounds.inflated_bytes_max = bounds.inflated_bytes_max.min(PREVIEW_BYTES_MAX);
     let shown = tokio::task::spawn_blocking(move || {
         let options = asked.options(bounds);
-        let shown = options.map(|options| shown(&place.upload(), &options));
+        let shown = options.map(|options| shown(&place.spool.upload(), &options));
         drop(place);
         shown
     });
@@ -500,13 +443,23 @@ pub(super) async fn cancel(
         }
         // Nobody works at it.
         State::NeedsConfirmation => {
-            imports.change(&import, |meta| meta.state = State::Cancelled).map_err(|error| storage(&error))?;
+            let is_waiting = |meta: &Meta| meta.state == State::NeedsConfirmation;
+            let changed = imports.change_where(&import, is_waiting, |meta| meta.state = State::Cancelled);
+            if changed.map_err(|error| storage(&error))?.is_none() {
+                // It was confirmed or it expired since.
+                import.cancel.store(true, Ordering::Release);
+            }
         }
         // Whoever works at it ends it behind the chunk under way.
         State::Received | State::Applying => import.cancel.store(true, Ordering::Release),
     }
     let meta = import.meta.lock().clone();
     Ok((StatusCode::ACCEPTED, Json(imports.told(&meta))).into_response())
+}
+
+fn not_waiting(state: State) -> Problem {
+    let detail = format!("the import is {} and waits for no confirmation", state.as_str());
+    Problem::new(StatusCode::CONFLICT, "not_waiting", detail)
 }
 
 pub(super) async fn confirm(
@@ -520,8 +473,7 @@ pub(super) async fn confirm(
         (meta.state, meta.number)
     };
     if state != State::NeedsConfirmation {
-        let detail = format!("the import is {} and waits for no confirmation", state.as_str());
-        return Err(Problem::new(StatusCode::CONFLICT, "not_waiting", detail));
+        return Err(not_waiting(state));
     }
     let overtaken = {
         let known = imports.known.lock();
@@ -534,8 +486,13 @@ pub(super) async fn confirm(
         return Err(Problem::new(StatusCode::CONFLICT, "import_overtaken", detail));
     }
     tracing::info!(supplier = %supplier, by = by.id, import = name, "import confirmed");
-    let meta =
-        imports.change(&import, |meta| meta.state = State::Applying).map_err(|error| storage(&error))?;
+    // It may have expired since, and its rows be gone.
+    let is_waiting = |meta: &Meta| meta.state == State::NeedsConfirmation;
+    let changed = imports.change_where(&import, is_waiting, |meta| meta.state = State::Applying);
+    let Some(meta) = changed.map_err(|error| storage(&error))? else {
+        let state = import.meta.lock().state;
+        return Err(not_waiting(state));
+    };
     imports.news.notify_one();
     Ok((StatusCode::ACCEPTED, Json(imports.told(&meta))).into_response())
 }

@@ -11,6 +11,9 @@ const PARTS: usize = 64;
 /// Bytes gathered for a part before they are written.
 const GATHERED_BYTES: usize = 8 << 10;
 
+/// Bytes of a record without a text.
+pub(super) const RECORD_BYTES: u64 = 28;
+
 /// The hash that a listing is known by here.
 pub(super) fn key(listing: &str) -> u128 {
     stockade_model::hash::identity128(&[listing])
@@ -68,7 +71,7 @@ pub(super) fn parts() -> std::ops::Range<usize> {
 pub(super) fn read(directory: &Path, name: &str, part: usize) -> io::Result<Vec<Record>> {
     let mut file = BufReader::new(File::open(path(directory, name, part))?);
     let mut records = Vec::new();
-    let mut head = [0; 28];
+    let mut head = [0; RECORD_BYTES as usize];
     loop {
         match file.read_exact(&mut head) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,

@@ -14,6 +14,7 @@ use super::{
     read::NAMED,
     rows::Waiting,
     store::{KEYS, LANES},
+    turns::Slices,
 };
 
 /// Keys of the supplier's listings on the market.
@@ -38,14 +39,15 @@ impl Imports {
                 return Ok(None);
             }
         }
+        let Some(opened) = self.may_open(&meta.supplier).await else { return Ok(None) };
         let this = self.clone();
-        let found = tokio::task::spawn_blocking(move || this.write_unnamed(&meta))
-            .await
-            .map_err(io::Error::other)??;
+        let write =
+            move || this.in_slices(&meta.supplier, &opened, |slices| this.write_unnamed(&meta, slices));
+        let found = tokio::task::spawn_blocking(write).await.map_err(io::Error::other)??;
         Ok(Some(found))
     }
 
-    fn write_unnamed(&self, meta: &Meta) -> io::Result<Unnamed> {
+    fn write_unnamed(&self, meta: &Meta, slices: &mut Slices<'_>) -> io::Result<Unnamed> {
         let directory = self.store.file(meta, KEYS);
         let mut own = keys::Writer::create(&directory, OWN)?;
         let mut after = None;
@@ -54,6 +56,7 @@ impl Imports {
             for offer in page.offers.iter().filter(|offer| !offer.withdrawn && offer.on_hand > 0) {
                 own.add(keys::key(offer.listing.as_str()), 0, offer.listing.as_str())?;
             }
+            slices.did(page.offers.len() as u64);
             after = page.next;
             if after.is_none() {
                 break;
@@ -67,6 +70,7 @@ impl Imports {
             let mut own = keys::read(&directory, OWN, part)?;
             own.dedup();
             found.on_market += own.len() as u64;
+            let looked_at = own.len() as u64;
             for record in own {
                 if named.binary_search_by_key(&record.key, |named| named.key).is_ok() {
                     continue;
@@ -77,6 +81,8 @@ impl Imports {
                 lane.write_all(b"\n")?;
                 found.missing += 1;
             }
+            drop(named);
+            slices.did(looked_at);
         }
         lane.into_inner().map_err(|error| error.into_error())?.sync_all()?;
         Ok(found)

@@ -4,9 +4,11 @@
 //! that are right go to files of rows, stock that goes to zero into one of its own, rows that are wrong into the report. A
 //! snapshot looks at what its file does not name ([`missing`]). Rows are applied from those files chunk by chunk ([`apply`]), each
 //! a request like any batch with a key made of the import and the chunk's number, so that a chunk sent twice, whatever was
-//! killed when, changes nothing. Memory holds a chunk of each import at work, whatever is in the files.
+//! killed when, changes nothing. Memory holds a chunk of each import at work, whatever is in the files. What all take of the disk is
+//! bounded ([`disk`]), and what they share they take in turns ([`turns`]): whoever is not known holds up none of those who are.
 
 mod apply;
+mod disk;
 mod http;
 mod keys;
 mod meta;
@@ -17,7 +19,9 @@ mod routes;
 mod rows;
 mod store;
 mod tell;
+mod turns;
 mod unchanged;
+mod upload;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -26,6 +30,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -38,8 +43,10 @@ use tokio::{
 };
 
 use crate::app::App;
-use meta::{Meta, State};
+use disk::{Disk, PLACE_BYTES, Share};
+use meta::{Kind, Meta, State};
 use store::Store;
+use turns::Turns;
 
 pub use http::preview_file;
 pub use routes::{router, routes};
@@ -50,12 +57,18 @@ pub use routes::{router, routes};
 pub struct ImportsConfig {
     /// Where uploads and what comes of them are kept; `imports` in the data directory when absent.
     pub directory: Option<PathBuf>,
+    /// Uploads of one supplier at once, previews among them.
+    pub uploads_at_once: usize,
     /// Largest upload, in bytes as it is sent.
     pub upload_bytes_max: u64,
     /// What a file may unpack to.
     pub file: Bounds,
+    /// Rows of a file of a supplier who is new (`edge.new_supplier_days`), where that is less than `file.rows_max`.
+    pub new_supplier_rows_max: u64,
     /// A snapshot that would take more than this share of a supplier's listings off the market waits until it is confirmed.
     pub confirm_percent: u32,
+    /// Days for which it waits; then it fails with `confirmation_expired`, and its files go.
+    pub confirm_days: u32,
     /// Unfinished imports of one supplier.
     pub waiting_max: usize,
     /// Imports that are read or applied at once; the others wait their turn, chunk by chunk.
@@ -67,20 +80,38 @@ pub struct ImportsConfig {
     /// Bytes of the disk that are kept back: with less than that free, no upload is taken and no file read, for the log may
     /// lie on the same disk.
     pub disk_reserve_bytes: u64,
+    /// Bytes of the disk that all imports of this node take, uploads under way and reports among them; to be less than the volume;
+    /// the sandbox has as much again. With 0 only `disk_reserve_bytes` bounds them.
+    pub disk_bytes_max: u64,
+    /// The same of one supplier. While it is read, a file takes about four times its bytes unpacked. Of a new or a suspect supplier it
+    /// is a quarter of what all of these may take, where that is less.
+    pub supplier_disk_bytes_max: u64,
+    /// The same of all new suppliers together; a quarter of `disk_bytes_max` when absent.
+    pub new_disk_bytes_max: Option<u64>,
+    /// The same of all suspect suppliers together; a quarter of `disk_bytes_max` when absent.
+    pub suspect_disk_bytes_max: Option<u64>,
 }
 
 impl Default for ImportsConfig {
     fn default() -> Self {
         Self {
             directory: None,
+            uploads_at_once: 2,
             upload_bytes_max: 2 << 30,
             file: Bounds::default(),
+            new_supplier_rows_max: 1_000_000,
             confirm_percent: 20,
+            confirm_days: 7,
             waiting_max: 4,
             at_once: 4,
             report_lines_max: 100_000,
             keep_days: 7,
             disk_reserve_bytes: 2 << 30,
+            disk_bytes_max: 20 << 30,
+            // Ten million rows take about four.
+            supplier_disk_bytes_max: 8 << 30,
+            new_disk_bytes_max: None,
+            suspect_disk_bytes_max: None,
         }
     }
 }
@@ -92,7 +123,11 @@ impl ImportsConfig {
         if self.confirm_percent > 100 {
             wrong.push("confirm_percent must be 0 to 100".to_owned());
         }
-        let counts = [("waiting_max", self.waiting_max), ("at_once", self.at_once)];
+        let counts = [
+            ("waiting_max", self.waiting_max),
+            ("at_once", self.at_once),
+            ("uploads_at_once", self.uploads_at_once),
+        ];
         wrong.extend(
             counts
                 .into_iter()
@@ -104,7 +139,10 @@ impl ImportsConfig {
             ("file.inflated_bytes_max", self.file.inflated_bytes_max),
             ("file.ratio_max", self.file.ratio_max),
             ("file.rows_max", self.file.rows_max),
+            ("new_supplier_rows_max", self.new_supplier_rows_max),
+            ("confirm_days", self.confirm_days.into()),
             ("keep_days", self.keep_days.into()),
+            ("supplier_disk_bytes_max", self.supplier_disk_bytes_max),
         ];
         wrong.extend(
             at_least_one
@@ -118,6 +156,8 @@ impl ImportsConfig {
 
 /// Finished imports of one supplier that are kept.
 const KEPT_MAX: usize = 100;
+/// How often it is looked for imports that have waited or were kept for long enough.
+const TIDY: Duration = Duration::from_secs(60);
 
 /// One import, and whether somebody wants it to stop.
 #[derive(Clone)]
@@ -127,11 +167,18 @@ struct Import {
     /// and the older of both could be kept.
     keeping: Arc<Mutex<()>>,
     cancel: Arc<AtomicBool>,
+    /// What it has on disk.
+    share: Arc<Mutex<Share>>,
 }
 
 impl Import {
-    fn new(meta: Meta) -> Self {
-        Self { meta: Arc::new(Mutex::new(meta)), keeping: Arc::default(), cancel: Arc::default() }
+    fn new(meta: Meta, share: Share) -> Self {
+        Self {
+            meta: Arc::new(Mutex::new(meta)),
+            keeping: Arc::default(),
+            cancel: Arc::default(),
+            share: Arc::new(Mutex::new(share)),
+        }
     }
 
     fn cancelled(&self) -> bool {
@@ -147,12 +194,15 @@ pub struct Imports {
     app: Arc<App>,
     config: ImportsConfig,
     store: Store,
+    disk: Arc<Disk>,
     known: Mutex<Known>,
     /// Suppliers whose imports somebody works at.
     at_work: Mutex<HashSet<SupplierId>>,
-    /// Turns at the log, one a chunk, and at reading files.
-    turns: Semaphore,
-    readings: Semaphore,
+    /// Turns at the log, one a chunk, and at reading files, one a slice.
+    turns: Turns,
+    readings: Turns,
+    /// Files of suppliers of each kind that may be open.
+    open: [Arc<Semaphore>; Kind::COUNT],
     news: Notify,
     next: AtomicU64,
     stopping: AtomicBool,
@@ -172,14 +222,18 @@ impl Imports {
     pub fn open(app: Arc<App>, config: ImportsConfig, directory: PathBuf) -> std::io::Result<Arc<Self>> {
         let (store, metas) = Store::open(directory)?;
         let mut known = Known::new();
+        let disk = Disk::new(&config);
         let mut next = 0;
         for meta in metas {
             next = next.max(meta.number + 1);
-            known.entry(meta.supplier.clone()).or_default().insert(meta.number, Import::new(meta));
+            let share = disk.known(&meta.supplier, meta.kind, PLACE_BYTES + store.bytes(&meta));
+            known.entry(meta.supplier.clone()).or_default().insert(meta.number, Import::new(meta, share));
         }
         Ok(Arc::new(Self {
-            turns: Semaphore::new(config.at_once),
-            readings: Semaphore::new(config.at_once.div_ceil(2)),
+            turns: Turns::new(config.at_once),
+            readings: Turns::new(config.at_once.div_ceil(2)),
+            open: std::array::from_fn(|_| Arc::new(Semaphore::new(read::OPEN_MAX))),
+            disk,
             app,
             config,
             store,
@@ -196,6 +250,7 @@ impl Imports {
         let mut workers = JoinSet::new();
         let end = shutdown.wait();
         tokio::pin!(end);
+        let mut tidy = tokio::time::interval(TIDY);
         loop {
             for supplier in self.to_work_at() {
                 workers.spawn(self.clone().work(supplier));
@@ -205,6 +260,12 @@ impl Imports {
                 biased;
                 () = &mut end => break,
                 () = self.news.notified() => {}
+                _ = tidy.tick() => {
+                    let this = self.clone();
+                    if let Err(error) = tokio::task::spawn_blocking(move || this.tidy()).await {
+                        tracing::error!(%error, "looking for imports that have expired panicked");
+                    }
+                }
                 () = tokio::time::sleep(tell::AGAIN), if untold => {}
                 Some(ended) = workers.join_next(), if !workers.is_empty() => {
                     if let Err(error) = ended {
@@ -264,18 +325,40 @@ impl Imports {
         if let Err(error) = result {
             // The disk under the imports: nothing can be said there, so it is said here.
             tracing::error!(import = number, %error, "an import cannot go on: its directory cannot be used");
-            import.meta.lock().fail(
-                "import_storage",
-                "the node cannot use its disk for imports; an operator is needed, then send the file again",
-            );
+            let detail =
+                "the node cannot use its disk for imports; an operator is needed, then send the file again";
+            // What it has there goes, also where that cannot be noted; it is then read anew at the next start, or fails again.
+            if self.change(import, |meta| meta.fail("import_storage", detail)).is_err() {
+                let meta = import.meta.lock().clone();
+                self.store.clean(&meta);
+                self.weigh(import, &meta);
+            }
+        }
+        let ended = Some(import.meta.lock().clone()).filter(|meta| meta.state.is_finished());
+        if let Some(meta) = ended {
+            self.purge(&meta.supplier);
         }
     }
 
     /// Changes what is known of an import, and keeps it.
     fn change(&self, import: &Import, change: impl FnOnce(&mut Meta)) -> std::io::Result<Meta> {
+        let changed = self.change_where(import, |_| true, change)?;
+        Ok(changed.unwrap_or_else(|| import.meta.lock().clone()))
+    }
+
+    /// The same where something holds of it; `None` where it does not, and then nothing is changed.
+    fn change_where(
+        &self,
+        import: &Import,
+        holds: impl FnOnce(&Meta) -> bool,
+        change: impl FnOnce(&mut Meta),
+    ) -> std::io::Result<Option<Meta>> {
         let _keeping = import.keeping.lock();
         let meta = {
             let mut meta = import.meta.lock();
+            if !holds(&meta) {
+                return Ok(None);
+            }
             change(&mut meta);
             meta.changed_ms = self.app.now().ms();
             if meta.state.is_finished() && meta.finished_ms.is_none() {
@@ -286,8 +369,43 @@ impl Imports {
         self.store.keep(&meta)?;
         if meta.state.is_finished() {
             self.store.clean(&meta);
+            self.weigh(import, &meta);
         }
-        Ok(meta)
+        Ok(Some(meta))
+    }
+
+    /// Counts what an import has on disk as it lies there.
+    fn weigh(&self, import: &Import, meta: &Meta) {
+        import.share.lock().set(PLACE_BYTES + self.store.bytes(meta));
+    }
+
+    /// Ends imports that nobody has confirmed, and forgets old ones.
+    fn tidy(&self) {
+        self.expire(self.app.now().ms());
+        let suppliers: Vec<SupplierId> = self.known.lock().keys().cloned().collect();
+        for supplier in suppliers {
+            self.purge(&supplier);
+        }
+    }
+
+    /// Ends imports that have waited to be confirmed for as long as they may.
+    fn expire(&self, now_ms: i64) {
+        let days = self.config.confirm_days;
+        let before_ms = now_ms - i64::from(days) * stockade_model::time::DAY_MS;
+        let expired = |meta: &Meta| meta.state == State::NeedsConfirmation && meta.changed_ms < before_ms;
+        let ends: Vec<Import> = {
+            let known = self.known.lock();
+            let all = known.values().flat_map(|of| of.values());
+            all.filter(|import| expired(&import.meta.lock())).cloned().collect()
+        };
+        for import in ends {
+            let detail = format!("nobody confirmed it for {days} days; send the file again, as it is now");
+            let ended =
+                self.change_where(&import, expired, |meta| meta.fail("confirmation_expired", &detail));
+            if let Err(error) = ended {
+                tracing::error!(%error, "an import that expired cannot be noted as such; it is tried again");
+            }
+        }
     }
 
     /// Forgets finished imports that are older than they are kept for, or too many.
@@ -306,5 +424,11 @@ impl Imports {
                 self.store.remove(&import.meta.lock());
             }
         }
+        if of.is_empty() {
+            known.remove(supplier);
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

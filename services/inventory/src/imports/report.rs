@@ -72,6 +72,11 @@ impl Report {
         if self.pending.len() > 64 << 10 { self.write() } else { Ok(()) }
     }
 
+    /// Bytes so far, whether they are written or not.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes + self.pending.len() as u64
+    }
+
     /// Writes what was added; answers lines and bytes so far.
     pub(super) fn flush(&mut self) -> io::Result<(u64, u64)> {
         self.write()?;

@@ -31,6 +31,8 @@ fn takes_a_file(operation: Operation) -> Operation {
         "upload_too_large",
         "import_storage",
         "disk_full",
+        "imports_full",
+        "too_many_imports",
         "invalid_request",
     ])
 }
@@ -55,7 +57,7 @@ pub fn routes() -> Routes<Arc<Imports>> {
         .answers::<Preview>(StatusCode::OK, "With `preview=true`: what the file would become.")
         .answers::<Told>(StatusCode::ACCEPTED, "The import as it stands.")
         .sends(StatusCode::ACCEPTED, &[Sent::Location, Sent::IdempotentReplay])
-        .fails(&["idempotency_key_reused", "too_many_imports"])
+        .fails(&["idempotency_key_reused"])
         .leads_to(
             StatusCode::ACCEPTED,
             "getImport",
@@ -100,6 +102,7 @@ pub fn routes() -> Routes<Arc<Imports>> {
                 "confirmImport",
                 "Goes on with an import that would take much off the market",
             ))
+            .about("It waits for that for a week, unless configured; then it is `failed` with the problem `confirmation_expired`.")
             .answers::<Told>(StatusCode::ACCEPTED, "The import as it stands.")
             .fails(&["not_waiting", "import_overtaken", "import_storage"]),
             confirm,

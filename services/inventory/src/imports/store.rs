@@ -106,12 +106,23 @@ impl Store {
         write_durably(&self.directory(&meta.import), META, meta)
     }
 
+    /// The file was read: neither the upload nor the keys of its listings are needed any more.
+    pub(super) fn clean_read(&self, meta: &Meta) {
+        let _ = fs::remove_file(self.upload(meta));
+        let _ = fs::remove_dir_all(self.file(meta, KEYS));
+    }
+
+    /// Bytes of the files of an import.
+    pub(super) fn bytes(&self, meta: &Meta) -> u64 {
+        bytes_in(&self.directory(&meta.import))
+    }
+
     /// Of a finished import only what is known of it and its report are kept.
     pub(super) fn clean(&self, meta: &Meta) {
-        for name in LANES.into_iter().chain([UPLOAD, DUPLICATES]) {
+        self.clean_read(meta);
+        for name in LANES.into_iter().chain([DUPLICATES]) {
             let _ = fs::remove_file(self.file(meta, name));
         }
-        let _ = fs::remove_dir_all(self.file(meta, KEYS));
     }
 
     pub(super) fn remove(&self, meta: &Meta) {
@@ -119,6 +130,17 @@ impl Store {
             tracing::warn!(import = meta.import, %error, "an old import could not be removed");
         }
     }
+}
+
+/// Bytes of the files in a directory and those inside it. What cannot be looked at counts for nothing.
+fn bytes_in(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let bytes = entries.map(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => bytes_in(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    });
+    bytes.sum()
 }
 
 /// Writes beside and moves into place, so that a reader finds the old or the new.

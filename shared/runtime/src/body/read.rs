@@ -227,7 +227,7 @@ async fn gather(
 }
 
 /// Lets what is left of a body go by, so that its sender, who is still writing, gets to read why it was not taken.
-async fn let_go(mut body: Body, bytes_max: usize) {
+pub(super) async fn let_go(mut body: Body, bytes_max: usize) {
     let mut left = bytes_max;
     while let Some(Ok(frame)) = body.frame().await {
         let bytes = frame.data_ref().map_or(0, Bytes::len);

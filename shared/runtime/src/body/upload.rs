@@ -9,6 +9,7 @@ use axum::{
 };
 use bytes::Bytes;
 
+use super::{BodyBytesMax, read::let_go};
 use crate::{
     Problem,
     server::{BodyDeadline, body_too_slow},
@@ -19,17 +20,30 @@ use crate::{
 pub struct Upload {
     body: Body,
     patience: Option<Duration>,
+    /// Bytes of it that go by where it is refused.
+    bytes_max: usize,
 }
 
 impl<S: Send + Sync> FromRequest<S> for Upload {
     type Rejection = Problem;
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let patience = request.extensions().get::<BodyDeadline>().map(|deadline| deadline.0);
-        Ok(Self { body: request.into_body(), patience })
+        let BodyBytesMax(bytes_max) = request.extensions().get().copied().unwrap_or_default();
+        Ok(Self { body: request.into_body(), patience, bytes_max })
     }
 }
 
 impl Upload {
+    /// Lets what is coming go by, as far as a body is read otherwise, so that its sender gets to read why it was not taken.
+    pub async fn let_by(self) {
+        let gone = let_go(self.body, self.bytes_max);
+        match self.patience {
+            None => gone.await,
+            // Whoever is too slow is cut off.
+            Some(patience) => drop(tokio::time::timeout(patience, gone).await),
+        }
+    }
+
     /// The next part; `None` behind the last.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         loop {

@@ -236,6 +236,11 @@ pub(super) const CODES: &[Code] = &[
         "The file has another number of rows than the request said.",
         "Send the whole file, or the right number.",
     ),
+    within(
+        "confirmation_expired",
+        "The import waited to be confirmed for as long as it may, and its files are gone.",
+        "Send the file again, as it is now, and confirm it.",
+    ),
     within("wrong_header", "The header lacks columns that are needed.", "Name them, or map them."),
     within("duplicate_header", "A column that is needed is there twice.", "Name one of them differently."),
     within("mapping_incomplete", "The mapping does not say enough to make rows.", "Add what is named."),

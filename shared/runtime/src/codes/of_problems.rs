@@ -533,7 +533,7 @@ pub(super) const CODES: &[Code] = &[
     problem(
         429,
         "too_many_imports",
-        "As many imports of this supplier are unfinished as may be.",
+        "As many imports of this supplier are unfinished, or uploads under way, as may be.",
         "Wait for them, or cancel or confirm those that wait for you.",
     ),
     problem(431, "head_too_large", "The first line and the headers are too long.", "Send less in them."),
@@ -605,5 +605,11 @@ pub(super) const CODES: &[Code] = &[
         "disk_full",
         "The disk is full; nothing was written, and what was written before is there.",
         "Somebody makes room; repeat it then.",
+    ),
+    problem(
+        507,
+        "imports_full",
+        "Imports take as much of the disk as they may: this supplier's, those of all new or all suspect suppliers, or all.",
+        "Wait for one's own, or cancel or confirm those that wait; else wait as long as Retry-After says.",
     ),
 ];

@@ -1,0 +1,129 @@
+//! Takes uploads to disk as they come, within what their suppliers may have there.
+
+use std::{
+    fs::File,
+    io::{self, Write as _},
+    sync::Arc,
+};
+
+use axum::http::{StatusCode, header};
+use sha2::Digest as _;
+use stockade_model::{SupplierId, hash::hex};
+use stockade_runtime::{
+    Problem,
+    body::{Upload, bad_gzip},
+};
+
+use super::{
+    Imports,
+    disk::{PLACE_BYTES, Share},
+    store::Spool,
+};
+
+/// Bytes gathered before they are written.
+const GATHERED_BYTES: usize = 256 << 10;
+/// What gzip begins with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// Where an upload lies that is not complete yet, and what it has on disk; both gone when dropped.
+pub(super) struct Place {
+    pub(super) spool: Spool,
+    pub(super) share: Share,
+}
+
+/// A complete upload.
+pub(super) struct Spooled {
+    pub(super) place: Place,
+    pub(super) bytes: u64,
+    /// Of its bytes, hex.
+    pub(super) sha256: String,
+}
+
+pub(super) fn storage(error: &io::Error) -> Problem {
+    tracing::error!(%error, "the directory of imports cannot be used");
+    Problem::unavailable("import_storage", "the upload cannot be kept now; send it again after a pause")
+}
+
+pub(super) fn too_large(most: u64) -> Problem {
+    let detail = format!("an upload holds at most {most} bytes; pack it (gzip or zip), or split it");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "upload_too_large", detail)
+}
+
+fn too_many(uploads: usize) -> Problem {
+    let detail = format!("{uploads} uploads of this supplier are under way; send this one behind them");
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_imports", detail)
+        .with_header(header::RETRY_AFTER, "30")
+}
+
+impl Imports {
+    /// A place for an upload of a supplier, an import or a preview.
+    pub(super) fn place(&self, supplier: &SupplierId) -> Result<Place, Problem> {
+        let kind = self.app.trust_of(supplier).into();
+        let mut share = self.disk.upload(supplier, kind).map_err(too_many)?;
+        self.take_disk(&mut share, PLACE_BYTES).map_err(|full| full.problem())?;
+        let spool = self.store.spool(&self.app.fresh_id()).map_err(|error| storage(&error))?;
+        Ok(Place { spool, share })
+    }
+
+    /// Writes the next part of an upload, where there is room for it.
+    fn write(&self, place: &mut Place, file: &mut File, part: &[u8], ended: bool) -> Result<(), Problem> {
+        let room = self.store.room_bytes(self.config.disk_reserve_bytes).map_err(|error| storage(&error))?;
+        if room == 0 {
+            return Err(Problem::disk_full(
+                "the disk under the imports is full; try again when there is room",
+            ));
+        }
+        self.take_disk(&mut place.share, part.len() as u64).map_err(|full| full.problem())?;
+        let written = file.write_all(part).and_then(|()| if ended { file.sync_all() } else { Ok(()) });
+        written.map_err(|error| match error.kind() {
+            io::ErrorKind::StorageFull => Problem::disk_full("the disk under the imports is full"),
+            _ => storage(&error),
+        })
+    }
+}
+
+/// Takes a body as it comes into a file. What is held of it in memory is one part; what does not end well leaves nothing on disk.
+pub(super) async fn spool(
+    imports: &Arc<Imports>,
+    mut place: Place,
+    mut body: Upload,
+    packed: bool,
+) -> Result<Spooled, Problem> {
+    let most = imports.config.upload_bytes_max;
+    let mut file = File::create(place.spool.upload()).map_err(|error| storage(&error))?;
+    let (mut bytes, mut hash, mut gathered) = (0, sha2::Sha256::new(), Vec::with_capacity(GATHERED_BYTES));
+    let (mut ended, mut begins) = (false, Vec::<u8>::with_capacity(GZIP.len()));
+    while !ended {
+        let part = body.next().await?;
+        ended = part.is_none();
+        if let Some(part) = part {
+            bytes += part.len() as u64;
+            if bytes > most {
+                return Err(too_large(most));
+            }
+            begins.extend(part.iter().take(GZIP.len() - begins.len()));
+            hash.update(&part);
+            gathered.extend_from_slice(&part);
+        }
+        if ended || gathered.len() >= GATHERED_BYTES {
+            let this = imports.clone();
+            // The disk is waited for beside those who answer.
+            let write = move || {
+                this.write(&mut place, &mut file, &gathered, ended)?;
+                gathered.clear();
+                Ok::<_, Problem>((place, file, gathered))
+            };
+            let lost = |_| storage(&io::Error::other("a write ended early"));
+            (place, file, gathered) = tokio::task::spawn_blocking(write).await.map_err(lost)??;
+        }
+    }
+    if bytes == 0 {
+        let detail =
+            "the body is empty; send the file as the body, such as with curl --data-binary @stock.csv";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "empty_body", detail));
+    }
+    if packed && begins != GZIP {
+        return Err(bad_gzip());
+    }
+    Ok(Spooled { place, bytes, sha256: hex(&hash.finalize()) })
+}
