@@ -271,6 +271,8 @@ impl Guards {
         {
             if budget.is_some() {
                 let guard = self.rules.edit_or(&key, Guard::default);
+                // Once, however many of its listings are withheld one by one: the row stays as short as the budget.
+                guard.withheld.retain(|(_, supplier)| *supplier != proposal.supplier);
                 guard.withheld.push((now, proposal.supplier.clone()));
             }
         }
