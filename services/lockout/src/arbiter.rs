@@ -32,7 +32,7 @@ use days::Days;
 pub use days::RuleDay;
 use delays::Delays;
 use guards::Guards;
-pub use guards::{Exceeded, Kill};
+pub use guards::{Exceeded, HeldBy, Kill};
 pub use refusal::Refusal;
 use restore::Act;
 pub(crate) use restore::Restored;
@@ -294,8 +294,7 @@ impl Arbiter {
                 Some(exceeded) => Some(exceeded.detail.clone()),
                 None => self.guards.over_budget(proposal, now).inspect(|detail| {
                     let exceeded = self.guards.exceed(proposal, detail.clone(), now);
-                    let rule = proposal.rule.id.to_string();
-                    out.effect(ArbiterEffect::Budget { rule, exceeded: Some(exceeded) });
+                    guards::tell(input, proposal.rule.id.as_str(), exceeded, out);
                 }),
             };
             if let Some(detail) = held_back {

@@ -492,3 +492,29 @@ fn withholding_more_of_a_supplier_takes_of_the_budget_however_little_of_it_was_w
         "past it, a listing more is held back too"
     );
 }
+
+#[test]
+fn operators_are_told_once_of_a_rule_that_is_held_back_and_by_what() {
+    let mut court = Court::populated(100);
+    for number in 0..10 {
+        court.budgeted(1_000 + number, &format!("s{number:04}"), "c", 2);
+    }
+    for number in 0..100 {
+        court.found(2_000, number, EVIDENCE, Quarantine);
+    }
+    court.restore(3_000, "bait", None, Some("c"));
+    let told: Vec<(&str, &str)> = court
+        .notices
+        .iter()
+        .map(|notice| (notice.data["rule"].as_str().unwrap(), notice.data["because"].as_str().unwrap()))
+        .collect();
+    assert_eq!(told, [("wide", "budget"), ("beyond-chance", "suspect"), ("bait", "stopped")]);
+    for notice in &court.notices {
+        assert_eq!((notice.event.as_str(), &notice.audience), ("rule.held_back", &Audience::Operators));
+    }
+    let names: std::collections::BTreeSet<&String> = court.notices.iter().map(|notice| &notice.id).collect();
+    assert_eq!(names.len(), 3, "each has a name of its own");
+    court.moved();
+    assert_eq!(court.budgeted(4_000, "s0050", "c", 2), [OverBudget]);
+    assert_eq!(court.notices.len(), 3, "another process tells nobody again");
+}
