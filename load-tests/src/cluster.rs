@@ -1,6 +1,11 @@
 //! Servers that scenarios measure: Kafka, Redis, `stockade serve` beside us, and arms that this program plays itself.
 
-use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -45,19 +50,30 @@ impl Brokers {
 }
 
 /// The release build of the product, beside this program.
-pub(crate) fn stockade() -> Result<std::path::PathBuf> {
+pub(crate) fn stockade() -> Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name("stockade");
     anyhow::ensure!(path.exists(), "build the product first: cargo build --release");
     Ok(path)
 }
 
+/// The rules that a new installation starts with.
+pub(crate) fn starter_rules() -> Result<String> {
+    let output = Command::new(stockade()?).args(["rules", "starter"]).output()?;
+    anyhow::ensure!(output.status.success(), "no rules: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The file of rules that servers of a directory begin with. A scenario that needs others than most writes it first.
+pub(crate) fn rules_file(directory: &Path) -> PathBuf {
+    directory.join("rules.yaml")
+}
+
 /// `stockade serve` on free ports, with data, keys and the log of what it says in a directory.
 fn serving(name: &str, directory: &Path, arguments: &[&str]) -> Result<Command> {
     // Most suppliers of some of these loads cheat, which the arbiter would take for a broken yardstick.
-    let rules = directory.join("rules.yaml");
+    let rules = rules_file(directory);
     if !rules.exists() {
-        let starter = Command::new(stockade()?).args(["rules", "starter"]).output()?.stdout;
-        std::fs::write(&rules, [b"trust_up_to: 1000000\n".as_slice(), &starter].concat())?;
+        std::fs::write(&rules, format!("trust_up_to: 1000000\n{}", starter_rules()?))?;
     }
     let mut command = Command::new(stockade()?);
     command

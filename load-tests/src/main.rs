@@ -12,6 +12,7 @@ mod imports;
 mod index;
 mod ingest;
 mod log;
+mod mistake;
 mod process;
 mod quarantine;
 mod query;
@@ -105,6 +106,15 @@ enum Scenario {
         tabs: usize,
         /// Rounds of all arms.
         #[arg(long, default_value_t = 7)]
+        rounds: usize,
+    },
+    /// The engine's own mistake: a rule that finds every honest supplier, how far it gets, how soon that is seen, and how soon one call undoes it.
+    Mistake {
+        /// Honest suppliers, each with an offer and orders.
+        #[arg(long, default_value_t = 500)]
+        suppliers: usize,
+        /// Rounds, each with a rule of its own.
+        #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
     /// A file of many rows: pace and memory of reading it, of applying it, and of applying it again with few changes.
@@ -234,6 +244,7 @@ fn main() -> Result<()> {
         }
         Scenario::Streams { streams } => ("streams", streams::run(streams)?),
         Scenario::Tabs { tabs, rounds } => ("tabs", tabs::run(tabs, rounds)?),
+        Scenario::Mistake { suppliers, rounds } => ("mistake", mistake::run(suppliers, rounds)?),
         Scenario::Imports { rows, times } => ("imports", (imports::run(rows, times)?, Vec::new())),
         Scenario::Soak { minutes } => ("soak", (soak::run(minutes)?, Vec::new())),
         Scenario::Attack { cell, attackers, rounds, kafka, page, check } => {

@@ -52,7 +52,12 @@ pub(crate) fn stored(directory: &Path) -> Result<f64> {
 /// What the server's metric of this name adds up to, over all labels.
 pub(crate) fn metric(server: &Server, name: &str) -> Result<f64> {
     let admin = server.admin.context("the server has no metrics")?;
-    let (_, body) = Connection::open(admin)?.call("GET", "/metrics", "", b"")?;
+    metric_over(&mut Connection::open(admin)?, name)
+}
+
+/// The same for whoever asks often, over a connection to the address of metrics that stays open.
+pub(crate) fn metric_over(connection: &mut Connection, name: &str) -> Result<f64> {
+    let (_, body) = connection.call("GET", "/metrics", "", b"")?;
     let text = String::from_utf8(body)?;
     let own = text.lines().filter_map(|line| line.strip_prefix(name));
     let own = own.filter(|rest| rest.starts_with(['{', ' ']));

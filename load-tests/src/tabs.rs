@@ -46,11 +46,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Times that all figures are taken, to know what once costs.
 const SAMPLES: u32 = 100;
 
-/// Signs a person in by a link of the command line, as people do; gives the cookie.
-async fn sign_in(server: SocketAddr, directory: &std::path::Path, name: &str) -> Result<String> {
+/// Signs a person in by a link of the command line, as people do, where `directory` has the keys and `data`, in it, is the server's
+/// own; gives the cookie.
+pub(crate) async fn sign_in(
+    server: SocketAddr,
+    directory: &std::path::Path,
+    data: &str,
+    name: &str,
+) -> Result<String> {
     let mut command = Command::new(stockade()?);
     command.args(["console", "link", "--role", "analyst", "--name", name, "--data"]);
-    command.arg(directory.join("tabs")).env("STOCKADE_KEYS__FILE", directory.join("keys.jsonl"));
+    command.arg(directory.join(data)).env("STOCKADE_KEYS__FILE", directory.join("keys.jsonl"));
     let output = tokio::task::spawn_blocking(move || command.output()).await??;
     let said = String::from_utf8_lossy(&output.stdout);
     let refused = || format!("no link: {said}{}", String::from_utf8_lossy(&output.stderr));
@@ -182,8 +188,8 @@ pub(crate) fn run(tabs: usize, rounds: usize) -> Result<(Vec<Figure>, Vec<Curve>
     caught_up(&server)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let people = tabs.div_ceil(OF_A_PERSON);
-    let signed_in =
-        (0..people).map(|n| Ok(runtime.block_on(sign_in(server.api, at, &format!("ada-{n}")))?.into()));
+    let signed_in = (0..people)
+        .map(|n| Ok(runtime.block_on(sign_in(server.api, at, "tabs", &format!("ada-{n}")))?.into()));
     let cookies = signed_in.collect::<Result<_>>()?;
     let tabs_of = Tabs { server: server.api, cookies, read: Arc::default(), runtime };
     let arm = |name, tabs| -> Result<Arm> {

@@ -102,16 +102,20 @@ impl Hub {
             }
             data.rules = Some(rules.clone());
         }
-        data.alerts.clone_from(&sample.alerts);
         let second = data.history.add(now_ms, sample);
         let tallies = data.tallies.told(now_ms);
         let overview = json!({ "second": second, "tallies": tallies, "annotations": data.recent_marks(50) });
         data.put("overview", &overview);
-        let alerts = json!(data.alerts);
-        data.put("alerts", &alerts);
-        for (name, state) in &sample.states {
-            data.put(name, state);
-        }
+        data.show(sample);
+        drop(data);
+        self.tell();
+    }
+
+    /// What a person should look at, and states, as they are now: they are told at once, between two seconds.
+    pub fn alerted(&self, sample: &Sample) {
+        let mut data = self.data.write();
+        data.version += 1;
+        data.show(sample);
         drop(data);
         self.tell();
     }
@@ -192,6 +196,13 @@ impl Data {
         self.annotations.iter().rev().take(most).collect()
     }
 
+    fn show(&mut self, sample: &Sample) {
+        self.alerts.clone_from(&sample.alerts);
+        self.put("alerts", &json!(sample.alerts));
+        for (name, state) in &sample.states {
+            self.put(name, state);
+        }
+    }
     fn put(&mut self, name: &'static str, state: &Value) {
         let text = state.to_string();
         if self.states.get(name).is_none_or(|(_, known)| **known != *text) {

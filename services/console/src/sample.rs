@@ -1,4 +1,4 @@
-//! What the binary tells once a second.
+//! What the binary tells once a second, and at once what a person should look at.
 
 use std::collections::BTreeMap;
 

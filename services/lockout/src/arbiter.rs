@@ -32,7 +32,7 @@ use days::Days;
 pub use days::RuleDay;
 use delays::Delays;
 use guards::Guards;
-pub use guards::{Exceeded, Kill};
+pub use guards::{Exceeded, HeldBy, Kill};
 pub use refusal::Refusal;
 use restore::Act;
 pub(crate) use restore::Restored;
@@ -148,6 +148,12 @@ impl Standing {
     fn overrides(&self) -> Overrides {
         let of_people = self.in_force.iter().filter(|restriction| restriction.actor.is_some());
         Overrides { allow: self.allow.clone(), denials: of_people.cloned().collect() }
+    }
+    /// Whether all that a scope covers is withheld already. That one of a region, a good and a listing lies within another is not
+    /// known here, so each adds to the others.
+    fn withholds_all_of(&self, scope: &Scope) -> bool {
+        let covers = |r: &&Restriction| r.scope == Scope::Supplier || r.scope == *scope;
+        self.in_force.iter().filter(covers).any(|r| r.level.withholds())
     }
     fn is_overridden(&self) -> bool {
         self.allow.is_some() || self.in_force.iter().any(|restriction| restriction.actor.is_some())
@@ -282,14 +288,13 @@ impl Arbiter {
             proposal
         };
         let standing = self.suppliers.get(&proposal.supplier);
-        let newly = !standing.is_some_and(|s| s.in_force.iter().any(|r| r.level.withholds()));
+        let newly = !standing.is_some_and(|s| s.withholds_all_of(&proposal.scope));
         if proposal.level.withholds() && newly {
             let held_back = match self.guards.exceeded(proposal) {
                 Some(exceeded) => Some(exceeded.detail.clone()),
                 None => self.guards.over_budget(proposal, now).inspect(|detail| {
                     let exceeded = self.guards.exceed(proposal, detail.clone(), now);
-                    let rule = proposal.rule.id.to_string();
-                    out.effect(ArbiterEffect::Budget { rule, exceeded: Some(exceeded) });
+                    guards::tell(input, proposal.rule.id.as_str(), exceeded, out);
                 }),
             };
             if let Some(detail) = held_back {

@@ -15,8 +15,8 @@ mod views;
 mod writer;
 
 pub use arbiter::{
-    Allow, Arbiter, ArbiterEffect, Claim, Disposed, Exceeded, Kill, Overrides, Refusal as ProposalRefusal,
-    Review, ReviewChange, ReviewKind, RuleDay,
+    Allow, Arbiter, ArbiterEffect, Claim, Disposed, Exceeded, HeldBy, Kill, Overrides,
+    Refusal as ProposalRefusal, Review, ReviewChange, ReviewKind, RuleDay,
 };
 pub use check::{DecisionCounter, DecisionSeen, DecisionsCheck};
 pub use control::{

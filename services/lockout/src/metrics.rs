@@ -10,9 +10,9 @@
 //! | `stockade_lockout_rules_stepped_back` | | 1 while the rules in force are there because one person rolled back alone; alert on it |
 //! | `stockade_lockout_four_eyes` | | 1 while what changes verdicts needs a second person |
 //! | `stockade_lockout_drafts` | `subject` | what waits for a second person |
-//! | `stockade_lockout_budgets_exceeded` | | rules that exceeded a budget and were not rearmed; alert on it |
-//! | `stockade_lockout_rules_suspect` | | rules that only watch, for what they measure by found too many at once; alert on it |
-//! | `stockade_lockout_rules_stopped` | | rules that a person stopped; alert on it |
+//! | `stockade_lockout_budgets_exceeded` | | rules in force that exceeded a budget and were not rearmed; alert on it |
+//! | `stockade_lockout_rules_suspect` | | rules in force that only watch, for what they measure by found too many at once; alert on it |
+//! | `stockade_lockout_rules_stopped` | | rules in force that a person stopped; alert on it |
 //! | `stockade_lockout_restored_total` | | restrictions that were released because a rule was taken back |
 //! | `stockade_lockout_reviews_open` | `kind` | what waits for a person |
 //! | `stockade_lockout_held_off_total` | | proposals of rules that an allow, a mute, a snooze or the kill switch held off |
@@ -25,7 +25,7 @@ use ::metrics::{counter, gauge};
 use stockade_runtime::metrics::Figure;
 
 use crate::{
-    arbiter::{Exceeded, Kill, ReviewKind},
+    arbiter::{Exceeded, HeldBy, Kill, ReviewKind},
     control::{Passed, Refused, StepBack, Subject},
 };
 
@@ -40,13 +40,13 @@ pub const FIGURES: [Figure; 15] = [
     Figure::Gauge("stockade_lockout_drafts", "What waits for a second person, by subject."),
     Figure::Gauge(
         "stockade_lockout_budgets_exceeded",
-        "Rules that exceeded a budget and were not rearmed; alert on it.",
+        "Rules in force that exceeded a budget and were not rearmed; alert on it.",
     ),
     Figure::Gauge(
         "stockade_lockout_rules_suspect",
-        "Rules that only watch, for what they measure by found too many at once; alert on it.",
+        "Rules in force that only watch, for what they measure by found too many at once; alert on it.",
     ),
-    Figure::Gauge("stockade_lockout_rules_stopped", "Rules that a person stopped; alert on it."),
+    Figure::Gauge("stockade_lockout_rules_stopped", "Rules in force that a person stopped; alert on it."),
     Figure::Counter(
         "stockade_lockout_restored_total",
         "Restrictions that were released because a rule was taken back.",
@@ -164,11 +164,13 @@ pub(crate) fn exceeded(rule: &str, exceeded: &Exceeded) {
 
 /// How many rules are held back, by what.
 pub(crate) fn held_back<'a>(rules: impl Iterator<Item = &'a Exceeded> + Clone) {
-    let stopped = rules.clone().filter(|held| held.stopped_by.is_some()).count();
-    let suspect = rules.clone().filter(|held| held.suspect.is_some()).count();
-    gauge!("stockade_lockout_budgets_exceeded").set((rules.count() - stopped - suspect) as f64);
-    gauge!("stockade_lockout_rules_stopped").set(stopped as f64);
-    gauge!("stockade_lockout_rules_suspect").set(suspect as f64);
+    for (name, by) in [
+        ("stockade_lockout_budgets_exceeded", HeldBy::Budget),
+        ("stockade_lockout_rules_suspect", HeldBy::Suspect),
+        ("stockade_lockout_rules_stopped", HeldBy::Stopped),
+    ] {
+        gauge!(name).set(rules.clone().filter(|held| held.held_by() == by).count() as f64);
+    }
 }
 
 /// Restrictions were released because a person took back what a rule did.

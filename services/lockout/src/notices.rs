@@ -1,10 +1,13 @@
 //! What a supplier is told of a decision, at its webhooks: what its standing says of it, never what would have been too much, nor
-//! what people note among themselves.
+//! what people note among themselves. And what operators alone are told: that a rule is held back.
 
 use serde::Serialize;
-use stockade_model::{Action, Audience, Decision, Level, Notice, SupplierId};
+use stockade_model::{Action, Audience, Decision, Level, Notice, Position, SupplierId};
 
-use crate::http::Facts;
+use crate::{
+    arbiter::{Exceeded, HeldBy},
+    http::Facts,
+};
 
 /// What became of an appeal, as the list of appeals has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -91,6 +94,28 @@ pub(crate) fn notices(decision: &Decision, answers: Option<Answer>) -> Vec<Notic
         }
     };
     of_action.into_iter().chain(answers.map(|_| "appeal.answered")).map(of).collect()
+}
+
+#[derive(Serialize)]
+struct Held<'a> {
+    rule: &'a str,
+    because: HeldBy,
+    /// Which budget, what is suspect, or who stopped it and why.
+    detail: &'a str,
+    rules: &'static str,
+}
+
+/// The notice that a rule is held back, which the output at `position` brings.
+pub(crate) fn held_back(position: &Position, rule: &str, held: &Exceeded) -> Notice {
+    let event = "rule.held_back";
+    let data = Held { rule, because: held.held_by(), detail: &held.detail, rules: "/v1/rules" };
+    Notice {
+        id: format!("{position}/{event}"),
+        event: event.to_owned(),
+        at: held.at,
+        audience: Audience::Operators,
+        data: serde_json::to_value(data).unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]

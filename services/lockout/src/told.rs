@@ -31,9 +31,12 @@ impl LockoutApi {
         for effect in effects {
             match effect {
                 EvaluationEffect::RulesInForce { version, source } => {
+                    // First, so that whoever waits for the rules finds no alert of the former ones.
+                    self.see_rules(&self.features.current().1, &source);
                     self.rules.in_force(partition, version, source);
                 }
                 EvaluationEffect::FeaturesInForce { version, source } => {
+                    self.see_rules(&source, &self.rules.current().1);
                     self.features.in_force(partition, version, source);
                 }
                 EvaluationEffect::ModelsInForce { version, source } => {
@@ -45,6 +48,17 @@ impl LockoutApi {
                 EvaluationEffect::ForeignSchema => metrics::foreign_vector(),
             }
         }
+    }
+
+    /// Tells the desk which rules are in force: what held one back that is written otherwise by now holds back none.
+    fn see_rules(&self, features: &str, rules: &str) {
+        if rules.is_empty() {
+            return;
+        }
+        // Rules whose features are not known yet are read again as soon as these are.
+        let Ok(set) = self.vocabulary.compile(features, rules) else { return };
+        let content = |rule: &stockade_rules::Rule| (rule.spec.id.to_string(), rule.content.clone());
+        self.desk.rules_in_force(set.rules().iter().map(content).collect());
     }
 
     /// Takes what the arbiter tells.

@@ -93,7 +93,7 @@ fn about(topic: Topic) -> About {
         Topic::Webhooks => About {
             summary: "What is to be told outside, what is asked of endpoints, and how each attempt to tell them went.",
             key: "None.",
-            writers: &["decisions", "inventory", "inventory-api", "lockout-api", "webhook sender"],
+            writers: &["arbiter", "decisions", "inventory", "inventory-api", "lockout-api", "webhook sender"],
             views: &["webhook view of the lockout API"],
             kinds: &["stockade.webhook", TICK],
         },

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What may be told, by name.
-pub const EVENT_TYPES: [&str; 9] = [
+pub const EVENT_TYPES: [&str; 10] = [
     "decision.restricted",
     "decision.extended",
     "decision.restored",
@@ -26,20 +26,23 @@ pub const EVENT_TYPES: [&str; 9] = [
     "appeal.answered",
     "reservation.at_risk",
     "import.finished",
+    "rule.held_back",
     DISABLED,
     PING,
 ];
 const PING: &str = "ping";
 const DISABLED: &str = "webhook.disabled";
-/// What concerns the buyer of a reservation; all else that happens concerns a supplier.
+/// What concerns the buyer of a reservation.
 const OF_BUYERS: [&str; 1] = ["reservation.at_risk"];
+/// What concerns the platform itself; all else that happens concerns a supplier.
+const OF_OPERATORS: [&str; 1] = ["rule.held_back"];
 
 /// Whether endpoints of `owner` can ever be told of such an event.
 pub(crate) fn may_hear(owner: &EndpointOwner, event: &str) -> bool {
     let of_buyers = OF_BUYERS.contains(&event);
     let of_owner = match owner {
         EndpointOwner::Operators => true,
-        EndpointOwner::Supplier { .. } => !of_buyers,
+        EndpointOwner::Supplier { .. } => !of_buyers && !OF_OPERATORS.contains(&event),
         EndpointOwner::Buyer { .. } | EndpointOwner::OrderSystem { .. } => of_buyers,
     };
     of_owner || [PING, DISABLED].contains(&event)
@@ -199,10 +202,12 @@ impl Webhooks {
     fn hearers(&self, audience: &Audience) -> Vec<String> {
         let order_systems = EndpointOwner::OrderSystem { key: String::new() };
         let own = match audience {
-            Audience::Supplier { supplier } => EndpointOwner::Supplier { supplier: supplier.clone() },
-            Audience::Buyer { key } => EndpointOwner::Buyer { key: key.clone() },
+            Audience::Supplier { supplier } => Some(EndpointOwner::Supplier { supplier: supplier.clone() }),
+            Audience::Buyer { key } => Some(EndpointOwner::Buyer { key: key.clone() }),
+            // They are among the others, who hear of more than what is their own.
+            Audience::Operators => None,
         };
-        let own = self.owners.get(&own).into_iter();
+        let own = own.and_then(|own| self.owners.get(&own)).into_iter();
         let others = self.owners.range(order_systems..).filter(|(owner, _)| owner.hears(audience));
         own.chain(others.map(|(_, endpoints)| endpoints)).flatten().cloned().collect()
     }

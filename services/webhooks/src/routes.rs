@@ -37,7 +37,8 @@ pub fn routes() -> Routes<WebhooksApi> {
     let creates = call(Operation::post(all, "createWebhook", "Asks to be told what happens"))
         .about(
             "A supplier's key hears of its supplier (`decision.*`, `appeal.*`, `import.finished`), a buyer's of its reservations \
-             (`reservation.at_risk`), an order system's of all reservations, an operator's of everything. Each event is a POST of \
+             (`reservation.at_risk`), an order system's of all reservations, an operator's of everything, and alone of \
+             `rule.held_back`: a rule exceeded its budget, is suspect, or was stopped. Each event is a POST of \
              `{\"type\", \"timestamp\", \"data\"}` with the headers of Standard Webhooks 1.0: `webhook-id`, which stays the same \
              whenever the event is told again, `webhook-timestamp`, and `webhook-signature`, a list of `v1,` with the base64 of the \
              HMAC-SHA256 over id, timestamp and body, joined by dots. Answer 2xx within 15 seconds, and do the work afterwards; what is \

@@ -18,6 +18,8 @@ pub enum Audience {
         /// Name of the key that made the reservation.
         key: String,
     },
+    /// Who runs the platform, and nobody else.
+    Operators,
 }
 
 /// Something that happened, as it is told outside: in the words of the API, never with what only the platform may know.
@@ -65,7 +67,7 @@ pub enum EndpointOwner {
         /// The name.
         key: String,
     },
-    /// Who runs the platform: hears of every supplier and every reservation.
+    /// Who runs the platform: hears of every supplier, every reservation, and the platform itself.
     Operators,
 }
 

@@ -89,6 +89,13 @@ fn samples() -> Vec<(&'static str, Payload)> {
         audience: Audience::Supplier { supplier: id("acme") },
         data: serde_json::json!({ "supplier": "acme", "level": "quarantine" }),
     };
+    let held_back = Notice {
+        id: "arbiter/0/1/43/1/rule.held_back".to_owned(),
+        event: "rule.held_back".to_owned(),
+        at: time("2026-11-22T10:00:00Z"),
+        audience: Audience::Operators,
+        data: serde_json::json!({ "because": "budget", "rule": "price-bait" }),
+    };
     let asked = |what| {
         let by = EndpointOwner::Buyer { key: "00112233445566778899aabbccddeeff".to_owned() };
         Payload::Webhook(WebhookRecord::Asked { endpoint: "wh_1".to_owned(), by, what })
@@ -626,6 +633,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
         ),
         ("decision", Payload::Decision(decision)),
         ("webhook_notice", Payload::Webhook(WebhookRecord::Notice(notice))),
+        ("webhook_notice_operators", Payload::Webhook(WebhookRecord::Notice(held_back))),
         (
             "webhook_create",
             asked(EndpointAsk::Create {

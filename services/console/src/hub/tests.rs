@@ -65,6 +65,24 @@ fn a_state_is_told_once_and_again_only_when_it_is_another() {
 }
 
 #[test]
+fn an_alert_is_told_at_once_and_is_no_second_of_its_own() {
+    let hub = Hub::new("a");
+    hub.sampled(&Sample::default());
+    let before = hub.news(0, 0, 0, everything);
+    let seconds = hub.overview(false)["history"].clone();
+    let alert = Alert { code: "budget".to_owned(), severity: "high", text: "look".to_owned() };
+    let sample = Sample { alerts: vec![alert], ..Sample::default() };
+    hub.alerted(&sample);
+    let news = hub.news(0, before.version, 0, everything);
+    let told: Vec<_> = news.states.iter().map(|(name, _)| *name).collect();
+    assert_eq!(told, ["alerts"]);
+    let overview = hub.overview(false);
+    assert_eq!((&overview["alerts"][0]["code"], &overview["history"]), (&json!("budget"), &seconds));
+    hub.alerted(&sample);
+    assert!(hub.news(0, news.version, 0, everything).states.is_empty(), "the same is told once");
+}
+
+#[test]
 fn a_rule_set_that_comes_into_force_is_marked_and_the_one_found_at_the_start_is_not() {
     let hub = Hub::new("a");
     let sample = |rules: &str| Sample { rules: Some(rules.to_owned()), ..Sample::default() };

@@ -30,5 +30,5 @@ export interface Tallies {
 export interface History { at: number[]; figures: Record<string, Array<number | null>> }
 export interface OverviewStart { history: History; annotations: Annotation[]; tallies: Tallies; alerts: Alert[] }
 export interface OverviewNow { second: { at: number; figures: Record<string, number> }; tallies: Tallies; annotations: Annotation[] }
-export interface RulesState { version: string; drafts: number; exceeded: string[]; kill: boolean; four_eyes: boolean }
+export interface RulesState { version: string; drafts: number; exceeded: string[]; suspect: string[]; stopped: string[]; kill: boolean; four_eyes: boolean }
 export interface ReviewsState { open: number; revision: number }

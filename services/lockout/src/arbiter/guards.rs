@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use stockade_fold::Table;
-use stockade_model::{Budget, RuleProposal, StockFigures, SupplierId, Timestamp, time::DAY_MS};
+use stockade_fold::{Dest, Input, Out, Table};
+use stockade_model::{
+    Budget, Payload, Position, RuleProposal, StockFigures, SupplierId, Timestamp, Topic, WebhookRecord,
+    time::DAY_MS,
+};
 
-use super::yardstick::Suspect;
+use super::{ArbiterEffect, yardstick::Suspect};
+use crate::notices;
 
 /// The guard of all rules together.
 const ALL: &str = "*";
@@ -40,6 +44,37 @@ pub struct Exceeded {
     /// Who stopped the rule, where somebody did: it does nothing at all until it is rearmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_by: Option<String>,
+}
+
+/// Which of these holds a rule back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeldBy {
+    /// A budget that was exceeded.
+    Budget,
+    /// Evidence that is suspect.
+    Suspect,
+    /// A person.
+    Stopped,
+}
+
+impl Exceeded {
+    /// Which of these it is.
+    pub fn held_by(&self) -> HeldBy {
+        match (&self.stopped_by, &self.suspect) {
+            (Some(_), _) => HeldBy::Stopped,
+            (None, Some(_)) => HeldBy::Suspect,
+            (None, None) => HeldBy::Budget,
+        }
+    }
+}
+
+/// Says that a rule is held back from now on: to this process, and to operators wherever they want to hear of it.
+pub(super) fn tell(input: &Input<'_>, rule: &str, held: Exceeded, out: &mut Out<ArbiterEffect>) {
+    let position = Position { index: out.next_index(), ..input.position.clone() };
+    let notice = WebhookRecord::Notice(notices::held_back(&position, rule, &held));
+    out.emit(Topic::Webhooks, Dest::Partition(0), Payload::Webhook(notice));
+    out.effect(ArbiterEffect::Budget { rule: rule.to_owned(), exceeded: Some(held) });
 }
 
 /// Whom a rule has withheld lately, and whether it may go on.
@@ -126,11 +161,11 @@ impl Guards {
     }
     /// The budget that a rule exceeded.
     pub(super) fn exceeded(&self, proposal: &RuleProposal) -> Option<&Exceeded> {
-        self.held(proposal).filter(|held| held.suspect.is_none() && held.stopped_by.is_none())
+        self.held(proposal).filter(|held| held.held_by() == HeldBy::Budget)
     }
     /// Whether a person stopped the rule.
     pub(super) fn stopped(&self, proposal: &RuleProposal) -> bool {
-        self.held(proposal).is_some_and(|held| held.stopped_by.is_some())
+        self.held(proposal).is_some_and(|held| held.held_by() == HeldBy::Stopped)
     }
     /// Stops a rule as it is written in `content`.
     pub(super) fn stop(
@@ -201,7 +236,7 @@ impl Guards {
         trusted.is_some_and(|(content, until)| *content == proposal.rule.content && *until > now)
     }
 
-    /// All rules that something holds back.
+    /// What holds rules back, of each rule as it was written then: the arbiter does not know which rules are in force.
     pub(super) fn all_exceeded(&self) -> impl Iterator<Item = (&String, &Exceeded)> {
         self.rules.iter().filter_map(|(rule, guard)| Some((rule, guard.exceeded.as_ref()?)))
     }
@@ -271,6 +306,8 @@ impl Guards {
         {
             if budget.is_some() {
                 let guard = self.rules.edit_or(&key, Guard::default);
+                // Once, however many of its listings are withheld one by one: the row stays as short as the budget.
+                guard.withheld.retain(|(_, supplier)| *supplier != proposal.supplier);
                 guard.withheld.push((now, proposal.supplier.clone()));
             }
         }

@@ -6,7 +6,7 @@
 use stockade_fold::{Input, Out};
 use stockade_model::{Action, Finding, Restriction, RuleId, SupplierId, Timestamp};
 
-use super::{Arbiter, ArbiterEffect, Standing, asked_by};
+use super::{Arbiter, ArbiterEffect, Standing, asked_by, guards};
 
 /// Decisions that one record leads to at most: each is several kilobytes, twice, and what is kept of them is bounded.
 const AT_ONCE: usize = 200;
@@ -61,7 +61,7 @@ impl Arbiter {
         if let Some(content) = stop {
             let detail = format!("stopped by {actor}: {reason}");
             let stopped = self.guards.stop(rule.as_str(), (content, actor), detail, input.time);
-            out.effect(ArbiterEffect::Budget { rule: rule.to_string(), exceeded: Some(stopped) });
+            guards::tell(input, rule.as_str(), stopped, out);
         }
         // What waits would begin after the act and after whatever `since` says, so all of it is concerned.
         self.delays.forget_rule(rule.as_str(), None);

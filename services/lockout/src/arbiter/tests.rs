@@ -3,7 +3,9 @@ mod reopened;
 
 use stockade_fold::Host;
 use stockade_log::Record;
-use stockade_model::{Budget, Envelope, Finding, Precondition, RuleId, RuleRef, StockFigures};
+use stockade_model::{
+    Audience, Budget, Envelope, Finding, Notice, Precondition, RuleId, RuleRef, StockFigures, WebhookRecord,
+};
 
 use super::{reviews::APPEAL_MS, *};
 
@@ -13,12 +15,13 @@ struct Court {
     offset: u64,
     decisions: Vec<Decision>,
     effects: Vec<ArbiterEffect>,
+    notices: Vec<Notice>,
 }
 
 impl Court {
     fn new() -> Self {
         let host = Host::new("arbiter", Topic::LockoutProposals, 0, 1, 4, Arbiter::default());
-        Self { host, offset: 0, decisions: Vec::new(), effects: Vec::new() }
+        Self { host, offset: 0, decisions: Vec::new(), effects: Vec::new(), notices: Vec::new() }
     }
     fn hear(&mut self, at_ms: i64, payload: &Payload) -> Vec<Action> {
         self.hear_of(at_ms, at_ms, payload)
@@ -49,6 +52,11 @@ impl Court {
                 assert_eq!(header.1, decision.version.to_string(), "version is the position of the output");
                 actions.push(decision.action);
                 self.decisions.push(decision);
+            } else if output.topic == Topic::Webhooks.name() {
+                match Payload::decode("stockade.webhook", &output.value).unwrap() {
+                    Payload::Webhook(WebhookRecord::Notice(notice)) => self.notices.push(notice),
+                    other => panic!("{other:?}"),
+                }
             } else {
                 assert_eq!(output.topic, Topic::SupplierEvents.name());
             }

@@ -15,7 +15,7 @@ use stockade_model::{
 };
 
 use super::{
-    Arbiter, ArbiterEffect, Guards, ReviewKind, Ruling, Standing,
+    Arbiter, ArbiterEffect, Guards, ReviewKind, Ruling, Standing, guards,
     restore::{Act, Doing},
 };
 
@@ -185,7 +185,7 @@ impl Arbiter {
             }
         };
         if let Some(held) = self.guards.hold_to_watch(proposal, kind, detail, now) {
-            out.effect(ArbiterEffect::Budget { rule: rule.to_owned(), exceeded: Some(held) });
+            guards::tell(input, rule, held, out);
         }
         true
     }

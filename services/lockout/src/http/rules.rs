@@ -60,7 +60,8 @@ impl<'a> SetBody<'a> {
 pub(super) struct InForceBody<'a> {
     #[serde(flatten)]
     set: SetBody<'a>,
-    /// Rules that exceeded a budget and were not rearmed.
+    /// What holds rules of this set back until they are rearmed or written otherwise: a budget that was exceeded, suspect evidence,
+    /// or a person.
     exceeded: BTreeMap<String, Exceeded>,
     /// The kill switch, while it is on.
     kill_switch: Option<Kill>,
@@ -481,7 +482,7 @@ pub(super) struct History {
     released: u64,
     /// Share of what people looked at that they found right; says nothing while they looked at nothing.
     precision: Option<f64>,
-    /// The budget that holds it back, if one does.
+    /// What holds it back, if anything does: a budget, suspect evidence, or a person.
     exceeded: Option<Exceeded>,
 }
 

@@ -8,6 +8,7 @@ use std::{
 
 use parking_lot::RwLock;
 use stockade_model::{SupplierId, Timestamp};
+use tokio::sync::watch;
 
 use crate::{
     arbiter::{Exceeded, Kill, Overrides, Review, ReviewChange, ReviewKind, RuleDay},
@@ -32,12 +33,17 @@ struct DeskData {
     of: BTreeMap<SupplierId, BTreeSet<Place>>,
     days: BTreeMap<(String, i64), RuleDay>,
     shadow: BTreeMap<(String, i64), BTreeMap<u32, ShadowDay>>,
+    /// What holds rules back, of each as it was written then.
     exceeded: BTreeMap<String, Exceeded>,
+    /// Content hashes of the rules in force, by rule; none as long as nobody knows them.
+    contents: Option<BTreeMap<String, String>>,
     kill: Option<Kill>,
     /// What people decided over the heads of rules, of those of whom they did.
     overrides: BTreeMap<SupplierId, Overrides>,
     /// How often any of it was changed.
     revision: u64,
+    /// Wakes whoever shows what holds rules back.
+    alarms: watch::Sender<()>,
 }
 
 impl DeskData {
@@ -64,6 +70,19 @@ impl DeskData {
             }
         }
     }
+    /// What holds rules back that are in force: what held one back that is written otherwise by now, or gone, holds back none. As
+    /// long as nobody knows which are in force, all of it.
+    fn held_back(&self) -> impl Iterator<Item = (&String, &Exceeded)> + Clone {
+        self.exceeded.iter().filter(|(rule, exceeded)| {
+            let in_force =
+                |contents: &BTreeMap<String, String>| contents.get(*rule) == Some(&exceeded.content);
+            self.contents.as_ref().is_none_or(in_force)
+        })
+    }
+    fn alarm(&self) {
+        metrics::held_back(self.held_back().map(|(_, exceeded)| exceeded));
+        self.alarms.send_replace(());
+    }
 }
 
 impl Desk {
@@ -87,19 +106,34 @@ impl Desk {
     pub fn shadow(&self, partition: u32, rule: String, day: i64, counts: ShadowDay) {
         self.0.write().shadow.entry((rule, day)).or_default().insert(partition, counts);
     }
-    /// A rule exceeded a budget, or may act again.
+    /// Something holds a rule back, or it may act again.
     pub fn budget(&self, rule: String, exceeded: Option<Exceeded>) {
         let mut held = self.0.write();
         match exceeded {
             Some(exceeded) => drop(held.exceeded.insert(rule, exceeded)),
             None => drop(held.exceeded.remove(&rule)),
         }
-        metrics::held_back(held.exceeded.values());
+        held.alarm();
+    }
+    /// Other rules are in force: the content hash of each.
+    pub fn rules_in_force(&self, contents: BTreeMap<String, String>) {
+        let mut held = self.0.write();
+        // Every partition tells of them, one after the other.
+        if held.contents.as_ref() != Some(&contents) {
+            held.contents = Some(contents);
+            held.alarm();
+        }
     }
     /// The kill switch was turned.
     pub fn turned(&self, kill: Kill) {
         metrics::kill_switch(&kill);
-        self.0.write().kill = Some(kill);
+        let mut held = self.0.write();
+        held.kill = Some(kill);
+        held.alarms.send_replace(());
+    }
+    /// Told whenever a rule is held back or may act again, other rules are in force, or the kill switch is turned.
+    pub fn alarms(&self) -> watch::Receiver<()> {
+        self.0.read().alarms.subscribe()
     }
     /// What people decided of a supplier over the heads of rules is another.
     pub fn overridden(&self, supplier: SupplierId, overrides: Overrides) {
@@ -122,9 +156,10 @@ impl Desk {
     pub fn kill(&self) -> Option<Kill> {
         self.0.read().kill.clone()
     }
-    /// Rules that exceeded a budget and have not been rearmed.
+    /// What holds rules back that are in force.
     pub fn exceeded(&self) -> BTreeMap<String, Exceeded> {
-        self.0.read().exceeded.clone()
+        let held = self.0.read();
+        held.held_back().map(|(rule, exceeded)| (rule.clone(), exceeded.clone())).collect()
     }
     /// A review.
     pub fn get(&self, id: &str) -> Option<Arc<Review>> {
@@ -189,5 +224,61 @@ impl Desk {
         rules.sort();
         rules.dedup();
         rules
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arbiter::HeldBy;
+
+    fn held(content: &str) -> Exceeded {
+        Exceeded {
+            at: Timestamp::from_ms(1),
+            content: content.to_owned(),
+            detail: "the budget of wide".to_owned(),
+            suspect: None,
+            stopped_by: None,
+        }
+    }
+
+    fn rules(of: &[(&str, &str)]) -> BTreeMap<String, String> {
+        of.iter().map(|(rule, content)| ((*rule).to_owned(), (*content).to_owned())).collect()
+    }
+
+    #[test]
+    fn what_held_a_rule_back_is_no_alert_once_the_rule_is_written_otherwise_or_gone() {
+        let desk = Desk::default();
+        let shown = || desk.exceeded().into_values().map(|held| held.content).collect::<Vec<_>>();
+        desk.budget("wide".to_owned(), Some(held("a")));
+        assert_eq!(shown(), ["a"], "all of it, as long as nobody knows which rules are in force");
+        desk.rules_in_force(rules(&[("wide", "a"), ("other", "b")]));
+        assert_eq!(shown(), ["a"]);
+        let alarms = desk.alarms();
+        assert!(!alarms.has_changed().unwrap());
+        desk.rules_in_force(rules(&[("wide", "a"), ("other", "b")]));
+        assert!(!alarms.has_changed().unwrap(), "the next partition tells the same");
+        desk.rules_in_force(rules(&[("wide", "c"), ("other", "b")]));
+        assert!(alarms.has_changed().unwrap() && shown().is_empty(), "it is written otherwise");
+        // Late proposals of the former rule exceed a budget that is no longer in force.
+        desk.budget("wide".to_owned(), Some(held("a")));
+        assert!(shown().is_empty());
+        desk.budget("wide".to_owned(), Some(held("c")));
+        assert_eq!(shown(), ["c"], "the rewritten one is another alert");
+        desk.rules_in_force(rules(&[("other", "b")]));
+        assert!(shown().is_empty(), "it is gone, and nobody could rearm it");
+        desk.rules_in_force(rules(&[("wide", "c")]));
+        assert_eq!(shown(), ["c"], "rolled back to, it is held back as before");
+        desk.budget("wide".to_owned(), None);
+        assert!(shown().is_empty());
+    }
+
+    #[test]
+    fn what_holds_a_rule_back_is_a_budget_suspect_evidence_or_a_person() {
+        let (mut suspect, mut stopped) = (held("a"), held("a"));
+        suspect.suspect = Some("evidence".to_owned());
+        stopped.stopped_by = Some("ann".to_owned());
+        let by = [held("a"), suspect, stopped].map(|held| held.held_by());
+        assert_eq!(by, [HeldBy::Budget, HeldBy::Suspect, HeldBy::Stopped]);
     }
 }

@@ -1,4 +1,5 @@
-//! What the console is handed: decisions as they are read, and once a second the figures of this process and what people follow.
+//! What the console is handed: decisions as they are read, once a second the figures of this process and what people follow, and at once
+//! that something holds a rule back.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -6,11 +7,11 @@ use anyhow::Result;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 use stockade_console::{Alert, Hub, Links, Sample};
-use stockade_lockout::http::LockoutApi;
+use stockade_lockout::{Exceeded, HeldBy, http::LockoutApi};
 use stockade_log::SharedLog;
 use stockade_model::{Payload, Topic};
 use stockade_runtime::{Sessions, Shutdown, metrics as names};
-use tokio::time::MissedTickBehavior;
+use tokio::{sync::watch, time::MissedTickBehavior};
 
 /// How often figures are taken.
 const EVERY: Duration = Duration::from_secs(1);
@@ -91,6 +92,9 @@ pub(super) async fn sample(
     let mut tick = 0_u64;
     let end = shutdown.wait();
     tokio::pin!(end);
+    let mut alarms = figures.lockout.as_ref().map(|api| api.desk.alarms());
+    // The alerts that figures gave rise to when they were taken last.
+    let mut of_figures = Vec::new();
     loop {
         tokio::select! {
             biased;
@@ -99,6 +103,15 @@ pub(super) async fn sample(
                 return Ok(());
             }
             _ = ticks.tick() => {}
+            () = alarmed(&mut alarms) => {
+                if let Some(api) = &figures.lockout {
+                    let mut sample = Sample::default();
+                    of_rules(api, &mut sample);
+                    sample.alerts.extend_from_slice(&of_figures);
+                    hub.alerted(&sample);
+                }
+                continue;
+            }
         }
         let refreshes = tick.is_multiple_of(REFRESH_EVERY);
         tick += 1;
@@ -106,68 +119,108 @@ pub(super) async fn sample(
         // Writing all figures out takes milliseconds, which buyers would wait for.
         let take = move || {
             let mut sample = figures.take(handle.as_ref(), refreshes);
-            alerts(&mut sample);
+            let of_figures = alerts(&sample);
+            sample.alerts.extend_from_slice(&of_figures);
             hub.sampled(&sample);
+            of_figures
         };
-        if let Err(error) = tokio::task::spawn_blocking(take).await {
+        match tokio::task::spawn_blocking(take).await {
+            Ok(alerts) => of_figures = alerts,
             // Buyers and suppliers are served without figures.
-            tracing::error!(%error, "figures of the console could not be taken");
+            Err(error) => tracing::error!(%error, "figures of the console could not be taken"),
         }
     }
 }
 
+/// Waits until something holds a rule back, or no longer, or the kill switch is turned; for ever where the lockout service does not run.
+async fn alarmed(alarms: &mut Option<watch::Receiver<()>>) {
+    if let Some(alarms) = alarms
+        && alarms.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
 /// What people follow of the lockout service.
 fn of_lockout(api: &LockoutApi, sample: &mut Sample) {
-    let (version, _) = api.rules.current();
-    let drafts = api.versions.drafts().len();
-    let exceeded: Vec<String> = api.desk.exceeded().into_keys().collect();
-    let kill = api.desk.kill().is_some_and(|kill| kill.on);
+    of_rules(api, sample);
     let open = api.desk.reviews(None, None, 0).1;
-    let rules = json!({
-        "version": version, "drafts": drafts, "exceeded": exceeded, "kill": kill, "four_eyes": api.versions.four_eyes(),
-    });
-    sample.states.insert("rules", rules);
     sample.states.insert("reviews", json!({ "open": open, "revision": api.desk.revision() }));
     sample.gauges.insert("reviews_open", open as f64);
-    sample.gauges.insert("budgets_exceeded", exceeded.len() as f64);
+    let (version, _) = api.rules.current();
     if !version.is_empty() {
         sample.rules = Some(version);
     }
-    let mut alert = |code: &str, severity, text: String| {
-        sample.alerts.push(Alert { code: code.to_owned(), severity, text });
+}
+
+/// Which rules are in force, and what holds them back. It takes no time, so it may be done whenever that changes.
+fn of_rules(api: &LockoutApi, sample: &mut Sample) {
+    let (version, _) = api.rules.current();
+    let drafts = api.versions.drafts().len();
+    let held = api.desk.exceeded();
+    let held_by = |by: HeldBy| -> Vec<&String> {
+        held.iter().filter(|(_, held)| held.held_by() == by).map(|(rule, _)| rule).collect()
     };
+    let exceeded = held_by(HeldBy::Budget);
+    let kill = api.desk.kill().is_some_and(|kill| kill.on);
+    let rules = json!({
+        "version": version, "drafts": drafts, "exceeded": exceeded, "suspect": held_by(HeldBy::Suspect),
+        "stopped": held_by(HeldBy::Stopped), "kill": kill, "four_eyes": api.versions.four_eyes(),
+    });
+    sample.gauges.insert("budgets_exceeded", exceeded.len() as f64);
+    sample.states.insert("rules", rules);
     if kill {
-        alert(
-            "kill_switch",
-            "high",
-            "The kill switch is on: rules restrict nobody until it is turned off.".to_owned(),
-        );
+        let text = "The kill switch is on: rules restrict nobody until it is turned off.".to_owned();
+        sample.alerts.push(Alert { code: "kill_switch".to_owned(), severity: "high", text });
     }
-    for rule in exceeded {
-        alert(
+    sample.alerts.extend(held.iter().map(|(rule, held)| of_held(rule, held)));
+}
+
+/// What is true of a rule that is held back, and what to do.
+fn of_held(rule: &str, held: &Exceeded) -> Alert {
+    let (code, text) = match held.held_by() {
+        HeldBy::Budget => (
             "budget",
-            "high",
             format!(
                 "The rule {rule} exceeded its budget and holds back; look at what it found, then rearm it."
             ),
-        );
-    }
+        ),
+        HeldBy::Suspect => (
+            "suspect",
+            format!(
+                "The rule {rule} only watches, for what it measures by ({}) found too many suppliers at once; put that right, or rearm the rule if it is.",
+                held.suspect.as_deref().unwrap_or("its evidence")
+            ),
+        ),
+        HeldBy::Stopped => (
+            "stopped",
+            format!(
+                "The rule {rule} was stopped by {} and does nothing; rearm it when it is right.",
+                held.stopped_by.as_deref().unwrap_or("somebody")
+            ),
+        ),
+    };
+    Alert { code: code.to_owned(), severity: "high", text }
 }
 
-fn alerts(sample: &mut Sample) {
+/// What figures say that a person should look at.
+fn alerts(sample: &Sample) -> Vec<Alert> {
     let figure = |name: &str| sample.gauges.get(name).copied().unwrap_or(0.0);
     let (stale, stalled) = (figure("staleness_s"), figure("stalled_s"));
+    let mut alerts = Vec::new();
     if stale > STALE_S {
         let text =
             format!("What buyers see may be {stale:.0} s behind the log; look at the lag of the folds.");
-        sample.alerts.push(Alert { code: "stale".to_owned(), severity: "high", text });
+        alerts.push(Alert { code: "stale".to_owned(), severity: "high", text });
     }
     if stalled > STALLED_S {
         let text = format!(
             "A partition stands still for {stalled:.0} s; look for the process that owns it and restart it."
         );
-        sample.alerts.push(Alert { code: "stalled".to_owned(), severity: "high", text });
+        alerts.push(Alert { code: "stalled".to_owned(), severity: "high", text });
     }
+    alerts
 }
 
 /// One line of the Prometheus text: name, labels, value.
@@ -272,7 +325,29 @@ impl<'t> Buckets<'t> {
 
 #[cfg(test)]
 mod tests {
+    use stockade_model::Timestamp;
+
     use super::*;
+
+    #[test]
+    fn an_alert_says_what_is_true_of_a_rule_that_is_held_back() {
+        let held = |suspect: Option<&str>, stopped_by: Option<&str>| Exceeded {
+            at: Timestamp::from_ms(1),
+            content: String::new(),
+            detail: String::new(),
+            suspect: suspect.map(str::to_owned),
+            stopped_by: stopped_by.map(str::to_owned),
+        };
+        for (held, code, says) in [
+            (held(None, None), "budget", "exceeded its budget"),
+            (held(Some("cancellations"), None), "suspect", "only watches"),
+            (held(None, Some("ann")), "stopped", "was stopped by ann"),
+        ] {
+            let alert = of_held("wide", &held);
+            assert_eq!((alert.code.as_str(), alert.text.contains(says)), (code, true), "{}", alert.text);
+            assert_eq!(alert.text.contains("budget"), code == "budget", "{}", alert.text);
+        }
+    }
 
     #[test]
     fn figures_are_read_by_name_and_several_series_of_one_are_put_together() {

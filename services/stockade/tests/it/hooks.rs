@@ -97,7 +97,7 @@ impl Sent {
     }
 }
 
-async fn create(api: &Api, key: &str, url: &str) -> (String, String) {
+pub(crate) async fn create(api: &Api, key: &str, url: &str) -> (String, String) {
     let made = api.call(key, Method::POST, "/v1/webhooks", json!({ "url": url })).await;
     assert_eq!(made.status, 201, "{}", made.body);
     (made.body["webhook"].as_str().unwrap().to_owned(), made.body["secret"].as_str().unwrap().to_owned())

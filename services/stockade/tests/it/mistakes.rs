@@ -9,6 +9,7 @@ use tower::ServiceExt as _;
 
 use crate::{
     api::cancel_spree,
+    hooks::{self, Receiver},
     rules::{RULES, post, published},
     support::{Api, Reply},
 };
@@ -166,5 +167,40 @@ async fn nothing_that_a_supplier_is_told_reveals_a_bound_a_rule_or_a_budget() {
         told.iter().any(|reply| counts(&reply)),
         "what was counted is said, and not what would have been too much"
     );
+    api.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_hear_of_a_rule_that_is_held_back_and_a_rewritten_or_removed_one_is_no_alert_any_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = Api::open(directory.path()).await;
+    let operators = Receiver::start(true);
+    hooks::create(&api, &api.operator, &operators.url).await;
+    struck(&api).await;
+    api.until("operators hear of it", async |_| !operators.of("rule.held_back").is_empty()).await;
+    let told = operators.of("rule.held_back");
+    assert_eq!(
+        (&told[0].body["data"]["rule"], &told[0].body["data"]["because"]),
+        (&json!("spree"), &json!("budget"))
+    );
+    assert_eq!(told.len(), 1, "once, however many it holds back: {told:?}");
+
+    let exceeded = async || api.get(&api.analyst, "/v1/rules").await.body["exceeded"].clone();
+    assert!(exceeded().await["spree"].is_object());
+    // Written otherwise it may act again, so nothing holds it back.
+    let wider = rules().replace("suppliers: 1,", "suppliers: 100,");
+    published(&api, &wider).await;
+    assert_eq!(exceeded().await, json!({}));
+    let history = api.get(&api.analyst, "/v1/rules/spree/history").await.body;
+    assert_eq!(history["exceeded"], json!(null), "{history}");
+    // Written as it was, it is held back as it was: publishing is no way around a person's word.
+    published(&api, &rules()).await;
+    assert!(exceeded().await["spree"].is_object());
+    // Of a rule that is gone there is nothing to rearm, and so no alert.
+    published(&api, &wider.replace("id: spree", "id: another")).await;
+    assert_eq!(exceeded().await, json!({}));
+    let rearm = json!({ "reason": "gone" });
+    let reply = api.call(&api.analyst, Method::POST, "/v1/rules/spree:rearm", rearm).await;
+    assert_eq!(reply.code(), (404, "no_such_rule"));
     api.close().await;
 }

@@ -117,6 +117,20 @@ fn everybody_hears_of_what_concerns_them_and_of_nothing_else() {
     for nothing in ["other", "b2", "picky"] {
         assert!(told(nothing).is_empty(), "{nothing}");
     }
+    // What concerns the platform itself is for those who run it, once.
+    let owned = |world: &World| -> usize {
+        ["acme", "other", "b1", "b2", "shop", "picky"].iter().map(|it| world.deliveries(it).len()).sum()
+    };
+    let before = owned(&world);
+    world.notice("h-1", "rule.held_back", Audience::Operators);
+    assert_eq!(owned(&world), before, "nobody else hears of it");
+    let ops: Vec<String> = world.deliveries("ops").iter().map(|it| it.event.id.clone()).collect();
+    assert_eq!(ops, ["d-1", "r-1", "h-1"]);
+    let event = "rule.held_back";
+    assert!(may_hear(&EndpointOwner::Operators, event));
+    for owner in [supplier("acme"), buyer("k1"), EndpointOwner::OrderSystem { key: "k3".to_owned() }] {
+        assert!(!may_hear(&owner, event), "{owner:?} cannot ask for it");
+    }
 }
 
 #[test]

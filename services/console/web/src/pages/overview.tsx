@@ -42,7 +42,10 @@ function byCount(of: Record<string, number>): Array<[string, number]> {
 
 const RULE_COLUMNS: Array<[Action, string]> = [['imposed', 'Imposed'], ['raised', 'Raised'], ['confirmed', 'Confirmed'], ['released', 'Released'], ['cured', 'Cured']]
 
-function Rules({ of, exceeded }: { of: OverviewNow['tallies']['rules']; exceeded: string[] }) {
+const HELD_BY = ['exceeded', 'suspect', 'stopped'] as const
+
+function Rules({ of, state }: { of: OverviewNow['tallies']['rules']; state: RulesState | undefined }) {
+  const heldBy = (rule: string) => HELD_BY.find(by => state?.[by].includes(rule))
   const rows = Object.entries(of).sort((a, b) => (b[1].imposed ?? 0) - (a[1].imposed ?? 0))
   if (rows.length === 0) return <Empty title="No rule has acted in the last day" />
   return (
@@ -51,7 +54,7 @@ function Rules({ of, exceeded }: { of: OverviewNow['tallies']['rules']; exceeded
         <thead><tr><th scope="col">Rule</th>{RULE_COLUMNS.map(([name, head]) => <th key={name} scope="col" class="num">{head}</th>)}<th scope="col">Budget</th></tr></thead>
         <tbody>{rows.map(([rule, actions]) => (
           <tr key={rule}><td class="nowrap"><RuleLink id={rule} /></td>{RULE_COLUMNS.map(([name]) => <td key={name} class="num">{actions[name] ? count(actions[name]) : <span class="dim">–</span>}</td>)}
-            <td class="nowrap">{exceeded.includes(rule) ? <span class="badge bad">exceeded</span> : <span class="dim">within</span>}{actions.over_budget ? <span class="quiet num"> {count(actions.over_budget)} held back</span> : null}</td></tr>
+            <td class="nowrap">{heldBy(rule) ? <span class="badge bad">{heldBy(rule)}</span> : <span class="dim">within</span>}{actions.over_budget ? <span class="quiet num"> {count(actions.over_budget)} held back</span> : null}</td></tr>
         ))}</tbody>
       </table>
     </div>
@@ -148,7 +151,7 @@ export default function Overview() {
         </div>
       )}
       <div class="grid overview-bottom">
-        <Panel title="Rules" note="last 24 hours" class="wide"><Rules of={tallies.rules} exceeded={rules?.exceeded ?? []} /></Panel>
+        <Panel title="Rules" note="last 24 hours" class="wide"><Rules of={tallies.rules} state={rules} /></Panel>
         <Panel title="Kinds of evidence" note="last 24 hours">
           {Object.keys(tallies.reasons).length === 0 ? <Empty title="None in the last day" /> : (
             <table class="plain-table"><tbody>{byCount(tallies.reasons).map(([name, value]) => <tr key={name}><td>{words(name)}</td><td class="num">{count(value)}</td></tr>)}</tbody></table>

@@ -12,8 +12,14 @@ import { Empty, Facts, Failed, LevelBadge, Loading, Notice, PageHead, Panel, Tim
 import { toast } from '../ui/toast'
 import type { PageProps } from './index'
 import { draft, keep, rulesInForce } from './rules-draft'
-import { budget, came, ModeBadge, MODES, promise, TruthBadge, WhyDialog } from './rules-parts'
+import { budget, came, heldBy, ModeBadge, MODES, promise, TruthBadge, WhyDialog } from './rules-parts'
 import { withKey } from './rules-text'
+
+/** What is true of it when it is held back, around when that began. */
+const HELD = {
+  exceeded: ['It exceeded its budget', ' and is in shadow'], suspect: ['Since', ' it only watches, for what it measures by is suspect'],
+  stopped: ['It was stopped', ' and does nothing'],
+} as const
 
 function Days({ of }: { of: RuleHistory }) {
   if (of.days.length === 0) return <Empty title="It has not acted in the last 30 days" />
@@ -78,7 +84,7 @@ export default function Rule({ params }: PageProps) {
         <button type="button" class="btn" onClick={() => setAsked('snooze')}>Mute for a supplier</button>
         <a class="btn main" href={`/console/rules/edit?rule=${encodeURIComponent(id)}`}>Edit</a>
       </PageHead>
-      {exceeded && <Notice kind="high" action={<button type="button" class="btn small" onClick={() => setAsked('rearm')}>Let it act again</button>}>It exceeded its budget <Time at={exceeded.at} /> and is in shadow: {exceeded.detail}</Notice>}
+      {exceeded && <Notice kind="high" action={<button type="button" class="btn small" onClick={() => setAsked('rearm')}>Let it act again</button>}>{HELD[heldBy(exceeded)][0]} <Time at={exceeded.at} />{HELD[heldBy(exceeded)][1]}: {exceeded.detail}</Notice>}
       <div class="rule-grid">
         <Panel title="What it says">
           <div class="body rule-says">

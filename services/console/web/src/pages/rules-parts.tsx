@@ -2,7 +2,7 @@
 import type { ComponentChildren } from 'preact'
 import { useState } from 'preact/hooks'
 import { ApiError, del, get, post, put, session } from '../api'
-import type { DecidedLater, Drafts, Kill, Mode, RuleSetVersionInForce, RuleSpec, Truth, WaitsForApproval } from '../api-types'
+import type { DecidedLater, Drafts, Exceeded, Kill, Mode, RuleSetVersionInForce, RuleSpec, Truth, WaitsForApproval } from '../api-types'
 import { useFetched } from '../fetching'
 import { Diff } from '../ui/diff'
 import { Dialog } from '../ui/dialog'
@@ -24,6 +24,9 @@ const TRUTHS = { true: ['holds', 'bad'], false: ['does not hold', ''], unknown: 
 export function TruthBadge({ of }: { of: Truth }) {
   return <span class={`badge ${TRUTHS[of][1]}`}>{TRUTHS[of][0]}</span>
 }
+
+/** What holds a rule back, in a word. */
+export const heldBy = (of: Exceeded) => of.stopped_by ? 'stopped' : of.suspect ? 'suspect' : 'exceeded'
 
 export const promise = (rule: RuleSpec) => rule.false_alarms ?? (rule.floor ? `floor: ${rule.floor}` : '')
 export const budget = (of: RuleSpec['budget']) => of ? [of.suppliers && `${of.suppliers} suppliers`, of.stock_share && `${of.stock_share * 100} % of stock`].filter(Boolean).join(', ') + ` per ${of.per}` : ''

@@ -1,7 +1,7 @@
 // Rules: what each promises, how it fares, and the versions that were in force.
 import { useEffect, useMemo, useState } from 'preact/hooks'
 import { get, post } from '../api'
-import type { RuleHistory, RuleSetVersions, RuleSetVersion, RuleSpec, RuleVersion } from '../api-types'
+import type { Exceeded, RuleHistory, RuleSetVersions, RuleSetVersion, RuleSpec, RuleVersion } from '../api-types'
 import { useFetched } from '../fetching'
 import { count, words } from '../format'
 import { useKeys } from '../keys'
@@ -15,7 +15,7 @@ import { SearchFilter, SelectFilter } from '../ui/field'
 import { Empty, Failed, LevelBadge, Loading, Notice, PageHead, Panel, Time } from '../ui/states'
 import { toastError } from '../ui/toast'
 import { draft, rulesInForce } from './rules-draft'
-import { budget, came, KillSwitch, ModeBadge, MODES, promise, Waiting, WhyDialog } from './rules-parts'
+import { budget, came, heldBy, KillSwitch, ModeBadge, MODES, promise, Waiting, WhyDialog } from './rules-parts'
 
 /** Histories asked for at once: a set may have hundreds of rules, and others ask too. */
 const AT_ONCE = 4
@@ -41,7 +41,7 @@ function useHistories(ids: string[]): Map<string, RuleHistory> {
 
 const orDash = (value: number | undefined) => value === undefined ? <span class="dim">–</span> : count(value)
 
-function List({ rules, all, budgetOfAll, exceeded }: { rules: RuleSpec[]; all: string[]; budgetOfAll: string; exceeded: Record<string, unknown> }) {
+function List({ rules, all, budgetOfAll, exceeded }: { rules: RuleSpec[]; all: string[]; budgetOfAll: string; exceeded: Record<string, Exceeded> }) {
   const day = useChannel<OverviewNow>('overview').value?.tallies.rules
   const histories = useHistories(all)
   if (rules.length === 0) return <Empty title="No rule fits these filters"><p>Take a filter off, or press Back.</p></Empty>
@@ -63,7 +63,7 @@ function List({ rules, all, budgetOfAll, exceeded }: { rules: RuleSpec[]; all: s
               <td class="num">{orDash(of?.confirmed)}</td><td class="num">{orDash(of?.released)}</td>
               <td class="num">{of?.precision === null || of?.precision === undefined ? <span class="dim">–</span> : `${Math.round(of.precision * 100)} %`}</td>
               <td class="nowrap">{promise(rule) || <span class="dim">none</span>}</td>
-              <td class="nowrap">{exceeded[rule.id] ? <span class="badge bad">exceeded</span> : budget(rule.budget) || <span class="dim">{budgetOfAll}</span>}</td>
+              <td class="nowrap">{exceeded[rule.id] ? <span class="badge bad">{heldBy(exceeded[rule.id]!)}</span> : budget(rule.budget) || <span class="dim">{budgetOfAll}</span>}</td>
             </tr>
           )
         })}</tbody>
@@ -116,7 +116,7 @@ const budgetOfSet = (source: string) => /^budget:\s*\{?(.*?)\}?\s*$/m.exec(sourc
 
 export default function Rules() {
   const state = useChannel<RulesState>('rules').value
-  const revision = `${state?.version}${state?.kill}${state?.drafts}${state?.exceeded.join()}`
+  const revision = `${state?.version}${state?.kill}${state?.drafts}${state?.exceeded.join()}|${state?.suspect.join()}|${state?.stopped.join()}`
   const set = useFetched(rulesInForce, [], [revision])
   useKeys(useMemo(() => [{ keys: 'e', label: 'Edit the rules', run: () => go('/console/rules/edit') }], []))
   const of = set.data

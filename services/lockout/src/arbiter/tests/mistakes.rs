@@ -458,3 +458,63 @@ fn suppliers_that_offer_nothing_are_no_part_of_the_share() {
     court.found(1_002, 15, EVIDENCE, Quarantine);
     assert_eq!(court.at_level(Quarantine), 0, "now it is a sixth of those that do offer");
 }
+
+#[test]
+fn withholding_more_of_a_supplier_takes_of_the_budget_however_little_of_it_was_withheld_before() {
+    let mut court = Court::new();
+    let listing = |name: &str| Scope::Listing { listing: stockade_model::ListingId::new(name).unwrap() };
+    let mut ask = |number: usize, (rule, most): (&str, u32), scope: Scope| {
+        let mut asked = Court::asked(supplier(number).as_str(), rule, Quarantine, scope, 1.0);
+        asked.duration_ms = 30 * 24 * HOUR;
+        asked.budget = Some(Budget { suppliers: Some(most), stock_share: None, per_ms: HOUR });
+        let done = court.hear(1_000, &Payload::Proposal(Proposal::Rule(Box::new(asked))));
+        (done, court.held(rule).is_some())
+    };
+    for number in 0..30 {
+        assert_eq!(ask(number, ("bait", 30), listing("l")), (vec![Imposed], false), "one listing of each");
+    }
+    // All of a supplier is more than a listing of it, so a second rule has its budget and no more.
+    for number in 0..30 {
+        let done = if number < 3 { Imposed } else { OverBudget };
+        assert_eq!(ask(number, ("wide", 3), Scope::Supplier), (vec![done], number >= 3), "{number}");
+    }
+    // Within what is withheld nothing is new; beside it another listing is, for a rule that is held back.
+    assert_eq!(ask(2, ("wide", 3), listing("m")).0, [Imposed]);
+    assert_eq!(ask(40, ("wide", 3), listing("m")).0, [OverBudget]);
+    // Ever so many listings of one supplier are one supplier.
+    for name in ["a", "b", "c"] {
+        assert_eq!(ask(50, ("shelf", 1), listing(name)), (vec![Imposed], false));
+    }
+    assert_eq!(ask(51, ("shelf", 1), listing("a")), (vec![OverBudget], true));
+    assert_eq!(
+        ask(50, ("shelf", 1), listing("d")).0,
+        [OverBudget],
+        "past it, a listing more is held back too"
+    );
+}
+
+#[test]
+fn operators_are_told_once_of_a_rule_that_is_held_back_and_by_what() {
+    let mut court = Court::populated(100);
+    for number in 0..10 {
+        court.budgeted(1_000 + number, &format!("s{number:04}"), "c", 2);
+    }
+    for number in 0..100 {
+        court.found(2_000, number, EVIDENCE, Quarantine);
+    }
+    court.restore(3_000, "bait", None, Some("c"));
+    let told: Vec<(&str, &str)> = court
+        .notices
+        .iter()
+        .map(|notice| (notice.data["rule"].as_str().unwrap(), notice.data["because"].as_str().unwrap()))
+        .collect();
+    assert_eq!(told, [("wide", "budget"), ("beyond-chance", "suspect"), ("bait", "stopped")]);
+    for notice in &court.notices {
+        assert_eq!((notice.event.as_str(), &notice.audience), ("rule.held_back", &Audience::Operators));
+    }
+    let names: std::collections::BTreeSet<&String> = court.notices.iter().map(|notice| &notice.id).collect();
+    assert_eq!(names.len(), 3, "each has a name of its own");
+    court.moved();
+    assert_eq!(court.budgeted(4_000, "s0050", "c", 2), [OverBudget]);
+    assert_eq!(court.notices.len(), 3, "another process tells nobody again");
+}
