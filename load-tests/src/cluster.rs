@@ -97,7 +97,10 @@ impl Server {
     /// `stockade serve` with these further arguments, and no limits: what is measured is the server and not its patience.
     pub(crate) fn stockade(name: &str, directory: &Path, arguments: &[&str]) -> Result<Self> {
         let mut command = serving(name, directory, arguments)?;
-        for class in ["STANDARD", "BUYER", "EVENTS", "NEW", "SUSPECT", "REGISTRATIONS", "PAYOUT"] {
+        for class in [
+            "STANDARD", "LARGE", "LIMITED", "BUYER", "EVENTS", "STAFF", "NEW", "SUSPECT", "REGISTRATIONS",
+            "PAYOUT",
+        ] {
             command
                 .env(format!("STOCKADE_LIMITS__{class}__PER_SECOND"), "4000000000")
                 .env(format!("STOCKADE_LIMITS__{class}__BURST"), "4000000000");

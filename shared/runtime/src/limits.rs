@@ -30,21 +30,17 @@ pub use class::{Class, Per};
 
 /// Limits by class name. A supplier's class is in its registration; `limited` is for suppliers under a `limit`
 /// decision; `buyer` and `events` are what they say. `new` and `suspect` are what all suppliers of that [`Trust`] share, beside
-/// what each of them has for itself.
+/// what each of them has for itself. A class that is not told has its usual bounds.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(from = "BTreeMap<String, Class>", into = "BTreeMap<String, Class>")]
 pub struct LimitsConfig(pub BTreeMap<String, Class>);
 
 impl From<BTreeMap<String, Class>> for LimitsConfig {
-    /// What is shared has its usual bounds where it is not told, and so has registering: who changes another class has not meant to
-    /// open it.
-    fn from(mut told: BTreeMap<String, Class>) -> Self {
-        for (name, class) in Self::default().0 {
-            if ALWAYS.contains(&name.as_str()) {
-                told.entry(name).or_insert(class);
-            }
-        }
-        Self(told)
+    /// A class that is not told has its usual bounds: who changes one has not meant to open another.
+    fn from(told: BTreeMap<String, Class>) -> Self {
+        let mut all = Self::default().0;
+        all.extend(told);
+        Self(all)
     }
 }
 
@@ -84,8 +80,6 @@ pub const REGISTRATIONS: &str = "registrations";
 pub const PAYOUT: &str = "payout";
 /// Classes that are not for the registration of suppliers.
 const OTHERS: [&str; 8] = ["limited", "buyer", "events", "staff", "new", "suspect", REGISTRATIONS, PAYOUT];
-/// Classes that have their usual bounds where nothing is said of them.
-const ALWAYS: [&str; 4] = ["new", "suspect", REGISTRATIONS, PAYOUT];
 
 /// What each caller has used, shared with the limiter so that a batch beyond the burst can be charged in full.
 #[derive(Clone, Default)]

@@ -270,13 +270,18 @@ fn limits_change_while_they_are_in_use_and_what_stayed_as_it_was_forgets_nobody(
 }
 
 #[test]
-fn whoever_configures_one_class_has_not_opened_what_is_shared() {
-    let told: LimitsConfig =
-        serde_json::from_str(r#"{"standard":{"per_second":1,"burst":2},"new":{"per_second":5,"burst":6}}"#)
-            .unwrap();
-    assert_eq!(told.0["new"].burst.get(), 6);
-    assert_eq!(told.0["suspect"], LimitsConfig::default().0["suspect"]);
-    assert!(!told.0.contains_key("buyer"), "others are what they were: told, or `standard`");
+fn whoever_configures_one_class_has_not_opened_another() {
+    let usual = LimitsConfig::default();
+    for told in ["standard", "new", REGISTRATIONS, "of_their_own"] {
+        let text = format!(r#"{{"{told}":{{"per_second":5,"burst":6}}}}"#);
+        let config: LimitsConfig = serde_json::from_str(&text).unwrap();
+        assert_eq!(config.0[told].burst.get(), 6);
+        let limits = Limits::new(&config);
+        for (name, class) in usual.0.iter().filter(|(name, _)| *name != told) {
+            assert_eq!(limits.class(name), Some(*class), "{name}, where only {told} is told");
+        }
+    }
+    assert_eq!(serde_json::from_str::<LimitsConfig>("{}").unwrap(), usual);
     let limits = Limits::new(&LimitsConfig::default());
     assert_eq!(limits.for_suppliers(), ["standard", "large"], "nobody is registered as new or suspect");
 }
