@@ -113,10 +113,25 @@ impl Server {
     /// `stockade serve` with these further arguments, and no limits: what is measured is the server and not its patience.
     pub(crate) fn stockade(name: &str, directory: &Path, arguments: &[&str]) -> Result<Self> {
         let mut command = serving(name, directory, arguments)?;
-        for class in ["STANDARD", "BUYER", "EVENTS", "NEW", "SUSPECT", "REGISTRATIONS", "PAYOUT"] {
+        for class in [
+            "STANDARD",
+            "LARGE",
+            "LIMITED",
+            "BUYER",
+            "EVENTS",
+            "STAFF",
+            "NEW",
+            "SUSPECT",
+            "REGISTRATIONS",
+            "PAYOUT",
+            "REDUCTIONS",
+        ] {
             command
                 .env(format!("STOCKADE_LIMITS__{class}__PER_SECOND"), "4000000000")
                 .env(format!("STOCKADE_LIMITS__{class}__BURST"), "4000000000");
+        }
+        for bound in ["LISTINGS_MAX", "NEW_LISTINGS_MAX", "LOCATIONS_MAX"] {
+            command.env(format!("STOCKADE_EDGE__{bound}"), "4000000000");
         }
         command.env("STOCKADE_HTTP__CONNECTIONS__MAX", "16384");
         launch(name, command, directory, false)

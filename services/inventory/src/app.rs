@@ -300,6 +300,12 @@ impl App {
         self.suppliers.get(id).map(|view| view.clone())
     }
 
+    /// How many locations a supplier has, and whether one is among them.
+    pub(crate) fn locations_held(&self, id: &SupplierId, location: &LocationId) -> (u64, bool) {
+        let view = self.suppliers.get(id);
+        view.map_or((0, false), |view| (view.locations.len() as u64, view.locations.contains_key(location)))
+    }
+
     /// The class of limits that holds for a supplier now; `None` of one that is not registered.
     pub(crate) fn class_of(&self, id: &SupplierId) -> Option<String> {
         let view = self.suppliers.get(id)?;

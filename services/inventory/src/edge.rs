@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use dashmap::DashMap;
+use parking_lot::RwLock;
 use stockade_log::{Lane, partition_of};
 use stockade_model::{Level, SupplierId, Timestamp, time::DAY_MS};
 use stockade_runtime::{
@@ -14,6 +15,7 @@ use stockade_runtime::{
 
 use crate::{
     app::App,
+    bounds::Bounds,
     fairness::{Fairness, share_used},
 };
 
@@ -33,6 +35,8 @@ pub struct Gatekeeper {
     evidence: DashMap<SupplierId, i64>,
     /// Suppliers with a payout account that many share: the account's salted hash.
     crowds: DashMap<SupplierId, Box<str>>,
+    /// How much one supplier may have.
+    bounds: RwLock<Bounds>,
 }
 
 impl Gatekeeper {
@@ -44,7 +48,18 @@ impl Gatekeeper {
             new_ms: i64::from(new_days) * DAY_MS,
             evidence: DashMap::new(),
             crowds: DashMap::new(),
+            bounds: RwLock::default(),
         }
+    }
+
+    /// How much one supplier may have.
+    pub fn bounds(&self) -> Bounds {
+        *self.bounds.read()
+    }
+
+    /// Puts other bounds in force. Whoever has more keeps it.
+    pub fn set_bounds(&self, bounds: Bounds) {
+        *self.bounds.write() = bounds;
     }
 
     /// Many suppliers share a payout account with one.
@@ -156,7 +171,33 @@ impl App {
         Ok(own.map(|own| own.with(shared)))
     }
 
-    /// The same for rows that wait rather than being refused: how long, where they have to.
+    /// The same for a request some of whose rows may only take supply away: of these as many need nothing more as each supplier has free.
+    pub(crate) fn share_beside_reductions(
+        &self,
+        supplier: &SupplierId,
+        own: Option<Allowance>,
+        rows: usize,
+        reducing: usize,
+    ) -> Result<Option<Allowance>, Problem> {
+        let trust = self.trust_of(supplier);
+        let free = self.limits.reduce(trust, supplier.as_str(), reducing);
+        if free == rows {
+            return Ok(own);
+        }
+        self.share(supplier, own, rows - free).inspect_err(|_| {
+            let class = self.class_of(supplier).unwrap_or_else(stockade_model::control::standard_class);
+            self.limits.give_back((&class, supplier.as_str()), free);
+            self.limits.unreduce(trust, supplier.as_str(), free);
+        })
+    }
+
+    /// Whether a row that takes supply away needs nothing more. Past what is free it is a row like others, or one unit after the other of
+    /// a thousand million would pass by all that bounds others.
+    pub(crate) fn reduces_freely(&self, supplier: &SupplierId) -> bool {
+        self.limits.reduce(self.trust_of(supplier), supplier.as_str(), 1) == 1
+    }
+
+    /// What [`App::share`] asks, for rows that wait rather than being refused: how long, where they have to.
     pub(crate) fn share_or_wait(&self, supplier: &SupplierId, rows: usize) -> Result<(), Duration> {
         // By its own partition: one that is behind pauses no import but its own.
         if self.not_put_off(supplier, Work::Import).is_err() {

@@ -9,7 +9,9 @@
 //! what others say of it (orders, reservations), nor for withdrawals and reductions: an attacker could otherwise use up the share
 //! of somebody else, or keep goods on show that are gone. Each process holds back by itself, but counts by the log: every process sees
 //! every partition, so rows that came in through another one are taken from the same share when they are decided. A supplier that spreads its
-//! writes over several has a quarter all the same. However slow the partition, nobody is held back for more than twenty seconds at a time.
+//! writes over several has a quarter all the same. What is owed is remembered in rows and paid off at the rate of the moment, in full up to
+//! the largest batch: otherwise one batch after the other would be more than a quarter of a slow partition. So nobody is held back for
+//! more than twenty seconds at a time, or for as long as the largest batch takes where that is longer.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -18,7 +20,7 @@ use std::{
 
 use axum::http::{StatusCode, header};
 use dashmap::DashMap;
-use stockade_model::SupplierId;
+use stockade_model::{SupplierId, inventory::ROWS_MAX};
 use stockade_runtime::Problem;
 
 /// The part of a partition's rate that one supplier may have.
@@ -30,7 +32,7 @@ const WEIGHT: f64 = 0.3;
 
 /// A rate is of a second at least: what the fold has decided is told in lumps.
 const MEASURED: Duration = Duration::from_secs(1);
-/// Nobody is held back for longer, whatever the rate was when it sent.
+/// Nobody is held back for longer, unless it sent the largest batch to a partition that is so slow.
 const HELD_MAX: Duration = Duration::from_secs(20);
 /// Rows that were sent from here and not seen in the log for so long are waited for no more.
 const UNSEEN_MAX: Duration = Duration::from_secs(60);
@@ -47,15 +49,10 @@ struct Place {
 }
 
 impl Place {
-    fn is_behind(&self) -> bool {
-        self.rate.load(Ordering::Relaxed) != FREE
-    }
-
-    /// Nanoseconds in which so many rows come back to a supplier, at most [`HELD_MAX`]; `None` while the partition is not behind.
-    fn cost(&self, rows: usize) -> Option<u64> {
+    /// Rows a second that one supplier may send; `None` while the partition is not behind.
+    fn share_per_s(&self) -> Option<f64> {
         let rate = self.rate.load(Ordering::Relaxed);
-        let share_per_s = f64::from_bits(rate) / PART;
-        (rate != FREE).then(|| ((rows as f64 / share_per_s * 1e9) as u64).min(HELD_MAX.as_nanos() as u64))
+        (rate != FREE).then(|| f64::from_bits(rate).max(LEAST_PER_S) / PART)
     }
 }
 
@@ -97,13 +94,33 @@ impl Meter {
 /// What one supplier has used of its share.
 #[derive(Clone, Copy, Default)]
 struct Used {
-    /// Until when it has used it up, in nanoseconds since the beginning.
-    until: u64,
+    /// Rows that it owed at a time, in nanoseconds since the beginning.
+    owed: f64,
+    owed_at: u64,
+    /// Its partition.
+    partition: u32,
     /// Rows that it sent through this process and that the log has not shown yet.
     unseen: u64,
     /// When it last sent any.
     sent_at: u64,
 }
+
+impl Used {
+    /// Rows that it owes now, of which so many a second come back.
+    fn owes(&self, share_per_s: f64, now: u64) -> f64 {
+        let since = Duration::from_nanos(now.saturating_sub(self.owed_at));
+        (self.owed - share_per_s * since.as_secs_f64()).max(0.0)
+    }
+
+    /// It owes so many now, as far as anybody may owe.
+    fn set_owed(&mut self, rows: f64, share_per_s: f64, now: u64) {
+        let most = (share_per_s * HELD_MAX.as_secs_f64()).max(ROWS_MAX as f64);
+        (self.owed, self.owed_at) = (rows.min(most), now);
+    }
+}
+
+/// Less than that many rows is what reckoning with fractions leaves.
+const NOTHING: f64 = 1e-6;
 
 /// Holds suppliers back while their partition is behind.
 pub struct Fairness {
@@ -145,8 +162,16 @@ impl Fairness {
     pub fn forget(&self) {
         let now = self.now();
         let unseen_max = UNSEEN_MAX.as_nanos() as u64;
-        self.used.retain(|_, used| used.until > now || (used.unseen > 0 && now < used.sent_at + unseen_max));
+        self.used.retain(|_, used| {
+            let share = self.share_per_s(used.partition);
+            let owes = share.is_some_and(|share| used.owes(share, now) > NOTHING);
+            owes || (used.unseen > 0 && now < used.sent_at + unseen_max)
+        });
         self.used.shrink_to_fit();
+    }
+
+    fn share_per_s(&self, partition: u32) -> Option<f64> {
+        self.places.get(partition as usize)?.share_per_s()
     }
 
     fn now(&self) -> u64 {
@@ -162,10 +187,12 @@ impl Fairness {
 
     /// Gives back rows that were taken and not sent.
     pub fn give_back(&self, partition: u32, supplier: &SupplierId, rows: usize) {
-        match self.places.get(partition as usize).and_then(|place| place.cost(rows)) {
-            Some(cost) => {
+        match self.share_per_s(partition) {
+            Some(share) => {
                 if let Some(mut used) = self.used.get_mut(supplier) {
-                    used.until = used.until.saturating_sub(cost);
+                    let now = self.now();
+                    let left = (used.owes(share, now) - rows as f64).max(0.0);
+                    used.set_owed(left, share, now);
                     used.unseen = used.unseen.saturating_sub(rows as u64);
                 }
             }
@@ -175,13 +202,14 @@ impl Fairness {
     }
 
     fn take_at(&self, partition: u32, supplier: &SupplierId, rows: usize, now: u64) -> Result<(), Duration> {
-        let cost = self.places.get(partition as usize).and_then(|place| place.cost(rows));
-        let Some(cost) = cost else { return Ok(()) };
+        let Some(share) = self.share_per_s(partition) else { return Ok(()) };
         let mut used = self.used.entry(supplier.clone()).or_default();
-        if used.until > now {
-            return Err(Duration::from_nanos(used.until - now));
+        let owes = used.owes(share, now);
+        if owes > NOTHING {
+            return Err(Duration::from_secs_f64(owes / share));
         }
-        *used = Used { until: now + cost, unseen: used.unseen + rows as u64, sent_at: now };
+        used.set_owed(rows as f64, share, now);
+        (used.partition, used.sent_at, used.unseen) = (partition, now, used.unseen + rows as u64);
         Ok(())
     }
 
@@ -192,22 +220,20 @@ impl Fairness {
     }
 
     fn decided_at(&self, partition: u32, supplier: &SupplierId, rows: usize, now: u64) {
-        let Some(place) = self.places.get(partition as usize).filter(|place| place.is_behind()) else {
-            return;
-        };
+        let Some(share) = self.share_per_s(partition) else { return };
         let mut used = self.used.entry(supplier.clone()).or_default();
         let own = used.unseen.min(rows as u64);
         used.unseen -= own;
-        let cost = place.cost(rows - own as usize).unwrap_or_default();
-        let charged = (used.until.max(now) + cost).min(now + HELD_MAX.as_nanos() as u64);
-        used.until = used.until.max(charged);
+        let owed = used.owes(share, now) + (rows as u64 - own) as f64;
+        used.set_owed(owed, share, now);
+        used.partition = partition;
     }
 }
 
 /// What a supplier is told whose share is used up.
 pub(crate) fn share_used(wait: Duration) -> Problem {
     crate::metrics::held_back();
-    let wait_s = wait.as_secs_f64().ceil().clamp(1.0, 60.0) as u64;
+    let wait_s = wait.as_secs_f64().ceil().clamp(1.0, 120.0) as u64;
     let detail = format!(
         "the server is behind with what you and others sent, and a quarter of what it goes through is yours; wait {wait_s} s and send it again"
     );
@@ -251,6 +277,9 @@ mod tests {
         assert!(fair.take_at(1, &id("other"), 100_000, 0).is_ok(), "another partition is not behind");
         fair.take_at(0, &id("huge"), 1_000_000, 0).unwrap();
         assert_eq!(fair.take_at(0, &id("huge"), 1, 0).unwrap_err(), HELD_MAX, "and not for an hour");
+        fair.set_rate(0, Some(40_000.0));
+        let wait = fair.take_at(0, &id("huge"), 1, 0).unwrap_err();
+        assert_eq!(wait, Duration::from_secs(2), "what is owed is paid off at the rate of the moment");
         fair.set_rate(0, None);
         assert!(fair.take_at(0, &id("flood"), 1_000, 10_000_000_000).is_ok());
         assert!(fair.take_at(0, &id("flood"), 1_000, 10_000_000_000).is_ok(), "nor is this one any more");
@@ -325,6 +354,27 @@ mod tests {
         assert!(fair.used.is_empty());
         fair.set_rate(0, Some(4.0));
         fair.decided_at(0, &id("a"), 1_000_000, 5);
-        assert_eq!(fair.take_at(0, &id("a"), 1, 5).unwrap_err(), HELD_MAX, "and nobody waits for an hour");
+        let wait = fair.take_at(0, &id("a"), 1, 5).unwrap_err();
+        assert_eq!(wait, Duration::from_secs(100), "and nobody waits for an hour");
+    }
+
+    #[test]
+    fn whatever_the_size_of_a_batch_it_is_a_quarter_of_a_slow_partition() {
+        for (rate, rows) in [(40.0, 1_000), (100.0, 1_000), (199.0, 1_000), (40.0, 300), (800.0, 1_000)] {
+            let fair = Fairness::new(1);
+            fair.set_rate(0, Some(rate));
+            let mut taken = 0;
+            for second in 0..2_000_u64 {
+                taken += if fair.take_at(0, &id("flood"), rows, second * 1_000_000_000).is_ok() {
+                    rows
+                } else {
+                    0
+                };
+            }
+            let most = rate / 4.0 * 2_000.0 + rows as f64;
+            assert!(taken as f64 <= most, "{taken} of {most} at {rate}");
+            // It asks once a second, which may lose one between two batches.
+            assert!(taken as f64 >= most * 0.7, "{taken} of {most} at {rate}");
+        }
     }
 }

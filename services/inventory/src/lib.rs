@@ -4,6 +4,7 @@
 //! * [`http`] is the API of suppliers, buyers and order systems.
 //! * [`app`] is what connects the two in one process, [`metrics`] what it tells of itself.
 //! * [`applied`] knows when decisions reached buyers here.
+//! * [`bounds`] is how much one supplier may have.
 //! * [`changes`] tells streams of buyers what to look at again.
 //! * [`imports`] takes whole files and applies them at the pace of their supplier's allowance.
 //! * [`replica`] is what differs where only buyers are answered, from a copy of another region's topics.
@@ -13,6 +14,7 @@
 pub mod app;
 pub mod applied;
 mod baskets;
+pub mod bounds;
 pub mod changes;
 pub mod domain;
 pub mod edge;

@@ -23,6 +23,7 @@
 //! | `stockade_inventory_imports_full_total` | `of`: `supplier`, `new`, `suspect`, `all` | uploads refused because imports take as much of the disk as they may: one supplier's, all new or all suspect ones', or all |
 //! | `stockade_inventory_writes_held_back_total` | | writes refused because their supplier had used its share of a partition that is behind |
 //! | `stockade_inventory_locked_out_writes_refused_total` | | writes of locked-out suppliers refused before they were read; one a minute of each goes to the log instead |
+//! | `stockade_inventory_rows_beyond_bounds_total` | | rows refused because their supplier has as many listings, or locations, as one may have |
 //! | `stockade_lockout_suppliers` | `level` | suppliers by the highest level in force, as this replica's overlay has it |
 
 use ::metrics::{Counter, Gauge, counter, gauge, histogram};
@@ -88,6 +89,10 @@ pub const FIGURES: [Figure; 20] = [
         "stockade_inventory_locked_out_writes_refused_total",
         "Writes of locked-out suppliers refused before they were read.",
     ),
+    Figure::Counter(
+        "stockade_inventory_rows_beyond_bounds_total",
+        "Rows refused because their supplier has as many listings or locations as one may have.",
+    ),
     Figure::Gauge(
         "stockade_lockout_suppliers",
         "Suppliers by the highest level in force, as this process has it.",
@@ -126,6 +131,11 @@ impl Drop for OfStream {
 /// A write was refused because its supplier had used its share of a partition that is behind.
 pub(crate) fn held_back() {
     counter!("stockade_inventory_writes_held_back_total").increment(1);
+}
+
+/// A row was refused because its supplier has as much as one may have.
+pub(crate) fn beyond_bounds() {
+    counter!("stockade_inventory_rows_beyond_bounds_total").increment(1);
 }
 
 /// A write of a locked-out supplier was refused before it was read.

@@ -7,7 +7,8 @@ use std::{
 };
 
 use stockade_inventory::{
-    imports::ImportsConfig, picture::PictureBounds, promises::Promises, replica::ReplicaBounds,
+    bounds::Bounds, imports::ImportsConfig, picture::PictureBounds, promises::Promises,
+    replica::ReplicaBounds,
 };
 use stockade_log_kafka::{KafkaOptions, Secret};
 use stockade_runtime::{
@@ -104,6 +105,13 @@ impl Default for Http {
 pub struct EdgeConfig {
     /// For how many days after `since` of its registration a supplier is new and shares the class `new` of the limits.
     pub new_supplier_days: u32,
+    /// Listings that one supplier may have on the market. Withdrawn ones free their places; with these, five times as many are kept.
+    pub listings_max: u64,
+    /// The same for a supplier that is new or under suspicion. Whoever moves in with more is registered with the `since` by which it
+    /// is not new.
+    pub new_listings_max: u64,
+    /// Locations that one supplier may have.
+    pub locations_max: u64,
     /// Bytes of request bodies that may be in memory at once; of buyers a quarter of it beside.
     pub bodies_bytes_max: usize,
     /// The ladder of what is put off.
@@ -112,7 +120,23 @@ pub struct EdgeConfig {
 
 impl Default for EdgeConfig {
     fn default() -> Self {
-        Self { new_supplier_days: 14, bodies_bytes_max: 256 << 20, brownout: BrownoutConfig::default() }
+        let Bounds { listings_max, new_listings_max, locations_max } = Bounds::default();
+        Self {
+            new_supplier_days: 14,
+            listings_max,
+            new_listings_max,
+            locations_max,
+            bodies_bytes_max: 256 << 20,
+            brownout: BrownoutConfig::default(),
+        }
+    }
+}
+
+impl EdgeConfig {
+    /// How much one supplier may have.
+    pub fn bounds(&self) -> Bounds {
+        let Self { listings_max, new_listings_max, locations_max, .. } = *self;
+        Bounds { listings_max, new_listings_max, locations_max }
     }
 }
 
@@ -486,6 +510,16 @@ impl Config {
         }
         if config.edge.new_supplier_days > 36_500 {
             wrong.push("edge.new_supplier_days must be 0 to 36500".to_owned());
+        }
+        let Bounds { listings_max, new_listings_max, locations_max } = config.edge.bounds();
+        for (name, bound) in [
+            ("listings_max", listings_max),
+            ("new_listings_max", new_listings_max),
+            ("locations_max", locations_max),
+        ] {
+            if bound == 0 {
+                wrong.push(format!("edge.{name} must be at least 1"));
+            }
         }
         if !(0..=19).contains(&config.http.suppliers_nice) {
             wrong.push("http.suppliers_nice must be 0 to 19".to_owned());

@@ -1,14 +1,16 @@
-//! What of the configuration changes while the server runs: the limits of callers. The file is looked at like that of the keys, and
+//! What of the configuration changes while the server runs: the limits of callers, and how much one supplier may have. The file is looked at like that of the keys, and
 //! read again as it was at the start, with the variables and flags that win over it. Of all else that has changed in it the log says
 //! that it waits for a restart.
 
 use std::{
     collections::BTreeSet,
     path::Path,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use serde_json::Value;
+use stockade_inventory::app::App;
 use stockade_runtime::{Limits, Shutdown};
 
 use crate::config::{Config, Place};
@@ -22,8 +24,8 @@ fn state(file: &Path) -> Option<(SystemTime, u64)> {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-/// The section that changes while the server runs.
-const HOT: &str = "limits";
+/// What changes while the server runs.
+const HOT: [&str; 4] = ["limits", "edge.listings_max", "edge.new_listings_max", "edge.locations_max"];
 
 /// The keys by which two configurations differ and that are read at a start only.
 fn wait_for_restart(started: &Config, now: &Config) -> BTreeSet<String> {
@@ -49,7 +51,7 @@ fn wait_for_restart(started: &Config, now: &Config) -> BTreeSet<String> {
 
 /// Adds the paths at which `a` and `b` differ, all but those of what changes while the server runs.
 fn differing(path: &str, a: &Value, b: &Value, keys: &mut BTreeSet<String>) {
-    if a == b || path == HOT {
+    if a == b || HOT.contains(&path) {
         return;
     }
     let (Value::Object(of_a), Value::Object(of_b)) = (a, b) else {
@@ -63,12 +65,13 @@ fn differing(path: &str, a: &Value, b: &Value, keys: &mut BTreeSet<String>) {
     }
 }
 
-/// Keeps the limits of a running server as its configuration file says, until `shutdown`. A file that is wrong changes nothing.
+/// Keeps the limits of a running server, and the bounds of suppliers where it takes them in, as its configuration file says, until
+/// `shutdown`. A file that is wrong changes nothing.
 pub(crate) async fn follow(
     place: Place,
     flags: Vec<(&'static str, Option<String>)>,
     config: Config,
-    limits: Limits,
+    (limits, app): (Limits, Option<Arc<App>>),
     shutdown: Shutdown,
 ) {
     let Some(file) = place.config.clone() else { return };
@@ -95,6 +98,13 @@ pub(crate) async fn follow(
                     limits.replace(&now.limits);
                     tracing::info!("the limits of the configuration have changed and are in force");
                     in_force = now.limits.clone();
+                }
+                let bounds = now.edge.bounds();
+                if let Some(edge) =
+                    app.as_ref().map(|app| &app.gate_of_edge).filter(|edge| edge.bounds() != bounds)
+                {
+                    edge.set_bounds(bounds);
+                    tracing::info!("how much one supplier may have has changed and is in force");
                 }
                 let wait = wait_for_restart(&config, &now);
                 if wait != waiting {
@@ -133,12 +143,17 @@ mod tests {
         assert!(wait_for_restart(&started, &started.clone()).is_empty());
         let mut now = started.clone();
         now.limits.0.clear();
+        (now.edge.listings_max, now.edge.new_listings_max, now.edge.locations_max) = (1, 2, 3);
         assert!(wait_for_restart(&started, &now).is_empty(), "limits are in force at once");
         now.imports.confirm_percent += 1;
         now.http.answer_deadline_ms += 1;
         now.redis.url = Hidden("redis://:hunter2@r:1".to_owned());
+        now.edge.new_supplier_days += 1;
         let keys: Vec<_> = wait_for_restart(&started, &now).into_iter().collect();
-        assert_eq!(keys, ["http.answer_deadline_ms", "imports.confirm_percent", "redis.url"]);
+        assert_eq!(
+            keys,
+            ["edge.new_supplier_days", "http.answer_deadline_ms", "imports.confirm_percent", "redis.url"]
+        );
     }
 
     #[test]

@@ -339,6 +339,7 @@ impl Platform {
                 partitions,
                 parts.edge.config.new_supplier_days,
             ));
+            service.gate_of_edge.set_bounds(parts.edge.config.bounds());
             let service = Arc::new(if roles.replica { service.as_replica(parts.replica) } else { service });
             // Streams never end by themselves, and would hold up the end of the process.
             let (changes, end) = (service.changes.clone(), shutdown.wait());
@@ -434,6 +435,7 @@ impl Platform {
             watched: watched.clone(),
             stalls,
             limits: limits.clone(),
+            app: app.clone(),
             readiness: readiness.clone(),
             configuration: parts.configuration,
         }));

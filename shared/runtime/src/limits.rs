@@ -30,21 +30,18 @@ pub use class::{Class, Per};
 
 /// Limits by class name. A supplier's class is in its registration; `limited` is for suppliers under a `limit`
 /// decision; `buyer` and `events` are what they say. `new` and `suspect` are what all suppliers of that [`Trust`] share, beside
-/// what each of them has for itself.
+/// what each of them has for itself; `guaranteed` is what each of those is served of it at least, whatever the others send. Rows that
+/// only take supply away need nothing of that up to `reductions`, which each supplier has. A class that is not told has its usual bounds.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(from = "BTreeMap<String, Class>", into = "BTreeMap<String, Class>")]
 pub struct LimitsConfig(pub BTreeMap<String, Class>);
 
 impl From<BTreeMap<String, Class>> for LimitsConfig {
-    /// What is shared has its usual bounds where it is not told, and so has registering: who changes another class has not meant to
-    /// open it.
-    fn from(mut told: BTreeMap<String, Class>) -> Self {
-        for (name, class) in Self::default().0 {
-            if ALWAYS.contains(&name.as_str()) {
-                told.entry(name).or_insert(class);
-            }
-        }
-        Self(told)
+    /// A class that is not told has its usual bounds: who changes one has not meant to open another.
+    fn from(told: BTreeMap<String, Class>) -> Self {
+        let mut all = Self::default().0;
+        all.extend(told);
+        Self(all)
     }
 }
 
@@ -68,6 +65,10 @@ impl Default for LimitsConfig {
             // As much as two suppliers of `standard` may send for good, and as half of one.
             ("new".to_owned(), class(4_000, 20_000)),
             ("suspect".to_owned(), class(1_000, 5_000)),
+            // Somebody who types in a catalogue keeps to it, and so does a till. A quarter of what new ones share is 200 times that.
+            (GUARANTEED.to_owned(), class(5, 25)),
+            // A shop that is emptied by hand, or by a till, is far below.
+            (REDUCTIONS.to_owned(), class(50, 500)),
             // However many they are, they send a quarter of what one of `standard` may.
             (PAYOUT.to_owned(), class(500, 2_000)),
             // A whole marketplace may move in at once; what nobody has, and a stolen key would make, are more.
@@ -82,10 +83,15 @@ const STANDARD: &str = "standard";
 pub const REGISTRATIONS: &str = "registrations";
 /// The class of what new suppliers with one payout account may send together, where that is an account of many.
 pub const PAYOUT: &str = "payout";
+/// The class of what each supplier that shares has for itself of what is shared.
+pub const GUARANTEED: &str = "guaranteed";
+/// The class of rows of one supplier that only take supply away and need nothing of what is shared.
+pub const REDUCTIONS: &str = "reductions";
+/// All suppliers of one trust who share have as many of these together as so many of them.
+const REDUCERS: u32 = 20;
 /// Classes that are not for the registration of suppliers.
-const OTHERS: [&str; 8] = ["limited", "buyer", "events", "staff", "new", "suspect", REGISTRATIONS, PAYOUT];
-/// Classes that have their usual bounds where nothing is said of them.
-const ALWAYS: [&str; 4] = ["new", "suspect", REGISTRATIONS, PAYOUT];
+const OTHERS: [&str; 10] =
+    ["limited", "buyer", "events", "staff", "new", "suspect", REGISTRATIONS, PAYOUT, GUARANTEED, REDUCTIONS];
 
 /// What each caller has used, shared with the limiter so that a batch beyond the burst can be charged in full.
 #[derive(Clone, Default)]
@@ -143,6 +149,28 @@ impl<C: Clock> Limiter<C> {
         problem.with_header(RATE_LIMIT_POLICY, policy(self.class))
     }
 
+    /// Takes units whole, or none: more than the burst where the whole burst is there, and the rest is owed.
+    fn takes(&self, caller: &String, units: NonZeroU32) -> bool {
+        let burst = self.class.burst;
+        let is_taken = matches!(self.keyed.check_key_n(caller, units.min(burst)), Ok(Ok(_)));
+        if is_taken && units > burst {
+            self.owe(caller, units.get() - burst.get());
+        }
+        is_taken
+    }
+
+    /// Takes as many of `units` as there are.
+    fn takes_some(&self, caller: &String, units: u32) -> u32 {
+        if units == 0 {
+            return 0;
+        }
+        // The first says how many more there are.
+        let Ok(Ok(state)) = self.keyed.check_key_n(caller, NonZeroU32::MIN) else { return 0 };
+        let more = NonZeroU32::new(state.remaining_burst_capacity().min(units - 1));
+        let more = more.filter(|more| matches!(self.keyed.check_key_n(caller, *more), Ok(Ok(_))));
+        1 + more.map_or(0, NonZeroU32::get)
+    }
+
     /// Gives back units that were taken and not used.
     fn give_back(&self, caller: &String, units: u32) {
         let less = self.unit_nanos.saturating_mul(u64::from(units));
@@ -172,9 +200,12 @@ struct Set<C: Clock> {
     classes: Limiters<C>,
     /// The same classes for bodies, in units of [`UNIT_BYTES`].
     bodies: Limiters<C>,
-    /// What one caller may have of each class that many share, and the same for bodies.
+    /// What one caller may have of each class that many share, and the same for bodies. As much is for all together who keep to what
+    /// each is guaranteed, under the name of all.
     quarters: Limiters<C>,
     body_quarters: Limiters<C>,
+    /// What all of each class that many share may take away beside it.
+    reductions: Limiters<C>,
 }
 
 /// Keyed limiters by class. Cheap to clone; all clones change together.
@@ -261,7 +292,16 @@ impl<C: Clock + Clone> Set<C> {
             };
             Trust::CLASSES.iter().filter_map(quarter).collect()
         };
+        let reductions = |kept: Option<&Limiters<C>>| {
+            let of = |name: &&str| {
+                let class = config.0.get(REDUCTIONS)?.times(REDUCERS);
+                let kept = kept.and_then(|kept| kept.get(*name)).filter(|kept| kept.class == class);
+                Some(((*name).to_owned(), kept.cloned().unwrap_or_else(|| limiter(&class))))
+            };
+            Trust::CLASSES.iter().filter_map(of).collect()
+        };
         Self {
+            reductions: reductions(before.map(|before| &before.reductions)),
             classes: limiters(before.map(|before| &before.classes)),
             bodies: limiters(before.map(|before| &before.bodies)),
             quarters: quarters(before.map(|before| &before.quarters)),
@@ -461,7 +501,7 @@ impl<C: Clock + Clone> Limits<C> {
     pub fn evict(&self) {
         let mut kept = 0;
         let set = self.now();
-        let all = [&set.classes, &set.bodies, &set.quarters, &set.body_quarters];
+        let all = [&set.classes, &set.bodies, &set.quarters, &set.body_quarters, &set.reductions];
         for limiter in all.into_iter().flat_map(|limiters| limiters.values()) {
             limiter.keyed.retain_recent();
             limiter.keyed.shrink_to_fit();

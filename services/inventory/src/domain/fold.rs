@@ -26,6 +26,7 @@ mod start;
 pub use answers::event_identity;
 use due::{Due, What};
 pub use effect::Effect;
+pub(crate) use listings::only_reduces;
 use located::Located;
 use remembered::Whose;
 use reservations::Asked;
@@ -61,6 +62,8 @@ pub struct Inventory {
     passed: Table<Of<ReservationId>, Timestamp>,
     /// Derived: what is due when, one entry a row.
     due: PackedSet<Due>,
+    /// Derived: bytes of what is remembered of a supplier's requests, and of those of buyers about what it offers.
+    remembered_bytes: HashMap<SupplierId, [usize; 2]>,
     /// Derived: answers by age.
     answers_by_age: PackedSet<(Timestamp, u128)>,
     /// Derived: listings by where they lie.
@@ -87,6 +90,7 @@ impl Default for Inventory {
             choices: Table::new(8),
             passed: Table::new(9),
             due: PackedSet::default(),
+            remembered_bytes: HashMap::new(),
             answers_by_age: PackedSet::default(),
             located: PackedSet::default(),
             owed: HashMap::new(),
@@ -138,7 +142,7 @@ impl Inventory {
         let remembered_at = path(&command.supplier, &key);
         let whose = Whose::of(&command.rows);
         let adds = self.adds(whose, command);
-        let decided = |rows, retry| Effect::Decided {
+        let decided = |rows, adds, retry| Effect::Decided {
             id,
             supplier: command.supplier.clone(),
             key: key.clone(),
@@ -152,7 +156,7 @@ impl Inventory {
         }
         if let Some(remembered) = self.outcomes.get(&remembered_at) {
             let same = remembered.body_hash == command.body_hash;
-            out.effect(decided(same.then(|| remembered.rows.clone()), true));
+            out.effect(decided(same.then(|| remembered.rows.clone()), adds, true));
             return;
         }
         let mut rows: Vec<RowOutcome> = command
@@ -174,14 +178,15 @@ impl Inventory {
                 }
             })
             .collect();
+        let adds = adds.saturating_sub(listings::reduced(&command.rows, &rows));
         if !command.refused.is_empty() {
             rows.extend(command.refused.iter().cloned());
             rows.sort_by_key(|outcome| outcome.row);
         }
         let rows = Outcomes::of(&rows);
-        out.effect(decided(Some(rows.clone()), false));
-        self.outcomes.insert(remembered_at, Remembered { body_hash: command.body_hash.clone(), rows });
-        self.remember((&command.supplier, whose), key, input.time, out);
+        out.effect(decided(Some(rows.clone()), adds, false));
+        let remembered = Remembered { body_hash: command.body_hash.clone(), rows };
+        self.remember((&command.supplier, whose), (key, remembered), input.time, out);
     }
 
     /// Refuses a row about something that is not as the caller expects.

@@ -209,13 +209,14 @@ impl Index {
         };
         // Counted while nobody else can change the good, or two changes could be counted in the wrong order.
         self.goods.put(offer.sku.as_str(), row, &self.owners, &countries, |number, former| {
-            let change = offer.available - former.unwrap_or(0);
+            let change = offer.available - former.map_or(0, |former| former.units);
             self.units.fetch_add(change, Ordering::Relaxed);
             match former {
-                Some(_) => owner.counts(change),
+                Some(former) => owner.counts(change, (former.withdrawn, offer.withdrawn)),
                 None => {
                     self.listings.fetch_add(1, Ordering::Relaxed);
-                    owner.lists(self.owners.hash(offer.listing.as_str()), number, change);
+                    let hash = self.owners.hash(offer.listing.as_str());
+                    owner.lists(hash, number, change, offer.withdrawn);
                 }
             }
             // A number that a shop gave itself is another good in the next shop.
@@ -346,6 +347,12 @@ impl Index {
     pub(crate) fn allowances(&self) -> Vec<(SupplierId, i64)> {
         let named = |number: u32, units: i64| Some((self.owners.get(number)?.name.clone(), units));
         self.allowances.iter().filter_map(|of| named(*of.key(), *of.value())).collect()
+    }
+
+    /// Listings of a supplier that are on the market, and all of its that are kept.
+    pub fn listings_kept(&self, supplier: &SupplierId) -> (u64, u64) {
+        let owner = self.owners.number(supplier).and_then(|number| self.owners.get(number));
+        owner.map_or((0, 0), |owner| owner.listings())
     }
 
     /// Listings held.

@@ -20,6 +20,7 @@ pub(crate) use basket::{
     Wish, state as basket_state,
 };
 pub(crate) use choice::{Open, TURNS_MAX, choose};
+pub(crate) use fold::only_reduces;
 pub use fold::{Effect, Inventory, event_identity};
 pub use index::{Found, Impact, Index, Offer, Page, Query, Seen, Sort, SortKey};
 pub use key::Of;

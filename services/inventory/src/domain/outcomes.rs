@@ -48,6 +48,11 @@ impl Outcomes {
         if self.0.is_empty() { 0 } else { Unpacker::new(&self.0).number() as usize }
     }
 
+    /// Bytes that they take.
+    pub fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -108,7 +108,7 @@ fn suppliers() -> Routes<Arc<App>> {
                     "berlin",
                     json!({ "latitude": 52.5, "longitude": 13.4, "region": "DE", "handling_days": 2 }),
                 )
-                .fails(&["location_changed", "supplier_locked_out"]),
+                .fails(&["location_changed", "supplier_locked_out", "too_many_locations"]),
             supplier::put_location,
         )
         .and(listings())
@@ -147,14 +147,15 @@ fn listings() -> Routes<Arc<App>> {
                     }),
                 )
                 .fails(&changed)
-                .fails(&["sku_changed", "stock_out_of_range"])
+                .fails(&["sku_changed", "stock_out_of_range", "too_many_listings"])
                 .fails_as(StatusCode::UNPROCESSABLE_ENTITY, "unknown_location"),
             supplier::put_listing,
         )
         .add(
             one_row(Operation::delete(one, "withdrawListing", "Takes a listing off the market"))
                 .about("What is reserved or ordered stands.")
-                .fails(&changed),
+                .fails(&changed)
+                .fails(&["class_limited", "share_used"]),
             supplier::withdraw,
         )
         .add(

@@ -29,8 +29,8 @@ use super::{
 };
 use crate::{
     app::{App, Decided, Submitted, SupplierView},
-    domain::Offer,
-    domain::Outcomes,
+    bounds::Full,
+    domain::{Offer, Outcomes, only_reduces},
 };
 
 /// Longest name of a supplier, in characters.
@@ -291,16 +291,24 @@ async fn one_row<B: OneRow>(
 ) -> Result<Response, Problem> {
     let own = admit(app, &supplier, 1)?;
     let row = body::parse::<B>(text)?.row(subject).map_err(Problem::invalid)?;
-    let allowance = if reduces(app, &supplier, &row) {
+    app.room_for(&supplier, 1).takes(&row).map_err(Full::problem)?;
+    let reduces = reduces(app, &supplier, &row);
+    let allowance = if reduces && app.reduces_freely(&supplier) {
         own
     } else {
         if B::WORK == Work::Stock {
-            app.not_locked_out(&supplier)?;
+            // What takes away is taken of whoever is locked out, however much of it.
+            if !reduces {
+                app.not_locked_out(&supplier)?;
+            }
             app.not_put_off(&supplier, B::WORK)?;
         }
         app.share(&supplier, own, 1)?
     };
-    app.goes_on_record(&supplier);
+    // What the fold takes is no evidence, and would keep what it refuses off the record.
+    if !reduces {
+        app.goes_on_record(&supplier);
+    }
     let hash = body_hash(&[B::KIND.as_bytes(), subject.as_bytes(), text]);
     Request { app, supplier, headers, allowance, hash }.single(row).await
 }
@@ -412,7 +420,8 @@ pub(crate) async fn withdraw(
     let own = admit(&app, &supplier, 1)?;
     let field = |e: Invalid| Problem::invalid(vec![FieldError::new("listing", e.code, e.detail)]);
     let row = Row::Withdraw { listing: ListingId::new(&listing).map_err(field)?, source_seq: None };
-    let allowance = if reduces(&app, &supplier, &row) { own } else { app.share(&supplier, own, 1)? };
+    let is_free = reduces(&app, &supplier, &row) && app.reduces_freely(&supplier);
+    let allowance = if is_free { own } else { app.share(&supplier, own, 1)? };
     let hash = body_hash(&[b"withdraw", listing.as_bytes()]);
     Request { app: &app, supplier, headers: &headers, allowance, hash }.single(row).await
 }
@@ -467,14 +476,18 @@ pub(crate) async fn batch(
         return Err(Problem::invalid(vec![FieldError::new("/rows", "batch_size", detail)]));
     }
     let own = admit(&app, &supplier, rows.len())?;
-    let allowance = app.share(&supplier, own, rows.len())?;
     let (mut good, mut places, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut room, mut reducing) = (app.room_for(&supplier, rows.len()), 0);
     for (index, raw) in rows.iter().enumerate() {
         match row_of_batch(raw.get()) {
-            Ok(row) => {
-                good.push(row);
-                places.push(index);
-            }
+            Ok(row) => match room.takes(&row) {
+                Ok(()) => {
+                    reducing += usize::from(only_reduces(&row) && reduces(&app, &supplier, &row));
+                    good.push(row);
+                    places.push(index);
+                }
+                Err(full) => outcomes.push(full.outcome(index, row.subject())),
+            },
             Err((subject, error)) => {
                 let mut outcome =
                     RowOutcome::refused(index, &subject, RowStatus::Invalid, &error.code, error.detail);
@@ -483,7 +496,9 @@ pub(crate) async fn batch(
             }
         }
     }
-    if !good.is_empty() {
+    drop(room);
+    let allowance = app.share_beside_reductions(&supplier, own, rows.len(), reducing)?;
+    if good.len() > reducing {
         app.goes_on_record(&supplier);
     }
     let hash = body_hash(&[b"batch", &text]);

@@ -164,6 +164,9 @@ impl Imports {
         let mut became = Became::default();
         let settled = self.settled(&meta.supplier).await;
         let (mut rows, mut places, mut unique) = (Vec::new(), Vec::new(), 0);
+        // It may have been decided before this process was killed; then its rows look unchanged because they were applied.
+        let before = self.app.outcome(&meta.supplier, &key(meta, at.chunk));
+        let mut room = self.app.room_for(&meta.supplier, chunk.rows.len());
         for (place, waiting) in chunk.rows.iter().enumerate() {
             if waiting.line > 0 && duplicates.overtaken(waiting.number) {
                 let detail = "a later row names this listing again, and counts; name each listing once";
@@ -173,14 +176,21 @@ impl Imports {
                 became.counts.refused += 1;
                 continue;
             }
+            if before.is_none()
+                && let Err(full) = room.takes(&waiting.row)
+            {
+                let subject = waiting.row.subject();
+                became.findings.push(Finding::refused(waiting.line, "", subject, full.code, full.detail));
+                became.counts.refused += 1;
+                continue;
+            }
             unique += 1;
             if !settled || !self.is_unchanged(&meta.supplier, &waiting.row) {
                 rows.push(waiting.row.clone());
                 places.push(place);
             }
         }
-        // It may have been decided before this process was killed; then its rows look unchanged because they were applied.
-        let before = self.app.outcome(&meta.supplier, &key(meta, at.chunk));
+        drop(room);
         let outcomes = match before {
             Some(outcomes) => outcomes,
             None if rows.is_empty() => Vec::new(),

@@ -8,6 +8,7 @@ use axum::{
 };
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use stockade_inventory::bounds::Bounds;
 use stockade_log::partition_of;
 use stockade_model::Topic;
 use stockade_runtime::{LimitsConfig, limits::Class};
@@ -389,5 +390,29 @@ async fn a_supplier_that_is_locked_out_may_still_reduce_by_a_file() {
     assert_eq!(rows(&told), [2, 1, 0, 1], "{told}");
     let lines = report(&api, &key, &told).await;
     assert!(lines[1].starts_with("3,,b,supplier_locked_out,refused,"), "{lines:#?}");
+    api.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_would_be_more_listings_than_a_supplier_may_have_are_refused_and_the_others_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let (api, key) = open(directory.path()).await;
+    let bounds = Bounds { listings_max: 3, new_listings_max: 3, ..Bounds::default() };
+    api.platform.app.as_ref().unwrap().gate_of_edge.set_bounds(bounds);
+    let file = |units: usize| {
+        let row = |name: &str| format!("{name},S,main,1.50,EUR,{units}\n");
+        let rows: String = ["a", "b", "c", "d", "e"].map(row).concat();
+        format!("listing,sku,location,price,currency,on_hand\n{rows}")
+    };
+    let told = import(&api, &key, "", file(3).as_bytes()).await;
+    assert_eq!(rows(&told), [5, 3, 0, 2], "{told}");
+    let lines = report(&api, &key, &told).await;
+    assert!(lines[1].starts_with("5,,d,too_many_listings,refused,"), "{lines:#?}");
+    let told = import(&api, &key, "", file(4).as_bytes()).await;
+    assert_eq!(rows(&told), [5, 3, 0, 2], "what exists is changed: {told}");
+    let path = "/v1/suppliers/acme/listings/a";
+    assert_eq!(api.call(&key, Method::DELETE, path, Value::Null).await.status, 200);
+    let told = import(&api, &key, "", file(5).as_bytes()).await;
+    assert_eq!(rows(&told), [5, 3, 0, 2], "a comes back, and there is room for no other: {told}");
     api.close().await;
 }

@@ -10,12 +10,13 @@ use crate::slow::{Server, binary, key, until};
 const ROWS: usize = 200_000;
 
 /// No limit that a test would wait for.
-const FAST: [(&str, &str); 4] = [
+const FAST: [(&str, &str); 5] = [
     ("STOCKADE_LIMITS__STANDARD__PER_SECOND", "100000000"),
     ("STOCKADE_LIMITS__STANDARD__BURST", "100000000"),
     // Its supplier has only just been registered.
     ("STOCKADE_LIMITS__NEW__PER_SECOND", "100000000"),
     ("STOCKADE_LIMITS__NEW__BURST", "100000000"),
+    ("STOCKADE_EDGE__NEW_LISTINGS_MAX", "100000000"),
 ];
 
 struct World {

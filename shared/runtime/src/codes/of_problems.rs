@@ -500,6 +500,18 @@ pub(super) const CODES: &[Code] = &[
     ),
     problem(429, "rate_limited", "The caller's allowance is used up.", AGAIN),
     problem(
+        422,
+        "too_many_listings",
+        "The supplier has as many listings on the market as it may have, or as many that are kept with those withdrawn.",
+        "Withdraw what is not sold any more, or put a withdrawn listing again under its name; what exists can always be changed. If this is meant, raise `edge.listings_max` or `edge.new_listings_max`.",
+    ),
+    problem(
+        422,
+        "too_many_locations",
+        "The supplier has as many locations as it may have.",
+        "Change one that exists. If this is meant, raise `edge.locations_max`.",
+    ),
+    problem(
         429,
         "class_limited",
         "All suppliers that are new, or all that are under suspicion, have used what they share.",

@@ -118,6 +118,12 @@ impl Class {
         Self { units: of(self.units), burst: of(self.burst), ..self }
     }
 
+    /// So many times it.
+    pub(super) fn times(self, many: u32) -> Self {
+        let of = |one: NonZeroU32| NonZeroU32::new(one.get().saturating_mul(many)).unwrap_or(one);
+        Self { units: of(self.units), burst: of(self.burst), ..self }
+    }
+
     /// Seconds in which the whole burst comes back.
     pub(super) fn window_s(self) -> u32 {
         let seconds = u64::from(self.burst.get()) * u64::from(self.per.seconds());

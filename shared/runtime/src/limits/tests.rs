@@ -219,6 +219,109 @@ fn a_thousand_new_suppliers_take_no_more_together_than_their_share_and_trusted_o
     assert_eq!(taken, 200 + 9 * 100, "the burst, and what comes back each second");
 }
 
+/// The usual bounds, under a clock that the test moves.
+fn usual() -> (Limits<FakeRelativeClock>, FakeRelativeClock) {
+    let clock = FakeRelativeClock::default();
+    (Limits::with_clock(&LimitsConfig::default(), clock.clone()), clock)
+}
+
+#[test]
+fn a_newcomer_is_served_however_hard_others_hammer_and_all_together_have_no_more_than_before() {
+    for (trust, fakes, rate, burst) in
+        [(Trust::New, 5, 4_000, 20_000), (Trust::New, 150, 4_000, 20_000), (Trust::Suspect, 40, 1_000, 5_000)]
+    {
+        let (limits, clock) = usual();
+        let names: Vec<String> = (0..fakes).map(|fake| format!("fake-{fake}")).collect();
+        let (mut taken, mut served) = (0, 0);
+        // A minute, in which each fake sends ten times a second as much as it gets, and one that is honest twice a second.
+        for tick in 0..600 {
+            clock.advance(Duration::from_millis(100));
+            for name in &names {
+                while limits.admit_body_together(trust, name).is_ok() {
+                    limits.charge_body_together(trust, name, 5 * UNIT_BYTES);
+                    if limits.share(("standard", name), trust, 50).is_err() {
+                        break;
+                    }
+                    taken += 50;
+                }
+                while limits.share(("standard", name), trust, 1).is_ok() {
+                    taken += 1;
+                }
+            }
+            if tick % 5 == 0 {
+                let honest = limits.admit_body_together(trust, "honest");
+                limits.charge_body_together(trust, "honest", 200);
+                served +=
+                    usize::from(honest.is_ok() && limits.share(("standard", "honest"), trust, 1).is_ok());
+            }
+        }
+        assert!(served >= 118, "{served} of 120, {fakes} fakes");
+        let most = burst + 60 * rate + burst / 4;
+        assert!(taken <= most, "{taken} of {most}, {fakes} fakes");
+    }
+}
+
+#[test]
+fn what_suppliers_are_guaranteed_is_a_quarter_of_the_class_at_most_however_many_they_are() {
+    let (limits, clock) = usual();
+    let mut taken = 0;
+    for second in 0..20 {
+        for fake in 0..2_000 {
+            let name = format!("fake-{second}-{fake}");
+            taken += usize::from(limits.share(("standard", &name), Trust::New, 20).is_ok()) * 20;
+        }
+        clock.advance(Duration::from_secs(1));
+    }
+    // The bursts of the class and of its quarter, and what comes back of the class: the quarter is taken out of that.
+    assert!(taken <= 20_000 + 5_000 + 20 * 4_000, "{taken}");
+}
+
+#[test]
+fn more_than_is_guaranteed_at_once_is_taken_in_the_end_and_paid_off() {
+    let (limits, clock) = usual();
+    let hammer = || {
+        for fake in ["a", "b", "c", "d"] {
+            while limits.share(("standard", fake), Trust::New, 500).is_ok() {}
+            while limits.share(("standard", fake), Trust::New, 1).is_ok() {}
+        }
+    };
+    let sends = |units| limits.share(("standard", "honest"), Trust::New, units).is_ok();
+    hammer();
+    assert!(sends(300), "no batch is refused for ever");
+    assert!(!sends(1));
+    for second in 1..=56 {
+        clock.advance(Duration::from_secs(1));
+        hammer();
+        assert_eq!(second == 56, sends(1), "275 are owed, at five a second");
+    }
+}
+
+#[test]
+fn what_only_takes_away_is_free_up_to_an_allowance_of_ones_own_and_one_of_all_who_share() {
+    let (limits, clock) = usual();
+    assert_eq!(limits.reduce(Trust::Trusted, "a", 470), 470, "a large batch of withdrawals");
+    assert_eq!(limits.reduce(Trust::Trusted, "a", 470), 30, "what is left of it");
+    assert_eq!(limits.reduce(Trust::Trusted, "a", 1), 0);
+    assert_eq!(limits.reduce(Trust::Trusted, "b", 1_000), 500, "nobody else notices");
+    limits.unreduce(Trust::Trusted, "a", 5);
+    assert_eq!((limits.reduce(Trust::Trusted, "a", 9), limits.reduce(Trust::Trusted, "a", 0)), (5, 0));
+    let mut taken = 0;
+    for second in 0..10 {
+        for fake in 0..1_000 {
+            taken += limits.reduce(Trust::New, &format!("fake-{fake}"), 100);
+        }
+        assert_eq!(limits.reduce(Trust::Trusted, "known", 50), 50, "second {second}");
+        clock.advance(Duration::from_secs(1));
+    }
+    assert_eq!(taken, 20 * (500 + 9 * 50), "as many as twenty of them");
+    assert_eq!(limits.reduce(Trust::New, "fake-999", 500), 500, "what was refused for all was not taken");
+    assert_eq!(
+        tiny().reduce(Trust::New, "a", 5_000),
+        5_000,
+        "where nothing is said of it, nothing is limited"
+    );
+}
+
 #[test]
 fn what_is_refused_for_all_takes_nothing_of_ones_own_and_says_whose_share_is_used_up() {
     let (limits, clock) = sharing(100, 200);
@@ -270,13 +373,18 @@ fn limits_change_while_they_are_in_use_and_what_stayed_as_it_was_forgets_nobody(
 }
 
 #[test]
-fn whoever_configures_one_class_has_not_opened_what_is_shared() {
-    let told: LimitsConfig =
-        serde_json::from_str(r#"{"standard":{"per_second":1,"burst":2},"new":{"per_second":5,"burst":6}}"#)
-            .unwrap();
-    assert_eq!(told.0["new"].burst.get(), 6);
-    assert_eq!(told.0["suspect"], LimitsConfig::default().0["suspect"]);
-    assert!(!told.0.contains_key("buyer"), "others are what they were: told, or `standard`");
+fn whoever_configures_one_class_has_not_opened_another() {
+    let usual = LimitsConfig::default();
+    for told in ["standard", "new", REGISTRATIONS, "of_their_own"] {
+        let text = format!(r#"{{"{told}":{{"per_second":5,"burst":6}}}}"#);
+        let config: LimitsConfig = serde_json::from_str(&text).unwrap();
+        assert_eq!(config.0[told].burst.get(), 6);
+        let limits = Limits::new(&config);
+        for (name, class) in usual.0.iter().filter(|(name, _)| *name != told) {
+            assert_eq!(limits.class(name), Some(*class), "{name}, where only {told} is told");
+        }
+    }
+    assert_eq!(serde_json::from_str::<LimitsConfig>("{}").unwrap(), usual);
     let limits = Limits::new(&LimitsConfig::default());
     assert_eq!(limits.for_suppliers(), ["standard", "large"], "nobody is registered as new or suspect");
 }

@@ -2,12 +2,28 @@
 
 use stockade_fold::{Input, Out};
 use stockade_model::{
-    Command, LineAct, LineRow, ListingId, ListingPut, Row, StockChange, StockMode, SupplierId,
-    inventory::QUANTITY_MAX,
+    Command, LineAct, LineRow, ListingId, ListingPut, Row, RowOutcome, RowStatus, StockChange, StockMode,
+    SupplierId, inventory::QUANTITY_MAX,
 };
 
 use super::{Applied, Effect, Inventory, conflict, invalid, located::Located, remembered::Whose, sequence};
 use crate::domain::{key::Of, reservation::Reservation, state::Listing};
+
+/// Whether a row takes supply away whatever there is, if it does anything: nobody has to look it up.
+pub(crate) fn only_reduces(row: &Row) -> bool {
+    match row {
+        Row::Withdraw { .. } => true,
+        Row::Stock(StockChange { mode: StockMode::Set, quantity, .. }) => *quantity == 0,
+        Row::Stock(StockChange { mode: StockMode::Adjust, quantity, .. }) => *quantity < 0,
+        _ => false,
+    }
+}
+
+/// How many rows took supply away.
+pub(super) fn reduced(rows: &[Row], outcomes: &[RowOutcome]) -> usize {
+    let applied = |outcome: &RowOutcome| outcome.status == RowStatus::Applied;
+    rows.iter().zip(outcomes).filter(|(row, outcome)| only_reduces(row) && applied(outcome)).count()
+}
 
 impl Inventory {
     /// Whether a row would put more in front of buyers than there is.
@@ -35,8 +51,8 @@ impl Inventory {
         }
     }
 
-    /// How many rows of a command count for its supplier's share of the partition, as they do where it sends them: those of a batch all,
-    /// a single one unless it takes supply away, and none that a buyer sent.
+    /// How many rows of a command count for its supplier's share of the partition, as they do where it sends them: a single one unless
+    /// it takes supply away, those of a batch but for what [`reduced`] counts when they are decided, and none that a buyer sent.
     pub(super) fn adds(&self, whose: Whose, command: &Command) -> usize {
         match (whose, command.rows.as_slice(), command.refused.len()) {
             (Whose::Buyers, ..) => 0,

@@ -1,4 +1,7 @@
 //! What became of requests is remembered for a day, so that whoever asks again is answered the same.
+//!
+//! It is bounded by number and by bytes: a thousand rows that were all refused, each with its reasons, are three hundred times as much as
+//! a row that was taken. What is forgotten early is the oldest, in every process the same, for it is reckoned from the rows alone.
 
 use std::collections::VecDeque;
 
@@ -6,12 +9,23 @@ use stockade_fold::Out;
 use stockade_model::{Row, SupplierId, Timestamp, time::HOUR_MS};
 
 use super::{Due, Effect, Inventory, What, path};
-use crate::domain::state::Supplier;
+use crate::domain::state::{Remembered, Supplier};
 
 /// How long the outcome of a request is remembered for its idempotency key.
 pub(super) const REMEMBERED_MS: i64 = 24 * HOUR_MS;
 /// Outcomes of its own requests that are remembered per supplier, and as many of what buyers asked of its stock.
 pub(super) const REMEMBERED_MAX: usize = 2_000;
+
+/// Bytes of what is remembered per supplier, and as many of what buyers asked: some 200 batches of a thousand rows that were taken, which
+/// `large` suppliers send within ten seconds and others within two minutes. Who asks again does so within these.
+pub(super) const REMEMBERED_BYTES_MAX: usize = 4 << 20;
+/// Bytes of an entry beside what it says.
+const ENTRY_BYTES: usize = 128;
+
+/// Bytes that the outcome of a request under `key` counts for.
+fn bytes_of(key: &str, remembered: &Remembered) -> usize {
+    ENTRY_BYTES + 2 * key.len() + remembered.body_hash.len() + remembered.rows.bytes()
+}
 
 /// Whose requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,20 +62,56 @@ impl Supplier {
 }
 
 impl Inventory {
-    /// Notes that a request is remembered, and forgets the oldest beyond the bound.
+    /// Remembers what became of a request, and forgets the oldest beyond the bounds. The latest is remembered however much it is.
     pub(super) fn remember(
         &mut self,
         (id, whose): (&SupplierId, Whose),
-        key: String,
+        (key, remembered): (String, Remembered),
         now: Timestamp,
         out: &mut Out<Effect>,
     ) {
+        self.counts(id, whose, bytes_of(&key, &remembered) as isize);
+        self.outcomes.insert(path(id, &key), remembered);
         let queue = self.suppliers.edit_or(id, Supplier::default).queue(whose);
         queue.push_back((now, key));
-        let is_full = queue.len() > REMEMBERED_MAX;
+        let mut kept = queue.len();
         self.due.insert(&Due::new(now.plus_ms(REMEMBERED_MS), What::Outcome(id.clone())));
-        if is_full {
+        while kept > REMEMBERED_MAX || (kept > 1 && self.bytes_kept(id, whose) > REMEMBERED_BYTES_MAX) {
             self.forget_oldest((id, whose), out);
+            kept -= 1;
+        }
+    }
+
+    /// Bytes that a supplier's requests, or those of buyers about what it offers, count for.
+    fn bytes_kept(&self, id: &SupplierId, whose: Whose) -> usize {
+        self.remembered_bytes.get(id).map_or(0, |bytes| bytes[whose as usize])
+    }
+
+    fn counts(&mut self, id: &SupplierId, whose: Whose, change: isize) {
+        let bytes = self.remembered_bytes.entry(id.clone()).or_default();
+        bytes[whose as usize] = bytes[whose as usize].saturating_add_signed(change);
+        if *bytes == [0, 0] {
+            self.remembered_bytes.remove(id);
+        }
+    }
+
+    /// Reckons what each supplier's requests count for, from the rows.
+    pub(super) fn restore_bytes(&mut self) {
+        for (id, supplier) in self.suppliers.iter() {
+            let of = |queue: &VecDeque<(Timestamp, String)>| {
+                let kept = |key: &str| Some(bytes_of(key, self.outcomes.get(&path(id, key))?));
+                queue.iter().filter_map(|(_, key)| kept(key)).sum::<usize>()
+            };
+            let bytes = [of(&supplier.remembered), of(&supplier.remembered_of_buyers)];
+            if bytes != [0, 0] {
+                self.remembered_bytes.insert(id.clone(), bytes);
+            }
+        }
+    }
+
+    fn drop_outcome(&mut self, id: &SupplierId, whose: Whose, key: &str) {
+        if let Some(gone) = self.outcomes.remove(&path(id, key)) {
+            self.counts(id, whose, -(bytes_of(key, &gone) as isize));
         }
     }
 
@@ -77,7 +127,7 @@ impl Inventory {
         if let Some((at, _)) = gone.filter(|(at, _)| !supplier.remembers_since(*at)) {
             self.due.remove(&Due::new(at.plus_ms(REMEMBERED_MS), What::Outcome(id.clone())));
         }
-        self.outcomes.remove(&path(id, key));
+        self.drop_outcome(id, Whose::Suppliers, key);
         out.effect(Effect::Forgotten { supplier: id.clone(), key: key.to_owned() });
     }
 
@@ -87,7 +137,7 @@ impl Inventory {
             if !supplier.remembers_since(at) {
                 self.due.remove(&Due::new(at.plus_ms(REMEMBERED_MS), What::Outcome(id.clone())));
             }
-            self.outcomes.remove(&path(id, &key));
+            self.drop_outcome(id, whose, &key);
             out.effect(Effect::Forgotten { supplier: id.clone(), key });
         }
     }

@@ -32,6 +32,7 @@ impl Inventory {
                 owed.insert(at, listing.owed());
             }
         });
+        self.restore_bytes();
         for (id, supplier) in self.suppliers.iter() {
             if let Some(profile) = &supplier.profile {
                 effects.push(Effect::Registered { profile: profile.clone(), cause: String::new() });

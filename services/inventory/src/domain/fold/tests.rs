@@ -18,6 +18,7 @@ use crate::domain::{
     reservation::ReservationState,
 };
 
+mod kept;
 mod life;
 mod orders;
 mod reservations;
@@ -571,6 +572,12 @@ fn what_counts_for_a_suppliers_share_is_what_it_sends_and_what_may_add_supply() 
     shop.row(Row::Withdraw { listing: listing("l"), source_seq: None });
     assert_eq!(shop.added, 0);
     let withdraw = || Row::Withdraw { listing: listing("l"), source_seq: None };
+    let stock = |name, quantity| {
+        let (listing, mode) = (listing(name), StockMode::Set);
+        Row::Stock(StockChange { listing, mode, quantity, source_seq: None, market: None })
+    };
+    shop.request(None, "", vec![withdraw(), stock("l", 3), stock("l", 0), stock("none", 0)]);
+    assert_eq!(shop.added, 2, "of a batch all counts but what took supply away");
     shop.request(None, "", vec![withdraw(), withdraw()]);
-    assert_eq!(shop.added, 2, "a batch is read whole, so all of it counts");
+    assert_eq!(shop.added, 0);
 }

@@ -151,8 +151,16 @@ enum Put {
     Older,
     /// It is new; the good is this now.
     New(Offers),
-    /// It took the place of another that had so many units available.
-    Changed(Offers, i64),
+    /// It took the place of another.
+    Changed(Offers, Former),
+}
+
+/// What an offer had whose place was taken.
+#[derive(Clone, Copy)]
+pub(super) struct Former {
+    /// Units available.
+    pub(super) units: i64,
+    pub(super) withdrawn: bool,
 }
 
 impl Offers {
@@ -219,7 +227,7 @@ impl Offers {
                     Offers::Many(Arc::new(Many { sku: sku.into(), pieces }))
                 };
                 match replaced {
-                    Some(units) => Put::Changed(offers, units),
+                    Some(former) => Put::Changed(offers, former),
                     None => Put::New(offers),
                 }
             }
@@ -231,11 +239,15 @@ impl Offers {
 /// A later version of an offer is there.
 struct Later;
 
-/// Takes the former version of an offer out; gives the units it had available.
-fn take_out(rows: &mut Vec<Row<'_>>, new: &Row<'_>) -> Result<Option<i64>, Later> {
+/// Takes the former version of an offer out.
+fn take_out(rows: &mut Vec<Row<'_>>, new: &Row<'_>) -> Result<Option<Former>, Later> {
     let held = rows.iter().position(|row| row.supplier == new.supplier && row.listing == new.listing);
     let Some(at) = held else { return Ok(None) };
-    if rows[at].version > new.version { Err(Later) } else { Ok(Some(rows.remove(at).available)) }
+    if rows[at].version > new.version {
+        return Err(Later);
+    }
+    let former = rows.remove(at);
+    Ok(Some(Former { units: former.available, withdrawn: former.withdrawn }))
 }
 
 fn insert<'r>(rows: &mut Vec<Row<'r>>, row: Row<'r>, owners: &Owners) {
@@ -269,7 +281,8 @@ impl Many {
         });
         let held = held.map(|(at, found)| {
             let view = self.pieces[at].view();
-            (at, view.version(found), view.available(found))
+            let (units, withdrawn) = (view.available(found), view.is_withdrawn(found));
+            (at, view.version(found), Former { units, withdrawn })
         });
         if held.is_some_and(|(_, version, _)| version > row.version) {
             return Put::Older;
@@ -297,7 +310,7 @@ impl Many {
         }
         let offers = Offers::Many(Arc::new(Many { sku: self.sku.clone(), pieces }));
         match held {
-            Some((.., units)) => Put::Changed(offers, units),
+            Some((.., former)) => Put::Changed(offers, former),
             None => Put::New(offers),
         }
     }
@@ -388,14 +401,14 @@ impl Goods {
     }
 
     /// Puts one offer. Once it is there, `then` is told the good's number and, if the offer took the place of its former version,
-    /// the units that one had; before anybody else may change that good. An older version does nothing.
+    /// what that one had; before anybody else may change that good. An older version does nothing.
     pub(super) fn put(
         &self,
         sku: &str,
         row: Row<'_>,
         owners: &Owners,
         countries: &impl Fn(u32) -> u64,
-        then: impl FnOnce(u32, Option<i64>),
+        then: impl FnOnce(u32, Option<Former>),
     ) {
         let hash = self.hasher.hash_one(sku);
         let (number, shard) = self.shard(hash);
@@ -405,10 +418,10 @@ impl Goods {
             let at = held.find(hash, sku);
             (at, at.map(|at| held.goods[at as usize].clone()))
         };
-        let (offers, units) = match Offers::put(former.as_ref(), sku, row, owners, countries) {
+        let (offers, replaced) = match Offers::put(former.as_ref(), sku, row, owners, countries) {
             Put::Older => return,
             Put::New(offers) => (offers, None),
-            Put::Changed(offers, units) => (offers, Some(units)),
+            Put::Changed(offers, replaced) => (offers, Some(replaced)),
         };
         let at = {
             let mut held = shard.held.write();
@@ -420,7 +433,7 @@ impl Goods {
                 None => self.add(&mut held, hash, offers),
             }
         };
-        then(at << SHARD_BITS | number, units);
+        then(at << SHARD_BITS | number, replaced);
     }
 
     fn add(&self, held: &mut Held, hash: u64, offers: Offers) -> u32 {

@@ -72,6 +72,8 @@ impl Listed {
 struct Own {
     listed: Listed,
     listings: u64,
+    /// Those of them that are withdrawn.
+    withdrawn: u64,
     units: i64,
 }
 
@@ -83,18 +85,28 @@ pub(super) struct Owner {
 
 impl Owner {
     /// A listing that was not there before, under the good with this number.
-    pub(super) fn lists(&self, hash: u32, good: u32, units: i64) {
+    pub(super) fn lists(&self, hash: u32, good: u32, units: i64, is_withdrawn: bool) {
         let mut own = self.own.lock();
         own.listed.insert((hash, good));
         own.listings += 1;
+        own.withdrawn += u64::from(is_withdrawn);
         own.units += units;
     }
 
-    /// It has more units, or fewer.
-    pub(super) fn counts(&self, change: i64) {
-        if change != 0 {
-            self.own.lock().units += change;
+    /// A listing has more units, or fewer, or was withdrawn, or is not any more.
+    pub(super) fn counts(&self, change: i64, (was_withdrawn, is_withdrawn): (bool, bool)) {
+        if change != 0 || was_withdrawn != is_withdrawn {
+            let mut own = self.own.lock();
+            own.units += change;
+            own.withdrawn =
+                (own.withdrawn + u64::from(is_withdrawn)).saturating_sub(u64::from(was_withdrawn));
         }
+    }
+
+    /// Listings on the market, and all that are kept.
+    pub(super) fn listings(&self) -> (u64, u64) {
+        let own = self.own.lock();
+        (own.listings - own.withdrawn, own.listings)
     }
 
     /// Listings and units.

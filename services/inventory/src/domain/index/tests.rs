@@ -92,6 +92,27 @@ fn an_older_version_of_an_offer_does_not_come_back() {
 }
 
 #[test]
+fn listings_of_a_supplier_are_counted_on_the_market_and_in_all_however_many_a_good_has() {
+    let (index, overlay) = (Index::default(), Overlay::default());
+    let put = |supplier, listing, version, withdrawn| {
+        index.put(&Offer { withdrawn, ..offer(supplier, listing, 100, 0, 1, version) }, &overlay);
+    };
+    let kept = |supplier: &str| index.listings_kept(&SupplierId::new(supplier).unwrap());
+    for listing in 0..200 {
+        put(1, listing, 1, false);
+        put(2, listing, 1, listing < 5);
+    }
+    assert_eq!((kept("s1"), kept("s2"), kept("s3")), ((200, 200), (195, 200), (0, 0)));
+    for listing in 0..150 {
+        put(1, listing, 2, true);
+    }
+    put(1, 3, 2, true);
+    put(1, 4, 1, false);
+    put(1, 7, 3, false);
+    assert_eq!(kept("s1"), (51, 200), "said twice and said late count once");
+}
+
+#[test]
 fn a_market_is_what_others_offer_and_buyers_can_see() {
     let (index, overlay) = (Index::default(), Overlay::default());
     for (supplier, minor) in [(1, 100), (2, 200), (3, 300), (4, 5)] {

@@ -2,10 +2,13 @@
 
 use std::num::NonZeroU32;
 
-use stockade_runtime::{Rung, limits::Class};
+use stockade_runtime::{
+    Rung,
+    limits::{Class, Per},
+};
 
 use super::*;
-use crate::domain::Effect;
+use crate::{bounds::Bounds, domain::Effect};
 
 fn whole(level: Level) -> Vec<Restriction> {
     vec![restriction(Scope::Supplier, level)]
@@ -87,13 +90,13 @@ async fn suppliers_under_suspicion_share_an_allowance_but_for_what_takes_supply_
 async fn while_its_partition_is_behind_a_supplier_has_a_quarter_of_what_it_goes_through() {
     let api = Api::open().await;
     api.list("l", json!({})).await;
-    // Of one row in ten seconds a quarter is one in forty, so a batch holds back for as long as anything does.
+    // It is taken for forty rows a second, of which a quarter is ten, so a batch holds back for as long as anything does.
     api.app.gate_of_edge.fairness.set_rate(0, Some(0.1));
-    assert_eq!(api.post("inventory:batch", &[], batch(100)).await.status, 200, "one is always taken whole");
+    assert_eq!(api.post("inventory:batch", &[], batch(1_000)).await.status, 200, "one is always taken whole");
     let refused = api.post("inventory:batch", &[], batch(1)).await;
     assert_eq!(refused.code(), (429, "share_used"));
     let wait_s: u64 = refused.header("retry-after").parse().unwrap();
-    assert!((1..=20).contains(&wait_s), "{wait_s}");
+    assert!((1..=100).contains(&wait_s), "{wait_s}");
     assert_eq!(api.list("m", json!({})).await.code(), (429, "share_used"));
     assert_eq!(api.post("listings/l/stock", &[], json!({ "set": 0 })).await.status, 200);
     assert_eq!(api.ask("sku=SKU-1").await.status, 200);
@@ -154,7 +157,7 @@ async fn a_large_batch_waits_for_those_before_until_they_are_decided_and_single_
 #[tokio::test]
 async fn what_a_supplier_sends_through_another_process_is_taken_from_its_share_here_and_what_buyers_ask_is_not()
  {
-    for (adds, expected) in [(0, 200), (100, 429)] {
+    for (adds, expected) in [(0, 200), (1_000, 429)] {
         let api = Api::open().await;
         api.app.gate_of_edge.fairness.set_rate(0, Some(0.1));
         let supplier = SupplierId::new("acme").unwrap();
@@ -281,4 +284,106 @@ async fn new_suppliers_of_one_payout_account_share_an_allowance_and_old_ones_and
     assert_eq!((sends("new-3", 4), sends("new-4", 50), sends("old", 50)), (Ok(()), Ok(()), Ok(())));
     let refused = app.share(&id("new-1"), None, 1).unwrap_err();
     assert!(!refused.detail.contains("payout"), "it is not told by what it is known: {}", refused.detail);
+}
+
+#[tokio::test]
+async fn what_only_takes_away_is_free_up_to_an_allowance_and_a_row_like_others_past_it() {
+    let class = |per_second, burst| {
+        Class::a_second(NonZeroU32::new(per_second).unwrap(), NonZeroU32::new(burst).unwrap())
+    };
+    let few = Class { units: NonZeroU32::MIN, per: Per::Day, burst: NonZeroU32::new(5).unwrap() };
+    let limits = [("standard", class(10_000, 10_000)), ("suspect", class(1, 1)), ("reductions", few)];
+    let api =
+        Api::with_limits(LimitsConfig(limits.map(|(name, class)| (name.to_owned(), class)).into())).await;
+    api.list("l", json!({})).await;
+    let less = async || api.post("listings/l/stock", &[], json!({ "adjust": -1 })).await;
+    for level in [Level::Cap, Level::Lockout] {
+        api.restrict(whole(level)).await;
+        assert_eq!(less().await.status, 200, "{level:?}");
+    }
+    api.restrict(whole(Level::Cap)).await;
+    assert_eq!(api.post("inventory:batch", &[], batch(1_000)).await.status, 200);
+    assert_eq!(less().await.status, 200, "the class is used up for longer than the test runs");
+    assert_eq!(less().await.status, 200);
+    assert_eq!(less().await.status, 200);
+    assert_eq!(less().await.code(), (429, "class_limited"), "nothing is free any more, and it is told");
+    api.restrict(whole(Level::Lockout)).await;
+    assert_eq!(less().await.code(), (429, "class_limited"), "nor is it refused for good");
+    api.restrict(Vec::new()).await;
+    assert_eq!(less().await.status, 200, "who is trusted shares nothing");
+}
+
+#[tokio::test]
+async fn a_batch_that_only_takes_away_needs_no_share() {
+    let api = Api::open().await;
+    assert_eq!(api.post("inventory:batch", &[], batch(470)).await.status, 200);
+    api.app.gate_of_edge.fairness.set_rate(0, Some(0.1));
+    assert_eq!(api.post("inventory:batch", &[], batch(1_000)).await.status, 200);
+    assert_eq!(api.post("inventory:batch", &[], batch(1)).await.code(), (429, "share_used"));
+    let rows = |from: usize, op: &dyn Fn(usize) -> Value| json!({ "rows": (from..from + 235).map(op).collect::<Vec<_>>() });
+    let withdrawn = rows(0, &|row| json!({ "op": "withdraw", "listing": format!("b-{row}") }));
+    let sold_out = rows(235, &|row| json!({ "op": "stock", "listing": format!("b-{row}"), "set": 0 }));
+    for reducing in [withdrawn, sold_out] {
+        let answer = api.post("inventory:batch", &[], reducing).await;
+        assert_eq!((answer.status, &answer.body["succeeded"]), (200, &json!(235)), "{}", answer.body["code"]);
+    }
+    let again = rows(0, &|row| json!({ "op": "withdraw", "listing": format!("b-{row}") }));
+    assert_eq!(
+        api.post("inventory:batch", &[], again).await.code(),
+        (429, "share_used"),
+        "it is gone already"
+    );
+}
+
+#[tokio::test]
+async fn a_supplier_has_so_many_listings_and_locations_and_what_exists_is_always_taken() {
+    let api = Api::open().await;
+    let bounds = Bounds { listings_max: 3, new_listings_max: 1, locations_max: 1 };
+    api.app.gate_of_edge.set_bounds(bounds);
+    for name in ["a", "b"] {
+        assert_eq!(api.list(name, json!({})).await.status, 200);
+    }
+    let put = |name: &str| {
+        let mut row = listing(json!({ "op": "put" }));
+        row["listing"] = name.into();
+        row
+    };
+    let rows = json!({ "rows": [put("c"), put("d"), put("c"), put("a"), put("e")] });
+    let answer = api.post("inventory:batch", &[], rows).await;
+    assert_eq!(
+        (&answer.body["succeeded"], &answer.body["failed"]),
+        (&json!(3), &json!(2)),
+        "{}",
+        answer.body
+    );
+    assert_eq!(answer.body["rows"][1]["code"], "too_many_listings");
+    assert_eq!(answer.body["rows"][4]["code"], "too_many_listings");
+    let refused = api.list("d", json!({})).await;
+    assert_eq!(refused.code(), (422, "too_many_listings"));
+    let detail = refused.body["detail"].as_str().unwrap();
+    assert!(detail.starts_with("3 listings are allowed") && detail.contains("withdrawn"), "{detail}");
+    assert_eq!(api.list("a", json!({ "on_hand": 4 })).await.status, 200);
+    let withdraw = async |name: &str| {
+        let path = format!("/v1/suppliers/acme/listings/{name}");
+        api.call(Method::DELETE, &api.supplier, &path, &[], Value::Null).await.status
+    };
+    assert_eq!(withdraw("a").await, 200);
+    assert_eq!(api.list("d", json!({})).await.status, 200, "its place is free");
+    // Putting and withdrawing in turn ends where five times as many are kept.
+    let (mut kept, mut last) = (4, "d".to_owned());
+    while kept < 15 {
+        assert_eq!(withdraw(&last).await, 200);
+        last = format!("n-{kept}");
+        assert_eq!(api.list(&last, json!({})).await.status, 200, "{kept}");
+        kept += 1;
+    }
+    assert_eq!(withdraw(&last).await, 200);
+    assert_eq!(api.list("n-15", json!({})).await.code(), (422, "too_many_listings"));
+    assert_eq!(api.list("a", json!({})).await.status, 200, "one that was withdrawn comes back");
+    api.restrict(whole(Level::Cap)).await;
+    assert_eq!(api.list("b", json!({ "on_hand": 2 })).await.status, 200, "more than a suspect may have");
+    assert_eq!(api.list("f", json!({})).await.code(), (422, "too_many_listings"));
+    let place = || json!({ "latitude": 1.0, "longitude": 1.0, "region": "DE", "handling_days": 0 });
+    assert_eq!(api.put("locations/main", &[], place()).await.status, 200);
+    assert_eq!(api.put("locations/second", &[], place()).await.code(), (422, "too_many_locations"));
 }
