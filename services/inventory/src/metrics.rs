@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// What each figure says, as a scrape shows it.
-pub const FIGURES: [Figure; 20] = [
+pub const FIGURES: [Figure; 21] = [
     Figure::Counter("stockade_inventory_events_accepted_total", "Outcomes taken from order systems."),
     Figure::Counter(
         "stockade_inventory_events_refused_total",

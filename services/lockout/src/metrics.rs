@@ -163,7 +163,7 @@ pub(crate) fn exceeded(rule: &str, exceeded: &Exceeded) {
 }
 
 /// How many rules are held back, by what.
-pub(crate) fn held_back<'a>(rules: impl Iterator<Item = &'a Exceeded> + Clone) {
+pub(crate) fn held_back<'a>(rules: &(impl Iterator<Item = &'a Exceeded> + Clone)) {
     for (name, by) in [
         ("stockade_lockout_budgets_exceeded", HeldBy::Budget),
         ("stockade_lockout_rules_suspect", HeldBy::Suspect),

@@ -80,7 +80,7 @@ impl DeskData {
         })
     }
     fn alarm(&self) {
-        metrics::held_back(self.held_back().map(|(_, exceeded)| exceeded));
+        metrics::held_back(&self.held_back().map(|(_, exceeded)| exceeded));
         self.alarms.send_replace(());
     }
 }
