@@ -85,9 +85,25 @@ impl Wanted {
         let more = found.len() > self.limit;
         found.truncate(self.limit);
         let last = found.last().filter(|_| more).map(|(name, _)| name);
-        let next = last.map(|name| hex(format!("{}\n{name}", self.list).as_bytes()));
+        let next = last.map(|name| self.cursor(name));
         let items = found.into_iter().map(|(_, item)| item).collect();
         Page { items, next }
+    }
+
+    fn cursor(&self, after: &str) -> String {
+        hex(format!("{}\n{after}", self.list).as_bytes())
+    }
+
+    /// Answers with that page, or with a shorter one where it was looked no further than up to `looked_to`: then the next begins
+    /// after that.
+    pub fn answer_up_to<T: serde::Serialize>(
+        &self,
+        found: Vec<(String, T)>,
+        looked_to: Option<&str>,
+    ) -> Response {
+        let mut page = self.page(found);
+        page.next = page.next.or_else(|| looked_to.map(|name| self.cursor(name)));
+        Json(page).into_response()
     }
 
     /// Answers with that page.

@@ -287,5 +287,6 @@ pub(crate) async fn list(
     let found = app.reservations.baskets(visible_owner(&caller), "", after.as_ref(), wanted.look_for());
     let item =
         |(name, lines): (BasketId, Vec<LineKnown>)| (name.to_string(), BasketBody::of(&app, name, &lines));
-    Ok(wanted.answer(found.into_iter().map(item).collect::<Vec<_>>()))
+    let looked_to = found.looked_to.as_ref().map(BasketId::as_str);
+    Ok(wanted.answer_up_to(found.found.into_iter().map(item).collect(), looked_to))
 }

@@ -403,5 +403,6 @@ pub(crate) async fn list(
     let item = |(name, supplier, row): (ReservationId, SupplierId, Reservation)| {
         (name.to_string(), ReservationBody::of(&app, name, supplier, row))
     };
-    Ok(wanted.answer(found.into_iter().map(item).collect::<Vec<_>>()))
+    let looked_to = found.looked_to.as_ref().map(ReservationId::as_str);
+    Ok(wanted.answer_up_to(found.found.into_iter().map(item).collect(), looked_to))
 }

@@ -287,6 +287,7 @@ impl Shop {
             region: None,
             owner: Some("ann".to_owned()),
             request: Some(format!("{quantity}")),
+            bound: None,
         })
     }
     fn confirm(&mut self, name: &str) -> RowOutcome {

@@ -302,7 +302,7 @@ pub(super) fn read(
 /// Whether the key of a request has a basket for something else that is not over.
 pub(super) fn is_key_taken(app: &App, basket: &BasketId) -> bool {
     let of_key = basket.as_str().rsplit_once('-').map_or("", |(of_key, _)| of_key);
-    let others = app.reservations.baskets(None, &format!("{of_key}-"), None, 4);
+    let others = app.reservations.baskets(None, &format!("{of_key}-"), None, 4).found;
     let stands = |lines: &[LineKnown]| lines.iter().any(|line| !line.row.is_free());
     others.iter().any(|(other, lines)| other != basket && stands(lines))
 }
