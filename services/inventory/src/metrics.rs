@@ -20,8 +20,9 @@
 //! | `stockade_inventory_streams` | | streams of changes that buyers have open here: add these up over replicas |
 //! | `stockade_inventory_stream_looks_total` | `found`: `change`, `nothing` | goods that a stream looked at again because something was put or restricted |
 //! | `stockade_inventory_import_rows_total` | `outcome`: `accepted`, `unchanged`, `refused` | rows of imports by what became of them |
-//! | `stockade_inventory_writes_held_back_total` | | writes refused because their supplier had used its share of a partition that is behind |
+//! | `stockade_inventory_writes_held_back_total` | | writes refused because their supplier, or the buyer whose holds they are, had used its share of a partition that is behind |
 //! | `stockade_inventory_locked_out_writes_refused_total` | | writes of locked-out suppliers refused before they were read; one a minute of each goes to the log instead |
+//! | `stockade_inventory_holds_refused_total` | `bound`: `holds`, `units` | holds refused because their key holds as many reservations, or as many units of one listing, as one may without confirming |
 //! | `stockade_lockout_suppliers` | `level` | suppliers by the highest level in force, as this replica's overlay has it |
 
 use ::metrics::{Counter, Gauge, counter, gauge, histogram};
@@ -34,7 +35,7 @@ use crate::{
 };
 
 /// What each figure says, as a scrape shows it.
-pub const FIGURES: [Figure; 19] = [
+pub const FIGURES: [Figure; 20] = [
     Figure::Counter("stockade_inventory_events_accepted_total", "Outcomes taken from order systems."),
     Figure::Counter(
         "stockade_inventory_events_refused_total",
@@ -83,6 +84,10 @@ pub const FIGURES: [Figure; 19] = [
         "stockade_inventory_locked_out_writes_refused_total",
         "Writes of locked-out suppliers refused before they were read.",
     ),
+    Figure::Counter(
+        "stockade_inventory_holds_refused_total",
+        "Holds refused because their key holds as much as one may without confirming.",
+    ),
     Figure::Gauge(
         "stockade_lockout_suppliers",
         "Suppliers by the highest level in force, as this process has it.",
@@ -121,6 +126,11 @@ impl Drop for OfStream {
 /// A write was refused because its supplier had used its share of a partition that is behind.
 pub(crate) fn held_back() {
     counter!("stockade_inventory_writes_held_back_total").increment(1);
+}
+
+/// A hold was refused because its key holds as much as one may.
+pub(crate) fn hold_refused(bound: &'static str) {
+    counter!("stockade_inventory_holds_refused_total", "bound" => bound).increment(1);
 }
 
 /// A write of a locked-out supplier was refused before it was read.

@@ -57,6 +57,7 @@ pub(crate) struct Listed<T, N> {
     /// Up to where it was looked, where that is not the end and not for having found enough.
     pub(crate) looked_to: Option<N>,
     /// Rows that were looked at.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests hold that it is bounded"))]
     pub(crate) looked: usize,
 }
 
@@ -127,7 +128,9 @@ impl Reservations {
             if lines.is_empty() {
                 held.by_basket.remove(&place.basket);
                 if let Some(owner) = &reservation.owner {
-                    held.change(owner, |own| drop(own.baskets.remove(&place.basket)));
+                    held.change(owner, |own| {
+                        own.baskets.remove(&place.basket);
+                    });
                 }
             }
         }

@@ -7,7 +7,8 @@ use std::{
 };
 
 use stockade_inventory::{
-    imports::ImportsConfig, picture::PictureBounds, promises::Promises, replica::ReplicaBounds,
+    buyers::BuyersConfig, imports::ImportsConfig, picture::PictureBounds, promises::Promises,
+    replica::ReplicaBounds,
 };
 use stockade_log_kafka::{KafkaOptions, Secret};
 use stockade_runtime::{
@@ -108,11 +109,14 @@ pub struct EdgeConfig {
     pub bodies_bytes_max: usize,
     /// The ladder of what is put off.
     pub brownout: BrownoutConfig,
+    /// What one buyer's key may have at once; in force without a restart.
+    pub buyers: BuyersConfig,
 }
 
 impl Default for EdgeConfig {
     fn default() -> Self {
-        Self { new_supplier_days: 14, bodies_bytes_max: 256 << 20, brownout: BrownoutConfig::default() }
+        let (brownout, buyers) = (BrownoutConfig::default(), BuyersConfig::default());
+        Self { new_supplier_days: 14, bodies_bytes_max: 256 << 20, brownout, buyers }
     }
 }
 
@@ -481,6 +485,7 @@ impl Config {
         }
         wrong.extend(config.http.cors.problems());
         wrong.extend(config.edge.brownout.problems().iter().map(|what| format!("edge.brownout.{what}")));
+        wrong.extend(config.edge.buyers.problems().iter().map(|what| format!("edge.buyers.{what}")));
         if config.picture.every_s > 86_400 {
             wrong.push("picture.every_s must be 0 (no pictures) to 86400".to_owned());
         }
@@ -504,6 +509,12 @@ impl Config {
             Ok(_) => {}
         }
         if wrong.is_empty() { Ok(config) } else { Err(wrong.join("; ")) }
+    }
+
+    /// The edge, with what one buyer may have bounded by what the server keeps.
+    pub(crate) fn edge_in_place(&self) -> EdgeConfig {
+        let buyers = self.edge.buyers.clone().within(self.http.connections.max);
+        EdgeConfig { buyers, ..self.edge.clone() }
     }
 
     /// Imports, with the directory they are kept in.

@@ -1,14 +1,16 @@
-//! What of the configuration changes while the server runs: the limits of callers. The file is looked at like that of the keys, and
+//! What of the configuration changes while the server runs: the limits of callers, and what one buyer may have at once. The file is looked at like that of the keys, and
 //! read again as it was at the start, with the variables and flags that win over it. Of all else that has changed in it the log says
 //! that it waits for a restart.
 
 use std::{
     collections::BTreeSet,
     path::Path,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use serde_json::Value;
+use stockade_inventory::app::App;
 use stockade_runtime::{Limits, Shutdown};
 
 use crate::config::{Config, Place};
@@ -22,8 +24,8 @@ fn state(file: &Path) -> Option<(SystemTime, u64)> {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-/// The section that changes while the server runs.
-const HOT: &str = "limits";
+/// The sections that change while the server runs.
+const HOT: [&str; 2] = ["limits", "edge.buyers"];
 
 /// The keys by which two configurations differ and that are read at a start only.
 fn wait_for_restart(started: &Config, now: &Config) -> BTreeSet<String> {
@@ -49,7 +51,7 @@ fn wait_for_restart(started: &Config, now: &Config) -> BTreeSet<String> {
 
 /// Adds the paths at which `a` and `b` differ, all but those of what changes while the server runs.
 fn differing(path: &str, a: &Value, b: &Value, keys: &mut BTreeSet<String>) {
-    if a == b || path == HOT {
+    if a == b || HOT.contains(&path) {
         return;
     }
     let (Value::Object(of_a), Value::Object(of_b)) = (a, b) else {
@@ -68,11 +70,11 @@ pub(crate) async fn follow(
     place: Place,
     flags: Vec<(&'static str, Option<String>)>,
     config: Config,
-    limits: Limits,
+    (limits, app): (Limits, Option<Arc<App>>),
     shutdown: Shutdown,
 ) {
     let Some(file) = place.config.clone() else { return };
-    let (mut known, mut in_force) = (None, config.limits.clone());
+    let (mut known, mut in_force) = (None, (config.limits.clone(), config.edge.buyers.clone()));
     let mut waiting = BTreeSet::new();
     let mut looks = tokio::time::interval(LOOK);
     let end = shutdown.wait();
@@ -91,10 +93,18 @@ pub(crate) async fn follow(
         known = now;
         match read {
             Ok(now) => {
-                if now.limits != in_force {
+                if now.limits != in_force.0 {
                     limits.replace(&now.limits);
                     tracing::info!("the limits of the configuration have changed and are in force");
-                    in_force = now.limits.clone();
+                    in_force.0 = now.limits.clone();
+                }
+                if now.edge.buyers != in_force.1 {
+                    in_force.1 = now.edge.buyers.clone();
+                    if let Some(app) = &app {
+                        // Connections are as many as at the start.
+                        app.set_buyers(in_force.1.clone().within(config.http.connections.max));
+                        tracing::info!("what one buyer's key may have at once has changed and is in force");
+                    }
                 }
                 let wait = wait_for_restart(&config, &now);
                 if wait != waiting {
@@ -133,6 +143,7 @@ mod tests {
         assert!(wait_for_restart(&started, &started.clone()).is_empty());
         let mut now = started.clone();
         now.limits.0.clear();
+        now.edge.buyers.open_holds_max += 1;
         assert!(wait_for_restart(&started, &now).is_empty(), "limits are in force at once");
         now.imports.confirm_percent += 1;
         now.http.answer_deadline_ms += 1;

@@ -334,11 +334,8 @@ impl Platform {
                 parts.answer_deadline,
             )?
             .with_promises(parts.promises)
-            .with_edge(Gatekeeper::new(
-                brownout.clone(),
-                partitions,
-                parts.edge.config.new_supplier_days,
-            ));
+            .with_edge(Gatekeeper::new(brownout.clone(), partitions, parts.edge.config.new_supplier_days))
+            .with_buyers(parts.edge.config.buyers.clone());
             let service = Arc::new(if roles.replica { service.as_replica(parts.replica) } else { service });
             // Streams never end by themselves, and would hold up the end of the process.
             let (changes, end) = (service.changes.clone(), shutdown.wait());
@@ -434,6 +431,7 @@ impl Platform {
             watched: watched.clone(),
             stalls,
             limits: limits.clone(),
+            app: app.clone(),
             readiness: readiness.clone(),
             configuration: parts.configuration,
         }));

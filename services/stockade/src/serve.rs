@@ -7,7 +7,10 @@ use anyhow::{Context as _, Result};
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use stockade_console::Links;
-use stockade_inventory::picture::{Picture, Pictures};
+use stockade_inventory::{
+    app::App,
+    picture::{Picture, Pictures},
+};
 use stockade_lockout::STARTER_RULES;
 use stockade_log::{LogError, ReadLimit, SharedLog};
 use stockade_model::{Payload, Topic};
@@ -281,7 +284,7 @@ impl Server {
 
     fn edge(&self) -> EdgeParts {
         EdgeParts {
-            config: self.config.edge.clone(),
+            config: self.config.edge_in_place(),
             suppliers: Some(self.lanes.suppliers.clone()),
             folds_nice: self.config.http.suppliers_nice,
         }
@@ -347,7 +350,7 @@ impl Server {
 
     /// Opens the log as soon as it answers, and starts the platform over it; done when that answers.
     async fn take_over(&mut self, standin: &Standin, opening: Opening) -> Result<()> {
-        let limits = self.follow_limits(standin.limits());
+        let limits = self.follow_limits(standin.limits(), None);
         let work = async {
             let log = opening.finish(&self.config).await?;
             tracing::info!(
@@ -384,16 +387,16 @@ impl Server {
         done
     }
 
-    fn follow_limits(&self, limits: Limits) -> tokio::task::JoinHandle<()> {
+    fn follow_limits(&self, limits: Limits, app: Option<Arc<App>>) -> tokio::task::JoinHandle<()> {
         let (place, flags) = self.hot.clone();
-        tokio::spawn(hot::follow(place, flags, self.config.clone(), limits, self.shutdown.clone()))
+        tokio::spawn(hot::follow(place, flags, self.config.clone(), (limits, app), self.shutdown.clone()))
     }
 
     /// What goes on beside a platform.
     fn begin_beside(&mut self) -> Result<()> {
         let platform = self.platform()?;
         let (limits, app) = (platform.limits.clone(), platform.app.clone());
-        drop(self.follow_limits(limits));
+        drop(self.follow_limits(limits, app.clone()));
         if let Some((app, pictures)) = app.zip(self.pictures.clone()) {
             let shutdown = self.shutdown.clone();
             let keep = move || {

@@ -168,6 +168,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_page_that_was_looked_for_no_further_is_shorter_and_goes_on_from_there() {
+        let wanted = ask("names of a", 2, None).unwrap();
+        let found = |names: &[&'static str]| names.iter().map(|name| ((*name).to_owned(), *name)).collect();
+        for (names, looked_to, after) in [
+            (&["a"][..], Some("k"), Some("k")),
+            (&[], Some("k"), Some("k")),
+            (&["a", "b", "c"], Some("k"), Some("b")),
+            (&["a"], None, None),
+        ] {
+            let answer = wanted.answer_up_to::<&str>(found(names), looked_to);
+            let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            let next = body["next"].as_str().map(str::to_owned);
+            let goes_on = next.map(|next| ask("names of a", 2, Some(next)).unwrap().after.unwrap());
+            assert_eq!(goes_on.as_deref(), after, "{names:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_cursor_that_no_page_of_this_list_handed_out_is_refused() {
         let (_, next) = page(&["a", "b"], &ask("names of a", 1, None).unwrap()).await;
         let next = next.unwrap();

@@ -62,7 +62,6 @@ pub(crate) struct BasketAsked {
     pub(crate) whole: bool,
     /// How long it is held, in milliseconds.
     pub(crate) hold_ms: i64,
-    /// What its owner may hold of each listing without confirming.
     pub(crate) bound: Option<HoldBound>,
     /// By their places; none of a good that nobody offers.
     pub(crate) lines: Vec<Option<LineAsked>>,

@@ -131,6 +131,10 @@ pub(super) async fn reserve(
     if is_key_taken(&app, &wanted.basket) {
         return Err(key_reused());
     }
+    // What stands already is only repeated.
+    if app.reservations.basket(&wanted.basket).iter().all(|line| line.row.is_free()) {
+        app.may_hold(&caller.0.id, wanted.lines.len())?;
+    }
     let (this, traceparent) = (app.clone(), traceparent(&headers));
     let making = tokio::spawn(async move { Attempt::make(&this, wanted, traceparent.as_deref()).await });
     let attempt = making.await.map_err(|_| pending())??;

@@ -56,11 +56,7 @@ fn a_page_looks_at_so_many_rows_and_no_more_and_all_pages_are_the_whole_list() {
     // The names of this supplier begin as those of `a` do.
     (0..5_000).for_each(|number| put(&known, "a::b", number, "flood"));
     put(&known, "a", 1, "ann");
-    known.put(
-        Of::new(&supplier("a"), &ReservationId::new("a::zz").unwrap()),
-        row("ann", None),
-        0,
-    );
+    known.put(Of::new(&supplier("a"), &ReservationId::new("a::zz").unwrap()), row("ann", None), 0);
     let (mut after, mut found, mut pages) = (None, Vec::new(), 0);
     loop {
         let listed = known.list(None, Some(&supplier("a")), after.as_ref(), 51);

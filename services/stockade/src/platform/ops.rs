@@ -21,6 +21,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stockade_fold::Board;
+use stockade_inventory::app::App;
 use stockade_log::{Ack, LogError, Member, SharedLog};
 use stockade_model::Timestamp;
 use stockade_runtime::{
@@ -55,6 +56,7 @@ pub(super) struct Inner {
     pub(super) watched: Arc<[Watched]>,
     pub(super) stalls: Stalls,
     pub(super) limits: Limits,
+    pub(super) app: Option<Arc<App>>,
     pub(super) brownout: Brownout,
     pub(super) readiness: Readiness,
     /// As it was at the start. Secrets are redacted by the types that hold them.
@@ -259,6 +261,9 @@ impl Inner {
         let mut configuration = self.configuration.clone();
         if let Some(limits) = configuration.get_mut("limits") {
             *limits = serde_json::to_value(self.limits.in_force()).unwrap_or_default();
+        }
+        if let (Some(app), Some(buyers)) = (&self.app, configuration.pointer_mut("/edge/buyers")) {
+            *buyers = serde_json::to_value(app.buyers_in_force()).unwrap_or_default();
         }
         configuration
     }

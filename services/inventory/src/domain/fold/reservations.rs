@@ -102,7 +102,8 @@ impl Inventory {
         asked: Asked<'_>,
         out: &mut Out<Effect>,
     ) -> Applied {
-        let Asked { reservation, listing, quantity, expires_at, region, owner, request, basket, bound } = asked;
+        let Asked { reservation, listing, quantity, expires_at, region, owner, request, basket, bound } =
+            asked;
         let key = Of::new(id, reservation);
         if let Some(known) = self.reservations.get(&key).filter(|known| !known.is_free()) {
             let same = request.is_some() && known.request.as_ref() == request;

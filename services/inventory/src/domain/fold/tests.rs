@@ -18,6 +18,7 @@ use crate::domain::{
     reservation::ReservationState,
 };
 
+mod holders;
 mod life;
 mod orders;
 mod reservations;
