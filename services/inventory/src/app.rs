@@ -28,9 +28,11 @@ use stockade_runtime::{
 
 use crate::{
     applied::Applied,
+    buyers::Buyers,
     changes::Changes,
     domain::{Effect, EventAnswer, Index, Outcomes, Reservation, event_identity},
     edge::Gatekeeper,
+    ends::Ends,
     heard::{Heard, order_identity},
     picture::shown::Shown,
     promises::Promises,
@@ -126,6 +128,10 @@ pub struct App {
     heard: Heard,
     /// Reservations as this replica knows them.
     pub(crate) reservations: Reservations,
+    /// What one buyer's key may have at once.
+    pub(crate) buyers: Buyers,
+    /// Where the partitions of suppliers end.
+    pub(crate) ends: Ends,
     answers: DashMap<u128, EventAnswer>,
     /// What is promised of orders of which nothing was.
     pub(crate) promises: Promises,
@@ -230,6 +236,8 @@ impl App {
             choosing: Waiters::default(),
             outcomes: DashMap::new(),
             reservations: Reservations::default(),
+            buyers: Buyers::default(),
+            ends: Ends::new(partitions),
             answers: DashMap::new(),
             promises: Promises::default(),
             decisions_at_start,
@@ -414,9 +422,12 @@ impl App {
     pub fn take_of(&self, partition: u32, effects: Vec<Effect>) {
         let fairness = &self.gate_of_edge.fairness;
         let drained = effects.iter().map(|effect| match effect {
-            Effect::Decided { supplier, rows, adds, .. } => {
+            Effect::Decided { supplier, rows, adds, holds, .. } => {
                 if *adds > 0 {
                     fairness.decided(partition, supplier, *adds);
+                }
+                if let Some((owner, rows)) = holds {
+                    fairness.decided_of_buyer(partition, owner, *rows);
                 }
                 rows.as_ref().map_or(1, |rows| rows.len() as u64)
             }

@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use stockade_log::LogError;
 use stockade_model::{
     BasketChoice, BasketId, Command, Envelope, LineChoice, Payload, Row, RowStatus, SupplierId, Topic,
 };
@@ -69,7 +68,7 @@ impl App {
                 refused: Vec::new(),
                 forgets: None,
             };
-            (lines, self.submit(command, traceparent.map(str::to_owned)).await)
+            (lines, self.submit_of_buyer(command, traceparent.map(str::to_owned)).await)
         };
         let mut said = Answers::new();
         for (lines, submitted) in join_all(by_supplier.into_iter().map(send)).await {
@@ -128,18 +127,21 @@ impl App {
         self.reservations.basket(name)
     }
 
-    /// Waits until everything that the log holds now is known here.
-    async fn read_all(&self) -> Result<(), LogError> {
-        let (log, partitions) = (self.log.clone(), self.partitions);
-        let ends = move || -> Result<Vec<u64>, LogError> {
-            let end = |partition| Ok(log.bounds(Topic::SupplierEvents.name(), partition)?.end);
-            (0..partitions).map(end).collect()
-        };
-        let Ok(ends) = tokio::task::spawn_blocking(ends).await else { return Ok(()) };
-        for (partition, end) in (0..).zip(ends?) {
-            self.board.wait("inventory", partition, end).await;
+    /// Waits until everything that the log holds now is known here, as far as the log can be asked.
+    async fn read_all(&self) {
+        let ends = join_all((0..self.partitions).map(|partition| self.end_of(partition))).await;
+        for (partition, end) in (0..).zip(ends) {
+            if let Some(end) = end {
+                self.board.wait("inventory", partition, end).await;
+            }
         }
-        Ok(())
+    }
+
+    /// Where a partition of suppliers ends, as a log that can be asked says.
+    pub(crate) async fn end_of(&self, partition: u32) -> Option<u64> {
+        let log = self.log.clone();
+        let look = move || log.bounds(Topic::SupplierEvents.name(), partition).ok().map(|bounds| bounds.end);
+        self.ends.of(partition, look).await
     }
 
     /// Looks after baskets that nobody has worked at for a while: lines that do not follow their head are brought after it.

@@ -21,7 +21,7 @@ use crate::{domain::Index, metrics::OfStream};
 
 /// Streams open at once in a process, of everybody together.
 pub const STREAMS_MAX: usize = 20_000;
-/// Streams of one caller.
+/// Streams of one caller, where nothing else is said.
 pub const STREAMS_OF_ONE_MAX: usize = 500;
 
 /// What is watched.
@@ -49,13 +49,26 @@ impl Watch {
 type Watching = (Arc<Watch>, usize);
 
 /// All streams of a process.
-#[derive(Default)]
 pub struct Changes {
     goods: DashMap<Good, Vec<Watching>>,
     by_caller: DashMap<String, usize>,
+    of_one_max: AtomicUsize,
     open: AtomicUsize,
     ended: AtomicBool,
     end: Notify,
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self {
+            goods: DashMap::new(),
+            by_caller: DashMap::new(),
+            of_one_max: AtomicUsize::new(STREAMS_OF_ONE_MAX),
+            open: AtomicUsize::new(0),
+            ended: AtomicBool::new(false),
+            end: Notify::new(),
+        }
+    }
 }
 
 /// Why no further stream is opened.
@@ -68,6 +81,11 @@ pub enum Full {
 }
 
 impl Changes {
+    /// Says how many streams one caller may open; those that are open stay so.
+    pub(crate) fn set_of_one_max(&self, max: usize) {
+        self.of_one_max.store(max, Ordering::Relaxed);
+    }
+
     /// Opens a stream for `caller`.
     pub fn open(self: &Arc<Self>, caller: &str) -> Result<Stream, Full> {
         if self.open.fetch_add(1, Ordering::SeqCst) >= STREAMS_MAX {
@@ -75,7 +93,7 @@ impl Changes {
             return Err(Full::Process);
         }
         let mut of_caller = self.by_caller.entry(caller.to_owned()).or_default();
-        if *of_caller >= STREAMS_OF_ONE_MAX {
+        if *of_caller >= self.of_one_max.load(Ordering::Relaxed) {
             self.open.fetch_sub(1, Ordering::SeqCst);
             return Err(Full::Caller);
         }
@@ -252,6 +270,11 @@ mod tests {
         assert!(waiting.await.unwrap().is_empty());
         drop(open);
         assert!(changes.open("a").unwrap().has_ended());
+        changes.set_of_one_max(1);
+        let one = changes.open("a").unwrap();
+        assert_eq!(changes.open("a").err(), Some(Full::Caller), "as many as were said last");
+        drop(one);
+        assert!(changes.open("a").is_ok());
     }
 
     /// Counts what is registered here.

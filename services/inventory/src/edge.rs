@@ -94,7 +94,7 @@ impl App {
         }
     }
 
-    fn partition_of(&self, supplier: &SupplierId) -> u32 {
+    pub(crate) fn partition_of(&self, supplier: &SupplierId) -> u32 {
         partition_of(supplier.as_str().as_bytes(), self.partitions)
     }
 

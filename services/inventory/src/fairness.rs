@@ -5,8 +5,10 @@
 //! seen, in rows that the inventory fold has decided, and only while there is more to do than is done: otherwise the measure
 //! would be of what is sent. A partition that is not behind holds nobody back, however much one sends.
 //!
-//! It holds for everything a supplier sends: single rows, batches, and the rows of imports, which wait instead of being refused. It does not hold for
-//! what others say of it (orders, reservations), nor for withdrawals and reductions: an attacker could otherwise use up the share
+//! It holds for everything a supplier sends: single rows, batches, and the rows of imports, which wait instead of being refused. What buyers
+//! reserve of it is taken from shares of theirs: of each partition that is behind, a key of a buyer has a quarter for what it asks to be
+//! held, or a few keys could push a partition's honest suppliers up the ladder of what is put off. It does not hold for
+//! what order systems say, nor for withdrawals and reductions, nor for what is confirmed or given back: an attacker could otherwise use up the share
 //! of somebody else, or keep goods on show that are gone. Each process holds back by itself, but counts by the log: every process sees
 //! every partition, so rows that came in through another one are taken from the same share when they are decided. A supplier that spreads its
 //! writes over several has a quarter all the same. What is owed is remembered in rows and paid off at the rate of the moment, in full up to
@@ -122,11 +124,32 @@ impl Used {
 /// Less than that many rows is what reckoning with fractions leaves.
 const NOTHING: f64 = 1e-6;
 
-/// Holds suppliers back while their partition is behind.
+/// Who has a share.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Who {
+    /// A supplier, which has one partition.
+    Supplier(SupplierId),
+    /// The key of a buyer, which reserves in all of them: by the partition.
+    Buyer(u32, Box<str>),
+}
+
+impl From<&SupplierId> for Who {
+    fn from(supplier: &SupplierId) -> Self {
+        Self::Supplier(supplier.clone())
+    }
+}
+
+impl From<(u32, &str)> for Who {
+    fn from((partition, owner): (u32, &str)) -> Self {
+        Self::Buyer(partition, owner.into())
+    }
+}
+
+/// Holds suppliers, and buyers who reserve, back while a partition is behind.
 pub struct Fairness {
     places: Box<[Place]>,
     begun: Instant,
-    used: DashMap<SupplierId, Used>,
+    used: DashMap<Who, Used>,
 }
 
 impl Fairness {
@@ -185,11 +208,25 @@ impl Fairness {
         self.take_at(partition, supplier, rows, self.now())
     }
 
+    /// The same of holds that a buyer's key asks for.
+    pub(crate) fn take_of_buyer(&self, partition: u32, owner: &str, rows: usize) -> Result<(), Duration> {
+        self.take_at(partition, (partition, owner), rows, self.now())
+    }
+
     /// Gives back rows that were taken and not sent.
     pub fn give_back(&self, partition: u32, supplier: &SupplierId, rows: usize) {
+        self.give_back_to(partition, &supplier.into(), rows);
+    }
+
+    /// The same of holds of a buyer's key.
+    pub(crate) fn give_back_to_buyer(&self, partition: u32, owner: &str, rows: usize) {
+        self.give_back_to(partition, &(partition, owner).into(), rows);
+    }
+
+    fn give_back_to(&self, partition: u32, who: &Who, rows: usize) {
         match self.share_per_s(partition) {
             Some(share) => {
-                if let Some(mut used) = self.used.get_mut(supplier) {
+                if let Some(mut used) = self.used.get_mut(who) {
                     let now = self.now();
                     let left = (used.owes(share, now) - rows as f64).max(0.0);
                     used.set_owed(left, share, now);
@@ -197,13 +234,13 @@ impl Fairness {
                 }
             }
             // It is not behind any more, so what was taken of it is nothing.
-            None => drop(self.used.remove(supplier)),
+            None => drop(self.used.remove(who)),
         }
     }
 
-    fn take_at(&self, partition: u32, supplier: &SupplierId, rows: usize, now: u64) -> Result<(), Duration> {
+    fn take_at(&self, partition: u32, who: impl Into<Who>, rows: usize, now: u64) -> Result<(), Duration> {
         let Some(share) = self.share_per_s(partition) else { return Ok(()) };
-        let mut used = self.used.entry(supplier.clone()).or_default();
+        let mut used = self.used.entry(who.into()).or_default();
         let owes = used.owes(share, now);
         if owes > NOTHING {
             return Err(Duration::from_secs_f64(owes / share));
@@ -219,9 +256,14 @@ impl Fairness {
         self.decided_at(partition, supplier, rows, self.now());
     }
 
-    fn decided_at(&self, partition: u32, supplier: &SupplierId, rows: usize, now: u64) {
+    /// The same of holds that a buyer's key asked for.
+    pub(crate) fn decided_of_buyer(&self, partition: u32, owner: &str, rows: usize) {
+        self.decided_at(partition, (partition, owner), rows, self.now());
+    }
+
+    fn decided_at(&self, partition: u32, who: impl Into<Who>, rows: usize, now: u64) {
         let Some(share) = self.share_per_s(partition) else { return };
-        let mut used = self.used.entry(supplier.clone()).or_default();
+        let mut used = self.used.entry(who.into()).or_default();
         let own = used.unseen.min(rows as u64);
         used.unseen -= own;
         let owed = used.owes(share, now) + (rows as u64 - own) as f64;
@@ -283,6 +325,29 @@ mod tests {
         fair.set_rate(0, None);
         assert!(fair.take_at(0, &id("flood"), 1_000, 10_000_000_000).is_ok());
         assert!(fair.take_at(0, &id("flood"), 1_000, 10_000_000_000).is_ok(), "nor is this one any more");
+    }
+
+    #[test]
+    fn a_buyers_key_has_a_quarter_of_each_partition_that_is_behind_and_takes_nothing_from_a_supplier() {
+        let fair = Fairness::new(2);
+        fair.set_rate(0, Some(4_000.0));
+        let mut held = 0;
+        for ms in 0..10_000_u64 {
+            held += usize::from(fair.take_at(0, (0, "acme"), 1, ms * 1_000_000).is_ok());
+        }
+        assert!(
+            (9_900..=10_001).contains(&held),
+            "{held}: once a millisecond is a quarter of 4,000 a second"
+        );
+        let now = 10_000 * 1_000_000;
+        fair.take_at(0, (0, "acme"), 100, now).unwrap();
+        assert!(fair.take_at(0, (0, "acme"), 1, now).is_err());
+        fair.take_at(0, (0, "other"), 1, now).unwrap();
+        fair.take_at(1, (1, "acme"), 1, now).unwrap();
+        fair.take_at(0, &id("acme"), 1, now).unwrap();
+        // What another process sent for it is taken from the same share.
+        fair.decided_at(0, (0, "third"), 4_000, now);
+        assert_eq!(fair.take_at(0, (0, "third"), 1, now).unwrap_err(), Duration::from_secs(4));
     }
 
     #[test]

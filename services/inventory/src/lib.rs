@@ -9,15 +9,18 @@
 //! * [`imports`] takes whole files and applies them at the pace of their supplier's allowance.
 //! * [`replica`] is what differs where only buyers are answered, from a copy of another region's topics.
 //! * [`picture`] is what is kept on the disk of what buyers see, and shown where the log cannot be reached.
+//! * [`buyers`] is what one buyer's key may have at once.
 //! * [`promises`] is what the marketplace promises of orders whose order system promises nothing.
 
 pub mod app;
 pub mod applied;
 mod baskets;
 pub mod bounds;
+pub mod buyers;
 pub mod changes;
 pub mod domain;
 pub mod edge;
+mod ends;
 pub mod fairness;
 mod freshness;
 mod heard;

@@ -21,8 +21,9 @@
 //! | `stockade_inventory_stream_looks_total` | `found`: `change`, `nothing` | goods that a stream looked at again because something was put or restricted |
 //! | `stockade_inventory_import_rows_total` | `outcome`: `accepted`, `unchanged`, `refused` | rows of imports by what became of them |
 //! | `stockade_inventory_imports_full_total` | `of`: `supplier`, `new`, `suspect`, `all` | uploads refused because imports take as much of the disk as they may: one supplier's, all new or all suspect ones', or all |
-//! | `stockade_inventory_writes_held_back_total` | | writes refused because their supplier had used its share of a partition that is behind |
+//! | `stockade_inventory_writes_held_back_total` | | writes refused because their supplier, or the buyer whose holds they are, had used its share of a partition that is behind |
 //! | `stockade_inventory_locked_out_writes_refused_total` | | writes of locked-out suppliers refused before they were read; one a minute of each goes to the log instead |
+//! | `stockade_inventory_holds_refused_total` | `bound`: `holds`, `units` | holds refused because their key holds as many reservations, or as many units of one listing, as one may without confirming |
 //! | `stockade_inventory_rows_beyond_bounds_total` | | rows refused because their supplier has as many listings, or locations, as one may have |
 //! | `stockade_lockout_suppliers` | `level` | suppliers by the highest level in force, as this replica's overlay has it |
 
@@ -36,7 +37,7 @@ use crate::{
 };
 
 /// What each figure says, as a scrape shows it.
-pub const FIGURES: [Figure; 21] = [
+pub const FIGURES: [Figure; 22] = [
     Figure::Counter("stockade_inventory_events_accepted_total", "Outcomes taken from order systems."),
     Figure::Counter(
         "stockade_inventory_events_refused_total",
@@ -93,6 +94,10 @@ pub const FIGURES: [Figure; 21] = [
         "stockade_inventory_rows_beyond_bounds_total",
         "Rows refused because their supplier has as many listings or locations as one may have.",
     ),
+    Figure::Counter(
+        "stockade_inventory_holds_refused_total",
+        "Holds refused because their key holds as much as one may without confirming.",
+    ),
     Figure::Gauge(
         "stockade_lockout_suppliers",
         "Suppliers by the highest level in force, as this process has it.",
@@ -136,6 +141,11 @@ pub(crate) fn held_back() {
 /// A row was refused because its supplier has as much as one may have.
 pub(crate) fn beyond_bounds() {
     counter!("stockade_inventory_rows_beyond_bounds_total").increment(1);
+}
+
+/// A hold was refused because its key holds as much as one may.
+pub(crate) fn hold_refused(bound: &'static str) {
+    counter!("stockade_inventory_holds_refused_total", "bound" => bound).increment(1);
 }
 
 /// A write of a locked-out supplier was refused before it was read.

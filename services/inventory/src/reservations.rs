@@ -1,4 +1,7 @@
 //! Reservations as a replica knows them: what the inventory folds of its partitions have told.
+//!
+//! The folds wait for the lock in which they lie, so nobody who reads holds it for more than some rows at a time, and no page looks at
+//! more than a bounded number of rows, whatever there is of others.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,24 +9,66 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use stockade_model::{BasketId, ReservationId, SupplierId};
+use stockade_model::{BasketId, ReservationId, SupplierId, Timestamp};
 
 use crate::domain::{LineKnown, Of, Reservation};
+
+/// Rows that are looked at before the lock is let go.
+const ROWS_AT_ONCE: usize = 64;
+/// Rows that are looked at for one page of a list; a page that ends for this is shorter, and the next goes on.
+const ROWS_MAX: usize = 2_000;
 
 /// Reservations by name, and by owner.
 #[derive(Default)]
 pub(crate) struct Reservations(RwLock<Held>);
 
+/// What is known of the reservations of one key.
+#[derive(Default)]
+struct Own {
+    names: BTreeSet<ReservationId>,
+    baskets: BTreeSet<BasketId>,
+    /// Those that lapse unless they are confirmed, by when they do.
+    open: BTreeSet<(Timestamp, ReservationId)>,
+}
+
+impl Own {
+    fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.baskets.is_empty() && self.open.is_empty()
+    }
+}
+
 #[derive(Default)]
 struct Held {
     by_name: BTreeMap<ReservationId, (SupplierId, Reservation)>,
-    by_owner: BTreeMap<String, BTreeSet<ReservationId>>,
+    by_owner: BTreeMap<String, Own>,
     /// Lines of baskets by their places.
     by_basket: BTreeMap<BasketId, BTreeMap<u16, ReservationId>>,
-    baskets_by_owner: BTreeMap<String, BTreeSet<BasketId>>,
     /// Baskets to be had as a whole that have changed, with when that was last seen, in milliseconds: somebody has to look
     /// whether all their lines follow their head.
     restless: BTreeMap<BasketId, i64>,
+    /// The same, those that changed longest ago first.
+    restless_by_age: BTreeSet<(i64, BasketId)>,
+}
+
+/// A part of a list.
+pub(crate) struct Listed<T, N> {
+    /// What was found, in order of the names.
+    pub(crate) found: Vec<T>,
+    /// Up to where it was looked, where that is not the end and not for having found enough.
+    pub(crate) looked_to: Option<N>,
+    /// Rows that were looked at.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests hold that it is bounded"))]
+    pub(crate) looked: usize,
+}
+
+/// Where a walk goes on: after a name, or from a beginning on.
+fn from<'a>(after: Option<&'a str>, prefix: &'a str) -> (Bound<&'a str>, Bound<&'a str>) {
+    let first = match after {
+        // A cursor names an item of its list, which begins so, or comes from somewhere else and is before all of them.
+        Some(after) if after >= prefix => Bound::Excluded(after),
+        _ => Bound::Included(prefix),
+    };
+    (first, Bound::Unbounded)
 }
 
 impl Reservations {
@@ -34,13 +79,30 @@ impl Reservations {
         if let Some(place) = &reservation.basket {
             held.by_basket.entry(place.basket.clone()).or_default().insert(place.line, key.id.clone());
             if place.whole {
-                held.restless.insert(place.basket.clone(), now_ms);
+                held.note_restless(place.basket.clone(), now_ms);
             }
         }
+        if let Some((_, before)) = held.by_name.get(&key.id)
+            && let Some(owner) = before.owner.clone()
+        {
+            let open = (before.expires_at, key.id.clone());
+            let is_anothers = reservation.owner.as_ref() != Some(&owner);
+            held.change(&owner, |own| {
+                own.open.remove(&open);
+                // A name that was free may come again.
+                if is_anothers {
+                    own.names.remove(&open.1);
+                }
+            });
+        }
         if let Some(owner) = &reservation.owner {
-            held.by_owner.entry(owner.clone()).or_default().insert(key.id.clone());
+            let own = held.by_owner.entry(owner.clone()).or_default();
+            own.names.insert(key.id.clone());
+            if reservation.may_lapse() {
+                own.open.insert((reservation.expires_at, key.id.clone()));
+            }
             if let Some(place) = &reservation.basket {
-                held.baskets_by_owner.entry(owner.clone()).or_default().insert(place.basket.clone());
+                own.baskets.insert(place.basket.clone());
             }
         }
         held.by_name.insert(key.id, (key.supplier, reservation));
@@ -51,7 +113,10 @@ impl Reservations {
         let mut held = self.0.write();
         let Some((_, reservation)) = held.by_name.remove(&key.id) else { return };
         if let Some(owner) = &reservation.owner {
-            forget(&mut held.by_owner, owner, &key.id);
+            held.change(owner, |own| {
+                own.names.remove(&key.id);
+                own.open.remove(&(reservation.expires_at, key.id.clone()));
+            });
         }
         if let Some(place) = &reservation.basket
             && let Some(lines) = held.by_basket.get_mut(&place.basket)
@@ -63,7 +128,9 @@ impl Reservations {
             if lines.is_empty() {
                 held.by_basket.remove(&place.basket);
                 if let Some(owner) = &reservation.owner {
-                    forget(&mut held.baskets_by_owner, owner, &place.basket);
+                    held.change(owner, |own| {
+                        own.baskets.remove(&place.basket);
+                    });
                 }
             }
         }
@@ -75,54 +142,82 @@ impl Reservations {
         held.by_basket.get(name).map(|lines| held.known(lines)).unwrap_or_default()
     }
 
-    /// Up to `limit` baskets after `after` whose names begin with `prefix`, with their lines: of one owner, or of all.
+    /// How many reservations of a key lapse unless they are confirmed, and when the first of them does.
+    pub(crate) fn open_of(&self, owner: &str) -> (usize, Option<Timestamp>) {
+        let held = self.0.read();
+        let Some(own) = held.by_owner.get(owner) else { return (0, None) };
+        (own.open.len(), own.open.first().map(|(expires_at, _)| *expires_at))
+    }
+
+    /// Up to `limit` baskets after `after` whose names begin with `prefix`, with their lines: of one owner, or of all. Each line counts as a
+    /// row that is looked at.
     pub(crate) fn baskets(
         &self,
         owner: Option<&str>,
         prefix: &str,
         after: Option<&BasketId>,
         limit: usize,
-    ) -> Vec<(BasketId, Vec<LineKnown>)> {
-        let held = self.0.read();
-        let first = match after {
-            Some(after) => Bound::Excluded(after.as_str()),
-            None => Bound::Included(prefix),
-        };
-        let range = (first, Bound::Unbounded);
-        let known = |name: &BasketId| Some((name.clone(), held.known(held.by_basket.get(name)?)));
-        let begins = |name: &&BasketId| name.as_str().starts_with(prefix);
-        match owner {
+    ) -> Listed<(BasketId, Vec<LineKnown>), BasketId> {
+        let (mut last, mut found, mut looked) = (after.cloned(), Vec::new(), 0);
+        loop {
+            let until = looked + ROWS_AT_ONCE;
+            let held = self.0.read();
+            let range = from(last.as_ref().map(BasketId::as_str), prefix);
             // Whatever others have costs nobody who looks for their own.
-            Some(owner) => {
-                let own = held.baskets_by_owner.get(owner).into_iter();
-                let own = own.flat_map(|own| own.range::<str, _>(range)).take_while(begins);
-                own.filter_map(known).take(limit).collect()
+            let names: Box<dyn Iterator<Item = &BasketId> + '_> = match owner {
+                Some(owner) => {
+                    let own = held.by_owner.get(owner).into_iter();
+                    Box::new(own.flat_map(|own| own.baskets.range::<str, _>(range)))
+                }
+                None => Box::new(held.by_basket.range::<str, _>(range).map(|(name, _)| name)),
+            };
+            let names = names.take_while(|name| name.as_str().starts_with(prefix));
+            let mut is_over = true;
+            let mut reached = last.clone();
+            for name in names {
+                let lines = held.by_basket.get(name).map(|lines| held.known(lines));
+                looked += lines.as_ref().map_or(1, |lines| lines.len().max(1));
+                reached = Some(name.clone());
+                found.extend(lines.map(|lines| (name.clone(), lines)));
+                if found.len() >= limit {
+                    return Listed { found, looked_to: None, looked };
+                }
+                if looked >= until {
+                    is_over = false;
+                    break;
+                }
             }
-            None => {
-                let all = held.by_basket.range::<str, _>(range).map(|(name, _)| name).take_while(begins);
-                all.filter_map(known).take(limit).collect()
+            last = reached;
+            if is_over || looked >= ROWS_MAX {
+                return Listed { found, looked_to: last.filter(|_| !is_over), looked };
             }
         }
     }
 
     /// Takes the baskets out that changed last at `until_ms` or before; each is looked at once for each of its changes.
     pub(crate) fn take_restless(&self, until_ms: i64) -> Vec<BasketId> {
-        // Mostly there is none, and nobody who writes is to wait for that.
-        if self.0.read().restless.values().all(|seen| *seen > until_ms) {
-            return Vec::new();
-        }
         let mut taken = Vec::new();
-        self.0.write().restless.retain(|name, seen| {
-            let calm = *seen <= until_ms;
-            taken.extend(calm.then(|| name.clone()));
-            !calm
-        });
-        taken
+        loop {
+            // Mostly there is none, and nobody who writes is to wait for that.
+            if self.0.read().restless_by_age.first().is_none_or(|(seen, _)| *seen > until_ms) {
+                return taken;
+            }
+            let mut held = self.0.write();
+            for _ in 0..ROWS_AT_ONCE {
+                let Some((seen, name)) = held.restless_by_age.pop_first() else { break };
+                if seen > until_ms {
+                    held.restless_by_age.insert((seen, name));
+                    break;
+                }
+                held.restless.remove(&name);
+                taken.push(name);
+            }
+        }
     }
 
     /// Has a basket looked at again that could not be brought to its end.
     pub(crate) fn look_again(&self, name: BasketId, now_ms: i64) {
-        self.0.write().restless.insert(name, now_ms);
+        self.0.write().note_restless(name, now_ms);
     }
 
     /// One by its name.
@@ -137,29 +232,41 @@ impl Reservations {
         supplier: Option<&SupplierId>,
         after: Option<&ReservationId>,
         limit: usize,
-    ) -> Vec<(ReservationId, SupplierId, Reservation)> {
-        let held = self.0.read();
-        let first: Bound<&ReservationId> = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let from = (first, Bound::Unbounded);
-        let row = |name: &ReservationId| {
-            let (of, row) = held.by_name.get(name)?;
-            supplier.is_none_or(|wanted| wanted == of).then(|| (name.clone(), of.clone(), row.clone()))
-        };
-        match owner {
-            Some(owner) => {
-                let own = held.by_owner.get(owner);
-                own.into_iter()
-                    .flat_map(|own| own.range::<ReservationId, _>(from))
-                    .filter_map(row)
-                    .take(limit)
-                    .collect()
+    ) -> Listed<(ReservationId, SupplierId, Reservation), ReservationId> {
+        // A name begins with its supplier, so those of one stand together. Beside them stand those of a supplier whose own id goes on so.
+        let prefix = supplier.map(|supplier| format!("{supplier}::")).unwrap_or_default();
+        let (mut last, mut found, mut looked) = (after.cloned(), Vec::new(), 0);
+        loop {
+            let until = looked + ROWS_AT_ONCE;
+            let held = self.0.read();
+            let range = from(last.as_ref().map(ReservationId::as_str), &prefix);
+            let names: Box<dyn Iterator<Item = &ReservationId> + '_> = match owner {
+                Some(owner) => {
+                    let own = held.by_owner.get(owner).into_iter();
+                    Box::new(own.flat_map(|own| own.names.range::<str, _>(range)))
+                }
+                None => Box::new(held.by_name.range::<str, _>(range).map(|(name, _)| name)),
+            };
+            let names = names.take_while(|name| name.as_str().starts_with(&prefix));
+            let mut is_over = true;
+            let mut reached = last.clone();
+            for name in names {
+                looked += 1;
+                reached = Some(name.clone());
+                let row = held.by_name.get(name).filter(|(of, _)| supplier.is_none_or(|wanted| wanted == of));
+                found.extend(row.map(|(of, row)| (name.clone(), of.clone(), row.clone())));
+                if found.len() >= limit {
+                    return Listed { found, looked_to: None, looked };
+                }
+                if looked >= until {
+                    is_over = false;
+                    break;
+                }
             }
-            None => held
-                .by_name
-                .range::<ReservationId, _>(from)
-                .filter_map(|(name, _)| row(name))
-                .take(limit)
-                .collect(),
+            last = reached;
+            if is_over || looked >= ROWS_MAX {
+                return Listed { found, looked_to: last.filter(|_| !is_over), looked };
+            }
         }
     }
 }
@@ -173,13 +280,23 @@ impl Held {
         };
         lines.values().filter_map(line).collect()
     }
-}
 
-fn forget<T: Ord>(index: &mut BTreeMap<String, BTreeSet<T>>, key: &str, name: &T) {
-    if let Some(names) = index.get_mut(key) {
-        names.remove(name);
-        if names.is_empty() {
-            index.remove(key);
+    fn note_restless(&mut self, name: BasketId, now_ms: i64) {
+        if let Some(before) = self.restless.insert(name.clone(), now_ms) {
+            self.restless_by_age.remove(&(before, name.clone()));
+        }
+        self.restless_by_age.insert((now_ms, name));
+    }
+
+    /// Changes what is known of a key's reservations, and forgets a key that has none any more.
+    fn change(&mut self, owner: &str, change: impl FnOnce(&mut Own)) {
+        let Some(own) = self.by_owner.get_mut(owner) else { return };
+        change(own);
+        if own.is_empty() {
+            self.by_owner.remove(owner);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

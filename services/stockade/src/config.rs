@@ -7,7 +7,7 @@ use std::{
 };
 
 use stockade_inventory::{
-    bounds::Bounds, imports::ImportsConfig, picture::PictureBounds, promises::Promises,
+    bounds::Bounds, buyers::BuyersConfig, imports::ImportsConfig, picture::PictureBounds, promises::Promises,
     replica::ReplicaBounds,
 };
 use stockade_log_kafka::{KafkaOptions, Secret};
@@ -116,6 +116,8 @@ pub struct EdgeConfig {
     pub bodies_bytes_max: usize,
     /// The ladder of what is put off.
     pub brownout: BrownoutConfig,
+    /// What one buyer's key may have at once; in force without a restart.
+    pub buyers: BuyersConfig,
 }
 
 impl Default for EdgeConfig {
@@ -128,6 +130,7 @@ impl Default for EdgeConfig {
             locations_max,
             bodies_bytes_max: 256 << 20,
             brownout: BrownoutConfig::default(),
+            buyers: BuyersConfig::default(),
         }
     }
 }
@@ -505,6 +508,7 @@ impl Config {
         }
         wrong.extend(config.http.cors.problems());
         wrong.extend(config.edge.brownout.problems().iter().map(|what| format!("edge.brownout.{what}")));
+        wrong.extend(config.edge.buyers.problems().iter().map(|what| format!("edge.buyers.{what}")));
         if config.picture.every_s > 86_400 {
             wrong.push("picture.every_s must be 0 (no pictures) to 86400".to_owned());
         }
@@ -538,6 +542,12 @@ impl Config {
             Ok(_) => {}
         }
         if wrong.is_empty() { Ok(config) } else { Err(wrong.join("; ")) }
+    }
+
+    /// The edge, with what one buyer may have bounded by what the server keeps.
+    pub(crate) fn edge_in_place(&self) -> EdgeConfig {
+        let buyers = self.edge.buyers.clone().within(self.http.connections.max);
+        EdgeConfig { buyers, ..self.edge.clone() }
     }
 
     /// Imports, with the directory they are kept in.

@@ -1,4 +1,4 @@
-//! What of the configuration changes while the server runs: the limits of callers, and how much one supplier may have. The file is looked at like that of the keys, and
+//! What of the configuration changes while the server runs: the limits of callers, how much one supplier may have, and what one buyer may have at once. The file is looked at like that of the keys, and
 //! read again as it was at the start, with the variables and flags that win over it. Of all else that has changed in it the log says
 //! that it waits for a restart.
 
@@ -25,7 +25,8 @@ fn state(file: &Path) -> Option<(SystemTime, u64)> {
 }
 
 /// What changes while the server runs.
-const HOT: [&str; 4] = ["limits", "edge.listings_max", "edge.new_listings_max", "edge.locations_max"];
+const HOT: [&str; 5] =
+    ["limits", "edge.listings_max", "edge.new_listings_max", "edge.locations_max", "edge.buyers"];
 
 /// The keys by which two configurations differ and that are read at a start only.
 fn wait_for_restart(started: &Config, now: &Config) -> BTreeSet<String> {
@@ -75,7 +76,7 @@ pub(crate) async fn follow(
     shutdown: Shutdown,
 ) {
     let Some(file) = place.config.clone() else { return };
-    let (mut known, mut in_force) = (None, config.limits.clone());
+    let (mut known, mut in_force) = (None, (config.limits.clone(), config.edge.buyers.clone()));
     let mut waiting = BTreeSet::new();
     let mut looks = tokio::time::interval(LOOK);
     let end = shutdown.wait();
@@ -94,10 +95,18 @@ pub(crate) async fn follow(
         known = now;
         match read {
             Ok(now) => {
-                if now.limits != in_force {
+                if now.limits != in_force.0 {
                     limits.replace(&now.limits);
                     tracing::info!("the limits of the configuration have changed and are in force");
-                    in_force = now.limits.clone();
+                    in_force.0 = now.limits.clone();
+                }
+                if now.edge.buyers != in_force.1 {
+                    in_force.1 = now.edge.buyers.clone();
+                    if let Some(app) = &app {
+                        // Connections are as many as at the start.
+                        app.set_buyers(in_force.1.clone().within(config.http.connections.max));
+                        tracing::info!("what one buyer's key may have at once has changed and is in force");
+                    }
                 }
                 let bounds = now.edge.bounds();
                 if let Some(edge) =
@@ -144,6 +153,7 @@ mod tests {
         let mut now = started.clone();
         now.limits.0.clear();
         (now.edge.listings_max, now.edge.new_listings_max, now.edge.locations_max) = (1, 2, 3);
+        now.edge.buyers.open_holds_max += 1;
         assert!(wait_for_restart(&started, &now).is_empty(), "limits are in force at once");
         now.imports.confirm_percent += 1;
         now.http.answer_deadline_ms += 1;

@@ -334,11 +334,8 @@ impl Platform {
                 parts.answer_deadline,
             )?
             .with_promises(parts.promises)
-            .with_edge(Gatekeeper::new(
-                brownout.clone(),
-                partitions,
-                parts.edge.config.new_supplier_days,
-            ));
+            .with_edge(Gatekeeper::new(brownout.clone(), partitions, parts.edge.config.new_supplier_days))
+            .with_buyers(parts.edge.config.buyers.clone());
             service.gate_of_edge.set_bounds(parts.edge.config.bounds());
             let service = Arc::new(if roles.replica { service.as_replica(parts.replica) } else { service });
             // Streams never end by themselves, and would hold up the end of the process.

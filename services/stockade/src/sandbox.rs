@@ -98,7 +98,7 @@ fn parts(live: &Config, roles: Roles) -> Result<Parts> {
         webhooks,
         body_bytes_max: config.http.body_bytes_max,
         edge: EdgeParts {
-            config: config.edge.clone(),
+            config: config.edge_in_place(),
             folds_nice: config.http.suppliers_nice,
             ..EdgeParts::default()
         },

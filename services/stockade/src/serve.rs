@@ -284,7 +284,7 @@ impl Server {
 
     fn edge(&self) -> EdgeParts {
         EdgeParts {
-            config: self.config.edge.clone(),
+            config: self.config.edge_in_place(),
             suppliers: Some(self.lanes.suppliers.clone()),
             folds_nice: self.config.http.suppliers_nice,
         }

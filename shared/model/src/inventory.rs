@@ -80,6 +80,9 @@ pub enum Row {
         /// Hash of what was asked for: the same reservation asked for with another one is a conflict.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request: Option<String>,
+        /// What its owner may hold of the listing without confirming; absent in records of builds that knew no bound.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bound: Option<HoldBound>,
     },
     /// Turn a hold into confirmed but unshipped units.
     Confirm {
@@ -124,6 +127,7 @@ struct Hold {
     region: Option<Region>,
     owner: Option<String>,
     request: Option<String>,
+    bound: Option<HoldBound>,
 }
 
 /// Fields of [`Row::Confirm`] and [`Row::ReleaseHold`], to be read.
@@ -148,9 +152,9 @@ impl<'de> Tagged<'de> for Row {
             }
             3 => Self::Location(rest.read()?),
             4 => {
-                let Hold { reservation, listing, quantity, expires_at, region, owner, request } =
+                let Hold { reservation, listing, quantity, expires_at, region, owner, request, bound } =
                     rest.read()?;
-                Self::Hold { reservation, listing, quantity, expires_at, region, owner, request }
+                Self::Hold { reservation, listing, quantity, expires_at, region, owner, request, bound }
             }
             5 => {
                 let Held { reservation, owner } = rest.read()?;
@@ -162,6 +166,24 @@ impl<'de> Tagged<'de> for Row {
             }
             _ => Self::Line(rest.read()?),
         })
+    }
+}
+
+/// What one buyer's key may hold of one listing without confirming it. The edge writes what its configuration says into each hold, so
+/// that every process decides the same about it, whatever its own configuration says by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct HoldBound {
+    /// Of the units that the listing has on hand, in percent, rounded down.
+    pub percent: u8,
+    /// Units that it may hold at least, however few are on hand.
+    pub units: i64,
+}
+
+impl HoldBound {
+    /// Units that one key may hold unconfirmed of a listing that has `on_hand`.
+    pub fn most(self, on_hand: i64) -> i64 {
+        let part = i128::from(on_hand.max(0)) * i128::from(self.percent) / 100;
+        i64::try_from(part).unwrap_or(i64::MAX).max(self.units)
     }
 }
 
@@ -211,6 +233,9 @@ pub enum LineAct {
         /// no attempt that comes late holds units here beside those that were held elsewhere.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         once: bool,
+        /// What its owner may hold of the listing without confirming; absent in records of builds that knew no bound.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bound: Option<HoldBound>,
     },
     /// Do not hold it, now or ever: what a hold that is tried once is refused as, where it is not held already.
     Pass,

@@ -45,7 +45,7 @@ pub use ids::{
 };
 pub use invalid::Invalid;
 pub use inventory::{
-    BasketChoice, Command, LineAct, LineChoice, LineRow, ListingPut, LocationPut, MarketSeen, Row,
+    BasketChoice, Command, HoldBound, LineAct, LineChoice, LineRow, ListingPut, LocationPut, MarketSeen, Row,
     RowOutcome, RowStatus, StockChange, StockMode,
 };
 pub use money::{Currency, Money};

@@ -137,6 +137,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
             region: None,
             owner: None,
             request: None,
+            bound: None,
         },
         Row::Confirm { reservation: id("acme::r1"), owner: None },
         Row::ReleaseHold { reservation: id("acme::r2"), owner: None },
@@ -161,6 +162,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
             region: Some(Region::new("FR").unwrap()),
             owner: None,
             request: None,
+            bound: None,
         }],
         precondition: Some(Precondition {
             matches: Some(vec!["12-0a1b2c3d".to_owned()]),
@@ -318,6 +320,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
                 region: None,
                 owner: owner.clone(),
                 request: Some("ffeeddccbbaa99887766554433221100".to_owned()),
+                bound: None,
             },
             Row::Confirm { reservation: id("acme::r1"), owner: owner.clone() },
             Row::ReleaseHold { reservation: id("acme::r2"), owner },
@@ -346,6 +349,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
         lines: 3,
         whole,
         once,
+        bound: None,
     };
     let command_basket = Command {
         idempotency_key: None,

@@ -85,9 +85,25 @@ impl Wanted {
         let more = found.len() > self.limit;
         found.truncate(self.limit);
         let last = found.last().filter(|_| more).map(|(name, _)| name);
-        let next = last.map(|name| hex(format!("{}\n{name}", self.list).as_bytes()));
+        let next = last.map(|name| self.cursor(name));
         let items = found.into_iter().map(|(_, item)| item).collect();
         Page { items, next }
+    }
+
+    fn cursor(&self, after: &str) -> String {
+        hex(format!("{}\n{after}", self.list).as_bytes())
+    }
+
+    /// Answers with that page, or with a shorter one where it was looked no further than up to `looked_to`: then the next begins
+    /// after that.
+    pub fn answer_up_to<T: serde::Serialize>(
+        &self,
+        found: Vec<(String, T)>,
+        looked_to: Option<&str>,
+    ) -> Response {
+        let mut page = self.page(found);
+        page.next = page.next.or_else(|| looked_to.map(|name| self.cursor(name)));
+        Json(page).into_response()
     }
 
     /// Answers with that page.
@@ -149,6 +165,25 @@ mod tests {
             assert_eq!(seen, all, "{limit}");
         }
         assert_eq!(page(&[], &ask("names of a", 1, None).unwrap()).await, (vec![], None));
+    }
+
+    #[tokio::test]
+    async fn a_page_that_was_looked_for_no_further_is_shorter_and_goes_on_from_there() {
+        let wanted = ask("names of a", 2, None).unwrap();
+        let found = |names: &[&'static str]| names.iter().map(|name| ((*name).to_owned(), *name)).collect();
+        for (names, looked_to, after) in [
+            (&["a"][..], Some("k"), Some("k")),
+            (&[], Some("k"), Some("k")),
+            (&["a", "b", "c"], Some("k"), Some("b")),
+            (&["a"], None, None),
+        ] {
+            let answer = wanted.answer_up_to::<&str>(found(names), looked_to);
+            let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            let next = body["next"].as_str().map(str::to_owned);
+            let goes_on = next.map(|next| ask("names of a", 2, Some(next)).unwrap().after.unwrap());
+            assert_eq!(goes_on.as_deref(), after, "{names:?}");
+        }
     }
 
     #[tokio::test]

@@ -25,7 +25,7 @@
 use std::collections::BTreeMap;
 
 use stockade_model::{
-    BasketId, LineAct, LineRow, ListingId, Region, ReservationId, Row, SupplierId, Timestamp,
+    BasketId, HoldBound, LineAct, LineRow, ListingId, Region, ReservationId, Row, SupplierId, Timestamp,
     time::{DAY_MS, SECOND_MS},
 };
 
@@ -62,6 +62,7 @@ pub(crate) struct BasketAsked {
     pub(crate) whole: bool,
     /// How long it is held, in milliseconds.
     pub(crate) hold_ms: i64,
+    pub(crate) bound: Option<HoldBound>,
     /// By their places; none of a good that nobody offers.
     pub(crate) lines: Vec<Option<LineAsked>>,
 }
@@ -266,6 +267,7 @@ impl Making {
                 lines: count,
                 whole: *whole,
                 once: asked.once,
+                bound: self.asked.bound,
             },
         })
     }

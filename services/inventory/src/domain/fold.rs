@@ -15,6 +15,7 @@ mod caps;
 mod choices;
 mod due;
 mod effect;
+mod holders;
 mod listings;
 mod located;
 mod orders;
@@ -26,6 +27,7 @@ mod start;
 pub use answers::event_identity;
 use due::{Due, What};
 pub use effect::Effect;
+pub(crate) use holders::{TOO_MANY_UNITS_HELD, holds};
 pub(crate) use listings::only_reduces;
 use located::Located;
 use remembered::Whose;
@@ -73,6 +75,8 @@ pub struct Inventory {
     owes: HashMap<SupplierId, i64>,
     /// Derived: reservations that keep units by themselves, by supplier and listing.
     kept: risk::Kept,
+    /// Derived: what each buyer holds, and what of its reservations has ended.
+    holders: holders::Holders,
     /// Derived: orders of listings that are not there yet.
     parked: HashMap<Of<ListingId>, BTreeSet<OrderId>>,
 }
@@ -96,6 +100,7 @@ impl Default for Inventory {
             owed: HashMap::new(),
             owes: HashMap::new(),
             kept: risk::Kept::default(),
+            holders: holders::Holders::default(),
             parked: HashMap::new(),
         }
     }
@@ -142,6 +147,7 @@ impl Inventory {
         let remembered_at = path(&command.supplier, &key);
         let whose = Whose::of(&command.rows);
         let adds = self.adds(whose, command);
+        let holds = holds(&command.rows);
         let decided = |rows, adds, retry| Effect::Decided {
             id,
             supplier: command.supplier.clone(),
@@ -149,6 +155,7 @@ impl Inventory {
             rows,
             adds,
             of_buyer: whose == Whose::Buyers,
+            holds: holds.clone(),
             retry,
         };
         if let Some(done) = &command.forgets {
@@ -254,12 +261,18 @@ impl Inventory {
                 listing.withdrawn = true;
                 Ok(self.changed(input, &Of::new(id, name), listing, out))
             }
-            Row::Hold { reservation, listing, quantity, expires_at, region, owner, request } => {
-                let (quantity, expires_at, region) = (*quantity, *expires_at, *region);
-                let (owner, request) = (owner.as_ref(), request.as_ref());
-                let basket = None;
-                let asked =
-                    Asked { reservation, listing, quantity, expires_at, region, owner, request, basket };
+            Row::Hold { reservation, listing, quantity, expires_at, region, owner, request, bound } => {
+                let asked = Asked {
+                    reservation,
+                    listing,
+                    quantity: *quantity,
+                    expires_at: *expires_at,
+                    region: *region,
+                    owner: owner.as_ref(),
+                    request: request.as_ref(),
+                    basket: None,
+                    bound: *bound,
+                };
                 self.hold(input, id, asked, out)
             }
             Row::Confirm { reservation, owner } => {

@@ -22,6 +22,7 @@ pub(crate) use basket::{
 pub(crate) use choice::{Open, TURNS_MAX, choose};
 pub(crate) use fold::only_reduces;
 pub use fold::{Effect, Inventory, event_identity};
+pub(crate) use fold::{TOO_MANY_UNITS_HELD, holds};
 pub use index::{Found, Impact, Index, Offer, Page, Query, Seen, Sort, SortKey};
 pub use key::Of;
 pub use outcomes::Outcomes;

@@ -218,6 +218,7 @@ impl Market {
             region,
             owner: None,
             request: None,
+            bound: None,
         })
     }
 }

@@ -131,6 +131,10 @@ pub(super) async fn reserve(
     if is_key_taken(&app, &wanted.basket) {
         return Err(key_reused());
     }
+    // What stands already is only repeated.
+    if app.reservations.basket(&wanted.basket).iter().all(|line| line.row.is_free()) {
+        app.may_hold(&caller.0.id, wanted.lines.len())?;
+    }
     let (this, traceparent) = (app.clone(), traceparent(&headers));
     let making = tokio::spawn(async move { Attempt::make(&this, wanted, traceparent.as_deref()).await });
     let attempt = making.await.map_err(|_| pending())??;
@@ -287,5 +291,6 @@ pub(crate) async fn list(
     let found = app.reservations.baskets(visible_owner(&caller), "", after.as_ref(), wanted.look_for());
     let item =
         |(name, lines): (BasketId, Vec<LineKnown>)| (name.to_string(), BasketBody::of(&app, name, &lines));
-    Ok(wanted.answer(found.into_iter().map(item).collect::<Vec<_>>()))
+    let looked_to = found.looked_to.as_ref().map(BasketId::as_str);
+    Ok(wanted.answer_up_to(found.found.into_iter().map(item).collect(), looked_to))
 }

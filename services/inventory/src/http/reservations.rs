@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     app::{App, Submitted},
-    domain::{Offer, Reservation, ReservationState},
+    domain::{Offer, Reservation, ReservationState, TOO_MANY_UNITS_HELD},
 };
 
 /// How long a reservation may hold units, in seconds.
@@ -121,6 +121,12 @@ pub(super) fn key_reused() -> Problem {
     Problem::new(StatusCode::CONFLICT, "idempotency_key_reused", detail)
 }
 
+/// With what is asked for the caller would hold more of a listing than one key may without confirming.
+pub(super) fn too_many_units(detail: String) -> Problem {
+    crate::metrics::hold_refused("units");
+    Problem::new(StatusCode::CONFLICT, TOO_MANY_UNITS_HELD, detail)
+}
+
 fn no_reservation() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
@@ -209,6 +215,9 @@ pub(crate) async fn reserve(
     if !known && !offered {
         return Err(not_available());
     }
+    if !known {
+        app.may_hold(&owner, 1)?;
+    }
     let place = region.as_ref().map_or("", Region::as_str);
     let request = body_hash(&[
         listing.as_str().as_bytes(),
@@ -224,12 +233,14 @@ pub(crate) async fn reserve(
         region,
         owner: Some(owner),
         request: Some(request),
+        bound: Some(app.hold_bound()),
     };
     let (outcome, at) = act(&app, &headers, supplier, row).await?;
     match (outcome.status, outcome.code.as_deref()) {
         (RowStatus::Applied, _) => answer(&app, name, StatusCode::CREATED, false, at, allowance),
         (RowStatus::Replayed, _) => answer(&app, name, StatusCode::OK, true, at, allowance),
         (_, Some("reservation_exists")) => Err(key_reused()),
+        (_, Some(TOO_MANY_UNITS_HELD)) => Err(too_many_units(outcome.detail.unwrap_or_default())),
         (_, Some("region_required")) => {
             let detail = outcome.detail.unwrap_or_default();
             Err(Problem::invalid(vec![FieldError::new("/region", "region_required", detail)]))
@@ -261,7 +272,7 @@ async fn act(
             "it is durable and being decided; ask again with the same Idempotency-Key",
         )
     };
-    match app.submit(command, traceparent(headers)).await? {
+    match app.submit_of_buyer(command, traceparent(headers)).await? {
         Submitted::Decided { decided, at, .. } => {
             let outcome = decided.rows.and_then(|rows| rows.rows().into_iter().next()).ok_or_else(pending)?;
             Ok((outcome, at))
@@ -403,5 +414,6 @@ pub(crate) async fn list(
     let item = |(name, supplier, row): (ReservationId, SupplierId, Reservation)| {
         (name.to_string(), ReservationBody::of(&app, name, supplier, row))
     };
-    Ok(wanted.answer(found.into_iter().map(item).collect::<Vec<_>>()))
+    let looked_to = found.looked_to.as_ref().map(ReservationId::as_str);
+    Ok(wanted.answer_up_to(found.found.into_iter().map(item).collect(), looked_to))
 }

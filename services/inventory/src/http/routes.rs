@@ -281,6 +281,7 @@ fn holds() -> Routes<Arc<App>> {
         .answers::<OneOrBasket>(StatusCode::OK, "They were held under this key before; how it stands now.")
         .sends(StatusCode::OK, &held)
         .fails(&["not_available", "idempotency_key_reused", "reservation_lapsed", "reservation_released"])
+        .fails(&["too_many_units_held", "too_many_holds", "share_used"])
         .fails_with::<RefusedBody>(StatusCode::CONFLICT);
     let reserve = leads(leads(leads(reserve, "getReservation"), "confirmReservation"), "releaseReservation")
         .leads_to(StatusCode::CREATED, "getBasket", &[("basket", "$response.body#/basket")])
@@ -293,7 +294,10 @@ fn holds() -> Routes<Arc<App>> {
                 "listReservations",
                 "Reservations by their names",
             ))
-            .about("A buyer sees its own. Those that ended within a day are included.")
+            .about(
+                "A buyer sees its own. Those that ended within a day are included, of one key the last 10,000 in each partition. A page \
+                 may be shorter than `limit` and have a `next` all the same.",
+            )
             .example_of("limit", 50)
             .answers::<Page<ReservationBody>>(StatusCode::OK, "A page of them.")
             .fails(&["bad_cursor"]),
@@ -343,7 +347,10 @@ fn whole_baskets() -> Routes<Arc<App>> {
     Routes::default()
         .add(
             reads_reservations(Operation::get("/v1/baskets", "listBaskets", "Baskets by their names"))
-                .about("A buyer sees its own. Those that ended within a day are included.")
+                .about(
+                    "A buyer sees its own. Those that ended within a day are included. A page may be shorter than `limit` and have a \
+                     `next` all the same.",
+                )
                 .example_of("limit", 50)
                 .answers::<Page<BasketBody>>(StatusCode::OK, "A page of them.")
                 .fails(&["bad_cursor"]),

@@ -4,6 +4,10 @@
 //! is seen of it has changed. What changes several times before it is sent is sent once. The id of an event holds a tag of
 //! every good as it was last sent; a client that comes back with it as `Last-Event-ID`, to this replica or another,
 //! is sent only what is different by then. So a reader that was cut off, or too slow, misses nothing but what is over.
+//!
+//! To look costs what a question does, so it is paid for: a good that has changed costs its caller one unit, and ten looks that find
+//! nothing one more. They are taken from an allowance of the caller's class that all its streams share and that is beside the one of its
+//! requests: what it watches keeps nobody from reserving. Where it is used up, streams look later, and find what is there by then.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -39,8 +43,36 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const LONG_REST: Duration = Duration::from_millis(500);
 /// How long a client waits before it comes back.
 const COME_BACK: Duration = Duration::from_secs(2);
+/// What a look owes, in tenths of a unit: for finding something else than was sent last, and for finding the same.
+const OF_CHANGE: usize = 10;
+const OF_NOTHING: usize = 1;
 /// Between two rounds of looking, so that a good that changes all the time costs what one that changes often does.
 const REST: Duration = Duration::from_millis(50);
+
+/// What a stream owes for looking, in tenths of a unit. It is paid before the next round: what there is to find is not known before.
+#[derive(Debug, Default)]
+struct Owed(usize);
+
+impl Owed {
+    fn looked(&mut self, found: bool) {
+        self.0 += if found { OF_CHANGE } else { OF_NOTHING };
+    }
+
+    /// Pays whole units with what `take` takes; whether nothing is owed any more but parts of one.
+    fn pay(&mut self, take: impl FnOnce(usize) -> bool) -> bool {
+        let units = self.0 / 10;
+        let paid = units == 0 || take(units);
+        if paid {
+            self.0 %= 10;
+        }
+        paid
+    }
+}
+
+/// Under which name the looks of a caller's streams are counted: no key has a name with the end of a line.
+pub(super) fn purse(caller: &str) -> String {
+    format!("{caller}\nstreams")
+}
 
 /// The goods a query string names, in its order, and the rest of it.
 fn split(uri: &Uri) -> Result<(Vec<(String, String)>, AvailabilityQuery), Problem> {
@@ -81,7 +113,8 @@ pub(crate) async fn stream(
     let goods: Vec<Asked> = named.iter().filter_map(asked).collect();
     fields.into_problem()?;
     let stream = app.changes.open(&caller.0.id).map_err(too_many)?;
-    let watcher = Watcher::new(app, stream, goods, query, request.headers());
+    let mut watcher = Watcher::new(app, stream, goods, query, request.headers());
+    watcher.purse = purse(&caller.0.id);
     let events = futures_util::stream::unfold(watcher, |mut watcher| async move {
         let event = watcher.next().await?;
         Some((Ok::<_, Infallible>(event), watcher))
@@ -123,6 +156,9 @@ struct Watcher {
     ready: VecDeque<Event>,
     /// Whether it has said that it is live.
     live: bool,
+    /// Who pays for looks, and what is owed; the first round is paid with the request.
+    purse: String,
+    owed: Owed,
 }
 
 impl Watcher {
@@ -135,7 +171,8 @@ impl Watcher {
         // Whoever comes with the id of another stream, or none of ours, is told everything.
         let tags = tags(last, &about, goods.len()).unwrap_or_else(|| vec![None; goods.len()]);
         let marked = (0..goods.len()).collect();
-        Self { app, stream, goods, query, about, tags, marked, ready: VecDeque::new(), live: false }
+        let (ready, purse, owed) = (VecDeque::new(), String::new(), Owed::default());
+        Self { app, stream, goods, query, about, tags, marked, ready, live: false, purse, owed }
     }
 
     async fn next(&mut self) -> Option<Event> {
@@ -157,6 +194,13 @@ impl Watcher {
             if self.live {
                 let put_off = self.app.gate_of_edge.brownout.rung() >= Rung::Streams;
                 tokio::time::sleep(if put_off { LONG_REST } else { REST }).await;
+                while !self.pays() {
+                    // What is marked meanwhile is looked at together, once it is paid for.
+                    tokio::time::sleep(LONG_REST).await;
+                    if self.stream.has_ended() {
+                        return None;
+                    }
+                }
             }
             if self.app.recent().is_err() {
                 return None;
@@ -171,6 +215,11 @@ impl Watcher {
                 self.ready.push_back(Event::default().event("live").retry(COME_BACK).id(id).data(data));
             }
         }
+    }
+
+    fn pays(&mut self) -> bool {
+        let (limits, purse) = (&self.app.limits, self.purse.as_str());
+        self.owed.pay(|units| limits.take("buyer", purse, units).is_ok())
     }
 
     /// Looks at a good, and has something to send if it is not what was sent last.
@@ -189,6 +238,7 @@ impl Watcher {
         let changed = self.tags[place] != Some(tag);
         if self.live {
             self.stream.looked(changed);
+            self.owed.looked(changed);
         }
         if changed {
             self.tags[place] = Some(tag);
@@ -217,4 +267,29 @@ fn tags(id: &str, about: &str, goods: usize) -> Option<Vec<Option<u32>>> {
     let rest = id.strip_prefix(about)?.strip_prefix('.')?;
     let tags: Vec<Option<u32>> = rest.split('.').map(|tag| u32::from_str_radix(tag, 16).ok()).collect();
     (tags.len() == goods).then_some(tags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_paid_before_the_next_round_and_one_that_finds_nothing_costs_nearly_nothing() {
+        let mut owed = Owed::default();
+        assert!(owed.pay(|_| panic!("nothing is owed")));
+        (0..9).for_each(|_| owed.looked(false));
+        assert!(owed.pay(|_| panic!("nine looks that found nothing are less than a unit")));
+        owed.looked(true);
+        owed.looked(false);
+        assert!(!owed.pay(|_| false), "its allowance is used up");
+        let mut taken = 0;
+        let take = |units| {
+            taken = units;
+            true
+        };
+        assert!(owed.pay(take));
+        assert_eq!((taken, owed.0), (2, 0));
+        (0..100).for_each(|_| owed.looked(true));
+        assert!(owed.pay(|units| units == 100));
+    }
 }

@@ -35,6 +35,7 @@ mod baskets;
 mod conditions;
 mod edge;
 mod edges;
+mod holds;
 mod pictures;
 mod reading;
 mod streams;

@@ -1,7 +1,9 @@
 //! Position tokens: what a write hands out and a read can wait for, at any replica.
 
+use std::collections::BTreeMap;
+
 use axum::http::{HeaderMap, HeaderName, StatusCode};
-use stockade_model::Topic;
+use futures_util::future::join_all;
 use stockade_runtime::Problem;
 
 use crate::app::App;
@@ -32,6 +34,18 @@ fn positions(text: &str) -> Option<Vec<(u32, u64)>> {
     text.split(',').map(one).collect()
 }
 
+/// Whether one of the positions is behind the end of its partition. Each partition is asked for once, whatever is named of it.
+async fn is_none(app: &App, positions: &[(u32, u64)]) -> bool {
+    let mut last: BTreeMap<u32, u64> = BTreeMap::new();
+    for (partition, next) in positions {
+        let known = last.entry(*partition).or_default();
+        *known = (*known).max(*next);
+    }
+    let is_behind =
+        async |(partition, next): (u32, u64)| app.end_of(partition).await.is_some_and(|end| next > end);
+    join_all(last.into_iter().map(is_behind)).await.contains(&true)
+}
+
 /// Waits until the index of this replica has passed every position of `text`.
 pub(crate) async fn await_position(app: &App, text: &str) -> Result<(), Problem> {
     let bad = || {
@@ -51,14 +65,9 @@ pub(crate) async fn await_position(app: &App, text: &str) -> Result<(), Problem>
         return Ok(());
     }
     // Behind the end of the log there is no write to wait for, however often the caller asks again.
-    let log = app.log.clone();
-    let is_copy = app.replica.is_some() || app.shown.is_some();
-    let is_none = move || {
-        let ends = |partition| log.bounds(Topic::SupplierEvents.name(), partition).map(|bounds| bounds.end);
-        positions.iter().any(|(partition, next)| ends(*partition).is_ok_and(|end| *next > end))
-    };
     // What could not be looked at may be there, and what was not copied yet too.
-    if !is_copy && tokio::task::spawn_blocking(is_none).await.unwrap_or(false) {
+    let is_copy = app.replica.is_some() || app.shown.is_some();
+    if !is_copy && is_none(app, &positions).await {
         return Err(bad());
     }
     Err(Problem::unavailable(

@@ -56,7 +56,7 @@ pub(super) struct Inner {
     pub(super) watched: Arc<[Watched]>,
     pub(super) stalls: Stalls,
     pub(super) limits: Limits,
-    /// Where suppliers are taken in, for how much one may have.
+    /// Where suppliers and buyers are answered, for how much one may have.
     pub(super) app: Option<Arc<App>>,
     pub(super) brownout: Brownout,
     pub(super) readiness: Readiness,
@@ -268,6 +268,9 @@ impl Inner {
             edge["listings_max"] = bounds.listings_max.into();
             edge["new_listings_max"] = bounds.new_listings_max.into();
             edge["locations_max"] = bounds.locations_max.into();
+        }
+        if let (Some(app), Some(buyers)) = (&self.app, configuration.pointer_mut("/edge/buyers")) {
+            *buyers = serde_json::to_value(app.buyers_in_force()).unwrap_or_default();
         }
         configuration
     }

@@ -43,6 +43,7 @@ impl World {
                     region: [None, Some(regions[0]), Some(regions[1])][self.random.usize(..3)],
                     owner,
                     request: Some(format!("q{}", self.next)),
+                    bound: None,
                 }
             }
         };

@@ -263,6 +263,12 @@ pub(super) const CODES: &[Code] = &[
     ),
     problem(
         409,
+        "too_many_units_held",
+        "The caller would hold more units of the listing than one key may without confirming.",
+        "Confirm or give back what you hold of it, or ask for fewer.",
+    ),
+    problem(
+        409,
         "already_confirmed",
         "A confirmed reservation is not given back by its buyer.",
         "The order system cancels it.",
@@ -519,8 +525,14 @@ pub(super) const CODES: &[Code] = &[
     ),
     problem(
         429,
+        "too_many_holds",
+        "The caller holds as many unconfirmed reservations as one key may.",
+        "Confirm or give back some, or wait as long as Retry-After says: they lapse.",
+    ),
+    problem(
+        429,
         "share_used",
-        "The server is behind, and the supplier has sent a quarter of what its partition goes through.",
+        "The server is behind, and the supplier, or the buyer that reserves, has sent a quarter of what the partition goes through.",
         AGAIN,
     ),
     problem(

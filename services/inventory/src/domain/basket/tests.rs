@@ -251,6 +251,7 @@ fn asked(at: usize, whole: bool, lines: &[(usize, &str, i64)]) -> BasketAsked {
         request: format!("request-{at}"),
         whole,
         hold_ms: HOLD_MS,
+        bound: None,
         lines: lines.iter().enumerate().map(|(place, of)| Some(line(at, place, *of))).collect(),
     }
 }

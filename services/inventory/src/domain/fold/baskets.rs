@@ -5,7 +5,8 @@ use stockade_fold::{Input, Out};
 use stockade_model::{LineAct, LineRow, ReservationId, RowStatus, SupplierId, Timestamp};
 
 use super::{
-    Applied, Asked, Effect, Inventory, Refusal, choices::passed, conflict, reservations::no_reservation,
+    Applied, Asked, Effect, Inventory, Refusal, TOO_MANY_UNITS_HELD, choices::passed, conflict,
+    reservations::no_reservation,
 };
 use crate::domain::{
     key::Of,
@@ -38,6 +39,7 @@ impl Inventory {
             lines,
             whole,
             once,
+            bound,
         } = act
         {
             if *once {
@@ -60,10 +62,13 @@ impl Inventory {
                 owner: Some(owner),
                 request: Some(request),
                 basket: Some(basket),
+                bound: *bound,
             };
             let held = self.hold(input, id, asked, out);
-            // Another request under its name says nothing of the offer.
-            if *once && held.as_ref().is_err_and(|(_, code, _)| *code != "reservation_exists") {
+            // Another request under its name says nothing of the offer, nor does what the buyer holds of it: no other offer is tried
+            // for that, and it may be tried again.
+            let is_final = |code: &str| code != "reservation_exists" && code != TOO_MANY_UNITS_HELD;
+            if *once && held.as_ref().is_err_and(|(_, code, _)| is_final(code)) {
                 self.pass(&key, input.time);
             }
             return held;

@@ -39,6 +39,8 @@ pub enum Effect {
         adds: usize,
         /// Whether a buyer sent it, about what the supplier offers: its outcome is no business of the supplier's.
         of_buyer: bool,
+        /// Whose key asked to hold something, and in how many rows.
+        holds: Option<(String, usize)>,
         /// Whether this was a retry of a request decided before.
         retry: bool,
     },

@@ -1,7 +1,7 @@
 //! Holds: units kept from other buyers until they are confirmed, given back, ordered, or their time is over.
 
 use stockade_fold::{Input, Out};
-use stockade_model::{ListingId, Region, ReservationId, RowStatus, SupplierId, Timestamp};
+use stockade_model::{HoldBound, ListingId, Region, ReservationId, RowStatus, SupplierId, Timestamp};
 
 use super::{Applied, Due, Effect, Inventory, Refusal, What, conflict, too_few};
 use crate::domain::{
@@ -20,6 +20,8 @@ pub(super) struct Asked<'a> {
     pub(super) owner: Option<&'a String>,
     pub(super) request: Option<&'a String>,
     pub(super) basket: Option<InBasket>,
+    /// What its owner may hold of the listing without confirming.
+    pub(super) bound: Option<HoldBound>,
 }
 
 pub(super) fn no_reservation(reservation: &ReservationId) -> Refusal {
@@ -56,6 +58,8 @@ impl Inventory {
             }
         }
         self.kept.note(key, before.as_ref(), next.as_ref());
+        self.holders.note(key, before.as_ref(), next.as_ref());
+        let ended = next.as_ref().filter(|next| next.is_free()).and_then(|next| next.owner.clone());
         if let Some(before) = &before {
             self.due.remove(&Due::new(before.due(), What::Reservation(key.clone())));
         }
@@ -65,6 +69,9 @@ impl Inventory {
                 out.effect(Effect::Reserved { key: key.clone(), reservation: Box::new(next) });
             }
             None => out.effect(Effect::ReservationForgotten(key.clone())),
+        }
+        for oldest in ended.map(|owner| self.holders.beyond_bound(&owner)).unwrap_or_default() {
+            self.set_reservation(&oldest, None, out);
         }
     }
 
@@ -95,7 +102,8 @@ impl Inventory {
         asked: Asked<'_>,
         out: &mut Out<Effect>,
     ) -> Applied {
-        let Asked { reservation, listing, quantity, expires_at, region, owner, request, basket } = asked;
+        let Asked { reservation, listing, quantity, expires_at, region, owner, request, basket, bound } =
+            asked;
         let key = Of::new(id, reservation);
         if let Some(known) = self.reservations.get(&key).filter(|known| !known.is_free()) {
             let same = request.is_some() && known.request.as_ref() == request;
@@ -111,6 +119,9 @@ impl Inventory {
         let row = self.known(id, listing)?;
         if row.available() < quantity {
             return Err(too_few(quantity, listing));
+        }
+        if let Some((bound, owner)) = bound.zip(owner) {
+            self.holders.may_hold(&Of::new(id, listing), owner, (quantity, row.on_hand), bound)?;
         }
         let held = Reservation {
             listing: listing.clone(),

@@ -59,13 +59,24 @@ impl Inventory {
                     let rows = Some(remembered.rows.clone());
                     let (supplier, key) = (id.clone(), key.clone());
                     let (id, of_buyer) = (String::new(), false);
-                    effects.push(Effect::Decided { id, supplier, key, rows, adds: 0, of_buyer, retry: true });
+                    let holds = None;
+                    effects.push(Effect::Decided {
+                        id,
+                        supplier,
+                        key,
+                        rows,
+                        adds: 0,
+                        of_buyer,
+                        holds,
+                        retry: true,
+                    });
                 }
             }
         }
         for (key, row) in self.reservations.iter() {
             self.due.insert(&Due::new(row.due(), What::Reservation(key.clone())));
             self.kept.note(key, None, Some(row));
+            self.holders.note(key, None, Some(row));
             effects.push(Effect::Reserved { key: key.clone(), reservation: Box::new(row.clone()) });
         }
         for (identity, row) in self.answers.iter() {

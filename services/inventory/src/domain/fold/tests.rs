@@ -18,6 +18,7 @@ use crate::domain::{
     reservation::ReservationState,
 };
 
+mod holders;
 mod kept;
 mod life;
 mod orders;
@@ -288,6 +289,7 @@ impl Shop {
             region: None,
             owner: Some("ann".to_owned()),
             request: Some(format!("{quantity}")),
+            bound: None,
         })
     }
     fn confirm(&mut self, name: &str) -> RowOutcome {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use axum::http::HeaderMap;
 use stockade_model::{
-    BasketId, Currency, Gtin, LineChoice, ListingId, Region, ReservationId, Sku, SupplierId, time::SECOND_MS,
+    BasketId, Currency, Gtin, HoldBound, LineChoice, ListingId, Region, ReservationId, Sku, SupplierId,
+    time::SECOND_MS,
 };
 use stockade_runtime::{Principal, Problem, http::idempotency_key};
 
@@ -90,6 +91,7 @@ pub(super) struct Wanted {
     request: String,
     pub(super) whole: bool,
     hold_ms: i64,
+    bound: HoldBound,
     /// What names of its lines are made of that nobody else knows.
     fingerprint: String,
     unique: String,
@@ -194,6 +196,7 @@ impl Wanted {
             request: self.request.clone(),
             whole: self.whole,
             hold_ms: self.hold_ms,
+            bound: Some(self.bound),
             lines: self.lines.iter().enumerate().map(line).collect::<Result<_, Problem>>()?,
         })
     }
@@ -294,6 +297,7 @@ pub(super) fn read(
         request,
         whole,
         hold_ms: seconds * SECOND_MS,
+        bound: app.hold_bound(),
         fingerprint: caller.fingerprint.clone(),
         unique,
     })
@@ -302,7 +306,7 @@ pub(super) fn read(
 /// Whether the key of a request has a basket for something else that is not over.
 pub(super) fn is_key_taken(app: &App, basket: &BasketId) -> bool {
     let of_key = basket.as_str().rsplit_once('-').map_or("", |(of_key, _)| of_key);
-    let others = app.reservations.baskets(None, &format!("{of_key}-"), None, 4);
+    let others = app.reservations.baskets(None, &format!("{of_key}-"), None, 4).found;
     let stands = |lines: &[LineKnown]| lines.iter().any(|line| !line.row.is_free());
     others.iter().any(|(other, lines)| other != basket && stands(lines))
 }

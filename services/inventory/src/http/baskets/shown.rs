@@ -9,11 +9,12 @@ use super::{LAPSED, RELEASED, asked::LineWanted, making::Attempt};
 use crate::{
     app::App,
     domain::{
-        Answers, BasketState, LineAsked, LineKnown, Offer, Query, ReservationState, Said, basket_state,
+        Answers, BasketState, LineAsked, LineKnown, Offer, Query, ReservationState, Said,
+        TOO_MANY_UNITS_HELD, basket_state,
     },
     http::{
         answer::shapes,
-        reservations::{ReservationBody, not_available},
+        reservations::{ReservationBody, not_available, too_many_units},
     },
 };
 
@@ -221,6 +222,11 @@ impl LineBody {
         if code == "region_required" {
             return self.because(code, detail);
         }
+        if code == TOO_MANY_UNITS_HELD {
+            let line = self.because(code, detail);
+            // As below.
+            return if wanted.is_good() { Self { supplier: None, listing: None, ..line } } else { line };
+        }
         let own = self.supplier.clone().zip(self.listing.clone());
         let own = own.as_ref().map(|(supplier, listing)| (supplier, listing));
         let region = wanted.region;
@@ -306,6 +312,14 @@ fn is_to_be_had(app: &App, wanted: &LineWanted, asked: Option<&LineAsked>) -> bo
     })
 }
 
+/// The refusal of the whole for a line of which its buyer holds as much as it may.
+fn too_many(said: &Said) -> Option<Problem> {
+    match said {
+        Said::Refused(code, detail) if code == TOO_MANY_UNITS_HELD => Some(too_many_units(detail.clone())),
+        _ => None,
+    }
+}
+
 /// Nothing of what was asked for is to be had.
 pub(super) fn refused(app: &App, attempt: &Attempt) -> Problem {
     let said = &attempt.said;
@@ -337,7 +351,7 @@ pub(super) fn refused(app: &App, attempt: &Attempt) -> Problem {
     let problem = match over {
         Some(LAPSED) => super::over(LAPSED, AGAIN),
         Some(_) => super::over(RELEASED, AGAIN),
-        None => not_available(),
+        None => said.values().find_map(too_many).unwrap_or_else(not_available),
     };
     super::with_lines(problem, &lines)
 }

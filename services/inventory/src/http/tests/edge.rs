@@ -164,7 +164,16 @@ async fn what_a_supplier_sends_through_another_process_is_taken_from_its_share_h
         let (id, key) = ("elsewhere".to_owned(), "k".to_owned());
         api.app.take_of(
             0,
-            vec![Effect::Decided { id, supplier, key, rows: None, adds, of_buyer: false, retry: false }],
+            vec![Effect::Decided {
+                id,
+                supplier,
+                key,
+                rows: None,
+                adds,
+                of_buyer: false,
+                holds: None,
+                retry: false,
+            }],
         );
         assert_eq!(api.post("inventory:batch", &[], batch(1)).await.status, expected, "{adds}");
     }

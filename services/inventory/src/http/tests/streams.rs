@@ -1,6 +1,9 @@
 //! What a stream of changes says, and when.
 
+use std::num::NonZeroU32;
+
 use http_body_util::BodyExt as _;
+use stockade_runtime::limits::{Class, Per};
 
 use super::*;
 
@@ -95,6 +98,31 @@ async fn a_stream_shows_what_there_is_says_it_is_live_and_then_what_changes() {
     assert_eq!(stream.told("good").await.offers(), []);
     api.restrict(vec![]).await;
     assert_eq!(stream.told("good").await.offers(), [("a".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn looks_are_taken_from_an_allowance_and_without_any_left_the_newest_state_comes_when_there_is_some() {
+    let one = |number| NonZeroU32::new(number).unwrap();
+    let mut limits = LimitsConfig::default();
+    limits.0.insert("buyer".to_owned(), Class { units: one(1), per: Per::Day, burst: one(3) });
+    let api = Api::with_limits(limits).await;
+    let mut stream = Listening::open(&api, "sku=SKU-1", None).await;
+    assert_eq!(stream.told("good").await.offers(), []);
+    stream.told("live").await;
+    api.list("a", json!({})).await;
+    assert_eq!(stream.told("good").await.offers(), [("a".to_owned(), 10)]);
+    for on_hand in [1, 2, 3] {
+        api.put("listings/a", &[], listing(json!({ "on_hand": on_hand }))).await;
+        assert_eq!(stream.told("good").await.offers(), [("a".to_owned(), on_hand)]);
+    }
+    let purse = super::super::stream::purse(&api.buyer_principal().id);
+    let refused = api.app.limits.take("buyer", &purse, 1).unwrap_err();
+    assert_eq!(refused.code, "rate_limited", "three changes have cost three units");
+    assert_eq!(api.ask("sku=SKU-1").await.status, 200, "and what it asks is paid with others");
+    api.put("listings/a", &[], listing(json!({ "on_hand": 8 }))).await;
+    api.put("listings/a", &[], listing(json!({ "on_hand": 9 }))).await;
+    api.app.limits.replace(&LimitsConfig::default());
+    assert_eq!(stream.told("good").await.offers(), [("a".to_owned(), 9)], "nothing is lost but what is over");
 }
 
 #[tokio::test]

@@ -151,6 +151,7 @@ fn what_is_refused_once_is_refused_for_good_and_the_next_offer_is_held_whoever_a
         region: None,
         owner: owner.clone(),
         request: None,
+        bound: None,
     };
     assert!(world.say(1, hold).applied());
     world.choose(0, vec![choice(0, 0, 1), choice(0, 1, 2)]);

@@ -112,6 +112,7 @@ fn play(seed: u64, steps: usize) -> [usize; 5] {
                         region: None,
                         owner,
                         request: Some("x".to_owned()),
+                        bound: None,
                     },
                 };
                 // Confirmed for good by a stranger, the stock would be gone for the rest of the play.

@@ -425,6 +425,7 @@ fn a_name_used_again_for_another_listing_keeps_the_units_of_that_one() {
         region: None,
         owner: Some("ann".to_owned()),
         request: Some("another".to_owned()),
+        bound: None,
     });
     assert_eq!((again.available, shop.units()), (Some(3), (10, 0, 10)));
     shop.tick(60_000);
@@ -452,6 +453,7 @@ fn a_line_that_is_tried_once_while_its_supplier_is_locked_out_is_refused_for_goo
                 lines: 1,
                 whole: false,
                 once: true,
+                bound: None,
             },
         })
     };
