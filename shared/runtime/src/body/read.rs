@@ -274,8 +274,8 @@ pub(crate) async fn let_by(request: Request) {
 async fn in_time<T>(head: &Parts, work: impl Future<Output = T>) -> Result<T, Problem> {
     match head.extensions.get::<BodyDeadline>() {
         None => Ok(work.await),
-        Some(BodyDeadline(deadline)) => {
-            tokio::time::timeout(*deadline, work).await.map_err(|_| body_too_slow(*deadline))
+        Some(BodyDeadline { whole, .. }) => {
+            tokio::time::timeout(*whole, work).await.map_err(|_| body_too_slow(*whole))
         }
     }
 }
