@@ -1,8 +1,9 @@
 //! The built pages: embedded, compressed once, and served so that nothing from elsewhere can run in them.
 
-use std::{borrow::Cow, collections::HashMap, io::Write as _, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, io::Write as _, path::PathBuf, sync::Arc};
 
 use axum::{
+    body::Bytes,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -19,8 +20,9 @@ const FROM_DISK: &str = "CONSOLE_DIST";
 
 struct File {
     kind: &'static str,
-    plain: &'static [u8],
-    gzip: Vec<u8>,
+    plain: Bytes,
+    /// Empty where it could not be packed.
+    gzip: Bytes,
 }
 
 /// The files of the console.
@@ -59,7 +61,7 @@ fn policy(nonce: &str) -> String {
 impl Default for Assets {
     fn default() -> Self {
         let file = |(path, plain): &(&'static str, &'static [u8])| {
-            (*path, File { kind: kind(path), plain, gzip: gzip(plain) })
+            (*path, File { kind: kind(path), plain: Bytes::from_static(plain), gzip: gzip(plain).into() })
         };
         let from_disk = std::env::var_os(FROM_DISK).filter(|_| cfg!(debug_assertions)).map(PathBuf::from);
         Self { files: Arc::new(EMBEDDED.iter().map(file).collect()), from_disk }
@@ -67,14 +69,15 @@ impl Default for Assets {
 }
 
 impl Assets {
-    fn read(&self, path: &str) -> Option<(Cow<'static, [u8]>, &[u8])> {
+    /// A file as it is and packed, shared by all who are answered.
+    fn read(&self, path: &str) -> Option<(Bytes, Bytes)> {
         if let Some(folder) = &self.from_disk {
             let is_plain = path.split('/').all(|part| !part.is_empty() && !part.starts_with('.'));
             let bytes = is_plain.then(|| std::fs::read(folder.join(path)).ok()).flatten()?;
-            return Some((Cow::Owned(bytes), &[]));
+            return Some((bytes.into(), Bytes::new()));
         }
         let file = self.files.get(path)?;
-        Some((Cow::Borrowed(file.plain), &file.gzip))
+        Some((file.plain.clone(), file.gzip.clone()))
     }
 
     /// The file at `path` under `/console/assets/`, for ever: its name changes with what is in it.
@@ -85,8 +88,7 @@ impl Assets {
         let accepts =
             asked.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let is_packed = !gzip.is_empty() && accepts.contains("gzip");
-        let mut response =
-            if is_packed { gzip.to_vec().into_response() } else { plain.into_owned().into_response() };
+        let mut response = if is_packed { gzip } else { plain }.into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stockade_runtime::{
-    Caller, Edge, Limits, Params, Parsed, Problem, Role, Sessions,
+    BodyBytesMax, Caller, Edge, Limits, Params, Parsed, Problem, Role, Sessions,
     api::{Operation, Routes},
     http as common, session, unlimited,
 };
@@ -29,6 +29,8 @@ const STREAMS_MAX: usize = 512;
 const STREAMS_OF_ONE_MAX: usize = 16;
 /// Links looked at at once: it takes a file, which nobody else is to wait for.
 const SIGN_INS_MAX: usize = 4;
+/// Longest body of these calls, in bytes: a token and its name. Whoever sends one need not have a key.
+const BODY_BYTES_MAX: usize = 4 << 10;
 /// The chapter of these calls in the document of the API.
 pub const CHAPTER: &str = "Console";
 const SESSION: &str = "/console/api/session";
@@ -220,7 +222,9 @@ pub fn router(console: Console) -> Router {
         .route("/console", get(|| async { Redirect::permanent("/console/") }))
         .route("/console/", get(page))
         .route("/console/{*path}", get(file));
-    routes().router().merge(pages).layer(Extension(console.sessions.clone())).with_state(console)
+    // Inside of what holds for all others, so it is this that is found.
+    let calls = routes().router().layer(Extension(BodyBytesMax(BODY_BYTES_MAX)));
+    calls.merge(pages).layer(Extension(console.sessions.clone())).with_state(console)
 }
 
 async fn page(State(console): State<Console>) -> Response {
@@ -261,6 +265,7 @@ async fn sign_in(
     headers: HeaderMap,
     Parsed(SignIn { token }): Parsed<SignIn>,
 ) -> Result<Response, Problem> {
+    // Only behind the body, which is short: with a place in hand, a few who send theirs slowly would keep everybody out.
     let Ok(_turn) = console.sign_ins.try_acquire() else {
         return Err(Problem::unavailable("overloaded", "many sign in at the moment; try again in a second"));
     };

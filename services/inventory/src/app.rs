@@ -178,6 +178,9 @@ impl Edge for App {
             _ => Trust::Trusted,
         }
     }
+    fn turns(&self) -> Option<&Turns> {
+        Some(&self.turns)
+    }
     fn admits(&self, caller: &Principal, work: Option<Work>) -> Result<(), Problem> {
         match &caller.role {
             Role::Supplier { supplier } => self.admits_unread(supplier, work),

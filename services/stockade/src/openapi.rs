@@ -7,8 +7,9 @@ use axum::{
     Router,
     extract::State,
     http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
+use bytes::Bytes;
 use serde_json::Value;
 use sha2::Digest as _;
 use stockade_runtime::{
@@ -51,7 +52,10 @@ const CHAPTERS: [(&str, &str); 14] = [
 
 /// The document as it is served: its bytes and their tag.
 #[derive(Clone)]
-pub(crate) struct Served(Arc<(Vec<u8>, String)>);
+pub(crate) struct Served {
+    document: Bytes,
+    tag: Arc<str>,
+}
 
 /// The calls about the document itself.
 fn routes() -> Routes<Served> {
@@ -62,9 +66,12 @@ fn routes() -> Routes<Served> {
     Routes::default().add(get_document, serve).and(docs::routes())
 }
 
-async fn serve(State(Served(document)): State<Served>, headers: HeaderMap) -> Result<Response, Problem> {
-    let (text, tag) = document.as_ref();
-    tagged(&headers, tag, ([(header::CONTENT_TYPE, "application/json")], text.clone()).into_response())
+async fn serve(
+    State(Served { document, tag }): State<Served>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    // The same bytes for everybody: whoever asks needs no key.
+    tagged(&headers, &tag, ([(header::CONTENT_TYPE, "application/json")], document))
 }
 
 /// Every call of every role, in the order of the chapters.
@@ -98,7 +105,7 @@ pub fn openapi_text() -> Result<String> {
 pub(crate) fn router() -> Result<Router> {
     let text = serde_json::to_vec(&openapi()?)?;
     let tag = stockade_model::hash::hex(&sha2::Sha256::digest(&text)[..8]);
-    Ok(routes().router().with_state(Served(Arc::new((text, tag)))))
+    Ok(routes().router().with_state(Served { document: text.into(), tag: tag.into() }))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use stockade_lockout::STARTER_RULES;
-use stockade_runtime::{KeyRing, Problem, Shutdown, clock, keyring::SANDBOX_KEY, telemetry};
+use stockade_runtime::{KeyRing, Problem, Shutdown, clock, keyring::SANDBOX_KEY, server, telemetry};
 use stockade_webhooks::Master;
 use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
@@ -216,9 +216,9 @@ async fn dispatch(State(to): State<To>, request: Request, next: Next) -> Respons
         Problem::unavailable("starting", "the sandbox is starting, or has stopped; ask again").into_response()
     };
     let (Some(router), Some(handle)) = (to.router.get().cloned(), to.handle) else { return starting() };
-    // What the live router has found out of the request is not the sandbox's.
+    // What the live router has found out of the request is not the sandbox's; what its connection has to keep to is.
     let (mut head, body) = request.into_parts();
-    head.extensions = axum::http::Extensions::new();
+    head.extensions = server::of_connection(&head.extensions);
     let request = Request::from_parts(head, body);
     let answered = handle.spawn(async move { router.oneshot(request).await }).await;
     let mut response = match answered {

@@ -72,21 +72,47 @@ pub(crate) fn nice_of_fold(name: &str, nice: i32) -> i32 {
     }
 }
 
-/// What follows the id of a supplier in the paths of calls by which it, or its systems, send what they have.
-const TAKEN_IN: [&str; 5] = ["listings", "inventory:batch", "imports", "locations", "operations"];
+/// What follows the id of a supplier in the paths of calls that are answered beside those who decide: what is told of decisions, and
+/// appeals. By all others it, or its systems, send what they have.
+const TOLD: [&str; 6] = ["standing", "decisions", "appeals", "risk", "impact", "evidence"];
+/// What follows `/v1/` in the paths of other calls of people.
+const PEOPLE: [&str; 12] = [
+    "backtests",
+    "decisions",
+    "drafts",
+    "features",
+    "models",
+    "ops",
+    "overrides",
+    "reviews",
+    "rules",
+    "sandbox",
+    "suppliers",
+    "webhooks",
+];
+/// The first part of paths that are people's outside of `/v1`.
+const PAGES: [&str; 5] = ["", "console", "docs", "metrics", "openapi.json"];
 
-/// Whose calls those of a path are.
+/// Whose calls those of a path are. Those of nobody are answered by the threads that stand back: whoever asks for what is not there
+/// needs no key, and none of the threads of people, on which the platform itself runs.
 pub(crate) fn lane_of(path: &str) -> Option<Lane> {
-    let mut parts = path.strip_prefix('/')?.split('/');
+    let Some(path) = path.strip_prefix('/') else { return Some(Lane::Suppliers) };
+    let mut parts = path.split('/');
     let lane = match (parts.next()?, parts.next()) {
         ("livez" | "readyz" | "startupz", None) => return None,
         ("v1", Some(second)) => match second.split(':').next().unwrap_or_default() {
             "availability" | "reservations" | "baskets" => Lane::Buyers,
             "events" => Lane::Suppliers,
-            "suppliers" if parts.nth(1).is_some_and(|of| TAKEN_IN.contains(&of)) => Lane::Suppliers,
-            _ => Lane::People,
+            "suppliers" => match parts.nth(1) {
+                None => Lane::People,
+                Some(of) if TOLD.contains(&of) => Lane::People,
+                Some(_) => Lane::Suppliers,
+            },
+            other if PEOPLE.contains(&other) => Lane::People,
+            _ => Lane::Suppliers,
         },
-        _ => Lane::People,
+        (first, _) if PAGES.contains(&first) => Lane::People,
+        _ => Lane::Suppliers,
     };
     Some(lane)
 }
@@ -111,16 +137,22 @@ mod tests {
                 path if path.starts_with("/v1/events") => Some(Lane::Suppliers),
                 path if path.starts_with("/v1/suppliers/{supplier}/") => {
                     // What is told of decisions, and by whom they are appealed against, is answered beside those who decide.
-                    let people = ["standing", "decisions", "appeals", "risk", "impact", "evidence"];
-                    let people = people.iter().any(|part| path.contains(&format!("}}/{part}")));
+                    let people = TOLD.iter().any(|part| path.contains(&format!("}}/{part}")));
                     Some(if people { Lane::People } else { Lane::Suppliers })
                 }
                 _ => Some(Lane::People),
             };
             assert_eq!(lane, expected, "{}", operation.path);
         }
-        for strange in ["", "*", "/", "v1/availability", "/v1", "/v1/suppliers/x"] {
-            assert!(matches!(lane_of(strange), None | Some(Lane::People)), "{strange}");
+        for page in
+            ["/", "/console", "/console/", "/console/api/stream", "/console/assets/x.js", "/v1/suppliers/x"]
+        {
+            assert_eq!(lane_of(page), Some(Lane::People), "{page}");
+        }
+        for nobodys in
+            ["", "*", "v1/availability", "/v1", "/v1/", "/v1/x", "/x", "/.env", "/v1/suppliers/x/y"]
+        {
+            assert_eq!(lane_of(nobodys), Some(Lane::Suppliers), "{nobodys}");
         }
         assert_eq!(lane_of("/v1/availability:query"), Some(Lane::Buyers));
     }

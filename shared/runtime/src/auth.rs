@@ -8,7 +8,7 @@ use axum::{
 };
 use stockade_model::SupplierId;
 
-use crate::{KeyRing, Problem, Sessions, session};
+use crate::{KeyRing, Problem, Sessions, server, session};
 
 /// What a key may do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -132,24 +132,24 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
         let given = crate::http::single(&parts.headers, &header::AUTHORIZATION)?;
         // A page of the console sends its cookie. Whoever shows a key is asked for nothing else.
         let sessions = parts.extensions.get::<Sessions>().filter(|_| given.is_none());
-        if let Some(by_cookie) = sessions.and_then(|of| of.caller(&parts.method, &parts.headers)) {
-            return by_cookie.map(Caller);
-        }
-        // The scheme is case-insensitive (RFC 9110, section 11.1).
-        let bearer = given.and_then(|value| value.split_once(' '));
-        let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        let Some((_, key)) = bearer else {
-            return Err(refuse(
-                "missing_key",
-                "send `Authorization: Bearer KEY`; `stockade keys create` makes one",
-            ));
+        let principal = match sessions.and_then(|of| of.caller(&parts.method, &parts.headers)) {
+            Some(by_cookie) => by_cookie?,
+            None => {
+                // The scheme is case-insensitive (RFC 9110, section 11.1).
+                let bearer = given.and_then(|value| value.split_once(' '));
+                let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+                let Some((_, key)) = bearer else {
+                    let detail = "send `Authorization: Bearer KEY`; `stockade keys create` makes one";
+                    return Err(refuse("missing_key", detail));
+                };
+                let ring = parts.extensions.get::<KeyRing>();
+                let found = ring.and_then(|ring| ring.find(key.trim()));
+                found.ok_or_else(|| refuse("unknown_key", "this key is not known or was removed"))?
+            }
         };
-        let ring = parts.extensions.get::<KeyRing>();
-        let principal = ring.and_then(|ring| ring.find(key.trim()));
-        let principal =
-            principal.ok_or_else(|| refuse("unknown_key", "this key is not known or was removed"))?;
-        // Whose body this is, is known before it is read.
+        // Whose body this is, is known before it is read, and whose connection.
         parts.extensions.insert(principal.clone());
+        server::showed_key(&parts.extensions);
         Ok(Caller(principal))
     }
 }
@@ -169,6 +169,40 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Caller {
 mod tests {
     use super::*;
 
+    fn now<T>(asked: impl Future<Output = T>) -> T {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match std::pin::pin!(asked).poll(&mut context) {
+            std::task::Poll::Ready(answer) => answer,
+            std::task::Poll::Pending => panic!("nothing to wait for"),
+        }
+    }
+
+    #[test]
+    fn whose_body_it_is_is_known_by_a_session_as_by_a_key() {
+        let supplier = Role::Supplier { supplier: SupplierId::new("acme").unwrap() };
+        let principal = Principal { id: "ada".to_owned(), role: supplier, fingerprint: String::new() };
+        let sessions = Sessions::open(None, crate::SessionBounds::default()).unwrap();
+        let token = sessions.begin(principal).unwrap();
+        let csrf = sessions.peek(&token).unwrap().csrf;
+        let ring = KeyRing::default();
+        let key = ring.create("ada", Role::Buyer).unwrap();
+        for (name, value) in
+            [("cookie", format!("{}0={token}", session::COOKIE)), ("authorization", format!("Bearer {key}"))]
+        {
+            let request = axum::http::Request::post("/").header("host", "x").header(name, value);
+            let request = request.header(session::CSRF_HEADER, &csrf).body(()).unwrap();
+            let (mut parts, ()) = request.into_parts();
+            parts.extensions.insert(ring.clone());
+            parts.extensions.insert(sessions.clone());
+            let Ok(Caller(caller)) =
+                now(<Caller as FromRequestParts<()>>::from_request_parts(&mut parts, &()))
+            else {
+                panic!("{name} is refused");
+            };
+            assert_eq!(parts.extensions.get::<Principal>(), Some(&caller), "by {name}");
+        }
+    }
+
     #[test]
     fn the_scheme_may_be_written_in_any_case_and_two_keys_are_refused() {
         let ring = KeyRing::default();
@@ -180,15 +214,9 @@ mod tests {
             }
             let (mut parts, ()) = request.body(()).unwrap().into_parts();
             parts.extensions.insert(ring.clone());
-            let mut asked =
-                std::pin::pin!(<Caller as FromRequestParts<()>>::from_request_parts(&mut parts, &()));
-            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-            match asked.as_mut().poll(&mut context) {
-                std::task::Poll::Ready(caller) => {
-                    caller.map(|caller| caller.0.id).map_err(|problem| problem.code)
-                }
-                std::task::Poll::Pending => panic!("nothing to wait for"),
-            }
+            now(<Caller as FromRequestParts<()>>::from_request_parts(&mut parts, &()))
+                .map(|caller| caller.0.id)
+                .map_err(|problem| problem.code)
         };
         for scheme in ["Bearer", "bearer", "BEARER"] {
             assert_eq!(ask(&[format!("{scheme} {key}")]), Ok("b".to_owned()), "{scheme}");

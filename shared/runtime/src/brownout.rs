@@ -12,13 +12,13 @@ use std::sync::{
 };
 
 use axum::{
-    extract::Request,
+    extract::{FromRequestParts, Request},
     http::{StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 
-use crate::{Problem, Trust, metrics as names};
+use crate::{Caller, Problem, Trust, metrics as names};
 
 /// How much is put off: everything on this rung and below.
 #[derive(
@@ -319,8 +319,14 @@ pub(crate) async fn mark(work: Work, mut request: Request, next: Next) -> Respon
     if matches!(work, Work::Analysis | Work::Events) {
         let brownout = request.extensions().get::<Brownout>();
         if let Some(Err(put_off)) = brownout.map(|brownout| brownout.admits(work)) {
+            let (mut head, body) = request.into_parts();
+            let known = <Caller as FromRequestParts<()>>::from_request_parts(&mut head, &()).await;
+            if known.is_err() {
+                // Nobody waits for the body of whoever shows no key.
+                return put_off.with_header(header::CONNECTION, "close").into_response();
+            }
             // Its sender, who is still writing, gets to read how long to wait.
-            crate::body::let_by(request).await;
+            crate::body::let_by(Request::from_parts(head, body)).await;
             return put_off.into_response();
         }
     }

@@ -80,7 +80,7 @@ pub const FIGURES: [Figure; 14] = [
     Figure::Counter(CONNECTIONS_REFUSED, "Connections refused because as many were open as may be."),
     Figure::Counter(
         CONNECTIONS_CUT,
-        "Connections cut at a deadline: head (a request head that was not finished), idle, or stalled (an answer that was not read).",
+        "Connections cut at a deadline: head (a request head that was not finished), idle, stalled (an answer that was not read), or room (one without a valid key, in favour of a new one).",
     ),
 ];
 

@@ -9,7 +9,9 @@ use axum::{
 };
 use stockade_model::SupplierId;
 
-use crate::{Caller, Limits, Principal, Problem, Role, Trust, Work, http::supplier_id, request::bad_path};
+use crate::{
+    Caller, Limits, Principal, Problem, Role, Trust, Turns, Work, http::supplier_id, request::bad_path,
+};
 
 /// The class of the allowance of people.
 const STAFF: &str = "staff";
@@ -25,6 +27,10 @@ pub trait Edge: Send + Sync {
     /// How far it is known; a service that knows suppliers says so.
     fn trust(&self, _caller: &Principal) -> Trust {
         Trust::Trusted
+    }
+    /// Turns at reading what is large, where it has some.
+    fn turns(&self) -> Option<&Turns> {
+        None
     }
     /// Whether it may send this kind of work now, which is asked before its body is read.
     fn admits(&self, _caller: &Principal, _work: Option<Work>) -> Result<(), Problem> {
@@ -53,6 +59,9 @@ impl<T: Edge> Edge for Arc<T> {
     }
     fn trust(&self, caller: &Principal) -> Trust {
         (**self).trust(caller)
+    }
+    fn turns(&self) -> Option<&Turns> {
+        (**self).turns()
     }
     fn admits(&self, caller: &Principal, work: Option<Work>) -> Result<(), Problem> {
         (**self).admits(caller, work)

@@ -14,15 +14,18 @@ use std::{
     io,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicU8, AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use axum::{Router, body::HttpBody as _, extract::Request, http::StatusCode, response::Response};
+use axum::{
+    Router,
+    body::HttpBody as _,
+    extract::Request,
+    http::{Extensions, StatusCode},
+    response::Response,
+};
 use futures_util::future::Either;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -37,7 +40,13 @@ use tower::Service as _;
 use crate::{Problem, Shutdown, metrics as names};
 
 mod apart;
+mod peers;
+mod watch;
 pub use apart::{Lane, Lanes, serve_apart, serve_lane};
+pub use peers::Networks;
+pub(crate) use peers::showed_key;
+use peers::{OfPeer, Peer, Peers, WithoutKey};
+use watch::{Cut, Watch};
 
 /// Largest request head, and how much of a body is buffered ahead of its handler, in bytes.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
@@ -45,6 +54,9 @@ const BUFFER_BYTES_MAX: usize = 64 << 10;
 const REFUSALS_MAX: usize = 64;
 /// How long a refused connection may take to read why.
 const REFUSAL_LINGER: Duration = Duration::from_secs(1);
+/// Connections that wait at once for others to make room for them, and how long.
+const MAKING_ROOM_MAX: usize = 256;
+const ROOM_PATIENCE: Duration = Duration::from_secs(1);
 /// Pause after the system refused to accept, as it does when files run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -62,6 +74,18 @@ pub struct Connections {
     pub idle_ms: u64,
     /// How long a peer may read nothing of an answer that waits for it, in milliseconds.
     pub stall_ms: u64,
+    /// Connections open at once of one address (of IPv6: of one /64) on which no valid key was seen yet; a further one is closed.
+    /// One on which a key was seen counts for nothing here.
+    pub without_key_per_address: usize,
+    /// How long a connection is kept between two requests on which no valid key was seen, or that was answered 401 last, in
+    /// milliseconds.
+    pub idle_without_key_ms: u64,
+    /// Addresses and networks of proxies and load balancers in front: from them all callers come, so
+    /// `without_key_per_address` and `idle_without_key_ms` do not hold for them. This machine, when absent.
+    pub trusted_peers: Networks,
+    /// Bytes a second that a body must bring which may take longer than `body_deadline_ms`, as uploads may; counted behind the
+    /// first `body_deadline_ms`, and only while the server waits for more of it.
+    pub upload_bytes_per_second_min: u64,
 }
 
 impl Default for Connections {
@@ -72,6 +96,10 @@ impl Default for Connections {
             body_deadline_ms: 30_000,
             idle_ms: 75_000,
             stall_ms: 30_000,
+            without_key_per_address: 256,
+            idle_without_key_ms: 5_000,
+            trusted_peers: Networks::of_this_machine(),
+            upload_bytes_per_second_min: 8 << 10,
         }
     }
 }
@@ -79,16 +107,29 @@ impl Default for Connections {
 impl Connections {
     /// What is wrong with the bounds, by name.
     pub fn problems(&self) -> Vec<String> {
-        let Self { max, head_deadline_ms, body_deadline_ms, idle_ms, stall_ms } = *self;
+        let Self { max, head_deadline_ms, body_deadline_ms, idle_ms, stall_ms, .. } = *self;
         let mut wrong = Vec::new();
         if !(1..=1_000_000).contains(&max) {
             wrong.push("max must be 1 to 1000000".to_owned());
         }
+        if self.without_key_per_address == 0 {
+            wrong.push(
+                "without_key_per_address must be at least 1: every connection begins without a key"
+                    .to_owned(),
+            );
+        }
+        if self.upload_bytes_per_second_min == 0 {
+            wrong.push("upload_bytes_per_second_min must be at least 1".to_owned());
+        }
+        wrong.extend(self.trusted_peers.wrong().map(|text| {
+            format!("trusted_peers holds {text:?}, which is no address such as 10.0.0.7 and no network such as 10.0.0.0/8")
+        }));
         let deadlines = [
             ("head_deadline_ms", head_deadline_ms),
             ("body_deadline_ms", body_deadline_ms),
             ("idle_ms", idle_ms),
             ("stall_ms", stall_ms),
+            ("idle_without_key_ms", self.idle_without_key_ms),
         ];
         let day_ms = 86_400_000;
         wrong.extend(
@@ -131,112 +172,22 @@ impl Listener {
 
 /// How long the body of a request may take; in its extensions when there is a body.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct BodyDeadline(pub(crate) Duration);
-
-/// Why a connection was cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cut {
-    Head,
-    Idle,
-    Stalled,
+pub(crate) struct BodyDeadline {
+    pub(crate) whole: Duration,
+    /// What a body must bring that may take longer.
+    pub(crate) bytes_per_second_min: u64,
 }
 
-impl Cut {
-    fn label(self) -> &'static str {
-        match self {
-            Cut::Head => "head",
-            Cut::Idle => "idle",
-            Cut::Stalled => "stalled",
-        }
+/// What a request's extensions say of its connection, for whoever hands it to another router without the rest.
+pub fn of_connection(extensions: &Extensions) -> Extensions {
+    let mut kept = Extensions::new();
+    if let Some(deadline) = extensions.get::<BodyDeadline>() {
+        kept.insert(*deadline);
     }
-}
-
-const WAITING: u8 = 0;
-const HEAD: u8 = 1;
-const BUSY: u8 = 2;
-/// No deadline.
-const NEVER: u64 = u64::MAX;
-
-/// Where a connection is, as its socket and its service see it. Times are milliseconds since it opened.
-struct Watch {
-    opened: Instant,
-    phase: AtomicU8,
-    read_by_ms: AtomicU64,
-    write_by_ms: AtomicU64,
-    head_ms: u64,
-    idle_ms: u64,
-    stall_ms: u64,
-}
-
-impl Watch {
-    fn new(bounds: &Connections, opened: Instant) -> Self {
-        Self {
-            opened,
-            // Nothing has come yet, and a whole head is due: a peer that says nothing gets no more time than a slow one.
-            phase: AtomicU8::new(HEAD),
-            read_by_ms: AtomicU64::new(bounds.head_deadline_ms),
-            write_by_ms: AtomicU64::new(NEVER),
-            head_ms: bounds.head_deadline_ms,
-            idle_ms: bounds.idle_ms,
-            stall_ms: bounds.stall_ms,
-        }
+    if let Some(peer) = extensions.get::<OfPeer>() {
+        kept.insert(peer.clone());
     }
-
-    fn now_ms(&self) -> u64 {
-        self.opened.elapsed().as_millis() as u64
-    }
-
-    fn received(&self) {
-        if self.phase.load(Ordering::Relaxed) == WAITING {
-            self.phase.store(HEAD, Ordering::Relaxed);
-            self.read_by_ms.store(self.now_ms() + self.head_ms, Ordering::Relaxed);
-        }
-    }
-
-    fn asked(&self) {
-        self.phase.store(BUSY, Ordering::Relaxed);
-        self.read_by_ms.store(NEVER, Ordering::Relaxed);
-    }
-
-    fn answered(&self) {
-        self.phase.store(WAITING, Ordering::Relaxed);
-        self.read_by_ms.store(self.now_ms() + self.idle_ms, Ordering::Relaxed);
-    }
-
-    /// The peer took some of an answer.
-    fn sent(&self) {
-        self.write_by_ms.store(NEVER, Ordering::Relaxed);
-        if self.phase.load(Ordering::Relaxed) == WAITING {
-            self.read_by_ms.store(self.now_ms() + self.idle_ms, Ordering::Relaxed);
-        }
-    }
-
-    /// Something waits for the peer to take it.
-    fn stuck(&self) {
-        if self.write_by_ms.load(Ordering::Relaxed) == NEVER {
-            self.write_by_ms.store(self.now_ms() + self.stall_ms, Ordering::Relaxed);
-        }
-    }
-
-    /// The shortest of the deadlines: one that is set from now on lies at least that far ahead.
-    fn shortest_ms(&self) -> u64 {
-        self.head_ms.min(self.idle_ms).min(self.stall_ms)
-    }
-
-    /// What has passed its deadline, or in how many milliseconds to look again.
-    fn look(&self) -> Result<u64, Cut> {
-        let now_ms = self.now_ms();
-        let (read_by, write_by) =
-            (self.read_by_ms.load(Ordering::Relaxed), self.write_by_ms.load(Ordering::Relaxed));
-        if write_by <= now_ms {
-            return Err(Cut::Stalled);
-        }
-        if read_by <= now_ms {
-            let waiting = self.phase.load(Ordering::Relaxed) == WAITING;
-            return Err(if waiting { Cut::Idle } else { Cut::Head });
-        }
-        Ok((read_by.min(write_by) - now_ms).min(self.shortest_ms()).max(1))
-    }
+    kept
 }
 
 /// A socket that tells its watch what comes and goes.
@@ -352,24 +303,34 @@ pub async fn serve(
     which: Listener,
     shutdown: Shutdown,
 ) {
+    // Nobody shows a key to whoever asks for figures.
+    let peers = Peers::new(&bounds, which != Listener::Admin);
     let server = Server::new(router, bounds, which, shutdown.clone());
     let end = shutdown.wait();
     tokio::pin!(end);
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = &mut end => break,
-            stream = accept(&listener) => stream,
+            accepted = accept(&listener, &peers, &server) => accepted,
         };
-        server.clone().take(stream, Instant::now());
+        server.clone().take(stream, Instant::now(), peer);
     }
     drop(listener);
     server.ended().await;
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+/// The next connection. One whose address has as many without a key as it may is closed: whoever opens that many is told
+/// nothing, so that those are told who are refused for want of room.
+async fn accept(listener: &TcpListener, peers: &Peers, server: &Server) -> (TcpStream, Arc<Peer>) {
     loop {
         let error = match listener.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok((stream, address)) => match peers.admit(address.ip()) {
+                Some(peer) => return (stream, peer),
+                None => {
+                    server.refused.increment(1);
+                    continue;
+                }
+            },
             Err(error) => error,
         };
         // The peer went away before it was accepted: nothing to pause for.
@@ -418,6 +379,8 @@ struct Server {
     permits: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
     refusal: Arc<[u8]>,
+    without_key: WithoutKey,
+    making_room: Arc<Semaphore>,
     open: metrics::Gauge,
     refused: metrics::Counter,
     shutdown: Shutdown,
@@ -442,6 +405,8 @@ impl Server {
             permits: Arc::new(Semaphore::new(bounds.max)),
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
             refusal: refusal().into(),
+            without_key: WithoutKey::default(),
+            making_room: Arc::new(Semaphore::new(MAKING_ROOM_MAX)),
             open: metrics::gauge!(names::CONNECTIONS, "listener" => which.label()),
             refused: metrics::counter!(names::CONNECTIONS_REFUSED, "listener" => which.label()),
             bounds,
@@ -453,11 +418,44 @@ impl Server {
 
     /// Serves a connection that opened at `opened`, or refuses it where there are as many as may be. It is served by the runtime
     /// that this is called on.
-    fn take(self: Arc<Self>, stream: TcpStream, opened: Instant) {
+    fn take(self: Arc<Self>, stream: TcpStream, opened: Instant, peer: Arc<Peer>) {
+        let server = self.clone();
+        self.place(stream, move |stream, permit| server.connection(stream, opened, peer, permit));
+    }
+
+    /// Gives a connection a place and has it served. Where all are taken, that of whoever has been here longest without a valid
+    /// key; without such it is refused.
+    fn place<F>(
+        self: Arc<Self>,
+        stream: TcpStream,
+        serve: impl FnOnce(TcpStream, OwnedSemaphorePermit) -> F + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
-            tokio::spawn(self.connection(stream, opened, permit));
+            tokio::spawn(serve(stream, permit));
             return;
         }
+        let waiting = self.making_room.clone().try_acquire_owned().ok();
+        let Some((waiting, longest)) =
+            waiting.and_then(|waiting| Some((waiting, self.without_key.longest()?)))
+        else {
+            self.refuse(stream);
+            return;
+        };
+        longest.ask_to_leave();
+        tokio::spawn(async move {
+            let place = tokio::time::timeout(ROOM_PATIENCE, self.permits.clone().acquire_owned()).await;
+            drop(waiting);
+            match place {
+                Ok(Ok(permit)) => serve(stream, permit).await,
+                // It has shown its key meanwhile, or could not be cut.
+                Ok(Err(_)) | Err(_) => self.refuse(stream),
+            }
+        });
+    }
+
+    fn refuse(&self, stream: TcpStream) {
         self.refused.increment(1);
         if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
             tokio::spawn(refuse(stream, self.refusal.clone(), permit));
@@ -471,9 +469,16 @@ impl Server {
         let _ = self.permits.acquire_many(all).await;
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, opened: Instant, _permit: OwnedSemaphorePermit) {
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        opened: Instant,
+        peer: Arc<Peer>,
+        _permit: OwnedSemaphorePermit,
+    ) {
+        let _listed = self.without_key.list(&peer);
         self.open.increment(1);
-        if let Some(cut) = self.serve(stream, opened).await {
+        if let Some(cut) = self.serve(stream, opened, peer.clone()).await {
             self.was_cut(cut);
         }
         self.open.decrement(1);
@@ -487,18 +492,25 @@ impl Server {
     }
 
     /// Serves one connection to its end; says which deadline ended it.
-    async fn serve(&self, stream: TcpStream, opened: Instant) -> Option<Cut> {
+    async fn serve(&self, stream: TcpStream, opened: Instant, peer: Arc<Peer>) -> Option<Cut> {
         // An answer goes out whole; waiting for more to send with it only costs time.
         let _ = stream.set_nodelay(true);
-        let peer = stream.peer_addr().ok();
-        let watch = Arc::new(Watch::new(&self.bounds, opened));
-        let body_deadline = BodyDeadline(Duration::from_millis(self.bounds.body_deadline_ms));
+        let address = stream.peer_addr().ok();
+        let watch = Arc::new(Watch::new(&self.bounds, opened, peer.clone()));
+        let body_deadline = BodyDeadline {
+            whole: Duration::from_millis(self.bounds.body_deadline_ms),
+            bytes_per_second_min: self.bounds.upload_bytes_per_second_min,
+        };
         let service = {
             let (router, watch, apart) = (self.router.clone(), watch.clone(), self.apart.clone());
+            let peer = peer.clone();
             service_fn(move |mut request: Request<Incoming>| {
                 watch.asked();
                 if !request.body().is_end_stream() {
                     request.extensions_mut().insert(body_deadline);
+                }
+                if !peer.has_key() {
+                    request.extensions_mut().insert(OfPeer(peer.clone()));
                 }
                 let elsewhere = apart.as_ref().and_then(|apart| apart.elsewhere(request.uri().path()));
                 let (mut router, watch) = (router.clone(), watch.clone());
@@ -508,7 +520,9 @@ impl Server {
                 };
                 async move {
                     let answer: Result<Response, Infallible> = answer.await;
-                    watch.answered();
+                    let refused =
+                        answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::UNAUTHORIZED);
+                    watch.answered(refused);
                     answer
                 }
             })
@@ -522,19 +536,24 @@ impl Server {
         );
         let mut alarm = pin!(tokio::time::sleep(Duration::from_millis(watch.shortest_ms())));
         let mut end = pin!(self.shutdown.wait());
+        let mut leave = pin!(peer.asked_to_leave());
         let mut ending = false;
         loop {
             tokio::select! {
                 biased;
                 ended = poll_fn(|cx| connection.as_mut().poll(cx)) => {
                     if let Err(error) = ended {
-                        debug_connection(peer, &error);
+                        debug_connection(address, &error);
                     }
                     return None;
                 }
                 () = &mut end, if !ending => {
                     ending = true;
                     connection.as_mut().graceful_shutdown();
+                }
+                // Whoever has shown a key is never asked to, so nothing need be looked at for it.
+                () = poll_fn(|cx| if peer.has_key() { Poll::Pending } else { leave.as_mut().poll(cx) }) => {
+                    return Some(Cut::Room);
                 }
                 () = &mut alarm => match watch.look() {
                     Ok(again_ms) => alarm.as_mut().reset(Instant::now() + Duration::from_millis(again_ms)),
@@ -545,14 +564,28 @@ impl Server {
     }
 }
 
-fn debug_connection(peer: Option<SocketAddr>, error: &hyper::Error) {
-    tracing::debug!(?peer, %error, "a connection ended early");
+fn debug_connection(address: Option<SocketAddr>, error: &hyper::Error) {
+    tracing::debug!(?address, %error, "a connection ended early");
 }
 
 /// A body that did not arrive in time.
 pub(crate) fn body_too_slow(deadline: Duration) -> Problem {
-    let detail =
-        format!("the body was not complete after {} ms; send it faster, or in parts", deadline.as_millis());
+    too_slow(format!(
+        "the body was not complete after {} ms; send it faster, or in parts",
+        deadline.as_millis()
+    ))
+}
+
+/// A long body of which no more came in time.
+pub(crate) fn upload_too_slow(deadline: BodyDeadline) -> Problem {
+    let BodyDeadline { whole, bytes_per_second_min } = deadline;
+    let ms = whole.as_millis();
+    too_slow(format!(
+        "no part of the body may take more than {ms} ms, and behind the first {ms} ms all of it must have come with {bytes_per_second_min} bytes a second; send it faster, packed, or in several files"
+    ))
+}
+
+fn too_slow(detail: String) -> Problem {
     Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail)
         .with_header(axum::http::header::CONNECTION, "close")
 }

@@ -26,6 +26,8 @@ pub const COOKIE: &str = "stockade_session_";
 pub const CSRF_HEADER: &str = "stockade-csrf";
 /// Sessions kept at once; the one that was used longest ago makes room.
 const SESSIONS_MAX: usize = 1_000;
+/// Longest token of a cookie or a page that is looked at, in bytes; those made here have 64.
+const TOKEN_BYTES_MAX: usize = 128;
 /// How often the use of a session is written to the file, in milliseconds: a restart forgets at most that much of it.
 const NOTE_USE_MS: i64 = 60_000;
 /// How often it is looked whether a command has signed somebody out, in milliseconds.
@@ -128,7 +130,9 @@ pub fn tokens(headers: &HeaderMap) -> Vec<&str> {
     let own = cookie_name(headers);
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(name, _)| *name == own).map(|(_, token)| token).take(8).collect()
+    // What is longer is no token, and not worth its hash.
+    let is_own = |(name, token): &(&str, &str)| *name == own && token.len() <= TOKEN_BYTES_MAX;
+    pairs.filter(is_own).map(|(_, token)| token).take(8).collect()
 }
 
 /// The text of a file of lines, empty where there is none. What is not UTF-8 is damage to its own line only.
@@ -295,6 +299,7 @@ impl Sessions {
         };
         let is_safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
         let sent = headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok());
+        let sent = sent.filter(|sent| sent.len() <= TOKEN_BYTES_MAX);
         // Both are hashes of what nobody else knows, so comparing them in place gives nothing away.
         if !is_safe && sent.map(hash) != Some(hash(&csrf(token))) {
             let detail = format!(

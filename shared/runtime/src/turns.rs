@@ -4,7 +4,8 @@
 //! Deficit round robin (Shreedhar and Varghese, "Efficient Fair Queueing Using Deficit Round-Robin", 1995): callers who wait
 //! stand in a ring, and each time one is passed it may have a quantum of bytes more. So a caller with a thousand batches waiting
 //! delays the batch of another by one quantum of its own, whatever the sizes. A caller has a queue only while it waits, so there
-//! is one for each of them and no need to share queues by hash; all together are bounded.
+//! is one for each of them and no need to share queues by hash; all together are bounded. Where as many wait as may, whoever has
+//! nothing waiting takes the place of the newest of the caller with the most: so a few callers cannot keep all others out.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -76,6 +77,7 @@ pub struct Turns {
 
 /// One who waits.
 struct Waiting {
+    number: u64,
     bytes: usize,
     called: oneshot::Sender<Turn>,
 }
@@ -97,9 +99,78 @@ struct Ring {
     waiting_bytes: usize,
     working: usize,
     working_bytes: usize,
+    /// Of the next that waits.
+    next_number: u64,
+}
+
+/// Why nobody more may wait.
+#[derive(Debug, PartialEq, Eq)]
+enum Full {
+    /// So many of the caller do already.
+    OfCaller(usize),
+    /// Too much of all does.
+    OfAll,
 }
 
 impl Ring {
+    /// Begins to wait; the answer is by what number, and what tells that it has its turn.
+    fn join(
+        &mut self,
+        config: &TurnsConfig,
+        caller: &Arc<str>,
+        bytes: usize,
+    ) -> Result<(u64, oneshot::Receiver<Turn>), Full> {
+        let of_caller = self.queues.get(caller).map_or(0, |queue| queue.waiting.len());
+        if of_caller >= config.of_a_caller_max {
+            return Err(Full::OfCaller(of_caller));
+        }
+        while self.waiting >= config.waiting_max || self.waiting_bytes + bytes > config.waiting_bytes_max {
+            if of_caller > 0 || bytes > config.waiting_bytes_max || !self.make_room(config, bytes) {
+                return Err(Full::OfAll);
+            }
+        }
+        let (called, call) = oneshot::channel();
+        let number = self.next_number;
+        self.next_number += 1;
+        if !self.queues.contains_key(caller) {
+            self.order.push_back(caller.clone());
+        }
+        self.queues.entry(caller.clone()).or_default().waiting.push_back(Waiting { number, bytes, called });
+        self.waiting += 1;
+        self.waiting_bytes += bytes;
+        Ok((number, call))
+    }
+
+    /// Sends away the newest of the caller with the most that waits: in number, or where it is bytes that there are too many of, in
+    /// bytes. Not where that is no more than what it would be for.
+    fn make_room(&mut self, config: &TurnsConfig, bytes: usize) -> bool {
+        let by_number = self.waiting >= config.waiting_max;
+        let has = |queue: &Queue| {
+            if by_number { queue.waiting.len() } else { queue.waiting.iter().map(|one| one.bytes).sum() }
+        };
+        let most = self.queues.iter().map(|(caller, queue)| (has(queue), caller)).max();
+        let needed = if by_number { 1 } else { bytes };
+        let Some((_, caller)) = most.filter(|(most, _)| *most > needed) else { return false };
+        let caller = caller.clone();
+        let newest = self.queues.get(&caller).and_then(|queue| queue.waiting.back()).map(|one| one.number);
+        newest.is_some_and(|newest| self.leave(&caller, newest))
+    }
+
+    /// Waits no longer; whether it did.
+    fn leave(&mut self, caller: &Arc<str>, number: u64) -> bool {
+        let Some(queue) = self.queues.get_mut(caller) else { return false };
+        // They stand in the order of their numbers.
+        let Ok(at) = queue.waiting.binary_search_by_key(&number, |one| one.number) else { return false };
+        let gone = queue.waiting.remove(at);
+        let is_last = queue.waiting.is_empty();
+        self.waiting -= 1;
+        self.waiting_bytes -= gone.map_or(0, |gone| gone.bytes);
+        if is_last {
+            self.forget(caller);
+        }
+        true
+    }
+
     /// Who is next; gone from the ring.
     fn next(&mut self) -> Option<Waiting> {
         loop {
@@ -139,6 +210,23 @@ impl Ring {
     }
 }
 
+/// A place in the ring; whoever waits no longer, for whatever reason, has none.
+struct Place<'a> {
+    turns: &'a Turns,
+    caller: Arc<str>,
+    number: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut ring = self.turns.ring.lock();
+        // Whoever was called has left it already.
+        if ring.leave(&self.caller, self.number) {
+            self.turns.tell(&ring);
+        }
+    }
+}
+
 /// A turn; it ends when this is dropped, and the next begins.
 pub struct Turn {
     turns: Turns,
@@ -164,33 +252,23 @@ impl Turns {
     /// Waits for a turn at work on `bytes` for a caller. Refused with 429 `too_many_waiting` where the caller has too many that wait,
     /// with 503 `overloaded` where all together are too many or it took too long.
     pub async fn wait(&self, caller: &str, bytes: usize) -> Result<Turn, Problem> {
-        let called = {
+        let (_place, called) = {
             let mut ring = self.ring.lock();
             if self.config.has_room(&ring) && ring.order.is_empty() {
                 return Ok(self.begin(&mut ring, bytes));
             }
-            let of_caller = ring.queues.get(caller).map_or(0, |queue| queue.waiting.len());
-            if of_caller >= self.config.of_a_caller_max {
-                return Err(too_many_waiting(of_caller));
-            }
-            let full = ring.waiting_bytes + bytes > self.config.waiting_bytes_max;
-            if full || ring.waiting >= self.config.waiting_max {
-                return Err(overloaded("too much waits already"));
-            }
-            let (call, called) = oneshot::channel();
-            let name: Arc<str> = caller.into();
-            if !ring.queues.contains_key(&name) {
-                ring.order.push_back(name.clone());
-            }
-            ring.queues.entry(name).or_default().waiting.push_back(Waiting { bytes, called: call });
-            ring.waiting += 1;
-            ring.waiting_bytes += bytes;
+            let caller: Arc<str> = caller.into();
+            let (number, called) = ring.join(&self.config, &caller, bytes).map_err(|full| match full {
+                Full::OfCaller(waiting) => too_many_waiting(waiting),
+                Full::OfAll => overloaded("too much waits already"),
+            })?;
             self.tell(&ring);
-            called
+            (Place { turns: self, caller, number }, called)
         };
         match tokio::time::timeout(self.config.patience, called).await {
             Ok(Ok(turn)) => Ok(turn),
-            Ok(Err(_)) | Err(_) => Err(overloaded("its turn did not come in time")),
+            Ok(Err(_)) => Err(overloaded("others wait who have less waiting than you")),
+            Err(_) => Err(overloaded("its turn did not come in time")),
         }
     }
 
@@ -334,39 +412,112 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn waiting_is_bounded_in_number_and_in_time() {
-        let turns = Turns::new(TurnsConfig {
-            at: "reading",
-            at_once: 1,
-            at_once_bytes: usize::MAX,
-            waiting_max: 3,
-            waiting_bytes_max: 100,
-            of_a_caller_max: 2,
-            patience: Duration::from_millis(1),
-        });
+    async fn waiting_is_bounded_in_number_and_in_bytes() {
+        let bounds =
+            TurnsConfig { waiting_max: 3, waiting_bytes_max: 100, of_a_caller_max: 2, ..turns(1).config };
+        let turns = Turns::new(bounds);
         let busy = turns.wait("a", 1).await.unwrap();
         let tasks = [ask(&turns, "a", 1).await, ask(&turns, "a", 1).await, ask(&turns, "b", 1).await];
-        let code = async |caller: &str| {
-            turns.wait(caller, 1).await.err().map(|problem| (problem.status, problem.code))
+        let code = async |caller: &str, bytes| {
+            turns.wait(caller, bytes).await.err().map(|problem| (problem.status, problem.code))
         };
-        assert_eq!(code("a").await, Some((429, "too_many_waiting")));
-        assert_eq!(code("c").await, Some((503, "overloaded")), "too many");
-        for task in tasks {
-            assert_eq!(task.await.unwrap().err().map(|problem| problem.code), Some("overloaded"), "in time");
-        }
+        assert_eq!(code("a", 1).await, Some((429, "too_many_waiting")));
+        assert_eq!(code("b", 1).await, Some((503, "overloaded")), "too many");
         drop(busy);
+        for task in tasks {
+            drop(task.await.unwrap().unwrap());
+        }
         let busy = turns.wait("a", 1).await.unwrap();
-        assert_eq!(turns.waiting(), 0);
-        assert_eq!(
-            turns.wait("a", 101).await.err().map(|problem| problem.code),
-            Some("overloaded"),
-            "too much"
-        );
+        assert_eq!(code("a", 101).await, Some((503, "overloaded")), "too much");
         drop(busy);
         assert!(turns.wait("a", 101).await.is_ok(), "what need not wait is not kept");
     }
 
+    #[tokio::test]
+    async fn whoever_waited_in_vain_takes_no_place_from_others() {
+        let bounds = TurnsConfig { waiting_max: 2, patience: Duration::from_millis(1), ..turns(1).config };
+        let turns = Turns::new(bounds);
+        let busy = turns.wait("a", 1).await.unwrap();
+        for _ in 0..2 {
+            let tasks = [ask(&turns, "a", 10).await, ask(&turns, "b", 10).await];
+            for task in tasks {
+                assert_eq!(task.await.unwrap().err().map(|problem| problem.code), Some("overloaded"));
+            }
+            let ring = turns.ring.lock();
+            let left = (ring.waiting, ring.waiting_bytes, ring.queues.len(), ring.order.len());
+            assert_eq!(left, (0, 0, 0, 0), "though no turn has ended");
+        }
+        drop(busy);
+    }
+
+    #[tokio::test]
+    async fn where_as_many_wait_as_may_the_newest_of_the_most_makes_room_and_is_told() {
+        let turns = Turns::new(TurnsConfig { waiting_max: 4, ..turns(1).config });
+        let busy = turns.wait("flood", 1).await.unwrap();
+        let mut flood = Vec::new();
+        for _ in 0..4 {
+            flood.push(ask(&turns, "flood", 1).await);
+        }
+        let mut honest = std::pin::pin!(turns.wait("honest", 1));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(honest.as_mut().poll(&mut context).is_pending());
+        let newest = flood.pop().unwrap().await.unwrap();
+        assert_eq!(newest.err().map(|problem| (problem.status, problem.code)), Some((503, "overloaded")));
+        assert_eq!(turns.waiting(), 4);
+        drop(busy);
+        let others = async {
+            for task in flood {
+                drop(task.await.unwrap().unwrap());
+            }
+        };
+        tokio::join!(others, async { drop(honest.await.unwrap()) });
+        assert_eq!((turns.waiting(), turns.at_work()), (0, 0));
+    }
+
     proptest::proptest! {
+        /// Whoever has nothing waiting is refused only where nobody has more waiting than that one would have; and what is counted is
+        /// what waits.
+        #[test]
+        fn who_has_nothing_waiting_is_refused_only_where_nobody_has_more_than_it_would_have(
+            asks in proptest::collection::vec((0u8..8, 1usize..30, 0u8..4), 1..200),
+        ) {
+            let bounds = TurnsConfig { waiting_max: 12, waiting_bytes_max: 100, of_a_caller_max: 5, ..turns(1).config };
+            let mut ring = Ring::default();
+            let mut receivers = Vec::new();
+            for (caller, bytes, then) in asks {
+                let caller: Arc<str> = caller.to_string().into();
+                let of = |ring: &Ring| -> Vec<(usize, usize)> {
+                    let bytes = |queue: &Queue| queue.waiting.iter().map(|one| one.bytes).sum();
+                    ring.queues.values().map(|queue| (queue.waiting.len(), bytes(queue))).collect()
+                };
+                let had_nothing = !ring.queues.contains_key(&caller);
+                match ring.join(&bounds, &caller, bytes) {
+                    Ok((number, receiver)) => receivers.push((caller, number, receiver)),
+                    Err(Full::OfAll) if had_nothing => {
+                        let all = of(&ring);
+                        let many = ring.waiting >= bounds.waiting_max && all.iter().any(|(count, _)| *count > 1);
+                        let large = ring.waiting < bounds.waiting_max && all.iter().any(|(_, had)| *had > bytes);
+                        proptest::prop_assert!(!many && !large, "{bytes} bytes are refused beside {all:?}");
+                    }
+                    Err(_) => {}
+                }
+                match then {
+                    // One gives up, or is called.
+                    0 => if let Some((caller, number, _)) = receivers.pop() {
+                        ring.leave(&caller, number);
+                    },
+                    1 => drop(ring.next()),
+                    _ => {}
+                }
+                let all = of(&ring);
+                proptest::prop_assert_eq!(ring.waiting, all.iter().map(|(count, _)| count).sum::<usize>());
+                proptest::prop_assert_eq!(ring.waiting_bytes, all.iter().map(|(_, bytes)| bytes).sum::<usize>());
+                proptest::prop_assert!(all.iter().all(|(count, _)| (1..=bounds.of_a_caller_max).contains(count)));
+                proptest::prop_assert!(ring.waiting <= bounds.waiting_max && ring.waiting_bytes <= bounds.waiting_bytes_max);
+                proptest::prop_assert_eq!(ring.order.len(), ring.queues.len());
+            }
+        }
+
         /// Of callers that always have something waiting each gets the same bytes, but for a quantum and what is longest.
         #[test]
         fn callers_that_wait_all_the_time_get_the_same_bytes(
@@ -380,10 +531,10 @@ mod tests {
             for (caller, bytes) in sizes.iter().enumerate() {
                 ring.order.push_back(name(caller));
                 let queue = ring.queues.entry(name(caller)).or_default();
-                for _ in 0..=turns {
+                for number in 0..=turns {
                     let (called, receiver) = oneshot::channel();
                     receivers.push(receiver);
-                    queue.waiting.push_back(Waiting { bytes: *bytes, called });
+                    queue.waiting.push_back(Waiting { number: number as u64, bytes: *bytes, called });
                     ring.waiting += 1;
                     ring.waiting_bytes += bytes;
                 }

@@ -82,6 +82,18 @@ async fn a_cookie_is_for_one_port_and_never_for_scripts_and_is_secure_where_the_
 }
 
 #[tokio::test]
+async fn whoever_would_sign_in_sends_a_token_and_not_more() {
+    let bench = bench();
+    let long = serde_json::json!({ "token": "x".repeat(BODY_BYTES_MAX) }).to_string();
+    let refused = bench.ask(Method::POST, "/console/api/session", &[], &long).await;
+    assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    let (cookie, csrf, _) = bench.sign_in(Role::Analyst, &[]).await;
+    let signed_in = [("cookie", cookie.as_str()), (session::CSRF_HEADER, csrf.as_str())];
+    let out = bench.ask(Method::DELETE, "/console/api/session", &signed_in, "").await;
+    assert_eq!(out.status(), StatusCode::NO_CONTENT, "what has no body is as it was");
+}
+
+#[tokio::test]
 async fn who_is_no_staff_sees_no_figures_and_a_supplier_hears_of_its_own_decisions_only() {
     let bench = bench();
     for (offset, supplier) in [(0, "s-other"), (1, "s-own")] {

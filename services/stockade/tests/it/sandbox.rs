@@ -174,3 +174,20 @@ fn what_happens_in_the_sandbox_happens_to_nobody_live_and_neither_sees_the_other
     let server = Server::start(data);
     assert_eq!(server.call("GET", "/v1/decisions", &test.0, "").1["code"], "unknown_key");
 }
+
+#[test]
+fn a_body_that_does_not_come_is_cut_in_the_sandbox_as_well() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    let supplier = key(data, &["--role", "supplier", "--supplier", "acme", "--sandbox"]);
+    let soon = ("STOCKADE_HTTP__CONNECTIONS__BODY_DEADLINE_MS", "200");
+    let server = Server::start_with(data, &[ON[0], ON[1], soon]);
+    until("the sandbox answers", || server.call("GET", "/v1/suppliers/acme", &supplier, "").0 != 503);
+    let path = "/v1/suppliers/acme/inventory:batch";
+    let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {supplier}\r\n");
+    let mut stream = TcpStream::connect(&server.api).unwrap();
+    write!(stream, "{head}content-length: 100\r\n\r\nsome").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body_too_slow"), "{answer}");
+}

@@ -117,6 +117,8 @@ impl Declares for Body {
         operation.reads_body = true;
         operation.codes.extend(TAKES.into_iter().chain(READS));
         operation.codes.extend(["malformed_json", "invalid_request", "bodies_full"]);
+        // Where it gets large as it is unpacked.
+        operation.codes.extend(["too_many_waiting", "overloaded"]);
     }
 }
 impl Declares for Text {

@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 
 use super::room::{BodyRoom, Part};
 use crate::{
-    Edge, Principal, Problem, Trust, Work,
+    Edge, Principal, Problem, Trust, Turn, Work,
     http::single,
     server::{BodyDeadline, body_too_slow},
 };
@@ -110,13 +110,28 @@ fn too_large(bytes_max: usize, unpacked: &str) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
 }
 
-/// Unpacks no more than what may be taken: a few bytes can stand for gigabytes.
-fn unpacked(bytes: &[u8], bytes_max: usize, part: &mut Part) -> Result<Bytes, Problem> {
+/// Unpacks no more than what may be taken: a few bytes can stand for gigabytes. What was unpacked counts, whatever becomes of it;
+/// and where it gets large, its caller waits for its turn, as for whatever keeps a core busy.
+async fn unpacked<S: Edge>(
+    bytes: &[u8],
+    bytes_max: usize,
+    part: &mut Part,
+    reading: &mut Reading<'_, S>,
+) -> Result<Bytes, Problem> {
     let mut all = Vec::new();
     let mut reader = flate2::read::MultiGzDecoder::new(bytes);
+    // How large it gets is known only in the end, so each turn is for several times what there is.
+    let (mut covered, mut turn) = (UNPACKED_BESIDE, None);
     loop {
         let before = all.len();
-        let read = (&mut reader).take(UNPACKED_BYTES).read_to_end(&mut all);
+        if before >= covered {
+            drop(turn);
+            covered = before.saturating_mul(UNPACKED_AT_A_TURN).min(bytes_max + 1);
+            turn = reading.turn(covered - before).await?;
+        }
+        let most = UNPACKED_BYTES.min(covered - before).min(bytes_max + 1 - before);
+        let read = (&mut reader).take(most as u64).read_to_end(&mut all);
+        reading.bytes = reading.bytes.max(all.len());
         read.map_err(|_| bad_gzip())?;
         if all.len() > bytes_max {
             return Err(too_large(bytes_max, " once it is unpacked"));
@@ -130,7 +145,11 @@ fn unpacked(bytes: &[u8], bytes_max: usize, part: &mut Part) -> Result<Bytes, Pr
 }
 
 /// Bytes that are unpacked at a time.
-const UNPACKED_BYTES: u64 = 64 << 10;
+const UNPACKED_BYTES: usize = 64 << 10;
+/// Bytes that are unpacked without a turn.
+const UNPACKED_BESIDE: usize = 16 << 10;
+/// What a turn is for, as a multiple of what is unpacked already.
+const UNPACKED_AT_A_TURN: usize = 8;
 
 /// What some editors and spreadsheets put before UTF-8 text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -170,6 +189,13 @@ impl<'a, S: Edge> Reading<'a, S> {
         self.edge.limits().admit_body(class, principal.limited_as())?;
         let caller = principal.limited_as();
         if self.shares() { self.edge.limits().admit_body_together(*trust, caller) } else { Ok(()) }
+    }
+    /// A turn at so many bytes, where there are turns and the caller is one of many.
+    async fn turn(&self, bytes: usize) -> Result<Option<Turn>, Problem> {
+        match (self.edge.turns(), &self.caller) {
+            (Some(turns), Some(sender)) => turns.wait(sender.principal.limited_as(), bytes).await.map(Some),
+            (None, _) | (_, None) => Ok(None),
+        }
     }
     /// What takes supply away is taken of whoever has an allowance of its own, and counts for nobody else.
     fn shares(&self) -> bool {
@@ -248,8 +274,8 @@ pub(crate) async fn let_by(request: Request) {
 async fn in_time<T>(head: &Parts, work: impl Future<Output = T>) -> Result<T, Problem> {
     match head.extensions.get::<BodyDeadline>() {
         None => Ok(work.await),
-        Some(BodyDeadline(deadline)) => {
-            tokio::time::timeout(*deadline, work).await.map_err(|_| body_too_slow(*deadline))
+        Some(BodyDeadline { whole, .. }) => {
+            tokio::time::timeout(*whole, work).await.map_err(|_| body_too_slow(*whole))
         }
     }
 }
@@ -283,8 +309,11 @@ pub(crate) async fn read<S: Edge>(request: Request, kind: Kind, edge: &S) -> Res
         }
         gathered => gathered?,
     };
-    let bytes = if packed && !bytes.is_empty() { unpacked(&bytes, bytes_max, &mut part)? } else { bytes };
-    reading.bytes = reading.bytes.max(bytes.len());
+    let bytes = if packed && !bytes.is_empty() {
+        unpacked(&bytes, bytes_max, &mut part, &mut reading).await?
+    } else {
+        bytes
+    };
     drop(reading);
     let bytes = part.held_by(bytes);
     let marked = bytes.starts_with(BYTE_ORDER_MARK);
@@ -352,6 +381,71 @@ mod tests {
         }
         assert!(told(&[("content-encoding", "identity")], b"{}", Kind::Json).await.is_ok());
         assert_eq!(told(&[], &[b' '; 1_001], Kind::Json).await, Err((413, "body_too_large")));
+    }
+
+    struct Service(crate::Limits, crate::Turns);
+
+    impl Edge for Service {
+        fn limits(&self) -> &crate::Limits {
+            &self.0
+        }
+        fn turns(&self) -> Option<&crate::Turns> {
+            Some(&self.1)
+        }
+    }
+
+    /// A service that lets a buyer send so many kilobytes, with one turn at a time.
+    fn service(kilobytes: u32) -> Service {
+        let number = |units| std::num::NonZeroU32::new(units).unwrap();
+        let class = crate::limits::Class::a_second(number(1), number(kilobytes));
+        let limits = crate::LimitsConfig(std::collections::BTreeMap::from([("buyer".to_owned(), class)]));
+        let turns = crate::TurnsConfig {
+            at_once: 1,
+            patience: std::time::Duration::from_millis(1),
+            ..crate::TurnsConfig::default()
+        };
+        Service(crate::Limits::new(&limits), crate::Turns::new(turns))
+    }
+
+    async fn sent(service: &Service, caller: &str, body: Vec<u8>) -> Result<usize, &'static str> {
+        let buyer = Principal { id: caller.to_owned(), role: crate::Role::Buyer, fingerprint: String::new() };
+        let request = axum::http::Request::builder()
+            .extension(BodyBytesMax(200 << 10))
+            .extension(buyer)
+            .header("content-encoding", "gzip");
+        let request = request.body(Body::from(body)).unwrap();
+        read(request, Kind::Json, service).await.map(|bytes| bytes.len()).map_err(|problem| problem.code)
+    }
+
+    #[tokio::test]
+    async fn what_is_unpacked_is_charged_though_nothing_comes_of_it() {
+        let bomb = packed(&vec![b' '; 1 << 20]);
+        let mut torn = packed(&vec![b' '; 150 << 10]);
+        let end = torn.len() - 8;
+        torn[end..].fill(0);
+        for (body, code) in [(bomb, "body_too_large"), (torn, "bad_gzip")] {
+            assert!(body.len() < 2_000, "packed it is next to nothing");
+            let service = service(100);
+            assert_eq!(sent(&service, "a", body).await, Err(code));
+            let small = || packed(b"{}");
+            assert_eq!(sent(&service, "a", small()).await, Err("rate_limited"), "after {code}");
+            assert_eq!(sent(&service, "b", small()).await, Ok(2), "nobody else notices");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_gets_large_as_it_is_unpacked_waits_for_its_turn() {
+        let service = service(1_000);
+        let turn = service.1.wait("another", 1).await.unwrap();
+        assert_eq!(sent(&service, "a", packed(&vec![b' '; 100 << 10])).await, Err("overloaded"));
+        assert_eq!(
+            sent(&service, "a", packed(&vec![b' '; 8 << 10])).await,
+            Ok(8 << 10),
+            "a short one goes by"
+        );
+        drop(turn);
+        assert_eq!(sent(&service, "a", packed(&vec![b' '; 180 << 10])).await, Ok(180 << 10));
+        assert_eq!(service.1.at_work(), 0);
     }
 
     #[tokio::test]

@@ -114,3 +114,28 @@ proptest! {
         }
     }
 }
+
+#[tokio::test]
+async fn nobody_waits_for_a_body_that_is_put_off_but_of_whoever_shows_a_key() {
+    use axum::{Extension, Router, body::Body, middleware::from_fn, routing::post};
+    use tower::ServiceExt as _;
+
+    let brownout = Brownout::new(&BrownoutConfig::default(), 0);
+    brownout.set(Rung::Rows, Rung::Rows, []);
+    let ring = crate::KeyRing::default();
+    let key = ring.create_unnamed(crate::Role::OrderSystem).unwrap();
+    let router = Router::new()
+        .route("/", post(|| async { "begun" }))
+        .layer(from_fn(|request, next| mark(Work::Events, request, next)))
+        .layer((Extension(brownout), Extension(ring)));
+    let ask = async |key: &str, body: Body| {
+        let request = Request::post("/").header("authorization", format!("Bearer {key}")).body(body).unwrap();
+        let answer = router.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), 503);
+        answer.headers().contains_key(header::CONNECTION)
+    };
+    // One that never comes: with it, this would wait for ever.
+    let never = futures_util::stream::pending::<Result<Vec<u8>, std::convert::Infallible>>();
+    assert!(ask("sk_0", Body::from_stream(never)).await, "the connection ends with the answer");
+    assert!(!ask(&key, Body::from("[]")).await);
+}

@@ -23,7 +23,7 @@ use tokio::{
 };
 use tower::Service as _;
 
-use super::{Connections, Cut, Listener, Server, accept, refuse};
+use super::{Connections, Cut, Listener, Peer, Peers, Server, accept};
 use crate::{Problem, Shutdown};
 
 /// Bytes of a connection that are looked at to tell whose it is: a method and the beginning of a path.
@@ -34,9 +34,9 @@ const LOOK_BYTES: usize = 128;
 pub enum Lane {
     /// Buyers.
     Buyers,
-    /// Suppliers and order systems: everything that is taken in.
+    /// Suppliers and order systems: everything that is taken in. And whatever is of nobody.
     Suppliers,
-    /// People, and whatever is of nobody else.
+    /// People.
     People,
 }
 
@@ -143,6 +143,7 @@ pub async fn serve_apart(
     lanes: Lanes,
     shutdown: Shutdown,
 ) {
+    let peers = Peers::new(&bounds, true);
     let server = |lane: Lane| {
         let apart = Some(Apart { lanes: lanes.clone(), own: lane, refuses: false });
         Arc::new(Server::of(router.clone(), bounds.clone(), lane.listener(), shutdown.clone(), apart))
@@ -158,11 +159,11 @@ pub async fn serve_apart(
     let end = shutdown.wait();
     tokio::pin!(end);
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = &mut end => break,
-            stream = accept(&listener) => stream,
+            accepted = accept(&listener, &peers, &servers.new) => accepted,
         };
-        servers.clone().take(stream);
+        servers.clone().take(stream, peer);
     }
     drop(listener);
     for server in [&servers.new, &servers.buyers, &servers.suppliers, &servers.people] {
@@ -179,16 +180,17 @@ pub async fn serve_lane(
     shutdown: Shutdown,
 ) {
     let handle = lanes.handle(lane).clone();
+    let peers = Peers::new(&bounds, true);
     let apart = Some(Apart { lanes, own: lane, refuses: true });
     let server = Arc::new(Server::of(router, bounds, lane.listener(), shutdown.clone(), apart));
     let end = shutdown.wait();
     tokio::pin!(end);
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = &mut end => break,
-            stream = accept(&listener) => stream,
+            accepted = accept(&listener, &peers, &server) => accepted,
         };
-        hand_over(&handle, server.clone(), stream, Instant::now());
+        hand_over(&handle, server.clone(), stream, (Instant::now(), peer));
     }
     drop(listener);
     server.ended().await;
@@ -205,35 +207,33 @@ struct Servers {
 }
 
 impl Servers {
-    fn take(self: Arc<Self>, stream: TcpStream) {
-        let new = &self.new;
-        if let Ok(permit) = new.permits.clone().try_acquire_owned() {
-            tokio::spawn(self.sort(stream, permit));
-            return;
-        }
-        new.refused.increment(1);
-        if let Ok(permit) = new.refusals.clone().try_acquire_owned() {
-            tokio::spawn(refuse(stream, new.refusal.clone(), permit));
-        }
+    fn take(self: Arc<Self>, stream: TcpStream, peer: Arc<Peer>) {
+        let new = self.new.clone();
+        new.place(stream, move |stream, permit| self.sort(stream, peer, permit));
     }
 
     /// Waits until a connection says something, and gives it to whom that is about.
-    async fn sort(self: Arc<Self>, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    async fn sort(self: Arc<Self>, stream: TcpStream, peer: Arc<Peer>, permit: OwnedSemaphorePermit) {
         let opened = Instant::now();
         let new = &self.new;
+        let listed = new.without_key.list(&peer);
         new.open.increment(1);
         let mut seen = [0; LOOK_BYTES];
         let patience = std::time::Duration::from_millis(new.bounds.head_deadline_ms);
         let said = tokio::select! {
             said = tokio::time::timeout(patience, stream.peek(&mut seen)) => Some(said),
+            () = peer.asked_to_leave() => {
+                new.was_cut(Cut::Room);
+                None
+            }
             () = new.shutdown.wait() => None,
         };
         new.open.decrement(1);
-        drop(permit);
+        drop((listed, permit));
         let bytes = match said {
             Some(Ok(Ok(bytes))) if bytes > 0 => bytes,
             Some(Err(_)) => return new.was_cut(Cut::Head),
-            // It went away, or everybody does.
+            // It went away, or had to, or everybody does.
             Some(Ok(_)) | None => return,
         };
         let lane = lane_of(&seen[..bytes], self.lanes.of);
@@ -242,24 +242,28 @@ impl Servers {
             Lane::Suppliers => &self.suppliers,
             Lane::People => &self.people,
         };
-        hand_over(self.lanes.handle(lane), server.clone(), stream, opened);
+        hand_over(self.lanes.handle(lane), server.clone(), stream, (opened, peer));
     }
 }
 
 /// Whose connection it is that begins with these bytes. What cannot be told, because the line is not all there or is none of
-/// HTTP, is people's: its calls run where they belong all the same.
+/// HTTP, may be anything, so it goes where standing back is the rule: its calls run where they belong all the same. What is
+/// everybody's, as probes are, is people's.
 fn lane_of(first: &[u8], of: fn(&str) -> Option<Lane>) -> Lane {
     let path = first.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
     let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
-    std::str::from_utf8(path).ok().and_then(of).unwrap_or(Lane::People)
+    match std::str::from_utf8(path) {
+        Ok(path) if path.starts_with('/') => of(path).unwrap_or(Lane::People),
+        _ => Lane::Suppliers,
+    }
 }
 
 /// Has a connection served by another runtime. Its readiness is told by the runtime that it is registered with, so it moves.
-fn hand_over(to: &Handle, server: Arc<Server>, stream: TcpStream, opened: Instant) {
+fn hand_over(to: &Handle, server: Arc<Server>, stream: TcpStream, (opened, peer): (Instant, Arc<Peer>)) {
     let Ok(stream) = stream.into_std() else { return };
     let _entered = to.enter();
     match TcpStream::from_std(stream) {
-        Ok(stream) => server.take(stream, opened),
+        Ok(stream) => server.take(stream, opened, peer),
         Err(error) => tracing::warn!(%error, "a connection could not be handed over"),
     }
 }

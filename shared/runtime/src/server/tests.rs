@@ -24,6 +24,10 @@ fn patient() -> Connections {
         body_deadline_ms: NEVER_MS,
         idle_ms: NEVER_MS,
         stall_ms: NEVER_MS,
+        without_key_per_address: 1_000,
+        idle_without_key_ms: NEVER_MS,
+        trusted_peers: Networks(Vec::new()),
+        ..Connections::default()
     }
 }
 
@@ -42,6 +46,15 @@ impl Running {
         let (shutdown, gate) = (Shutdown::default(), Arc::new(Notify::new()));
         let router = Router::new()
             .route("/", get(|| async { "here" }))
+            // As if a valid key had been found.
+            .route(
+                "/key",
+                get(|request: Request| async move {
+                    showed_key(request.extensions());
+                    "here"
+                }),
+            )
+            .route("/refused", get(|| async { (StatusCode::UNAUTHORIZED, "not here") }))
             .route("/large", get(|| async { vec![b'x'; 64 << 20] }))
             .route(
                 "/held",
@@ -59,6 +72,12 @@ impl Running {
     async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
+
+    async fn connect_and_ask(&self) -> TcpStream {
+        let mut stream = self.connect().await;
+        ask(&mut stream).await;
+        stream
+    }
 }
 
 /// Everything up to the end of the connection.
@@ -71,7 +90,12 @@ async fn rest(stream: &mut TcpStream) -> String {
 
 /// Asks for `/` and reads the answer; the connection stays open.
 async fn ask(stream: &mut TcpStream) -> String {
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    ask_for(stream, "/").await
+}
+
+/// Asks for a path that says it is here, or not, and reads the answer; the connection stays open.
+async fn ask_for(stream: &mut TcpStream, path: &str) -> String {
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     while !answer.ends_with(b"here") {
         let mut more = [0; 512];
@@ -134,6 +158,68 @@ async fn a_connection_without_another_request_is_closed_when_it_was_idle_long_en
 }
 
 #[tokio::test]
+async fn a_connection_is_kept_only_for_whoever_has_shown_a_key_last_as_well() {
+    let server = Running::start(Connections { idle_without_key_ms: SOON_MS, ..patient() }).await;
+    let mut known = server.connect().await;
+    ask_for(&mut known, "/key").await;
+    let mut unknown = server.connect().await;
+    ask(&mut unknown).await;
+    assert_eq!(rest(&mut unknown).await, "");
+    assert!(ask(&mut known).await.starts_with("HTTP/1.1 200"), "it is kept");
+    assert!(ask_for(&mut known, "/refused").await.starts_with("HTTP/1.1 401"));
+    assert_eq!(rest(&mut known).await, "", "a key that was revoked is none");
+
+    let trusted_peers = Networks::of_this_machine();
+    let bounds = Connections { idle_without_key_ms: SOON_MS, trusted_peers, ..patient() };
+    let behind_a_proxy = Running::start(bounds).await;
+    let mut proxy = behind_a_proxy.connect().await;
+    ask_for(&mut proxy, "/refused").await;
+    // As long as it takes to cut one that has no key.
+    assert_eq!(rest(&mut server.connect_and_ask().await).await, "");
+    assert!(ask(&mut proxy).await.starts_with("HTTP/1.1 200"), "the next may be another caller's");
+}
+
+#[tokio::test]
+async fn an_address_has_so_many_connections_without_a_key_and_each_that_shows_one_makes_room() {
+    let server = Running::start(Connections { without_key_per_address: 1, ..patient() }).await;
+    let mut first = server.connect().await;
+    ask(&mut first).await;
+    let mut second = server.connect().await;
+    assert_eq!(rest(&mut second).await, "", "it is closed, and told nothing");
+    ask_for(&mut first, "/key").await;
+    let mut third = server.connect().await;
+    assert!(ask(&mut third).await.starts_with("HTTP/1.1 200"));
+    assert!(ask(&mut first).await.starts_with("HTTP/1.1 200"), "nobody is cut for it");
+}
+
+#[tokio::test]
+async fn where_all_places_are_taken_whoever_has_shown_no_key_makes_room() {
+    let server = Running::start(Connections { max: 2, ..patient() }).await;
+    let mut known = server.connect().await;
+    ask_for(&mut known, "/key").await;
+    let mut unknown = server.connect().await;
+    ask(&mut unknown).await;
+    let mut new = server.connect().await;
+    assert!(ask_for(&mut new, "/key").await.starts_with("HTTP/1.1 200"));
+    assert_eq!(rest(&mut unknown).await, "");
+    assert!(ask(&mut known).await.starts_with("HTTP/1.1 200"));
+    let mut late = server.connect().await;
+    let _ = late.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(rest(&mut late).await.contains("too_many_connections"), "those two stay");
+}
+
+#[test]
+fn bounds_that_cannot_be_are_named() {
+    let trusted_peers = Networks(vec!["10.0.0.0/8".to_owned(), "proxy.example".to_owned()]);
+    let wrong = Connections { without_key_per_address: 0, trusted_peers, ..patient() }.problems();
+    assert_eq!(wrong.len(), 2, "{wrong:?}");
+    assert!(
+        wrong[0].contains("without_key_per_address") && wrong[1].contains("\"proxy.example\""),
+        "{wrong:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_arrive_is_answered_408() {
     let server = Running::start(Connections { body_deadline_ms: SOON_MS, ..patient() }).await;
     let mut stream = server.connect().await;
@@ -166,7 +252,7 @@ async fn a_peer_that_reads_nothing_of_its_answer_is_cut() {
 async fn past_the_bound_a_connection_is_told_503_and_closed_and_a_place_that_is_free_is_given_again() {
     let server = Running::start(Connections { max: 1, ..patient() }).await;
     let mut first = server.connect().await;
-    ask(&mut first).await;
+    ask_for(&mut first, "/key").await;
     let mut second = server.connect().await;
     second.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let answer = rest(&mut second).await;

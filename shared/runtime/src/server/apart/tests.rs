@@ -21,7 +21,12 @@ async fn here() -> String {
 }
 
 fn router() -> Router {
-    let echo = |body: axum::body::Bytes| async move { format!("{} {}", here().await, body.len()) };
+    // As if all suppliers showed a valid key, and nobody else.
+    let echo = |request: Request| async move {
+        super::super::showed_key(request.extensions());
+        let body = axum::body::to_bytes(request.into_body(), 1 << 10).await.unwrap();
+        format!("{} {}", here().await, body.len())
+    };
     Router::new()
         .route("/buy", get(here))
         .route("/sell", post(echo))
@@ -153,6 +158,37 @@ async fn suppliers_that_have_all_their_connections_take_none_of_buyers() {
     assert_eq!(ask(&mut buyer, &get_of("/buy")).await, (200, "buyers".to_owned()));
     drop((held, buyer));
     server.end().await;
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_or_show_no_key_take_no_place_that_somebody_else_needs() {
+    let server = Running::start(Connections { max: 2, ..Connections::default() }).await;
+    for address in [server.everybody, server.buyers] {
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            held.push(TcpStream::connect(address).await.unwrap());
+            let mut idle = TcpStream::connect(address).await.unwrap();
+            assert_eq!(ask(&mut idle, &get_of("/buy")).await, (200, "buyers".to_owned()));
+            held.push(idle);
+        }
+    }
+    server.end().await;
+}
+
+#[test]
+fn what_is_of_nobody_goes_where_standing_back_is_the_rule() {
+    for (first, lane) in [
+        (&b"GET /buy?x=1 HTTP/1.1"[..], Lane::Buyers),
+        (b"POST /sell HTTP/1.1", Lane::Suppliers),
+        (b"GET /decide HTTP/1.1", Lane::People),
+        (b"GET /livez HTTP/1.1", Lane::People),
+        (b"\x16\x03\x01", Lane::Suppliers),
+        (b"GET", Lane::Suppliers),
+        (b"GET /\xff HTTP/1.1", Lane::Suppliers),
+        (b"GET http://x/buy HTTP/1.1", Lane::Suppliers),
+    ] {
+        assert_eq!(lane_of(first, of), lane, "{}", first.escape_ascii());
+    }
 }
 
 #[tokio::test]

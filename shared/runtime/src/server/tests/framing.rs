@@ -1,7 +1,7 @@
 //! Heads that no honest client sends, by the thousand, against a real listener: whatever comes, nothing panics, every connection
 //! ends, nobody beside notices, and no bytes of a body are taken for a request.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 
