@@ -116,6 +116,7 @@ mod tests {
             deadline: Some(BodyDeadline { whole: Duration::from_secs(3_600), bytes_per_second_min: 1_000 }),
             bytes: 10,
             waited: Duration::from_secs(3_601),
+            bytes_max: 0,
         };
         let refused = upload.next().await.unwrap_err();
         assert_eq!((refused.status, refused.code), (408, "body_too_slow"));
