@@ -15,6 +15,7 @@ use stockade_runtime::{
 use crate::{
     app::App,
     fairness::{Fairness, share_used},
+    storm::EventsGate,
 };
 
 /// How often a write of a locked-out supplier is let through to the log, where it is refused with its whole content as evidence,
@@ -27,6 +28,8 @@ pub struct Gatekeeper {
     pub brownout: Brownout,
     /// Who has used its share of a partition that is behind.
     pub fairness: Fairness,
+    /// The same of order systems, and how much of what they sent may wait.
+    pub events: EventsGate,
     /// How long a supplier is new, in milliseconds.
     new_ms: i64,
     /// When a write of a locked-out supplier was last let through.
@@ -41,10 +44,18 @@ impl Gatekeeper {
         Self {
             brownout,
             fairness: Fairness::new(partitions),
+            events: EventsGate::new(partitions, 0),
             new_ms: i64::from(new_days) * DAY_MS,
             evidence: DashMap::new(),
             crowds: DashMap::new(),
         }
+    }
+
+    /// The same, where so many order events may wait for intake; with 0 it is measured.
+    #[must_use]
+    pub fn with_events_waiting_max(mut self, events: u64) -> Self {
+        self.events = EventsGate::new(self.events.partitions(), events);
+        self
     }
 
     /// Many suppliers share a payout account with one.
@@ -137,6 +148,7 @@ impl App {
         let fairness = &self.gate_of_edge.fairness;
         if let Err(wait) = fairness.take(self.partition_of(supplier), supplier, rows) {
             self.limits.give_back(caller, rows);
+            crate::metrics::held_back();
             return Err(share_used(wait));
         }
         let partition = self.partition_of(supplier);

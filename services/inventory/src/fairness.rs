@@ -1,4 +1,5 @@
-//! Fairness before the append: while a partition is behind, no supplier sends it more than a quarter of what it goes through.
+//! Fairness before the append: while a partition is behind, no supplier sends it more than a quarter of what it goes through, and no
+//! order system either (see [`crate::storm`]).
 //!
 //! A log is in order, so whatever one supplier has put into its partition everybody behind it waits for, and nothing can be put
 //! off or taken out of turn any more. Therefore it is held back before. What a partition goes through is measured where it is
@@ -12,6 +13,7 @@
 //! writes over several has a quarter all the same. However slow the partition, nobody is held back for more than twenty seconds at a time.
 
 use std::{
+    hash::Hash,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -21,9 +23,9 @@ use dashmap::DashMap;
 use stockade_model::SupplierId;
 use stockade_runtime::Problem;
 
-/// The part of a partition's rate that one supplier may have.
+/// The part of a partition's rate that one sender may have.
 const PART: f64 = 4.0;
-/// Rows a second that a partition is taken to go through at least: one that stands still lets each supplier try now and then.
+/// Rows a second that a partition is taken to go through at least: one that stands still lets each sender try now and then.
 const LEAST_PER_S: f64 = 40.0;
 /// How much a look counts against those before it.
 const WEIGHT: f64 = 0.3;
@@ -51,7 +53,7 @@ impl Place {
         self.rate.load(Ordering::Relaxed) != FREE
     }
 
-    /// Nanoseconds in which so many rows come back to a supplier, at most [`HELD_MAX`]; `None` while the partition is not behind.
+    /// Nanoseconds in which so many rows come back to a sender, at most [`HELD_MAX`]; `None` while the partition is not behind.
     fn cost(&self, rows: usize) -> Option<u64> {
         let rate = self.rate.load(Ordering::Relaxed);
         let share_per_s = f64::from_bits(rate) / PART;
@@ -94,7 +96,7 @@ impl Meter {
     }
 }
 
-/// What one supplier has used of its share.
+/// What one sender has used of its share.
 #[derive(Clone, Copy, Default)]
 struct Used {
     /// Until when it has used it up, in nanoseconds since the beginning.
@@ -105,14 +107,15 @@ struct Used {
     sent_at: u64,
 }
 
-/// Holds suppliers back while their partition is behind.
-pub struct Fairness {
+/// Holds senders back while a partition is behind: suppliers, each of which has one partition, or whatever else names a sender
+/// to one partition.
+pub struct Fairness<K: Eq + Hash = SupplierId> {
     places: Box<[Place]>,
     begun: Instant,
-    used: DashMap<SupplierId, Used>,
+    used: DashMap<K, Used>,
 }
 
-impl Fairness {
+impl<K: Clone + Eq + Hash> Fairness<K> {
     /// For so many partitions, none of which is behind.
     pub fn new(partitions: u32) -> Self {
         Self {
@@ -141,7 +144,7 @@ impl Fairness {
         }
     }
 
-    /// Forgets suppliers whose share is whole again. Call it now and then.
+    /// Forgets senders whose share is whole again. Call it now and then.
     pub fn forget(&self) {
         let now = self.now();
         let unseen_max = UNSEEN_MAX.as_nanos() as u64;
@@ -153,31 +156,31 @@ impl Fairness {
         self.begun.elapsed().as_nanos() as u64
     }
 
-    /// Takes so many rows from a supplier's share of its partition; where the share is used up, says how long.
+    /// Takes so many rows from a sender's share of a partition; where the share is used up, says how long.
     ///
     /// Rows are taken whole while anything is left, and paid off before the next: no batch is refused for ever.
-    pub fn take(&self, partition: u32, supplier: &SupplierId, rows: usize) -> Result<(), Duration> {
-        self.take_at(partition, supplier, rows, self.now())
+    pub fn take(&self, partition: u32, sender: &K, rows: usize) -> Result<(), Duration> {
+        self.take_at(partition, sender, rows, self.now())
     }
 
     /// Gives back rows that were taken and not sent.
-    pub fn give_back(&self, partition: u32, supplier: &SupplierId, rows: usize) {
+    pub fn give_back(&self, partition: u32, sender: &K, rows: usize) {
         match self.places.get(partition as usize).and_then(|place| place.cost(rows)) {
             Some(cost) => {
-                if let Some(mut used) = self.used.get_mut(supplier) {
+                if let Some(mut used) = self.used.get_mut(sender) {
                     used.until = used.until.saturating_sub(cost);
                     used.unseen = used.unseen.saturating_sub(rows as u64);
                 }
             }
             // It is not behind any more, so what was taken of it is nothing.
-            None => drop(self.used.remove(supplier)),
+            None => drop(self.used.remove(sender)),
         }
     }
 
-    fn take_at(&self, partition: u32, supplier: &SupplierId, rows: usize, now: u64) -> Result<(), Duration> {
+    fn take_at(&self, partition: u32, sender: &K, rows: usize, now: u64) -> Result<(), Duration> {
         let cost = self.places.get(partition as usize).and_then(|place| place.cost(rows));
         let Some(cost) = cost else { return Ok(()) };
-        let mut used = self.used.entry(supplier.clone()).or_default();
+        let mut used = self.used.entry(sender.clone()).or_default();
         if used.until > now {
             return Err(Duration::from_nanos(used.until - now));
         }
@@ -185,17 +188,17 @@ impl Fairness {
         Ok(())
     }
 
-    /// The log has so many rows of a supplier that add supply. Those that did not come in through this process are taken from its
+    /// The log has so many rows of a sender that add supply. Those that did not come in through this process are taken from its
     /// share now, and so is what was under way when the partition fell behind.
-    pub(crate) fn decided(&self, partition: u32, supplier: &SupplierId, rows: usize) {
-        self.decided_at(partition, supplier, rows, self.now());
+    pub(crate) fn decided(&self, partition: u32, sender: &K, rows: usize) {
+        self.decided_at(partition, sender, rows, self.now());
     }
 
-    fn decided_at(&self, partition: u32, supplier: &SupplierId, rows: usize, now: u64) {
+    fn decided_at(&self, partition: u32, sender: &K, rows: usize, now: u64) {
         let Some(place) = self.places.get(partition as usize).filter(|place| place.is_behind()) else {
             return;
         };
-        let mut used = self.used.entry(supplier.clone()).or_default();
+        let mut used = self.used.entry(sender.clone()).or_default();
         let own = used.unseen.min(rows as u64);
         used.unseen -= own;
         let cost = place.cost(rows - own as usize).unwrap_or_default();
@@ -204,10 +207,14 @@ impl Fairness {
     }
 }
 
-/// What a supplier is told whose share is used up.
+/// How many seconds a sender whose share is used up is told to wait.
+pub(crate) fn wait_s(wait: Duration) -> u64 {
+    wait.as_secs_f64().ceil().clamp(1.0, 60.0) as u64
+}
+
+/// What a sender is told whose share is used up.
 pub(crate) fn share_used(wait: Duration) -> Problem {
-    crate::metrics::held_back();
-    let wait_s = wait.as_secs_f64().ceil().clamp(1.0, 60.0) as u64;
+    let wait_s = wait_s(wait);
     let detail = format!(
         "the server is behind with what you and others sent, and a quarter of what it goes through is yours; wait {wait_s} s and send it again"
     );

@@ -21,6 +21,7 @@
 //! | `stockade_inventory_stream_looks_total` | `found`: `change`, `nothing` | goods that a stream looked at again because something was put or restricted |
 //! | `stockade_inventory_import_rows_total` | `outcome`: `accepted`, `unchanged`, `refused` | rows of imports by what became of them |
 //! | `stockade_inventory_writes_held_back_total` | | writes refused because their supplier had used its share of a partition that is behind |
+//! | `stockade_inventory_events_held_back_total` | | events refused because their order system had used its share of a partition that is behind |
 //! | `stockade_inventory_locked_out_writes_refused_total` | | writes of locked-out suppliers refused before they were read; one a minute of each goes to the log instead |
 //! | `stockade_lockout_suppliers` | `level` | suppliers by the highest level in force, as this replica's overlay has it |
 
@@ -34,7 +35,7 @@ use crate::{
 };
 
 /// What each figure says, as a scrape shows it.
-pub const FIGURES: [Figure; 19] = [
+pub const FIGURES: [Figure; 20] = [
     Figure::Counter("stockade_inventory_events_accepted_total", "Outcomes taken from order systems."),
     Figure::Counter(
         "stockade_inventory_events_refused_total",
@@ -80,6 +81,10 @@ pub const FIGURES: [Figure; 19] = [
         "Writes refused because their supplier had used its share of a partition that is behind.",
     ),
     Figure::Counter(
+        "stockade_inventory_events_held_back_total",
+        "Events refused because their order system had used its share of a partition that is behind.",
+    ),
+    Figure::Counter(
         "stockade_inventory_locked_out_writes_refused_total",
         "Writes of locked-out suppliers refused before they were read.",
     ),
@@ -121,6 +126,11 @@ impl Drop for OfStream {
 /// A write was refused because its supplier had used its share of a partition that is behind.
 pub(crate) fn held_back() {
     counter!("stockade_inventory_writes_held_back_total").increment(1);
+}
+
+/// Events were refused because their order system has used its share.
+pub(crate) fn events_held_back(events: usize) {
+    counter!("stockade_inventory_events_held_back_total").increment(events as u64);
 }
 
 /// A write of a locked-out supplier was refused before it was read.

@@ -106,13 +106,22 @@ pub struct EdgeConfig {
     pub new_supplier_days: u32,
     /// Bytes of request bodies that may be in memory at once; of buyers a quarter of it beside.
     pub bodies_bytes_max: usize,
+    /// Order events that may wait for intake; past it further ones are answered 503 `put_off` for a second, so that intake never
+    /// lags for longer than it takes to go through these. With 0 as many as it went through in a second when it was last behind, at
+    /// least 5000, and 20000 until that was measured.
+    pub events_waiting_max: u64,
     /// The ladder of what is put off.
     pub brownout: BrownoutConfig,
 }
 
 impl Default for EdgeConfig {
     fn default() -> Self {
-        Self { new_supplier_days: 14, bodies_bytes_max: 256 << 20, brownout: BrownoutConfig::default() }
+        Self {
+            new_supplier_days: 14,
+            bodies_bytes_max: 256 << 20,
+            events_waiting_max: 0,
+            brownout: BrownoutConfig::default(),
+        }
     }
 }
 
@@ -487,6 +496,11 @@ impl Config {
         if config.edge.new_supplier_days > 36_500 {
             wrong.push("edge.new_supplier_days must be 0 to 36500".to_owned());
         }
+        if (1..1_000).contains(&config.edge.events_waiting_max) {
+            wrong.push(
+                "edge.events_waiting_max must be 0 (measured) or at least 1000, a whole request".to_owned(),
+            );
+        }
         if !(0..=19).contains(&config.http.suppliers_nice) {
             wrong.push("http.suppliers_nice must be 0 to 19".to_owned());
         }
@@ -623,9 +637,10 @@ mod tests {
         let more = [
             ("redis.url", Some("redis://:hunter2@r:1".to_owned())),
             ("http.connections.idle_ms", Some("0".to_owned())),
+            ("edge.events_waiting_max", Some("10".to_owned())),
         ];
         let error = Config::read(&place, &more).unwrap_err();
-        for named in ["everything", "log.partitions", "http.connections.idle_ms"] {
+        for named in ["everything", "log.partitions", "http.connections.idle_ms", "edge.events_waiting_max"] {
             assert!(error.contains(named), "{error}");
         }
         let config = Config::read(&Place::default(), &more[..1]).unwrap();

@@ -334,11 +334,10 @@ impl Platform {
                 parts.answer_deadline,
             )?
             .with_promises(parts.promises)
-            .with_edge(Gatekeeper::new(
-                brownout.clone(),
-                partitions,
-                parts.edge.config.new_supplier_days,
-            ));
+            .with_edge(
+                Gatekeeper::new(brownout.clone(), partitions, parts.edge.config.new_supplier_days)
+                    .with_events_waiting_max(parts.edge.config.events_waiting_max),
+            );
             let service = Arc::new(if roles.replica { service.as_replica(parts.replica) } else { service });
             // Streams never end by themselves, and would hold up the end of the process.
             let (changes, end) = (service.changes.clone(), shutdown.wait());

@@ -508,7 +508,7 @@ pub(super) const CODES: &[Code] = &[
     problem(
         429,
         "share_used",
-        "The server is behind, and the supplier has sent a quarter of what its partition goes through.",
+        "The server is behind, and the supplier or order system has sent a quarter of what the partition concerned goes through.",
         AGAIN,
     ),
     problem(
@@ -555,7 +555,7 @@ pub(super) const CODES: &[Code] = &[
     problem(
         503,
         "put_off",
-        "The server is behind and puts this kind of work off: analyses first, single rows of known suppliers last, what buyers ask never.",
+        "The server is behind and puts this kind of work off: analyses first, single rows of known suppliers last, what buyers ask never; or as many order events wait for intake as may.",
         AGAIN,
     ),
     problem(
