@@ -427,7 +427,7 @@ impl App {
         let drained = effects.iter().map(|effect| match effect {
             Effect::Decided { supplier, rows, adds, holds, .. } => {
                 if *adds > 0 {
-                    fairness.decided(partition, supplier, *adds);
+                    fairness.decided(partition, &supplier.into(), *adds);
                 }
                 if let Some((owner, rows)) = holds {
                     fairness.decided_of_buyer(partition, owner, *rows);

@@ -17,6 +17,7 @@ use crate::{
     app::App,
     bounds::Bounds,
     fairness::{Fairness, share_used},
+    storm::EventsGate,
 };
 
 /// How often a write of a locked-out supplier is let through to the log, where it is refused with its whole content as evidence,
@@ -29,6 +30,8 @@ pub struct Gatekeeper {
     pub brownout: Brownout,
     /// Who has used its share of a partition that is behind.
     pub fairness: Fairness,
+    /// The same of order systems, and how much of what they sent may wait.
+    pub events: EventsGate,
     /// How long a supplier is new, in milliseconds.
     new_ms: i64,
     /// When a write of a locked-out supplier was last let through.
@@ -45,6 +48,7 @@ impl Gatekeeper {
         Self {
             brownout,
             fairness: Fairness::new(partitions),
+            events: EventsGate::new(partitions, 0),
             new_ms: i64::from(new_days) * DAY_MS,
             evidence: DashMap::new(),
             crowds: DashMap::new(),
@@ -60,6 +64,13 @@ impl Gatekeeper {
     /// Puts other bounds in force. Whoever has more keeps it.
     pub fn set_bounds(&self, bounds: Bounds) {
         *self.bounds.write() = bounds;
+    }
+
+    /// The same, where so many order events may wait for intake; with 0 it is measured.
+    #[must_use]
+    pub fn with_events_waiting_max(mut self, events: u64) -> Self {
+        self.events = EventsGate::new(self.events.partitions(), events);
+        self
     }
 
     /// Many suppliers share a payout account with one.
@@ -150,8 +161,9 @@ impl App {
         let class = self.class_of(supplier).unwrap_or_else(stockade_model::control::standard_class);
         let caller = (class.as_str(), supplier.as_str());
         let fairness = &self.gate_of_edge.fairness;
-        if let Err(wait) = fairness.take(self.partition_of(supplier), supplier, rows) {
+        if let Err(wait) = fairness.take(self.partition_of(supplier), &supplier.into(), rows) {
             self.limits.give_back(caller, rows);
+            crate::metrics::held_back();
             return Err(share_used(wait));
         }
         let partition = self.partition_of(supplier);
@@ -159,11 +171,11 @@ impl App {
         if let Some(payout) = &crowd {
             self.limits.share_payout(payout, rows).inspect_err(|_| {
                 self.limits.give_back(caller, rows);
-                fairness.give_back(partition, supplier, rows);
+                fairness.give_back(partition, &supplier.into(), rows);
             })?;
         }
         let shared = self.limits.share(caller, self.trust_of(supplier), rows).inspect_err(|_| {
-            fairness.give_back(partition, supplier, rows);
+            fairness.give_back(partition, &supplier.into(), rows);
             if let Some(payout) = &crowd {
                 self.limits.give_back((PAYOUT, payout), rows);
             }
@@ -204,17 +216,17 @@ impl App {
             return Err(PUT_OFF_PAUSE);
         }
         let (fairness, partition) = (&self.gate_of_edge.fairness, self.partition_of(supplier));
-        fairness.take(partition, supplier, rows)?;
+        fairness.take(partition, &supplier.into(), rows)?;
         let crowd = self.crowd_of(supplier);
         if let Some(payout) = &crowd
             && self.limits.share_payout(payout, rows).is_err()
         {
-            fairness.give_back(partition, supplier, rows);
+            fairness.give_back(partition, &supplier.into(), rows);
             return Err(PUT_OFF_PAUSE);
         }
         let shared = self.limits.take_shared_or_wait(self.trust_of(supplier), supplier.as_str(), rows);
         shared.inspect_err(|_| {
-            fairness.give_back(partition, supplier, rows);
+            fairness.give_back(partition, &supplier.into(), rows);
             if let Some(payout) = &crowd {
                 self.limits.give_back((PAYOUT, payout), rows);
             }

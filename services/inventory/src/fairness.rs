@@ -1,4 +1,5 @@
-//! Fairness before the append: while a partition is behind, no supplier sends it more than a quarter of what it goes through.
+//! Fairness before the append: while a partition is behind, no supplier sends it more than a quarter of what it goes through, and no
+//! order system either (see [`crate::storm`]).
 //!
 //! A log is in order, so whatever one supplier has put into its partition everybody behind it waits for, and nothing can be put
 //! off or taken out of turn any more. Therefore it is held back before. What a partition goes through is measured where it is
@@ -16,6 +17,7 @@
 //! more than twenty seconds at a time, or for as long as the largest batch takes where that is longer.
 
 use std::{
+    hash::Hash,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -25,9 +27,9 @@ use dashmap::DashMap;
 use stockade_model::{SupplierId, inventory::ROWS_MAX};
 use stockade_runtime::Problem;
 
-/// The part of a partition's rate that one supplier may have.
+/// The part of a partition's rate that one sender may have.
 const PART: f64 = 4.0;
-/// Rows a second that a partition is taken to go through at least: one that stands still lets each supplier try now and then.
+/// Rows a second that a partition is taken to go through at least: one that stands still lets each sender try now and then.
 const LEAST_PER_S: f64 = 40.0;
 /// How much a look counts against those before it.
 const WEIGHT: f64 = 0.3;
@@ -51,7 +53,7 @@ struct Place {
 }
 
 impl Place {
-    /// Rows a second that one supplier may send; `None` while the partition is not behind.
+    /// Rows a second that one sender may send; `None` while the partition is not behind.
     fn share_per_s(&self) -> Option<f64> {
         let rate = self.rate.load(Ordering::Relaxed);
         (rate != FREE).then(|| f64::from_bits(rate).max(LEAST_PER_S) / PART)
@@ -93,7 +95,7 @@ impl Meter {
     }
 }
 
-/// What one supplier has used of its share.
+/// What one sender has used of its share.
 #[derive(Clone, Copy, Default)]
 struct Used {
     /// Rows that it owed at a time, in nanoseconds since the beginning.
@@ -126,7 +128,7 @@ const NOTHING: f64 = 1e-6;
 
 /// Who has a share.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Who {
+pub enum Who {
     /// A supplier, which has one partition.
     Supplier(SupplierId),
     /// The key of a buyer, which reserves in all of them: by the partition.
@@ -145,14 +147,15 @@ impl From<(u32, &str)> for Who {
     }
 }
 
-/// Holds suppliers, and buyers who reserve, back while a partition is behind.
-pub struct Fairness {
+/// Holds senders back while a partition is behind: suppliers, each of which has one partition, and buyers who reserve, or whatever
+/// else names a sender to one partition.
+pub struct Fairness<K: Eq + Hash = Who> {
     places: Box<[Place]>,
     begun: Instant,
-    used: DashMap<Who, Used>,
+    used: DashMap<K, Used>,
 }
 
-impl Fairness {
+impl<K: Clone + Eq + Hash> Fairness<K> {
     /// For so many partitions, none of which is behind.
     pub fn new(partitions: u32) -> Self {
         Self {
@@ -181,7 +184,7 @@ impl Fairness {
         }
     }
 
-    /// Forgets suppliers whose share is whole again. Call it now and then.
+    /// Forgets senders whose share is whole again. Call it now and then.
     pub fn forget(&self) {
         let now = self.now();
         let unseen_max = UNSEEN_MAX.as_nanos() as u64;
@@ -201,32 +204,18 @@ impl Fairness {
         self.begun.elapsed().as_nanos() as u64
     }
 
-    /// Takes so many rows from a supplier's share of its partition; where the share is used up, says how long.
+    /// Takes so many rows from a sender's share of a partition; where the share is used up, says how long.
     ///
     /// Rows are taken whole while anything is left, and paid off before the next: no batch is refused for ever.
-    pub fn take(&self, partition: u32, supplier: &SupplierId, rows: usize) -> Result<(), Duration> {
-        self.take_at(partition, supplier, rows, self.now())
-    }
-
-    /// The same of holds that a buyer's key asks for.
-    pub(crate) fn take_of_buyer(&self, partition: u32, owner: &str, rows: usize) -> Result<(), Duration> {
-        self.take_at(partition, (partition, owner), rows, self.now())
+    pub fn take(&self, partition: u32, sender: &K, rows: usize) -> Result<(), Duration> {
+        self.take_at(partition, sender, rows, self.now())
     }
 
     /// Gives back rows that were taken and not sent.
-    pub fn give_back(&self, partition: u32, supplier: &SupplierId, rows: usize) {
-        self.give_back_to(partition, &supplier.into(), rows);
-    }
-
-    /// The same of holds of a buyer's key.
-    pub(crate) fn give_back_to_buyer(&self, partition: u32, owner: &str, rows: usize) {
-        self.give_back_to(partition, &(partition, owner).into(), rows);
-    }
-
-    fn give_back_to(&self, partition: u32, who: &Who, rows: usize) {
+    pub fn give_back(&self, partition: u32, sender: &K, rows: usize) {
         match self.share_per_s(partition) {
             Some(share) => {
-                if let Some(mut used) = self.used.get_mut(who) {
+                if let Some(mut used) = self.used.get_mut(sender) {
                     let now = self.now();
                     let left = (used.owes(share, now) - rows as f64).max(0.0);
                     used.set_owed(left, share, now);
@@ -234,13 +223,13 @@ impl Fairness {
                 }
             }
             // It is not behind any more, so what was taken of it is nothing.
-            None => drop(self.used.remove(who)),
+            None => drop(self.used.remove(sender)),
         }
     }
 
-    fn take_at(&self, partition: u32, who: impl Into<Who>, rows: usize, now: u64) -> Result<(), Duration> {
+    fn take_at(&self, partition: u32, sender: &K, rows: usize, now: u64) -> Result<(), Duration> {
         let Some(share) = self.share_per_s(partition) else { return Ok(()) };
-        let mut used = self.used.entry(who.into()).or_default();
+        let mut used = self.used.entry(sender.clone()).or_default();
         let owes = used.owes(share, now);
         if owes > NOTHING {
             return Err(Duration::from_secs_f64(owes / share));
@@ -250,20 +239,15 @@ impl Fairness {
         Ok(())
     }
 
-    /// The log has so many rows of a supplier that add supply. Those that did not come in through this process are taken from its
+    /// The log has so many rows of a sender that add supply. Those that did not come in through this process are taken from its
     /// share now, and so is what was under way when the partition fell behind.
-    pub(crate) fn decided(&self, partition: u32, supplier: &SupplierId, rows: usize) {
-        self.decided_at(partition, supplier, rows, self.now());
+    pub(crate) fn decided(&self, partition: u32, sender: &K, rows: usize) {
+        self.decided_at(partition, sender, rows, self.now());
     }
 
-    /// The same of holds that a buyer's key asked for.
-    pub(crate) fn decided_of_buyer(&self, partition: u32, owner: &str, rows: usize) {
-        self.decided_at(partition, (partition, owner), rows, self.now());
-    }
-
-    fn decided_at(&self, partition: u32, who: impl Into<Who>, rows: usize, now: u64) {
+    fn decided_at(&self, partition: u32, sender: &K, rows: usize, now: u64) {
         let Some(share) = self.share_per_s(partition) else { return };
-        let mut used = self.used.entry(who.into()).or_default();
+        let mut used = self.used.entry(sender.clone()).or_default();
         let own = used.unseen.min(rows as u64);
         used.unseen -= own;
         let owed = used.owes(share, now) + (rows as u64 - own) as f64;
@@ -272,10 +256,30 @@ impl Fairness {
     }
 }
 
-/// What a supplier is told whose share is used up.
+/// The same by what a supplier sends and a buyer's key asks to be held.
+impl Fairness {
+    pub(crate) fn take_of_buyer(&self, partition: u32, owner: &str, rows: usize) -> Result<(), Duration> {
+        self.take(partition, &(partition, owner).into(), rows)
+    }
+
+    pub(crate) fn give_back_to_buyer(&self, partition: u32, owner: &str, rows: usize) {
+        self.give_back(partition, &(partition, owner).into(), rows);
+    }
+
+    pub(crate) fn decided_of_buyer(&self, partition: u32, owner: &str, rows: usize) {
+        self.decided(partition, &(partition, owner).into(), rows);
+    }
+}
+
+/// How many seconds a sender whose share is used up is told to wait.
+pub(crate) fn wait_s(wait: Duration) -> u64 {
+    wait.as_secs_f64().ceil().clamp(1.0, 60.0) as u64
+}
+
+/// What a sender is told whose share is used up.
 pub(crate) fn share_used(wait: Duration) -> Problem {
     crate::metrics::held_back();
-    let wait_s = wait.as_secs_f64().ceil().clamp(1.0, 120.0) as u64;
+    let wait_s = wait_s(wait);
     let detail = format!(
         "the server is behind with what you and others sent, and a quarter of what it goes through is yours; wait {wait_s} s and send it again"
     );

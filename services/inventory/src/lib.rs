@@ -10,6 +10,7 @@
 //! * [`replica`] is what differs where only buyers are answered, from a copy of another region's topics.
 //! * [`picture`] is what is kept on the disk of what buyers see, and shown where the log cannot be reached.
 //! * [`buyers`] is what one buyer's key may have at once.
+//! * [`storm`] is what order systems may send while it comes faster than it goes through.
 //! * [`promises`] is what the marketplace promises of orders whose order system promises nothing.
 
 pub mod app;
@@ -31,6 +32,7 @@ pub mod picture;
 pub mod promises;
 pub mod replica;
 mod reservations;
+pub mod storm;
 
 use stockade_fold::Spec;
 use stockade_log::{Ack, Mode};

@@ -22,6 +22,7 @@
 //! | `stockade_inventory_import_rows_total` | `outcome`: `accepted`, `unchanged`, `refused` | rows of imports by what became of them |
 //! | `stockade_inventory_imports_full_total` | `of`: `supplier`, `new`, `suspect`, `all` | uploads refused because imports take as much of the disk as they may: one supplier's, all new or all suspect ones', or all |
 //! | `stockade_inventory_writes_held_back_total` | | writes refused because their supplier, or the buyer whose holds they are, had used its share of a partition that is behind |
+//! | `stockade_inventory_events_held_back_total` | | events refused because their order system had used its share of a partition that is behind |
 //! | `stockade_inventory_locked_out_writes_refused_total` | | writes of locked-out suppliers refused before they were read; one a minute of each goes to the log instead |
 //! | `stockade_inventory_holds_refused_total` | `bound`: `holds`, `units` | holds refused because their key holds as many reservations, or as many units of one listing, as one may without confirming |
 //! | `stockade_inventory_rows_beyond_bounds_total` | | rows refused because their supplier has as many listings, or locations, as one may have |
@@ -37,7 +38,7 @@ use crate::{
 };
 
 /// What each figure says, as a scrape shows it.
-pub const FIGURES: [Figure; 22] = [
+pub const FIGURES: [Figure; 23] = [
     Figure::Counter("stockade_inventory_events_accepted_total", "Outcomes taken from order systems."),
     Figure::Counter(
         "stockade_inventory_events_refused_total",
@@ -85,6 +86,10 @@ pub const FIGURES: [Figure; 22] = [
     Figure::Counter(
         "stockade_inventory_writes_held_back_total",
         "Writes refused because their supplier had used its share of a partition that is behind.",
+    ),
+    Figure::Counter(
+        "stockade_inventory_events_held_back_total",
+        "Events refused because their order system had used its share of a partition that is behind.",
     ),
     Figure::Counter(
         "stockade_inventory_locked_out_writes_refused_total",
@@ -146,6 +151,11 @@ pub(crate) fn beyond_bounds() {
 /// A hold was refused because its key holds as much as one may.
 pub(crate) fn hold_refused(bound: &'static str) {
     counter!("stockade_inventory_holds_refused_total", "bound" => bound).increment(1);
+}
+
+/// Events were refused because their order system has used its share.
+pub(crate) fn events_held_back(events: usize) {
+    counter!("stockade_inventory_events_held_back_total").increment(events as u64);
 }
 
 /// A write of a locked-out supplier was refused before it was read.

@@ -5,8 +5,9 @@
 //!   while it holds the end moves away: a rule's restriction runs out its whole time after the rule last held.
 //! * Manual beats automatic: an allow override lifts what rules imposed and holds them off until it ends; it does not
 //!   lift what a person imposed.
-//! * What would exceed a budget is not imposed: its rule falls back to shadow and what it finds goes to review. The kill
-//!   switch puts all rules in shadow. Neither lifts anything.
+//! * What would exceed a budget is not withheld: until its rule is rearmed, whom it finds is capped instead and goes to review. Caps
+//!   have a budget of their own, past which what rules find is watched until there is room again. The kill switch puts all rules in
+//!   shadow. None of these lifts anything.
 //! * A restriction that rests on links to others ends when these do.
 //! * A release mutes its rule on its scope until the evidence has grown beyond what was known when it was released, or for
 //!   seven days. Evidence that was on its way at that moment counts as known: a release is never undone by the past.
@@ -19,6 +20,7 @@ use stockade_model::{
     SupplierId, Timestamp, Topic, time::DAY_MS,
 };
 
+mod budgets;
 mod days;
 mod delays;
 mod guards;
@@ -36,8 +38,8 @@ pub use guards::{Exceeded, HeldBy, Kill};
 pub use refusal::Refusal;
 use restore::Act;
 pub(crate) use restore::Restored;
+use reviews::Reviews;
 pub use reviews::{Claim, Review, ReviewChange, ReviewKind};
-use reviews::{EXCESS_MS, Reviews};
 
 /// How long a release mutes its rule, if the evidence does not grow before.
 const MUTE_MS: i64 = 7 * DAY_MS;
@@ -289,26 +291,38 @@ impl Arbiter {
         };
         let standing = self.suppliers.get(&proposal.supplier);
         let newly = !standing.is_some_and(|s| s.withholds_all_of(&proposal.scope));
-        if proposal.level.withholds() && newly {
-            let held_back = match self.guards.exceeded(proposal) {
-                Some(exceeded) => Some(exceeded.detail.clone()),
-                None => self.guards.over_budget(proposal, now).inspect(|detail| {
-                    let exceeded = self.guards.exceed(proposal, detail.clone(), now);
-                    guards::tell(input, proposal.rule.id.as_str(), exceeded, out);
-                }),
-            };
-            if let Some(detail) = held_back {
-                self.hold_back(input, proposal, &detail, out);
-                return;
+        let held_back =
+            if proposal.level.withholds() && newly { self.beyond(input, proposal, out) } else { None };
+        let capped: RuleProposal;
+        let proposal = match &held_back {
+            Some(detail) => {
+                self.hold_back(input, proposal, detail, out);
+                capped = RuleProposal { level: Level::Cap, ..proposal.clone() };
+                &capped
             }
-        }
+            None => proposal,
+        };
+        let bounds = self.newly_bounds(proposal);
+        let only_watched: RuleProposal;
+        let proposal = if bounds && self.is_beyond_caps(input, proposal, out) {
+            only_watched = RuleProposal { level: Level::Watch, ..proposal.clone() };
+            &only_watched
+        } else {
+            proposal
+        };
         let mut restriction = self.restriction_of(input, proposal, out);
         restriction.asked = is_suspect.then_some(asked);
         let review = Review::of_rule(&proposal.supplier, &restriction);
         if self.impose(input, &proposal.supplier, restriction, None, out) {
-            self.reviews.open(review);
+            // What is held back waits for a person already.
+            if held_back.is_none() {
+                self.reviews.open(review);
+            }
             if proposal.level.withholds() && newly {
                 self.guards.withheld(proposal, now);
+            }
+            if bounds && proposal.level > Level::Watch {
+                self.has_capped(proposal, now, out);
             }
             self.days.note(proposal.rule.id.as_str(), now, |day| {
                 day.imposed += 1;
@@ -348,36 +362,6 @@ impl Arbiter {
             asked: None,
             confirmed: None,
         }
-    }
-
-    /// What a budget holds back waits for a person, once for each supplier and rule.
-    fn hold_back(
-        &mut self,
-        input: &Input<'_>,
-        proposal: &RuleProposal,
-        detail: &str,
-        out: &mut Out<ArbiterEffect>,
-    ) {
-        let (supplier, rule) = (&proposal.supplier, proposal.rule.id.as_str());
-        if self.reviews.has_excess(supplier, rule) {
-            return;
-        }
-        self.reviews.open(Review {
-            id: format!("x{}", restriction_id(&input.position, out)),
-            kind: ReviewKind::Excess,
-            supplier: supplier.clone(),
-            restriction: None,
-            proposal: Some(Box::new(proposal.clone())),
-            text: detail.to_owned(),
-            appellant: None,
-            opened_at: input.time,
-            due_at: input.time.plus_ms(EXCESS_MS),
-            claim: None,
-        });
-        self.days.note(rule, input.time, |day| day.over_budget += 1);
-        let note = format!("{rule}: {detail}");
-        let ruling = Ruling { action: Action::OverBudget, restriction: None, actor: None, note: Some(&note) };
-        self.decide(input, supplier, ruling, out);
     }
 
     /// Whether an allow override or a mute holds the proposal off.

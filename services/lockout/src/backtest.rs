@@ -224,6 +224,7 @@ impl Judge {
         let swept = SetSpec {
             lets: spec.lets.clone(),
             budget: None,
+            budget_of_caps: None,
             jitter: None,
             trust_up_to: None,
             rules: renumbered.collect(),

@@ -501,6 +501,7 @@ fn proposal(set: &RuleSet, rule: &Rule, snapshot: &Snapshot<'_>, score: &ScoreRe
         holdout,
         budget: rule.budget,
         budget_of_all: set.budget,
+        budget_of_caps: set.budget_of_caps,
         jitter_ms: set.jitter_ms,
         trust_up_to: set.trust_up_to,
     }

@@ -153,11 +153,17 @@ pub(crate) fn exceeded(rule: &str, exceeded: &Exceeded) {
             detail,
             "a rule only watches, for what it measures by is suspect; look at features, models and clocks, then rearm it"
         );
+    } else if exceeded.caps {
+        tracing::error!(
+            rule,
+            detail,
+            "what caps exceeds its budget, so a rule only watches; look whether the events behind it are true"
+        );
     } else {
         tracing::error!(
             rule,
             detail,
-            "a rule exceeded its budget and is in shadow; look at /v1/reviews, then rearm it"
+            "a rule exceeded its budget and only caps; look at /v1/reviews, then rearm it"
         );
     }
 }

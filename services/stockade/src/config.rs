@@ -114,6 +114,10 @@ pub struct EdgeConfig {
     pub locations_max: u64,
     /// Bytes of request bodies that may be in memory at once; of buyers a quarter of it beside.
     pub bodies_bytes_max: usize,
+    /// Order events that may wait for intake; past it further ones are answered 503 `put_off` for a second, so that intake never
+    /// lags for longer than it takes to go through these. With 0 as many as it went through in a second when it was last behind, at
+    /// least 5000, and 20000 until that was measured.
+    pub events_waiting_max: u64,
     /// The ladder of what is put off.
     pub brownout: BrownoutConfig,
     /// What one buyer's key may have at once; in force without a restart.
@@ -129,6 +133,7 @@ impl Default for EdgeConfig {
             new_listings_max,
             locations_max,
             bodies_bytes_max: 256 << 20,
+            events_waiting_max: 0,
             brownout: BrownoutConfig::default(),
             buyers: BuyersConfig::default(),
         }
@@ -525,6 +530,11 @@ impl Config {
                 wrong.push(format!("edge.{name} must be at least 1"));
             }
         }
+        if (1..1_000).contains(&config.edge.events_waiting_max) {
+            wrong.push(
+                "edge.events_waiting_max must be 0 (measured) or at least 1000, a whole request".to_owned(),
+            );
+        }
         if !(0..=19).contains(&config.http.suppliers_nice) {
             wrong.push("http.suppliers_nice must be 0 to 19".to_owned());
         }
@@ -667,9 +677,10 @@ mod tests {
         let more = [
             ("redis.url", Some("redis://:hunter2@r:1".to_owned())),
             ("http.connections.idle_ms", Some("0".to_owned())),
+            ("edge.events_waiting_max", Some("10".to_owned())),
         ];
         let error = Config::read(&place, &more).unwrap_err();
-        for named in ["everything", "log.partitions", "http.connections.idle_ms"] {
+        for named in ["everything", "log.partitions", "http.connections.idle_ms", "edge.events_waiting_max"] {
             assert!(error.contains(named), "{error}");
         }
         let config = Config::read(&Place::default(), &more[..1]).unwrap();

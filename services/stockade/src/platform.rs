@@ -334,7 +334,10 @@ impl Platform {
                 parts.answer_deadline,
             )?
             .with_promises(parts.promises)
-            .with_edge(Gatekeeper::new(brownout.clone(), partitions, parts.edge.config.new_supplier_days))
+            .with_edge(
+                Gatekeeper::new(brownout.clone(), partitions, parts.edge.config.new_supplier_days)
+                    .with_events_waiting_max(parts.edge.config.events_waiting_max),
+            )
             .with_buyers(parts.edge.config.buyers.clone());
             service.gate_of_edge.set_bounds(parts.edge.config.bounds());
             let service = Arc::new(if roles.replica { service.as_replica(parts.replica) } else { service });

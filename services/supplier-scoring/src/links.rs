@@ -2,7 +2,8 @@
 //!
 //! The links fold, keyed by attribute, knows who was seen with it and tells each of them about the others. What a link is
 //! worth fades with time and with the number of suppliers that share the attribute: a logistics firm or a shared office
-//! links everybody and says nothing. A link is evidence beside other evidence; rules cannot lock by links alone (see
+//! links everybody and says nothing. It counts against who came to the attribute later, or within a day of the other: a payout
+//! account is no secret, and whoever names that of an honest supplier and gets itself withheld must not weigh on it. A link is evidence beside other evidence; rules cannot lock by links alone (see
 //! `stockade_rules`).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,8 @@ use stockade_model::{
 
 /// Suppliers that may share an attribute before it is a hub, which links nobody.
 const HUB_DEGREE: usize = 20;
+/// Who came to an attribute within this time of another came at the same time: times are those of records of two partitions.
+const SAME_TIME_MS: i64 = DAY_MS;
 /// Suppliers counted for an attribute.
 const MEMBERS_MAX: usize = 1_000;
 /// A link not seen again is worth half after this time.
@@ -53,6 +56,9 @@ pub struct Edge {
     /// The evidence against the other, an e-value in powers of ten.
     #[serde(default)]
     pub evidence: f64,
+    /// Whether the other came to it after this supplier: then the link says nothing against this one.
+    #[serde(default)]
+    pub came_later: bool,
 }
 
 impl Edge {
@@ -60,18 +66,18 @@ impl Edge {
     /// too, so what is shared and how long ago may lessen it; how many share it may not, for each of them is looked at.
     fn evidence(&self, now: Timestamp) -> f64 {
         let days = (now.ms() - self.at.ms()).max(0) as f64 / DAY_MS as f64;
-        if self.degree as usize > HUB_DEGREE {
+        if self.degree as usize > HUB_DEGREE || self.came_later {
             0.0
         } else {
             self.evidence * weight(self.attribute.kind) * libm::exp2(-days / HALF_LIFE_DAYS)
         }
     }
 
-    /// What it is worth at `now`, 0 to 1.
+    /// What it is worth against this supplier at `now`, 0 to 1.
     pub fn worth(&self, now: Timestamp) -> f64 {
         let days = (now.ms() - self.at.ms()).max(0) as f64 / DAY_MS as f64;
         let others = f64::from(self.degree.max(2) - 1);
-        if self.degree as usize > HUB_DEGREE {
+        if self.degree as usize > HUB_DEGREE || self.came_later {
             0.0
         } else {
             weight(self.attribute.kind) * (-days / HALF_LIFE_DAYS).exp2() / others
@@ -84,6 +90,9 @@ impl Edge {
 pub(crate) struct Linked {
     /// Own attributes and when each was last told to the links fold.
     own: BTreeMap<String, (Attribute, Timestamp)>,
+    /// When it was first seen with each of them. Of what an earlier build stored that is not known; it was by when it was last told.
+    #[serde(default)]
+    first: BTreeMap<String, Timestamp>,
     withheld: bool,
     edges: Vec<Edge>,
     /// The evidence as others were last told.
@@ -92,6 +101,11 @@ pub(crate) struct Linked {
 }
 
 impl Linked {
+    /// When it was first seen with an attribute, as far as is known.
+    fn since(&self, key: &str) -> Option<Timestamp> {
+        self.first.get(key).or(self.own.get(key).map(|(_, told)| told)).copied()
+    }
+
     /// Sum over the distinct suppliers at the other end of what the best link to each counts for.
     fn sum<'a>(edges: impl Iterator<Item = &'a Edge>, of: impl Fn(&Edge) -> f64) -> f64 {
         let mut best: BTreeMap<&SupplierId, f64> = BTreeMap::new();
@@ -150,11 +164,14 @@ impl LinkView {
             }
             if told.is_none() && linked.own.len() >= ATTRIBUTES_MAX {
                 let oldest = linked.own.iter().min_by_key(|(key, (_, told))| (*told, (*key).clone()));
-                let oldest = oldest.map(|(key, _)| key.clone());
-                oldest.map(|key| linked.own.remove(&key));
+                if let Some(key) = oldest.map(|(key, _)| key.clone()) {
+                    linked.own.remove(&key);
+                    linked.first.remove(&key);
+                }
             }
-            linked.own.insert(key, (attribute.clone(), now));
-            tell(id, attribute, now, (linked.withheld, linked.evidence), out);
+            linked.first.entry(key.clone()).or_insert(told.unwrap_or(now));
+            linked.own.insert(key.clone(), (attribute.clone(), now));
+            tell(id, attribute, now, linked, out);
         }
     }
 
@@ -167,7 +184,7 @@ impl LinkView {
         let linked = self.0.edit_or(id, Linked::default);
         linked.evidence = evidence;
         for (attribute, told) in linked.own.values() {
-            tell(id, attribute, *told, (linked.withheld, evidence), out);
+            tell(id, attribute, *told, linked, out);
         }
     }
 
@@ -181,9 +198,12 @@ impl LinkView {
         }
         let linked = self.0.edit_or(&decision.supplier, Linked::default);
         linked.withheld = withheld;
-        for (attribute, told) in linked.own.values_mut() {
+        for (key, (_, told)) in &mut linked.own {
+            linked.first.entry(key.clone()).or_insert(*told);
             *told = now;
-            tell(&decision.supplier, attribute, now, (withheld, linked.evidence), out);
+        }
+        for (attribute, told) in linked.own.values() {
+            tell(&decision.supplier, attribute, *told, linked, out);
         }
         !withheld
     }
@@ -191,6 +211,15 @@ impl LinkView {
     /// Another supplier shares an attribute.
     pub(crate) fn learn(&mut self, fact: &LinkFact, now: Timestamp) {
         let linked = self.0.edit_or(&fact.supplier, Linked::default);
+        let since = linked.since(&attribute_key(&fact.attribute));
+        let came_later = match since.zip(fact.since) {
+            Some((own, other)) => other.ms() - own.ms() > SAME_TIME_MS,
+            // Who comes to it hears of those who are there without since when, and what an earlier build tells says nothing of it either.
+            None => linked
+                .edges
+                .iter()
+                .any(|edge| edge.came_later && edge.attribute == fact.attribute && edge.other == fact.other),
+        };
         linked.edges.retain(|edge| {
             (edge.attribute != fact.attribute || edge.other != fact.other)
                 && now.ms() - edge.at.ms() < FORGET_MS
@@ -205,6 +234,7 @@ impl LinkView {
             withheld: fact.withheld,
             degree: fact.degree,
             evidence: fact.evidence,
+            came_later,
         });
     }
 }
@@ -213,15 +243,17 @@ fn attribute_key(attribute: &Attribute) -> String {
     format!("link/{:?}/{}", attribute.kind, attribute.hash)
 }
 
-fn tell<E>(
-    id: &SupplierId,
-    attribute: &Attribute,
-    at: Timestamp,
-    (withheld, evidence): (bool, f64),
-    out: &mut Out<E>,
-) {
-    let seen = LinkSeen { attribute: attribute.clone(), supplier: id.clone(), at, withheld, evidence };
-    out.emit(Topic::ScoringRekeyed, Dest::Key(attribute_key(attribute)), Payload::LinkSeen(seen));
+fn tell<E>(id: &SupplierId, attribute: &Attribute, at: Timestamp, linked: &Linked, out: &mut Out<E>) {
+    let key = attribute_key(attribute);
+    let seen = LinkSeen {
+        attribute: attribute.clone(),
+        supplier: id.clone(),
+        at,
+        withheld: linked.withheld,
+        evidence: linked.evidence,
+        since: linked.since(&key),
+    };
+    out.emit(Topic::ScoringRekeyed, Dest::Key(key), Payload::LinkSeen(seen));
 }
 
 /// Who was seen with an attribute.
@@ -257,6 +289,8 @@ impl Fold for Links {
         }
         let degree = members.len();
         let mut tell = |supplier: &SupplierId, Member(other, at, withheld, evidence): &Member| {
+            // Since when the others are there is not kept: who hears of them is the one who came.
+            let since = seen.since.filter(|_| *other == seen.supplier);
             let fact = LinkFact {
                 supplier: supplier.clone(),
                 attribute: seen.attribute.clone(),
@@ -265,6 +299,7 @@ impl Fold for Links {
                 withheld: *withheld,
                 degree: degree as u32,
                 evidence: *evidence,
+                since,
             };
             out.emit(Topic::SupplierEvents, Dest::Key(supplier.to_string()), Payload::Link(fact));
         };
@@ -291,4 +326,76 @@ impl Fold for Links {
         vec![&mut self.attributes]
     }
     fn restored(&mut self, _: &mut Vec<()>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows as an earlier build wrote them.
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Former {
+        own: BTreeMap<String, (Attribute, Timestamp)>,
+        withheld: bool,
+        edges: Vec<FormerEdge>,
+        evidence: f64,
+    }
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct FormerEdge {
+        attribute: Attribute,
+        other: SupplierId,
+        at: Timestamp,
+        withheld: bool,
+        degree: u32,
+        evidence: f64,
+    }
+
+    fn day(day: i64) -> Timestamp {
+        Timestamp::from_ms(day * DAY_MS)
+    }
+
+    #[test]
+    fn what_an_earlier_build_stored_is_read_and_its_links_count_until_more_is_known() {
+        let attribute = Attribute { kind: AttributeKind::Payout, hash: "a".repeat(32) };
+        let (own, other) = (SupplierId::new("own").unwrap(), SupplierId::new("other").unwrap());
+        let former = Former {
+            own: [(attribute_key(&attribute), (attribute.clone(), day(10)))].into(),
+            withheld: false,
+            edges: vec![FormerEdge {
+                attribute: attribute.clone(),
+                other: other.clone(),
+                at: day(20),
+                withheld: true,
+                degree: 2,
+                evidence: 0.0,
+            }],
+            evidence: 0.0,
+        };
+        let mut view = LinkView::new(1);
+        let mut stored = Table::<SupplierId, Former>::new(1);
+        stored.insert(own.clone(), former);
+        let key = AnyTable::take_dirty(&mut stored).remove(0);
+        let row = AnyTable::encode(&stored, &key).unwrap();
+        view.table().load(&key, &row).unwrap();
+        let strength = |view: &LinkView| view.get(&own).map(|linked| linked.strength(day(20)));
+        assert_eq!(strength(&view), Some(1.0));
+        let mut fact = LinkFact {
+            supplier: own.clone(),
+            attribute,
+            other,
+            at: day(20),
+            withheld: true,
+            degree: 2,
+            evidence: 0.0,
+            since: Some(day(12)),
+        };
+        view.learn(&fact, day(20));
+        assert_eq!(strength(&view), Some(0.0), "it had been told of two days before");
+        fact.since = None;
+        view.learn(&fact, day(20));
+        assert_eq!(strength(&view), Some(0.0), "what an earlier build says takes nothing back");
+        fact.since = Some(day(9));
+        view.learn(&fact, day(20));
+        assert_eq!(strength(&view), Some(1.0));
+    }
 }

@@ -402,6 +402,35 @@ fn a_link_to_a_withheld_supplier_is_evidence_that_fades_and_a_hub_says_nothing()
 }
 
 #[test]
+fn who_names_the_account_of_another_and_gets_itself_withheld_weighs_on_nobody_who_was_there_before() {
+    let mut market = Market::new();
+    market.pays_to("victim", 1);
+    market.now_ms += 2 * DAY_MS;
+    market.pays_to("throwaway", 1);
+    market.decide("throwaway", Some(Level::Lockout));
+    assert_eq!(market.read("victim", "links.strength"), 0.0, "it was there before");
+    assert!(market.edges["victim"][0].came_later, "the link is shown all the same");
+    // Seen again it is no newcomer, and neither is the other.
+    market.now_ms += 2 * DAY_MS;
+    market.pays_to("victim", 1);
+    market.pays_to("throwaway", 1);
+    assert_eq!(market.read("victim", "links.strength"), 0.0);
+    // Who comes back under another name comes after who was withheld.
+    market.pays_to("back", 1);
+    assert!(market.read("back", "links.strength") > 0.4, "one of two others is withheld");
+    market.decide("victim", Some(Level::Lockout));
+    assert!(market.read("throwaway", "links.strength") > 0.4, "it came after");
+    // On the same day nobody was first.
+    market.pays_to("one", 2);
+    market.now_ms += DAY_MS / 2;
+    market.pays_to("two", 2);
+    for (withheld, other) in [("one", "two"), ("two", "one")] {
+        market.decide(withheld, Some(Level::Lockout));
+        assert_eq!(market.read(other, "links.strength"), 1.0, "{withheld} weighs on {other}");
+    }
+}
+
+#[test]
 fn a_measure_per_sku_or_region_says_what_concerns_the_order_in_hand() {
     let mut market = Market::new();
     let source = "

@@ -435,6 +435,9 @@ pub struct RuleProposal {
     /// How much all rules together may withhold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_of_all: Option<Budget>,
+    /// How many suppliers all rules together may newly cap, limit or dim; the arbiter's own number when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_of_caps: Option<Budget>,
     /// Up to how many milliseconds later it begins, where it withholds nothing, so that who probes cannot tell by what.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub jitter_ms: i64,

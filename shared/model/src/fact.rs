@@ -77,6 +77,9 @@ pub struct LinkSeen {
     /// The evidence against it as an e-value, in powers of ten: 0 says nothing.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub evidence: f64,
+    /// When it was first seen with it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 /// Another supplier shares an attribute: what each of them is told.
@@ -97,6 +100,9 @@ pub struct LinkFact {
     /// The evidence against the other as an e-value, in powers of ten.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub evidence: f64,
+    /// When the other was first seen with it; not said to who came after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]

@@ -220,6 +220,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
         holdout: false,
         budget: None,
         budget_of_all: None,
+        budget_of_caps: None,
         jitter_ms: 0,
         trust_up_to: None,
     };

@@ -89,6 +89,8 @@ pub struct RuleSet {
     pub version: String,
     /// How much all rules together may withhold.
     pub budget: Option<Budget>,
+    /// How many suppliers all rules together may newly restrict without withholding them, where the set says so.
+    pub budget_of_caps: Option<Budget>,
     /// Up to how many milliseconds later what withholds nothing begins.
     pub jitter_ms: i64,
     /// How many suppliers restricted by one kind of evidence are never too many, where the set says so.
@@ -119,6 +121,7 @@ impl RuleSet {
         Self {
             version: Self::version_of(""),
             budget: None,
+            budget_of_caps: None,
             jitter_ms: 0,
             trust_up_to: None,
             rules: Vec::new(),
@@ -187,6 +190,7 @@ impl RuleSet {
         let mut errors = Vec::new();
         let lets = read_lets(&set, &schema, &mut errors);
         let global = set.budget.as_ref().map(|budget| read_budget(budget, "the set", &mut errors));
+        let of_caps = set.budget_of_caps.as_ref().map(|budget| read_budget_of_caps(budget, &mut errors));
         let trust_up_to = set.trust_up_to;
         let jitter_ms = set.jitter.as_ref().map_or(0, |jitter| read_jitter(jitter, &mut errors));
         let mut compiler = Compiler::new(&schema);
@@ -218,6 +222,7 @@ impl RuleSet {
         let set = Self {
             version,
             budget,
+            budget_of_caps: of_caps.flatten(),
             jitter_ms,
             trust_up_to,
             rules,
@@ -474,6 +479,16 @@ fn read_budget(budget: &BudgetSpec, place: &str, errors: &mut Vec<RuleError>) ->
         refuse("`per` is a window from 30s to 90d, such as 1h");
     }
     Some(Budget { suppliers: budget.suppliers, stock_share: budget.stock_share, per_ms: per_ms? })
+}
+
+/// What caps is found by many rules at once, so it is counted by suppliers alone.
+fn read_budget_of_caps(budget: &BudgetSpec, errors: &mut Vec<RuleError>) -> Option<Budget> {
+    if budget.suppliers.is_none() || budget.stock_share.is_some() {
+        let detail = "`budget_of_caps` bounds `suppliers`, and no share of stock";
+        errors.push(RuleError::of_set("bad_set", detail.to_owned()));
+        return None;
+    }
+    read_budget(budget, "the set", errors)
 }
 
 fn unknown_feature(rule: &str, field: &str, name: &str, schema: &FeatureSchema) -> RuleError {

@@ -143,6 +143,12 @@ pub struct SetSpec {
     /// How much all rules together may withhold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetSpec>,
+    /// How many suppliers all rules together may newly restrict without withholding them (`limit`, `cap`, `dim`), such as
+    /// `{ suppliers: 5000, per: 24h }`: past it what rules find is only watched until there is room again. When absent a quarter of the
+    /// suppliers that offer anything within a day, but at least 100 (or `trust_up_to`) and at most four times what the budget withholds, or
+    /// 2000 without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_of_caps: Option<BudgetSpec>,
     /// Up to how much later what withholds nothing (`limit`, `cap`, `dim`) begins, such as `10m`, at most `1h`; at once when
     /// absent. How much later differs each time and cannot be foreseen from outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -310,6 +310,18 @@ fn every_problem_of_a_set_is_reported_and_no_part_of_it_is_used() {
 }
 
 #[test]
+fn the_budget_of_caps_counts_suppliers_and_no_stock() {
+    let with = |budget: &str| RuleSet::compile(&format!("budget_of_caps: {budget}\n{SET}"), schema());
+    let read = with("{ suppliers: 5000, per: 24h }").unwrap().budget_of_caps.unwrap();
+    assert_eq!((read.suppliers, read.per_ms), (Some(5_000), 86_400_000));
+    for wrong in
+        ["{ per: 24h }", "{ suppliers: 5, stock_share: 0.1, per: 24h }", "{ suppliers: 5, per: soon }"]
+    {
+        assert_eq!(with(wrong).map(|_| ()).unwrap_err()[0].code, "bad_set", "{wrong}");
+    }
+}
+
+#[test]
 fn examples_must_come_out_before_a_set_is_used() {
     let with = |expect: &str| {
         let examples = format!(

@@ -301,16 +301,21 @@ impl Brownout {
         if rung < needed {
             return Ok(());
         }
-        metrics::counter!(names::PUT_OFF, "work" => work.label()).increment(1);
         // What is put off later comes back sooner, and nothing sooner than the ladder can have come down.
         let steps = rung as u64 - needed as u64 + 1;
-        let wait_s = (steps * self.0.config.calm_ms).div_ceil(1_000).clamp(1, 60);
-        let detail = format!(
-            "the server is behind and puts this kind of work off, so that buyers are answered and lock-outs decided in time; wait {wait_s} s and send it again"
-        );
-        Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "put_off", detail)
-            .with_header(header::RETRY_AFTER, wait_s.to_string()))
+        Err(put_off(work, (steps * self.0.config.calm_ms).div_ceil(1_000)))
     }
+}
+
+/// What is answered to whoever asks for work that is put off for so many seconds, at most a minute: 503 `put_off`.
+pub fn put_off(work: Work, wait_s: u64) -> Problem {
+    metrics::counter!(names::PUT_OFF, "work" => work.label()).increment(1);
+    let wait_s = wait_s.clamp(1, 60);
+    let detail = format!(
+        "the server is behind and puts this kind of work off, so that buyers are answered and lock-outs decided in time; wait {wait_s} s and send it again"
+    );
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "put_off", detail)
+        .with_header(header::RETRY_AFTER, wait_s.to_string())
 }
 
 /// Marks what a call is, for whoever reads its body, and puts off what needs no look at its caller. An import needs one: its supplier's

@@ -27,7 +27,7 @@ pub mod waiters;
 
 pub use auth::{Caller, Principal, Role};
 pub use body::{BodyBytesMax, BodyRoom};
-pub use brownout::{Brownout, BrownoutConfig, Ladder, Rung, Work};
+pub use brownout::{Brownout, BrownoutConfig, Ladder, Rung, Work, put_off};
 pub use clock::system_clock;
 pub use cors::Cors;
 pub use keyring::{KeyError, KeyRing};

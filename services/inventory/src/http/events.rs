@@ -1,6 +1,6 @@
 //! Order outcomes and account events, as CloudEvents, single and batch.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -28,6 +28,7 @@ use super::{
 use crate::{
     app::{App, record},
     domain::{EventCode, EventStatus},
+    fairness::{share_used, wait_s},
     promises::AHEAD_DAYS_MAX,
 };
 
@@ -300,6 +301,16 @@ enum EventRow {
         status: &'static str,
         errors: EventError,
     },
+    HeldBack {
+        row: usize,
+        id: EventId,
+        /// `held_back`: it was not taken, for the server is behind where it goes, and the key has had its share of that. Send it again.
+        status: &'static str,
+        /// `share_used`.
+        code: &'static str,
+        /// Seconds to wait before that.
+        retry_after_s: u64,
+    },
 }
 
 /// What is answered of a request.
@@ -307,7 +318,10 @@ enum EventRow {
 #[schemars(rename = "EventsReceipt")]
 pub(super) struct Receipt {
     accepted: usize,
+    /// Rows that were not taken, those held back included.
     refused: usize,
+    /// Of these, rows to be sent again, for they were only held back.
+    held_back: usize,
     /// Accepted rows with warnings.
     warned: usize,
     rows: Vec<EventRow>,
@@ -358,6 +372,25 @@ fn is_of_a_reservation(app: &App, event: &OrderEvent, order: &OrderId) -> bool {
         .is_some_and(|(of, row)| of == event.supplier && (row.is_open() || row.order.as_ref() == Some(order)))
 }
 
+/// Which events of a request are held back, and for how long.
+struct Held {
+    waits: Vec<Option<Duration>>,
+    count: usize,
+}
+
+impl Held {
+    fn of(waits: Vec<Option<Duration>>) -> Self {
+        let count = waits.iter().flatten().count();
+        Self { waits, count }
+    }
+
+    /// How long the request has to wait, where all of it has to: it is not answered event by event then.
+    fn whole_request(&self) -> Option<Duration> {
+        let longest = self.waits.iter().flatten().max().copied();
+        longest.filter(|_| self.count == self.waits.len())
+    }
+}
+
 /// Codes of warnings.
 const UNKNOWN_SUPPLIER: &str = "unknown_supplier";
 const UNKNOWN_ORDER: &str = "unknown_order";
@@ -374,8 +407,10 @@ pub(crate) async fn receive(
     let now = app.now();
     let in_headers = is_binary(&headers);
     let turn = turn_of(&app.turns, &caller.0.id, &text).await?;
+    let gate = &app.gate_of_edge.events;
     let allowance;
     let (batch, events): (bool, Vec<_>) = if in_headers {
+        gate.admits(1)?;
         allowance = app.limits.take("events", &caller.0.id, 1)?;
         let event = checked(binary(&headers, &text)?, now).map_err(|mut errors| {
             errors.iter_mut().for_each(|error| error.field = place_in_binary(&error.field));
@@ -391,15 +426,35 @@ pub(crate) async fn receive(
             return Err(Problem::invalid(vec![FieldError::new("", "batch_size", detail)]));
         }
         // Known before any of them is read: one too many costs no more than to be counted.
+        gate.admits(raw.len())?;
         allowance = app.limits.take("events", &caller.0.id, raw.len())?;
         (batch, raw.iter().map(|raw| event_from_cloudevent(raw.get().as_bytes(), now)).collect())
     };
     let trace = traceparent(&headers);
     let (mut records, mut rows) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
     let (mut placed, mut warned) = (Placed::new(), 0);
-    for (row, event) in events.into_iter().enumerate() {
-        match event {
-            Ok(mut event) => {
+    let ways: Vec<_> = events.iter().map(|event| event.as_ref().ok().map(|event| gate.way(event))).collect();
+    let held = Held::of(gate.hold(&caller.0.id, &ways));
+    if held.count > 0 {
+        app.limits.give_back(("events", &caller.0.id), held.count);
+        crate::metrics::events_held_back(held.count);
+    }
+    if let Some(wait) = held.whole_request() {
+        return Err(share_used(wait));
+    }
+    for (row, (event, wait)) in events.into_iter().zip(&held.waits).enumerate() {
+        match (event, wait) {
+            (Ok(event), Some(wait)) => {
+                let (id, retry_after_s) = (event.id, wait_s(*wait));
+                rows.push(EventRow::HeldBack {
+                    row,
+                    id,
+                    status: "held_back",
+                    code: "share_used",
+                    retry_after_s,
+                });
+            }
+            (Ok(mut event), None) => {
                 app.promises.stamp(&mut event);
                 let answer = answer_path(&event);
                 let mut warnings = warnings(&app, &event, &placed);
@@ -419,8 +474,8 @@ pub(crate) async fn receive(
                 });
                 records.push(inbox_record(event, trace.clone()));
             }
-            Err(errors) if !batch => return Err(Problem::invalid(errors)),
-            Err(errors) => {
+            (Err(errors), _) if !batch => return Err(Problem::invalid(errors)),
+            (Err(errors), _) => {
                 crate::metrics::event_refused();
                 rows.push(EventRow::Invalid { row, status: "invalid", errors });
             }
@@ -431,7 +486,8 @@ pub(crate) async fn receive(
     app.append_all(records).await?;
     placed.iter().for_each(|((supplier, order), named)| app.hear_of(supplier, order, *named));
     crate::metrics::events_accepted(accepted);
-    let body = Json(Receipt { accepted, refused: rows.len() - accepted, warned, rows });
+    let refused = rows.len() - accepted;
+    let body = Json(Receipt { accepted, refused, held_back: held.count, warned, rows });
     let mut response = (StatusCode::ACCEPTED, body).into_response();
     if let Some(allowance) = allowance {
         allowance.write(response.headers_mut());

@@ -404,7 +404,8 @@ fn order_events() -> Routes<Arc<App>> {
                 .work(Work::Events)
                 .about(
                     "One CloudEvent 1.0 as JSON, or an array of up to 1,000, or one in binary mode with its attributes in `ce-` headers. \
-                     What is accepted is durable. Of an array, good events count and bad ones say why.",
+                     What is accepted is durable. Of an array, good events count and bad ones say why; those that are `held_back`, for the \
+                     server is behind where they go, are to be sent again after `retry_after_s`.",
                 )
                 .tag(ORDERS)
                 .roles(&["order-system"])
@@ -415,7 +416,7 @@ fn order_events() -> Routes<Arc<App>> {
                 .example("placed", placed)
                 .answers::<events::Receipt>(StatusCode::ACCEPTED, "What became of each event.")
                 .fails(&WRITES)
-                .fails(&["too_many_waiting"]),
+                .fails(&["too_many_waiting", "share_used"]),
             events::receive,
         )
         .add(

@@ -1,6 +1,7 @@
-//! What keeps rules from doing harm: budgets over all partitions, and the switch that puts every rule in shadow.
+//! What keeps rules from doing harm: budgets over all partitions, of whom shares are taken, and the switch that puts every rule in
+//! shadow.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stockade_fold::{Dest, Input, Out, Table};
 use stockade_model::{
@@ -13,6 +14,25 @@ use crate::notices;
 
 /// The guard of all rules together.
 const ALL: &str = "*";
+/// The guard of what all rules together restrict and do not withhold.
+const CAPS: &str = "*caps";
+/// What comes of it when a rule has used up what it may withhold. A budget that let go whoever is found beyond it would be spent on
+/// accounts made for that.
+pub(super) const CAPPED_INSTEAD: &str =
+    "whom it finds beyond that is capped (or watched, past the budget of caps), and waits for a person";
+/// So long after a supplier was first heard to offer anything it counts among those of whom shares are taken: accounts that are put up
+/// within a day must make nothing seem a small part of the whole.
+const PROBATION_DAYS: i64 = 14;
+/// Where fewer than this are past it, all that offer anything count.
+const ESTABLISHED_MIN: usize = 50;
+/// What rules may newly restrict without withholding in a day where the set does not say: this share of the suppliers,
+const CAPS_SHARE: f64 = 0.25;
+/// and so many however few there are,
+const CAPS_LEAST: usize = 100;
+/// and at most so many times what all rules together may withhold,
+const CAPS_TO_WITHHELD: usize = 4;
+/// which is this many where no budget says.
+const CAPS_MOST: usize = 2_000;
 /// How long a person's word that suspect evidence is right counts for the rule that was rearmed.
 const TRUSTED_MS: i64 = DAY_MS;
 
@@ -44,6 +64,35 @@ pub struct Exceeded {
     /// Who stopped the rule, where somebody did: it does nothing at all until it is rearmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_by: Option<String>,
+    /// Whether it is the budget of caps: what the rule finds is only watched until there is room in it again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub caps: bool,
+}
+
+/// What a supplier offers, and since when.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
+struct Offered {
+    listings: u64,
+    units: u64,
+    /// When it was first heard to offer anything; absent of those whom an earlier build knew.
+    #[serde(default)]
+    since: Option<Timestamp>,
+}
+
+impl Offered {
+    /// The day of that, counted from 1970.
+    fn day(&self) -> i64 {
+        self.since.map_or(i64::MIN, Timestamp::day)
+    }
+}
+
+/// The suppliers of whom shares are taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measured {
+    /// How many.
+    pub(super) count: usize,
+    /// The last day on which one of them began.
+    until: i64,
 }
 
 /// Which of these holds a rule back.
@@ -91,14 +140,14 @@ struct Guard {
 /// The guards.
 pub(super) struct Guards {
     rules: Table<String, Guard>,
-    stock: Table<SupplierId, StockFigures>,
+    stock: Table<SupplierId, Offered>,
     switches: Table<String, Kill>,
     /// Kinds of evidence that are suspect.
     suspects: Table<String, Suspect>,
     /// Derived: units of all suppliers.
     units: u64,
-    /// Derived: suppliers that offer anything.
-    active: usize,
+    /// Derived: suppliers that offer anything, by the day since when.
+    active: BTreeMap<i64, usize>,
 }
 
 impl Guards {
@@ -109,7 +158,7 @@ impl Guards {
             switches: Table::new(switches),
             suspects: Table::new(suspects),
             units: 0,
-            active: 0,
+            active: BTreeMap::new(),
         }
     }
 
@@ -119,7 +168,10 @@ impl Guards {
 
     pub(super) fn restored(&mut self) {
         self.units = self.stock.iter().map(|(_, figures)| figures.units).sum();
-        self.active = self.stock.iter().filter(|(_, figures)| figures.listings > 0).count();
+        self.active = BTreeMap::new();
+        for (_, offered) in self.stock.iter().filter(|(_, offered)| offered.listings > 0) {
+            *self.active.entry(offered.day()).or_default() += 1;
+        }
     }
 
     /// The kill switch, if it was ever turned.
@@ -134,24 +186,37 @@ impl Guards {
     }
 
     /// A supplier offers something else now.
-    pub(super) fn offers(&mut self, supplier: &SupplierId, figures: StockFigures) {
-        let before = self.stock.insert(supplier.clone(), figures).unwrap_or_default();
+    pub(super) fn offers(&mut self, supplier: &SupplierId, figures: StockFigures, now: Timestamp) {
+        let known = self.stock.get(supplier).copied();
+        let before = known.unwrap_or_default();
+        let since = if known.is_some() { before.since } else { Some(now) };
+        let offered = Offered { listings: figures.listings, units: figures.units, since };
         self.units = self.units.saturating_sub(before.units).saturating_add(figures.units);
-        self.active = self.active + usize::from(figures.listings > 0) - usize::from(before.listings > 0);
+        if before.listings > 0 && figures.listings == 0 {
+            self.active.entry(offered.day()).and_modify(|count| *count = count.saturating_sub(1));
+        } else if before.listings == 0 && figures.listings > 0 {
+            *self.active.entry(offered.day()).or_default() += 1;
+        }
+        self.stock.insert(supplier.clone(), offered);
     }
-    /// What a supplier offers, as far as inventory has told.
-    pub(super) fn figures(&self, supplier: &SupplierId) -> StockFigures {
-        self.stock.get(supplier).copied().unwrap_or_default()
+    fn units_of(&self, supplier: &SupplierId) -> u64 {
+        self.stock.get(supplier).map_or(0, |offered| offered.units)
     }
 
-    /// Whether a supplier offers anything, as far as inventory has told.
-    pub(super) fn offers_anything(&self, supplier: &SupplierId) -> bool {
-        self.figures(supplier).listings > 0
+    /// Of whom shares are taken: those that offer anything, as far as inventory has told, and have for a while; where there are few of
+    /// these, all that do.
+    pub(super) fn measured(&self, now: Timestamp) -> Measured {
+        let until = now.day() - PROBATION_DAYS;
+        let established: usize = self.active.range(..=until).map(|(_, count)| count).sum();
+        if established >= ESTABLISHED_MIN {
+            return Measured { count: established, until };
+        }
+        Measured { count: self.active.values().sum(), until: i64::MAX }
     }
-
-    /// How many suppliers offer anything, as far as inventory has told.
-    pub(super) fn active(&self) -> usize {
-        self.active
+    /// Whether a supplier is one of these.
+    pub(super) fn is_one_of(&self, measured: Measured, supplier: &SupplierId) -> bool {
+        let counts = |offered: &Offered| offered.listings > 0 && offered.day() <= measured.until;
+        self.stock.get(supplier).is_some_and(counts)
     }
 
     /// What holds a rule back, unless it is written otherwise by now.
@@ -159,9 +224,9 @@ impl Guards {
         let guard = self.rules.get(proposal.rule.id.as_str())?;
         guard.exceeded.as_ref().filter(|exceeded| exceeded.content == proposal.rule.content)
     }
-    /// The budget that a rule exceeded.
+    /// The budget of what may be withheld, where a rule exceeded that.
     pub(super) fn exceeded(&self, proposal: &RuleProposal) -> Option<&Exceeded> {
-        self.held(proposal).filter(|held| held.held_by() == HeldBy::Budget)
+        self.held(proposal).filter(|held| held.held_by() == HeldBy::Budget && !held.caps)
     }
     /// Whether a person stopped the rule.
     pub(super) fn stopped(&self, proposal: &RuleProposal) -> bool {
@@ -176,7 +241,7 @@ impl Guards {
         now: Timestamp,
     ) -> Exceeded {
         let (content, stopped_by) = (content.to_owned(), Some(actor.to_owned()));
-        let stopped = Exceeded { at: now, content, detail, suspect: None, stopped_by };
+        let stopped = Exceeded { at: now, content, detail, suspect: None, stopped_by, caps: false };
         self.rules.edit_or(&rule.to_owned(), Guard::default).exceeded = Some(stopped.clone());
         stopped
     }
@@ -226,7 +291,7 @@ impl Guards {
             return None;
         }
         let (content, suspect) = (proposal.rule.content.clone(), Some(kind.to_owned()));
-        let held = Exceeded { at: now, content, detail, suspect, stopped_by: None };
+        let held = Exceeded { at: now, content, detail, suspect, stopped_by: None, caps: false };
         self.rules.edit_or(&proposal.rule.id.to_string(), Guard::default).exceeded = Some(held.clone());
         Some(held)
     }
@@ -255,7 +320,7 @@ impl Guards {
     }
     pub(super) fn exceed(&mut self, proposal: &RuleProposal, detail: String, now: Timestamp) -> Exceeded {
         let content = proposal.rule.content.clone();
-        let exceeded = Exceeded { at: now, content, detail, suspect: None, stopped_by: None };
+        let exceeded = Exceeded { at: now, content, detail, suspect: None, stopped_by: None, caps: false };
         let guard = self.rules.edit_or(&proposal.rule.id.to_string(), Guard::default);
         guard.exceeded = Some(exceeded.clone());
         exceeded
@@ -270,6 +335,74 @@ impl Guards {
             .into_iter()
             .flatten()
             .find_map(|(key, budget)| self.over(key, budget, &proposal.supplier, now))
+            .map(|detail| format!("{detail}; {CAPPED_INSTEAD}"))
+    }
+
+    /// How many suppliers rules may newly restrict without withholding, and within which time; none where nobody is known to offer
+    /// anything and the set does not say.
+    fn budget_of_caps(&self, proposal: &RuleProposal, now: Timestamp) -> Option<(usize, i64)> {
+        if let Some(budget) = proposal.budget_of_caps
+            && let Some(most) = budget.suppliers
+        {
+            return Some((most as usize, budget.per_ms));
+        }
+        let count = Some(self.measured(now).count).filter(|count| *count > 0)?;
+        let withheld = proposal.budget_of_all.and_then(|budget| budget.suppliers);
+        let most =
+            withheld.map_or(CAPS_MOST, |withheld| (withheld as usize).saturating_mul(CAPS_TO_WITHHELD));
+        let least = CAPS_LEAST.max(proposal.trust_up_to.unwrap_or_default() as usize);
+        let share = (count as f64 * CAPS_SHARE).ceil() as usize;
+        Some((share.min(most).max(least), DAY_MS))
+    }
+
+    /// How restricting this supplier without withholding it would exceed the budget of that. It frees itself as time goes by: a rule
+    /// that stayed in shadow until somebody comes could be put there by whoever makes events up.
+    pub(super) fn over_caps(&mut self, proposal: &RuleProposal, now: Timestamp) -> Option<String> {
+        let (most, per_ms) = self.budget_of_caps(proposal, now)?;
+        let since = now.plus_ms(-per_ms);
+        let caps = self.rules.get(CAPS)?;
+        // They stand in order of time.
+        let past = caps.withheld.partition_point(|(at, _)| *at <= since);
+        let left = caps.withheld.len() - past;
+        if past > 0
+            && let Some(caps) = self.rules.edit(&CAPS.to_owned())
+        {
+            caps.withheld.drain(..past);
+        }
+        (left >= most).then(|| {
+            format!(
+                "the budget of caps: at most {most} suppliers in {} s; whom it finds beyond that is only watched until there is room again",
+                per_ms / 1_000
+            )
+        })
+    }
+
+    /// A supplier was restricted by a rule and not withheld, who was not restricted before. Answers whether that ends what the budget
+    /// of caps held the rule to.
+    pub(super) fn capped(&mut self, proposal: &RuleProposal, now: Timestamp) -> bool {
+        self.rules.edit_or(&CAPS.to_owned(), Guard::default).withheld.push((now, proposal.supplier.clone()));
+        let held = self.held(proposal).is_some_and(|held| held.caps);
+        if held && let Some(guard) = self.rules.edit(&proposal.rule.id.to_string()) {
+            guard.exceeded = None;
+        }
+        held
+    }
+
+    /// Notes that the budget of caps holds a rule to a watch; `None` where that is known, or something else holds it.
+    pub(super) fn exceed_caps(
+        &mut self,
+        proposal: &RuleProposal,
+        detail: String,
+        now: Timestamp,
+    ) -> Option<Exceeded> {
+        if self.held(proposal).is_some() {
+            return None;
+        }
+        let content = proposal.rule.content.clone();
+        let exceeded = Exceeded { at: now, content, detail, suspect: None, stopped_by: None, caps: true };
+        let guard = self.rules.edit_or(&proposal.rule.id.to_string(), Guard::default);
+        guard.exceeded = Some(exceeded.clone());
+        Some(exceeded)
     }
 
     fn over(&mut self, key: &str, budget: Budget, supplier: &SupplierId, now: Timestamp) -> Option<String> {
@@ -289,7 +422,7 @@ impl Guards {
             return Some(format!("{whose}: at most {most} suppliers in {} s", budget.per_ms / 1_000));
         }
         let share = budget.stock_share.filter(|_| self.units > 0)?;
-        let units: u64 = suppliers.iter().map(|supplier| self.figures(supplier).units).sum();
+        let units: u64 = suppliers.iter().map(|supplier| self.units_of(supplier)).sum();
         let part = units as f64 / self.units as f64;
         (part > share).then(|| {
             format!(

@@ -134,7 +134,7 @@ impl Arbiter {
                 let doing = Doing::Restore { rule, since, confirmed, actor, reason };
                 self.restore(input, doing, stop.as_deref(), out);
             }
-            Proposal::Stock { supplier, figures } => self.guards.offers(supplier, *figures),
+            Proposal::Stock { supplier, figures } => self.guards.offers(supplier, *figures, input.time),
             Proposal::Unlinked { supplier, rule } => {
                 self.delays.forget(supplier, rule.as_str(), None);
                 let rests = |r: &Restriction| {
@@ -414,12 +414,28 @@ impl Arbiter {
                 });
             }
             (ReviewKind::Excess, Finding::Release, _, Some(proposal)) => {
-                let (now, until) = (input.time, input.time.plus_ms(MUTE_MS));
-                let (rule, scope) = (proposal.rule.id.to_string(), proposal.scope.clone());
-                self.change(supplier, |standing| {
-                    standing.mutes.push(Mute { rule, scope, evidence: proposal.evidence, at: now, until });
-                });
-                self.days.note(proposal.rule.id.as_str(), input.time, |day| day.released += 1);
+                // What was imposed instead goes with it, and mutes the rule as any release does.
+                let instead = |r: &Restriction| {
+                    r.scope == proposal.scope
+                        && !r.level.withholds()
+                        && r.confirmed.is_none()
+                        && r.rule.as_ref().is_some_and(|rule| rule.id == proposal.rule.id)
+                };
+                let by = (Action::Released, Some(actor), Some(reason));
+                if self.lift(input, supplier, instead, by, out) == 0 {
+                    let (now, until) = (input.time, input.time.plus_ms(MUTE_MS));
+                    let (rule, scope) = (proposal.rule.id.to_string(), proposal.scope.clone());
+                    self.change(supplier, |standing| {
+                        standing.mutes.push(Mute {
+                            rule,
+                            scope,
+                            evidence: proposal.evidence,
+                            at: now,
+                            until,
+                        });
+                    });
+                    self.days.note(proposal.rule.id.as_str(), input.time, |day| day.released += 1);
+                }
                 self.rule_on(input, supplier, Action::Dismissed, None, (actor, reason), out);
             }
             (ReviewKind::Appeal, Finding::Uphold, Some(restriction), _) => {

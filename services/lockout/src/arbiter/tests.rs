@@ -1,3 +1,4 @@
+mod dilution;
 mod mistakes;
 mod reopened;
 
@@ -92,6 +93,7 @@ impl Court {
             holdout: false,
             budget: None,
             budget_of_all: None,
+            budget_of_caps: None,
             jitter_ms: 0,
             trust_up_to: None,
         }
@@ -424,12 +426,18 @@ fn past_its_budget_a_rule_withholds_nobody_more_and_what_it_finds_waits_for_a_pe
     let mut court = Court::new();
     assert_eq!(court.budgeted(10, "a", "c", 2), [Imposed]);
     assert_eq!(court.budgeted(20, "b", "c", 2), [Imposed]);
-    assert_eq!(court.budgeted(30, "c", "c", 2), [OverBudget]);
-    assert!(court.last().in_force.is_empty(), "the excess is not withheld");
+    assert_eq!(court.budgeted(30, "c", "c", 2), [OverBudget, Imposed]);
+    let level = court.last().in_force[0].level;
+    assert_eq!(level, Level::Cap, "the excess is not withheld, and not let go either");
+    let alert = court.effects.iter().find_map(|effect| match effect {
+        ArbiterEffect::Budget { exceeded, .. } => exceeded.as_ref().map(|exceeded| exceeded.detail.clone()),
+        _ => None,
+    });
+    assert!(alert.is_some_and(|alert| alert.contains("capped")), "the alert says so");
     assert_eq!(court.budgeted(40, "c", "c", 2), [], "once for each supplier");
     assert_eq!(
         court.budgeted(60_000, "d", "c", 2),
-        [OverBudget],
+        [OverBudget, Imposed],
         "it stays in shadow when the window has passed"
     );
     let unlocked = court.decisions.iter().any(|decision| matches!(decision.action, Released | Expired));
@@ -446,13 +454,15 @@ fn past_its_budget_a_rule_withholds_nobody_more_and_what_it_finds_waits_for_a_pe
     assert!(review.starts_with('x'), "{review}");
     assert_eq!(court.settle(60_040, &review, Finding::Uphold, "bob"), Err("claimed_by_another"));
     assert_eq!(court.settle(60_040, &review, Finding::Uphold, "ann"), Ok(None));
-    assert_eq!((court.last().supplier.as_str(), court.last().action), ("c", Imposed));
+    assert_eq!((court.last().supplier.as_str(), court.last().action), ("c", Raised));
     assert!(court.last().in_force[0].confirmed.is_some());
     let review = court.claim(60_050, "ann").unwrap().unwrap();
     assert_eq!(court.settle(60_060, &review, Finding::Release, "ann"), Ok(None));
     assert_eq!((court.last().supplier.as_str(), court.last().action), ("d", Dismissed));
+    assert!(court.last().in_force.is_empty(), "its cap went with it");
+    assert_eq!(court.budgeted(60_070, "d", "c", 2), [], "and the rule is muted of it");
     let day = court.day("wide");
-    assert_eq!((day.over_budget, day.imposed, day.confirmed, day.released), (2, 4, 1, 1));
+    assert_eq!((day.over_budget, day.imposed, day.confirmed, day.released), (2, 6, 1, 1));
 }
 
 #[test]
@@ -466,20 +476,20 @@ fn rearming_lets_a_rule_act_again_within_its_budget_and_is_no_second_one() {
     assert_eq!(court.ask(5, rearm()), Err("nothing_in_force"));
     court.budgeted(10, "a", "c", 2);
     court.budgeted(2_000, "b", "c", 2);
-    assert_eq!(court.budgeted(3_000, "c", "c", 2), [OverBudget]);
+    assert_eq!(court.budgeted(3_000, "c", "c", 2), [OverBudget, Imposed]);
     court.moved();
-    assert_eq!(court.budgeted(3_010, "d", "c", 2), [OverBudget], "another process knows");
+    assert_eq!(court.budgeted(3_010, "d", "c", 2), [OverBudget, Imposed], "another process knows");
     assert_eq!(court.ask(3_020, rearm()), Ok(None));
     assert_eq!(court.ask(3_030, rearm()), Err("nothing_in_force"));
     assert_eq!(
         court.budgeted(3_040, "e", "c", 2),
-        [OverBudget],
+        [OverBudget, Imposed],
         "two in ten seconds are two, rearmed or not"
     );
-    assert_eq!(court.budgeted(10_500, "f", "c", 2), [OverBudget], "in shadow until somebody looks");
+    assert_eq!(court.budgeted(10_500, "f", "c", 2), [OverBudget, Imposed], "in shadow until somebody looks");
     assert_eq!(court.ask(10_510, rearm()), Ok(None));
     assert_eq!(court.budgeted(10_520, "g", "c", 2), [Imposed], "the first has left the window");
-    assert_eq!(court.budgeted(10_530, "h", "c", 2), [OverBudget], "the second has not");
+    assert_eq!(court.budgeted(10_530, "h", "c", 2), [OverBudget, Imposed], "the second has not");
 }
 
 /// However often people rearm, no window holds more than the budget.
@@ -522,7 +532,7 @@ fn a_budget_of_stock_counts_what_suppliers_really_offer() {
     };
     assert_eq!(propose(10, "a"), [Imposed], "a tenth");
     assert_eq!(propose(20, "b"), [Imposed], "four tenths");
-    assert_eq!(propose(30, "c"), [OverBudget], "all of it");
+    assert_eq!(propose(30, "c"), [OverBudget, Imposed], "all of it");
 }
 
 #[test]

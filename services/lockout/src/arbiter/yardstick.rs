@@ -23,7 +23,7 @@ use super::{
 struct Bound {
     /// Whether only what withholds offers counts.
     withheld: bool,
-    /// The share of all suppliers that offer anything.
+    /// The share of all suppliers that have offered anything for a while.
     share: f64,
     /// Within which time.
     per_ms: i64,
@@ -80,15 +80,17 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    /// How many were found within a bound's time. Only of suppliers that offer something: it is compared with a share of those.
+    /// How many were found within a bound's time, of those of whom its share is: accounts that were put up to be found are none.
     fn since(&self, bound: &Bound, now: Timestamp, guards: &Guards) -> usize {
+        let measured = guards.measured(now);
         let of = if bound.withheld { &self.withheld } else { &self.restricted };
         let lately = of.iter().rev().take_while(|(at, _)| at.ms() > now.ms() - bound.per_ms);
-        lately.filter(|(_, supplier)| guards.offers_anything(supplier)).count()
+        lately.filter(|(_, supplier)| guards.is_one_of(measured, supplier)).count()
     }
     /// How many are left of those, or are only watched for it.
     fn left(&self, bound: &Bound, now: Timestamp, guards: &Guards) -> usize {
-        let lowered = self.lowered.iter().filter(|supplier| guards.offers_anything(supplier)).count();
+        let measured = guards.measured(now);
+        let lowered = self.lowered.iter().filter(|supplier| guards.is_one_of(measured, supplier)).count();
         self.since(bound, now, guards).max(lowered)
     }
 }
@@ -157,8 +159,8 @@ pub(super) fn mark(
 
 impl Arbiter {
     /// How many are too many by a bound; none where nobody is known to offer anything.
-    fn most(&self, bound: &Bound, always: usize) -> Option<usize> {
-        let active = self.guards.active();
+    fn most(&self, bound: &Bound, always: usize, now: Timestamp) -> Option<usize> {
+        let active = self.guards.measured(now).count;
         (active > 0).then(|| always.max((active as f64 * bound.share).ceil() as usize))
     }
 
@@ -214,7 +216,7 @@ impl Arbiter {
                 if bound.withheld && !proposal.level.withholds() {
                     continue;
                 }
-                let most = self.most(bound, always)?;
+                let most = self.most(bound, always, now)?;
                 let found = self.marks.get(*kind).map_or(0, |marks| marks.since(bound, now, &self.guards));
                 if found >= most {
                     let deed = if bound.withheld { "withheld" } else { "restricted" };
@@ -222,7 +224,7 @@ impl Arbiter {
                     let detail = format!(
                         "yardstick_suspect: rules that read `{kind}` {deed} {found} of {} suppliers within {hours} h, and this would \
                          be one more; what they find is only watched until few are left, or until the rule is rearmed",
-                        self.guards.active()
+                        self.guards.measured(now).count
                     );
                     return Some((kind, Suspect { bound: number, detail, always, looked: now }));
                 }
@@ -308,7 +310,7 @@ impl Arbiter {
             let marks = self.marks.get(&kind).unwrap_or(&none);
             let left = marks.left(bound, now, &self.guards);
             if self.acts.get(&format!("lower {kind}")).is_some()
-                || self.most(bound, suspect.always).is_some_and(|most| left > most / 2)
+                || self.most(bound, suspect.always, now).is_some_and(|most| left > most / 2)
             {
                 continue;
             }

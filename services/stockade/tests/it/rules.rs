@@ -85,6 +85,11 @@ async fn a_rule_with_a_window_of_its_own_locks_is_bounded_explained_appealed_and
     })
     .await;
     assert_eq!(api.sees("sku=SKU-2").await, ["second"]);
+    let standing = api.get(&second, "/v1/suppliers/second/standing").await.body;
+    assert_eq!(
+        standing["in_force"][0]["level"], "cap",
+        "but no more can be had of it than it has proven: {standing}"
+    );
     let rules = api.get(&api.analyst, "/v1/rules").await.body;
     assert!(
         rules["exceeded"]["spree"]["detail"].as_str().unwrap().contains("at most 1 suppliers"),
@@ -186,8 +191,8 @@ async fn a_rule_with_a_window_of_its_own_locks_is_bounded_explained_appealed_and
     let day = &fared["days"][0]["counts"];
     assert_eq!(
         (&day["imposed"], &day["overturned"], &day["over_budget"]),
-        (&json!(2), &json!(1), &json!(1)),
-        "{fared}"
+        (&json!(3), &json!(1), &json!(1)),
+        "withheld, capped past the budget, and withheld by a person: {fared}"
     );
     assert_eq!(fared["precision"], 0.5);
 

@@ -532,7 +532,7 @@ pub(super) const CODES: &[Code] = &[
     problem(
         429,
         "share_used",
-        "The server is behind, and the supplier, or the buyer that reserves, has sent a quarter of what the partition goes through.",
+        "The server is behind, and the supplier, the order system, or the buyer that reserves, has sent a quarter of what the partition concerned goes through.",
         AGAIN,
     ),
     problem(
@@ -579,7 +579,7 @@ pub(super) const CODES: &[Code] = &[
     problem(
         503,
         "put_off",
-        "The server is behind and puts this kind of work off: analyses first, single rows of known suppliers last, what buyers ask never.",
+        "The server is behind and puts this kind of work off: analyses first, single rows of known suppliers last, what buyers ask never; or as many order events wait for intake as may.",
         AGAIN,
     ),
     problem(

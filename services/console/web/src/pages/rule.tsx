@@ -17,7 +17,7 @@ import { withKey } from './rules-text'
 
 /** What is true of it when it is held back, around when that began. */
 const HELD = {
-  exceeded: ['It exceeded its budget', ' and is in shadow'], suspect: ['Since', ' it only watches, for what it measures by is suspect'],
+  exceeded: ['It exceeded its budget', ' and withholds nobody more'], suspect: ['Since', ' it only watches, for what it measures by is suspect'],
   stopped: ['It was stopped', ' and does nothing'],
 } as const
 

@@ -426,3 +426,47 @@ async fn an_outcome_that_leaves_out_the_buyer_of_its_order_is_taken_with_a_warni
     let guest = json!([of("g-1", "placed", "g", None), of("g-2", "cancelled", "g", None)]);
     assert_eq!(codes(&api.tell(&[], guest).await), [json!(null); 0]);
 }
+
+#[tokio::test]
+async fn while_a_partition_is_behind_an_order_system_has_a_quarter_of_it_and_its_other_events_are_taken() {
+    let api = Api::open().await;
+    let gate = &api.app.gate_of_edge.events;
+    let many = |from: usize, to: usize| -> Value {
+        (from..to).map(|number| event(&format!("e-{number}"), "placed", &json!({}))).collect()
+    };
+    gate.set_rates(&[None], &[Some(0.1)]);
+    let told = api.tell(&[], many(0, 1_000)).await;
+    assert_eq!((told.status, &told.body["accepted"]), (202, &json!(1_000)), "one is always taken whole");
+    let refused = api.tell(&[], many(1_000, 1_010)).await;
+    assert_eq!(refused.code(), (429, "share_used"));
+    assert!((1..=20).contains(&refused.header("retry-after").parse::<u64>().unwrap()));
+    assert_eq!(api.tell(&[], event("e-1000", "placed", &json!({}))).await.code(), (429, "share_used"));
+    // What is wrong is said all the same, and what is held back beside it.
+    let mixed = api.tell(&[], json!([event("e-1000", "placed", &json!({})), {}])).await;
+    assert_eq!(
+        (mixed.status, &mixed.body["accepted"], &mixed.body["refused"], &mixed.body["held_back"]),
+        (202, &json!(0), &json!(2), &json!(1)),
+        "{}",
+        mixed.body
+    );
+    assert_eq!(mixed.body["rows"][0]["status"], "held_back");
+    assert!(mixed.body["rows"][0]["retry_after_s"].as_u64().is_some_and(|wait_s| wait_s > 0));
+    let other = api.keys.create("other", Role::OrderSystem).unwrap();
+    let told = api.call(Method::POST, &other, "/v1/events", &[], many(1_000, 1_010)).await;
+    assert_eq!(told.status, 202, "another key has a share of its own");
+    assert_eq!(api.list("l", json!({})).await.status, 200, "and no supplier is held back for it");
+    gate.set_rates(&[None], &[None]);
+    assert_eq!(api.tell(&[], many(1_000, 1_010)).await.status, 202, "it is not behind any more");
+}
+
+#[tokio::test]
+async fn as_many_events_as_may_wait_for_intake_are_taken_and_those_beyond_are_put_off() {
+    let api = Api::open().await;
+    let gate = &api.app.gate_of_edge.events;
+    gate.set_waiting(19_999, None);
+    assert_eq!(api.tell(&[], event("e-1", "placed", &json!({}))).await.status, 202);
+    let refused = api.tell(&[], json!([event("e-2", "placed", &json!({}))])).await;
+    assert_eq!((refused.code(), refused.header("retry-after")), ((503, "put_off"), "1"));
+    gate.set_waiting(0, None);
+    assert_eq!(api.tell(&[], event("e-2", "placed", &json!({}))).await.status, 202, "intake is through");
+}

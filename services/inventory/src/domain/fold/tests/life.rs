@@ -493,6 +493,7 @@ fn it_is_known_of_a_supplier_with_how_many_it_shares_a_payout_account_also_after
             withheld: false,
             degree,
             evidence: 0.0,
+            since: None,
         })
     };
     let crowd = |shop: &Shop| shop.crowd.as_ref().and_then(|payout| payout.chars().next());

@@ -1,0 +1,274 @@
+//! What order systems may send while it comes faster than it goes through.
+//!
+//! An event goes through two partitions: that of its buyer, which intake reads, and that of its supplier. While one of them is
+//! behind, each key may send it a quarter of what it goes through, as [`crate::fairness`] has it of suppliers: who sends a flood about one
+//! supplier waits by itself, and neither other order systems nor the suppliers beside that one do. A record does not say with which
+//! key it came, so each process counts what came in through it.
+//!
+//! Beside it a bound on all of them together: no more is taken than waits for intake already, plus about what intake goes through in
+//! a second. Past it intake would lag for seconds, and lock-outs with it. A process knows the wait of the partitions whose intake runs
+//! in it.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Duration,
+};
+
+use stockade_log::partition_of;
+use stockade_model::{OrderEvent, Topic};
+use stockade_runtime::{Problem, Work, put_off};
+
+use crate::fairness::Fairness;
+
+/// Events a second that a partition is taken to go through at least, for an order system speaks for a whole marketplace: one that stands
+/// still, or whose records are large batches of rows, takes a hundred a second of each key.
+const LEAST_PER_S: f64 = 400.0;
+/// Events that may wait for intake as long as nothing was measured.
+const WAITING_FIRST: u64 = 20_000;
+/// Events that may wait for intake however slow it seems.
+const WAITING_LEAST: u64 = 5_000;
+/// Until it was looked at how many wait, as many as come.
+const UNWATCHED: u64 = u64::MAX;
+
+/// Where an event goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// The partition that intake reads it from.
+    pub inbox: u32,
+    /// The partition of its supplier.
+    pub supplier: u32,
+}
+
+/// A key, to one partition.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Sender {
+    key: Box<str>,
+    partition: u32,
+}
+
+/// What events have to pass before they are appended.
+pub struct EventsGate {
+    inboxes: Fairness<Sender>,
+    suppliers: Fairness<Sender>,
+    partitions: u32,
+    /// Whether any partition is behind.
+    is_behind: AtomicBool,
+    /// Events that waited for intake when it was last looked.
+    waiting: AtomicU64,
+    /// Events taken since.
+    taken: AtomicU64,
+    /// As many may wait.
+    waiting_max: AtomicU64,
+    /// The same as configured; 0 where it is measured.
+    configured: u64,
+}
+
+impl EventsGate {
+    /// With so many partitions of suppliers, where so many events may wait for intake: with 0 about what it goes through in a second.
+    pub fn new(partitions: u32, waiting_max: u64) -> Self {
+        Self {
+            inboxes: Fairness::new(Topic::EventsInbox.partitions(partitions)),
+            suppliers: Fairness::new(partitions),
+            partitions,
+            is_behind: AtomicBool::new(false),
+            waiting: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            waiting_max: AtomicU64::new(UNWATCHED),
+            configured: waiting_max,
+        }
+    }
+
+    pub(crate) fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    /// Which way an event goes.
+    pub(crate) fn way(&self, event: &OrderEvent) -> Way {
+        let inboxes = Topic::EventsInbox.partitions(self.partitions);
+        Way {
+            inbox: partition_of(event.inbox_key().as_bytes(), inboxes),
+            supplier: partition_of(event.supplier.as_str().as_bytes(), self.partitions),
+        }
+    }
+
+    /// Says what each partition goes through a second while it is behind: those that intake reads, and those of suppliers.
+    pub fn set_rates(&self, inboxes: &[Option<f64>], suppliers: &[Option<f64>]) {
+        let mut is_behind = false;
+        for (shares, rates) in [(&self.inboxes, inboxes), (&self.suppliers, suppliers)] {
+            for (partition, rate) in (0..).zip(rates) {
+                shares.set_rate(partition, rate.map(|per_s| per_s.max(LEAST_PER_S)));
+                is_behind |= rate.is_some();
+            }
+        }
+        self.is_behind.store(is_behind, Ordering::Relaxed);
+    }
+
+    /// Says how many events wait for intake here, and what it goes through a second where that could be measured.
+    pub fn set_waiting(&self, waiting: u64, per_s: Option<f64>) {
+        let measured = match (per_s, self.waiting_max.load(Ordering::Relaxed)) {
+            (Some(per_s), _) => (per_s as u64).max(WAITING_LEAST),
+            (None, UNWATCHED) => WAITING_FIRST,
+            (None, known) => known,
+        };
+        let most = if self.configured > 0 { self.configured } else { measured };
+        self.waiting_max.store(most, Ordering::Relaxed);
+        self.waiting.store(waiting, Ordering::Relaxed);
+        self.taken.store(0, Ordering::Relaxed);
+    }
+
+    /// Nobody looks how many wait, so nobody is held back for it.
+    pub fn set_unwatched(&self) {
+        self.waiting_max.store(UNWATCHED, Ordering::Relaxed);
+    }
+
+    /// Whether further events may wait for intake.
+    pub fn has_room(&self) -> bool {
+        let waiting = self.waiting.load(Ordering::Relaxed).saturating_add(self.taken.load(Ordering::Relaxed));
+        waiting < self.waiting_max.load(Ordering::Relaxed)
+    }
+
+    /// Forgets senders whose share is whole again. Call it now and then.
+    pub fn forget(&self) {
+        self.inboxes.forget();
+        self.suppliers.forget();
+    }
+
+    /// Whether so many events may be taken now: 503 `put_off` for a second. They are taken whole while there is room for any.
+    pub(crate) fn admits(&self, events: usize) -> Result<(), Problem> {
+        let most = self.waiting_max.load(Ordering::Relaxed);
+        if most == UNWATCHED {
+            return Ok(());
+        }
+        let events = events as u64;
+        let taken = self.taken.fetch_add(events, Ordering::Relaxed);
+        if self.waiting.load(Ordering::Relaxed).saturating_add(taken) < most {
+            return Ok(());
+        }
+        // It may have begun anew between the two.
+        let back = |taken: u64| Some(taken.saturating_sub(events));
+        let _ = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, back);
+        Err(put_off(Work::Events, 1))
+    }
+
+    /// Takes events of one request from the shares of its key. What is held back, and for how long, stands at the event's place; where
+    /// there is no event, nothing does. All that goes one way is taken or held back together, so no part of an order overtakes another.
+    pub fn hold(&self, key: &str, ways: &[Option<Way>]) -> Vec<Option<Duration>> {
+        let mut held = vec![None; ways.len()];
+        if !self.is_behind.load(Ordering::Relaxed) {
+            return held;
+        }
+        take(&self.suppliers, key, ways, &mut held, |way| way.supplier);
+        let by_supplier = held.clone();
+        take(&self.inboxes, key, ways, &mut held, |way| way.inbox);
+        // What intake's partition holds back uses nothing of the supplier's.
+        let kept = ways.iter().zip(by_supplier).zip(&held).filter_map(|((way, before), now)| {
+            way.filter(|_| before.is_none() && now.is_some()).map(|way| way.supplier)
+        });
+        for (partition, events) in counted(kept) {
+            self.suppliers.give_back(partition, &Sender { key: key.into(), partition }, events);
+        }
+        held
+    }
+}
+
+fn counted(partitions: impl Iterator<Item = u32>) -> BTreeMap<u32, usize> {
+    let mut counts = BTreeMap::new();
+    partitions.for_each(|partition| *counts.entry(partition).or_default() += 1);
+    counts
+}
+
+/// Takes what is not held back yet from the shares of the partitions that it goes to.
+fn take(
+    shares: &Fairness<Sender>,
+    key: &str,
+    ways: &[Option<Way>],
+    held: &mut [Option<Duration>],
+    to: impl Fn(&Way) -> u32,
+) {
+    let free = ways.iter().zip(held.iter()).filter(|(_, held)| held.is_none());
+    let waits: BTreeMap<u32, Duration> = counted(free.filter_map(|(way, _)| way.as_ref().map(&to)))
+        .into_iter()
+        .filter_map(|(partition, events)| {
+            let sender = Sender { key: key.into(), partition };
+            Some((partition, shares.take(partition, &sender, events).err()?))
+        })
+        .collect();
+    for (way, held) in ways.iter().zip(held) {
+        let wait = way.as_ref().and_then(|way| waits.get(&to(way)));
+        *held = held.or(wait.copied());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ways(inbox: u32, supplier: u32, events: usize) -> Vec<Option<Way>> {
+        vec![Some(Way { inbox, supplier }); events]
+    }
+
+    /// How many of so many events are taken.
+    fn taken(gate: &EventsGate, key: &str, ways: &[Option<Way>]) -> usize {
+        gate.hold(key, ways).iter().filter(|held| held.is_none()).count()
+    }
+
+    #[test]
+    fn while_nothing_is_behind_a_key_sends_what_it_likes() {
+        let gate = EventsGate::new(2, 0);
+        assert!((0..100).all(|_| taken(&gate, "k", &ways(0, 0, 1_000)) == 1_000));
+        gate.set_rates(&[None; 2], &[None; 2]);
+        assert_eq!(taken(&gate, "k", &ways(0, 0, 1_000)), 1_000);
+    }
+
+    #[test]
+    fn a_key_that_floods_one_supplier_is_held_back_there_and_nobody_else_and_nowhere_else() {
+        let gate = EventsGate::new(2, 0);
+        gate.set_rates(&[None; 2], &[Some(1_000.0), None]);
+        assert_eq!(taken(&gate, "stolen", &ways(1, 0, 1_000)), 1_000, "taken whole while anything is left");
+        let held = gate.hold("stolen", &[ways(1, 0, 2), vec![None], ways(0, 1, 2)].concat());
+        let is_held: Vec<bool> = held.iter().map(Option::is_some).collect();
+        assert_eq!(is_held, [true, true, false, false, false]);
+        // A quarter of a thousand a second are four seconds for a thousand.
+        assert!(held[0].is_some_and(|wait| wait <= Duration::from_secs(4)), "{held:?}");
+        assert_eq!(taken(&gate, "honest", &ways(1, 0, 100)), 100);
+        gate.set_rates(&[None; 2], &[None; 2]);
+        assert_eq!(taken(&gate, "stolen", &ways(1, 0, 1_000)), 1_000, "it is not behind any more");
+    }
+
+    #[test]
+    fn what_the_partition_of_intake_holds_back_uses_nothing_of_the_suppliers_partition() {
+        let gate = EventsGate::new(2, 0);
+        gate.set_rates(&[Some(1e-9), None], &[Some(1e6), None]);
+        assert_eq!(taken(&gate, "k", &ways(0, 1, 2_000)), 2_000);
+        assert_eq!(taken(&gate, "k", &ways(0, 0, 1_000_000)), 0, "its inbox is used up");
+        assert_eq!(taken(&gate, "k", &ways(1, 0, 1)), 1, "nothing was used of its supplier's");
+    }
+
+    #[test]
+    fn no_more_is_taken_than_may_wait_for_intake_and_looking_begins_anew() {
+        let refused = |gate: &EventsGate, events| gate.admits(events).map_err(|problem| problem.code);
+        let gate = EventsGate::new(1, 1_000);
+        assert!((0..100).all(|_| refused(&gate, 1_000).is_ok()), "nobody has looked yet");
+        gate.set_waiting(500, None);
+        assert!(refused(&gate, 400).is_ok());
+        assert!(refused(&gate, 1_000).is_ok(), "whole while there is room for any");
+        assert_eq!(refused(&gate, 1), Err("put_off"));
+        gate.set_waiting(1_000, Some(9e9));
+        assert_eq!(refused(&gate, 1), Err("put_off"), "what is configured is not measured");
+        gate.set_waiting(999, None);
+        assert!(refused(&gate, 1).is_ok());
+        gate.set_unwatched();
+        assert!(refused(&gate, 100_000).is_ok());
+
+        let gate = EventsGate::new(1, 0);
+        gate.set_waiting(WAITING_FIRST - 1, None);
+        assert!(refused(&gate, 1).is_ok());
+        for (per_s, most) in [(1.0, WAITING_LEAST), (30_000.0, 30_000)] {
+            gate.set_waiting(most - 1, Some(per_s));
+            assert!(refused(&gate, 1).is_ok(), "{per_s}");
+            gate.set_waiting(most, None);
+            assert_eq!(refused(&gate, 1), Err("put_off"), "{per_s}: what was measured stands");
+        }
+    }
+}
