@@ -239,6 +239,7 @@ mod tests {
             detail: "the budget of wide".to_owned(),
             suspect: None,
             stopped_by: None,
+            caps: false,
         }
     }
 

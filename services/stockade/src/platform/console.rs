@@ -337,6 +337,7 @@ mod tests {
             detail: String::new(),
             suspect: suspect.map(str::to_owned),
             stopped_by: stopped_by.map(str::to_owned),
+            caps: false,
         };
         for (held, code, says) in [
             (held(None, None), "budget", "exceeded its budget"),

@@ -341,7 +341,7 @@ mod tests {
         assert!(taken(0, 1), "and of this one it is not");
         let (supplier, rows) = (stockade_model::SupplierId::new("acme").unwrap(), 1_000_000);
         assert!(
-            (0..2).all(|_| gate.fairness.take(0, &supplier, rows).is_ok()),
+            (0..2).all(|_| gate.fairness.take(0, &(&supplier).into(), rows).is_ok()),
             "suppliers do not wait for it"
         );
 

@@ -19,7 +19,7 @@ impl Court {
     fn find_with(
         &mut self,
         at_ms: i64,
-        of: SupplierId,
+        of: &SupplierId,
         level: Level,
         change: impl FnOnce(&mut RuleProposal),
     ) -> Vec<Action> {
@@ -29,7 +29,7 @@ impl Court {
         change(&mut asked);
         self.hear(at_ms, &Payload::Proposal(Proposal::Rule(Box::new(asked))))
     }
-    fn find(&mut self, at_ms: i64, of: SupplierId, level: Level) -> Vec<Action> {
+    fn find(&mut self, at_ms: i64, of: &SupplierId, level: Level) -> Vec<Action> {
         self.find_with(at_ms, of, level, |_| {})
     }
     /// What is in force of a supplier, by its last decision.
@@ -55,13 +55,13 @@ fn accounts_put_up_within_a_day_make_no_share_look_small_and_are_no_part_of_it()
     court.offer(now, "fake", 2_000);
     // However many of the new ones are withheld, nothing is wrong with the yardstick.
     for number in 0..300 {
-        assert_eq!(court.find(now + 1, supplier("fake", number), Quarantine), [Imposed], "{number}");
+        assert_eq!(court.find(now + 1, &supplier("fake", number), Quarantine), [Imposed], "{number}");
     }
     for number in 0..15 {
-        assert_eq!(court.find(now + 2, supplier("old", number), Quarantine), [Imposed], "{number}");
+        assert_eq!(court.find(now + 2, &supplier("old", number), Quarantine), [Imposed], "{number}");
     }
     court.moved();
-    court.find(now + 3, supplier("old", 15), Quarantine);
+    court.find(now + 3, &supplier("old", 15), Quarantine);
     assert!(court.held_back().is_some_and(|held| held.suspect.is_some()), "15 of 100, and not of 2100");
     assert_eq!(court.levels_of(&supplier("old", 15)), [Level::Watch]);
 }
@@ -73,9 +73,9 @@ fn where_few_are_there_for_long_all_that_offer_anything_count() {
     let now = 20 * DAY;
     court.offer(now, "new", 151);
     for number in 0..30 {
-        assert_eq!(court.find(now + 1, supplier("new", number), Quarantine), [Imposed], "{number}");
+        assert_eq!(court.find(now + 1, &supplier("new", number), Quarantine), [Imposed], "{number}");
     }
-    court.find(now + 2, supplier("new", 30), Quarantine);
+    court.find(now + 2, &supplier("new", 30), Quarantine);
     assert!(court.held_back().is_some_and(|held| held.suspect.is_some()), "30 of 200");
 }
 
@@ -87,20 +87,20 @@ fn caps_have_a_budget_past_which_suppliers_are_watched_until_there_is_room_again
     // A quarter of all: what is made up caps no more than that in a day.
     for number in 0..300 {
         let level = if number < 250 { Level::Cap } else { Level::Watch };
-        assert_eq!(court.find(now + number as i64, supplier("s", number), Level::Cap), [Imposed]);
+        assert_eq!(court.find(now + number as i64, &supplier("s", number), Level::Cap), [Imposed]);
         assert_eq!(court.levels_of(&supplier("s", number)), [level], "{number}");
         assert_eq!(court.held_back().is_some_and(|held| held.caps), number >= 250, "{number}");
     }
     court.moved();
-    assert_eq!(court.find(now + 400, supplier("s", 0), Level::Cap), [], "who is capped stays so");
-    assert_eq!(court.find(now + 400, supplier("s", 299), Level::Cap), [], "and who is watched");
+    assert_eq!(court.find(now + 400, &supplier("s", 0), Level::Cap), [], "who is capped stays so");
+    assert_eq!(court.find(now + 400, &supplier("s", 299), Level::Cap), [], "and who is watched");
     assert_eq!(
-        court.find(now + 401, supplier("s", 400), Quarantine),
+        court.find(now + 401, &supplier("s", 400), Quarantine),
         [Imposed],
         "withholding is another matter"
     );
     let later = now + DAY + 1;
-    assert_eq!(court.find(later, supplier("s", 299), Level::Cap), [Raised], "there is room again");
+    assert_eq!(court.find(later, &supplier("s", 299), Level::Cap), [Raised], "there is room again");
     assert_eq!(court.held_back(), None, "and it is said");
 }
 
@@ -111,7 +111,7 @@ fn the_budget_of_caps_is_what_the_set_says_and_a_part_of_a_supplier_is_under_non
         asked.budget_of_caps = Some(Budget { suppliers: Some(2), stock_share: None, per_ms: 1_000 });
     };
     for (number, level) in [(0, Level::Cap), (1, Level::Cap), (2, Level::Watch)] {
-        court.find_with(10, supplier("s", number), Level::Cap, two);
+        court.find_with(10, &supplier("s", number), Level::Cap, two);
         assert_eq!(court.levels_of(&supplier("s", number)), [level]);
     }
     let listing = Scope::Listing { listing: stockade_model::ListingId::new("l").unwrap() };
@@ -119,16 +119,16 @@ fn the_budget_of_caps_is_what_the_set_says_and_a_part_of_a_supplier_is_under_non
         two(asked);
         asked.scope = listing.clone();
     };
-    court.find_with(20, supplier("s", 3), Level::Dim, of_listing);
+    court.find_with(20, &supplier("s", 3), Level::Dim, of_listing);
     assert_eq!(court.levels_of(&supplier("s", 3)), [Level::Dim]);
     // Whom the budget of withholding holds back is watched at least.
     let none = |asked: &mut RuleProposal| {
         two(asked);
         asked.budget = Some(Budget { suppliers: Some(0), stock_share: None, per_ms: 1_000 });
     };
-    assert_eq!(court.find_with(30, supplier("s", 4), Quarantine, none), [OverBudget, Imposed]);
+    assert_eq!(court.find_with(30, &supplier("s", 4), Quarantine, none), [OverBudget, Imposed]);
     assert_eq!(court.levels_of(&supplier("s", 4)), [Level::Watch]);
-    assert_eq!(court.find_with(2_000, supplier("s", 5), Quarantine, none), [OverBudget, Imposed]);
+    assert_eq!(court.find_with(2_000, &supplier("s", 5), Quarantine, none), [OverBudget, Imposed]);
     assert_eq!(court.levels_of(&supplier("s", 5)), [Level::Cap]);
 }
 
