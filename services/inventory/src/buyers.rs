@@ -159,8 +159,8 @@ mod tests {
     }
 
     #[test]
-    fn half_of_a_shelf_is_the_most_and_ten_units_are_always_to_be_had() {
-        let bound = BuyersConfig::default().bound();
+    fn a_part_of_a_shelf_is_the_most_and_ten_units_are_always_to_be_had() {
+        let bound = BuyersConfig { held_percent_max: 50, ..BuyersConfig::default() }.bound();
         let most = [0, 7, 20, 21, 22, 1_000].map(|on_hand| bound.most(on_hand));
         assert_eq!(most, [10, 10, 10, 10, 11, 500]);
         assert_eq!(bound.most(i64::MAX), i64::MAX / 2);

@@ -26,6 +26,7 @@ use axum::{
     http::{Extensions, StatusCode},
     response::Response,
 };
+use futures_util::FutureExt as _;
 use futures_util::future::Either;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -45,7 +46,7 @@ mod watch;
 pub use apart::{Lane, Lanes, serve_apart, serve_lane};
 pub use peers::Networks;
 pub(crate) use peers::showed_key;
-use peers::{OfPeer, Peer, Peers, WithoutKey};
+use peers::{Listed, OfPeer, Peer, Peers, WithoutKey};
 use watch::{Cut, Watch};
 
 /// Largest request head, and how much of a body is buffered ahead of its handler, in bytes.
@@ -359,6 +360,12 @@ fn closing(problem: &Problem) -> Vec<u8> {
     [head.into_bytes(), body].concat()
 }
 
+/// The place of a connection among those that may be open at once, and among those that have shown no key.
+struct Place {
+    _listed: Listed,
+    _permit: OwnedSemaphorePermit,
+}
+
 /// Tells it why and closes. Closing with a request unread would take the answer from the peer, so that is read, for a while.
 async fn refuse(mut stream: TcpStream, refusal: Arc<[u8]>, _permit: OwnedSemaphorePermit) {
     let told = async {
@@ -420,7 +427,9 @@ impl Server {
     /// that this is called on.
     fn take(self: Arc<Self>, stream: TcpStream, opened: Instant, peer: Arc<Peer>) {
         let server = self.clone();
-        self.place(stream, move |stream, permit| server.connection(stream, opened, peer, permit));
+        self.place(stream, &peer.clone(), move |stream, place| {
+            server.connection(stream, opened, peer, place)
+        });
     }
 
     /// Gives a connection a place and has it served. Where all are taken, that of whoever has been here longest without a valid
@@ -428,12 +437,17 @@ impl Server {
     fn place<F>(
         self: Arc<Self>,
         stream: TcpStream,
-        serve: impl FnOnce(TcpStream, OwnedSemaphorePermit) -> F + Send + 'static,
+        peer: &Arc<Peer>,
+        serve: impl FnOnce(TcpStream, Place) -> F + Send + 'static,
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
-        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
-            tokio::spawn(serve(stream, permit));
+        // It stands in the queue from here on, so that nobody who comes later takes the place that somebody leaves for it.
+        let mut asked = Box::pin(self.permits.clone().acquire_owned());
+        if let Some(Ok(permit)) = asked.as_mut().now_or_never() {
+            // Listed before anything of it runs, so that whoever comes next sees who may make room.
+            let place = Place { _listed: self.without_key.list(peer), _permit: permit };
+            tokio::spawn(serve(stream, place));
             return;
         }
         let waiting = self.making_room.clone().try_acquire_owned().ok();
@@ -444,11 +458,12 @@ impl Server {
             return;
         };
         longest.ask_to_leave();
+        let listed = self.without_key.list(peer);
         tokio::spawn(async move {
-            let place = tokio::time::timeout(ROOM_PATIENCE, self.permits.clone().acquire_owned()).await;
+            let place = tokio::time::timeout(ROOM_PATIENCE, asked).await;
             drop(waiting);
             match place {
-                Ok(Ok(permit)) => serve(stream, permit).await,
+                Ok(Ok(permit)) => serve(stream, Place { _listed: listed, _permit: permit }).await,
                 // It has shown its key meanwhile, or could not be cut.
                 Ok(Err(_)) | Err(_) => self.refuse(stream),
             }
@@ -469,14 +484,7 @@ impl Server {
         let _ = self.permits.acquire_many(all).await;
     }
 
-    async fn connection(
-        self: Arc<Self>,
-        stream: TcpStream,
-        opened: Instant,
-        peer: Arc<Peer>,
-        _permit: OwnedSemaphorePermit,
-    ) {
-        let _listed = self.without_key.list(&peer);
+    async fn connection(self: Arc<Self>, stream: TcpStream, opened: Instant, peer: Arc<Peer>, _place: Place) {
         self.open.increment(1);
         if let Some(cut) = self.serve(stream, opened, peer.clone()).await {
             self.was_cut(cut);

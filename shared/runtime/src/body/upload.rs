@@ -99,11 +99,15 @@ mod tests {
         let seconds = Duration::from_secs;
         let deadline = BodyDeadline { whole: seconds(30), bytes_per_second_min: 1_000 };
         assert_eq!(patience(deadline, 0, seconds(0)), seconds(30));
-        assert_eq!(patience(deadline, 1, seconds(29)), seconds(1), "what little came gains no time");
-        assert_eq!(patience(deadline, 1, seconds(30)), Duration::ZERO);
+        assert_eq!(
+            patience(deadline, 1, seconds(29)),
+            Duration::from_millis(1_001),
+            "what little came gains as much"
+        );
+        assert_eq!(patience(deadline, 1, seconds(31)), Duration::ZERO);
         assert_eq!(patience(deadline, 60_000, seconds(60)), seconds(30), "as fast as it must be");
         assert_eq!(patience(deadline, 60_000, seconds(85)), seconds(5));
-        assert_eq!(patience(deadline, u64::MAX, seconds(1 << 40)), Duration::ZERO);
+        assert_eq!(patience(deadline, u64::MAX, seconds(1 << 50)), Duration::ZERO);
         assert_eq!(patience(deadline, 1 << 40, seconds(1 << 20)), seconds(30), "a fast one may take days");
     }
 

@@ -17,13 +17,12 @@ use hyper::body::Incoming;
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Handle,
-    sync::OwnedSemaphorePermit,
     task::JoinHandle,
     time::Instant,
 };
 use tower::Service as _;
 
-use super::{Connections, Cut, Listener, Peer, Peers, Server, accept};
+use super::{Connections, Cut, Listener, Peer, Peers, Place, Server, accept};
 use crate::{Problem, Shutdown};
 
 /// Bytes of a connection that are looked at to tell whose it is: a method and the beginning of a path.
@@ -209,14 +208,13 @@ struct Servers {
 impl Servers {
     fn take(self: Arc<Self>, stream: TcpStream, peer: Arc<Peer>) {
         let new = self.new.clone();
-        new.place(stream, move |stream, permit| self.sort(stream, peer, permit));
+        new.place(stream, &peer.clone(), move |stream, place| self.sort(stream, peer, place));
     }
 
     /// Waits until a connection says something, and gives it to whom that is about.
-    async fn sort(self: Arc<Self>, stream: TcpStream, peer: Arc<Peer>, permit: OwnedSemaphorePermit) {
+    async fn sort(self: Arc<Self>, stream: TcpStream, peer: Arc<Peer>, place: Place) {
         let opened = Instant::now();
         let new = &self.new;
-        let listed = new.without_key.list(&peer);
         new.open.increment(1);
         let mut seen = [0; LOOK_BYTES];
         let patience = std::time::Duration::from_millis(new.bounds.head_deadline_ms);
@@ -229,7 +227,7 @@ impl Servers {
             () = new.shutdown.wait() => None,
         };
         new.open.decrement(1);
-        drop((listed, permit));
+        drop(place);
         let bytes = match said {
             Some(Ok(Ok(bytes))) if bytes > 0 => bytes,
             Some(Err(_)) => return new.was_cut(Cut::Head),

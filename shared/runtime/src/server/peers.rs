@@ -219,27 +219,27 @@ impl Peers {
 }
 
 /// Connections of one kind that have shown no key, in the order in which they opened.
-#[derive(Default)]
-pub(super) struct WithoutKey(Mutex<BTreeMap<u64, Arc<Peer>>>);
+#[derive(Clone, Default)]
+pub(super) struct WithoutKey(Arc<Mutex<BTreeMap<u64, Arc<Peer>>>>);
 
 /// One of them, until this is dropped.
-pub(super) struct Listed<'a> {
-    all: &'a WithoutKey,
+pub(super) struct Listed {
+    all: WithoutKey,
     number: u64,
 }
 
-impl Drop for Listed<'_> {
+impl Drop for Listed {
     fn drop(&mut self) {
         self.all.0.lock().remove(&self.number);
     }
 }
 
 impl WithoutKey {
-    pub(super) fn list(&self, peer: &Arc<Peer>) -> Listed<'_> {
+    pub(super) fn list(&self, peer: &Arc<Peer>) -> Listed {
         if !peer.has_key() {
             self.0.lock().insert(peer.number, peer.clone());
         }
-        Listed { all: self, number: peer.number }
+        Listed { all: self.clone(), number: peer.number }
     }
 
     /// Who has been here longest without a key, and before that without waiting for an answer; it is not chosen twice.

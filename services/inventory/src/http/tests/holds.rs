@@ -5,6 +5,10 @@ use stockade_runtime::Role;
 use super::*;
 use crate::buyers::BuyersConfig;
 
+fn half_of_a_shelf() -> BuyersConfig {
+    BuyersConfig { held_percent_max: 50, ..BuyersConfig::default() }
+}
+
 async fn hold_as(api: &Api, key: &str, id: &str, quantity: i64) -> Reply {
     let body = json!({ "supplier": "acme", "listing": "l", "quantity": quantity });
     api.call(Method::POST, key, "/v1/reservations", &[("idempotency-key", id)], body).await
@@ -19,6 +23,7 @@ async fn end(api: &Api, held: &Reply, verb: &str) -> u16 {
 #[tokio::test]
 async fn who_hoards_a_listing_is_refused_and_another_buyer_still_reserves_it() {
     let api = Api::open().await;
+    api.app.set_buyers(half_of_a_shelf());
     let other = api.keys.create("other", Role::Buyer).unwrap();
     api.list("l", json!({ "on_hand": 100 })).await;
     let first = hold_as(&api, &api.buyer, "1", 50).await;
@@ -41,6 +46,7 @@ async fn who_hoards_a_listing_is_refused_and_another_buyer_still_reserves_it() {
 #[tokio::test]
 async fn of_a_basket_the_line_is_named_that_would_be_too_many_and_it_may_be_asked_for_again() {
     let api = Api::open().await;
+    api.app.set_buyers(half_of_a_shelf());
     api.list("l", json!({ "on_hand": 40 })).await;
     api.list("m", json!({ "sku": "SKU-2" })).await;
     let good = || json!({ "sku": "SKU-1", "quantity": 15, "region": "DE" });
@@ -66,6 +72,7 @@ async fn of_a_basket_the_line_is_named_that_would_be_too_many_and_it_may_be_aske
 #[tokio::test]
 async fn a_key_has_so_many_reservations_open_and_confirming_or_giving_back_makes_room() {
     let api = Api::open().await;
+    api.app.set_buyers(half_of_a_shelf());
     let other = api.keys.create("other", Role::Buyer).unwrap();
     api.app.set_buyers(BuyersConfig { open_holds_max: 2, ..BuyersConfig::default() });
     api.list("l", json!({ "on_hand": 100 })).await;
@@ -94,6 +101,7 @@ async fn a_key_has_so_many_reservations_open_and_confirming_or_giving_back_makes
 #[tokio::test]
 async fn while_a_partition_is_behind_a_buyer_holds_its_share_and_confirms_and_gives_back_what_it_likes() {
     let api = Api::open().await;
+    api.app.set_buyers(half_of_a_shelf());
     let other = api.keys.create("other", Role::Buyer).unwrap();
     api.list("l", json!({ "on_hand": 100 })).await;
     let (one, two) = (hold_as(&api, &api.buyer, "1", 1).await, hold_as(&api, &api.buyer, "2", 1).await);

@@ -478,20 +478,20 @@ fn withholding_more_of_a_supplier_takes_of_the_budget_however_little_of_it_was_w
     }
     // All of a supplier is more than a listing of it, so a second rule has its budget and no more.
     for number in 0..30 {
-        let done = if number < 3 { Imposed } else { OverBudget };
-        assert_eq!(ask(number, ("wide", 3), Scope::Supplier), (vec![done], number >= 3), "{number}");
+        let done = if number < 3 { vec![Imposed] } else { vec![OverBudget, Imposed] };
+        assert_eq!(ask(number, ("wide", 3), Scope::Supplier), (done, number >= 3), "past it a cap: {number}");
     }
     // Within what is withheld nothing is new; beside it another listing is, for a rule that is held back.
     assert_eq!(ask(2, ("wide", 3), listing("m")).0, [Imposed]);
-    assert_eq!(ask(40, ("wide", 3), listing("m")).0, [OverBudget]);
+    assert_eq!(ask(40, ("wide", 3), listing("m")).0, [OverBudget, Imposed]);
     // Ever so many listings of one supplier are one supplier.
     for name in ["a", "b", "c"] {
         assert_eq!(ask(50, ("shelf", 1), listing(name)), (vec![Imposed], false));
     }
-    assert_eq!(ask(51, ("shelf", 1), listing("a")), (vec![OverBudget], true));
+    assert_eq!(ask(51, ("shelf", 1), listing("a")), (vec![OverBudget, Imposed], true));
     assert_eq!(
         ask(50, ("shelf", 1), listing("d")).0,
-        [OverBudget],
+        [OverBudget, Imposed],
         "past it, a listing more is held back too"
     );
 }
@@ -518,6 +518,6 @@ fn operators_are_told_once_of_a_rule_that_is_held_back_and_by_what() {
     let names: std::collections::BTreeSet<&String> = court.notices.iter().map(|notice| &notice.id).collect();
     assert_eq!(names.len(), 3, "each has a name of its own");
     court.moved();
-    assert_eq!(court.budgeted(4_000, "s0050", "c", 2), [OverBudget]);
+    assert_eq!(court.budgeted(4_000, "s0050", "c", 2), [OverBudget, Raised], "from a watch to a cap");
     assert_eq!(court.notices.len(), 3, "another process tells nobody again");
 }
