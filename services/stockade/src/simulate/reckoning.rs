@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stockade_inventory::domain::ReservationState as State;
 use stockade_model::{
-    BasketId, Command, Decision, Level, LineAct, LineId, LineRow, ListingId, OrderEvent, OrderEventKind,
-    OrderId, Payload, Position, Region, ReservationId, Row, Scope, StockMode, SupplierId, Timestamp, Topic,
+    BasketId, Command, Decision, HoldBound, Level, LineAct, LineId, LineRow, ListingId, OrderEvent,
+    OrderEventKind, OrderId, Payload, Position, Region, ReservationId, Row, Scope, StockMode, SupplierId,
+    Timestamp, Topic,
 };
 
 use super::{
@@ -28,6 +29,15 @@ struct Held {
     over: bool,
     /// The basket that it is a line of.
     basket: Option<InBasket>,
+}
+
+/// What becomes of who asks for units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Held,
+    NotThere,
+    /// Of one key, without confirming.
+    TooMany,
 }
 
 /// A line of a basket.
@@ -185,25 +195,50 @@ impl Shelf {
         self.regions.iter().all(|region| self.restricted(Level::Lockout, Some(*region)))
     }
 
+    /// Units that a key holds without having confirmed them.
+    fn held_by(&self, owner: &str) -> i64 {
+        let own = self.holds.values().filter(|held| held.owner.as_deref() == Some(owner) && !held.confirmed);
+        own.map(|held| match held.state {
+            State::Held => held.units,
+            State::Ordered if !held.over => held
+                .order
+                .as_ref()
+                .and_then(|order| self.orders.get(order))
+                .map_or(0, |said| said.count(true).rest),
+            _ => 0,
+        })
+        .sum()
+    }
+
+    /// Whether a key may hold so many units more; a record without a bound has none.
+    fn within(&self, bound: Option<HoldBound>, owner: Option<&String>, units: i64) -> bool {
+        bound
+            .zip(owner)
+            .is_none_or(|(bound, owner)| self.held_by(owner) + units <= bound.most(self.on_hand()))
+    }
+
     /// Holds units, if they can be had and the name is free; whether they are held now.
     fn hold(
         &mut self,
         name: &ReservationId,
         (units, expires_at, region): (i64, Timestamp, Option<Region>),
-        owner: Option<String>,
+        (owner, bound): (Option<String>, Option<HoldBound>),
         basket: Option<InBasket>,
-    ) -> bool {
+    ) -> Asked {
         if self.holds.get(name).is_some_and(|held| !is_over(held)) {
-            return true;
+            return Asked::Held;
         }
         let seen = !self.restricted(Level::Quarantine, region) && self.may_owe(units, region);
         if !seen || self.free() < units {
-            return false;
+            return Asked::NotThere;
+        }
+        if !self.within(bound, owner.as_ref(), units) {
+            return Asked::TooMany;
         }
         let (state, order, confirmed, over) = (State::Held, None, false, false);
         let held = Held { units, owner, state, expires_at, order, confirmed, over, basket };
         self.holds.insert(name.clone(), held);
-        true
+        Asked::Held
     }
 
     /// What is done to a line of a basket. No two requests and no two buyers share the names of lines here.
@@ -214,7 +249,7 @@ impl Shelf {
             return;
         }
         match act {
-            LineAct::Hold { quantity, expires_at, region, basket, line, lines, whole, .. } => {
+            LineAct::Hold { quantity, expires_at, region, basket, line, lines, whole, bound, .. } => {
                 let (basket, line, lines, whole) = (basket.clone(), *line, *lines, *whole);
                 let (epoch, kept) = (epoch.unwrap_or(offset), !whole);
                 let by = InBasket { basket, line, lines, whole, epoch, kept };
@@ -229,7 +264,9 @@ impl Shelf {
                     return;
                 }
                 let wanted = (*quantity, *expires_at, *region);
-                if !self.hold(name, wanted, Some(owner.clone()), Some(by)) && is_once {
+                // Whom a bound refuses may ask for the same again.
+                let asked = self.hold(name, wanted, (Some(owner.clone()), *bound), Some(by));
+                if asked == Asked::NotThere && is_once {
                     self.passed.insert(name.clone());
                 }
             }
@@ -267,8 +304,8 @@ impl Shelf {
             Row::Stock(change) if change.mode == StockMode::Adjust && !self.locked_out() => {
                 self.counted += change.quantity;
             }
-            Row::Hold { reservation, quantity, expires_at, owner, region, .. } => {
-                self.hold(reservation, (*quantity, *expires_at, *region), owner.clone(), None);
+            Row::Hold { reservation, quantity, expires_at, owner, region, bound, .. } => {
+                self.hold(reservation, (*quantity, *expires_at, *region), (owner.clone(), *bound), None);
             }
             Row::Line(line) => self.line(line, offset),
             Row::Confirm { reservation, owner } => self.turn(reservation, owner, State::Confirmed),
