@@ -23,7 +23,7 @@ use super::{
     cloudevents::{Sent, binary, fields_of, is_binary, place_in_binary, structured},
     fields::Fields,
     rows::Price,
-    supplier::{traceparent, turn_of},
+    supplier::{let_others_by, traceparent, turn_of},
 };
 use crate::{
     app::{App, record},
@@ -428,7 +428,12 @@ pub(crate) async fn receive(
         // Known before any of them is read: one too many costs no more than to be counted.
         gate.admits(raw.len())?;
         allowance = app.limits.take("events", &caller.0.id, raw.len())?;
-        (batch, raw.iter().map(|raw| event_from_cloudevent(raw.get().as_bytes(), now)).collect())
+        let mut events = Vec::with_capacity(raw.len());
+        for raw in &raw {
+            let_others_by(events.len()).await;
+            events.push(event_from_cloudevent(raw.get().as_bytes(), now));
+        }
+        (batch, events)
     };
     let trace = traceparent(&headers);
     let (mut records, mut rows) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
@@ -443,6 +448,7 @@ pub(crate) async fn receive(
         return Err(share_used(wait));
     }
     for (row, (event, wait)) in events.into_iter().zip(&held.waits).enumerate() {
+        let_others_by(row).await;
         match (event, wait) {
             (Ok(event), Some(wait)) => {
                 let (id, retry_after_s) = (event.id, wait_s(*wait));
