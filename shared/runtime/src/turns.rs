@@ -60,7 +60,7 @@ impl TurnsConfig {
     /// For what is on its way through the log and the fold behind it, which go through one thing after the other: the next should be
     /// there when one is done, and whoever comes in between should not wait for many.
     pub fn at_log() -> Self {
-        Self { at: "log", at_once: usize::MAX, at_once_bytes: QUANTUM, ..Self::default() }
+        Self { at: "log", at_once: usize::MAX, at_once_bytes: 4 * QUANTUM, ..Self::default() }
     }
 
     fn has_room(&self, ring: &Ring) -> bool {
