@@ -430,7 +430,7 @@ impl App {
                     fairness.decided(partition, &supplier.into(), *adds);
                 }
                 if let Some((owner, rows)) = holds {
-                    fairness.decided_of_buyer(partition, owner, *rows);
+                    fairness.decided(partition, &(partition, owner.as_str()).into(), *rows);
                 }
                 rows.as_ref().map_or(1, |rows| rows.len() as u64)
             }

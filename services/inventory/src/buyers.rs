@@ -133,11 +133,11 @@ impl App {
         let held = holds(&command.rows);
         let fairness = &self.gate_of_edge.fairness;
         if let Some((owner, rows)) = &held {
-            fairness.take_of_buyer(partition, owner, *rows).map_err(share_used)?;
+            fairness.take(partition, &(partition, owner.as_str()).into(), *rows).map_err(share_used)?;
         }
         let submitted = self.submit(command, traceparent).await;
         if let (Some((owner, rows)), Err(_)) = (&held, &submitted) {
-            fairness.give_back_to_buyer(partition, owner, *rows);
+            fairness.give_back(partition, &(partition, owner.as_str()).into(), *rows);
         }
         submitted
     }

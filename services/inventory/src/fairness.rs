@@ -17,7 +17,6 @@
 //! more than twenty seconds at a time, or for as long as the largest batch takes where that is longer.
 
 use std::{
-    hash::Hash,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -131,8 +130,8 @@ const NOTHING: f64 = 1e-6;
 pub enum Who {
     /// A supplier, which has one partition.
     Supplier(SupplierId),
-    /// The key of a buyer, which reserves in all of them: by the partition.
-    Buyer(u32, Box<str>),
+    /// The key of a buyer or an order system, which sends to all of them: by the partition.
+    Key(u32, Box<str>),
 }
 
 impl From<&SupplierId> for Who {
@@ -142,20 +141,19 @@ impl From<&SupplierId> for Who {
 }
 
 impl From<(u32, &str)> for Who {
-    fn from((partition, owner): (u32, &str)) -> Self {
-        Self::Buyer(partition, owner.into())
+    fn from((partition, key): (u32, &str)) -> Self {
+        Self::Key(partition, key.into())
     }
 }
 
-/// Holds senders back while a partition is behind: suppliers, each of which has one partition, and buyers who reserve, or whatever
-/// else names a sender to one partition.
-pub struct Fairness<K: Eq + Hash = Who> {
+/// Holds senders back while a partition is behind.
+pub struct Fairness {
     places: Box<[Place]>,
     begun: Instant,
-    used: DashMap<K, Used>,
+    used: DashMap<Who, Used>,
 }
 
-impl<K: Clone + Eq + Hash> Fairness<K> {
+impl Fairness {
     /// For so many partitions, none of which is behind.
     pub fn new(partitions: u32) -> Self {
         Self {
@@ -207,12 +205,12 @@ impl<K: Clone + Eq + Hash> Fairness<K> {
     /// Takes so many rows from a sender's share of a partition; where the share is used up, says how long.
     ///
     /// Rows are taken whole while anything is left, and paid off before the next: no batch is refused for ever.
-    pub fn take(&self, partition: u32, sender: &K, rows: usize) -> Result<(), Duration> {
+    pub fn take(&self, partition: u32, sender: &Who, rows: usize) -> Result<(), Duration> {
         self.take_at(partition, sender, rows, self.now())
     }
 
     /// Gives back rows that were taken and not sent.
-    pub fn give_back(&self, partition: u32, sender: &K, rows: usize) {
+    pub fn give_back(&self, partition: u32, sender: &Who, rows: usize) {
         match self.share_per_s(partition) {
             Some(share) => {
                 if let Some(mut used) = self.used.get_mut(sender) {
@@ -227,7 +225,7 @@ impl<K: Clone + Eq + Hash> Fairness<K> {
         }
     }
 
-    fn take_at(&self, partition: u32, sender: &K, rows: usize, now: u64) -> Result<(), Duration> {
+    fn take_at(&self, partition: u32, sender: &Who, rows: usize, now: u64) -> Result<(), Duration> {
         let Some(share) = self.share_per_s(partition) else { return Ok(()) };
         let mut used = self.used.entry(sender.clone()).or_default();
         let owes = used.owes(share, now);
@@ -241,11 +239,11 @@ impl<K: Clone + Eq + Hash> Fairness<K> {
 
     /// The log has so many rows of a sender that add supply. Those that did not come in through this process are taken from its
     /// share now, and so is what was under way when the partition fell behind.
-    pub(crate) fn decided(&self, partition: u32, sender: &K, rows: usize) {
+    pub(crate) fn decided(&self, partition: u32, sender: &Who, rows: usize) {
         self.decided_at(partition, sender, rows, self.now());
     }
 
-    fn decided_at(&self, partition: u32, sender: &K, rows: usize, now: u64) {
+    fn decided_at(&self, partition: u32, sender: &Who, rows: usize, now: u64) {
         let Some(share) = self.share_per_s(partition) else { return };
         let mut used = self.used.entry(sender.clone()).or_default();
         let own = used.unseen.min(rows as u64);
@@ -253,21 +251,6 @@ impl<K: Clone + Eq + Hash> Fairness<K> {
         let owed = used.owes(share, now) + (rows as u64 - own) as f64;
         used.set_owed(owed, share, now);
         used.partition = partition;
-    }
-}
-
-/// The same by what a supplier sends and a buyer's key asks to be held.
-impl Fairness {
-    pub(crate) fn take_of_buyer(&self, partition: u32, owner: &str, rows: usize) -> Result<(), Duration> {
-        self.take(partition, &(partition, owner).into(), rows)
-    }
-
-    pub(crate) fn give_back_to_buyer(&self, partition: u32, owner: &str, rows: usize) {
-        self.give_back(partition, &(partition, owner).into(), rows);
-    }
-
-    pub(crate) fn decided_of_buyer(&self, partition: u32, owner: &str, rows: usize) {
-        self.decided(partition, &(partition, owner).into(), rows);
     }
 }
 
@@ -297,14 +280,14 @@ mod tests {
 
     #[test]
     fn nobody_is_held_back_while_the_partition_is_not_behind() {
-        let fair = <Fairness>::new(1);
+        let fair = Fairness::new(1);
         assert!((0..1_000).all(|_| fair.take_at(0, &id("a"), 1_000, 5).is_ok()));
         assert!(fair.used.is_empty());
     }
 
     #[test]
     fn whatever_one_sends_while_it_is_behind_it_gets_a_quarter_and_a_small_one_is_served_at_once() {
-        let fair = <Fairness>::new(2);
+        let fair = Fairness::new(2);
         fair.set_rate(0, Some(4_000.0));
         let (mut flood, mut small) = (0, 0);
         // Ten seconds, in which one asks each millisecond and another twice a second.
@@ -333,7 +316,7 @@ mod tests {
 
     #[test]
     fn a_buyers_key_has_a_quarter_of_each_partition_that_is_behind_and_takes_nothing_from_a_supplier() {
-        let fair = <Fairness>::new(2);
+        let fair = Fairness::new(2);
         fair.set_rate(0, Some(4_000.0));
         let mut held = 0;
         for ms in 0..10_000_u64 {
@@ -375,7 +358,7 @@ mod tests {
 
     #[test]
     fn who_has_its_whole_share_again_is_forgotten() {
-        let fair = <Fairness>::new(1);
+        let fair = Fairness::new(1);
         fair.set_rate(0, Some(1e12));
         fair.take(0, &id("a"), 1).unwrap();
         fair.forget();
@@ -418,7 +401,7 @@ mod tests {
 
     #[test]
     fn what_was_decided_while_it_was_not_behind_counts_for_nothing() {
-        let fair = <Fairness>::new(1);
+        let fair = Fairness::new(1);
         fair.decided_at(0, &id("a"), 1_000, 5);
         assert!(fair.used.is_empty());
         fair.set_rate(0, Some(4.0));
@@ -430,7 +413,7 @@ mod tests {
     #[test]
     fn whatever_the_size_of_a_batch_it_is_a_quarter_of_a_slow_partition() {
         for (rate, rows) in [(40.0, 1_000), (100.0, 1_000), (199.0, 1_000), (40.0, 300), (800.0, 1_000)] {
-            let fair = <Fairness>::new(1);
+            let fair = Fairness::new(1);
             fair.set_rate(0, Some(rate));
             let mut taken = 0;
             for second in 0..2_000_u64 {

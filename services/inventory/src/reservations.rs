@@ -4,6 +4,7 @@
 //! more than a bounded number of rows, whatever there is of others.
 
 use std::{
+    borrow::Borrow,
     collections::{BTreeMap, BTreeSet},
     ops::Bound,
 };
@@ -61,8 +62,30 @@ pub(crate) struct Listed<T, N> {
     pub(crate) looked: usize,
 }
 
+/// From where to where names are gone through.
+type Span<'a> = (Bound<&'a str>, Bound<&'a str>);
+
+/// Names in their order.
+type Names<'a, N> = Box<dyn Iterator<Item = &'a N> + 'a>;
+
+/// The names of one key, or all. Whatever others have costs nobody who looks for their own.
+fn names_of<'a, N: Borrow<str> + Ord, V>(
+    held: &'a Held,
+    (owner, own): (Option<&str>, impl Fn(&'a Own) -> &'a BTreeSet<N>),
+    all: &'a BTreeMap<N, V>,
+    range: Span<'_>,
+) -> Names<'a, N> {
+    match owner {
+        Some(owner) => {
+            let own = held.by_owner.get(owner).map(|known| own(known).range::<str, _>(range));
+            Box::new(own.into_iter().flatten())
+        }
+        None => Box::new(all.range::<str, _>(range).map(|(name, _)| name)),
+    }
+}
+
 /// Where a walk goes on: after a name, or from a beginning on.
-fn from<'a>(after: Option<&'a str>, prefix: &'a str) -> (Bound<&'a str>, Bound<&'a str>) {
+fn from<'a>(after: Option<&'a str>, prefix: &'a str) -> Span<'a> {
     let first = match after {
         // A cursor names an item of its list, which begins so, or comes from somewhere else and is before all of them.
         Some(after) if after >= prefix => Bound::Excluded(after),
@@ -158,40 +181,17 @@ impl Reservations {
         after: Option<&BasketId>,
         limit: usize,
     ) -> Listed<(BasketId, Vec<LineKnown>), BasketId> {
-        let (mut last, mut found, mut looked) = (after.cloned(), Vec::new(), 0);
-        loop {
-            let until = looked + ROWS_AT_ONCE;
-            let held = self.0.read();
-            let range = from(last.as_ref().map(BasketId::as_str), prefix);
-            // Whatever others have costs nobody who looks for their own.
-            let names: Box<dyn Iterator<Item = &BasketId> + '_> = match owner {
-                Some(owner) => {
-                    let own = held.by_owner.get(owner).into_iter();
-                    Box::new(own.flat_map(|own| own.baskets.range::<str, _>(range)))
-                }
-                None => Box::new(held.by_basket.range::<str, _>(range).map(|(name, _)| name)),
-            };
-            let names = names.take_while(|name| name.as_str().starts_with(prefix));
-            let mut is_over = true;
-            let mut reached = last.clone();
-            for name in names {
+        self.walk(
+            after,
+            prefix,
+            limit,
+            |held, range| names_of(held, (owner, |own: &Own| &own.baskets), &held.by_basket, range),
+            |held, name| {
                 let lines = held.by_basket.get(name).map(|lines| held.known(lines));
-                looked += lines.as_ref().map_or(1, |lines| lines.len().max(1));
-                reached = Some(name.clone());
-                found.extend(lines.map(|lines| (name.clone(), lines)));
-                if found.len() >= limit {
-                    return Listed { found, looked_to: None, looked };
-                }
-                if looked >= until {
-                    is_over = false;
-                    break;
-                }
-            }
-            last = reached;
-            if is_over || looked >= ROWS_MAX {
-                return Listed { found, looked_to: last.filter(|_| !is_over), looked };
-            }
-        }
+                let rows = lines.as_ref().map_or(1, |lines| lines.len().max(1));
+                (rows, lines.map(|lines| (name.clone(), lines)))
+            },
+        )
     }
 
     /// Takes the baskets out that changed last at `until_ms` or before; each is looked at once for each of its changes.
@@ -235,26 +235,40 @@ impl Reservations {
     ) -> Listed<(ReservationId, SupplierId, Reservation), ReservationId> {
         // A name begins with its supplier, so those of one stand together. Beside them stand those of a supplier whose own id goes on so.
         let prefix = supplier.map(|supplier| format!("{supplier}::")).unwrap_or_default();
+        self.walk(
+            after,
+            &prefix,
+            limit,
+            |held, range| names_of(held, (owner, |own: &Own| &own.names), &held.by_name, range),
+            |held, name| {
+                let row = held.by_name.get(name).filter(|(of, _)| supplier.is_none_or(|wanted| wanted == of));
+                (1, row.map(|(of, row)| (name.clone(), of.clone(), row.clone())))
+            },
+        )
+    }
+
+    /// Goes through the names behind `after` that begin with `prefix` until `limit` are found or enough rows were looked at, and lets
+    /// the lock go in between. `take` says how many rows a name stands for, and what is found of it.
+    fn walk<T, N: Clone + Borrow<str>>(
+        &self,
+        after: Option<&N>,
+        prefix: &str,
+        limit: usize,
+        names: impl for<'a> Fn(&'a Held, Span<'_>) -> Names<'a, N>,
+        take: impl Fn(&Held, &N) -> (usize, Option<T>),
+    ) -> Listed<T, N> {
         let (mut last, mut found, mut looked) = (after.cloned(), Vec::new(), 0);
         loop {
             let until = looked + ROWS_AT_ONCE;
             let held = self.0.read();
-            let range = from(last.as_ref().map(ReservationId::as_str), &prefix);
-            let names: Box<dyn Iterator<Item = &ReservationId> + '_> = match owner {
-                Some(owner) => {
-                    let own = held.by_owner.get(owner).into_iter();
-                    Box::new(own.flat_map(|own| own.names.range::<str, _>(range)))
-                }
-                None => Box::new(held.by_name.range::<str, _>(range).map(|(name, _)| name)),
-            };
-            let names = names.take_while(|name| name.as_str().starts_with(&prefix));
+            let all = names(&held, from(last.as_ref().map(Borrow::borrow), prefix));
             let mut is_over = true;
             let mut reached = last.clone();
-            for name in names {
-                looked += 1;
+            for name in all.take_while(|name| (*name).borrow().starts_with(prefix)) {
+                let (rows, taken) = take(&held, name);
+                looked += rows;
                 reached = Some(name.clone());
-                let row = held.by_name.get(name).filter(|(of, _)| supplier.is_none_or(|wanted| wanted == of));
-                found.extend(row.map(|(of, row)| (name.clone(), of.clone(), row.clone())));
+                found.extend(taken);
                 if found.len() >= limit {
                     return Listed { found, looked_to: None, looked };
                 }

@@ -40,17 +40,10 @@ pub struct Way {
     pub supplier: u32,
 }
 
-/// A key, to one partition.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Sender {
-    key: Box<str>,
-    partition: u32,
-}
-
 /// What events have to pass before they are appended.
 pub struct EventsGate {
-    inboxes: Fairness<Sender>,
-    suppliers: Fairness<Sender>,
+    inboxes: Fairness,
+    suppliers: Fairness,
     partitions: u32,
     /// Whether any partition is behind.
     is_behind: AtomicBool,
@@ -151,11 +144,16 @@ impl EventsGate {
         Err(put_off(Work::Events, 1))
     }
 
+    /// Whether any partition is behind; otherwise nobody need say where events go.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.is_behind.load(Ordering::Relaxed)
+    }
+
     /// Takes events of one request from the shares of its key. What is held back, and for how long, stands at the event's place; where
     /// there is no event, nothing does. All that goes one way is taken or held back together, so no part of an order overtakes another.
     pub fn hold(&self, key: &str, ways: &[Option<Way>]) -> Vec<Option<Duration>> {
         let mut held = vec![None; ways.len()];
-        if !self.is_behind.load(Ordering::Relaxed) {
+        if !self.is_behind() {
             return held;
         }
         take(&self.suppliers, key, ways, &mut held, |way| way.supplier);
@@ -166,7 +164,7 @@ impl EventsGate {
             way.filter(|_| before.is_none() && now.is_some()).map(|way| way.supplier)
         });
         for (partition, events) in counted(kept) {
-            self.suppliers.give_back(partition, &Sender { key: key.into(), partition }, events);
+            self.suppliers.give_back(partition, &(partition, key).into(), events);
         }
         held
     }
@@ -180,7 +178,7 @@ fn counted(partitions: impl Iterator<Item = u32>) -> BTreeMap<u32, usize> {
 
 /// Takes what is not held back yet from the shares of the partitions that it goes to.
 fn take(
-    shares: &Fairness<Sender>,
+    shares: &Fairness,
     key: &str,
     ways: &[Option<Way>],
     held: &mut [Option<Duration>],
@@ -190,8 +188,7 @@ fn take(
     let waits: BTreeMap<u32, Duration> = counted(free.filter_map(|(way, _)| way.as_ref().map(&to)))
         .into_iter()
         .filter_map(|(partition, events)| {
-            let sender = Sender { key: key.into(), partition };
-            Some((partition, shares.take(partition, &sender, events).err()?))
+            Some((partition, shares.take(partition, &(partition, key).into(), events).err()?))
         })
         .collect();
     for (way, held) in ways.iter().zip(held) {

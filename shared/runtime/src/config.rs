@@ -2,11 +2,32 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
+use serde::{
+    Deserialize as _, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
 use serde_json::{Map, Value};
 
 /// Variables start with it; `__` separates levels: `STOCKADE_HTTP__LISTEN=127.0.0.1:7400`.
 pub const ENV_PREFIX: &str = "STOCKADE_";
+
+/// Reads texts as a list or, as a variable has them, as one text with commas between; `expecting` is what is said of anything else.
+pub(crate) fn texts<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    expecting: &'static str,
+) -> Result<Vec<String>, D::Error> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        List(Vec<String>),
+        Text(String),
+    }
+    let all = match Written::deserialize(deserializer).map_err(|_| D::Error::custom(expecting))? {
+        Written::List(list) => list,
+        Written::Text(text) => text.split(',').map(str::to_owned).collect(),
+    };
+    Ok(all.iter().map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect())
+}
 
 /// Builds a configuration from a YAML text, variables and `flags` given as dotted paths. Later ones win.
 pub fn load<T: DeserializeOwned>(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::http::IDEMPOTENCY_KEY;
+use crate::{config, http::IDEMPOTENCY_KEY};
 
 /// Calls from pages of other origins in browsers. They have only the key that they were given: credentials are never allowed, so the
 /// cookies of the console's sessions stay with its own pages.
@@ -25,24 +25,12 @@ impl Default for Cors {
 }
 
 /// Origins, as a list or, in a variable, as one text with commas between.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(from = "Written")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Origins(pub Vec<String>);
 
-#[derive(serde::Deserialize)]
-#[serde(untagged, expecting = "a list of origins")]
-enum Written {
-    List(Vec<String>),
-    Text(String),
-}
-
-impl From<Written> for Origins {
-    fn from(written: Written) -> Self {
-        let all = match written {
-            Written::List(list) => list,
-            Written::Text(text) => text.split(',').map(str::to_owned).collect(),
-        };
-        Self(all.iter().map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect())
+impl<'de> serde::Deserialize<'de> for Origins {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        config::texts(deserializer, "a list of origins").map(Self)
     }
 }
 

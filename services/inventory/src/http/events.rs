@@ -438,8 +438,14 @@ pub(crate) async fn receive(
     let trace = traceparent(&headers);
     let (mut records, mut rows) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
     let (mut placed, mut warned) = (Placed::new(), 0);
-    let ways: Vec<_> = events.iter().map(|event| event.as_ref().ok().map(|event| gate.way(event))).collect();
-    let held = Held::of(gate.hold(&caller.0.id, &ways));
+    // Where they go is reckoned only where that may hold something back.
+    let held = Held::of(if gate.is_behind() {
+        let ways: Vec<_> =
+            events.iter().map(|event| event.as_ref().ok().map(|event| gate.way(event))).collect();
+        gate.hold(&caller.0.id, &ways)
+    } else {
+        vec![None; events.len()]
+    });
     if held.count > 0 {
         app.limits.give_back(("events", &caller.0.id), held.count);
         crate::metrics::events_held_back(held.count);

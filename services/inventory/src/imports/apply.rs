@@ -256,7 +256,7 @@ impl Imports {
 
     /// Appends a request in a turn and waits for its outcome, past [`TURN_MAX`] without one.
     async fn submit_in_turn(&self, command: &Command) -> Result<Submitted, Problem> {
-        let turn = self.turns.wait(self.app.trust_of(&command.supplier).into()).await;
+        let turn = self.turns.wait(self.app.trust_of(&command.supplier)).await;
         let submitted = self.app.submit(command.clone(), None);
         tokio::pin!(submitted);
         let in_time = tokio::time::timeout(TURN_MAX, submitted.as_mut()).await;

@@ -6,9 +6,9 @@ use std::{collections::HashMap, sync::Arc};
 use axum::http::{StatusCode, header};
 use parking_lot::Mutex;
 use stockade_model::SupplierId;
-use stockade_runtime::Problem;
+use stockade_runtime::{Problem, Trust};
 
-use super::{Import, Imports, ImportsConfig, meta::Kind};
+use super::{Import, Imports, ImportsConfig};
 
 /// What an import is taken to have beside the bytes of its files: its notes, and its directory.
 pub(super) const PLACE_BYTES: u64 = 16 << 10;
@@ -21,8 +21,8 @@ const RETRY_S: &str = "30";
 #[derive(Clone, Copy, Debug)]
 struct DiskBounds {
     altogether: u64,
-    of_kind: [u64; Kind::COUNT],
-    of_supplier: [u64; Kind::COUNT],
+    of_kind: [u64; Trust::COUNT],
+    of_supplier: [u64; Trust::COUNT],
     uploads_at_once: usize,
 }
 
@@ -30,10 +30,10 @@ impl DiskBounds {
     fn of(config: &ImportsConfig) -> Self {
         let altogether = if config.disk_bytes_max == 0 { u64::MAX } else { config.disk_bytes_max };
         let part = if config.disk_bytes_max == 0 { u64::MAX } else { config.disk_bytes_max / PART };
-        let of_kind = Kind::ALL.map(|kind| match kind {
-            Kind::Trusted => u64::MAX,
-            Kind::New => config.new_disk_bytes_max.unwrap_or(part),
-            Kind::Suspect => config.suspect_disk_bytes_max.unwrap_or(part),
+        let of_kind = Trust::ALL.map(|kind| match kind {
+            Trust::Trusted => u64::MAX,
+            Trust::New => config.new_disk_bytes_max.unwrap_or(part),
+            Trust::Suspect => config.suspect_disk_bytes_max.unwrap_or(part),
         });
         let of_one = |of_all: u64| if of_all == u64::MAX { of_all } else { of_all / PART };
         let of_supplier = of_kind.map(|of_all| config.supplier_disk_bytes_max.min(of_one(of_all)));
@@ -49,7 +49,7 @@ pub(super) enum Full {
     /// With the supplier's other imports it is.
     Supplier(u64),
     /// With those of all suppliers who are known as little.
-    Kind(Kind),
+    Kind(Trust),
     /// With those of all.
     All,
 }
@@ -104,18 +104,18 @@ struct OfSupplier {
 #[derive(Default)]
 struct Held {
     bytes: u64,
-    of_kind: [u64; Kind::COUNT],
+    of_kind: [u64; Trust::COUNT],
     suppliers: HashMap<SupplierId, OfSupplier>,
 }
 
 impl Held {
-    fn add(&mut self, supplier: &SupplierId, kind: Kind, bytes: u64) {
+    fn add(&mut self, supplier: &SupplierId, kind: Trust, bytes: u64) {
         self.bytes += bytes;
         self.of_kind[kind as usize] += bytes;
         self.suppliers.entry(supplier.clone()).or_default().bytes += bytes;
     }
 
-    fn give_back(&mut self, supplier: &SupplierId, kind: Kind, bytes: u64, uploads: usize) {
+    fn give_back(&mut self, supplier: &SupplierId, kind: Trust, bytes: u64, uploads: usize) {
         self.bytes -= bytes;
         self.of_kind[kind as usize] -= bytes;
         if let Some(of) = self.suppliers.get_mut(supplier) {
@@ -140,7 +140,7 @@ impl Disk {
     }
 
     /// Begins an upload of a supplier; where as many of it as may be are under way, says how many those are.
-    pub(super) fn upload(self: &Arc<Self>, supplier: &SupplierId, kind: Kind) -> Result<Share, usize> {
+    pub(super) fn upload(self: &Arc<Self>, supplier: &SupplierId, kind: Trust) -> Result<Share, usize> {
         let mut held = self.held.lock();
         let of = held.suppliers.entry(supplier.clone()).or_default();
         // Whoever has nothing yet is below the bound, so nothing is left behind for it.
@@ -152,7 +152,7 @@ impl Disk {
     }
 
     /// What an import has that lies there from before a start; it is never refused.
-    pub(super) fn known(self: &Arc<Self>, supplier: &SupplierId, kind: Kind, bytes: u64) -> Share {
+    pub(super) fn known(self: &Arc<Self>, supplier: &SupplierId, kind: Trust, bytes: u64) -> Share {
         self.held.lock().add(supplier, kind, bytes);
         Share { disk: self.clone(), supplier: supplier.clone(), kind, bytes, uploading: false }
     }
@@ -169,7 +169,7 @@ pub(super) struct Share {
     disk: Arc<Disk>,
     supplier: SupplierId,
     /// How far its supplier was known when it began: it counts there to its end.
-    pub(super) kind: Kind,
+    pub(super) kind: Trust,
     bytes: u64,
     uploading: bool,
 }
@@ -287,7 +287,7 @@ mod tests {
         let disk = disk();
         let begin = |name: &str, kind| disk.upload(&id(name), kind).unwrap();
         let mut fakes = Vec::new();
-        for kind in [Kind::New, Kind::Suspect] {
+        for kind in [Trust::New, Trust::Suspect] {
             for number in 0..4 {
                 let mut share = begin(&format!("{}-{number}", kind.as_str()), kind);
                 assert_eq!(share.grow(101), Err(Full::Alone(100)), "a quarter of what all of them may");
@@ -298,12 +298,12 @@ mod tests {
             let mut one_more = begin("more", kind);
             assert_eq!(one_more.grow(1), Err(Full::Kind(kind)));
         }
-        let mut honest = begin("honest", Kind::Trusted);
+        let mut honest = begin("honest", Trust::Trusted);
         honest.grow(800).unwrap();
         assert_eq!(honest.grow(1), Err(Full::All));
         assert_eq!(honest.grow(201), Err(Full::Alone(1_000)));
         drop(fakes.pop());
-        let mut second = begin("honest", Kind::Trusted);
+        let mut second = begin("honest", Trust::Trusted);
         second.grow(100).unwrap();
         assert_eq!(second.grow(101), Err(Full::Supplier(1_000)));
         drop((fakes, honest, second));
@@ -314,14 +314,14 @@ mod tests {
     #[test]
     fn so_many_uploads_of_a_supplier_are_under_way_and_no_more() {
         let disk = disk();
-        let first = disk.upload(&id("a"), Kind::New).unwrap();
-        let mut second = disk.upload(&id("a"), Kind::New).unwrap();
-        assert_eq!(disk.upload(&id("a"), Kind::New).err(), Some(2));
-        assert!(disk.upload(&id("b"), Kind::New).is_ok());
+        let first = disk.upload(&id("a"), Trust::New).unwrap();
+        let mut second = disk.upload(&id("a"), Trust::New).unwrap();
+        assert_eq!(disk.upload(&id("a"), Trust::New).err(), Some(2));
+        assert!(disk.upload(&id("b"), Trust::New).is_ok());
         second.grow(10).unwrap();
         second.taken_on();
-        let third = disk.upload(&id("a"), Kind::New).unwrap();
-        assert_eq!(disk.upload(&id("a"), Kind::New).err(), Some(2));
+        let third = disk.upload(&id("a"), Trust::New).unwrap();
+        assert_eq!(disk.upload(&id("a"), Trust::New).err(), Some(2));
         drop((first, third));
         assert_eq!(disk.bytes(), 10, "what was taken on stays");
         second.set(3);
@@ -334,7 +334,7 @@ mod tests {
     fn without_a_bound_only_what_one_may_have_counts() {
         let config = ImportsConfig { disk_bytes_max: 0, supplier_disk_bytes_max: 10, ..Default::default() };
         let disk = Disk::new(&config);
-        let mut share = disk.upload(&id("a"), Kind::Suspect).unwrap();
+        let mut share = disk.upload(&id("a"), Trust::Suspect).unwrap();
         share.grow(10).unwrap();
         assert_eq!(share.grow(1), Err(Full::Alone(10)));
     }

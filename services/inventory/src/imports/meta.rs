@@ -4,46 +4,6 @@ use stockade_imports::{Facts, Finding};
 use stockade_model::{SupplierId, Timestamp};
 use stockade_runtime::Trust;
 
-/// How far the supplier of an import is known: whose room on disk it takes, and among whom it waits for turns.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Kind {
-    /// Known for a while, and nothing is against it.
-    #[default]
-    Trusted,
-    /// It came lately.
-    New,
-    /// A restriction is in force against it.
-    Suspect,
-}
-
-impl Kind {
-    /// Every kind, in the order of their numbers.
-    pub(super) const ALL: [Self; 3] = [Self::Trusted, Self::New, Self::Suspect];
-    /// How many there are.
-    pub(super) const COUNT: usize = Self::ALL.len();
-
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Trusted => "trusted",
-            Self::New => "new",
-            Self::Suspect => "suspect",
-        }
-    }
-}
-
-impl From<Trust> for Kind {
-    fn from(trust: Trust) -> Self {
-        match trust {
-            Trust::Trusted => Self::Trusted,
-            Trust::New => Self::New,
-            Trust::Suspect => Self::Suspect,
-        }
-    }
-}
-
 /// How far an import is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -165,7 +125,7 @@ pub(super) struct Meta {
     pub(super) supplier: SupplierId,
     /// How far its supplier was known when it was uploaded; it takes room on disk among those. Earlier builds did not say.
     #[serde(default)]
-    pub(super) kind: Kind,
+    pub(super) kind: Trust,
     pub(super) asked: Asked,
     /// Of the upload, hex.
     pub(super) sha256: String,

@@ -36,7 +36,7 @@ use std::{
 use parking_lot::Mutex;
 use stockade_imports::Bounds;
 use stockade_model::SupplierId;
-use stockade_runtime::{Edge, Limits, Principal, Shutdown};
+use stockade_runtime::{Edge, Limits, Principal, Shutdown, Trust};
 use tokio::{
     sync::{Notify, Semaphore},
     task::JoinSet,
@@ -44,7 +44,7 @@ use tokio::{
 
 use crate::app::App;
 use disk::{Disk, PLACE_BYTES, Share};
-use meta::{Kind, Meta, State};
+use meta::{Meta, State};
 use store::Store;
 use turns::Turns;
 
@@ -202,7 +202,7 @@ pub struct Imports {
     turns: Turns,
     readings: Turns,
     /// Files of suppliers of each kind that may be open.
-    open: [Arc<Semaphore>; Kind::COUNT],
+    open: [Arc<Semaphore>; Trust::COUNT],
     news: Notify,
     next: AtomicU64,
     stopping: AtomicBool,

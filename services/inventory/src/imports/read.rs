@@ -10,13 +10,14 @@ use std::{
 
 use stockade_imports::{Bounds, Choice, Encoding, Finding, Format, Item, Mapping, Options, codes};
 use stockade_model::SupplierId;
+use stockade_runtime::Trust;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     Import, Imports,
     disk::{Full, PLACE_BYTES},
     keys,
-    meta::{Asked, Counts, Kind, Meta, Mode, State},
+    meta::{Asked, Counts, Meta, Mode, State},
     report::Report,
     rows::{self, Waiting},
     store::{DUPLICATES, KEYS, LANES},
@@ -93,7 +94,7 @@ impl Asked {
 
 /// One of the places of those who read.
 pub(super) struct Opened {
-    kind: Kind,
+    kind: Trust,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -104,7 +105,7 @@ impl Imports {
         while self.app.ready().is_err() {
             tokio::time::sleep(STARTING).await;
         }
-        let kind = Kind::from(self.app.trust_of(supplier));
+        let kind = self.app.trust_of(supplier);
         let permit = self.open[kind as usize].clone().acquire_owned().await.ok()?;
         Some(Opened { kind, _permit: permit })
     }
@@ -116,7 +117,7 @@ impl Imports {
         opened: &Opened,
         work: impl FnOnce(&mut Slices<'_>) -> T,
     ) -> T {
-        let kind = || Kind::from(self.app.trust_of(supplier));
+        let kind = || self.app.trust_of(supplier);
         work(&mut Slices::begin(&self.readings, opened.kind, &kind))
     }
 

@@ -238,7 +238,7 @@ async fn a_chunk_whose_partition_stands_still_keeps_no_turn() {
     while log.bounds(Topic::SupplierEvents.name(), partition).unwrap().end == 0 {
         tokio::task::yield_now().await;
     }
-    assert!(here.imports.turns.wait(Trust::Trusted.into()).await.is_some());
+    assert!(here.imports.turns.wait(Trust::Trusted).await.is_some());
     assert!(!stuck.is_finished());
     stuck.abort();
 }

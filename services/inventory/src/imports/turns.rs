@@ -10,7 +10,7 @@ use std::{collections::VecDeque, sync::Arc};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::meta::Kind;
+use stockade_runtime::Trust;
 
 /// Hands out turns. Cheap to clone.
 #[derive(Clone)]
@@ -21,26 +21,26 @@ pub(super) struct Turns {
 
 #[derive(Default)]
 struct Ring {
-    waiting: [VecDeque<oneshot::Sender<Turn>>; Kind::COUNT],
-    working: [usize; Kind::COUNT],
+    waiting: [VecDeque<oneshot::Sender<Turn>>; Trust::COUNT],
+    working: [usize; Trust::COUNT],
     /// Of which kind the last turn was.
     last: usize,
 }
 
 impl Ring {
     /// Who is next, and of which kind; gone from the ring.
-    fn next(&mut self, at_once: usize) -> Option<(oneshot::Sender<Turn>, Kind)> {
+    fn next(&mut self, at_once: usize) -> Option<(oneshot::Sender<Turn>, Trust)> {
         let working: usize = self.working.iter().sum();
         if working >= at_once {
             return None;
         }
         // With one turn there is none to keep back; then the kinds go by turns.
         let others_max = at_once.saturating_sub(1).max(1);
-        let others = working - self.working[Kind::Trusted as usize];
-        for step in 1..=Kind::COUNT {
-            let at = (self.last + step) % Kind::COUNT;
-            let kind = Kind::ALL[at];
-            if kind != Kind::Trusted && others >= others_max {
+        let others = working - self.working[Trust::Trusted as usize];
+        for step in 1..=Trust::COUNT {
+            let at = (self.last + step) % Trust::COUNT;
+            let kind = Trust::ALL[at];
+            if kind != Trust::Trusted && others >= others_max {
                 continue;
             }
             while let Some(called) = self.waiting[at].pop_front() {
@@ -58,7 +58,7 @@ impl Ring {
 /// A turn; it ends when this is dropped, and the next begins.
 pub(super) struct Turn {
     turns: Turns,
-    kind: Kind,
+    kind: Trust,
 }
 
 impl Drop for Turn {
@@ -74,7 +74,7 @@ impl Turns {
         Self { at_once: at_once.max(1), ring: Arc::default() }
     }
 
-    fn ask(&self, kind: Kind) -> oneshot::Receiver<Turn> {
+    fn ask(&self, kind: Trust) -> oneshot::Receiver<Turn> {
         let (call, called) = oneshot::channel();
         self.ring.lock().waiting[kind as usize].push_back(call);
         self.pass_on();
@@ -82,12 +82,12 @@ impl Turns {
     }
 
     /// Waits for a turn; `None` never but where turns are handed out no more.
-    pub(super) async fn wait(&self, kind: Kind) -> Option<Turn> {
+    pub(super) async fn wait(&self, kind: Trust) -> Option<Turn> {
         self.ask(kind).await.ok()
     }
 
     /// The same on a thread that may wait.
-    fn wait_here(&self, kind: Kind) -> Option<Turn> {
+    fn wait_here(&self, kind: Trust) -> Option<Turn> {
         self.ask(kind).blocking_recv().ok()
     }
 
@@ -111,15 +111,15 @@ const SLICE_ROWS: u64 = 2_000;
 pub(super) struct Slices<'a> {
     turns: &'a Turns,
     /// How far its supplier is known by now.
-    kind: &'a dyn Fn() -> Kind,
-    began: Kind,
+    kind: &'a dyn Fn() -> Trust,
+    began: Trust,
     turn: Option<Turn>,
     rows: u64,
 }
 
 impl<'a> Slices<'a> {
     /// Waits for the first slice of a supplier who counts as `began`.
-    pub(super) fn begin(turns: &'a Turns, began: Kind, kind: &'a dyn Fn() -> Kind) -> Self {
+    pub(super) fn begin(turns: &'a Turns, began: Trust, kind: &'a dyn Fn() -> Trust) -> Self {
         Self { turns, kind, began, turn: turns.wait_here(began), rows: 0 }
     }
 
@@ -152,12 +152,12 @@ mod tests {
     fn a_trusted_suppliers_file_waits_for_no_slice_of_all_that_others_have_queued() {
         let turns = Turns::new(2);
         let mut fakes: Vec<_> = (0..1_000)
-            .map(|number| turns.ask(if number % 2 == 0 { Kind::New } else { Kind::Suspect }))
+            .map(|number| turns.ask(if number % 2 == 0 { Trust::New } else { Trust::Suspect }))
             .collect();
         let at_work = fakes.iter_mut().filter_map(called).collect::<Vec<_>>();
         assert_eq!(at_work.len(), 1, "those who are not trusted have all turns but one");
         for slice in 0..50 {
-            let turn = called(&mut turns.ask(Kind::Trusted));
+            let turn = called(&mut turns.ask(Trust::Trusted));
             assert!(turn.is_some(), "slice {slice} is not waited for");
         }
         drop(at_work);
@@ -168,16 +168,16 @@ mod tests {
     #[test]
     fn a_small_file_of_a_trusted_supplier_waits_for_one_slice_of_each_large_one() {
         let turns = Turns::new(2);
-        let _new = called(&mut turns.ask(Kind::New)).unwrap();
-        let mut at_work = called(&mut turns.ask(Kind::Trusted)).unwrap();
-        let mut large: VecDeque<_> = (0..4).map(|_| turns.ask(Kind::Trusted)).collect();
-        let mut small = turns.ask(Kind::Trusted);
+        let _new = called(&mut turns.ask(Trust::New)).unwrap();
+        let mut at_work = called(&mut turns.ask(Trust::Trusted)).unwrap();
+        let mut large: VecDeque<_> = (0..4).map(|_| turns.ask(Trust::Trusted)).collect();
+        let mut small = turns.ask(Trust::Trusted);
         for slice in 0..4 {
             assert!(called(&mut small).is_none(), "slice {slice}");
             // The one at work has more to do and asks anew.
             drop(at_work);
             at_work = called(&mut large.pop_front().unwrap()).unwrap();
-            large.push_back(turns.ask(Kind::Trusted));
+            large.push_back(turns.ask(Trust::Trusted));
         }
         drop(at_work);
         assert!(called(&mut small).is_some());
@@ -186,10 +186,10 @@ mod tests {
     #[test]
     fn with_one_turn_the_kinds_go_by_turns() {
         let turns = Turns::new(1);
-        let mut at_work = called(&mut turns.ask(Kind::Suspect)).unwrap();
+        let mut at_work = called(&mut turns.ask(Trust::Suspect)).unwrap();
         let mut others: Vec<_> =
-            (0..100).flat_map(|_| [turns.ask(Kind::New), turns.ask(Kind::Suspect)]).collect();
-        let mut honest = turns.ask(Kind::Trusted);
+            (0..100).flat_map(|_| [turns.ask(Trust::New), turns.ask(Trust::Suspect)]).collect();
+        let mut honest = turns.ask(Trust::Trusted);
         let mut before = 0;
         loop {
             drop(at_work);
@@ -205,21 +205,21 @@ mod tests {
     #[test]
     fn whoever_goes_away_takes_no_turn() {
         let turns = Turns::new(1);
-        let first = called(&mut turns.ask(Kind::New)).unwrap();
-        drop(turns.ask(Kind::New));
-        let mut next = turns.ask(Kind::New);
+        let first = called(&mut turns.ask(Trust::New)).unwrap();
+        drop(turns.ask(Trust::New));
+        let mut next = turns.ask(Trust::New);
         drop(first);
         drop(called(&mut next).unwrap());
-        assert_eq!(turns.ring.lock().working, [0; Kind::COUNT]);
+        assert_eq!(turns.ring.lock().working, [0; Trust::COUNT]);
     }
 
     #[test]
     fn a_file_gives_its_turn_to_others_between_slices_and_ends_where_its_supplier_falls() {
         let turns = Turns::new(1);
-        let kind = std::cell::Cell::new(Kind::New);
+        let kind = std::cell::Cell::new(Trust::New);
         let now = || kind.get();
-        let mut slices = Slices::begin(&turns, Kind::New, &now);
-        let mut other = turns.ask(Kind::Trusted);
+        let mut slices = Slices::begin(&turns, Trust::New, &now);
+        let mut other = turns.ask(Trust::Trusted);
         slices.did(SLICE_ROWS - 1);
         assert!(called(&mut other).is_none());
         // Whoever is called holds the turn that this one would wait for, so it is let go beside.
@@ -227,7 +227,7 @@ mod tests {
         slices.did(1);
         beside.join().unwrap();
         assert!(!slices.fell());
-        kind.set(Kind::Suspect);
+        kind.set(Trust::Suspect);
         assert!(slices.fell());
     }
 }

@@ -58,7 +58,7 @@ fn too_many(uploads: usize) -> Problem {
 impl Imports {
     /// A place for an upload of a supplier, an import or a preview.
     pub(super) fn place(&self, supplier: &SupplierId) -> Result<Place, Problem> {
-        let kind = self.app.trust_of(supplier).into();
+        let kind = self.app.trust_of(supplier);
         let mut share = self.disk.upload(supplier, kind).map_err(too_many)?;
         self.take_disk(&mut share, PLACE_BYTES).map_err(|full| full.problem())?;
         let spool = self.store.spool(&self.app.fresh_id()).map_err(|error| storage(&error))?;

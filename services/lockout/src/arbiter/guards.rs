@@ -108,6 +108,11 @@ pub enum HeldBy {
 }
 
 impl Exceeded {
+    /// A budget of what a rule may withhold.
+    fn budget(content: &str, detail: String, at: Timestamp) -> Self {
+        Self { at, content: content.to_owned(), detail, suspect: None, stopped_by: None, caps: false }
+    }
+
     /// Which of these it is.
     pub fn held_by(&self) -> HeldBy {
         match (&self.stopped_by, &self.suspect) {
@@ -240,10 +245,14 @@ impl Guards {
         detail: String,
         now: Timestamp,
     ) -> Exceeded {
-        let (content, stopped_by) = (content.to_owned(), Some(actor.to_owned()));
-        let stopped = Exceeded { at: now, content, detail, suspect: None, stopped_by, caps: false };
-        self.rules.edit_or(&rule.to_owned(), Guard::default).exceeded = Some(stopped.clone());
-        stopped
+        let stopped_by = Some(actor.to_owned());
+        self.hold(rule, Exceeded { stopped_by, ..Exceeded::budget(content, detail, now) })
+    }
+
+    /// Something holds a rule back from now on.
+    fn hold(&mut self, rule: &str, held: Exceeded) -> Exceeded {
+        self.rules.edit_or(&rule.to_owned(), Guard::default).exceeded = Some(held.clone());
+        held
     }
 
     /// Why a kind of evidence is suspect, if it is.
@@ -290,10 +299,9 @@ impl Guards {
         if self.held(proposal).is_some() {
             return None;
         }
-        let (content, suspect) = (proposal.rule.content.clone(), Some(kind.to_owned()));
-        let held = Exceeded { at: now, content, detail, suspect, stopped_by: None, caps: false };
-        self.rules.edit_or(&proposal.rule.id.to_string(), Guard::default).exceeded = Some(held.clone());
-        Some(held)
+        let suspect = Some(kind.to_owned());
+        let held = Exceeded { suspect, ..Exceeded::budget(&proposal.rule.content, detail, now) };
+        Some(self.hold(proposal.rule.id.as_str(), held))
     }
     /// Whether a person said lately that what this rule measures by is right.
     pub(super) fn trusts(&self, proposal: &RuleProposal, now: Timestamp) -> bool {
@@ -319,11 +327,7 @@ impl Guards {
         held
     }
     pub(super) fn exceed(&mut self, proposal: &RuleProposal, detail: String, now: Timestamp) -> Exceeded {
-        let content = proposal.rule.content.clone();
-        let exceeded = Exceeded { at: now, content, detail, suspect: None, stopped_by: None, caps: false };
-        let guard = self.rules.edit_or(&proposal.rule.id.to_string(), Guard::default);
-        guard.exceeded = Some(exceeded.clone());
-        exceeded
+        self.hold(proposal.rule.id.as_str(), Exceeded::budget(&proposal.rule.content, detail, now))
     }
 
     /// Which budget withholding this supplier would exceed, and how.
@@ -398,11 +402,8 @@ impl Guards {
         if self.held(proposal).is_some() {
             return None;
         }
-        let content = proposal.rule.content.clone();
-        let exceeded = Exceeded { at: now, content, detail, suspect: None, stopped_by: None, caps: true };
-        let guard = self.rules.edit_or(&proposal.rule.id.to_string(), Guard::default);
-        guard.exceeded = Some(exceeded.clone());
-        Some(exceeded)
+        let exceeded = Exceeded { caps: true, ..Exceeded::budget(&proposal.rule.content, detail, now) };
+        Some(self.hold(proposal.rule.id.as_str(), exceeded))
     }
 
     fn over(&mut self, key: &str, budget: Budget, supplier: &SupplierId, now: Timestamp) -> Option<String> {

@@ -17,9 +17,13 @@ use super::{
 use crate::Problem;
 
 /// How far a supplier is known: what it shares with others, and when its writes are shed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
 pub enum Trust {
     /// Known for a while, and nothing is against it.
+    #[default]
     Trusted,
     /// It came lately.
     New,
@@ -31,6 +35,16 @@ pub enum Trust {
 const ALL: &str = "*";
 
 impl Trust {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Trusted, Self::New, Self::Suspect];
+    /// How many there are.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// How it is written.
+    pub fn as_str(self) -> &'static str {
+        self.class().unwrap_or("trusted")
+    }
+
     /// The classes of limits that are shared.
     pub(super) const CLASSES: [&'static str; 2] = ["new", "suspect"];
 

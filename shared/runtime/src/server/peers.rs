@@ -16,26 +16,15 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::Connections;
+use crate::config;
 
 /// Addresses such as `10.0.0.7` and networks such as `10.0.0.0/8`, as a list or, in a variable, as one text with commas between.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(from = "Written")]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Networks(pub Vec<String>);
 
-#[derive(serde::Deserialize)]
-#[serde(untagged, expecting = "a list of addresses and networks")]
-enum Written {
-    List(Vec<String>),
-    Text(String),
-}
-
-impl From<Written> for Networks {
-    fn from(written: Written) -> Self {
-        let all = match written {
-            Written::List(list) => list,
-            Written::Text(text) => text.split(',').map(str::to_owned).collect(),
-        };
-        Self(all.iter().map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect())
+impl<'de> serde::Deserialize<'de> for Networks {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        config::texts(deserializer, "a list of addresses and networks").map(Self)
     }
 }
 
