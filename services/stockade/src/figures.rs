@@ -10,7 +10,7 @@ use stockade_runtime::{
 use crate::platform::Roles;
 
 /// Those of the process itself, of folds, of the log and of the disk.
-const OWN: [Figure; 10] = [
+const OWN: [Figure; 11] = [
     Figure::Gauge(
         "stockade_fold_lag_records",
         "Records that this process has not applied yet, all partitions of a fold together.",
@@ -35,6 +35,10 @@ const OWN: [Figure; 10] = [
     Figure::Counter(
         "stockade_log_producers_remade_total",
         "Producers made anew because the end of a transaction was unclear, by group.",
+    ),
+    Figure::Counter(
+        "stockade_log_clients_told_again_total",
+        "Clients of Kafka that knew no broker any more and were given the addresses again.",
     ),
     Figure::Gauge(
         "stockade_disk_free_bytes",

@@ -46,8 +46,7 @@ impl Appends {
         if let Some(outbox) = outboxes.get(&of) {
             return Ok(outbox.clone());
         }
-        let (options, watch) = (&self.broker.options, self.broker.watch.clone());
-        let outbox = Arc::new(Outbox::open(options, watch, self.broker.poisoner())?);
+        let outbox = Arc::new(Outbox::open(&self.broker)?);
         outboxes.insert(of, outbox.clone());
         Ok(outbox)
     }

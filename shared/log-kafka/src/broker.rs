@@ -18,10 +18,16 @@ use rdkafka::{
 };
 use stockade_log::LogError;
 
-use crate::{client::Watch, options::KafkaOptions};
+use crate::{
+    client::{PROBE, Watch},
+    options::KafkaOptions,
+    reach::{Clients, Reaches as _},
+};
 
 /// How long a question that cannot be done without is repeated.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How often it is looked for clients that know no broker any more.
+const LOOK: Duration = Duration::from_secs(5);
 
 pub(crate) struct Broker {
     pub(crate) options: KafkaOptions,
@@ -33,9 +39,11 @@ pub(crate) struct Broker {
     /// Makes, deletes and describes topics.
     pub(crate) admin: AdminClient<Watch>,
     /// For questions about metadata and offsets; it reads nothing.
-    pub(crate) asker: BaseConsumer<Watch>,
+    pub(crate) asker: Arc<BaseConsumer<Watch>>,
     /// The same, for ends that count what is not decided yet.
-    pub(crate) raw_asker: BaseConsumer<Watch>,
+    pub(crate) raw_asker: Arc<BaseConsumer<Watch>>,
+    /// All that live long.
+    pub(crate) clients: Clients,
     poison: Arc<RwLock<Option<String>>>,
     closing: Mutex<bool>,
     closed: Condvar,
@@ -62,14 +70,17 @@ impl Broker {
             admin,
             options,
             watch,
-            asker,
-            raw_asker,
+            asker: Arc::new(asker),
+            raw_asker: Arc::new(raw_asker),
+            clients: Clients::default(),
             poison: Arc::default(),
             closing: Mutex::new(false),
             closed: Condvar::new(),
             silent: AtomicBool::new(false),
             threads: Mutex::default(),
         };
+        broker.clients.look_after(&broker.asker);
+        broker.clients.look_after(&broker.raw_asker);
         broker.count = broker.find()?;
         if broker.options.replication.is_none() {
             broker.replication = broker.count.clamp(1, 3) as i32;
@@ -81,7 +92,7 @@ impl Broker {
     fn find(&self) -> Result<usize, LogError> {
         let begun = Instant::now();
         loop {
-            match self.asker.fetch_metadata(Some("stockade-probe-nothing"), Duration::from_secs(2)) {
+            match self.asker.fetch_metadata(Some(PROBE), Duration::from_secs(2)) {
                 Ok(metadata) => return Ok(metadata.brokers().len()),
                 Err(error) => {
                     let _ = self.asker.poll(Duration::from_millis(50));
@@ -205,6 +216,32 @@ impl Broker {
                 other => return other,
             }
         }
+    }
+
+    /// Begins to look for clients that know no broker any more, until the log is closed.
+    pub(crate) fn begin_to_look(self: &Arc<Self>) -> Result<(), LogError> {
+        let looking = self.clone();
+        self.spawn("log-reach".to_owned(), move || {
+            looking.pause(LOOK);
+            while !looking.closing() {
+                let told = looking.clients.look(&looking.options.brokers, || looking.answers_the_new());
+                if told > 0 {
+                    metrics::counter!("stockade_log_clients_told_again_total").increment(told as u64);
+                    tracing::warn!(
+                        clients = told,
+                        "Kafka answers, but not to these clients; they are given its addresses again"
+                    );
+                }
+                looking.pause(LOOK);
+            }
+        })
+    }
+
+    /// Whether a client that is made just now, and so has all the addresses, is answered.
+    fn answers_the_new(&self) -> bool {
+        let made: Result<BaseConsumer<Watch>, _> =
+            self.options.admin(true).create_with_context(self.watch.clone());
+        made.is_ok_and(|client| client.is_answered())
     }
 
     /// Says once that the brokers went silent and once that they are back; librdkafka's own lines are for debugging.

@@ -13,6 +13,8 @@ use rdkafka::{
 
 /// How long one question to a broker may take.
 pub(crate) const ASK: Duration = Duration::from_secs(5);
+/// A topic that is asked about to hear whether a broker answers.
+pub(crate) const PROBE: &str = "stockade-probe-nothing";
 
 /// Sends librdkafka's log to ours and remembers the last error, so that a refusal can say why.
 #[derive(Clone, Default)]

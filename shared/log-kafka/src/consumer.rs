@@ -44,7 +44,7 @@ pub(crate) struct KafkaConsumer {
     mode: Mode,
     membership: Option<Membered>,
     mailbox: Arc<Mailbox>,
-    reader: Option<BaseConsumer<Watch>>,
+    reader: Option<Arc<BaseConsumer<Watch>>>,
     /// Asked by the reader's group name when nobody said where to start.
     group_name: &'static str,
     roles: Vec<Role>,
@@ -71,6 +71,8 @@ impl KafkaConsumer {
         let mut reader: BaseConsumer<Watch> =
             broker.options.reader(group_name).create_with_context(broker.watch.clone()).map_err(no_client)?;
         reader.set_nonempty_callback(move || news.notify_one());
+        let reader = Arc::new(reader);
+        broker.clients.look_after(&reader);
         let membership = match group {
             None => None,
             Some(group) => {
@@ -87,6 +89,7 @@ impl KafkaConsumer {
                 client.set_nonempty_callback(move || news.notify_one());
                 client.subscribe(&[&topic.full]).map_err(no_client)?;
                 let client = Arc::new(client);
+                broker.clients.look_after(&client);
                 group.add(id, client.clone());
                 Some(Membered { group, id, client })
             }

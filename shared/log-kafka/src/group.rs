@@ -59,7 +59,7 @@ pub(crate) struct Group {
     pub(crate) terms: Arc<Terms>,
     members: Mutex<FxHashMap<u64, Member>>,
     /// For questions about the group's offsets; it reads nothing and is no member.
-    asker: BaseConsumer<Watch>,
+    asker: Arc<BaseConsumer<Watch>>,
     next_member: AtomicU64,
     /// Next offset of the last commit known, by partition.
     pub(crate) flushed: Vec<AtomicU64>,
@@ -75,6 +75,9 @@ impl Group {
         state: Arc<Topic>,
     ) -> Result<Self, LogError> {
         let asker = broker.options.reader(name).create_with_context(broker.watch.clone());
+        let asker = asker.map_err(|error| LogError::Config(format!("no consumer could be made: {error}")))?;
+        let asker = Arc::new(asker);
+        broker.clients.look_after(&asker);
         let flushed = (0..input.partitions).map(|_| AtomicU64::new(0)).collect();
         Ok(Self {
             name,
@@ -82,7 +85,7 @@ impl Group {
             state,
             terms: Arc::default(),
             members: Mutex::default(),
-            asker: asker.map_err(|error| LogError::Config(format!("no consumer could be made: {error}")))?,
+            asker,
             next_member: AtomicU64::new(1),
             flushed,
             queue: Mutex::default(),

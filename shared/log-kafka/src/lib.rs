@@ -1,4 +1,4 @@
-//! The log on Apache Kafka. The only crate that uses rdkafka.
+//! The log on Apache Kafka. The only crate that uses rdkafka, but for one call into C (`kafka-addresses`).
 //!
 //! How the contract of [`stockade_log`] is kept:
 //! * **Append**: an idempotent producer per topic and lane, acknowledged by all in-sync replicas, never giving up, so that nothing
@@ -12,7 +12,7 @@
 //!
 //! The modules depend on each other in one direction, from the consumer down to the client: `consumer`, `claim`, `groups`,
 //! `committer`, `group`, `membership`, `terms`; `appends`, `lanes`, `outbox`, `topic`, `backlog`; `scan`, `changelog`; `broker`,
-//! `client`, `options`. `mirror` copies topics to another cluster and stands on all of them.
+//! `reach`, `client`, `options`. `mirror` copies topics to another cluster and stands on all of them.
 
 mod appends;
 mod backlog;
@@ -30,6 +30,7 @@ pub mod mirror;
 mod options;
 mod outbox;
 mod pulse;
+mod reach;
 mod scan;
 mod terms;
 mod topic;
@@ -76,6 +77,7 @@ impl KafkaLog {
         let topics = Arc::new(Topics::new(broker.clone()));
         let appends = Arc::new(Appends::new(broker.clone(), topics.clone()));
         let groups = Arc::new(Groups::new(broker.clone(), topics.clone()));
+        broker.begin_to_look()?;
         let pulse = Pulse::start(&broker, &topics, &groups, clock)?;
         Ok(Self { broker, topics, appends, groups, pulse, scanner: Scanner::default() })
     }

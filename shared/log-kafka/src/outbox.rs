@@ -21,9 +21,9 @@ use stockade_log::{Lane, LogError, NewRecord, Placed};
 use tokio::sync::oneshot;
 
 use crate::{
+    broker::Broker,
     client::{ASK, Watch},
     lanes::Passage,
-    options::KafkaOptions,
     topic::Topic,
 };
 
@@ -146,16 +146,14 @@ impl Drop for Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn open(
-        options: &KafkaOptions,
-        watch: Watch,
-        failed: Arc<dyn Fn(&str) + Send + Sync>,
-    ) -> Result<Self, LogError> {
+    pub(crate) fn open(broker: &Broker) -> Result<Self, LogError> {
         let refused =
             |error: &dyn std::fmt::Display| LogError::Config(format!("no producer could be made: {error}"));
+        let context = Deliveries { watch: broker.watch.clone(), failed: broker.poisoner() };
         let producer: BaseProducer<Deliveries> =
-            options.producer().create_with_context(Deliveries { watch, failed }).map_err(|e| refused(&e))?;
+            broker.options.producer().create_with_context(context).map_err(|e| refused(&e))?;
         let (producer, ended) = (Arc::new(producer), Arc::new(AtomicBool::new(false)));
+        broker.clients.look_after(&producer);
         let (heard, stop) = (producer.clone(), ended.clone());
         let listen = move || {
             while !stop.load(Ordering::Relaxed) {

@@ -194,6 +194,9 @@ pub fn copy(
 ) -> Result<(), LogError> {
     let (origin, target) = (Arc::new(Broker::connect(from)?), Arc::new(Broker::connect(to)?));
     not_the_same(&origin, &target)?;
+    for broker in [&origin, &target] {
+        broker.begin_to_look()?;
+    }
     let mut copied = Copied::default();
     let mut go = || -> Result<(), LogError> {
         let mut mirror = Mirror::open(&origin, &target, spec, copied)?;
@@ -210,11 +213,19 @@ pub fn copy(
         copied = mirror.told;
         ended
     };
-    while let Some(error) = to_repeat(go(), stop())? {
-        tracing::warn!(%error, "the copying broke off; it goes on behind the last copy");
-        target.pause(AGAIN);
+    let ended = loop {
+        match to_repeat(go(), stop()) {
+            Ok(Some(error)) => {
+                tracing::warn!(%error, "the copying broke off; it goes on behind the last copy");
+                target.pause(AGAIN);
+            }
+            ended => break ended.map(drop),
+        }
+    };
+    for broker in [&origin, &target] {
+        broker.begin_closing();
     }
-    Ok(())
+    ended
 }
 
 /// What the copying broke off with and is tried again after. Once it is to stop, nothing is, and what would have been is no failure: the
@@ -248,9 +259,9 @@ fn not_the_same(origin: &Broker, target: &Broker) -> Result<(), LogError> {
 
 struct Mirror {
     origin: Arc<Broker>,
-    reader: BaseConsumer<Watch>,
-    rows_reader: BaseConsumer<Watch>,
-    producer: BaseProducer<Sent>,
+    reader: Arc<BaseConsumer<Watch>>,
+    rows_reader: Arc<BaseConsumer<Watch>>,
+    producer: Arc<BaseProducer<Sent>>,
     rows_producer: BaseProducer<Watch>,
     failed: Arc<Mutex<Option<String>>>,
     lanes: Vec<Lane>,
@@ -281,6 +292,8 @@ impl Mirror {
         let failures = Arc::new(Mutex::new(None));
         let sent = Sent { watch: target.watch.clone(), failed: failures.clone() };
         let producer = target.options.producer().create_with_context(sent).map_err(no_client)?;
+        let producer = Arc::new(producer);
+        target.clients.look_after(&producer);
 
         let topics = Topics::new(target.clone());
         let look: BaseConsumer<Watch> =
@@ -305,7 +318,7 @@ impl Mirror {
             let lane = lane(origin, target, &look, &state, partition, false)?;
             rows.push(Rows { lane, commits: Commits::new(is_first) });
         }
-        let read = |lanes: &mut dyn Iterator<Item = &Lane>| -> Result<BaseConsumer<Watch>, LogError> {
+        let read = |lanes: &mut dyn Iterator<Item = &Lane>| -> Result<Arc<BaseConsumer<Watch>>, LogError> {
             let config = origin.options.scanner("mirror");
             let reader: BaseConsumer<Watch> =
                 config.create_with_context(origin.watch.clone()).map_err(no_client)?;
@@ -316,6 +329,8 @@ impl Mirror {
                     list.add_partition_offset(&lane.origin, lane.partition, Offset::Offset(lane.sent as i64));
             }
             reader.assign(&list).map_err(|error| origin.unreachable(&error))?;
+            let reader = Arc::new(reader);
+            origin.clients.look_after(&reader);
             Ok(reader)
         };
         let reader = read(&mut lanes.iter())?;

@@ -82,6 +82,7 @@ impl Mirrored {
     /// `clock` is the reader's own, by which nothing of the copy is newer than when it came.
     pub fn open(options: KafkaOptions, clock: Clock) -> Result<Self, LogError> {
         let broker = Arc::new(Broker::connect(options)?);
+        broker.begin_to_look()?;
         let topics = Arc::new(Topics::new(broker.clone()));
         let appends = Arc::new(Appends::new(broker.clone(), topics.clone()));
         let (scanner, heard) = (Scanner::default(), RwLock::default());
@@ -133,6 +134,8 @@ impl Copy {
             .reader("heartbeats")
             .create_with_context(self.broker.watch.clone())
             .map_err(|error| LogError::Config(format!("no consumer could be made: {error}")))?;
+        let consumer = Arc::new(consumer);
+        self.broker.clients.look_after(&consumer);
         let (first, end) = beats.watermarks(&self.broker, 0)?;
         let from = at(&beats.full, 0, end.saturating_sub(1).max(first));
         consumer.assign(&from).map_err(|error| self.broker.unreachable(&error))?;
