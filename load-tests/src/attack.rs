@@ -62,7 +62,7 @@ const PLACEBO_AFTER: Duration = Duration::from_secs(1);
 /// A second is well again in which at most one honest request in so many is not served, or takes more than twice the p99 of calm.
 const WELL: usize = 20;
 /// Suppliers who are fenced in each calm, and during each attack.
-const FENCED: usize = 2;
+const FENCED: usize = 5;
 /// How many the attackers are.
 const ATTACKERS: [usize; 3] = [1, 16, 1_000];
 
@@ -357,8 +357,8 @@ pub(crate) fn run(plan: &Plan) -> Result<(Vec<Figure>, Vec<Curve>)> {
     let fenced = Market::keys(&ring, "fenced", 1 + played.len() * plan.rounds * 2 * FENCED)?;
     let apart = if plan.check { Apart::not() } else { Apart::of_this_machine()? };
     apart.go_to_generator()?;
-    let beside =
-        if plan.kafka { Some((Brokers::start(at)?, Redis::start(&at.join("redis"))?)) } else { None };
+    let brokers = || anyhow::Ok((Brokers::start(at)?, Redis::start(&at.join("redis"))?));
+    let beside = plan.kafka.then(|| apart::before_attackers(brokers)).transpose()?;
     let log = beside.as_ref().map(|(brokers, redis)| (brokers.addresses(), redis.url()));
     let log: Vec<&str> = log
         .iter()
@@ -393,7 +393,8 @@ pub(crate) fn run(plan: &Plan) -> Result<(Vec<Figure>, Vec<Curve>)> {
             }
         }
         all_shown(&server, &keys)?;
-        let line = Line::of(cell, attackers, plan.rounds, &attacked, &placebo)?;
+        let memory = most_resident(server.process.id())? / 1e6;
+        let line = Line::of(cell, attackers, plan.rounds, (&attacked, &placebo), memory)?;
         if plan.check {
             // Built for tests, on a machine with other work, somebody may be told to wait a second.
             anyhow::ensure!(

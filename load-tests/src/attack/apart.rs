@@ -2,7 +2,8 @@
 //!
 //! Whoever is honest or hostile is elsewhere in truth, so what they do should cost the server nothing, and they should not wait for a
 //! processor that the server has. The generator and brokers have the first quarter of the processors, at least one; the server and
-//! the bare listener have all others. The threads of the honest go before those of the attackers.
+//! the bare listener have all others. The threads of the honest and the brokers go before those of the attackers, who
+//! would else slow the brokers by what their own sending costs.
 
 use anyhow::{Context as _, Result};
 use rustix::{
@@ -67,4 +68,13 @@ impl Apart {
 pub(super) fn go_first() {
     // Only who administers the machine may. Without it what is measured holds some of the generator's own waiting, in both arms.
     let _ = setpriority_process(None, -20);
+}
+
+/// Starts what goes before the attackers too, behind the honest.
+pub(super) fn before_attackers<T>(start: impl FnOnce() -> T) -> T {
+    // Whoever is started is as nice as who starts it. Only who administers the machine may, as above.
+    let _ = setpriority_process(None, -10);
+    let started = start();
+    let _ = setpriority_process(None, 0);
+    started
 }

@@ -4,7 +4,10 @@ use std::{
     fmt::Write as _,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -109,7 +112,36 @@ impl Attacker<'_> {
         let body = json!({ "rows": rows }).to_string();
         self.send("POST", &format!("/v1/suppliers/{id}/inventory:batch"), &key, body.as_bytes())
     }
+    /// Orders placed with so many suppliers, 500 in a request.
+    fn storm(&mut self, suppliers: usize) -> Result<()> {
+        static ORDERS: AtomicU64 = AtomicU64::new(0);
+        let events: Vec<Value> = (0..500)
+            .map(|event| {
+                let order = format!("storm-{}", ORDERS.fetch_add(1, Ordering::Relaxed));
+                json!({
+                    "specversion": "1.0", "id": order, "source": "storm", "type": "stockade.order.placed",
+                    "data": {
+                        "supplier": format!("hostile-{}", event % suppliers), "order": order, "buyer": format!("b-{event}"),
+                        "sku": "HOT", "quantity": 1,
+                    },
+                })
+            })
+            .collect();
+        let key = self.keys.orders.clone();
+        self.send("POST", "/v1/events", &key, Value::Array(events).to_string().as_bytes())
+    }
 }
+
+/// Packs a body as `gzip` does.
+fn pack(body: &[u8]) -> Vec<u8> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    // Writing to memory does not fail; what would be sent if it did is refused.
+    let _ = packer.write_all(body);
+    packer.finish().unwrap_or_default()
+}
+
+/// Connections of all workers that say nothing.
+const SILENT: usize = 4_000;
 
 pub(crate) const CELLS: &[Cell] = &[
     Cell {
@@ -225,6 +257,92 @@ pub(crate) const CELLS: &[Cell] = &[
         },
     },
     Cell {
+        name: "silent",
+        what: "connections that are opened, say nothing and stay, 400 a second",
+        workers: 8,
+        rate: 400.0,
+        buys: true,
+        counted: false,
+        attack: |attacker| {
+            let stream = TcpStream::connect(attacker.target)?;
+            attacker.held.push(stream);
+            // As many as one process may have open, over all workers: the oldest go when they were not closed already.
+            if attacker.held.len() > SILENT / attacker.workers {
+                attacker.held.remove(0);
+            }
+            Ok(())
+        },
+    },
+    Cell {
+        name: "slow-uploads",
+        what: "256 files of 100 MB that come at 1 kB a second each, and are begun again when they are cut off",
+        workers: 8,
+        rate: 256.0,
+        buys: false,
+        counted: true,
+        attack: |attacker| {
+            let (key, id) = attacker.supplier()?;
+            let next = attacker.number % 32;
+            let on =
+                attacker.held.get_mut(next).is_some_and(|stream| stream.write_all(&[b'x'; 1_000]).is_ok());
+            if !on {
+                let mut stream = TcpStream::connect(attacker.target)?;
+                write!(
+                    stream,
+                    "POST /v1/suppliers/{id}/imports HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\
+                     idempotency-key: slow-{}-{}\r\ncontent-type: text/csv\r\ncontent-length: 100000000\r\n\r\n\
+                     listing,sku,location,price,currency,on_hand\n",
+                    attacker.worker, attacker.number
+                )?;
+                match attacker.held.get_mut(next) {
+                    Some(old) => *old = stream,
+                    None => attacker.held.push(stream),
+                }
+            }
+            Ok(())
+        },
+    },
+    Cell {
+        name: "zip-bombs",
+        what: "batches of 7 MB of blanks packed to 7 kB, 100 a second on 4 connections",
+        workers: 4,
+        rate: 100.0,
+        buys: false,
+        counted: true,
+        attack: |attacker| {
+            static PACKED: OnceLock<Vec<u8>> = OnceLock::new();
+            let packed = PACKED.get_or_init(|| pack(&vec![b' '; 7 << 20]));
+            let (key, id) = attacker.supplier()?;
+            let mut stream = TcpStream::connect(attacker.target)?;
+            stream.set_write_timeout(Some(Duration::from_secs(2)))?;
+            stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+            write!(
+                stream,
+                "POST /v1/suppliers/{id}/inventory:batch HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\
+                 content-type: application/json\r\ncontent-encoding: gzip\r\nconnection: close\r\n\
+                 content-length: {}\r\n\r\n",
+                packed.len()
+            )?;
+            stream.write_all(packed)?;
+            let mut answer = [0; 512];
+            // Whatever it says.
+            let _ = stream.read(&mut answer);
+            Ok(())
+        },
+    },
+    Cell {
+        name: "sign-ins",
+        what: "people sign in to the console with links that were never made, 1,000 a second on 8 connections",
+        workers: 8,
+        rate: 1_000.0,
+        buys: false,
+        counted: false,
+        attack: |attacker| {
+            let body = json!({ "token": format!("{:064x}", attacker.number) }).to_string();
+            attacker.send("POST", "/console/api/session", "none", body.as_bytes())
+        },
+    },
+    Cell {
         name: "hot-good",
         what: "buyers ask for the good with 1,000 offers, 3,000 a second on 8 connections: three times the limit of one",
         workers: 8,
@@ -243,23 +361,16 @@ pub(crate) const CELLS: &[Cell] = &[
         rate: 20.0,
         buys: false,
         counted: false,
-        attack: |attacker| {
-            static ORDERS: AtomicU64 = AtomicU64::new(0);
-            let events: Vec<Value> = (0..500)
-                .map(|event| {
-                    let order = format!("storm-{}", ORDERS.fetch_add(1, Ordering::Relaxed));
-                    json!({
-                        "specversion": "1.0", "id": order, "source": "storm", "type": "stockade.order.placed",
-                        "data": {
-                            "supplier": format!("hostile-{}", event % 100), "order": order, "buyer": format!("b-{event}"),
-                            "sku": "HOT", "quantity": 1,
-                        },
-                    })
-                })
-                .collect();
-            let key = attacker.keys.orders.clone();
-            attacker.send("POST", "/v1/events", &key, Value::Array(events).to_string().as_bytes())
-        },
+        attack: |attacker| attacker.storm(100),
+    },
+    Cell {
+        name: "one-partition",
+        what: "the same about one supplier, so that all of it falls on one partition",
+        workers: 2,
+        rate: 20.0,
+        buys: false,
+        counted: false,
+        attack: |attacker| attacker.storm(1),
     },
     Cell {
         name: "reservations",

@@ -28,6 +28,8 @@ pub(super) struct Line {
     recovery: (f64, f64),
     /// From event to invisible in milliseconds, median and longest: calm, attack.
     invisible: [(f64, f64); 2],
+    /// What the server held at most so far, in MB.
+    memory: f64,
 }
 
 impl Line {
@@ -35,8 +37,8 @@ impl Line {
         cell: &Cell,
         attackers: usize,
         rounds: usize,
-        attacked: &Met,
-        placebo: &Met,
+        (attacked, placebo): (&Met, &Met),
+        memory: f64,
     ) -> Result<Self> {
         let name = match cell.counted {
             true => format!("{} x {attackers}", cell.name),
@@ -64,6 +66,7 @@ impl Line {
             rates: (median(&mut attacked.rates.clone())?, median(&mut placebo.rates.clone())?),
             recovery: (median(&mut recoveries)?, longest),
             invisible,
+            memory,
         })
     }
 
@@ -81,7 +84,7 @@ impl Line {
     /// One line for whoever waits.
     pub(super) fn told(&self) -> String {
         format!(
-            "{}: queries {:.2}x, writes {:.2}x, {} of {} served, well after {:.0} s, invisible after {:.0} ms (calm {:.0})",
+            "{}: queries {:.2}x, writes {:.2}x, {} of {} served, well after {:.0} s, invisible after {:.0} ms (calm {:.0}), at most {:.0} MB so far",
             self.name,
             self.ratio(0),
             self.ratio(1),
@@ -89,7 +92,8 @@ impl Line {
             self.sent,
             self.recovery.0,
             self.invisible[1].1,
-            self.invisible[0].1
+            self.invisible[0].1,
+            self.memory
         )
     }
 
@@ -124,6 +128,7 @@ impl Line {
                 .met(self.slower() <= ASKED_INVISIBLE)
                 .note(format!("{during_most:.1} ms ÷ {calm_most:.1} ms; medians {during:.1} and {calm:.1}")),
         );
+        figures.push(Figure::new(named("memory of the server, at most so far"), self.memory, "MB", "report"));
         figures
     }
 }
@@ -168,7 +173,7 @@ pub(super) fn write(on: &str, apart: &str, rounds: usize, memory: f64, lines: &[
         let [(_, calm), (_, during)] = line.invisible;
         let _ = write!(
             rows,
-            "<tr><th scope='row'>{}<p>{}<p>{:.0} requests/s (placebo {:.0}){}{}{}<td class='n'{}>{:.2} %<td class='n'{}>{:.0} s",
+            "<tr><th scope='row'>{}<p>{}<p>{:.0} requests/s (placebo {:.0}){}{}{}<td class='n'{}>{:.2} %<td class='n'{}>{:.0} s<td class='n'>{:.0} MB",
             line.name,
             line.what,
             line.rates.0,
@@ -180,6 +185,7 @@ pub(super) fn write(on: &str, apart: &str, rounds: usize, memory: f64, lines: &[
             line.share() * 100.0,
             mark(line.recovery.0 <= ASKED_RECOVERY),
             line.recovery.0,
+            line.memory,
         );
     }
     let style = "body{font:15px system-ui,sans-serif;max-width:76rem;margin:2rem auto;padding:0 1rem;color:#1f2328}\
@@ -196,7 +202,7 @@ pub(super) fn write(on: &str, apart: &str, rounds: usize, memory: f64, lines: &[
          quarter to sixteen times; the dashed line is what is asked. From event to invisible the longest of {} is told, by the \
          longest in calm. The server held {memory:.0} MB at most; {apart}.\
          <table><thead><tr><th>attack<th>p99 of queries ÷ placebo<th>p99 of writes ÷ placebo<th>event to invisible ÷ calm\
-         <th class='n'>honest served<th class='n'>well again after<tbody>{rows}</table></html>\n",
+         <th class='n'>honest served<th class='n'>well again after<th class='n'>memory at most, so far<tbody>{rows}</table></html>\n",
         rounds * FENCED
     )
 }

@@ -1,8 +1,9 @@
 //! The pages of the console: whether what is committed is what the source makes, and their tests in a real Chromium.
 
 use std::{
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result};
@@ -98,5 +99,52 @@ pub(crate) fn test(root: &Path) -> Result<()> {
     if !modules.exists() {
         std::os::unix::fs::symlink(root.join("target/console-web/node_modules"), &modules)?;
     }
-    run("the tests of the pages", npm(&web, &["test", "--silent"]))
+    watch(npm(&web, &["test", "--silent"]))
+}
+
+/// Shows what the tests of the pages print as it comes, and has what was said of those that failed in the error: much else follows
+/// these tests, and who reads the end is to find it there.
+fn watch(mut command: Command) -> Result<()> {
+    let mut child = command.stdout(Stdio::piped()).spawn().context("npm could not be started")?;
+    let stdout = child.stdout.take().context("npm has no output")?;
+    let mut failures = Failures::default();
+    for line in BufReader::new(stdout).lines() {
+        let line = line?;
+        println!("{line}");
+        failures.take(line);
+    }
+    anyhow::ensure!(child.wait()?.success(), "the tests of the pages failed\n{}", failures.text);
+    Ok(())
+}
+
+/// What a report in TAP says of tests that failed: their line and the block below it.
+#[derive(Default)]
+struct Failures {
+    text: String,
+    within: bool,
+}
+
+impl Failures {
+    fn take(&mut self, line: String) {
+        let begins = line.trim_start();
+        self.within |= begins.starts_with("not ok");
+        if self.within {
+            self.text.push_str(&line);
+            self.text.push('\n');
+        }
+        self.within &= begins != "...";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_test_that_failed_is_kept_and_of_others_is_not() {
+        let mut failures = Failures::default();
+        let report = "ok 1 - a\n  ---\n  duration_ms: 1\n  ...\n    not ok 2 - b\n      ---\n      error: 'no offers'\n      ...\nok 3 - c";
+        report.lines().for_each(|line| failures.take(line.to_owned()));
+        assert_eq!(failures.text, "    not ok 2 - b\n      ---\n      error: 'no offers'\n      ...\n");
+    }
 }

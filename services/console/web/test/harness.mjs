@@ -162,6 +162,18 @@ export async function excessWidth(page) {
   return page.evaluate(excess)
 }
 
+/** Does something, and where it fails says what the pages showed then: who reads it in a report has nothing else to look at. */
+export async function telling(pages, work) {
+  try {
+    return await work()
+  } catch (error) {
+    for (const page of pages()) {
+      const text = await page.locator('body').innerText({ timeout: 2_000 }).catch(why => `(unreadable: ${why.message})`)
+      error.message += `\n--- ${page.url()}\n${text.slice(0, 3_000)}`
+    }
+    throw error
+  }
+}
 export const shot = (page, name) => page.screenshot({ path: join(SHOTS, `${name}.png`) })
 
 /** The pages of the registry, one line each in src/pages/index.ts: name, address and whether staff may see it. */
