@@ -26,7 +26,8 @@ pub struct BuyersConfig {
     pub held_percent_max: u8,
     /// Units of one listing that it may hold without confirming however few there are.
     pub held_units_min: u32,
-    /// Streams of changes; at most a quarter of `http.connections.max` whatever is said here.
+    /// Streams of changes; never more than one key may keep connections (`http.connections.per_key_max_percent`), whatever is said
+    /// here.
     pub streams_max: usize,
 }
 
@@ -62,10 +63,10 @@ impl BuyersConfig {
         wrong
     }
 
-    /// The same where so many connections of buyers are kept: one key has a quarter of them at most.
+    /// The same where one key may keep so many connections: a stream on one beyond that would be cut soon.
     #[must_use]
-    pub fn within(self, connections: usize) -> Self {
-        Self { streams_max: self.streams_max.min((connections / 4).max(1)), ..self }
+    pub fn within(self, connections_of_a_key: usize) -> Self {
+        Self { streams_max: self.streams_max.min(connections_of_a_key.max(1)), ..self }
     }
 
     fn bound(&self) -> HoldBound {
@@ -155,7 +156,7 @@ mod tests {
         let problems = wrong.problems();
         assert_eq!(problems.len(), 4, "{problems:?}");
         let streams = |connections| BuyersConfig::default().within(connections).streams_max;
-        assert_eq!((streams(4_096), streams(100), streams(1)), (500, 25, 1));
+        assert_eq!((streams(4_096), streams(100), streams(0)), (500, 100, 1));
     }
 
     #[test]

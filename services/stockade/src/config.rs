@@ -556,7 +556,7 @@ impl Config {
 
     /// The edge, with what one buyer may have bounded by what the server keeps.
     pub(crate) fn edge_in_place(&self) -> EdgeConfig {
-        let buyers = self.edge.buyers.clone().within(self.http.connections.max);
+        let buyers = self.edge.buyers.clone().within(self.http.connections.per_key_max());
         EdgeConfig { buyers, ..self.edge.clone() }
     }
 

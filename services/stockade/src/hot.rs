@@ -104,7 +104,7 @@ pub(crate) async fn follow(
                     in_force.1 = now.edge.buyers.clone();
                     if let Some(app) = &app {
                         // Connections are as many as at the start.
-                        app.set_buyers(in_force.1.clone().within(config.http.connections.max));
+                        app.set_buyers(in_force.1.clone().within(config.http.connections.per_key_max()));
                         tracing::info!("what one buyer's key may have at once has changed and is in force");
                     }
                 }

@@ -147,9 +147,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
                 found.ok_or_else(|| refuse("unknown_key", "this key is not known or was removed"))?
             }
         };
-        // Whose body this is, is known before it is read, and whose connection.
+        // Whose body this is, is known before it is read, and whose connection: until the answer says that the key was not one for
+        // this call.
         parts.extensions.insert(principal.clone());
-        server::showed_key(&parts.extensions);
+        server::showed_key(&parts.extensions, &principal);
         Ok(Caller(principal))
     }
 }

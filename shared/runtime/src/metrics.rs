@@ -29,6 +29,8 @@ pub const TURNS_REFUSED: &str = "stockade_http_turns_refused_total";
 pub const CONNECTIONS: &str = "stockade_http_connections";
 /// Connections refused because as many were open as may be, by listener.
 pub const CONNECTIONS_REFUSED: &str = "stockade_http_connections_refused_total";
+/// Calls on connections that are kept as those without a key are, because their caller keeps as many as it may, by listener.
+pub const CONNECTIONS_PAST_SHARE: &str = "stockade_http_connections_past_share_total";
 /// Connections cut at a deadline, by listener and which deadline it was.
 pub const CONNECTIONS_CUT: &str = "stockade_http_connections_cut_total";
 
@@ -58,7 +60,7 @@ impl Figure {
 }
 
 /// The figures of the edges.
-pub const FIGURES: [Figure; 14] = [
+pub const FIGURES: [Figure; 15] = [
     Figure::Histogram(REQUEST_SECONDS, "Duration of requests by route, method and status."),
     Figure::Counter(PROBLEMS, "Problems answered, by their stable code."),
     Figure::Counter(RATE_LIMITED, "Requests refused by a rate limit."),
@@ -78,6 +80,10 @@ pub const FIGURES: [Figure; 14] = [
     Figure::Gauge(RATE_LIMIT_KEYS, "Callers whose allowance is not full at the moment."),
     Figure::Gauge(CONNECTIONS, "Connections open, by listener."),
     Figure::Counter(CONNECTIONS_REFUSED, "Connections refused because as many were open as may be."),
+    Figure::Counter(
+        CONNECTIONS_PAST_SHARE,
+        "Calls on connections that make room like those without a key, for their caller keeps as many as it may.",
+    ),
     Figure::Counter(
         CONNECTIONS_CUT,
         "Connections cut at a deadline: head (a request head that was not finished), idle, stalled (an answer that was not read), or room (one without a valid key, in favour of a new one).",

@@ -60,6 +60,10 @@ pub struct Problem {
     headers: Vec<(HeaderName, String)>,
 }
 
+/// The code of the problem that an answer is, in its extensions, for whoever sees no more of it than that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Code(pub(crate) &'static str);
+
 impl Problem {
     /// A problem of `status` with a stable `code`.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
@@ -131,6 +135,7 @@ impl IntoResponse for Problem {
         let body = self.body();
         let mut response =
             (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        response.extensions_mut().insert(Code(self.code));
         for (name, value) in self.headers {
             if let Ok(value) = HeaderValue::from_str(&value) {
                 response.headers_mut().insert(name, value);

@@ -3,19 +3,14 @@
 //!
 //! A connection is *waiting* for a request, in a *head* that has begun, or *busy* with an answer. The first head must be
 //! there [`Connections::head_deadline_ms`] after the connection opened, a later one that long after its first byte; between
-//! two requests it may be idle for [`Connections::idle_ms`]. A body has [`Connections::body_deadline_ms`] from when its
+//! two requests it may be idle for [`Connections::idle_ms`]. Of whom it is, and so how long it is kept, is settled with each
+//! answer (`peers`, `keys`). A body has [`Connections::body_deadline_ms`] from when its
 //! handler asks for it, else the answer is 408. An answer of which nothing is taken for [`Connections::stall_ms`] ends the
 //! connection. A request moves two atomics and no timer: the task of a connection looks at them when the nearest deadline
 //! can have passed.
 
 use std::{
-    convert::Infallible,
-    future::poll_fn,
-    io,
-    net::SocketAddr,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll},
+    convert::Infallible, future::poll_fn, io, net::SocketAddr, pin::pin, sync::Arc, task::Poll,
     time::Duration,
 };
 
@@ -23,7 +18,7 @@ use axum::{
     Router,
     body::HttpBody as _,
     extract::Request,
-    http::{Extensions, StatusCode},
+    http::{Extensions, HeaderValue, StatusCode, header},
     response::Response,
 };
 use futures_util::FutureExt as _;
@@ -31,22 +26,26 @@ use futures_util::future::Either;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 use tower::Service as _;
 
-use crate::{Problem, Shutdown, metrics as names};
+use crate::{Problem, Shutdown, metrics as names, problem};
 
 mod apart;
+mod keys;
 mod peers;
+mod socket;
 mod watch;
 pub use apart::{Lane, Lanes, serve_apart, serve_lane};
+use keys::ByKey;
 pub use peers::Networks;
 pub(crate) use peers::showed_key;
 use peers::{Listed, OfPeer, Peer, Peers, WithoutKey};
+use socket::Watched;
 use watch::{Cut, Watch};
 
 /// Largest request head, and how much of a body is buffered ahead of its handler, in bytes.
@@ -76,11 +75,16 @@ pub struct Connections {
     /// How long a peer may read nothing of an answer that waits for it, in milliseconds.
     pub stall_ms: u64,
     /// Connections open at once of one address (of IPv6: of one /64) on which no valid key was seen yet; a further one is closed.
-    /// One on which a key was seen counts for nothing here.
+    /// One on which a key was seen counts for nothing here, as long as the last call was not refused for its key: with 401, or with
+    /// 403 `wrong_role` or `not_your_supplier`.
     pub without_key_per_address: usize,
-    /// How long a connection is kept between two requests on which no valid key was seen, or that was answered 401 last, in
+    /// How long a connection is kept between two requests on which no valid key was seen, or that was refused for its key last, in
     /// milliseconds.
     pub idle_without_key_ms: u64,
+    /// Of `max`, in percent: connections that one caller's key, or all keys of one supplier, may keep of each kind (of buyers, of
+    /// suppliers, of people). A further one is served, but kept as one without a key is: by its address, for
+    /// `idle_without_key_ms`, and only until somebody else needs its place. 1 to 100; one connection at least.
+    pub per_key_max_percent: u8,
     /// Addresses and networks of proxies and load balancers in front: from them all callers come, so
     /// `without_key_per_address` and `idle_without_key_ms` do not hold for them. This machine, when absent.
     pub trusted_peers: Networks,
@@ -99,6 +103,8 @@ impl Default for Connections {
             stall_ms: 30_000,
             without_key_per_address: 256,
             idle_without_key_ms: 5_000,
+            // About 490: a pool of a large shop is a tenth of that.
+            per_key_max_percent: 12,
             trusted_peers: Networks::of_this_machine(),
             upload_bytes_per_second_min: 8 << 10,
         }
@@ -106,6 +112,11 @@ impl Default for Connections {
 }
 
 impl Connections {
+    /// Connections of one kind that one caller may keep.
+    pub fn per_key_max(&self) -> usize {
+        (self.max.saturating_mul(self.per_key_max_percent.into()) / 100).max(1)
+    }
+
     /// What is wrong with the bounds, by name.
     pub fn problems(&self) -> Vec<String> {
         let Self { max, head_deadline_ms, body_deadline_ms, idle_ms, stall_ms, .. } = *self;
@@ -118,6 +129,9 @@ impl Connections {
                 "without_key_per_address must be at least 1: every connection begins without a key"
                     .to_owned(),
             );
+        }
+        if !(1..=100).contains(&self.per_key_max_percent) {
+            wrong.push("per_key_max_percent must be 1 to 100".to_owned());
         }
         if self.upload_bytes_per_second_min == 0 {
             wrong.push("upload_bytes_per_second_min must be at least 1".to_owned());
@@ -189,111 +203,6 @@ pub fn of_connection(extensions: &Extensions) -> Extensions {
         kept.insert(peer.clone());
     }
     kept
-}
-
-/// A socket that tells its watch what comes and goes.
-struct Watched {
-    stream: TcpStream,
-    watch: Arc<Watch>,
-    /// What is written in place of an answer of hyper's own, and how much of it was.
-    refusal: Option<(Vec<u8>, usize)>,
-}
-
-/// The problem that says what hyper's own answer to an unreadable request leaves out, if `answer` is one. No handler answers
-/// 400, 414 or 431 without a body.
-fn in_place_of(answer: &[u8]) -> Option<Vec<u8>> {
-    let status = answer.strip_prefix(b"HTTP/1.1 ")?.first_chunk::<3>()?;
-    let (status, code, detail) = match status {
-        b"400" => (
-            StatusCode::BAD_REQUEST,
-            "unreadable_request",
-            "this is no HTTP request: its first line or a header holds what may not stand there; write names in paths as UTF-8 and then in percent",
-        ),
-        b"414" | b"431" => (
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "head_too_large",
-            "the first line and the headers are too long; send less in them",
-        ),
-        _ => return None,
-    };
-    let is_empty = answer.windows(21).any(|part| part.eq_ignore_ascii_case(b"\r\ncontent-length: 0\r\n"));
-    is_empty.then(|| closing(&Problem::new(status, code, detail)))
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if read.is_ready() && buf.filled().len() > before {
-            self.watch.received();
-        }
-        read
-    }
-}
-
-impl Watched {
-    /// Writes a problem in place of an answer of hyper's own that begins with `first` and has `len` bytes; `None` where it
-    /// is anything else.
-    fn refuse(&mut self, cx: &mut Context<'_>, first: &[u8], len: usize) -> Option<Poll<io::Result<usize>>> {
-        if self.refusal.is_none() {
-            self.refusal = in_place_of(first).map(|problem| (problem, 0));
-        }
-        let (problem, sent) = self.refusal.as_mut()?;
-        while *sent < problem.len() {
-            match Pin::new(&mut self.stream).poll_write(cx, &problem[*sent..]) {
-                Poll::Ready(Ok(0)) => return Some(Poll::Ready(Err(io::ErrorKind::WriteZero.into()))),
-                Poll::Ready(Ok(more)) => *sent += more,
-                Poll::Ready(Err(error)) => return Some(Poll::Ready(Err(error))),
-                Poll::Pending => return Some(Poll::Pending),
-            }
-        }
-        // As far as hyper knows, its own answer went out, and it closes after that.
-        Some(Poll::Ready(Ok(len)))
-    }
-
-    fn note<T>(&self, written: Poll<T>) -> Poll<T> {
-        if written.is_ready() {
-            self.watch.sent();
-        } else {
-            self.watch.stuck();
-        }
-        written
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if let Some(refused) = self.refuse(cx, buf, buf.len()) {
-            return self.note(refused);
-        }
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.note(written)
-    }
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
-        if let Some(refused) = self.refuse(cx, first, bufs.iter().map(|buf| buf.len()).sum()) {
-            return self.note(refused);
-        }
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.note(written)
-    }
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }
 
 /// Serves `router` on `listener` until `shutdown`, then lets requests under way end; give that a deadline.
@@ -387,6 +296,7 @@ struct Server {
     refusals: Arc<Semaphore>,
     refusal: Arc<[u8]>,
     without_key: WithoutKey,
+    by_key: ByKey,
     making_room: Arc<Semaphore>,
     open: metrics::Gauge,
     refused: metrics::Counter,
@@ -413,6 +323,10 @@ impl Server {
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
             refusal: refusal().into(),
             without_key: WithoutKey::default(),
+            by_key: ByKey::new(
+                bounds.per_key_max(),
+                metrics::counter!(names::CONNECTIONS_PAST_SHARE, "listener" => which.label()),
+            ),
             making_room: Arc::new(Semaphore::new(MAKING_ROOM_MAX)),
             open: metrics::gauge!(names::CONNECTIONS, "listener" => which.label()),
             refused: metrics::counter!(names::CONNECTIONS_REFUSED, "listener" => which.label()),
@@ -511,31 +425,39 @@ impl Server {
         };
         let service = {
             let (router, watch, apart) = (self.router.clone(), watch.clone(), self.apart.clone());
-            let peer = peer.clone();
+            // Nobody shows a key to whoever asks for figures.
+            let of_peer = (self.which != Listener::Admin)
+                .then(|| OfPeer::new(peer.clone(), self.by_key.clone(), self.without_key.clone()));
             service_fn(move |mut request: Request<Incoming>| {
                 watch.asked();
                 if !request.body().is_end_stream() {
                     request.extensions_mut().insert(body_deadline);
                 }
-                if !peer.has_key() {
-                    request.extensions_mut().insert(OfPeer(peer.clone()));
+                if let Some(of_peer) = &of_peer {
+                    request.extensions_mut().insert(of_peer.clone());
                 }
                 let elsewhere = apart.as_ref().and_then(|apart| apart.elsewhere(request.uri().path()));
-                let (mut router, watch) = (router.clone(), watch.clone());
+                let (mut router, watch, of_peer) = (router.clone(), watch.clone(), of_peer.clone());
                 let answer = match elsewhere {
                     None => Either::Left(router.call(request)),
                     Some(elsewhere) => Either::Right(elsewhere.answer(router, request)),
                 };
                 async move {
                     let answer: Result<Response, Infallible> = answer.await;
-                    let refused =
-                        answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::UNAUTHORIZED);
-                    watch.answered(refused);
-                    answer
+                    answer.map(|mut answer| {
+                        let stays = of_peer.is_none_or(|of_peer| of_peer.settle(is_refused_for_key(&answer)));
+                        if !stays {
+                            answer
+                                .headers_mut()
+                                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+                        }
+                        watch.answered();
+                        answer
+                    })
                 }
             })
         };
-        let io = TokioIo::new(Watched { stream, watch: watch.clone(), refusal: None });
+        let io = TokioIo::new(Watched::new(stream, watch.clone()));
         let mut connection = pin!(
             http1::Builder::new()
                 .max_buf_size(BUFFER_BYTES_MAX)
@@ -559,7 +481,7 @@ impl Server {
                     ending = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                // Whoever has shown a key is never asked to, so nothing need be looked at for it.
+                // Whoever has a key now is not asked to, so nothing need be looked at for it.
                 () = poll_fn(|cx| if peer.has_key() { Poll::Pending } else { leave.as_mut().poll(cx) }) => {
                     return Some(Cut::Room);
                 }
@@ -569,6 +491,19 @@ impl Server {
                 },
             }
         }
+    }
+}
+
+/// Whether a call was refused because its key is none, or is not one for this call: whoever shows such a key, however valid, is
+/// known no better than without.
+fn is_refused_for_key(answer: &Response) -> bool {
+    match answer.status() {
+        StatusCode::UNAUTHORIZED => true,
+        StatusCode::FORBIDDEN => answer
+            .extensions()
+            .get::<problem::Code>()
+            .is_some_and(|problem::Code(code)| matches!(*code, "wrong_role" | "not_your_supplier")),
+        _ => false,
     }
 }
 
@@ -595,7 +530,7 @@ pub(crate) fn upload_too_slow(deadline: BodyDeadline) -> Problem {
 
 fn too_slow(detail: String) -> Problem {
     Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail)
-        .with_header(axum::http::header::CONNECTION, "close")
+        .with_header(header::CONNECTION, "close")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Who is at the other end of connections. Whoever has shown no valid key yet may be anybody, and gets as little as will do: so
 //! many connections for each address, a few seconds between two requests, and no place that somebody else needs. A connection
-//! that has shown a key once is its caller's, whom limits know by name.
+//! is its caller's, whom limits know by name, from when it shows a key for which there is a share left (`keys`), until it shows
+//! another for which there is none, or one that is not for what is asked.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,8 +16,11 @@ use axum::http::Extensions;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::Connections;
-use crate::config;
+use super::{
+    Connections,
+    keys::{ByKey, OfKey},
+};
+use crate::{Principal, config};
 
 /// Addresses such as `10.0.0.7` and networks such as `10.0.0.0/8`, as a list or, in a variable, as one text with commas between.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -85,29 +89,65 @@ fn host(address: IpAddr) -> u128 {
 pub(super) struct Peer {
     /// Rises with the time at which connections opened.
     number: u64,
-    is_trusted: bool,
+    /// Whether it is a caller's, as `counted` says behind a lock; always, where nobody shows keys.
     has_key: AtomicBool,
     /// Whether it waits for an answer.
     is_busy: AtomicBool,
+    /// Whether it was taken off the list of those that make room because it had a key then.
+    is_off_list: AtomicBool,
     /// Told when its place is needed.
     leave: Notify,
-    /// Its place among those of its address, as long as no key was seen.
-    counted: Mutex<Option<Counted>>,
+    /// Where it counts without a key; `None` of a proxy, and where nobody shows keys.
+    address: Option<Address>,
+    counted: Mutex<Counted>,
 }
 
 impl Peer {
-    fn showed_key(&self) {
-        if !self.has_key.swap(true, Ordering::Relaxed) {
-            let counted = self.counted.lock().take();
-            drop(counted);
+    /// A valid key was shown. Its caller has it from here on, where it has not as many as it may.
+    fn showed_key(&self, by: &Principal, keys: &ByKey) {
+        let mut counted = self.counted.lock();
+        let of_another = match &*counted {
+            Counted::OfKey(of) if of.is_of(by) => return,
+            Counted::OfKey(_) => true,
+            Counted::OfAddress { .. } | Counted::Nowhere => false,
+        };
+        // Whatever it counted for before is given back where `counted` is replaced.
+        if let Some(of) = keys.count(by) {
+            *counted = Counted::OfKey(of);
+            self.has_key.store(true, Ordering::Relaxed);
+        } else if of_another {
+            self.becomes_nobodys(&mut counted);
         }
     }
+
+    /// It counts for its address again, if that has room; [`Self::may_stay`] says what follows where it has none.
+    fn becomes_nobodys(&self, counted: &mut Counted) {
+        *counted = match self.address.as_ref().and_then(Address::count) {
+            Some(one) => Counted::OfAddress { _one: one },
+            None => Counted::Nowhere,
+        };
+        self.has_key.store(false, Ordering::Relaxed);
+    }
+
+    /// A call was refused because its key is none, or is not for that call.
+    fn was_refused(&self) {
+        let mut counted = self.counted.lock();
+        if matches!(*counted, Counted::OfKey(_)) {
+            self.becomes_nobodys(&mut counted);
+        }
+    }
+
+    /// Whether it counts somewhere, or need not.
+    fn may_stay(&self) -> bool {
+        self.is_trusted() || !matches!(*self.counted.lock(), Counted::Nowhere)
+    }
+
     pub(super) fn has_key(&self) -> bool {
         self.has_key.load(Ordering::Relaxed)
     }
     /// Whether it is a proxy, which keeps connections for callers to come.
     pub(super) fn is_trusted(&self) -> bool {
-        self.is_trusted
+        self.address.is_none()
     }
     pub(super) fn set_busy(&self, is_busy: bool) {
         self.is_busy.store(is_busy, Ordering::Relaxed);
@@ -116,40 +156,104 @@ impl Peer {
     pub(super) fn ask_to_leave(&self) {
         self.leave.notify_one();
     }
-    /// Waits until its place is needed, which is never once it has shown a key.
+    /// Waits until its place is needed, which is never as long as it has a key.
     pub(super) async fn asked_to_leave(&self) {
         loop {
             self.leave.notified().await;
             if !self.has_key() {
                 return;
             }
+            // It may be asked again when it has none any more.
+            self.is_off_list.store(true, Ordering::Relaxed);
         }
     }
 }
 
-/// The peer of a connection, in the extensions of a request as long as it has shown no key.
-#[derive(Clone)]
-pub(super) struct OfPeer(pub(super) Arc<Peer>);
+/// A connection among those of its kind.
+struct Among {
+    peer: Arc<Peer>,
+    keys: ByKey,
+    without_key: WithoutKey,
+}
 
-/// A valid key was found on the request of these extensions.
-pub(crate) fn showed_key(extensions: &Extensions) {
-    if let Some(OfPeer(peer)) = extensions.get() {
-        peer.showed_key();
+/// The connection of a request, in its extensions.
+#[derive(Clone)]
+pub(super) struct OfPeer(Arc<Among>);
+
+impl OfPeer {
+    pub(super) fn new(peer: Arc<Peer>, keys: ByKey, without_key: WithoutKey) -> Self {
+        Self(Arc::new(Among { peer, keys, without_key }))
+    }
+
+    /// What follows from an answer, which may have refused its caller for the key. It is called by the connection's own task, so that
+    /// nothing is listed that has ended. Says whether the connection may stay: one that is nobody's may not where its address has as
+    /// many as it may.
+    pub(super) fn settle(&self, was_refused: bool) -> bool {
+        let Among { peer, without_key, .. } = &*self.0;
+        if was_refused {
+            peer.was_refused();
+        }
+        if peer.has_key() {
+            return true;
+        }
+        without_key.list_again(peer);
+        peer.may_stay()
     }
 }
 
-/// Connections without a key, by address.
-type Counts = Mutex<HashMap<u128, usize>>;
+/// A valid key of this caller was found on the request of these extensions. It counts at once, for a call may take long and its
+/// connection must not make room meanwhile; if the answer is that the key was not for this call, that is taken back.
+pub(crate) fn showed_key(extensions: &Extensions, by: &Principal) {
+    if let Some(OfPeer(among)) = extensions.get() {
+        among.peer.showed_key(by, &among.keys);
+    }
+}
 
-/// One connection among those of its address; given back when this is dropped.
-struct Counted {
-    counts: Arc<Counts>,
+/// What a connection counts for.
+enum Counted {
+    /// Without a key, for its address.
+    OfAddress { _one: OfAddress },
+    /// For the caller whose key it showed last.
+    OfKey(OfKey),
+    /// Nothing: it comes from a proxy, or nobody shows keys here, or its address had no room for it when it lost its caller.
+    Nowhere,
+}
+
+/// Connections without a key, by address.
+struct Hosts {
+    counts: Mutex<HashMap<u128, usize>>,
+    max: usize,
+}
+
+/// The address that a connection comes from, as it is counted.
+struct Address {
+    hosts: Arc<Hosts>,
     host: u128,
 }
 
-impl Drop for Counted {
+impl Address {
+    /// Counts one more; `None` where it has as many as it may.
+    fn count(&self) -> Option<OfAddress> {
+        let mut counts = self.hosts.counts.lock();
+        let count = counts.entry(self.host).or_default();
+        // One that is at the bound has an entry already, for the bound is not 0.
+        if *count >= self.hosts.max {
+            return None;
+        }
+        *count += 1;
+        Some(OfAddress { hosts: self.hosts.clone(), host: self.host })
+    }
+}
+
+/// One connection among those of its address; given back when this is dropped.
+struct OfAddress {
+    hosts: Arc<Hosts>,
+    host: u128,
+}
+
+impl Drop for OfAddress {
     fn drop(&mut self) {
-        let mut counts = self.counts.lock();
+        let mut counts = self.hosts.counts.lock();
         if let Some(count) = counts.get_mut(&self.host) {
             *count -= 1;
             if *count == 0 {
@@ -161,8 +265,7 @@ impl Drop for Counted {
 
 /// Those who come to one address of the server.
 pub(super) struct Peers {
-    counts: Arc<Counts>,
-    of_a_host_max: usize,
+    hosts: Arc<Hosts>,
     trusted: Vec<Network>,
     /// Whether keys are shown here at all.
     has_keys: bool,
@@ -172,8 +275,7 @@ pub(super) struct Peers {
 impl Peers {
     pub(super) fn new(bounds: &Connections, has_keys: bool) -> Self {
         Self {
-            counts: Arc::default(),
-            of_a_host_max: bounds.without_key_per_address,
+            hosts: Arc::new(Hosts { counts: Mutex::default(), max: bounds.without_key_per_address }),
             trusted: bounds.trusted_peers.0.iter().filter_map(|text| Network::read(text)).collect(),
             has_keys,
             next: AtomicU64::new(0),
@@ -184,30 +286,24 @@ impl Peers {
     pub(super) fn admit(&self, address: IpAddr) -> Option<Arc<Peer>> {
         let canonical = address.to_canonical();
         let is_trusted = !self.has_keys || self.trusted.iter().any(|network| network.holds(canonical));
-        let counted = if is_trusted { None } else { Some(self.count(host(address))?) };
+        let address = (!is_trusted).then(|| Address { hosts: self.hosts.clone(), host: host(address) });
+        let counted = match &address {
+            Some(address) => Counted::OfAddress { _one: address.count()? },
+            None => Counted::Nowhere,
+        };
         Some(Arc::new(Peer {
             number: self.next.fetch_add(1, Ordering::Relaxed),
-            is_trusted,
             has_key: AtomicBool::new(!self.has_keys),
             is_busy: AtomicBool::new(false),
+            is_off_list: AtomicBool::new(false),
             leave: Notify::new(),
+            address,
             counted: Mutex::new(counted),
         }))
     }
-
-    fn count(&self, host: u128) -> Option<Counted> {
-        let mut counts = self.counts.lock();
-        let count = counts.entry(host).or_default();
-        // One that is at the bound has an entry already, for the bound is not 0.
-        if *count >= self.of_a_host_max {
-            return None;
-        }
-        *count += 1;
-        Some(Counted { counts: self.counts.clone(), host })
-    }
 }
 
-/// Connections of one kind that have shown no key, in the order in which they opened.
+/// Connections of one kind that have no key, in the order in which they opened.
 #[derive(Clone, Default)]
 pub(super) struct WithoutKey(Arc<Mutex<BTreeMap<u64, Arc<Peer>>>>);
 
@@ -231,6 +327,15 @@ impl WithoutKey {
         Listed { all: self.clone(), number: peer.number }
     }
 
+    /// Lists one again that has lost its key, if it was taken off for having one. The lock decides between this and whoever looks
+    /// through the list just now.
+    fn list_again(&self, peer: &Arc<Peer>) {
+        let mut all = self.0.lock();
+        if peer.is_off_list.swap(false, Ordering::Relaxed) {
+            all.insert(peer.number, peer.clone());
+        }
+    }
+
     /// Who has been here longest without a key, and before that without waiting for an answer; it is not chosen twice.
     pub(super) fn longest(&self) -> Option<Arc<Peer>> {
         let mut all = self.0.lock();
@@ -246,7 +351,9 @@ impl WithoutKey {
             }
         }
         for number in showed {
-            all.remove(&number);
+            if let Some(peer) = all.remove(&number) {
+                peer.is_off_list.store(true, Ordering::Relaxed);
+            }
         }
         all.remove(&idle.or(busy)?)
     }
@@ -254,13 +361,24 @@ impl WithoutKey {
 
 #[cfg(test)]
 mod tests {
+    use stockade_model::SupplierId;
+
     use super::*;
+    use crate::Role;
 
     fn peers(trusted: &[&str], of_a_host_max: usize) -> Peers {
         let trusted_peers = Networks(trusted.iter().map(|text| (*text).to_owned()).collect());
         let bounds =
             Connections { trusted_peers, without_key_per_address: of_a_host_max, ..Connections::default() };
         Peers::new(&bounds, true)
+    }
+
+    fn buyer(name: &str) -> Principal {
+        Principal { id: name.to_owned(), role: Role::Buyer, fingerprint: String::new() }
+    }
+
+    fn shares_of(max: usize) -> ByKey {
+        ByKey::new(max, metrics::Counter::noop())
     }
 
     fn at(address: &str) -> IpAddr {
@@ -295,12 +413,13 @@ mod tests {
         let second = peers.admit(at("::ffff:192.0.2.1")).unwrap();
         assert!(peers.admit(at("192.0.2.1")).is_none());
         assert!(peers.admit(at("192.0.2.2")).is_some(), "another address");
-        first.showed_key();
-        first.showed_key();
+        let keys = shares_of(100);
+        first.showed_key(&buyer("ada"), &keys);
+        first.showed_key(&buyer("ada"), &keys);
         let third = peers.admit(at("192.0.2.1")).unwrap();
         assert!(peers.admit(at("192.0.2.1")).is_none());
         drop((second, first, third));
-        assert!(peers.counts.lock().is_empty(), "what has ended is forgotten");
+        assert!(peers.hosts.counts.lock().is_empty() && keys.holders() == 0, "what has ended is forgotten");
         let held: Vec<_> = (0..2).map(|n| peers.admit(at(&format!("2001:db8::{n}")))).collect();
         assert!(held.iter().all(Option::is_some) && peers.admit(at("2001:db8::9")).is_none(), "one host");
         let proxied: Vec<_> = (0..10).map(|_| peers.admit(at("10.0.0.1"))).collect();
@@ -313,7 +432,7 @@ mod tests {
         let all = WithoutKey::default();
         let held: Vec<_> = (0..5).map(|_| peers.admit(at("192.0.2.1")).unwrap()).collect();
         let mut listed: Vec<_> = held.iter().map(|peer| all.list(peer)).collect();
-        held[0].showed_key();
+        held[0].showed_key(&buyer("ada"), &shares_of(100));
         held[1].set_busy(true);
         let chosen = || all.longest().map(|peer| peer.number);
         assert_eq!(chosen(), Some(2));
@@ -321,5 +440,67 @@ mod tests {
         assert_eq!(chosen(), Some(4));
         assert_eq!(chosen(), Some(1), "one that waits for an answer, where there is no other");
         assert_eq!(chosen(), None);
+    }
+    #[test]
+    fn a_caller_has_so_many_connections_and_what_it_opens_beyond_counts_for_its_address() {
+        let (peers, keys) = (peers(&[], 2), shares_of(2));
+        let open = |by: &Principal| {
+            let peer = peers.admit(at("192.0.2.1")).unwrap();
+            peer.showed_key(by, &keys);
+            peer
+        };
+        let held = [open(&buyer("ada")), open(&buyer("ada")), open(&buyer("ada"))];
+        assert_eq!(held.each_ref().map(|peer| peer.has_key()), [true, true, false]);
+        assert!(open(&buyer("ben")).has_key(), "another caller");
+        let supplier = Role::Supplier { supplier: SupplierId::new("ada").unwrap() };
+        let two = ["a key", "another"]
+            .map(|id| open(&Principal { id: id.to_owned(), role: supplier.clone(), ..buyer("") }));
+        assert!(two.iter().all(|peer| peer.has_key()), "a supplier of the same name");
+        let third = open(&Principal { id: "a third".to_owned(), role: supplier, ..buyer("") });
+        assert!(!third.has_key(), "all keys of a supplier are one caller");
+        assert!(peers.admit(at("192.0.2.1")).is_none(), "two of the address have no key");
+        let [first, second, past] = held;
+        drop(first);
+        past.showed_key(&buyer("ada"), &keys);
+        assert!(past.has_key(), "one has ended");
+        drop((second, past, third, two));
+        assert!(peers.hosts.counts.lock().is_empty() && keys.holders() == 0, "what has ended is forgotten");
+    }
+
+    #[test]
+    fn a_connection_counts_for_the_key_shown_last_and_for_none_once_that_was_not_for_the_call() {
+        let (peers, keys, list) = (peers(&[], 1), shares_of(1), WithoutKey::default());
+        let open = || OfPeer::new(peers.admit(at("192.0.2.1")).unwrap(), keys.clone(), list.clone());
+        let shows = |of: &OfPeer, name: &str| {
+            of.0.peer.showed_key(&buyer(name), &keys);
+            of.0.peer.has_key()
+        };
+        let first = open();
+        assert!(shows(&first, "ada") && first.settle(false));
+        let second = open();
+        assert!(!shows(&second, "ada") && second.settle(false), "it counts for its address");
+        assert!(shows(&second, "ben") && shows(&first, "cid"), "it may be another's");
+        assert!(shows(&second, "ada"), "that of the first is given back");
+        assert!(!shows(&first, "ada") && first.settle(false), "it lost its caller, and is counted again");
+        assert!(peers.admit(at("192.0.2.1")).is_none());
+        assert!(!second.settle(true) && !second.0.peer.has_key(), "there is no room for it in the address");
+        assert!(shows(&second, "ada"), "its key is good for another call");
+        drop((first, second));
+        assert!(peers.hosts.counts.lock().is_empty() && keys.holders() == 0);
+    }
+
+    #[test]
+    fn whoever_loses_its_key_makes_room_again_and_is_not_chosen_twice_for_it() {
+        let (peers, keys, list) = (peers(&[], 100), shares_of(100), WithoutKey::default());
+        let peer = peers.admit(at("192.0.2.1")).unwrap();
+        let listed = list.list(&peer);
+        let of = OfPeer::new(peer.clone(), keys.clone(), list.clone());
+        peer.showed_key(&buyer("ada"), &keys);
+        assert!(list.longest().is_none() && of.settle(false) && list.longest().is_none());
+        assert!(of.settle(true), "its address has room");
+        assert!(list.longest().is_some_and(|chosen| chosen.number == peer.number));
+        assert!(of.settle(true) && list.longest().is_none());
+        drop(listed);
+        assert!(list.0.lock().is_empty());
     }
 }

@@ -7,9 +7,10 @@ use axum::{
 use tokio::{sync::Notify, task::JoinHandle};
 
 use super::*;
-use crate::body;
+use crate::{Principal, Role, body};
 
 mod framing;
+mod of_keys;
 
 /// Far beyond any test.
 const NEVER_MS: u64 = 3_600_000;
@@ -26,6 +27,7 @@ fn patient() -> Connections {
         stall_ms: NEVER_MS,
         without_key_per_address: 1_000,
         idle_without_key_ms: NEVER_MS,
+        per_key_max_percent: 100,
         trusted_peers: Networks(Vec::new()),
         ..Connections::default()
     }
@@ -50,7 +52,9 @@ impl Running {
             .route(
                 "/key",
                 get(|request: Request| async move {
-                    showed_key(request.extensions());
+                    let by =
+                        Principal { id: "ada".to_owned(), role: Role::Buyer, fingerprint: String::new() };
+                    showed_key(request.extensions(), &by);
                     "here"
                 }),
             )
@@ -211,12 +215,19 @@ async fn where_all_places_are_taken_whoever_has_shown_no_key_makes_room() {
 #[test]
 fn bounds_that_cannot_be_are_named() {
     let trusted_peers = Networks(vec!["10.0.0.0/8".to_owned(), "proxy.example".to_owned()]);
-    let wrong = Connections { without_key_per_address: 0, trusted_peers, ..patient() }.problems();
-    assert_eq!(wrong.len(), 2, "{wrong:?}");
-    assert!(
-        wrong[0].contains("without_key_per_address") && wrong[1].contains("\"proxy.example\""),
-        "{wrong:?}"
-    );
+    let bounds =
+        Connections { without_key_per_address: 0, per_key_max_percent: 101, trusted_peers, ..patient() };
+    let wrong = bounds.problems();
+    assert_eq!(wrong.len(), 3, "{wrong:?}");
+    for (wrong, named) in
+        wrong.iter().zip(["without_key_per_address", "per_key_max_percent", "\"proxy.example\""])
+    {
+        assert!(wrong.contains(named), "{wrong}");
+    }
+    let none = Connections { per_key_max_percent: 0, ..patient() };
+    assert!(none.problems().iter().any(|wrong| wrong.contains("per_key_max_percent")));
+    assert_eq!(Connections::default().per_key_max(), 491);
+    assert_eq!(Connections { max: 1, ..Connections::default() }.per_key_max(), 1, "one at least");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+    atomic::{AtomicU8, AtomicU64, Ordering},
 };
 
 use tokio::time::Instant;
@@ -47,8 +47,6 @@ pub(super) struct Watch {
     idle_without_key_ms: u64,
     stall_ms: u64,
     peer: Arc<Peer>,
-    /// Whether its last request was refused for its key.
-    was_refused: AtomicBool,
 }
 
 impl Watch {
@@ -64,7 +62,6 @@ impl Watch {
             idle_without_key_ms: bounds.idle_without_key_ms.min(bounds.idle_ms),
             stall_ms: bounds.stall_ms,
             peer,
-            was_refused: AtomicBool::new(false),
         }
     }
 
@@ -85,8 +82,7 @@ impl Watch {
         self.read_by_ms.store(NEVER, Ordering::Relaxed);
     }
 
-    pub(super) fn answered(&self, was_refused: bool) {
-        self.was_refused.store(was_refused, Ordering::Relaxed);
+    pub(super) fn answered(&self) {
         self.phase.store(WAITING, Ordering::Relaxed);
         self.peer.set_busy(false);
         self.read_by_ms.store(self.now_ms() + self.patience_ms(), Ordering::Relaxed);
@@ -94,8 +90,7 @@ impl Watch {
 
     /// How long it may be idle now: a while only for whoever has shown a valid key, last as well.
     fn patience_ms(&self) -> u64 {
-        let is_known = self.peer.has_key() && !self.was_refused.load(Ordering::Relaxed);
-        if is_known || self.peer.is_trusted() { self.idle_ms } else { self.idle_without_key_ms }
+        if self.peer.has_key() || self.peer.is_trusted() { self.idle_ms } else { self.idle_without_key_ms }
     }
 
     /// The peer took some of an answer.

@@ -5,6 +5,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::{Principal, Role};
 
 fn of(path: &str) -> Option<Lane> {
     match path {
@@ -23,7 +24,8 @@ async fn here() -> String {
 fn router() -> Router {
     // As if all suppliers showed a valid key, and nobody else.
     let echo = |request: Request| async move {
-        super::super::showed_key(request.extensions());
+        let by = Principal { id: "acme".to_owned(), role: Role::Buyer, fingerprint: String::new() };
+        super::super::showed_key(request.extensions(), &by);
         let body = axum::body::to_bytes(request.into_body(), 1 << 10).await.unwrap();
         format!("{} {}", here().await, body.len())
     };
@@ -144,7 +146,8 @@ async fn suppliers_that_keep_all_their_threads_busy_hold_up_no_buyer_and_nobody_
 
 #[tokio::test]
 async fn suppliers_that_have_all_their_connections_take_none_of_buyers() {
-    let server = Running::start(Connections { max: 2, ..Connections::default() }).await;
+    let bounds = Connections { max: 2, per_key_max_percent: 100, ..Connections::default() };
+    let server = Running::start(bounds).await;
     let mut held = Vec::new();
     for _ in 0..2 {
         let mut stream = TcpStream::connect(server.everybody).await.unwrap();
