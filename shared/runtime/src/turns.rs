@@ -34,9 +34,9 @@ pub struct TurnsConfig {
     pub at_once: usize,
     /// Bytes of those who have a turn, after which nobody else gets one; half of them those who are not trusted have at most.
     pub at_once_bytes: usize,
-    /// Waiting altogether.
+    /// Waiting altogether, of each kind.
     pub waiting_max: usize,
-    /// Bytes of all that wait, which are in memory.
+    /// Bytes of all of a kind that wait, which are in memory.
     pub waiting_bytes_max: usize,
     /// Waiting of one caller.
     pub of_a_caller_max: usize,
