@@ -104,7 +104,7 @@ pub struct App {
     pub limits: Limits,
     /// Turns at reading large bodies.
     pub turns: Turns,
-    /// Turns of large batches, from before they are read until they are decided.
+    /// Turns of large batches at the log, from before they are appended until they are decided, a quarter of a second at most.
     pub turns_at_log: Turns,
     /// What writes of suppliers have to pass.
     pub gate_of_edge: Gatekeeper,

@@ -7,14 +7,14 @@ use axum::http::StatusCode;
 use dashmap::DashMap;
 use parking_lot::RwLock;
 use stockade_log::{Lane, partition_of};
-use stockade_model::{Level, SupplierId, Timestamp, time::DAY_MS};
+use stockade_model::{Command, Level, SupplierId, Timestamp, time::DAY_MS};
 use stockade_runtime::{
     Brownout, Problem, Trust, Work,
     limits::{Allowance, PAYOUT},
 };
 
 use crate::{
-    app::App,
+    app::{App, Submitted},
     bounds::Bounds,
     fairness::{Fairness, share_used},
     storm::EventsGate,
@@ -23,6 +23,10 @@ use crate::{
 /// How often a write of a locked-out supplier is let through to the log, where it is refused with its whole content as evidence,
 /// in milliseconds.
 const EVIDENCE_MS: i64 = 60_000;
+
+/// For how long a request keeps its turn at the log. Past that its partition is behind, or the log does not take it, and the others go
+/// on: a turn is there so that the fold has no more than it can do, and what waits in another partition is none of that.
+const TURN_AT_LOG_MAX: Duration = Duration::from_millis(250);
 
 /// What the edge of an inventory service knows beside limits.
 pub struct Gatekeeper {
@@ -107,6 +111,24 @@ impl App {
 
     pub(crate) fn partition_of(&self, supplier: &SupplierId) -> u32 {
         partition_of(supplier.as_str().as_bytes(), self.partitions)
+    }
+
+    /// Appends a request in a turn at the log and waits for its outcome. The turn is given back once it is decided, and past
+    /// [`TURN_AT_LOG_MAX`] while it is waited for.
+    pub(crate) async fn submit_in_turn<T>(
+        &self,
+        turn: T,
+        command: Command,
+        traceparent: Option<String>,
+    ) -> Result<Submitted, Problem> {
+        let submitted = self.submit(command, traceparent);
+        tokio::pin!(submitted);
+        let in_time = tokio::time::timeout(TURN_AT_LOG_MAX, submitted.as_mut()).await;
+        drop(turn);
+        match in_time {
+            Ok(submitted) => submitted,
+            Err(_) => submitted.await,
+        }
     }
 
     /// Asked before the body of a write is read. Writes that only take supply away are taken whatever is in force, and so is what

@@ -5,16 +5,23 @@
 //! supplier waits by itself, and neither other order systems nor the suppliers beside that one do. A record does not say with which
 //! key it came, so each process counts what came in through it.
 //!
-//! Beside it a bound on all of them together: no more is taken than waits for intake already, plus about what intake goes through in
-//! a second. Past it intake would lag for seconds, and lock-outs with it. A process knows the wait of the partitions whose intake runs
-//! in it.
+//! Beside it a bound on all of them together: no more waits for intake than about what it goes through in a second. Past it intake would
+//! lag for seconds, and lock-outs with it. A process knows the wait of the partitions whose intake runs in it. Only what is appended
+//! counts: what is refused, wrong or held back takes room of nobody.
+//!
+//! Of that bound each key may have as much waiting as is still free (Choudhury and Hahne, "Dynamic Queue Length Thresholds in a
+//! Shared-Memory Packet Switch", 1998). So a key that floods alone has half of it, three have a quarter each, and whoever has nothing
+//! waiting always finds room. A fixed quarter would be full with four stolen keys, and would hold back the one order system of a quiet
+//! marketplace; that one has half a second of events waiting, so intake is never idle for it, and it sends all that intake goes through.
+//! What of a key still waits is reckoned: at each look all that intake went through is taken off the keys in proportion.
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use stockade_log::partition_of;
 use stockade_model::{OrderEvent, Topic};
 use stockade_runtime::{Problem, Work, put_off};
@@ -47,14 +54,33 @@ pub struct EventsGate {
     partitions: u32,
     /// Whether any partition is behind.
     is_behind: AtomicBool,
-    /// Events that waited for intake when it was last looked.
-    waiting: AtomicU64,
-    /// Events taken since.
-    taken: AtomicU64,
-    /// As many may wait.
-    waiting_max: AtomicU64,
-    /// The same as configured; 0 where it is measured.
+    wait: Mutex<Wait>,
+    /// As many may wait as configured; 0 where it is measured.
     configured: u64,
+}
+
+/// What waits for intake.
+struct Wait {
+    /// Events that waited when it was last looked.
+    at_look: u64,
+    /// Events taken since.
+    taken: u64,
+    /// As many may wait.
+    max: u64,
+    /// About how many of them each key sent through this process.
+    of_keys: BTreeMap<Box<str>, f64>,
+}
+
+impl Wait {
+    fn now(&self) -> u64 {
+        self.at_look.saturating_add(self.taken)
+    }
+
+    /// Whether further events of a key may wait: while it has fewer than are free.
+    fn has_room_for(&self, key: &str) -> bool {
+        let free = self.max.saturating_sub(self.now());
+        self.max == UNWATCHED || self.of_keys.get(key).copied().unwrap_or_default() < free as f64
+    }
 }
 
 impl EventsGate {
@@ -65,9 +91,7 @@ impl EventsGate {
             suppliers: Fairness::new(partitions),
             partitions,
             is_behind: AtomicBool::new(false),
-            waiting: AtomicU64::new(0),
-            taken: AtomicU64::new(0),
-            waiting_max: AtomicU64::new(UNWATCHED),
+            wait: Mutex::new(Wait { at_look: 0, taken: 0, max: UNWATCHED, of_keys: BTreeMap::new() }),
             configured: waiting_max,
         }
     }
@@ -99,26 +123,32 @@ impl EventsGate {
 
     /// Says how many events wait for intake here, and what it goes through a second where that could be measured.
     pub fn set_waiting(&self, waiting: u64, per_s: Option<f64>) {
-        let measured = match (per_s, self.waiting_max.load(Ordering::Relaxed)) {
+        let mut wait = self.wait.lock();
+        let measured = match (per_s, wait.max) {
             (Some(per_s), _) => (per_s as u64).max(WAITING_LEAST),
             (None, UNWATCHED) => WAITING_FIRST,
             (None, known) => known,
         };
-        let most = if self.configured > 0 { self.configured } else { measured };
-        self.waiting_max.store(most, Ordering::Relaxed);
-        self.waiting.store(waiting, Ordering::Relaxed);
-        self.taken.store(0, Ordering::Relaxed);
+        wait.max = if self.configured > 0 { self.configured } else { measured };
+        let left = (waiting as f64 / wait.now().max(1) as f64).min(1.0);
+        wait.of_keys.retain(|_, own| {
+            *own *= left;
+            *own >= 1.0
+        });
+        (wait.at_look, wait.taken) = (waiting, 0);
     }
 
     /// Nobody looks how many wait, so nobody is held back for it.
     pub fn set_unwatched(&self) {
-        self.waiting_max.store(UNWATCHED, Ordering::Relaxed);
+        let mut wait = self.wait.lock();
+        wait.max = UNWATCHED;
+        wait.of_keys.clear();
     }
 
     /// Whether further events may wait for intake.
     pub fn has_room(&self) -> bool {
-        let waiting = self.waiting.load(Ordering::Relaxed).saturating_add(self.taken.load(Ordering::Relaxed));
-        waiting < self.waiting_max.load(Ordering::Relaxed)
+        let wait = self.wait.lock();
+        wait.now() < wait.max
     }
 
     /// Forgets senders whose share is whole again. Call it now and then.
@@ -127,21 +157,34 @@ impl EventsGate {
         self.suppliers.forget();
     }
 
-    /// Whether so many events may be taken now: 503 `put_off` for a second. They are taken whole while there is room for any.
-    pub(crate) fn admits(&self, events: usize) -> Result<(), Problem> {
-        let most = self.waiting_max.load(Ordering::Relaxed);
-        if most == UNWATCHED {
+    /// Whether a key may send any events now: 503 `put_off` for a second. Nothing is counted: ask it of what is not read yet.
+    pub(crate) fn admits_any(&self, key: &str) -> Result<(), Problem> {
+        if self.wait.lock().has_room_for(key) { Ok(()) } else { Err(put_off(Work::Events, 1)) }
+    }
+
+    /// Takes so many events of a key that are appended next, or 503 `put_off` for a second. They are taken whole while there is room for
+    /// any.
+    pub(crate) fn admits(&self, key: &str, events: usize) -> Result<(), Problem> {
+        let mut wait = self.wait.lock();
+        if events == 0 || wait.max == UNWATCHED {
             return Ok(());
         }
-        let events = events as u64;
-        let taken = self.taken.fetch_add(events, Ordering::Relaxed);
-        if self.waiting.load(Ordering::Relaxed).saturating_add(taken) < most {
-            return Ok(());
+        if !wait.has_room_for(key) {
+            return Err(put_off(Work::Events, 1));
         }
-        // It may have begun anew between the two.
-        let back = |taken: u64| Some(taken.saturating_sub(events));
-        let _ = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, back);
-        Err(put_off(Work::Events, 1))
+        wait.taken = wait.taken.saturating_add(events as u64);
+        *wait.of_keys.entry(key.into()).or_default() += events as f64;
+        Ok(())
+    }
+
+    /// Gives back events that were taken of a key and not appended.
+    pub(crate) fn give_back(&self, key: &str, events: usize) {
+        let mut wait = self.wait.lock();
+        // No more than it has: it may have been looked in between, and then its events were not seen to wait.
+        let Some(own) = wait.of_keys.get_mut(key) else { return };
+        let back = (*own).min(events as f64);
+        *own -= back;
+        wait.taken = wait.taken.saturating_sub(back as u64);
     }
 
     /// Whether any partition is behind; otherwise nobody need say where events go.
@@ -167,6 +210,17 @@ impl EventsGate {
             self.suppliers.give_back(partition, &(partition, key).into(), events);
         }
         held
+    }
+
+    /// Gives back the shares that [`EventsGate::hold`] has taken for what it did not hold back, of a request of which nothing is sent.
+    pub(crate) fn release(&self, key: &str, ways: &[Option<Way>], held: &[Option<Duration>]) {
+        let taken = || ways.iter().zip(held).filter_map(|(way, held)| way.filter(|_| held.is_none()));
+        for (partition, events) in counted(taken().map(|way| way.supplier)) {
+            self.suppliers.give_back(partition, &(partition, key).into(), events);
+        }
+        for (partition, events) in counted(taken().map(|way| way.inbox)) {
+            self.inboxes.give_back(partition, &(partition, key).into(), events);
+        }
     }
 }
 
@@ -243,29 +297,95 @@ mod tests {
     }
 
     #[test]
+    fn what_is_given_back_of_a_request_may_be_sent_again_at_once() {
+        let gate = EventsGate::new(2, 0);
+        gate.set_rates(&[Some(1.0), None], &[Some(1.0), None]);
+        let sent = [ways(0, 0, 1_000), vec![None]].concat();
+        for _ in 0..3 {
+            let held = gate.hold("k", &sent);
+            assert!(held.iter().all(Option::is_none));
+            gate.release("k", &sent, &held);
+        }
+        let held = gate.hold("k", &sent);
+        assert!(held.iter().all(Option::is_none));
+        let refused = gate.hold("k", &sent);
+        assert_eq!(refused.iter().flatten().count(), 1_000);
+        gate.release("k", &sent, &refused);
+        assert_eq!(taken(&gate, "k", &sent), 1, "nothing was taken of what was held back");
+    }
+
+    /// The stable code where they are refused.
+    fn refused(gate: &EventsGate, key: &str, events: usize) -> Result<(), &'static str> {
+        gate.admits(key, events).map_err(|problem| problem.code)
+    }
+
+    #[test]
     fn no_more_is_taken_than_may_wait_for_intake_and_looking_begins_anew() {
-        let refused = |gate: &EventsGate, events| gate.admits(events).map_err(|problem| problem.code);
         let gate = EventsGate::new(1, 1_000);
-        assert!((0..100).all(|_| refused(&gate, 1_000).is_ok()), "nobody has looked yet");
+        assert!((0..100).all(|_| refused(&gate, "a", 1_000).is_ok()), "nobody has looked yet");
         gate.set_waiting(500, None);
-        assert!(refused(&gate, 400).is_ok());
-        assert!(refused(&gate, 1_000).is_ok(), "whole while there is room for any");
-        assert_eq!(refused(&gate, 1), Err("put_off"));
+        assert!(refused(&gate, "a", 400).is_ok());
+        assert!(refused(&gate, "b", 1_000).is_ok(), "whole while there is room for any");
+        assert_eq!(refused(&gate, "c", 1), Err("put_off"));
+        assert!(refused(&gate, "c", 0).is_ok(), "nothing needs no room");
         gate.set_waiting(1_000, Some(9e9));
-        assert_eq!(refused(&gate, 1), Err("put_off"), "what is configured is not measured");
+        assert_eq!(refused(&gate, "c", 1), Err("put_off"), "what is configured is not measured");
         gate.set_waiting(999, None);
-        assert!(refused(&gate, 1).is_ok());
+        assert!(refused(&gate, "c", 1).is_ok());
         gate.set_unwatched();
-        assert!(refused(&gate, 100_000).is_ok());
+        assert!(refused(&gate, "c", 100_000).is_ok());
 
         let gate = EventsGate::new(1, 0);
         gate.set_waiting(WAITING_FIRST - 1, None);
-        assert!(refused(&gate, 1).is_ok());
-        for (per_s, most) in [(1.0, WAITING_LEAST), (30_000.0, 30_000)] {
+        assert!(refused(&gate, "a", 1).is_ok());
+        for (key, per_s, most) in [("b", 1.0, WAITING_LEAST), ("c", 30_000.0, 30_000)] {
             gate.set_waiting(most - 1, Some(per_s));
-            assert!(refused(&gate, 1).is_ok(), "{per_s}");
+            assert!(refused(&gate, key, 1).is_ok(), "{per_s}");
             gate.set_waiting(most, None);
-            assert_eq!(refused(&gate, 1), Err("put_off"), "{per_s}: what was measured stands");
+            assert_eq!(refused(&gate, key, 1), Err("put_off"), "{per_s}: what was measured stands");
+        }
+    }
+
+    #[test]
+    fn asking_counts_nothing_and_what_comes_to_nothing_is_given_back() {
+        let gate = EventsGate::new(1, 1_000);
+        gate.set_waiting(0, None);
+        assert!((0..10_000).all(|_| gate.admits_any("flood").is_ok()));
+        for _ in 0..10_000 {
+            assert!(refused(&gate, "flood", 1_000).is_ok());
+            assert!(gate.admits_any("other").is_err());
+            gate.give_back("flood", 1_000);
+        }
+        assert!(refused(&gate, "other", 1).is_ok());
+        // What comes back after a look takes nothing off what others sent.
+        gate.set_waiting(900, None);
+        gate.give_back("flood", 1_000);
+        assert!(refused(&gate, "third", 100).is_ok());
+        assert_eq!(refused(&gate, "fourth", 1), Err("put_off"));
+    }
+
+    #[test]
+    fn keys_that_flood_leave_room_to_whoever_sends_little_and_one_alone_sends_all_that_intake_goes_through() {
+        // Intake goes through a thousand between two looks.
+        const THROUGH: u64 = 1_000;
+        for floods in 1..=4 {
+            let gate = EventsGate::new(1, 10_000);
+            let (mut waiting, mut of_floods) = (0, 0);
+            gate.set_waiting(waiting, None);
+            for look in 0..100 {
+                for flood in 0..floods {
+                    while refused(&gate, &format!("flood-{flood}"), 100).is_ok() {
+                        waiting += 100;
+                        of_floods += 100;
+                    }
+                }
+                assert!(refused(&gate, "honest", 10).is_ok(), "{floods} floods, look {look}");
+                waiting += 10;
+                assert!(waiting >= THROUGH, "{floods} floods, look {look}: intake is never idle");
+                waiting -= THROUGH;
+                gate.set_waiting(waiting, None);
+            }
+            assert!(of_floods > 95_000, "{of_floods} of {floods} floods");
         }
     }
 }

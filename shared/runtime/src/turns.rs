@@ -6,6 +6,10 @@
 //! delays the batch of another by one quantum of its own, whatever the sizes. A caller has a queue only while it waits, so there
 //! is one for each of them and no need to share queues by hash; all together are bounded. Where as many wait as may, whoever has
 //! nothing waiting takes the place of the newest of the caller with the most: so a few callers cannot keep all others out.
+//!
+//! Callers who are trusted, new and suspect wait apart ([`Turns::of`]), each kind within the bounds, and get turns in rotation. Where the
+//! bytes at work are bounded, half of them is for those who are trusted: the others have no more than the other half, however many
+//! they are, and those who are trusted have all of it while nobody else asks.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,7 +20,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::Problem;
+use crate::{Problem, limits::Trust};
 
 /// Bytes that a caller may have in each round.
 const QUANTUM: usize = 64 << 10;
@@ -28,11 +32,11 @@ pub struct TurnsConfig {
     pub at: &'static str,
     /// Turns at once.
     pub at_once: usize,
-    /// Bytes of those who have a turn, after which nobody else gets one.
+    /// Bytes of those who have a turn, after which nobody else gets one; half of them those who are not trusted have at most.
     pub at_once_bytes: usize,
-    /// Waiting altogether.
+    /// Waiting altogether, of each kind.
     pub waiting_max: usize,
-    /// Bytes of all that wait, which are in memory.
+    /// Bytes of all of a kind that wait, which are in memory.
     pub waiting_bytes_max: usize,
     /// Waiting of one caller.
     pub of_a_caller_max: usize,
@@ -60,11 +64,26 @@ impl TurnsConfig {
     /// For what is on its way through the log and the fold behind it, which go through one thing after the other: the next should be
     /// there when one is done, and whoever comes in between should not wait for many.
     pub fn at_log() -> Self {
-        Self { at: "log", at_once: usize::MAX, at_once_bytes: 4 * QUANTUM, ..Self::default() }
+        Self {
+            at: "log",
+            at_once: usize::MAX,
+            at_once_bytes: 4 * QUANTUM,
+            // They wait with what was read of them in hand, which is more than their bytes.
+            waiting_bytes_max: 32 << 20,
+            ..Self::default()
+        }
     }
 
-    fn has_room(&self, ring: &Ring) -> bool {
-        ring.working < self.at_once && ring.working_bytes < self.at_once_bytes
+    /// Whether one of a kind may have a turn beside those who have.
+    fn has_room(&self, rings: &Rings, trust: Trust) -> bool {
+        let bytes: usize = rings.of.iter().map(|ring| ring.working_bytes).sum();
+        let trusted = rings.of[Trust::Trusted as usize].working_bytes;
+        let half = self.at_once_bytes / 2;
+        let has_bytes = match trust {
+            Trust::Trusted => bytes < self.at_once_bytes || trusted < half,
+            Trust::New | Trust::Suspect => bytes < self.at_once_bytes && bytes - trusted < half,
+        };
+        has_bytes && rings.at_work() < self.at_once
     }
 }
 
@@ -72,7 +91,9 @@ impl TurnsConfig {
 #[derive(Clone)]
 pub struct Turns {
     config: TurnsConfig,
-    ring: Arc<Mutex<Ring>>,
+    /// Of which kind those are who ask here.
+    trust: Trust,
+    rings: Arc<Mutex<Rings>>,
 }
 
 /// One who waits.
@@ -101,6 +122,39 @@ struct Ring {
     working_bytes: usize,
     /// Of the next that waits.
     next_number: u64,
+}
+
+/// Those who are trusted, new and suspect.
+#[derive(Default)]
+struct Rings {
+    of: [Ring; Trust::COUNT],
+    /// Of which kind the last was that had waited.
+    last: usize,
+}
+
+impl Rings {
+    /// Who is next, and of which kind; gone from its ring.
+    fn next(&mut self, config: &TurnsConfig) -> Option<(Waiting, Trust)> {
+        for step in 1..=Trust::COUNT {
+            let at = (self.last + step) % Trust::COUNT;
+            let trust = Trust::ALL[at];
+            if config.has_room(self, trust)
+                && let Some(next) = self.of[at].next()
+            {
+                self.last = at;
+                return Some((next, trust));
+            }
+        }
+        None
+    }
+
+    fn at_work(&self) -> usize {
+        self.of.iter().map(|ring| ring.working).sum()
+    }
+
+    fn waiting(&self) -> usize {
+        self.of.iter().map(|ring| ring.waiting).sum()
+    }
 }
 
 /// Why nobody more may wait.
@@ -219,10 +273,10 @@ struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut ring = self.turns.ring.lock();
+        let mut rings = self.turns.rings.lock();
         // Whoever was called has left it already.
-        if ring.leave(&self.caller, self.number) {
-            self.turns.tell(&ring);
+        if rings.of[self.turns.trust as usize].leave(&self.caller, self.number) {
+            self.turns.tell(&rings);
         }
     }
 }
@@ -235,34 +289,43 @@ pub struct Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut ring = self.turns.ring.lock();
+        let mut rings = self.turns.rings.lock();
+        let ring = &mut rings.of[self.turns.trust as usize];
         ring.working -= 1;
         ring.working_bytes -= self.bytes;
-        drop(ring);
+        drop(rings);
         self.turns.pass_on();
     }
 }
 
 impl Turns {
-    /// Turns within bounds.
+    /// Turns within bounds; whoever asks for one is trusted.
     pub fn new(config: TurnsConfig) -> Self {
-        Self { config, ring: Arc::default() }
+        Self { config, trust: Trust::Trusted, rings: Arc::default() }
+    }
+
+    /// The same turns for those of another kind.
+    #[must_use]
+    pub fn of(&self, trust: Trust) -> Self {
+        Self { trust, ..self.clone() }
     }
 
     /// Waits for a turn at work on `bytes` for a caller. Refused with 429 `too_many_waiting` where the caller has too many that wait,
     /// with 503 `overloaded` where all together are too many or it took too long.
     pub async fn wait(&self, caller: &str, bytes: usize) -> Result<Turn, Problem> {
         let (_place, called) = {
-            let mut ring = self.ring.lock();
-            if self.config.has_room(&ring) && ring.order.is_empty() {
-                return Ok(self.begin(&mut ring, bytes));
+            let mut rings = self.rings.lock();
+            let at = self.trust as usize;
+            if self.config.has_room(&rings, self.trust) && rings.of[at].order.is_empty() {
+                return Ok(self.begin(&mut rings, bytes));
             }
             let caller: Arc<str> = caller.into();
-            let (number, called) = ring.join(&self.config, &caller, bytes).map_err(|full| match full {
+            let joined = rings.of[at].join(&self.config, &caller, bytes);
+            let (number, called) = joined.map_err(|full| match full {
                 Full::OfCaller(waiting) => too_many_waiting(waiting),
                 Full::OfAll => overloaded("too much waits already"),
             })?;
-            self.tell(&ring);
+            self.tell(&rings);
             (Place { turns: self, caller, number }, called)
         };
         match tokio::time::timeout(self.config.patience, called).await {
@@ -272,11 +335,12 @@ impl Turns {
         }
     }
 
-    fn tell(&self, ring: &Ring) {
-        metrics::gauge!(crate::metrics::TURNS_WAITING, "at" => self.config.at).set(ring.waiting as f64);
+    fn tell(&self, rings: &Rings) {
+        metrics::gauge!(crate::metrics::TURNS_WAITING, "at" => self.config.at).set(rings.waiting() as f64);
     }
 
-    fn begin(&self, ring: &mut Ring, bytes: usize) -> Turn {
+    fn begin(&self, rings: &mut Rings, bytes: usize) -> Turn {
+        let ring = &mut rings.of[self.trust as usize];
         ring.working += 1;
         ring.working_bytes += bytes;
         Turn { turns: self.clone(), bytes }
@@ -285,12 +349,12 @@ impl Turns {
     /// Gives turns to whoever is next, as many as there is room for.
     fn pass_on(&self) {
         loop {
-            let mut ring = self.ring.lock();
-            let next = if self.config.has_room(&ring) { ring.next() } else { None };
-            self.tell(&ring);
-            let Some(next) = next else { return };
-            let turn = self.begin(&mut ring, next.bytes);
-            drop(ring);
+            let mut rings = self.rings.lock();
+            let next = rings.next(&self.config);
+            self.tell(&rings);
+            let Some((next, trust)) = next else { return };
+            let turn = self.of(trust).begin(&mut rings, next.bytes);
+            drop(rings);
             // One that went away in between gives its turn back, which passes it on.
             let _ = next.called.send(turn);
         }
@@ -298,12 +362,12 @@ impl Turns {
 
     /// Those that have a turn now.
     pub fn at_work(&self) -> usize {
-        self.ring.lock().working
+        self.rings.lock().at_work()
     }
 
     /// Those that wait now.
     pub fn waiting(&self) -> usize {
-        self.ring.lock().waiting
+        self.rings.lock().waiting()
     }
 }
 
@@ -323,232 +387,4 @@ fn overloaded(why: &str) -> Problem {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn turns(at_once: usize) -> Turns {
-        Turns::new(TurnsConfig {
-            at: "reading",
-            at_once,
-            at_once_bytes: usize::MAX,
-            waiting_max: 10_000,
-            waiting_bytes_max: usize::MAX / 2,
-            of_a_caller_max: 1_000,
-            patience: Duration::from_secs(3_600),
-        })
-    }
-
-    /// Begins to wait: whoever is not called yet is a task that stands in the ring.
-    async fn ask(
-        turns: &Turns,
-        caller: &str,
-        bytes: usize,
-    ) -> tokio::task::JoinHandle<Result<Turn, Problem>> {
-        let before = turns.waiting();
-        let (own, caller) = (turns.clone(), caller.to_owned());
-        let task = tokio::spawn(async move { own.wait(&caller, bytes).await });
-        while turns.waiting() == before && !task.is_finished() {
-            tokio::task::yield_now().await;
-        }
-        task
-    }
-
-    #[tokio::test]
-    async fn one_of_another_caller_waits_for_a_quantum_and_not_for_all_that_came_before() {
-        let turns = turns(1);
-        let busy = turns.wait("flood", 1).await.unwrap();
-        let mut flood = Vec::new();
-        for _ in 0..100 {
-            let (own, before) = (turns.clone(), turns.waiting());
-            flood.push(tokio::spawn(async move { own.wait("flood", QUANTUM / 2).await.map(drop) }));
-            while turns.waiting() == before {
-                tokio::task::yield_now().await;
-            }
-        }
-        let honest = ask(&turns, "honest", QUANTUM).await;
-        drop(busy);
-        let turn = honest.await.unwrap().unwrap();
-        drop(turn);
-        let mut before = 0;
-        for task in &flood {
-            before += usize::from(task.is_finished());
-        }
-        assert!(before <= 3, "{before} of the flood went before");
-        flood.iter().for_each(tokio::task::JoinHandle::abort);
-    }
-
-    #[tokio::test]
-    async fn whoever_goes_away_takes_no_turn_and_what_it_had_is_passed_on() {
-        let turns = turns(1);
-        let first = turns.wait("a", 1).await.unwrap();
-        let gone = ask(&turns, "a", 1).await;
-        gone.abort();
-        let _ = gone.await;
-        let next = ask(&turns, "b", 1).await;
-        drop(first);
-        let turn = next.await.unwrap().unwrap();
-        assert_eq!(turns.waiting(), 0);
-        drop(turn);
-        let ring = turns.ring.lock();
-        let left = (ring.working, ring.working_bytes, ring.queues.len(), ring.order.len());
-        assert_eq!(left, (0, 0, 0, 0), "nothing is left behind");
-    }
-
-    #[tokio::test]
-    async fn where_bytes_bound_those_at_work_many_short_ones_go_at_once_and_a_long_one_alone() {
-        let bounds = TurnsConfig { at_once: 10, at_once_bytes: 100, ..turns(1).config };
-        let turns = Turns::new(bounds);
-        let short = [turns.wait("a", 40).await.unwrap(), turns.wait("b", 40).await.unwrap()];
-        let long = turns.wait("c", 1_000).await.unwrap();
-        let next = [ask(&turns, "a", 40).await, ask(&turns, "d", 40).await];
-        drop(short);
-        assert_eq!(turns.waiting(), 2, "the long one is enough by itself");
-        drop(long);
-        for turn in next {
-            drop(turn.await.unwrap().unwrap());
-        }
-        let ring = turns.ring.lock();
-        assert_eq!((ring.working, ring.working_bytes), (0, 0));
-    }
-
-    #[tokio::test]
-    async fn waiting_is_bounded_in_number_and_in_bytes() {
-        let bounds =
-            TurnsConfig { waiting_max: 3, waiting_bytes_max: 100, of_a_caller_max: 2, ..turns(1).config };
-        let turns = Turns::new(bounds);
-        let busy = turns.wait("a", 1).await.unwrap();
-        let tasks = [ask(&turns, "a", 1).await, ask(&turns, "a", 1).await, ask(&turns, "b", 1).await];
-        let code = async |caller: &str, bytes| {
-            turns.wait(caller, bytes).await.err().map(|problem| (problem.status, problem.code))
-        };
-        assert_eq!(code("a", 1).await, Some((429, "too_many_waiting")));
-        assert_eq!(code("b", 1).await, Some((503, "overloaded")), "too many");
-        drop(busy);
-        for task in tasks {
-            drop(task.await.unwrap().unwrap());
-        }
-        let busy = turns.wait("a", 1).await.unwrap();
-        assert_eq!(code("a", 101).await, Some((503, "overloaded")), "too much");
-        drop(busy);
-        assert!(turns.wait("a", 101).await.is_ok(), "what need not wait is not kept");
-    }
-
-    #[tokio::test]
-    async fn whoever_waited_in_vain_takes_no_place_from_others() {
-        let bounds = TurnsConfig { waiting_max: 2, patience: Duration::from_millis(1), ..turns(1).config };
-        let turns = Turns::new(bounds);
-        let busy = turns.wait("a", 1).await.unwrap();
-        for _ in 0..2 {
-            let tasks = [ask(&turns, "a", 10).await, ask(&turns, "b", 10).await];
-            for task in tasks {
-                assert_eq!(task.await.unwrap().err().map(|problem| problem.code), Some("overloaded"));
-            }
-            let ring = turns.ring.lock();
-            let left = (ring.waiting, ring.waiting_bytes, ring.queues.len(), ring.order.len());
-            assert_eq!(left, (0, 0, 0, 0), "though no turn has ended");
-        }
-        drop(busy);
-    }
-
-    #[tokio::test]
-    async fn where_as_many_wait_as_may_the_newest_of_the_most_makes_room_and_is_told() {
-        let turns = Turns::new(TurnsConfig { waiting_max: 4, ..turns(1).config });
-        let busy = turns.wait("flood", 1).await.unwrap();
-        let mut flood = Vec::new();
-        for _ in 0..4 {
-            flood.push(ask(&turns, "flood", 1).await);
-        }
-        let mut honest = std::pin::pin!(turns.wait("honest", 1));
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        assert!(honest.as_mut().poll(&mut context).is_pending());
-        let newest = flood.pop().unwrap().await.unwrap();
-        assert_eq!(newest.err().map(|problem| (problem.status, problem.code)), Some((503, "overloaded")));
-        assert_eq!(turns.waiting(), 4);
-        drop(busy);
-        let others = async {
-            for task in flood {
-                drop(task.await.unwrap().unwrap());
-            }
-        };
-        tokio::join!(others, async { drop(honest.await.unwrap()) });
-        assert_eq!((turns.waiting(), turns.at_work()), (0, 0));
-    }
-
-    proptest::proptest! {
-        /// Whoever has nothing waiting is refused only where nobody has more waiting than that one would have; and what is counted is
-        /// what waits.
-        #[test]
-        fn who_has_nothing_waiting_is_refused_only_where_nobody_has_more_than_it_would_have(
-            asks in proptest::collection::vec((0u8..8, 1usize..30, 0u8..4), 1..200),
-        ) {
-            let bounds = TurnsConfig { waiting_max: 12, waiting_bytes_max: 100, of_a_caller_max: 5, ..turns(1).config };
-            let mut ring = Ring::default();
-            let mut receivers = Vec::new();
-            for (caller, bytes, then) in asks {
-                let caller: Arc<str> = caller.to_string().into();
-                let of = |ring: &Ring| -> Vec<(usize, usize)> {
-                    let bytes = |queue: &Queue| queue.waiting.iter().map(|one| one.bytes).sum();
-                    ring.queues.values().map(|queue| (queue.waiting.len(), bytes(queue))).collect()
-                };
-                let had_nothing = !ring.queues.contains_key(&caller);
-                match ring.join(&bounds, &caller, bytes) {
-                    Ok((number, receiver)) => receivers.push((caller, number, receiver)),
-                    Err(Full::OfAll) if had_nothing => {
-                        let all = of(&ring);
-                        let many = ring.waiting >= bounds.waiting_max && all.iter().any(|(count, _)| *count > 1);
-                        let large = ring.waiting < bounds.waiting_max && all.iter().any(|(_, had)| *had > bytes);
-                        proptest::prop_assert!(!many && !large, "{bytes} bytes are refused beside {all:?}");
-                    }
-                    Err(_) => {}
-                }
-                match then {
-                    // One gives up, or is called.
-                    0 => if let Some((caller, number, _)) = receivers.pop() {
-                        ring.leave(&caller, number);
-                    },
-                    1 => drop(ring.next()),
-                    _ => {}
-                }
-                let all = of(&ring);
-                proptest::prop_assert_eq!(ring.waiting, all.iter().map(|(count, _)| count).sum::<usize>());
-                proptest::prop_assert_eq!(ring.waiting_bytes, all.iter().map(|(_, bytes)| bytes).sum::<usize>());
-                proptest::prop_assert!(all.iter().all(|(count, _)| (1..=bounds.of_a_caller_max).contains(count)));
-                proptest::prop_assert!(ring.waiting <= bounds.waiting_max && ring.waiting_bytes <= bounds.waiting_bytes_max);
-                proptest::prop_assert_eq!(ring.order.len(), ring.queues.len());
-            }
-        }
-
-        /// Of callers that always have something waiting each gets the same bytes, but for a quantum and what is longest.
-        #[test]
-        fn callers_that_wait_all_the_time_get_the_same_bytes(
-            sizes in proptest::collection::vec(1usize..4 * QUANTUM, 2..5),
-            turns in 50usize..300,
-        ) {
-            let mut ring = Ring::default();
-            let mut had = vec![0; sizes.len()];
-            let name = |caller: usize| -> Arc<str> { caller.to_string().into() };
-            let mut receivers = Vec::new();
-            for (caller, bytes) in sizes.iter().enumerate() {
-                ring.order.push_back(name(caller));
-                let queue = ring.queues.entry(name(caller)).or_default();
-                for number in 0..=turns {
-                    let (called, receiver) = oneshot::channel();
-                    receivers.push(receiver);
-                    queue.waiting.push_back(Waiting { number: number as u64, bytes: *bytes, called });
-                    ring.waiting += 1;
-                    ring.waiting_bytes += bytes;
-                }
-            }
-            for _ in 0..turns {
-                let before: Vec<usize> = (0..sizes.len()).map(|at| ring.queues[&name(at)].waiting.len()).collect();
-                ring.next().unwrap();
-                for (at, before) in before.iter().enumerate() {
-                    had[at] += (before - ring.queues[&name(at)].waiting.len()) * sizes[at];
-                }
-            }
-            let longest = sizes.iter().max().unwrap();
-            let (least, most) = (had.iter().min().unwrap(), had.iter().max().unwrap());
-            proptest::prop_assert!(most - least <= longest + 2 * QUANTUM + longest, "{had:?} of {sizes:?}");
-        }
-    }
-}
+mod tests;

@@ -410,7 +410,7 @@ pub(crate) async fn receive(
     let gate = &app.gate_of_edge.events;
     let allowance;
     let (batch, events): (bool, Vec<_>) = if in_headers {
-        gate.admits(1)?;
+        gate.admits_any(&caller.0.id)?;
         allowance = app.limits.take("events", &caller.0.id, 1)?;
         let event = checked(binary(&headers, &text)?, now).map_err(|mut errors| {
             errors.iter_mut().for_each(|error| error.field = place_in_binary(&error.field));
@@ -425,8 +425,8 @@ pub(crate) async fn receive(
             let detail = format!("send 1 to {EVENTS_MAX} events, got {}; split the batch", raw.len());
             return Err(Problem::invalid(vec![FieldError::new("", "batch_size", detail)]));
         }
-        // Known before any of them is read: one too many costs no more than to be counted.
-        gate.admits(raw.len())?;
+        // Known before any of them is read: one too many costs no more than to be counted. They are taken once they are appended.
+        gate.admits_any(&caller.0.id)?;
         allowance = app.limits.take("events", &caller.0.id, raw.len())?;
         let mut events = Vec::with_capacity(raw.len());
         for raw in &raw {
@@ -439,13 +439,12 @@ pub(crate) async fn receive(
     let (mut records, mut rows) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
     let (mut placed, mut warned) = (Placed::new(), 0);
     // Where they go is reckoned only where that may hold something back.
-    let held = Held::of(if gate.is_behind() {
-        let ways: Vec<_> =
-            events.iter().map(|event| event.as_ref().ok().map(|event| gate.way(event))).collect();
-        gate.hold(&caller.0.id, &ways)
+    let ways: Vec<_> = if gate.is_behind() {
+        events.iter().map(|event| event.as_ref().ok().map(|event| gate.way(event))).collect()
     } else {
         vec![None; events.len()]
-    });
+    };
+    let held = Held::of(gate.hold(&caller.0.id, &ways));
     if held.count > 0 {
         app.limits.give_back(("events", &caller.0.id), held.count);
         crate::metrics::events_held_back(held.count);
@@ -495,7 +494,13 @@ pub(crate) async fn receive(
     }
     let accepted = records.len();
     drop(turn);
-    app.append_all(records).await?;
+    // Nothing is waited for between this and the append, so whoever goes away meanwhile takes room of nobody.
+    if let Err(full) = gate.admits(&caller.0.id, accepted) {
+        gate.release(&caller.0.id, &ways, &held.waits);
+        app.limits.give_back(("events", &caller.0.id), accepted);
+        return Err(full);
+    }
+    app.append_all(records).await.inspect_err(|_| gate.give_back(&caller.0.id, accepted))?;
     placed.iter().for_each(|((supplier, order), named)| app.hear_of(supplier, order, *named));
     crate::metrics::events_accepted(accepted);
     let refused = rows.len() - accepted;

@@ -85,8 +85,10 @@ struct Request<'a> {
 }
 
 impl Request<'_> {
+    /// In a turn at the log, where it has one.
     async fn submit(
         &self,
+        turn: Option<Turn>,
         mut rows: Vec<Row>,
         places: Vec<usize>,
         refused: Vec<RowOutcome>,
@@ -108,12 +110,16 @@ impl Request<'_> {
             refused,
             forgets: None,
         };
-        self.app.submit(command, traceparent(self.headers)).await
+        let traceparent = traceparent(self.headers);
+        match turn {
+            Some(turn) => self.app.submit_in_turn(turn, command, traceparent).await,
+            None => self.app.submit(command, traceparent).await,
+        }
     }
 
     /// Sends one row and answers for it.
     async fn single(&self, row: Row) -> Result<Response, Problem> {
-        match self.submit(vec![row], Vec::new(), Vec::new()).await? {
+        match self.submit(None, vec![row], Vec::new(), Vec::new()).await? {
             Submitted::Pending { key, at } => Ok(self.pending(&key, at)),
             Submitted::Decided { id, decided, at } => {
                 let rows = rows_of(&decided)?;
@@ -455,6 +461,24 @@ pub(super) async fn turn_of(turns: &Turns, caller: &str, text: &[u8]) -> Result<
     turns.wait(caller, text.len()).await.map(Some)
 }
 
+/// The turn of a large batch at the log, among those of suppliers who are trusted as much. Rows that lie in a partition hold up whoever
+/// comes behind them, so only so many are on their way from here. Where it does not come, what was taken of the supplier's allowance for
+/// `rows` is given back.
+async fn wait_at_log(
+    app: &App,
+    supplier: &SupplierId,
+    text: &[u8],
+    rows: usize,
+) -> Result<Option<Turn>, Problem> {
+    let turns = app.turns_at_log.of(app.trust_of(supplier));
+    let turn = turn_of(&turns, supplier.as_str(), text).await;
+    turn.inspect_err(|_| {
+        if let Some(class) = app.class_of(supplier) {
+            app.limits.give_back((&class, supplier.as_str()), rows);
+        }
+    })
+}
+
 /// Rows that are read before others on this thread get to run.
 const ROWS_AT_ONCE: usize = 16;
 
@@ -477,9 +501,6 @@ pub(crate) async fn batch(
         let detail = "a batch is about many listings; send what must match one with that listing alone";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "precondition_on_batch", detail));
     }
-    // Rows that lie in a partition hold up whoever comes behind them, so only so many are on their way from here. Waited for with
-    // nothing in hand but the body, and kept until the rows are decided.
-    let _turn_at_log = turn_of(&app.turns_at_log, supplier.as_str(), &text).await?;
     let turn = turn_of(&app.turns, supplier.as_str(), &text).await?;
     let BatchBody { rows } = body::parse_borrowed(&text)?;
     if rows.is_empty() || rows.len() > ROWS_MAX {
@@ -509,21 +530,23 @@ pub(crate) async fn batch(
         }
     }
     drop(room);
+    let hash = body_hash(&[b"batch", &text]);
+    // What is left is waiting, and whoever waits at the log keeps nobody from reading.
+    drop(turn);
+    // Without a key nobody can look it up, so where nothing is to be decided nothing is written.
+    let is_written = !good.is_empty() || headers.contains_key("idempotency-key");
+    let turn_at_log = if is_written { wait_at_log(&app, &supplier, &text, rows.len()).await? } else { None };
     let allowance = app.share_beside_reductions(&supplier, own, rows.len(), reducing)?;
     if good.len() > reducing {
         app.goes_on_record(&supplier);
     }
-    let hash = body_hash(&[b"batch", &text]);
-    // What is left is waiting.
-    drop(turn);
     let request = Request { app: &app, supplier, headers: &headers, allowance, hash };
-    // Without a key nobody can look it up, so where nothing is to be decided nothing is written.
-    if good.is_empty() && !headers.contains_key("idempotency-key") {
+    if !is_written {
         return Ok(batch_answer(&outcomes));
     }
     // Places are spelt out only where they are not 0, 1, 2, …
     let places = if outcomes.is_empty() { Vec::new() } else { places };
-    match request.submit(good, places, outcomes).await? {
+    match request.submit(turn_at_log, good, places, outcomes).await? {
         Submitted::Pending { key, at } => Ok(request.pending(&key, at)),
         Submitted::Decided { id, decided, at } => {
             let mut response = batch_answer(&rows_of(&decided)?);

@@ -35,8 +35,6 @@ const BURST_PART: u32 = 4;
 const RETRY: Duration = Duration::from_secs(1);
 /// How often an outcome that is late is looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// For how long a chunk keeps its turn. Past that its partition is behind, or the log does not take it, and the others go on.
-const TURN_MAX: Duration = Duration::from_millis(250);
 /// Looks before a chunk is sent again under the same key.
 const LOOKS_MAX: u32 = 500;
 
@@ -254,17 +252,10 @@ impl Imports {
         }
     }
 
-    /// Appends a request in a turn and waits for its outcome, past [`TURN_MAX`] without one.
+    /// Appends a request in a turn and waits for its outcome.
     async fn submit_in_turn(&self, command: &Command) -> Result<Submitted, Problem> {
         let turn = self.turns.wait(self.app.trust_of(&command.supplier)).await;
-        let submitted = self.app.submit(command.clone(), None);
-        tokio::pin!(submitted);
-        let in_time = tokio::time::timeout(TURN_MAX, submitted.as_mut()).await;
-        drop(turn);
-        match in_time {
-            Ok(submitted) => submitted,
-            Err(_) => submitted.await,
-        }
+        self.app.submit_in_turn(turn, command.clone(), None).await
     }
 
     fn class_of(&self, supplier: &SupplierId) -> String {

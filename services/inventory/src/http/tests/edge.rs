@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use stockade_runtime::{
-    Rung,
+    Rung, Trust,
     limits::{Class, Per},
 };
 
@@ -147,11 +147,59 @@ async fn a_large_batch_waits_for_those_before_until_they_are_decided_and_single_
     }
     let before = end(&api);
     let mut large = std::pin::pin!(api.post("inventory:batch", &[], batch(1_000)));
+    until(large.as_mut(), || turns.at_work() == 1).await;
     until(large.as_mut(), || end(&api) > before).await;
-    assert_eq!(turns.at_work(), 1, "it is in the log, and has its turn until it is decided");
+    // Its partition is behind, which is no reason to hold up the others.
+    until(large.as_mut(), || turns.at_work() == 0).await;
     let _fold = api.fold();
     assert_eq!(large.await.status, 200);
     assert_eq!(turns.at_work(), 0);
+}
+
+#[tokio::test]
+async fn a_large_batch_waits_for_its_turn_at_the_log_without_one_at_reading_and_pays_only_where_it_comes() {
+    let api = Api::open().await;
+    let (turns, reading) = (api.app.turns_at_log.clone(), api.app.turns.clone());
+    let others = turns.wait("others", 1 << 20).await.unwrap();
+    let mut large = std::pin::pin!(api.post("inventory:batch", &[], batch(1_000)));
+    until(large.as_mut(), || turns.waiting() == 1).await;
+    assert_eq!(reading.at_work(), 0, "whoever waits at the log keeps nobody from reading");
+    drop(others);
+    assert_eq!(large.await.status, 200);
+
+    // As many of its batches wait as may.
+    let class = Class::a_second(NonZeroU32::MIN, NonZeroU32::new(500).unwrap());
+    let limits = LimitsConfig([("standard".to_owned(), class)].into());
+    let api = Api::with_limits(limits).await;
+    let turns = api.app.turns_at_log.clone();
+    let busy = turns.wait("others", 1 << 20).await.unwrap();
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut before: Vec<_> = (0..64).map(|_| Box::pin(turns.wait("acme", 1))).collect();
+    assert!(before.iter_mut().all(|wait| wait.as_mut().poll(&mut context).is_pending()));
+    for _ in 0..3 {
+        let refused = api.post("inventory:batch", &[], batch(200)).await;
+        assert_eq!(refused.code(), (429, "too_many_waiting"), "and not for its allowance");
+    }
+    drop((before, busy));
+    assert_eq!(api.post("inventory:batch", &[], batch(200)).await.status, 200);
+}
+
+#[tokio::test]
+async fn whatever_those_who_are_not_trusted_have_at_the_log_a_trusted_suppliers_batch_goes_at_once() {
+    let api = Api::open().await;
+    let turns = api.app.turns_at_log.clone();
+    let others = [Trust::New, Trust::Suspect].map(|trust| turns.of(trust));
+    let _busy = others[0].wait("new", 1 << 20).await.unwrap();
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut waits: Vec<_> = (0..100)
+        .map(|number| {
+            let others = &others[number % 2];
+            Box::pin(async move { others.wait(&number.to_string(), 1 << 18).await })
+        })
+        .collect();
+    assert!(waits.iter_mut().all(|wait| wait.as_mut().poll(&mut context).is_pending()));
+    assert_eq!(api.post("inventory:batch", &[], batch(1_000)).await.status, 200);
+    assert_eq!(turns.waiting(), 100);
 }
 
 #[tokio::test]

@@ -470,3 +470,36 @@ async fn as_many_events_as_may_wait_for_intake_are_taken_and_those_beyond_are_pu
     gate.set_waiting(0, None);
     assert_eq!(api.tell(&[], event("e-2", "placed", &json!({}))).await.status, 202, "intake is through");
 }
+
+#[tokio::test]
+async fn what_one_key_sends_that_is_never_taken_keeps_no_other_order_system_out() {
+    let api = Api::open().await;
+    let gate = &api.app.gate_of_edge.events;
+    let other = api.keys.create("other", Role::OrderSystem).unwrap();
+    let honest = async |id: &str| {
+        api.call(Method::POST, &other, "/v1/events", &[], event(id, "placed", &json!({}))).await.status
+    };
+    // Half as many again as may wait for intake.
+    gate.set_waiting(0, None);
+    for _ in 0..30 {
+        let told = api.tell(&[], json!(vec![0; 1_000])).await;
+        assert_eq!((told.status, &told.body["refused"]), (202, &json!(1_000)));
+    }
+    assert_eq!(honest("wrong").await, 202, "what is wrong takes no room");
+    gate.set_rates(&[None], &[Some(0.1)]);
+    let many: Value = (0..1_000).map(|number| event(&format!("e-{number}"), "placed", &json!({}))).collect();
+    assert_eq!(api.tell(&[], many.clone()).await.status, 202);
+    for _ in 0..20 {
+        assert_eq!(api.tell(&[], many.clone()).await.code(), (429, "share_used"));
+    }
+    gate.set_rates(&[None], &[None]);
+    assert_eq!(honest("held").await, 202, "nor does what is held back");
+    // All of this is valid, and it is stopped where as much is free as it has waiting.
+    let mut taken = 1;
+    while api.tell(&[], many.clone()).await.status == 202 {
+        taken += 1;
+    }
+    assert_eq!(taken, 10, "half of what may wait");
+    assert_eq!(api.tell(&[], many).await.code(), (503, "put_off"));
+    assert_eq!(honest("flooded").await, 202);
+}
