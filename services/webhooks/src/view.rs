@@ -11,7 +11,7 @@ use stockade_runtime::Waiters;
 use tokio::sync::Notify;
 
 use crate::{
-    endpoint::{Delivery, Endpoint, State},
+    endpoint::{Delivery, Endpoint, State, Try},
     fold::{Effect, PING, Refusal},
     metrics,
     turns::Turns,
@@ -27,7 +27,7 @@ struct Known {
     due: BTreeSet<(Timestamp, u64)>,
     /// Where it stands in its owner's line.
     queued: Option<(Timestamp, u64)>,
-    /// When the last attempt ended that was sent, and how long it took, in milliseconds.
+    /// When the last attempt ended, and how long it took, in milliseconds.
     took: Option<(Timestamp, u64)>,
     /// As what it is counted: disabled, and so many waiting.
     counted: (bool, usize),
@@ -65,9 +65,10 @@ pub struct View {
 impl Known {
     fn put(&mut self, delivery: Arc<Delivery>) {
         self.take(delivery.number);
-        // What could not be sent says nothing of the endpoint.
-        let sent = delivery.tries.iter().rev().find(|it| it.failure != Some(AttemptFailure::Unsent));
-        self.took = self.took.max(sent.map(|it| (it.at, it.latency_ms)));
+        // What was not sent most often waited for a turn at a slow name, and kept its place meanwhile, which no latency says.
+        let took =
+            |it: &Try| if it.failure == Some(AttemptFailure::Unsent) { u64::MAX } else { it.latency_ms };
+        self.took = self.took.max(delivery.tries.last().map(|it| (it.at, took(it))));
         if delivery.state == State::Waiting {
             self.due.insert((delivery.next, delivery.number));
         }
