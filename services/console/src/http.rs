@@ -29,6 +29,8 @@ const STREAMS_MAX: usize = 512;
 const STREAMS_OF_ONE_MAX: usize = 16;
 /// Links looked at at once: it takes a file, which nobody else is to wait for.
 const SIGN_INS_MAX: usize = 4;
+/// Sessions ended at once, for the same reason; whoever else signs out waits.
+const SIGN_OUTS_MAX: usize = 4;
 /// Longest body of these calls, in bytes: a token and its name. Whoever sends one need not have a key.
 const BODY_BYTES_MAX: usize = 4 << 10;
 /// The chapter of these calls in the document of the API.
@@ -44,6 +46,7 @@ pub struct Console {
     assets: Assets,
     streams: Arc<Mutex<BTreeMap<String, usize>>>,
     sign_ins: Arc<Semaphore>,
+    sign_outs: Arc<Semaphore>,
 }
 
 /// A place for a stream, given back when this is dropped.
@@ -74,6 +77,7 @@ impl Console {
             assets: Assets::default(),
             streams: Arc::default(),
             sign_ins: Arc::new(Semaphore::new(SIGN_INS_MAX)),
+            sign_outs: Arc::new(Semaphore::new(SIGN_OUTS_MAX)),
         }
     }
 
@@ -188,9 +192,11 @@ pub fn routes() -> Routes<Console> {
         )
         .add(
             Operation::delete(SESSION, "signOut", "Sign out")
+                .about("Ends the session of the cookie. A key has none.")
                 .tag(CHAPTER)
                 .roles(&["supplier", "buyer", "order-system", "analyst", "approver", "operator"])
-                .answers_nothing(StatusCode::NO_CONTENT, "The session has ended."),
+                .answers_nothing(StatusCode::NO_CONTENT, "The session has ended.")
+                .fails(&["session_ended"]),
             sign_out,
         )
         .add(
@@ -300,16 +306,35 @@ async fn who(State(console): State<Console>, headers: HeaderMap) -> Result<Respo
     Ok(response)
 }
 
+/// The token of the caller's own session.
+fn own_token<'a>(sessions: &Sessions, caller: &Caller, headers: &'a HeaderMap) -> Option<&'a str> {
+    let is_own =
+        |token: &&str| sessions.peek(token).is_some_and(|session| session.principal.id == caller.0.id);
+    session::tokens(headers).into_iter().find(is_own)
+}
+
 async fn sign_out(
     State(console): State<Console>,
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    for token in session::tokens(&headers) {
-        if let Err(why) = console.sessions.end(token) {
-            // It has ended here; only a restart could know it again.
-            tracing::error!(why, "the end of a session could not be kept");
-        }
+    // Whoever shows a key was not asked for the token of a page, and has no session of its own.
+    let is_by_key = headers.contains_key(header::AUTHORIZATION);
+    let Some(token) = own_token(&console.sessions, &caller, &headers).filter(|_| !is_by_key) else {
+        let detail = "only a page that signed in with its cookie can sign out; a key is revoked with `stockade keys revoke`";
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, "session_ended", detail)
+            .with_header(header::WWW_AUTHENTICATE, "Bearer"));
+    };
+    let (sessions, token) = (console.sessions.clone(), token.to_owned());
+    let turn = console.sign_outs.clone().acquire_owned().await.ok();
+    let ends = tokio::task::spawn_blocking(move || {
+        // Kept until it is done, also when nobody waits for the answer any more.
+        let _turn = turn;
+        sessions.end(&token)
+    });
+    if let Err(why) = ends.await.unwrap_or_else(|error| Err(error.to_string())) {
+        // It has ended here; only a restart could know it again.
+        tracing::error!(why, "the end of a session could not be kept");
     }
     tracing::info!(name = caller.0.id, "signed out of the console");
     let mut response = StatusCode::NO_CONTENT.into_response();
@@ -338,10 +363,7 @@ async fn open(
     caller.must(|role| *role != Role::OrderSystem)?;
     let headers = request.headers();
     // A key could be revoked while the stream goes on, so only sessions have one.
-    let token = session::tokens(headers).into_iter().find(|token| {
-        console.sessions.peek(token).is_some_and(|session| session.principal.id == caller.0.id)
-    });
-    let Some(token) = token else {
+    let Some(token) = own_token(&console.sessions, &caller, headers) else {
         let detail =
             "streams of the console are for its pages; make a link with `stockade console link` and open it";
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "session_ended", detail)

@@ -13,7 +13,8 @@ pub struct WebhooksConfig {
     pub allow_loopback: bool,
     /// Limit of one attempt, from looking the name up to the last header of the answer, in milliseconds.
     pub deadline_ms: u64,
-    /// Attempts under way at once, over all endpoints; of one endpoint it is one.
+    /// Attempts under way at once, over all endpoints; of one endpoint it is one. A quarter of them, and at least one where there are
+    /// more, are the operators' own.
     pub at_once: usize,
     /// A PEM file of authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,

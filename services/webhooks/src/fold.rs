@@ -30,8 +30,8 @@ pub const EVENT_TYPES: [&str; 10] = [
     DISABLED,
     PING,
 ];
-const PING: &str = "ping";
-const DISABLED: &str = "webhook.disabled";
+pub(crate) const PING: &str = "ping";
+pub(crate) const DISABLED: &str = "webhook.disabled";
 /// What concerns the buyer of a reservation.
 const OF_BUYERS: [&str; 1] = ["reservation.at_risk"];
 /// What concerns the platform itself; all else that happens concerns a supplier.
@@ -50,7 +50,7 @@ pub(crate) fn may_hear(owner: &EndpointOwner, event: &str) -> bool {
 
 /// Endpoints of one owner, and of all.
 const OWN_MAX: usize = 20;
-const ALL_MAX: usize = 10_000;
+pub(crate) const ALL_MAX: usize = 10_000;
 /// What waits for one endpoint; past it the oldest is dropped, and counted.
 pub(crate) const WAITING_MAX: usize = 1_000;
 /// What is kept of what one endpoint was told or not told, for looking at it and for telling it again.
@@ -74,8 +74,10 @@ pub enum Refusal {
     NoSuchEndpoint,
     /// The owner has one with this address.
     SameAddress,
-    /// The owner, or the installation, has as many as there may be.
+    /// The owner has as many as there may be.
     TooMany,
+    /// The installation has as many as there may be.
+    Full,
     /// It has no such delivery, or none any more.
     NoSuchDelivery,
     /// It is disabled, so nothing can be told to it.
@@ -294,8 +296,10 @@ impl Webhooks {
         let now = input.time;
         if let EndpointAsk::Create { url, events, description, master } = what {
             let count = self.new_address(by, "", url)?;
-            if count >= OWN_MAX || self.endpoints.len() >= ALL_MAX || self.endpoints.get(endpoint).is_some() {
+            if count >= OWN_MAX || self.endpoints.get(endpoint).is_some() {
                 return Err(Refusal::TooMany);
+            } else if self.endpoints.len() >= ALL_MAX {
+                return Err(Refusal::Full);
             }
             let made = Endpoint {
                 id: endpoint.to_owned(),

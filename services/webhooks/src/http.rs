@@ -1,6 +1,6 @@
 //! The calls about endpoints.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -8,6 +8,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use stockade_log::{Ack, LogError, SharedLog};
 use stockade_model::{EndpointAsk, EndpointOwner, Timestamp, WebhookRecord, hash::hex};
@@ -18,7 +19,7 @@ use stockade_runtime::{
 use crate::{
     View,
     endpoint::{Delivery, Endpoint, State as Stands, Try},
-    fold::{EVENT_TYPES, Refusal, may_hear},
+    fold::{ALL_MAX, EVENT_TYPES, Refusal, may_hear},
     master::{Master, random},
     sender::new_record,
     target::Target,
@@ -30,6 +31,9 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const STAFF: &str = "staff";
 /// Longest description, in characters.
 const DESCRIPTION_CHARS_MAX: usize = 200;
+/// Of all endpoints there may be, so many are for operators, however many accounts others have: ten times what they may have, for some
+/// that are asked for at the same moment pass by the count.
+const OPERATORS_KEPT: usize = 200;
 /// Longest address, in bytes.
 const URL_BYTES_MAX: usize = 2_000;
 
@@ -42,6 +46,20 @@ pub struct WebhooksApi {
     master: Option<Master>,
     limits: Limits,
     allow_loopback: bool,
+    /// Endpoints whose test is being written: it does not show yet.
+    testing: Arc<Mutex<BTreeSet<String>>>,
+}
+
+/// The only test of an endpoint that is being written, until this is dropped.
+struct Testing {
+    all: Arc<Mutex<BTreeSet<String>>>,
+    endpoint: String,
+}
+
+impl Drop for Testing {
+    fn drop(&mut self) {
+        self.all.lock().remove(&self.endpoint);
+    }
 }
 
 impl Edge for WebhooksApi {
@@ -204,7 +222,12 @@ impl From<Refusal> for Problem {
             Refusal::TooMany => (
                 StatusCode::CONFLICT,
                 "too_many_webhooks",
-                "you have as many as there may be; delete one first",
+                "you have as many as one owner may have; delete one first",
+            ),
+            Refusal::Full => (
+                StatusCode::CONFLICT,
+                "webhooks_full",
+                "this installation has as many webhooks as it keeps, yours or not; ask who runs it to delete some that nobody needs",
             ),
             Refusal::NoSuchDelivery => (
                 StatusCode::NOT_FOUND,
@@ -282,7 +305,7 @@ impl WebhooksApi {
         limits: Limits,
         allow_loopback: bool,
     ) -> Self {
-        Self { log, view, master, limits, allow_loopback }
+        Self { log, view, master, limits, allow_loopback, testing: Arc::default() }
     }
 
     fn master(&self) -> Result<&Master, Problem> {
@@ -357,6 +380,30 @@ impl WebhooksApi {
         Ok(judged.within(DEADLINE).await.ok_or_else(pending)??)
     }
 
+    /// Whether the installation keeps one endpoint more of an owner. What is kept for operators is looked at here and not by the fold,
+    /// which judges what earlier builds have written as they did.
+    fn has_room(&self, owner: &EndpointOwner) -> Result<(), Refusal> {
+        let kept = if *owner == EndpointOwner::Operators { 0 } else { OPERATORS_KEPT };
+        if self.view.all() >= ALL_MAX - kept { Err(Refusal::Full) } else { Ok(()) }
+    }
+
+    /// One test of an endpoint waits at a time: what is left of its queue is for what happens.
+    fn may_test(&self, by: &EndpointOwner, id: &str) -> Result<Testing, Problem> {
+        self.own(by, id)?;
+        let waits = |detail: String| Problem::new(StatusCode::CONFLICT, "webhook_test_waits", detail);
+        if !self.testing.lock().insert(id.to_owned()) {
+            return Err(waits("a test of it is being written; look at its deliveries".to_owned()));
+        }
+        // From here on it is given back, whatever becomes of it.
+        let testing = Testing { all: self.testing.clone(), endpoint: id.to_owned() };
+        match self.view.waiting_test(id) {
+            None => Ok(testing),
+            Some(delivery) => Err(waits(format!(
+                "its test {delivery} was not taken yet; have that one tried again with POST /v1/webhooks/{id}/deliveries/{delivery}/redeliver"
+            ))),
+        }
+    }
+
     async fn begin(&self, endpoint: String, by: EndpointOwner, what: EndpointAsk) -> Answer {
         let delivery = self.ask(&endpoint, by, what).await?;
         let deliveries = format!("/v1/webhooks/{endpoint}/deliveries");
@@ -377,6 +424,7 @@ pub(crate) async fn create(
     if !wrong.is_empty() {
         return Err(Problem::invalid(wrong));
     }
+    api.has_room(&by)?;
     let bytes = random::<8>().map_err(|error| Problem::unavailable("log_unavailable", error.to_string()))?;
     let id = format!("wh_{}", hex(&bytes));
     let master = api.master()?.which();
@@ -436,6 +484,7 @@ pub(crate) async fn rotate(State(api): State<WebhooksApi>, caller: Caller, Path(
 
 pub(crate) async fn test(State(api): State<WebhooksApi>, caller: Caller, Path(id): Path<String>) -> Answer {
     let by = owner(&caller, &api.limits)?;
+    let _testing = api.may_test(&by, &id)?;
     api.begin(id, by, EndpointAsk::Test).await
 }
 
@@ -471,3 +520,6 @@ pub(crate) async fn deliveries(
     Ok(wanted
         .answer(found.iter().map(|it| (it.number.to_string(), DeliveryTold::from(it.as_ref()))).collect()))
 }
+
+#[cfg(test)]
+mod tests;

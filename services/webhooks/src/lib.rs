@@ -19,6 +19,7 @@ mod schedule;
 mod sender;
 pub mod target;
 pub mod tls;
+mod turns;
 mod view;
 
 pub use config::WebhooksConfig;

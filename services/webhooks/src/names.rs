@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Names that are looked up at once.
 const AT_ONCE: usize = 8;
-/// Of these, those of one owner.
+/// Of these, those of one owner. Operators have as many beside all others: four owners with slow names would else keep them from hearing.
 const OF_AN_OWNER: usize = 2;
 /// How long a place is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub(crate) struct Names {
     all: Arc<Semaphore>,
+    operators: Arc<Semaphore>,
     /// Those of each owner that has or wants one.
     own: Arc<Mutex<BTreeMap<EndpointOwner, Weak<Semaphore>>>>,
     patience: Duration,
@@ -40,7 +41,8 @@ pub(crate) struct NoPlace;
 
 impl Default for Names {
     fn default() -> Self {
-        Self { all: Arc::new(Semaphore::new(AT_ONCE)), own: Arc::default(), patience: PATIENCE }
+        let (all, operators) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(OF_AN_OWNER)));
+        Self { all, operators, own: Arc::default(), patience: PATIENCE }
     }
 }
 
@@ -48,10 +50,11 @@ impl Names {
     /// A place for a name of `owner`. That none comes free says nothing of the endpoint.
     pub(crate) async fn place(&self, owner: &EndpointOwner) -> Result<Place, NoPlace> {
         let own = self.of(owner);
+        let all = if *owner == EndpointOwner::Operators { &self.operators } else { &self.all };
         let place = async {
             // One's own first, so that whoever waits for that keeps no place of all.
             let own = own.acquire_owned().await.ok()?;
-            let of_all = self.all.clone().acquire_owned().await.ok()?;
+            let of_all = all.clone().acquire_owned().await.ok()?;
             Some(Place { _own: own, _of_all: of_all })
         };
         tokio::time::timeout(self.patience, place).await.ok().flatten().ok_or(NoPlace)
@@ -157,7 +160,13 @@ mod tests {
             places.push(has_place(&names, owner).await.unwrap());
         }
         assert!(has_place(&names, "d").await.is_none(), "all places are taken");
-        drop(slow);
+        let of_operators = [
+            names.place(&EndpointOwner::Operators).await.ok(),
+            names.place(&EndpointOwner::Operators).await.ok(),
+        ];
+        assert!(of_operators.iter().all(Option::is_some), "but those of operators");
+        assert!(names.place(&EndpointOwner::Operators).await.is_err());
+        drop((slow, of_operators));
         assert!(has_place(&names, "d").await.is_some());
         drop(places);
         assert!(has_place(&names, "slow").await.is_some());

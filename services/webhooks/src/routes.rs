@@ -51,7 +51,7 @@ pub fn routes() -> Routes<WebhooksApi> {
         .answers::<Told>(StatusCode::CREATED, "With its secret, which is shown this once.")
         .sends(StatusCode::CREATED, &[Sent::Location])
         .fails(&WRITES)
-        .fails(&["webhook_exists", "too_many_webhooks", "no_such_webhook", "webhooks_off"])
+        .fails(&["webhook_exists", "too_many_webhooks", "webhooks_full", "no_such_webhook", "webhooks_off"])
         .leads_to(StatusCode::CREATED, "getWebhook", &[("webhook", "$response.body#/webhook")]);
     Routes::default()
         .add(
@@ -86,7 +86,9 @@ pub fn routes() -> Routes<WebhooksApi> {
             rotate,
         )
         .add(
-            begins(Operation::post(of("test"), "testWebhook", "Sends a `ping`")),
+            begins(Operation::post(of("test"), "testWebhook", "Sends a `ping`"))
+                .about("One waits at a time; one that was not taken yet is tried again with `/redeliver`.")
+                .fails(&["webhook_test_waits"]),
             test,
         )
         .add(

@@ -1,7 +1,6 @@
-//! Sends what is owed: one attempt of an endpoint at a time, so many in all, until the process is told to end.
+//! Sends what is owed: one attempt of an endpoint at a time, so many of an owner and in all, until the process is told to end.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{
         Arc,
@@ -23,6 +22,7 @@ use crate::{
     metrics,
     post::{Letter, Post},
     rights::Rights,
+    turns::Turns,
     view::Due,
 };
 
@@ -35,8 +35,6 @@ const APPEND: Duration = Duration::from_secs(5);
 /// Pause after the log did not take the result of an attempt.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
 const LOG_PAUSE_MAX: Duration = Duration::from_secs(60);
-/// Attempts of one owner at once, over all its endpoints.
-const OF_AN_OWNER_MAX: usize = 4;
 
 /// Whether an owner has a key that is good: of a supplier any of its keys. The operators' endpoints go by their role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +60,7 @@ pub struct Sender {
     which: String,
     post: Post,
     listens: Listens,
-    at_once: usize,
+    config: WebhooksConfig,
     /// Begins the ids of its records.
     prefix: String,
     next: AtomicU64,
@@ -87,7 +85,7 @@ impl Sender {
             master,
             post: Post::new(config.ca_file.as_deref().map(Path::new), config.allow_loopback, deadline)?,
             listens,
-            at_once: config.at_once,
+            config: config.clone(),
             prefix: format!("{instance}-w"),
             next: AtomicU64::new(0),
         })
@@ -96,8 +94,7 @@ impl Sender {
     /// Sends until `shutdown`. What is under way then is cut off, and sent again by whoever owns the fold next.
     pub async fn run(self: Arc<Self>, shutdown: impl Future<Output = ()> + Send) {
         let mut under_way: JoinSet<String> = JoinSet::new();
-        let mut busy = BTreeSet::new();
-        let mut of_owner: BTreeMap<String, EndpointOwner> = BTreeMap::new();
+        let mut turns = Turns::new(&self.config);
         let (mut time, mut rights) = (Time::default(), Rights::default());
         tokio::pin!(shutdown);
         loop {
@@ -112,23 +109,9 @@ impl Sender {
                 }
                 let now =
                     time.now((self.clock)(), self.board.progress(crate::webhooks_spec(1).name, 0).clock.ms());
-                let room = self.at_once.saturating_sub(under_way.len());
-                let mut own: BTreeMap<EndpointOwner, usize> = BTreeMap::new();
-                for owner in of_owner.values() {
-                    *own.entry(owner.clone()).or_default() += 1;
-                }
-                let (due, next) = self.view.due(&busy, Timestamp::from_ms(now), room, |endpoint| {
-                    if (self.listens)(&endpoint.owner) != Right::Has {
-                        return false;
-                    }
-                    // However many endpoints of one owner are slow, the others have their turns.
-                    let own = own.entry(endpoint.owner.clone()).or_default();
-                    *own += 1;
-                    *own <= OF_AN_OWNER_MAX
-                });
+                let has_right = |owner: &EndpointOwner| (self.listens)(owner) == Right::Has;
+                let (due, next) = self.view.due(Timestamp::from_ms(now), &mut turns, has_right);
                 for due in due {
-                    busy.insert(due.endpoint.id.clone());
-                    of_owner.insert(due.endpoint.id.clone(), due.endpoint.owner.clone());
                     under_way.spawn(self.clone().attempt(due, now));
                 }
                 if let Some(next) = next {
@@ -143,16 +126,12 @@ impl Sender {
                 biased;
                 () = &mut shutdown => break,
                 Some(ended) = under_way.join_next(), if !under_way.is_empty() => match ended {
-                    Ok(endpoint) => {
-                        busy.remove(&endpoint);
-                        of_owner.remove(&endpoint);
-                    }
+                    Ok(endpoint) => turns.end(&endpoint),
                     Err(error) => {
                         tracing::error!(%error, "an attempt panicked");
                         // Which it was is not known; all that are idle by now are found again.
                         if under_way.is_empty() {
-                            busy.clear();
-                            of_owner.clear();
+                            turns.clear();
                         }
                     }
                 },

@@ -6,23 +6,29 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use stockade_model::{EndpointOwner, Timestamp};
+use stockade_model::{AttemptFailure, EndpointOwner, Timestamp};
 use stockade_runtime::Waiters;
 use tokio::sync::Notify;
 
 use crate::{
-    endpoint::{Delivery, Endpoint, State},
-    fold::{Effect, Refusal},
+    endpoint::{Delivery, Endpoint, State, Try},
+    fold::{Effect, PING, Refusal},
     metrics,
+    turns::Turns,
 };
+
+/// What is tried next of an endpoint: when, which, and of which endpoint.
+type Entry = (Timestamp, u64, String);
 
 struct Known {
     endpoint: Arc<Endpoint>,
     deliveries: BTreeMap<u64, Arc<Delivery>>,
     /// What waits, by when it is tried next.
     due: BTreeSet<(Timestamp, u64)>,
-    /// Where it stands in the queue of all.
+    /// Where it stands in its owner's line.
     queued: Option<(Timestamp, u64)>,
+    /// When the last attempt ended, and how long it took, in milliseconds.
+    took: Option<(Timestamp, u64)>,
     /// As what it is counted: disabled, and so many waiting.
     counted: (bool, usize),
 }
@@ -30,8 +36,8 @@ struct Known {
 #[derive(Default)]
 struct Held {
     endpoints: BTreeMap<String, Known>,
-    /// What is tried next of each endpoint that is told anything, by when.
-    queue: BTreeSet<(Timestamp, u64, String)>,
+    /// What is tried next of each endpoint that is told anything, by owner and by when.
+    lines: BTreeMap<EndpointOwner, BTreeSet<Entry>>,
     disabled: usize,
     waiting: usize,
     /// Deliveries that were told before their endpoint, as it happens in the restored state, which has no order.
@@ -59,6 +65,10 @@ pub struct View {
 impl Known {
     fn put(&mut self, delivery: Arc<Delivery>) {
         self.take(delivery.number);
+        // What was not sent most often waited for a turn at a slow name, and kept its place meanwhile, which no latency says.
+        let took =
+            |it: &Try| if it.failure == Some(AttemptFailure::Unsent) { u64::MAX } else { it.latency_ms };
+        self.took = self.took.max(delivery.tries.last().map(|it| (it.at, took(it))));
         if delivery.state == State::Waiting {
             self.due.insert((delivery.next, delivery.number));
         }
@@ -87,8 +97,23 @@ impl Held {
         let next = known.next();
         let former = std::mem::replace(&mut known.queued, next);
         if former != next {
-            former.map(|(at, number)| self.queue.remove(&(at, number, id.to_owned())));
-            self.queue.extend(next.map(|(at, number)| (at, number, id.to_owned())));
+            let owner = known.endpoint.owner.clone();
+            if let Some((at, number)) = former {
+                self.leave(&owner, &(at, number, id.to_owned()));
+            }
+            if let Some((at, number)) = next {
+                self.lines.entry(owner).or_default().insert((at, number, id.to_owned()));
+            }
+        }
+    }
+
+    /// Takes an endpoint out of its owner's line; a line with nobody in it is none.
+    fn leave(&mut self, owner: &EndpointOwner, entry: &Entry) {
+        if let Some(line) = self.lines.get_mut(owner) {
+            line.remove(entry);
+            if line.is_empty() {
+                self.lines.remove(owner);
+            }
         }
     }
 
@@ -96,7 +121,9 @@ impl Held {
         if let Some(known) = self.endpoints.remove(id) {
             self.disabled -= usize::from(known.counted.0);
             self.waiting -= known.counted.1;
-            known.queued.map(|(at, number)| self.queue.remove(&(at, number, id.to_owned())));
+            if let Some((at, number)) = known.queued {
+                self.leave(&known.endpoint.owner, &(at, number, id.to_owned()));
+            }
         }
     }
 }
@@ -119,6 +146,7 @@ impl View {
                             deliveries: BTreeMap::new(),
                             due: BTreeSet::new(),
                             queued: None,
+                            took: None,
                             counted: (false, 0),
                         };
                         held.early.remove(&id).into_iter().flatten().for_each(|early| known.put(early));
@@ -199,33 +227,60 @@ impl View {
             .collect()
     }
 
-    /// What is due at `now` of endpoints that are not `busy` and that `may` takes, the earliest first and at most `limit`; and
-    /// when the next after `now` is.
+    /// How many endpoints there are, of all owners.
+    pub(crate) fn all(&self) -> usize {
+        self.held.read().endpoints.len()
+    }
+
+    /// The test that waits for an endpoint, if one does.
+    pub(crate) fn waiting_test(&self, id: &str) -> Option<String> {
+        let held = self.held.read();
+        let known = held.endpoints.get(id)?;
+        let mut waiting = known.due.iter().filter_map(|(_, number)| known.deliveries.get(number));
+        waiting.find(|it| it.event.event == PING).map(|it| it.id.clone())
+    }
+
+    /// What is due at `now` of owners of whom `may` is true, as far as `turns` has places, which it takes; and when the next after
+    /// `now` is. An owner with much to send is in nobody's way: each has one of its own before any has another, and whoever was
+    /// served longest ago comes first. Of one owner the endpoint that was tried longest ago goes first, and of those what is due longest.
     pub(crate) fn due(
         &self,
-        busy: &BTreeSet<String>,
         now: Timestamp,
-        limit: usize,
-        mut may: impl FnMut(&Endpoint) -> bool,
+        turns: &mut Turns,
+        may: impl Fn(&EndpointOwner) -> bool,
     ) -> (Vec<Due>, Option<Timestamp>) {
         let held = self.held.read();
-        let mut due = Vec::new();
-        for (at, number, id) in held.queue.iter().filter(|(_, _, id)| !busy.contains(id)) {
-            if *at > now {
-                return (due, Some(*at));
+        let (mut ready, mut next) = (Vec::new(), None::<Timestamp>);
+        for (owner, line) in held.lines.iter().filter(|(owner, _)| turns.has_room(owner)) {
+            let (before, served, mut idle) = (turns.of(owner), turns.served(owner), Vec::new());
+            for (at, number, id) in line.iter().filter(|(_, _, id)| !turns.is_busy(id)) {
+                if *at > now {
+                    next = Some(next.map_or(*at, |next| next.min(*at)));
+                    break;
+                }
+                let tried = held.endpoints.get(id).and_then(|known| known.took).map(|(ended, _)| ended);
+                idle.push((tried, *at, *number, id));
             }
-            if due.len() >= limit {
+            idle.sort_unstable();
+            let in_turn = idle.into_iter().enumerate();
+            ready.extend(
+                in_turn.map(|(nth, (_, at, number, id))| (before + nth, served, at, number, owner, id)),
+            );
+        }
+        ready.sort_unstable();
+        let mut due = Vec::new();
+        for (_, _, at, number, owner, id) in ready {
+            if turns.is_full() {
                 break;
             }
             let Some(known) = held.endpoints.get(id) else { continue };
-            let delivery = known.deliveries.get(number).filter(|_| may(&known.endpoint));
-            due.extend(delivery.map(|delivery| Due {
-                endpoint: known.endpoint.clone(),
-                delivery: delivery.clone(),
-                at: *at,
-            }));
+            let Some(delivery) = known.deliveries.get(&number) else { continue };
+            let took_ms = known.took.map(|(_, took_ms)| took_ms);
+            if turns.has_room(owner) && may(owner) && turns.take(&known.endpoint, took_ms) {
+                due.push(Due { endpoint: known.endpoint.clone(), delivery: delivery.clone(), at });
+            }
         }
-        (due, None)
+        (due, next)
     }
 }
 
@@ -310,7 +365,7 @@ mod tests {
                 }
             }
             expected.sort();
-            let (due, next) = view.due(&BTreeSet::new(), now, usize::MAX, |_| true);
+            let (due, next) = view.due(now, &mut Turns::endless(), |_| true);
             let found: Vec<_> =
                 due.into_iter().map(|it| (it.at, it.delivery.number, it.endpoint.id.clone())).collect();
             proptest::prop_assert_eq!(found, expected);

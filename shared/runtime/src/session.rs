@@ -90,10 +90,15 @@ struct Data {
     written_ms: i64,
     /// When it was looked whether somebody was signed out.
     looked_ms: i64,
+    /// Counts what the file is to hear of.
+    changes: u64,
 }
 
 struct Inner {
     data: Mutex<Data>,
+    /// How many changes the file has heard of. Held while it is written, and taken before `data`: whoever looks for a session does not
+    /// wait for the disk.
+    written: Mutex<u64>,
     file: Option<PathBuf>,
     bounds: SessionBounds,
 }
@@ -187,7 +192,8 @@ impl Sessions {
         if data.secret.is_empty() {
             data.secret = secret()?;
         }
-        Ok(Self(Arc::new(Inner { data: Mutex::new(data), file: file.map(Path::to_owned), bounds })))
+        let (data, written) = (Mutex::new(data), Mutex::new(0));
+        Ok(Self(Arc::new(Inner { data, written, file: file.map(Path::to_owned), bounds })))
     }
 
     /// Begins a session; the answer is its token, which is told only now.
@@ -207,8 +213,10 @@ impl Sessions {
             oldest.and_then(|sha256| data.by_hash.remove(&sha256));
         }
         data.by_hash.insert(sha256.clone(), kept);
-        if let Err(why) = self.write(&mut data, now_ms) {
-            data.by_hash.remove(&sha256);
+        let change = data.change();
+        drop(data);
+        if let Err(why) = self.write(change, now_ms) {
+            self.0.data.lock().by_hash.remove(&sha256);
             return Err(why);
         }
         Ok(token)
@@ -243,18 +251,36 @@ impl Sessions {
         };
         if is_used && now_ms - data.written_ms >= NOTE_USE_MS {
             data.written_ms = now_ms;
-            if let Err(why) = self.write(&mut data, now_ms) {
-                tracing::warn!(why, "the use of sessions could not be noted; it is tried again in a minute");
-            }
+            let change = data.change();
+            drop(data);
+            self.note_use(change, now_ms);
         }
         Some(session)
     }
 
-    /// Ends the session of a token.
+    /// Writes when sessions were used, beside the calls where there is a runtime for it: nobody needs to wait for that.
+    fn note_use(&self, change: u64, now_ms: i64) {
+        let sessions = self.clone();
+        let note = move || {
+            if let Err(why) = sessions.write(change, now_ms) {
+                tracing::warn!(why, "the use of sessions could not be noted; it is tried again in a minute");
+            }
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if self.0.file.is_some() => drop(runtime.spawn_blocking(note)),
+            _ => note(),
+        }
+    }
+
+    /// Ends the session of a token. It waits for the disk where there was one, and for nothing where there was none.
     pub fn end(&self, token: &str) -> Result<(), String> {
         let mut data = self.0.data.lock();
-        data.by_hash.remove(&hash(token));
-        self.write(&mut data, clock::now_ms())
+        if data.by_hash.remove(&hash(token)).is_none() {
+            return Ok(());
+        }
+        let change = data.change();
+        drop(data);
+        self.write(change, clock::now_ms())
     }
 
     /// Ends the sessions of people whom a command has signed out since it was looked last: their names stand in a file beside
@@ -310,8 +336,24 @@ impl Sessions {
         Some(Ok(session.principal))
     }
 
-    fn write(&self, data: &mut Data, now_ms: i64) -> Result<(), String> {
+    /// Has the file hear of a change, unless it has heard of it with a later one: who waited here meanwhile are written together.
+    fn write(&self, change: u64, now_ms: i64) -> Result<(), String> {
         let Some(path) = &self.0.file else { return Ok(()) };
+        let mut written = self.0.written.lock();
+        if *written >= change {
+            return Ok(());
+        }
+        let data = self.0.data.lock();
+        let (lines, changes) = (self.lines(&data, now_ms)?, data.changes);
+        drop(data);
+        replace(path, &lines).map_err(|error| format!("sessions in {}: {error}", path.display()))?;
+        *written = changes;
+        // Uses before it are in the file as well.
+        self.0.data.lock().written_ms = now_ms;
+        Ok(())
+    }
+
+    fn lines(&self, data: &Data, now_ms: i64) -> Result<String, String> {
         let mut lines = serde_json::to_string(&Secret { fingerprints: data.secret.clone() })
             .map_err(|error| error.to_string())?;
         lines.push('\n');
@@ -319,9 +361,15 @@ impl Sessions {
             lines.push_str(&serde_json::to_string(kept).map_err(|error| error.to_string())?);
             lines.push('\n');
         }
-        replace(path, &lines).map_err(|error| format!("sessions in {}: {error}", path.display()))?;
-        data.written_ms = now_ms;
-        Ok(())
+        Ok(lines)
+    }
+}
+
+impl Data {
+    /// Counts one change more; the answer is its number.
+    fn change(&mut self) -> u64 {
+        self.changes += 1;
+        self.changes
     }
 }
 
@@ -377,6 +425,57 @@ mod tests {
         let token = sessions.begin(ada()).unwrap();
         sessions.end(&token).unwrap();
         assert!(sessions.peek(&token).is_none());
+    }
+
+    #[test]
+    fn ending_what_is_no_session_writes_nothing_and_ending_one_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("console-sessions.jsonl");
+        let running = sessions(Some(&file));
+        let token = running.begin(ada()).unwrap();
+        std::fs::write(&file, "as it was").unwrap();
+        for made_up in ["", "0", "x"] {
+            running.end(made_up).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "as it was");
+        running.end(&token).unwrap();
+        let written = std::fs::read_to_string(&file).unwrap();
+        assert!(written.contains("fingerprints") && !written.contains("principal"), "{written}");
+        std::fs::write(&file, "as it was").unwrap();
+        running.end(&token).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "as it was", "it has ended already");
+    }
+
+    #[test]
+    fn whoever_looks_for_a_session_does_not_wait_for_the_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("console-sessions.jsonl");
+        let running = Sessions::open(Some(&file), SessionBounds::default()).unwrap();
+        let token = running.begin(ada()).unwrap();
+        // As while another is being written.
+        let writing = running.0.written.lock();
+        assert!(running.peek(&token).is_some());
+        running.end("made up").unwrap();
+        drop(writing);
+    }
+
+    #[test]
+    fn what_many_begin_and_end_at_the_same_time_is_what_a_restart_knows() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("console-sessions.jsonl");
+        let running = Sessions::open(Some(&file), SessionBounds::default()).unwrap();
+        let kept: Vec<String> = std::thread::scope(|scope| {
+            let one = || {
+                let (kept, ended) = (running.begin(ada()).unwrap(), running.begin(ada()).unwrap());
+                running.end(&ended).unwrap();
+                kept
+            };
+            let all: Vec<_> = (0..8).map(|_| scope.spawn(one)).collect();
+            all.into_iter().map(|it| it.join().unwrap()).collect()
+        });
+        let restarted = Sessions::open(Some(&file), SessionBounds::default()).unwrap();
+        assert!(kept.iter().all(|token| restarted.peek(token).is_some()));
+        assert_eq!(restarted.0.data.lock().by_hash.len(), kept.len(), "those that ended have ended");
     }
 
     #[test]

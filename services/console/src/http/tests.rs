@@ -82,6 +82,33 @@ async fn a_cookie_is_for_one_port_and_never_for_scripts_and_is_secure_where_the_
 }
 
 #[tokio::test]
+async fn whoever_shows_a_key_signs_nobody_out_and_a_page_ends_its_own_session_only() {
+    let mut bench = bench();
+    let ring = stockade_runtime::KeyRing::default();
+    let key = format!("Bearer {}", ring.create("op", Role::Operator).unwrap());
+    bench.router = bench.router.layer(Extension(ring));
+    let (first, csrf, _) = bench.sign_in(Role::Analyst, &[]).await;
+    let (second, ..) = bench.sign_in(Role::Analyst, &[]).await;
+    let is_in = async |cookie: &str| {
+        bench.ask(Method::GET, "/console/api/session", &[("cookie", cookie)], "").await.status()
+            == StatusCode::OK
+    };
+    for cookie in [first.as_str(), "stockade_session_7400=made-up", "a=b"] {
+        let shown = [("authorization", key.as_str()), ("cookie", cookie)];
+        let refused = bench.ask(Method::DELETE, "/console/api/session", &shown, "").await;
+        assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "{cookie}");
+        let said = String::from_utf8(text(refused).await).unwrap();
+        assert!(said.contains("session_ended") && said.contains("a key is revoked"), "{said}");
+    }
+    assert!(is_in(&first).await, "nobody asked for the token of its page");
+    let both = format!("{first}; {second}");
+    let by_page = [("cookie", both.as_str()), (session::CSRF_HEADER, csrf.as_str())];
+    let out = bench.ask(Method::DELETE, "/console/api/session", &by_page, "").await;
+    assert_eq!(out.status(), StatusCode::NO_CONTENT);
+    assert!(!is_in(&first).await && is_in(&second).await);
+}
+
+#[tokio::test]
 async fn whoever_would_sign_in_sends_a_token_and_not_more() {
     let bench = bench();
     let long = serde_json::json!({ "token": "x".repeat(BODY_BYTES_MAX) }).to_string();

@@ -443,9 +443,7 @@ pub(super) async fn cancel(
         }
         // Nobody works at it.
         State::NeedsConfirmation => {
-            let is_waiting = |meta: &Meta| meta.state == State::NeedsConfirmation;
-            let changed = imports.change_where(&import, is_waiting, |meta| meta.state = State::Cancelled);
-            if changed.map_err(|error| storage(&error))?.is_none() {
+            if turn_waiting(&imports, &import, State::Cancelled).await?.is_none() {
                 // It was confirmed or it expired since.
                 import.cancel.store(true, Ordering::Release);
             }
@@ -455,6 +453,20 @@ pub(super) async fn cancel(
     }
     let meta = import.meta.lock().clone();
     Ok((StatusCode::ACCEPTED, Json(imports.told(&meta))).into_response())
+}
+
+/// Gives an import that waits to be confirmed another state; `None` where it does not wait any more. The disk is waited for beside those
+/// who answer, and whoever works at imports hears of it also where nobody waits for the answer.
+async fn turn_waiting(imports: &Arc<Imports>, import: &Import, to: State) -> Result<Option<Meta>, Problem> {
+    let (this, import) = (imports.clone(), import.clone());
+    let turn = move || {
+        let is_waiting = |meta: &Meta| meta.state == State::NeedsConfirmation;
+        let turned = this.change_where(&import, is_waiting, |meta| meta.state = to);
+        this.news.notify_one();
+        turned
+    };
+    let lost = |_| storage(&io::Error::other("a change of an import ended early"));
+    tokio::task::spawn_blocking(turn).await.map_err(lost)?.map_err(|error| storage(&error))
 }
 
 fn not_waiting(state: State) -> Problem {
@@ -487,13 +499,10 @@ pub(super) async fn confirm(
     }
     tracing::info!(supplier = %supplier, by = by.id, import = name, "import confirmed");
     // It may have expired since, and its rows be gone.
-    let is_waiting = |meta: &Meta| meta.state == State::NeedsConfirmation;
-    let changed = imports.change_where(&import, is_waiting, |meta| meta.state = State::Applying);
-    let Some(meta) = changed.map_err(|error| storage(&error))? else {
+    let Some(meta) = turn_waiting(&imports, &import, State::Applying).await? else {
         let state = import.meta.lock().state;
         return Err(not_waiting(state));
     };
-    imports.news.notify_one();
     Ok((StatusCode::ACCEPTED, Json(imports.told(&meta))).into_response())
 }
 

@@ -382,7 +382,7 @@ fn what_is_restored_is_what_was_and_goes_on_alike() {
     restored.restored(&mut effects);
     let view = crate::View::default();
     view.hear(effects);
-    let due = view.due(&BTreeSet::new(), Timestamp::from_ms(i64::MAX), usize::MAX, |_| true).0;
+    let due = view.due(Timestamp::from_ms(i64::MAX), &mut crate::turns::Turns::endless(), |_| true).0;
     assert_eq!(due.len(), 1, "one of an endpoint at a time");
     assert!(due[0].at >= world.endpoint("it").not_before, "it rests");
     assert_eq!(view.counts("it"), (5, 0));

@@ -185,7 +185,7 @@ impl World {
     /// When the earliest delivery of all is tried.
     fn next_ms(&self) -> i64 {
         let end = Timestamp::from_ms(i64::MAX);
-        self.view.due(&BTreeSet::new(), end, 1, |_| true).0[0].at.ms()
+        self.view.due(end, &mut Turns::endless(), |_| true).0.iter().map(|it| it.at.ms()).min().unwrap()
     }
     /// The newest delivery of an endpoint once it was tried so often.
     async fn tried(&self, endpoint: &str, attempts: u32) -> Arc<Delivery> {

@@ -372,8 +372,20 @@ pub(super) const CODES: &[Code] = &[
     problem(
         409,
         "too_many_webhooks",
-        "You have as many webhooks as there may be.",
+        "You have as many webhooks as one owner may have.",
         "Delete one with DELETE /v1/webhooks/{webhook}.",
+    ),
+    problem(
+        409,
+        "webhooks_full",
+        "The installation has as many webhooks as it keeps.",
+        "Who runs it has some deleted that nobody needs; until then change one of yours.",
+    ),
+    problem(
+        409,
+        "webhook_test_waits",
+        "A test of the webhook was not taken yet.",
+        "Have it tried again with POST /v1/webhooks/{webhook}/deliveries/{delivery}/redeliver.",
     ),
     problem(
         409,
