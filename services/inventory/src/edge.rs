@@ -10,7 +10,7 @@ use stockade_log::{Lane, partition_of};
 use stockade_model::{Level, SupplierId, Timestamp, time::DAY_MS};
 use stockade_runtime::{
     Brownout, Problem, Trust, Work,
-    limits::{Allowance, PAYOUT},
+    limits::{Allowance, Shared},
 };
 
 use crate::{
@@ -166,21 +166,30 @@ impl App {
             crate::metrics::held_back();
             return Err(share_used(wait));
         }
-        let partition = self.partition_of(supplier);
-        let crowd = self.crowd_of(supplier);
-        if let Some(payout) = &crowd {
-            self.limits.share_payout(payout, rows).inspect_err(|_| {
-                self.limits.give_back(caller, rows);
-                fairness.give_back(partition, &supplier.into(), rows);
-            })?;
-        }
-        let shared = self.limits.share(caller, self.trust_of(supplier), rows).inspect_err(|_| {
-            fairness.give_back(partition, &supplier.into(), rows);
-            if let Some(payout) = &crowd {
-                self.limits.give_back((PAYOUT, payout), rows);
-            }
+        let shared = self.share_class(supplier, rows).inspect_err(|_| {
+            fairness.give_back(self.partition_of(supplier), &supplier.into(), rows);
         })?;
         Ok(own.map(|own| own.with(shared)))
+    }
+
+    /// Takes of what suppliers like this one have together as many units as it has taken of its own allowance; where they are refused,
+    /// those are given back.
+    pub(crate) fn share_class(&self, supplier: &SupplierId, units: usize) -> Result<Option<Shared>, Problem> {
+        let class = self.class_of(supplier).unwrap_or_else(stockade_model::control::standard_class);
+        let caller = (class.as_str(), supplier.as_str());
+        let crowd = self.crowd_of(supplier);
+        let of_crowd = match &crowd {
+            None => None,
+            Some(payout) => self
+                .limits
+                .share_payout(payout, supplier.as_str(), units)
+                .inspect_err(|_| self.limits.give_back(caller, units))?,
+        };
+        self.limits.share(caller, self.trust_of(supplier), units).inspect_err(|_| {
+            if let Some((payout, taken)) = crowd.as_deref().zip(of_crowd.as_ref()) {
+                self.limits.unshare_payout(payout, supplier.as_str(), units, taken);
+            }
+        })
     }
 
     /// The same for a request some of whose rows may only take supply away: of these as many need nothing more as each supplier has free.
@@ -218,17 +227,18 @@ impl App {
         let (fairness, partition) = (&self.gate_of_edge.fairness, self.partition_of(supplier));
         fairness.take(partition, &supplier.into(), rows)?;
         let crowd = self.crowd_of(supplier);
-        if let Some(payout) = &crowd
-            && self.limits.share_payout(payout, rows).is_err()
-        {
-            fairness.give_back(partition, &supplier.into(), rows);
-            return Err(PUT_OFF_PAUSE);
-        }
+        let of_crowd = match &crowd {
+            None => None,
+            Some(payout) => self
+                .limits
+                .share_payout_or_wait(payout, supplier.as_str(), rows)
+                .inspect_err(|_| fairness.give_back(partition, &supplier.into(), rows))?,
+        };
         let shared = self.limits.take_shared_or_wait(self.trust_of(supplier), supplier.as_str(), rows);
         shared.inspect_err(|_| {
             fairness.give_back(partition, &supplier.into(), rows);
-            if let Some(payout) = &crowd {
-                self.limits.give_back((PAYOUT, payout), rows);
+            if let Some((payout, taken)) = crowd.as_deref().zip(of_crowd.as_ref()) {
+                self.limits.unshare_payout(payout, supplier.as_str(), rows, taken);
             }
         })
     }
