@@ -1,7 +1,7 @@
 //! What a supplier's write has to pass before it is appended, the cheapest question first: whether it is locked out, whether its
 //! kind of work is put off, its own allowance, what it shares with suppliers like it, its share of a partition that is behind.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use axum::http::StatusCode;
 use dashmap::DashMap;
@@ -190,6 +190,12 @@ impl App {
                 self.limits.unshare_payout(payout, supplier.as_str(), units, taken);
             }
         })
+    }
+
+    /// Charges units of work that was done for a supplier to its own allowance and to what suppliers like it share, there or not.
+    pub(crate) fn charge_work(&self, supplier: &SupplierId, units: NonZeroU32) {
+        let class = self.class_of(supplier).unwrap_or_else(stockade_model::control::standard_class);
+        self.limits.charge_units((&class, supplier.as_str()), self.trust_of(supplier), units);
     }
 
     /// The same for a request some of whose rows may only take supply away: of these as many need nothing more as each supplier has free.

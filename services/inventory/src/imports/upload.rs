@@ -31,6 +31,15 @@ pub(super) struct Place {
     pub(super) share: Share,
 }
 
+/// What an upload has to be, and what it is for.
+#[derive(Clone, Copy)]
+pub(super) struct Coming {
+    /// Whether it has to be gzip.
+    pub(super) packed: bool,
+    /// Whether it has to be there after a crash; what is only looked at has not.
+    pub(super) durable: bool,
+}
+
 /// A complete upload.
 pub(super) struct Spooled {
     pub(super) place: Place,
@@ -65,8 +74,8 @@ impl Imports {
         Ok(Place { spool, share })
     }
 
-    /// Writes the next part of an upload, where there is room for it.
-    fn write(&self, place: &mut Place, file: &mut File, part: &[u8], ended: bool) -> Result<(), Problem> {
+    /// Writes the next part of an upload, where there is room for it; durable when it returns, if it has to be.
+    fn write(&self, place: &mut Place, file: &mut File, part: &[u8], durable: bool) -> Result<(), Problem> {
         let room = self.store.room_bytes(self.config.disk_reserve_bytes).map_err(|error| storage(&error))?;
         if room == 0 {
             return Err(Problem::disk_full(
@@ -74,7 +83,7 @@ impl Imports {
             ));
         }
         self.take_disk(&mut place.share, part.len() as u64).map_err(|full| full.problem())?;
-        let written = file.write_all(part).and_then(|()| if ended { file.sync_all() } else { Ok(()) });
+        let written = file.write_all(part).and_then(|()| if durable { file.sync_all() } else { Ok(()) });
         written.map_err(|error| match error.kind() {
             io::ErrorKind::StorageFull => Problem::disk_full("the disk under the imports is full"),
             _ => storage(&error),
@@ -87,7 +96,7 @@ pub(super) async fn spool(
     imports: &Arc<Imports>,
     mut place: Place,
     mut body: Upload,
-    packed: bool,
+    Coming { packed, durable }: Coming,
 ) -> Result<Spooled, Problem> {
     let most = imports.config.upload_bytes_max;
     let mut file = File::create(place.spool.upload()).map_err(|error| storage(&error))?;
@@ -102,28 +111,34 @@ pub(super) async fn spool(
                 return Err(too_large(most));
             }
             begins.extend(part.iter().take(GZIP.len() - begins.len()));
+            // What is not what it says it is need not come whole.
+            if packed && !GZIP.starts_with(&begins) {
+                drop(place);
+                body.let_by().await;
+                return Err(bad_gzip());
+            }
             hash.update(&part);
             gathered.extend_from_slice(&part);
+        }
+        if ended && bytes == 0 {
+            let detail =
+                "the body is empty; send the file as the body, such as with curl --data-binary @stock.csv";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "empty_body", detail));
+        }
+        if ended && packed && begins != GZIP {
+            return Err(bad_gzip());
         }
         if ended || gathered.len() >= GATHERED_BYTES {
             let this = imports.clone();
             // The disk is waited for beside those who answer.
             let write = move || {
-                this.write(&mut place, &mut file, &gathered, ended)?;
+                this.write(&mut place, &mut file, &gathered, ended && durable)?;
                 gathered.clear();
                 Ok::<_, Problem>((place, file, gathered))
             };
             let lost = |_| storage(&io::Error::other("a write ended early"));
             (place, file, gathered) = tokio::task::spawn_blocking(write).await.map_err(lost)??;
         }
-    }
-    if bytes == 0 {
-        let detail =
-            "the body is empty; send the file as the body, such as with curl --data-binary @stock.csv";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "empty_body", detail));
-    }
-    if packed && begins != GZIP {
-        return Err(bad_gzip());
     }
     Ok(Spooled { place, bytes, sha256: hex(&hash.finalize()) })
 }
