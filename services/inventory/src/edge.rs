@@ -10,7 +10,7 @@ use stockade_log::{Lane, partition_of};
 use stockade_model::{Level, SupplierId, Timestamp, time::DAY_MS};
 use stockade_runtime::{
     Brownout, Problem, Trust, Work,
-    limits::{Allowance, Shared},
+    limits::{Allowance, Shared, UNIT_BYTES},
 };
 
 use crate::{
@@ -198,7 +198,22 @@ impl App {
         self.limits.charge_units((&class, supplier.as_str()), self.trust_of(supplier), units);
     }
 
-    /// The same for a request some of whose rows may only take supply away: of these as many need nothing more as each supplier has free.
+    /// How long a supplier has to wait until more of what it uploads may be read, where it has to.
+    pub(crate) fn wait_for_upload(&self, supplier: &SupplierId) -> Option<Duration> {
+        let class = self.class_of(supplier).unwrap_or_else(stockade_model::control::standard_class);
+        self.limits.wait_for_body((&class, supplier.as_str()), self.trust_of(supplier))
+    }
+
+    /// Charges units of bodies for what a supplier uploads, to its own allowance and to what suppliers like it share.
+    pub(crate) fn charge_upload(&self, supplier: &SupplierId, units: usize) {
+        let class = self.class_of(supplier).unwrap_or_else(stockade_model::control::standard_class);
+        let bytes = units.saturating_mul(UNIT_BYTES);
+        self.limits.charge_body(&class, supplier.as_str(), bytes);
+        self.limits.charge_body_together(self.trust_of(supplier), supplier.as_str(), bytes);
+    }
+
+    /// What [`App::share`] asks, for a request some of whose rows may only take supply away: of these as many need nothing more as each
+    /// supplier has free.
     pub(crate) fn share_beside_reductions(
         &self,
         supplier: &SupplierId,

@@ -153,7 +153,7 @@ pub(super) async fn begin(
     }
     let place = imports.place(&supplier)?;
     let Spooled { place, bytes: upload_bytes, sha256 } =
-        spool(&imports, place, body, Coming { packed, durable: true }).await?;
+        spool(&imports, &supplier, place, body, Coming { packed, durable: true }).await?;
     let now_ms = imports.app.now().ms();
     let meta = Meta {
         import: name,
@@ -278,7 +278,7 @@ async fn look(
     let packed = check(imports, headers, &asked)?;
     imports.app.share_class(supplier, 1)?;
     let coming = Coming { packed, durable: false };
-    let Spooled { place, .. } = spool(imports, imports.place(supplier)?, body, coming).await?;
+    let Spooled { place, .. } = spool(imports, supplier, imports.place(supplier)?, body, coming).await?;
     // Like an import it has a place among those who read, and a turn, which it takes when it has come.
     let opened = tokio::time::timeout(PREVIEW_PATIENCE, imports.may_open(supplier)).await;
     let Ok(Some(opened)) = opened else {

@@ -226,28 +226,49 @@ async fn a_preview_of_blank_lines_ends_soon_says_so_and_is_paid_for_by_what_was_
     // What is used does not come back while the test runs.
     let class =
         |burst| Class { units: NonZeroU32::MIN, per: Per::Day, burst: NonZeroU32::new(burst).unwrap() };
-    let limits = [("standard", class(100)), ("new", class(40))];
+    let limits = [("standard", class(100)), ("new", class(80))];
     let limits = LimitsConfig(limits.map(|(name, class)| (name.to_owned(), class)).into());
     let here = Here::with_limits(ImportsConfig::default(), &limits);
     let (fake, honest) = (here.register("fake", true), here.register("honest", true));
     let known = here.register("known", false);
-    let blank = [csv(1), vec![b'\n'; 2 << 20]].concat();
+    let mut blank = csv(1);
+    blank.resize(1 << 20, b'\n');
     let (status, told) = here.post(&fake, "/preview", blank.clone()).await;
     assert_eq!((status, told["problem"]["code"].as_str()), (200, Some("preview_ended")), "{told}");
     assert_eq!(told["rows"].as_array().map(Vec::len), Some(1), "{told}");
-    for path in ["/preview", "?preview=true"] {
+    for left in [true, true, true, true, false] {
+        let path = if left { "/preview" } else { "?preview=true" };
         let (status, told) = here.post(&fake, path, csv(1)).await;
-        assert_eq!((status, told["code"].as_str()), (429, Some("class_limited")), "it has had its part");
+        let expected = if left { (200, None) } else { (429, Some("class_limited")) };
+        assert_eq!((status, told["code"].as_str()), expected, "its part is 20, and a mebibyte is 16: {told}");
     }
     for other in [&honest, &known] {
         let (status, told) = here.post(other, "/preview", csv(1)).await;
         assert_eq!((status, &told["problem"]), (200, &Value::Null), "{told}");
     }
-    let mut looked = 0;
-    while here.post(&known, "/preview", blank.clone()).await.0 == 200 {
-        looked += 1;
-    }
-    assert_eq!(looked, 7, "a mebibyte is sixteen units, and there were 99");
+    assert_eq!(here.post(&known, "/preview", blank).await.0, 200);
+    let mut headers = axum::http::HeaderMap::new();
+    let left = here.imports.app.limits.take("standard", "known", 1).unwrap().unwrap();
+    left.write(&mut headers);
+    let left = headers["ratelimit"].to_str().unwrap();
+    assert!(left.starts_with("\"default\";r=82;"), "of 100, one, 16 and this one are gone: {left}");
+}
+
+#[tokio::test]
+async fn an_upload_is_paid_for_as_it_comes_and_refused_where_it_would_be_paused_for_too_long() {
+    let class = Class { units: NonZeroU32::MIN, per: Per::Day, burst: NonZeroU32::new(4).unwrap() };
+    let limits = LimitsConfig([("standard".to_owned(), class)].into());
+    let here = Here::with_limits(ImportsConfig::default(), &limits);
+    let (acme, other) = (here.register("acme", false), here.register("other", false));
+    // A unit goes with 64 KiB: as it is written, not parsed.
+    here.send(&acme, vec![b'x'; 4 * 64 * KIB]).await.unwrap();
+    assert_eq!(here.send(&acme, csv(1)).await.err(), Some((429, "rate_limited".to_owned())));
+    here.send(&other, csv(1)).await.unwrap();
+    assert_eq!(
+        here.imports.app.wait_for_upload(&acme.0).map(|wait| wait > Duration::from_secs(3_600)),
+        Some(true),
+        "it has units of its allowance left, and none of bodies"
+    );
 }
 
 #[tokio::test]

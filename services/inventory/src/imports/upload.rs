@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{self, Write as _},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::http::{StatusCode, header};
@@ -22,6 +23,10 @@ use super::{
 
 /// Bytes gathered before they are written.
 const GATHERED_BYTES: usize = 256 << 10;
+/// Bytes of an upload that go with one unit of bodies: a file is written as it comes, where a body is parsed.
+const UNIT_BYTES: u64 = 64 << 10;
+/// How long an upload is not read on before it is refused.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// What gzip begins with.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
@@ -64,7 +69,29 @@ fn too_many(uploads: usize) -> Problem {
         .with_header(header::RETRY_AFTER, "30")
 }
 
+fn too_fast(wait: Duration) -> Problem {
+    let wait_s = wait.as_secs_f64().ceil().max(1.0) as u64;
+    let detail = format!(
+        "more was uploaded by you, or by suppliers like you, than is taken at the moment; wait {wait_s} s and send it again"
+    );
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
+        .with_header(header::RETRY_AFTER, wait_s.to_string())
+}
+
 impl Imports {
+    /// Waits until more of what a supplier uploads may be read. Nobody is refused for being fast: what is not read is not sent.
+    async fn pace(&self, supplier: &SupplierId) -> Result<(), Problem> {
+        let mut waited = Duration::ZERO;
+        while let Some(wait) = self.app.wait_for_upload(supplier) {
+            waited = waited.saturating_add(wait);
+            if waited > PAUSE_MAX {
+                return Err(too_fast(wait));
+            }
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
+    }
+
     /// A place for an upload of a supplier, an import or a preview.
     pub(super) fn place(&self, supplier: &SupplierId) -> Result<Place, Problem> {
         let kind = self.app.trust_of(supplier);
@@ -94,6 +121,7 @@ impl Imports {
 /// Takes a body as it comes into a file. What is held of it in memory is one part; what does not end well leaves nothing on disk.
 pub(super) async fn spool(
     imports: &Arc<Imports>,
+    supplier: &SupplierId,
     mut place: Place,
     mut body: Upload,
     Coming { packed, durable }: Coming,
@@ -101,6 +129,7 @@ pub(super) async fn spool(
     let most = imports.config.upload_bytes_max;
     let mut file = File::create(place.spool.upload()).map_err(|error| storage(&error))?;
     let (mut bytes, mut hash, mut gathered) = (0, sha2::Sha256::new(), Vec::with_capacity(GATHERED_BYTES));
+    let mut paid = 0;
     let (mut ended, mut begins) = (false, Vec::<u8>::with_capacity(GZIP.len()));
     while !ended {
         let part = body.next().await?;
@@ -116,6 +145,12 @@ pub(super) async fn spool(
                 drop(place);
                 body.let_by().await;
                 return Err(bad_gzip());
+            }
+            let units = bytes.div_ceil(UNIT_BYTES);
+            if units > paid {
+                imports.pace(supplier).await?;
+                imports.app.charge_upload(supplier, usize::try_from(units - paid).unwrap_or(usize::MAX));
+                paid = units;
             }
             hash.update(&part);
             gathered.extend_from_slice(&part);

@@ -507,3 +507,24 @@ fn work_that_was_done_is_charged_whether_it_is_there_or_not_to_ones_own_and_to_w
     assert!(limits.take("standard", "known", 500).is_ok());
     assert!(limits.take("standard", "known", 1).is_err(), "what was not there was owed");
 }
+
+#[test]
+fn what_is_taken_as_it_comes_waits_for_ones_own_for_ones_part_and_for_all_but_not_for_what_is_guaranteed() {
+    let (limits, clock) = usual();
+    let wait = |name: &str, trust| limits.wait_for_body(("standard", name), trust);
+    assert_eq!(wait("a", Trust::New), None);
+    limits.charge_body("standard", "a", 5_000 * UNIT_BYTES);
+    assert!(wait("a", Trust::Trusted).is_some(), "its own is used up");
+    assert_eq!(wait("b", Trust::New), None);
+    limits.charge_body_together(Trust::New, "b", 5_000 * UNIT_BYTES);
+    assert!(wait("b", Trust::New).is_some(), "it has had its part");
+    for fake in ["c", "d", "e"] {
+        limits.charge_body_together(Trust::New, fake, 5_000 * UNIT_BYTES);
+    }
+    assert_eq!(wait("honest", Trust::New), None, "nothing is left but what it is guaranteed");
+    limits.charge_body_together(Trust::New, "honest", 25 * UNIT_BYTES);
+    assert!(wait("honest", Trust::New).is_some());
+    assert_eq!((wait("honest", Trust::Trusted), wait("honest", Trust::Suspect)), (None, None));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!((wait("a", Trust::New), wait("b", Trust::New)), (None, None));
+}

@@ -186,6 +186,20 @@ impl<C: Clock + Clone> Limits<C> {
         })
     }
 
+    /// How long a caller of a class has to wait until more of a body that is taken as it comes may be read, where it has to: by its own
+    /// allowance of bodies, and by what all of `trust` share.
+    pub fn wait_for_body(&self, (class, caller): (&str, &str), trust: Trust) -> Option<Duration> {
+        let (set, caller, everybody) = (self.now(), caller.to_owned(), ALL.to_owned());
+        let own = super::find(&set.bodies, class).and_then(|own| self.wait_of(own, &caller));
+        let Some(name) = trust.class() else { return own };
+        let of_one = set.body_quarters.get(name).and_then(|quarter| self.wait_of(quarter, &caller));
+        let of_all = set.bodies.get(name).and_then(|all| self.wait_of(all, &everybody));
+        let is_guaranteed = guarantee(&set.bodies, &set.body_quarters, name).is_some_and(|(own, all)| {
+            self.wait_of(own, &caller).is_none() && self.wait_of(all, &everybody).is_none()
+        });
+        own.max(of_one).max(of_all.filter(|_| !is_guaranteed))
+    }
+
     /// Charges a body that was read to what all of `trust` share. Bodies that were under way at once may owe more than there is
     /// together, and nobody who did not send them should wait for long: beyond two bursts nothing more is owed. What one sends beyond
     /// its quarter is its own.
