@@ -1,7 +1,7 @@
 //! What a supplier's write has to pass before it is appended, the cheapest question first: whether it is locked out, whether its
 //! kind of work is put off, its own allowance, what it shares with suppliers like it, its share of a partition that is behind.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use axum::http::StatusCode;
 use dashmap::DashMap;
@@ -10,7 +10,7 @@ use stockade_log::{Lane, partition_of};
 use stockade_model::{Command, Level, SupplierId, Timestamp, time::DAY_MS};
 use stockade_runtime::{
     Brownout, Problem, Trust, Work,
-    limits::{Allowance, PAYOUT},
+    limits::{Allowance, Shared, UNIT_BYTES},
 };
 
 use crate::{
@@ -188,24 +188,54 @@ impl App {
             crate::metrics::held_back();
             return Err(share_used(wait));
         }
-        let partition = self.partition_of(supplier);
-        let crowd = self.crowd_of(supplier);
-        if let Some(payout) = &crowd {
-            self.limits.share_payout(payout, rows).inspect_err(|_| {
-                self.limits.give_back(caller, rows);
-                fairness.give_back(partition, &supplier.into(), rows);
-            })?;
-        }
-        let shared = self.limits.share(caller, self.trust_of(supplier), rows).inspect_err(|_| {
-            fairness.give_back(partition, &supplier.into(), rows);
-            if let Some(payout) = &crowd {
-                self.limits.give_back((PAYOUT, payout), rows);
-            }
+        let shared = self.share_class(supplier, rows).inspect_err(|_| {
+            fairness.give_back(self.partition_of(supplier), &supplier.into(), rows);
         })?;
         Ok(own.map(|own| own.with(shared)))
     }
 
-    /// The same for a request some of whose rows may only take supply away: of these as many need nothing more as each supplier has free.
+    /// Takes of what suppliers like this one have together as many units as it has taken of its own allowance; where they are refused,
+    /// those are given back.
+    pub(crate) fn share_class(&self, supplier: &SupplierId, units: usize) -> Result<Option<Shared>, Problem> {
+        let class = self.class_of(supplier).unwrap_or_else(stockade_model::control::standard_class);
+        let caller = (class.as_str(), supplier.as_str());
+        let crowd = self.crowd_of(supplier);
+        let of_crowd = match &crowd {
+            None => None,
+            Some(payout) => self
+                .limits
+                .share_payout(payout, supplier.as_str(), units)
+                .inspect_err(|_| self.limits.give_back(caller, units))?,
+        };
+        self.limits.share(caller, self.trust_of(supplier), units).inspect_err(|_| {
+            if let Some((payout, taken)) = crowd.as_deref().zip(of_crowd.as_ref()) {
+                self.limits.unshare_payout(payout, supplier.as_str(), units, taken);
+            }
+        })
+    }
+
+    /// Charges units of work that was done for a supplier to its own allowance and to what suppliers like it share, there or not.
+    pub(crate) fn charge_work(&self, supplier: &SupplierId, units: NonZeroU32) {
+        let class = self.class_of(supplier).unwrap_or_else(stockade_model::control::standard_class);
+        self.limits.charge_units((&class, supplier.as_str()), self.trust_of(supplier), units);
+    }
+
+    /// How long a supplier has to wait until more of what it uploads may be read, where it has to.
+    pub(crate) fn wait_for_upload(&self, supplier: &SupplierId) -> Option<Duration> {
+        let class = self.class_of(supplier).unwrap_or_else(stockade_model::control::standard_class);
+        self.limits.wait_for_body((&class, supplier.as_str()), self.trust_of(supplier))
+    }
+
+    /// Charges units of bodies for what a supplier uploads, to its own allowance and to what suppliers like it share.
+    pub(crate) fn charge_upload(&self, supplier: &SupplierId, units: usize) {
+        let class = self.class_of(supplier).unwrap_or_else(stockade_model::control::standard_class);
+        let bytes = units.saturating_mul(UNIT_BYTES);
+        self.limits.charge_body(&class, supplier.as_str(), bytes);
+        self.limits.charge_body_together(self.trust_of(supplier), supplier.as_str(), bytes);
+    }
+
+    /// What [`App::share`] asks, for a request some of whose rows may only take supply away: of these as many need nothing more as each
+    /// supplier has free.
     pub(crate) fn share_beside_reductions(
         &self,
         supplier: &SupplierId,
@@ -240,17 +270,18 @@ impl App {
         let (fairness, partition) = (&self.gate_of_edge.fairness, self.partition_of(supplier));
         fairness.take(partition, &supplier.into(), rows)?;
         let crowd = self.crowd_of(supplier);
-        if let Some(payout) = &crowd
-            && self.limits.share_payout(payout, rows).is_err()
-        {
-            fairness.give_back(partition, &supplier.into(), rows);
-            return Err(PUT_OFF_PAUSE);
-        }
+        let of_crowd = match &crowd {
+            None => None,
+            Some(payout) => self
+                .limits
+                .share_payout_or_wait(payout, supplier.as_str(), rows)
+                .inspect_err(|_| fairness.give_back(partition, &supplier.into(), rows))?,
+        };
         let shared = self.limits.take_shared_or_wait(self.trust_of(supplier), supplier.as_str(), rows);
         shared.inspect_err(|_| {
             fairness.give_back(partition, &supplier.into(), rows);
-            if let Some(payout) = &crowd {
-                self.limits.give_back((PAYOUT, payout), rows);
+            if let Some((payout, taken)) = crowd.as_deref().zip(of_crowd.as_ref()) {
+                self.limits.unshare_payout(payout, supplier.as_str(), rows, taken);
             }
         })
     }

@@ -3,6 +3,10 @@
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use flate2::read::MultiGzDecoder;
@@ -24,6 +28,46 @@ pub struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         Self { inflated_bytes_max: 16 << 30, ratio_max: 200, rows_max: 20_000_000 }
+    }
+}
+
+/// How far into a file it is looked where only its first rows are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// Bytes once inflated.
+    pub bytes_max: u64,
+    /// Lines, where those behind them hold no row: a blank line costs a byte and is no row.
+    pub lines_max: u64,
+}
+
+impl Beginning {
+    /// Ends at a line that holds no row and is the last that is looked at, or lies behind it.
+    pub(crate) fn pass(of: Option<Self>, line: u64) -> io::Result<()> {
+        match of.filter(|beginning| line >= beginning.lines_max) {
+            Some(beginning) => Err(io::Error::other(Bound::Beginning(beginning))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A stream of which only the beginning is read.
+pub(crate) struct Begun {
+    pub(crate) inner: Box<dyn Read + Send>,
+    pub(crate) beginning: Beginning,
+    pub(crate) read: u64,
+    /// What was looked at of the file, in bytes: as much as was read, or what was looked at before.
+    pub(crate) looked: Arc<AtomicU64>,
+}
+
+impl Read for Begun {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.read > self.beginning.bytes_max {
+            return Err(io::Error::other(Bound::Beginning(self.beginning)));
+        }
+        let count = self.inner.read(buffer)?;
+        self.read += count as u64;
+        self.looked.fetch_max(self.read, Ordering::Relaxed);
+        Ok(count)
     }
 }
 
@@ -174,6 +218,7 @@ pub(crate) fn broken(error: &io::Error) -> Finding {
 enum Bound {
     Bytes(u64),
     Ratio,
+    Beginning(Beginning),
 }
 
 impl Bound {
@@ -182,6 +227,12 @@ impl Bound {
             Self::Bytes(most) => Finding::of_file(
                 codes::TOO_LARGE,
                 format!("the file is larger than {most} bytes once unpacked; split it"),
+            ),
+            Self::Beginning(Beginning { bytes_max, lines_max }) => Finding::of_file(
+                codes::BEGINNING,
+                format!(
+                    "a preview looks at the first {bytes_max} bytes of a file once unpacked, and past {lines_max} lines it ends with the first that holds no row; what is behind was not looked at, and an import reads all of it"
+                ),
             ),
             Self::Ratio => Finding::of_file(
                 codes::BOMB,

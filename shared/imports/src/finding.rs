@@ -14,6 +14,8 @@ pub mod codes {
     pub const BOMB: &str = "archive_bomb";
     /// More bytes than are taken, once inflated.
     pub const TOO_LARGE: &str = "file_too_large";
+    /// Only the beginning of a file was looked at.
+    pub const BEGINNING: &str = "preview_ended";
     /// More rows than are taken.
     pub const TOO_MANY_ROWS: &str = "too_many_rows";
     /// Nothing is in it.

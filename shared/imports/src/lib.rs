@@ -20,11 +20,11 @@ mod sniff;
 mod table;
 mod x12;
 
-pub use archive::{Archive, Bounds};
+pub use archive::{Archive, Beginning, Bounds};
 pub use cells::{Wrong, decimal, is_rounded_by_spreadsheet, shows_decimal, without_currency};
 pub use finding::{Finding, Severity, codes};
 pub use mapping::{Decimal, Mapping, SHIPPED, Text, When, folded, quoted, shipped};
 pub use propose::propose;
 pub use reader::{Choice, Draft, Facts, Item, Opened, Options, open};
 pub use records::{Record, Records, Row, records};
-pub use sniff::{Encoding, Format};
+pub use sniff::{Encoding, Format, SAMPLE_BYTES};

@@ -4,12 +4,16 @@ use std::{
     borrow::Cow,
     io::{self, Read},
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use serde_json::Value;
 
 use crate::{
-    archive::{self, Archive, Bounds},
+    archive::{self, Archive, Beginning, Begun, Bounds},
     epcis,
     finding::{Finding, codes},
     lines::{Cut, Lines},
@@ -98,6 +102,10 @@ pub struct Opened {
     stream: Box<dyn Read + Send>,
     end: u8,
     sample_is_ascii: bool,
+    /// Bytes of what was looked at to find out what it is.
+    sample_bytes: u64,
+    /// How far it is looked into, where that is not to its end.
+    beginning: Option<Beginning>,
     rows_max: u64,
 }
 
@@ -126,8 +134,21 @@ pub fn open(path: &Path, options: &Options) -> Result<Opened, Finding> {
     });
     let mapping = bound.as_ref().map(|bound| bound.mapping.name.clone());
     let facts = Facts { archive, encoding, format, delimiter: delimiter.map(char::from), header, mapping };
+    let (sample_bytes, beginning) = (text.len() as u64, None);
     let rows_max = options.bounds.rows_max;
-    Ok(Opened { facts, proposal, problem, bound, warnings, stream, end, sample_is_ascii, rows_max })
+    Ok(Opened {
+        facts,
+        proposal,
+        problem,
+        bound,
+        warnings,
+        stream,
+        end,
+        sample_is_ascii,
+        sample_bytes,
+        beginning,
+        rows_max,
+    })
 }
 
 fn bind(
@@ -197,6 +218,17 @@ impl Opened {
         self.bound.as_ref().map(|bound| &bound.mapping)
     }
 
+    /// The same, of which only the beginning is looked at: it ends there with a reason. How many bytes were looked at, those from which it
+    /// was found out what the file is among them, is kept in `looked`.
+    #[must_use]
+    pub fn begun(mut self, beginning: Beginning, looked: Arc<AtomicU64>) -> Self {
+        looked.fetch_max(self.sample_bytes, Ordering::Relaxed);
+        let inner = std::mem::replace(&mut self.stream, Box::new(io::empty()));
+        self.stream = Box::new(Begun { inner, beginning, read: 0, looked });
+        self.beginning = Some(beginning);
+        self
+    }
+
     /// Gives each row to `sink` until that says to stop. What ends it early is an error; what was given before counts.
     /// Answers what the encoding turned out to be.
     pub fn each(mut self, sink: Sink<'_>) -> Result<Encoding, Finding> {
@@ -244,6 +276,7 @@ impl Opened {
         let Some(bound) = self.bound.take() else { return Ok(self.facts.encoding) };
         let stream = std::mem::replace(&mut self.stream, Box::new(io::empty()));
         let mut records = Records::new(self.facts.clone(), stream, self.end, self.sample_is_ascii);
+        records.beginning = self.beginning;
         while let Some(record) = records.cut()? {
             let item = match record {
                 Record::Row(line, cells) => row::item(&bound, cells.0, line),
@@ -266,7 +299,10 @@ impl Opened {
         while let Some(cut) = lines.next()? {
             let item = match cut {
                 Cut::TooLong(line) | Cut::Unclosed(line) => Item::Refused(None, too_long(line)),
-                Cut::Record(_, bytes) if bytes.iter().all(u8::is_ascii_whitespace) => continue,
+                Cut::Record(line, bytes) if bytes.iter().all(u8::is_ascii_whitespace) => {
+                    Beginning::pass(self.beginning, line)?;
+                    continue;
+                }
                 Cut::Record(line, bytes) => match decoder.text(bytes) {
                     None => Item::Refused(None, mixed(line, bytes, decoder.encoding())),
                     Some(text) => self.object(line, &text),
@@ -327,7 +363,7 @@ impl Opened {
             x12::Step::Row(line, cells) => sink(row::item(&bound, &Held(&cells.map(Cow::Owned)), line)),
             x12::Step::Wrong(finding) => sink(Item::Refused(None, finding)),
         };
-        x12::each(self.stream, &mut step)?;
+        x12::each(self.stream, self.beginning, &mut step)?;
         Ok(self.facts.encoding)
     }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    archive::{self, Bounds},
+    archive::{self, Beginning, Bounds},
     finding::{Finding, codes},
     lines::{Cut, Lines},
     look::{Looked, decoder, look, peek_table},
@@ -47,6 +47,8 @@ pub struct Records {
     splitter: Splitter,
     decoder: Decoder,
     header_passed: bool,
+    /// How far it is looked into, where that is not to its end.
+    pub(crate) beginning: Option<Beginning>,
 }
 
 /// Opens a table, plain, gzip or zip; what is given is not found out. Answers it with its first records, to look at.
@@ -83,6 +85,7 @@ impl Records {
             decoder: decoder(facts.encoding, sample_is_ascii),
             facts,
             header_passed: false,
+            beginning: None,
         }
     }
 
@@ -115,7 +118,10 @@ impl Records {
                     let finding = Finding::refused(line, "", "", codes::UNCLOSED, detail);
                     return Ok(Some(Record::Refused(finding, None)));
                 }
-                Cut::Record(_, bytes) if bytes.iter().all(u8::is_ascii_whitespace) => continue,
+                Cut::Record(line, bytes) if bytes.iter().all(u8::is_ascii_whitespace) => {
+                    Beginning::pass(self.beginning, line)?;
+                    continue;
+                }
                 Cut::Record(..) if !self.header_passed => {
                     self.header_passed = true;
                     continue;

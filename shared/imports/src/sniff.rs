@@ -4,8 +4,8 @@ use encoding_rs::{UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 use crate::finding::{Finding, codes};
 
-/// Bytes that are looked at.
-pub(crate) const SAMPLE_BYTES: usize = 1 << 20;
+/// Bytes of a file from which it is found out what it is.
+pub const SAMPLE_BYTES: usize = 1 << 20;
 
 /// How characters are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]

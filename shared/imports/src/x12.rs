@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use crate::{
+    archive::Beginning,
     finding::{Finding, codes},
     lines::{Cut, Lines},
 };
@@ -37,7 +38,11 @@ pub(crate) enum Step {
 }
 
 /// Gives each row to `sink` until that says to stop.
-pub(crate) fn each(mut stream: impl Read, sink: &mut dyn FnMut(Step) -> bool) -> Result<(), std::io::Error> {
+pub(crate) fn each(
+    mut stream: impl Read,
+    beginning: Option<Beginning>,
+    sink: &mut dyn FnMut(Step) -> bool,
+) -> Result<(), std::io::Error> {
     let mut isa = Vec::with_capacity(ISA_BYTES);
     (&mut stream).take(ISA_BYTES as u64).read_to_end(&mut isa)?;
     if isa.len() < ISA_BYTES || !isa.starts_with(b"ISA") {
@@ -62,6 +67,8 @@ pub(crate) fn each(mut stream: impl Read, sink: &mut dyn FnMut(Step) -> bool) ->
                 continue;
             }
         };
+        // A segment that is no item costs two bytes.
+        Beginning::pass(beginning, line)?;
         let text = String::from_utf8_lossy(bytes);
         let mut elements = text.trim().split(parts).map(str::trim);
         let segment = elements.next().unwrap_or_default();
@@ -162,7 +169,7 @@ mod tests {
             }
             true
         };
-        each(SAMPLE.as_bytes(), &mut sink).unwrap();
+        each(SAMPLE.as_bytes(), None, &mut sink).unwrap();
         assert_eq!(rows[0], (7, ["A-1", "012345678905", "7", "main", "12.50", "EUR"].map(str::to_owned)));
         assert_eq!(rows[1].1[..3], ["A-2", "", "0"].map(str::to_owned));
         assert_eq!((rows.len(), wrong), (2, vec![codes::NOT_INVENTORY.to_owned()]));
@@ -179,7 +186,7 @@ mod tests {
             }
             true
         };
-        each(cut.as_bytes(), &mut sink).unwrap();
+        each(cut.as_bytes(), None, &mut sink).unwrap();
         assert_eq!((rows, wrong), (1, vec![codes::TRUNCATED.to_owned()]));
     }
 }

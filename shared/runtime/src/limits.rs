@@ -30,7 +30,8 @@ pub use class::{Class, Per};
 
 /// Limits by class name. A supplier's class is in its registration; `limited` is for suppliers under a `limit`
 /// decision; `buyer` and `events` are what they say. `new` and `suspect` are what all suppliers of that [`Trust`] share, beside
-/// what each of them has for itself; `guaranteed` is what each of those is served of it at least, whatever the others send. Rows that
+/// what each of them has for itself; `payout` is what new suppliers share of whom many have one payout account. One of them gets a quarter
+/// of either at most; `guaranteed` is what each of those is served of it at least, whatever the others send. Rows that
 /// only take supply away need nothing of that up to `reductions`, which each supplier has. A class that is not told has its usual bounds.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(from = "BTreeMap<String, Class>", into = "BTreeMap<String, Class>")]
@@ -126,6 +127,12 @@ impl ShrinkableKeyedStateStore<String> for Used {
 /// allowance never meets the other.
 pub const UNIT_BYTES: usize = 1_024;
 
+/// Units of bodies that so many bytes are; nothing costs less than one.
+fn units_of(bytes: usize) -> NonZeroU32 {
+    let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
+    NonZeroU32::new(units).unwrap_or(NonZeroU32::MIN)
+}
+
 type Keyed<C> = RateLimiter<String, Used, C, StateInformationMiddleware>;
 
 struct Limiter<C: Clock> {
@@ -179,6 +186,16 @@ impl<C: Clock> Limiter<C> {
             Ok::<_, std::convert::Infallible>(((), Nanos::new(until)))
         };
         let Ok(()) = self.used.measure_and_replace(caller, credit);
+    }
+
+    /// Charges units whether or not there is room for them.
+    fn charge(&self, caller: &str, units: NonZeroU32) {
+        let caller = caller.to_owned();
+        // What there is room for counts from now; a bucket that is full has none to give back for what it never had.
+        match self.keyed.check_key_n(&caller, units.min(self.class.burst)) {
+            Ok(Ok(_)) => self.owe(&caller, units.get().saturating_sub(self.class.burst.get())),
+            Ok(Err(_)) | Err(_) => self.owe(&caller, units.get()),
+        }
     }
 
     /// Charges units that the bucket had no room for: nothing passes until they have come back too.
@@ -284,14 +301,15 @@ impl<C: Clock + Clone> Set<C> {
             };
             config.0.iter().map(of).collect()
         };
-        let quarters = |kept: Option<&Limiters<C>>| {
+        let quarters = |names: &[&str], kept: Option<&Limiters<C>>| {
             let quarter = |name: &&str| {
                 let class = config.0.get(*name)?.quarter();
                 let kept = kept.and_then(|kept| kept.get(*name)).filter(|kept| kept.class == class);
                 Some(((*name).to_owned(), kept.cloned().unwrap_or_else(|| limiter(&class))))
             };
-            Trust::CLASSES.iter().filter_map(quarter).collect()
+            names.iter().filter_map(quarter).collect()
         };
+        let [new, suspect] = Trust::CLASSES;
         let reductions = |kept: Option<&Limiters<C>>| {
             let of = |name: &&str| {
                 let class = config.0.get(REDUCTIONS)?.times(REDUCERS);
@@ -304,8 +322,8 @@ impl<C: Clock + Clone> Set<C> {
             reductions: reductions(before.map(|before| &before.reductions)),
             classes: limiters(before.map(|before| &before.classes)),
             bodies: limiters(before.map(|before| &before.bodies)),
-            quarters: quarters(before.map(|before| &before.quarters)),
-            body_quarters: quarters(before.map(|before| &before.body_quarters)),
+            quarters: quarters(&[new, suspect, PAYOUT], before.map(|before| &before.quarters)),
+            body_quarters: quarters(&Trust::CLASSES, before.map(|before| &before.body_quarters)),
         }
     }
 }
@@ -358,31 +376,8 @@ impl<C: Clock + Clone> Limits<C> {
     /// read until that has come back.
     pub fn charge_body(&self, class: &str, caller: &str, bytes: usize) {
         if let Some(limiter) = find(&self.now().bodies, class) {
-            self.charge(limiter, caller, bytes);
+            limiter.charge(caller, units_of(bytes));
         }
-    }
-
-    fn charge(&self, limiter: &Limiter<C>, caller: &str, bytes: usize) {
-        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES).max(1)).unwrap_or(u32::MAX);
-        let (caller, units) = (caller.to_owned(), NonZeroU32::new(units).unwrap_or(NonZeroU32::MIN));
-        // What there is room for counts from now; a bucket that is full has none to give back for what it never had.
-        match limiter.keyed.check_key_n(&caller, units.min(limiter.class.burst)) {
-            Ok(Ok(_)) => limiter.owe(&caller, units.get().saturating_sub(limiter.class.burst.get())),
-            Ok(Err(_)) | Err(_) => limiter.owe(&caller, units.get()),
-        }
-    }
-
-    /// Takes `units` of what the new suppliers of one payout account, told by its hash, share.
-    pub fn share_payout(&self, payout: &str, units: usize) -> Result<(), Problem> {
-        if !self.now().classes.contains_key(PAYOUT) {
-            return Ok(());
-        }
-        // It does not say by what they are taken for one.
-        let refused = |refused: Problem| {
-            let detail = format!("of what new suppliers share, {}", refused.detail);
-            refused.as_code("class_limited", detail)
-        };
-        self.take(PAYOUT, payout, units).map(|_| ()).map_err(refused)
     }
 
     /// Takes one registration of a new supplier from what `operator` may register.

@@ -4,8 +4,13 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{self, Read as _},
+    num::NonZeroU32,
     path::Path,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use axum::{
@@ -29,14 +34,18 @@ use stockade_runtime::{
 use super::{
     Import, Imports,
     meta::{Asked, Counts, Meta, Missing, Mode, Progress, State, Told},
-    read::PREVIEW_BYTES_MAX,
+    read::PREVIEW,
     rows,
-    upload::{Place, Spooled, spool, storage, too_large},
+    upload::{Coming, Place, Spooled, spool, storage, too_large},
 };
 use crate::http::supplier::{admit, known};
 
 /// Rows that a preview shows.
 const PREVIEW_ROWS: usize = 10;
+/// Bytes unpacked for a preview that go with one unit of an allowance.
+const PREVIEW_UNIT_BYTES: u64 = 64 << 10;
+/// How long a preview waits until its file may be opened.
+const PREVIEW_PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of a report that are read together.
 const PIECE_BYTES: usize = 64 << 10;
 /// Media types that an upload may have; anything else is most likely a form, or JSON that is no file.
@@ -143,7 +152,8 @@ pub(super) async fn begin(
         imports.has_room(imports.known.lock().get(&supplier))?;
     }
     let place = imports.place(&supplier)?;
-    let Spooled { place, bytes: upload_bytes, sha256 } = spool(&imports, place, body, packed).await?;
+    let Spooled { place, bytes: upload_bytes, sha256 } =
+        spool(&imports, &supplier, place, body, Coming { packed, durable: true }).await?;
     let now_ms = imports.app.now().ms();
     let meta = Meta {
         import: name,
@@ -266,14 +276,27 @@ async fn look(
 ) -> Result<Response, Problem> {
     admit(&imports.app, supplier, 1)?;
     let packed = check(imports, headers, &asked)?;
-    let Spooled { place, .. } = spool(imports, imports.place(supplier)?, body, packed).await?;
-    let mut bounds = imports.config.file;
-    bounds.inflated_bytes_max = bounds.inflated_bytes_max.min(PREVIEW_BYTES_MAX);
+    imports.app.share_class(supplier, 1)?;
+    let coming = Coming { packed, durable: false };
+    let Spooled { place, .. } = spool(imports, supplier, imports.place(supplier)?, body, coming).await?;
+    // Like an import it has a place among those who read, and a turn, which it takes when it has come.
+    let opened = tokio::time::timeout(PREVIEW_PATIENCE, imports.may_open(supplier)).await;
+    let Ok(Some(opened)) = opened else {
+        let detail =
+            "too many files of suppliers like you are read at the moment; send it again after a pause";
+        return Err(Problem::unavailable("overloaded", detail));
+    };
+    let (this, of) = (imports.clone(), supplier.clone());
     let shown = tokio::task::spawn_blocking(move || {
-        let options = asked.options(bounds);
-        let shown = options.map(|options| shown(&place.spool.upload(), &options));
+        let (options, looked) = (asked.options(this.config.file)?, Arc::<AtomicU64>::default());
+        let upload = place.spool.upload();
+        let shown = this.in_slices(&of, &opened, |_| shown(&upload, &options, Some(&looked)));
+        // Here, for whoever asked may have gone away meanwhile.
+        if let Some(units) = units_beyond_first(looked.load(Ordering::Relaxed)) {
+            this.app.charge_work(&of, units);
+        }
         drop(place);
-        shown
+        Ok::<_, Finding>(shown)
     });
     let shown = shown.await.map_err(|_| storage(&io::Error::other("a preview ended early")))?;
     match shown {
@@ -284,6 +307,12 @@ async fn look(
     }
 }
 
+/// What a preview that looked at so many bytes costs beside the unit that it has paid.
+fn units_beyond_first(bytes: u64) -> Option<NonZeroU32> {
+    let units = u32::try_from(bytes.div_ceil(PREVIEW_UNIT_BYTES)).unwrap_or(u32::MAX);
+    NonZeroU32::new(units.saturating_sub(1))
+}
+
 /// The same of a file here, without a server.
 pub fn preview_file(
     path: &Path,
@@ -292,15 +321,22 @@ pub fn preview_file(
     encoding: Option<String>,
 ) -> Result<Value, Finding> {
     let asked = Asked { mapping, format, encoding, ..Asked::default() };
-    asked.options(stockade_imports::Bounds::default()).map(|options| shown(path, &options))
+    asked.options(stockade_imports::Bounds::default()).map(|options| shown(path, &options, None))
 }
 
-/// What a file is, the mapping proposed for it, and its first rows as they would be read. Nothing is applied.
-fn shown(path: &Path, options: &stockade_imports::Options) -> Value {
+/// What a file is, the mapping proposed for it, and its first rows as they would be read. Nothing is applied. With `looked`, which
+/// counts its bytes, only the beginning is looked at.
+fn shown(path: &Path, options: &stockade_imports::Options, looked: Option<&Arc<AtomicU64>>) -> Value {
     let nothing = |problem: Finding| json!({ "file": null, "mapping": null, "rows": [], "problem": problem });
     let mut opened = match stockade_imports::open(path, options) {
         Ok(opened) => opened,
-        Err(finding) => return nothing(finding),
+        Err(finding) => {
+            // It may be all that a first look takes.
+            if let Some(looked) = looked {
+                looked.store(stockade_imports::SAMPLE_BYTES as u64, Ordering::Relaxed);
+            }
+            return nothing(finding);
+        }
     };
     let problem = opened.problem.take();
     let proposal = opened.proposal.clone();
@@ -310,6 +346,9 @@ fn shown(path: &Path, options: &stockade_imports::Options) -> Value {
         if let Ok(again) = stockade_imports::open(path, &proposed) {
             opened = again;
         }
+    }
+    if let Some(looked) = looked {
+        opened = opened.begun(PREVIEW, looked.clone());
     }
     let file = opened.facts.clone();
     let mapping = opened.mapping().cloned();

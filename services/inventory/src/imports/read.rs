@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use stockade_imports::{Bounds, Choice, Encoding, Finding, Format, Item, Mapping, Options, codes};
+use stockade_imports::{Beginning, Bounds, Choice, Encoding, Finding, Format, Item, Mapping, Options, codes};
 use stockade_model::SupplierId;
 use stockade_runtime::Trust;
 use tokio::sync::OwnedSemaphorePermit;
@@ -34,8 +34,8 @@ const LOOK_ROWS: u64 = 1_000;
 const KEYS_A_ROW: u64 = 16;
 /// What a row has at most, taken over a whole file.
 const ROW_BYTES: u64 = 2 << 10;
-/// What of a file is looked at for a preview at most, unpacked: its rows are among the first, or it is made to keep a core busy.
-pub(super) const PREVIEW_BYTES_MAX: u64 = 64 << 20;
+/// What of a file is looked at for a preview at most: its rows are among the first, or it is made to keep a core busy.
+pub(super) const PREVIEW: Beginning = Beginning { bytes_max: 4 << 20, lines_max: 10_000 };
 /// How long it is waited until this replica has caught up, before it is looked again.
 const STARTING: Duration = Duration::from_millis(20);
 /// The number of a listing that the file names in a row that is not taken.
@@ -128,7 +128,7 @@ impl Imports {
             bounds.rows_max = bounds.rows_max.min(self.config.new_supplier_rows_max);
             // So that lines without rows, of which no slice takes notice, are bounded too.
             let most = bounds.rows_max.saturating_mul(ROW_BYTES);
-            bounds.inflated_bytes_max = bounds.inflated_bytes_max.min(most.max(PREVIEW_BYTES_MAX));
+            bounds.inflated_bytes_max = bounds.inflated_bytes_max.min(most.max(PREVIEW.bytes_max));
         }
         bounds
     }

@@ -33,6 +33,8 @@ fn takes_a_file(operation: Operation) -> Operation {
         "disk_full",
         "imports_full",
         "too_many_imports",
+        "class_limited",
+        "overloaded",
         "invalid_request",
     ])
 }
@@ -80,7 +82,11 @@ pub fn routes() -> Routes<Arc<Imports>> {
                 "What an inventory file would become",
             ))
             .work(Work::Analysis)
-            .about("The mapping that is used or proposed, and the first ten rows as they would be read. Nothing is applied.")
+            .about(
+                "The mapping that is used or proposed, and the first ten rows as they would be read. Nothing is applied. It looks at the \
+                 first 4 MB, unpacked, and past 10,000 lines it ends with the first that holds no row: then `problem` is \
+                 `preview_ended`. It takes a unit of the allowance for each 64 kB that it looks at.",
+            )
             .answers::<Preview>(StatusCode::OK, "What the file would become."),
             preview,
         )

@@ -1,15 +1,22 @@
 //! What one supplier's imports may take from those of others.
 
+use std::num::NonZeroU32;
+
 use axum::{
     Extension, Router,
     body::{Body, to_bytes},
-    http::{Method, Request},
+    http::{Method, Request, request},
 };
+use bytes::Bytes;
 use serde_json::Value;
 use stockade_fold::Board;
 use stockade_log::{Memory, MemoryDisk, SharedLog, TopicSpec, partition_of};
 use stockade_model::{ListingId, Region, Row, SupplierProfile, Timestamp, Topic, time::DAY_MS};
-use stockade_runtime::{Brownout, BrownoutConfig, KeyRing, LimitsConfig, Role, Rung, Trust, system_clock};
+use stockade_runtime::{
+    Brownout, BrownoutConfig, KeyRing, LimitsConfig, Role, Rung, Trust,
+    limits::{Class, Per},
+    system_clock,
+};
 use tower::ServiceExt as _;
 
 use super::{meta::Progress, *};
@@ -27,12 +34,16 @@ struct Here {
 
 impl Here {
     fn open(config: ImportsConfig) -> Self {
+        Self::with_limits(config, &LimitsConfig::default())
+    }
+
+    fn with_limits(config: ImportsConfig, limits: &LimitsConfig) -> Self {
         let log: SharedLog = Arc::new(Memory::open(MemoryDisk::default(), system_clock()).unwrap());
         for topic in Topic::ALL {
             let partitions = topic.partitions(PARTITIONS);
             log.ensure_topic(&TopicSpec { name: topic.name(), partitions, retention_ms: None }).unwrap();
         }
-        let limits = Limits::new(&LimitsConfig::default());
+        let limits = Limits::new(limits);
         let (board, name) = (Board::default(), "t".to_owned());
         let app = App::new(log, system_clock(), board, limits, PARTITIONS, name, Duration::ZERO).unwrap();
         let brownout = Brownout::new(&BrownoutConfig::default(), PARTITIONS);
@@ -60,13 +71,12 @@ impl Here {
         (supplier, key)
     }
 
-    async fn post(&self, (supplier, key): &(SupplierId, String), path: &str, body: Vec<u8>) -> (u16, Value) {
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(format!("/v1/suppliers/{supplier}/imports{path}"))
-            .header("authorization", format!("Bearer {key}"))
-            .header("content-type", "text/csv");
-        let response = self.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+    async fn post(&self, of: &(SupplierId, String), path: &str, body: Vec<u8>) -> (u16, Value) {
+        self.answer(request_of(of, path), Body::from(body)).await
+    }
+
+    async fn answer(&self, request: request::Builder, body: Body) -> (u16, Value) {
+        let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
         let status = response.status().as_u16();
         let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         (status, serde_json::from_slice(&bytes).unwrap_or_default())
@@ -86,6 +96,14 @@ impl Here {
     fn has_file(&self, import: &Import, name: &str) -> bool {
         self.directory.path().join(&import.meta.lock().import).join(name).exists()
     }
+}
+
+fn request_of((supplier, key): &(SupplierId, String), path: &str) -> request::Builder {
+    Request::builder()
+        .method(Method::POST)
+        .uri(format!("/v1/suppliers/{supplier}/imports{path}"))
+        .header("authorization", format!("Bearer {key}"))
+        .header("content-type", "text/csv")
 }
 
 fn id(name: &str) -> SupplierId {
@@ -201,6 +219,107 @@ async fn what_comes_of_a_file_is_bounded_while_it_is_read() {
     assert_eq!((meta.state, code.as_deref()), (State::Failed, Some("file_too_large")));
     assert!(!here.has_file(&import, "other.rows"));
     assert!(here.imports.disk.bytes() < PLACE_BYTES + bytes, "its bytes are free again");
+}
+
+#[tokio::test]
+async fn a_preview_of_blank_lines_ends_soon_says_so_and_is_paid_for_by_what_was_looked_at() {
+    // What is used does not come back while the test runs.
+    let class =
+        |burst| Class { units: NonZeroU32::MIN, per: Per::Day, burst: NonZeroU32::new(burst).unwrap() };
+    let limits = [("standard", class(100)), ("new", class(80))];
+    let limits = LimitsConfig(limits.map(|(name, class)| (name.to_owned(), class)).into());
+    let here = Here::with_limits(ImportsConfig::default(), &limits);
+    let (fake, honest) = (here.register("fake", true), here.register("honest", true));
+    let known = here.register("known", false);
+    let mut blank = csv(1);
+    blank.resize(1 << 20, b'\n');
+    let (status, told) = here.post(&fake, "/preview", blank.clone()).await;
+    assert_eq!((status, told["problem"]["code"].as_str()), (200, Some("preview_ended")), "{told}");
+    assert_eq!(told["rows"].as_array().map(Vec::len), Some(1), "{told}");
+    for left in [true, true, true, true, false] {
+        let path = if left { "/preview" } else { "?preview=true" };
+        let (status, told) = here.post(&fake, path, csv(1)).await;
+        let expected = if left { (200, None) } else { (429, Some("class_limited")) };
+        assert_eq!((status, told["code"].as_str()), expected, "its part is 20, and a mebibyte is 16: {told}");
+    }
+    for other in [&honest, &known] {
+        let (status, told) = here.post(other, "/preview", csv(1)).await;
+        assert_eq!((status, &told["problem"]), (200, &Value::Null), "{told}");
+    }
+    assert_eq!(here.post(&known, "/preview", blank).await.0, 200);
+    let mut headers = axum::http::HeaderMap::new();
+    let left = here.imports.app.limits.take("standard", "known", 1).unwrap().unwrap();
+    left.write(&mut headers);
+    let left = headers["ratelimit"].to_str().unwrap();
+    assert!(left.starts_with("\"default\";r=82;"), "of 100, one, 16 and this one are gone: {left}");
+}
+
+#[tokio::test]
+async fn an_upload_is_paid_for_as_it_comes_and_refused_where_it_would_be_paused_for_too_long() {
+    let class = Class { units: NonZeroU32::MIN, per: Per::Day, burst: NonZeroU32::new(4).unwrap() };
+    let limits = LimitsConfig([("standard".to_owned(), class)].into());
+    let here = Here::with_limits(ImportsConfig::default(), &limits);
+    let (acme, other) = (here.register("acme", false), here.register("other", false));
+    // A unit goes with 64 KiB: as it is written, not parsed.
+    here.send(&acme, vec![b'x'; 4 * 64 * KIB]).await.unwrap();
+    assert_eq!(here.send(&acme, csv(1)).await.err(), Some((429, "rate_limited".to_owned())));
+    here.send(&other, csv(1)).await.unwrap();
+    assert_eq!(
+        here.imports.app.wait_for_upload(&acme.0).map(|wait| wait > Duration::from_secs(3_600)),
+        Some(true),
+        "it has units of its allowance left, and none of bodies"
+    );
+}
+
+#[tokio::test]
+async fn a_preview_waits_for_its_turn_among_those_who_read() {
+    let here = Here::open(ImportsConfig { at_once: 1, ..ImportsConfig::default() });
+    let acme = here.register("acme", true);
+    let turn = here.imports.readings.wait(Trust::Trusted).await;
+    let open = &here.imports.open[Trust::New as usize];
+    let preview = here.post(&acme, "/preview", csv(1));
+    tokio::pin!(preview);
+    let has_opened = async {
+        while open.available_permits() == read::OPEN_MAX {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        (status, _) = &mut preview => panic!("{status} without a turn"),
+        () = has_opened => {}
+    }
+    drop(turn);
+    let (status, told) = preview.await;
+    assert_eq!(status, 200, "{told}");
+    // As where none of those who read ends in time.
+    open.close();
+    let (status, told) = here.post(&acme, "/preview", csv(1)).await;
+    assert_eq!((status, told["code"].as_str()), (503, Some("overloaded")));
+    assert_eq!(here.imports.disk.bytes(), 0, "what it had is free");
+}
+
+#[tokio::test]
+async fn what_says_it_is_gzip_and_is_not_is_refused_by_its_first_bytes() {
+    let here = Here::open(ImportsConfig::default());
+    let acme = here.register("acme", false);
+    for path in ["", "/preview"] {
+        let came = Arc::new(AtomicU64::new(0));
+        let counted = came.clone();
+        let parts = (0..1_000).map(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, std::convert::Infallible>(Bytes::from(vec![b'x'; 64 * KIB]))
+        });
+        let body = Body::from_stream(futures_util::stream::iter(parts));
+        let request = request_of(&acme, path).header("content-encoding", "gzip");
+        let (status, told) = here.answer(request, body).await;
+        assert_eq!((status, told["code"].as_str()), (400, Some("bad_gzip")), "{path}");
+        // As much goes by as of any body that is refused.
+        assert!(came.load(Ordering::Relaxed) < 100, "{path}: {came:?}");
+        assert_eq!(here.imports.disk.bytes(), 0, "{path}");
+        let (status, told) = here.answer(request_of(&acme, path), Body::empty()).await;
+        assert_eq!((status, told["code"].as_str()), (400, Some("empty_body")), "{path}");
+    }
 }
 
 #[tokio::test]

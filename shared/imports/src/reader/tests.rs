@@ -257,6 +257,40 @@ fn rows_file(rows: u32) -> Written {
 }
 
 #[test]
+fn of_the_beginning_alone_blank_lines_and_bytes_count_and_the_rows_before_are_given() {
+    let beginning = Beginning { bytes_max: 2 << 20, lines_max: 10_000 };
+    let begun = |bytes: &[u8]| {
+        let (file, looked) = (written(bytes), Arc::new(AtomicU64::new(0)));
+        let opened = open(&file.path, &Options::default()).unwrap().begun(beginning, looked.clone());
+        let mut rows = 0;
+        let ended = opened.each(&mut |_| {
+            rows += 1;
+            true
+        });
+        (rows, ended.err().map(|finding| finding.code), looked.load(Ordering::Relaxed))
+    };
+    let with = |rest: Vec<u8>| [OWN.as_bytes(), rest.as_slice()].concat();
+    let ended = || Some(codes::BEGINNING.to_owned());
+    let small = with(vec![b'\n'; 100]);
+    assert_eq!(begun(&small), (2, None, small.len() as u64));
+    // As a preview was made to scan all that it may: next to nothing is sent.
+    let blank = gzip(&with(vec![b'\n'; 5 << 20]));
+    assert!(blank.len() < 10_000, "{}", blank.len());
+    assert_eq!(begun(&blank), (2, ended(), 1 << 20), "no more than it takes to find out what it is");
+    let api_row = b"{\"op\":\"withdraw\",\"listing\":\"a\"}\n";
+    let blank = [api_row.as_slice(), &[b'\n'; 20_000][..]].concat();
+    assert_eq!(begun(&blank), (1, ended(), blank.len() as u64));
+    let (items, _) = x12::SAMPLE.split_once("CTT").unwrap();
+    let (rows, why, _) = begun([items, &"N~".repeat(20_000)].concat().as_bytes());
+    assert_eq!((rows, why), (1, ended()), "the second item goes on");
+    let mut wide = vec![b' '; 60_000];
+    wide.push(b'\n');
+    let (rows, why, looked) = begun(&with(wide.repeat(50)));
+    assert_eq!((rows, why), (2, ended()));
+    assert!((2 << 20..3 << 20).contains(&looked), "{looked}");
+}
+
+#[test]
 fn ten_times_the_rows_take_no_more_memory() {
     let held = |rows: u32| {
         let file = rows_file(rows);

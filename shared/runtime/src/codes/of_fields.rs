@@ -229,6 +229,11 @@ pub(super) const CODES: &[Code] = &[
     within("zip_entries", "A zip holds no file, or several.", "Pack one file."),
     within("archive_bomb", "The archive swells beyond what inventory does.", "Send the file plain."),
     within("file_too_large", "The file is larger than is taken, once unpacked.", SPLIT),
+    within(
+        "preview_ended",
+        "A preview looks at the beginning of a file, and what it shows is all that is there.",
+        "Put rows at the beginning, without blank lines; an import reads the whole file.",
+    ),
     within("too_many_rows", "The file has more rows than are taken.", SPLIT),
     within("empty_file", "The file holds no rows.", "Send one with a header and rows."),
     within(

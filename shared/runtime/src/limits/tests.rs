@@ -444,3 +444,87 @@ fn an_operator_registers_so_many_a_day_and_goes_on_when_the_time_is_there_and_ot
     )])));
     assert!((0..10).all(|_| none.register("op").is_ok()));
 }
+
+#[test]
+fn who_names_an_honest_newcomers_account_does_not_keep_it_out_and_has_no_more_together_than_before() {
+    let (limits, clock) = usual();
+    let fakes: Vec<String> = (0..9).map(|fake| format!("fake-{fake}")).collect();
+    let sends = |name: &str, units| limits.share_payout("account", name, units).is_ok();
+    let (mut taken, mut served) = (0, 0);
+    // A minute, as for what all new suppliers share.
+    for tick in 0..600 {
+        clock.advance(Duration::from_millis(100));
+        for name in &fakes {
+            for units in [50, 1] {
+                while sends(name, units) {
+                    taken += units;
+                }
+            }
+        }
+        served += usize::from(tick % 5 == 0 && sends("honest", 1));
+    }
+    assert!(served >= 118, "{served} of 120");
+    let most = 2_000 + 60 * 500 + 500;
+    assert!(taken <= most, "{taken} of {most}");
+    assert!(
+        limits.share(("standard", "honest"), Trust::New, 25).is_ok(),
+        "of the class it has taken nothing"
+    );
+}
+
+#[test]
+fn one_supplier_has_a_quarter_of_what_an_accounts_share_and_gets_back_what_it_did_not_use() {
+    let (limits, _clock) = usual();
+    let takes = |name: &str, units| limits.share_payout("account", name, units);
+    let all = takes("a", 500).unwrap().unwrap();
+    let refused = takes("a", 1).unwrap_err();
+    assert_eq!((refused.status, refused.code), (429, "class_limited"));
+    assert!(!refused.detail.contains("payout"), "{}", refused.detail);
+    assert!(takes("b", 500).is_ok(), "the others have what is left");
+    limits.unshare_payout("account", "a", 500, &all);
+    for name in ["a", "c", "d"] {
+        assert!(takes(name, 500).is_ok(), "{name}");
+    }
+    let guaranteed = takes("honest", 25).unwrap().unwrap();
+    let refused = takes("honest", 1).unwrap_err();
+    assert!(!refused.detail.contains("payout"), "{}", refused.detail);
+    limits.unshare_payout("account", "honest", 25, &guaranteed);
+    assert!(takes("honest", 25).is_ok());
+    assert!(limits.share_payout("another", "e", 500).is_ok(), "another account notices nothing");
+}
+
+#[test]
+fn work_that_was_done_is_charged_whether_it_is_there_or_not_to_ones_own_and_to_what_is_shared() {
+    let (limits, clock) = sharing(100, 200);
+    let units = |units| NonZeroU32::new(units).unwrap();
+    limits.charge_units(("standard", "a"), Trust::New, units(60));
+    let refused = take_together(&limits, ("standard", "a"), Trust::New, 1).unwrap_err();
+    assert_eq!(refused.code, "class_limited", "its part was 50");
+    assert!(take_together(&limits, ("standard", "b"), Trust::New, 50).is_ok(), "others have what is left");
+    limits.charge_units(("standard", "known"), Trust::Trusted, units(1_500));
+    assert_eq!(limits.take("standard", "known", 1).unwrap_err().code, "rate_limited");
+    clock.advance(Duration::from_secs(1));
+    assert!(limits.take("standard", "known", 500).is_ok());
+    assert!(limits.take("standard", "known", 1).is_err(), "what was not there was owed");
+}
+
+#[test]
+fn what_is_taken_as_it_comes_waits_for_ones_own_for_ones_part_and_for_all_but_not_for_what_is_guaranteed() {
+    let (limits, clock) = usual();
+    let wait = |name: &str, trust| limits.wait_for_body(("standard", name), trust);
+    assert_eq!(wait("a", Trust::New), None);
+    limits.charge_body("standard", "a", 5_000 * UNIT_BYTES);
+    assert!(wait("a", Trust::Trusted).is_some(), "its own is used up");
+    assert_eq!(wait("b", Trust::New), None);
+    limits.charge_body_together(Trust::New, "b", 5_000 * UNIT_BYTES);
+    assert!(wait("b", Trust::New).is_some(), "it has had its part");
+    for fake in ["c", "d", "e"] {
+        limits.charge_body_together(Trust::New, fake, 5_000 * UNIT_BYTES);
+    }
+    assert_eq!(wait("honest", Trust::New), None, "nothing is left but what it is guaranteed");
+    limits.charge_body_together(Trust::New, "honest", 25 * UNIT_BYTES);
+    assert!(wait("honest", Trust::New).is_some());
+    assert_eq!((wait("honest", Trust::Trusted), wait("honest", Trust::Suspect)), (None, None));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!((wait("a", Trust::New), wait("b", Trust::New)), (None, None));
+}

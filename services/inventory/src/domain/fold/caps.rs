@@ -42,8 +42,12 @@ impl Inventory {
         }
     }
 
-    /// Another supplier shares an attribute with one: of a payout account it is noted among how many.
+    /// Another supplier shares an attribute with one: of a payout account it is noted among how many it came. Since when the other is
+    /// there is said to who was there before, and those who come name whose account they like: that says nothing of whose it is.
     pub(super) fn link(&mut self, fact: &LinkFact, out: &mut Out<Effect>) {
+        if fact.since.is_some() {
+            return;
+        }
         if fact.attribute.kind != AttributeKind::Payout || fact.degree < CROWD {
             return;
         }

@@ -295,43 +295,51 @@ async fn a_supplier_is_new_for_as_many_days_as_are_told_after_it_began_to_trade(
     assert_eq!(trust(age_days + 1), stockade_runtime::Trust::New);
 }
 
+/// A process under these limits that knows suppliers, new and not, and whose payout account many share.
+fn with_accounts(api: &Api, limits: &LimitsConfig, of: &[(&str, bool, Option<&str>)]) -> App {
+    let app = App::new(
+        api.log.clone(),
+        system_clock(),
+        Board::default(),
+        Limits::new(limits),
+        1,
+        "u".to_owned(),
+        Duration::ZERO,
+    );
+    let app = app.unwrap().with_edge(crate::edge::Gatekeeper::new(Default::default(), 1, 14));
+    for &(name, is_new, payout) in of {
+        let supplier = SupplierId::new(name).unwrap();
+        let profile = SupplierProfile {
+            supplier: supplier.clone(),
+            name: name.to_owned(),
+            region: Region::new("DE").unwrap(),
+            since: if is_new { app.now() } else { Timestamp::default() },
+            class: "standard".to_owned(),
+            stock_counts: Default::default(),
+        };
+        app.take(vec![Effect::Registered { profile, cause: "c".to_owned() }]);
+        if let Some(payout) = payout {
+            app.take(vec![Effect::Crowded { supplier, payout: payout.into() }]);
+        }
+    }
+    app
+}
+
 #[tokio::test]
 async fn new_suppliers_of_one_payout_account_share_an_allowance_and_old_ones_and_others_do_not() {
     let api = Api::open().await;
     let class = |units| Class::a_second(NonZeroU32::MIN, NonZeroU32::new(units).unwrap());
     let limits = [("standard", class(1_000)), ("payout", class(4))];
     let limits = LimitsConfig(limits.map(|(name, class)| (name.to_owned(), class)).into());
-    let app = App::new(
-        api.log.clone(),
-        system_clock(),
-        Board::default(),
-        Limits::new(&limits),
-        1,
-        "u".to_owned(),
-        Duration::ZERO,
-    );
-    let app = app.unwrap().with_edge(crate::edge::Gatekeeper::new(Default::default(), 1, 14));
+    let of = [
+        ("new-1", true, Some("p1")),
+        ("new-2", true, Some("p1")),
+        ("new-3", true, Some("p2")),
+        ("new-4", true, None),
+        ("old", false, Some("p1")),
+    ];
+    let app = with_accounts(&api, &limits, &of);
     let id = |name: &str| SupplierId::new(name).unwrap();
-    for (name, since, payout) in [
-        ("new-1", app.now(), Some("p1")),
-        ("new-2", app.now(), Some("p1")),
-        ("new-3", app.now(), Some("p2")),
-        ("new-4", app.now(), None),
-        ("old", Timestamp::default(), Some("p1")),
-    ] {
-        let profile = SupplierProfile {
-            supplier: id(name),
-            name: name.to_owned(),
-            region: Region::new("DE").unwrap(),
-            since,
-            class: "standard".to_owned(),
-            stock_counts: Default::default(),
-        };
-        app.take(vec![crate::domain::Effect::Registered { profile, cause: "c".to_owned() }]);
-        if let Some(payout) = payout {
-            app.take(vec![crate::domain::Effect::Crowded { supplier: id(name), payout: payout.into() }]);
-        }
-    }
     let sends =
         |name: &str, rows| app.share(&id(name), None, rows).map(|_| ()).map_err(|problem| problem.code);
     assert_eq!(sends("new-1", 3), Ok(()));
@@ -341,6 +349,26 @@ async fn new_suppliers_of_one_payout_account_share_an_allowance_and_old_ones_and
     assert_eq!((sends("new-3", 4), sends("new-4", 50), sends("old", 50)), (Ok(()), Ok(()), Ok(())));
     let refused = app.share(&id("new-1"), None, 1).unwrap_err();
     assert!(!refused.detail.contains("payout"), "it is not told by what it is known: {}", refused.detail);
+}
+
+#[tokio::test]
+async fn an_honest_new_supplier_whose_account_others_name_is_served_while_they_hammer() {
+    let api = Api::open().await;
+    let class =
+        |units| Class { units: NonZeroU32::MIN, per: Per::Day, burst: NonZeroU32::new(units).unwrap() };
+    let limits = [("standard", class(1_000)), ("payout", class(40)), ("guaranteed", class(5))];
+    let limits = LimitsConfig(limits.map(|(name, class)| (name.to_owned(), class)).into());
+    let names: Vec<String> = (0..4).map(|fake| format!("fake-{fake}")).collect();
+    let fakes = names.iter().map(|name| (name.as_str(), true, Some("p1")));
+    let of: Vec<_> = fakes.chain(["batch", "file"].map(|name| (name, true, Some("p1")))).collect();
+    let app = with_accounts(&api, &limits, &of);
+    let id = |name: &str| SupplierId::new(name).unwrap();
+    for name in &names {
+        while app.share(&id(name), None, 10).is_ok() {}
+    }
+    assert!(app.share(&id("batch"), None, 2).is_ok(), "nothing is left but what each is guaranteed");
+    assert!(app.share(&id("batch"), None, 4).is_err());
+    assert!(app.share_or_wait(&id("file"), 2).is_ok(), "and so is its import");
 }
 
 #[tokio::test]

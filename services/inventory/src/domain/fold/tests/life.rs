@@ -484,7 +484,7 @@ proptest! {
 #[test]
 fn it_is_known_of_a_supplier_with_how_many_it_shares_a_payout_account_also_after_a_restart() {
     let mut shop = Shop::new();
-    let fact = |kind, hash: char, degree| {
+    let told = |kind, hash: char, degree, since| {
         Payload::Link(stockade_model::LinkFact {
             supplier: acme(),
             attribute: stockade_model::Attribute { kind, hash: hash.to_string().repeat(32) },
@@ -493,9 +493,10 @@ fn it_is_known_of_a_supplier_with_how_many_it_shares_a_payout_account_also_after
             withheld: false,
             degree,
             evidence: 0.0,
-            since: None,
+            since,
         })
     };
+    let fact = |kind, hash, degree| told(kind, hash, degree, None);
     let crowd = |shop: &Shop| shop.crowd.as_ref().and_then(|payout| payout.chars().next());
     use stockade_model::AttributeKind::{Device, Payout};
     shop.apply(&fact(Payout, 'a', 9));
@@ -505,6 +506,8 @@ fn it_is_known_of_a_supplier_with_how_many_it_shares_a_payout_account_also_after
         None,
         "one operator with some shops is not many, and a device is not an account"
     );
+    shop.apply(&told(Payout, 'd', 500, Some(Timestamp::from_ms(0))));
+    assert_eq!(crowd(&shop), None, "they came to its account, which was its own before");
     shop.apply(&fact(Payout, 'a', 10));
     assert_eq!(crowd(&shop), Some('a'));
     shop.apply(&fact(Payout, 'c', 300));
