@@ -32,7 +32,7 @@ use stockade_testkit::Redis;
 
 use crate::{
     Figure,
-    cluster::{Brokers, Server, insist, supplier, supplier_since},
+    cluster::{Brokers, Server, insist, rules_file, starter_rules, supplier, supplier_since},
     frauds::Market,
     generator::{Connection, histogram, wait_until},
     process::{caught_up, most_resident},
@@ -288,6 +288,12 @@ fn start(at: &Path, ring: &KeyRing, log: &[&str]) -> Result<(Server, Keys)> {
             .collect::<Result<_>>()?,
         orders: ring.create("shop", Role::OrderSystem)?,
     };
+    // Far more are fenced here, one after another, than a marketplace fences in a day; past the budget they would only be capped.
+    let rules = starter_rules()?;
+    let budget = "budget: { suppliers: 500, per: 24h }";
+    anyhow::ensure!(rules.contains(budget), "the starter rules have another budget");
+    let rules = rules.replace(budget, "budget: { suppliers: 100000, per: 24h }");
+    std::fs::write(rules_file(at), format!("trust_up_to: 1000000\n{rules}"))?;
     let server = Server::stockade_with_limits("attack", at, &[log, &["--partitions", "12"]].concat())?;
     let mut connection = server.connect()?;
     for (number, key) in keys.honest.iter().enumerate() {

@@ -111,7 +111,7 @@ fn watch(mut command: Command) -> Result<()> {
     for line in BufReader::new(stdout).lines() {
         let line = line?;
         println!("{line}");
-        failures.take(line);
+        failures.take(&line);
     }
     anyhow::ensure!(child.wait()?.success(), "the tests of the pages failed\n{}", failures.text);
     Ok(())
@@ -125,11 +125,11 @@ struct Failures {
 }
 
 impl Failures {
-    fn take(&mut self, line: String) {
+    fn take(&mut self, line: &str) {
         let begins = line.trim_start();
         self.within |= begins.starts_with("not ok");
         if self.within {
-            self.text.push_str(&line);
+            self.text.push_str(line);
             self.text.push('\n');
         }
         self.within &= begins != "...";
@@ -144,7 +144,7 @@ mod tests {
     fn what_is_said_of_a_test_that_failed_is_kept_and_of_others_is_not() {
         let mut failures = Failures::default();
         let report = "ok 1 - a\n  ---\n  duration_ms: 1\n  ...\n    not ok 2 - b\n      ---\n      error: 'no offers'\n      ...\nok 3 - c";
-        report.lines().for_each(|line| failures.take(line.to_owned()));
+        report.lines().for_each(|line| failures.take(line));
         assert_eq!(failures.text, "    not ok 2 - b\n      ---\n      error: 'no offers'\n      ...\n");
     }
 }

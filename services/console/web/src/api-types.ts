@@ -795,6 +795,15 @@ export type EventRow = {
   row: number
   /** `invalid`: it was not taken. */
   status: string
+} | {
+  /** `share_used`. */
+  code: string
+  id: EventId
+  /** Seconds to wait before that. */
+  retry_after_s: number
+  row: number
+  /** `held_back`: it was not taken, for the server is behind where it goes, and the key has had its share of that. Send it again. */
+  status: string
 }
 
 /** What became of an event. */
@@ -803,6 +812,9 @@ export type EventStatus = "applied" | "noted" | "duplicate" | "conflict" | "park
 /** What is answered of a request. */
 export type EventsReceipt = {
   accepted: number
+  /** Of these, rows to be sent again, for they were only held back. */
+  held_back: number
+  /** Rows that were not taken, those held back included. */
   refused: number
   rows: Array<EventRow>
   /** Accepted rows with warnings. */
@@ -875,6 +887,8 @@ export type Example = {
 export type Exceeded = {
   /** When. */
   at: Timestamp
+  /** Whether it is the budget of caps: what the rule finds is only watched until there is room in it again. */
+  caps?: boolean
   /** Content hash of the rule that exceeded it: written otherwise, or rearmed, it may act again. */
   content: string
   /** Which budget, and how. */
@@ -1002,6 +1016,14 @@ export type Good = {
 
 /** A Global Trade Item Number of 8, 12, 13 or 14 digits, kept and printed as GTIN-14. An UPC-E is read as its UPC-A. */
 export type Gtin = string
+
+/** What one buyer's key may hold of one listing without confirming it. The edge writes what its configuration says into each hold, so that every process decides the same about it, whatever its own configuration says by then. */
+export type HoldBound = {
+  /** Of the units that the listing has on hand, in percent, rounded down. */
+  percent: number
+  /** Units that it may hold at least, however few are on hand. */
+  units: number
+}
 
 /** What buyers would no longer see if some suppliers were withheld. */
 export type Impact = {
@@ -1206,6 +1228,8 @@ export type Level = "watch" | "limit" | "cap" | "dim" | "quarantine" | "lockout"
 export type LineAct = {
   /** The basket. */
   basket: BasketId
+  /** What its owner may hold of the listing without confirming; absent in records of builds that knew no bound. */
+  bound?: HoldBound | null
   do: "hold"
   /** When the hold lapses by itself. */
   expires_at: Timestamp
@@ -1936,6 +1960,8 @@ export type Row = ListingPut | StockChange | {
   /** The supplier's own sequence for this listing, if it keeps one. */
   source_seq?: number | null
 } | LocationPut | {
+  /** What its owner may hold of the listing without confirming; absent in records of builds that knew no bound. */
+  bound?: HoldBound | null
   /** When the hold lapses by itself. */
   expires_at: Timestamp
   /** The listing. */
@@ -2076,7 +2102,7 @@ export type RuleExplained = {
 export type RuleHistory = {
   confirmed: number
   days: Array<RuleDayFared>
-  /** The budget that holds it back, if one does. */
+  /** What holds it back, if anything does: a budget, suspect evidence, or a person. */
   exceeded: Exceeded | null
   /** Share of what people looked at that they found right; says nothing while they looked at nothing. */
   precision: number | null
@@ -2093,6 +2119,8 @@ export type RuleProposal = {
   budget?: Budget | null
   /** How much all rules together may withhold. */
   budget_of_all?: Budget | null
+  /** How many suppliers all rules together may newly cap, limit or dim; the arbiter's own number when absent. */
+  budget_of_caps?: Budget | null
   /** Whether the rule would not hold without what is known of links to others. */
   by_association?: boolean
   /** What would have had to differ. */
@@ -2174,7 +2202,7 @@ export type RuleSet = {
 
 /** The set in force, and what holds it back. */
 export type RuleSetInForce = {
-  /** Rules that exceeded a budget and were not rearmed. */
+  /** What holds rules of this set back until they are rearmed or written otherwise: a budget that was exceeded, suspect evidence, or a person. */
   exceeded: Record<string, Exceeded>
   /** The kill switch, while it is on. */
   kill_switch: Kill | null

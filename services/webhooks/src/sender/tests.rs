@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::{Mutex, atomic::AtomicI64};
 
 use sha2::Digest as _;
