@@ -399,7 +399,7 @@ impl WebhooksApi {
         match self.view.waiting_test(id) {
             None => Ok(testing),
             Some(delivery) => Err(waits(format!(
-                "its test {delivery} was not taken yet; have that one tried again with POST /v1/webhooks/{id}/deliveries/{delivery}/redeliver"
+                "its test {delivery} is on its way or was not taken; look at it in a second, and once the receiver is mended have it tried again with POST /v1/webhooks/{id}/deliveries/{delivery}/redeliver"
             ))),
         }
     }

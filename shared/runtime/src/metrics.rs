@@ -27,7 +27,7 @@ pub const TURNS_WAITING: &str = "stockade_http_turns_waiting";
 pub const TURNS_REFUSED: &str = "stockade_http_turns_refused_total";
 /// Connections open, by listener.
 pub const CONNECTIONS: &str = "stockade_http_connections";
-/// Connections refused because as many were open as may be, by listener.
+/// Connections refused because as many were open as may be, altogether or without a key from one address, by listener.
 pub const CONNECTIONS_REFUSED: &str = "stockade_http_connections_refused_total";
 /// Calls on connections that are kept as those without a key are, because their caller keeps as many as it may, by listener.
 pub const CONNECTIONS_PAST_SHARE: &str = "stockade_http_connections_past_share_total";
@@ -79,7 +79,10 @@ pub const FIGURES: [Figure; 15] = [
     Figure::Counter(TURNS_REFUSED, "Large requests that were sent away because their turn did not come."),
     Figure::Gauge(RATE_LIMIT_KEYS, "Callers whose allowance is not full at the moment."),
     Figure::Gauge(CONNECTIONS, "Connections open, by listener."),
-    Figure::Counter(CONNECTIONS_REFUSED, "Connections refused because as many were open as may be."),
+    Figure::Counter(
+        CONNECTIONS_REFUSED,
+        "Connections refused because as many were open as may be, altogether or without a key from one address.",
+    ),
     Figure::Counter(
         CONNECTIONS_PAST_SHARE,
         "Calls on connections that make room like those without a key, for their caller keeps as many as it may.",

@@ -385,7 +385,7 @@ pub(super) const CODES: &[Code] = &[
         409,
         "webhook_test_waits",
         "A test of the webhook was not taken yet.",
-        "Have it tried again with POST /v1/webhooks/{webhook}/deliveries/{delivery}/redeliver.",
+        "Look at the delivery in a second: it may be on its way. Once its receiver is mended, have it tried again with POST /v1/webhooks/{webhook}/deliveries/{delivery}/redeliver.",
     ),
     problem(
         409,
