@@ -161,6 +161,8 @@ impl KafkaOptions {
         config
             .set("bootstrap.servers", &self.brokers)
             .set("client.id", format!("{CLIENT}{}", self.instance))
+            // Topics are made here with what they need. A producer would else have brokers make whatever it asks about.
+            .set("allow.auto.create.topics", "false")
             .set("socket.nagle.disable", "true")
             .set("socket.keepalive.enable", "true")
             .set("socket.timeout.ms", "10000")

@@ -79,3 +79,22 @@ impl Clients {
         told
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
+
+    use super::*;
+    use crate::{client::Watch, options::KafkaOptions};
+
+    #[test]
+    fn to_ask_whether_a_client_is_answered_makes_no_topic() {
+        let cluster = MockCluster::<'static, DefaultProducerContext>::new(1).unwrap();
+        let options = KafkaOptions::new(cluster.bootstrap_servers(), "a");
+        let producer: BaseProducer<Watch> = options.producer().create_with_context(Watch::default()).unwrap();
+        let reader: BaseConsumer<Watch> = options.admin(true).create_with_context(Watch::default()).unwrap();
+        assert!(producer.is_answered() && reader.is_answered());
+        let all = reader.fetch_metadata(None, SOON).unwrap();
+        assert_eq!(all.topics().iter().map(|topic| topic.name()).collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+}
