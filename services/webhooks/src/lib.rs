@@ -15,6 +15,8 @@ mod names;
 mod post;
 mod rights;
 mod routes;
+#[cfg(test)]
+mod samples;
 mod schedule;
 mod sender;
 pub mod target;

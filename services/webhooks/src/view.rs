@@ -287,44 +287,17 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::Event;
+    use crate::samples;
 
     fn endpoint(id: &str, not_before: i64, disabled: bool) -> Effect {
-        let at = Timestamp::from_ms(not_before);
-        Effect::Endpoint(Arc::new(Endpoint {
-            id: id.to_owned(),
-            owner: EndpointOwner::Operators,
-            url: String::new(),
-            events: Vec::new(),
-            description: None,
-            created: at,
-            secret: 0,
-            former: Vec::new(),
-            former_until: None,
-            master: String::new(),
-            disabled: disabled.then(|| (at, String::new())),
-            failures: 0,
-            failing_since: None,
-            not_before: at,
-            taken_at: None,
-            dropped: 0,
-        }))
+        let not_before = Timestamp::from_ms(not_before);
+        let disabled = disabled.then(|| (not_before, String::new()));
+        let endpoint = samples::endpoint(id, &EndpointOwner::Operators);
+        Effect::Endpoint(Arc::new(Endpoint { not_before, disabled, ..endpoint }))
     }
 
     fn delivery(endpoint: &str, number: u64, next: i64, state: State) -> Effect {
-        let next = Timestamp::from_ms(next);
-        let event = Event { id: String::new(), event: String::new(), at: next, body: "".into() };
-        let delivery = Delivery {
-            id: number.to_string(),
-            number,
-            event: Arc::new(event),
-            state,
-            owed: next,
-            attempts: 0,
-            attempts_ever: 0,
-            next,
-            tries: Vec::new(),
-        };
+        let delivery = Delivery { state, ..samples::delivery(number, next) };
         Effect::Delivery { endpoint: endpoint.to_owned(), delivery: Arc::new(delivery) }
     }
 

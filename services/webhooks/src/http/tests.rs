@@ -6,6 +6,7 @@ use crate::{
     Effect,
     endpoint::Event,
     fold::{DISABLED, PING},
+    samples,
 };
 
 fn acme() -> EndpointOwner {
@@ -13,41 +14,14 @@ fn acme() -> EndpointOwner {
 }
 
 fn endpoint(id: &str, owner: &EndpointOwner) -> Effect {
-    let at = Timestamp::from_ms(0);
-    Effect::Endpoint(Arc::new(Endpoint {
-        id: id.to_owned(),
-        owner: owner.clone(),
-        url: String::new(),
-        events: Vec::new(),
-        description: None,
-        created: at,
-        secret: 0,
-        former: Vec::new(),
-        former_until: None,
-        master: String::new(),
-        disabled: None,
-        failures: 0,
-        failing_since: None,
-        not_before: at,
-        taken_at: None,
-        dropped: 0,
-    }))
+    Effect::Endpoint(Arc::new(samples::endpoint(id, owner)))
 }
 
 fn delivery(endpoint: &str, event: &str, state: Stands) -> Effect {
-    let at = Timestamp::from_ms(0);
-    let event = Event { id: String::new(), event: event.to_owned(), at, body: "{}".into() };
-    let delivery = Delivery {
-        id: "msg_1".to_owned(),
-        number: 1,
-        event: Arc::new(event),
-        state,
-        owed: at,
-        attempts: 0,
-        attempts_ever: 0,
-        next: at,
-        tries: Vec::new(),
-    };
+    let event =
+        Event { id: String::new(), event: event.to_owned(), at: Timestamp::from_ms(0), body: "{}".into() };
+    let delivery =
+        Delivery { id: "msg_1".to_owned(), event: Arc::new(event), state, ..samples::delivery(1, 0) };
     Effect::Delivery { endpoint: endpoint.to_owned(), delivery: Arc::new(delivery) }
 }
 

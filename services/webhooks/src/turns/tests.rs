@@ -5,39 +5,16 @@ use stockade_model::{AttemptFailure, Timestamp};
 use super::*;
 use crate::{
     Effect, View,
-    endpoint::{Delivery, Event, State, Try},
+    endpoint::{Delivery, Try},
+    samples::{self, endpoint},
 };
 
 fn supplier(id: &str) -> EndpointOwner {
     EndpointOwner::Supplier { supplier: id.parse().unwrap() }
 }
 
-fn endpoint(id: &str, owner: &EndpointOwner) -> Endpoint {
-    let at = Timestamp::from_ms(0);
-    Endpoint {
-        id: id.to_owned(),
-        owner: owner.clone(),
-        url: String::new(),
-        events: Vec::new(),
-        description: None,
-        created: at,
-        secret: 0,
-        former: Vec::new(),
-        former_until: None,
-        master: String::new(),
-        disabled: None,
-        failures: 0,
-        failing_since: None,
-        not_before: at,
-        taken_at: None,
-        dropped: 0,
-    }
-}
-
 /// A delivery that waits since `next`; where `took_ms` is said it was tried before.
 fn owed(endpoint: &str, number: u64, next: i64, took_ms: Option<u64>) -> Effect {
-    let next = Timestamp::from_ms(next);
-    let event = Event { id: String::new(), event: String::new(), at: next, body: "".into() };
     let tried = took_ms.map(|latency_ms| Try {
         at: Timestamp::from_ms(i64::try_from(number).unwrap()),
         status: Some(200),
@@ -45,17 +22,7 @@ fn owed(endpoint: &str, number: u64, next: i64, took_ms: Option<u64>) -> Effect 
         detail: String::new(),
         latency_ms,
     });
-    let delivery = Delivery {
-        id: number.to_string(),
-        number,
-        event: Arc::new(event),
-        state: State::Waiting,
-        owed: next,
-        attempts: 0,
-        attempts_ever: 0,
-        next,
-        tries: tried.into_iter().collect(),
-    };
+    let delivery = Delivery { tries: tried.into_iter().collect(), ..samples::delivery(number, next) };
     Effect::Delivery { endpoint: endpoint.to_owned(), delivery: Arc::new(delivery) }
 }
 
