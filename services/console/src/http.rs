@@ -1,6 +1,6 @@
 //! The calls of the pages that are not part of `/v1`: signing in and out, the stream, what the overview begins with, and the pages.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Extension, Json, Router,
@@ -9,13 +9,14 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
-use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stockade_runtime::{
     BodyBytesMax, Caller, Edge, Limits, Params, Parsed, Problem, Role, Sessions,
     api::{Operation, Routes},
-    http as common, session, unlimited,
+    http as common, session,
+    tally::{Counted, Tally},
+    unlimited,
 };
 use tokio::sync::Semaphore;
 
@@ -44,28 +45,13 @@ pub struct Console {
     links: Links,
     sessions: Sessions,
     assets: Assets,
-    streams: Arc<Mutex<BTreeMap<String, usize>>>,
+    streams: Tally<String>,
     sign_ins: Arc<Semaphore>,
     sign_outs: Arc<Semaphore>,
 }
 
 /// A place for a stream, given back when this is dropped.
-pub(crate) struct Place {
-    streams: Arc<Mutex<BTreeMap<String, usize>>>,
-    name: String,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self.streams.lock();
-        if let Some(count) = open.get_mut(&self.name) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.name);
-            }
-        }
-    }
-}
+pub(crate) type Place = Counted<String>;
 
 impl Console {
     /// A console that shows what `hub` is told and signs in whoever has one of `links`.
@@ -75,7 +61,7 @@ impl Console {
             links,
             sessions,
             assets: Assets::default(),
-            streams: Arc::default(),
+            streams: Tally::new(STREAMS_OF_ONE_MAX, STREAMS_MAX),
             sign_ins: Arc::new(Semaphore::new(SIGN_INS_MAX)),
             sign_outs: Arc::new(Semaphore::new(SIGN_OUTS_MAX)),
         }
@@ -83,16 +69,12 @@ impl Console {
 
     /// A place for a stream of a person, if there is one.
     fn place(&self, name: &str) -> Result<Place, Problem> {
-        let mut open = self.streams.lock();
-        let of_one = open.get(name).copied().unwrap_or(0);
-        if of_one >= STREAMS_OF_ONE_MAX || open.values().sum::<usize>() >= STREAMS_MAX {
-            return Err(Problem::unavailable(
+        self.streams.count(name.to_owned()).ok_or_else(|| {
+            Problem::unavailable(
                 "too_many_streams",
                 "as many pages are open as one person may have, or as this server keeps; close some, or come back in a while",
-            ));
-        }
-        open.insert(name.to_owned(), of_one + 1);
-        Ok(Place { streams: self.streams.clone(), name: name.to_owned() })
+            )
+        })
     }
 }
 

@@ -189,8 +189,7 @@ impl Edge for App {
     }
     fn class(&self, caller: &Principal) -> String {
         match &caller.role {
-            // One that is not registered will be refused for that.
-            Role::Supplier { supplier } => self.class_of(supplier).unwrap_or_else(standard_class),
+            Role::Supplier { supplier } => self.limited_by(supplier),
             role => role.class().to_owned(),
         }
     }
@@ -322,6 +321,11 @@ impl App {
         let view = self.suppliers.get(id)?;
         let slowed = self.overlay.supplier_level(self.overlay.number(id)).is_some_and(Level::slows);
         Some(if slowed { "limited".to_owned() } else { view.profile.class.clone() })
+    }
+
+    /// The class that bounds a supplier. One that is not registered has the usual one, and will be refused for that.
+    pub(crate) fn limited_by(&self, supplier: &SupplierId) -> String {
+        self.class_of(supplier).unwrap_or_else(standard_class)
     }
 
     /// The remembered outcome of a request.

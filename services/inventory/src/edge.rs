@@ -180,7 +180,7 @@ impl App {
         own: Option<Allowance>,
         rows: usize,
     ) -> Result<Option<Allowance>, Problem> {
-        let class = self.class_of(supplier).unwrap_or_else(stockade_model::control::standard_class);
+        let class = self.limited_by(supplier);
         let caller = (class.as_str(), supplier.as_str());
         let fairness = &self.gate_of_edge.fairness;
         if let Err(wait) = fairness.take(self.partition_of(supplier), &supplier.into(), rows) {
@@ -197,7 +197,7 @@ impl App {
     /// Takes of what suppliers like this one have together as many units as it has taken of its own allowance; where they are refused,
     /// those are given back.
     pub(crate) fn share_class(&self, supplier: &SupplierId, units: usize) -> Result<Option<Shared>, Problem> {
-        let class = self.class_of(supplier).unwrap_or_else(stockade_model::control::standard_class);
+        let class = self.limited_by(supplier);
         let caller = (class.as_str(), supplier.as_str());
         let crowd = self.crowd_of(supplier);
         let of_crowd = match &crowd {
@@ -216,19 +216,19 @@ impl App {
 
     /// Charges units of work that was done for a supplier to its own allowance and to what suppliers like it share, there or not.
     pub(crate) fn charge_work(&self, supplier: &SupplierId, units: NonZeroU32) {
-        let class = self.class_of(supplier).unwrap_or_else(stockade_model::control::standard_class);
+        let class = self.limited_by(supplier);
         self.limits.charge_units((&class, supplier.as_str()), self.trust_of(supplier), units);
     }
 
     /// How long a supplier has to wait until more of what it uploads may be read, where it has to.
     pub(crate) fn wait_for_upload(&self, supplier: &SupplierId) -> Option<Duration> {
-        let class = self.class_of(supplier).unwrap_or_else(stockade_model::control::standard_class);
+        let class = self.limited_by(supplier);
         self.limits.wait_for_body((&class, supplier.as_str()), self.trust_of(supplier))
     }
 
     /// Charges units of bodies for what a supplier uploads, to its own allowance and to what suppliers like it share.
     pub(crate) fn charge_upload(&self, supplier: &SupplierId, units: usize) {
-        let class = self.class_of(supplier).unwrap_or_else(stockade_model::control::standard_class);
+        let class = self.limited_by(supplier);
         let bytes = units.saturating_mul(UNIT_BYTES);
         self.limits.charge_body(&class, supplier.as_str(), bytes);
         self.limits.charge_body_together(self.trust_of(supplier), supplier.as_str(), bytes);
@@ -249,7 +249,7 @@ impl App {
             return Ok(own);
         }
         self.share(supplier, own, rows - free).inspect_err(|_| {
-            let class = self.class_of(supplier).unwrap_or_else(stockade_model::control::standard_class);
+            let class = self.limited_by(supplier);
             self.limits.give_back((&class, supplier.as_str()), free);
             self.limits.unreduce(trust, supplier.as_str(), free);
         })

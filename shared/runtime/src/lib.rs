@@ -20,6 +20,7 @@ pub mod role;
 pub mod server;
 pub mod session;
 pub mod shutdown;
+pub mod tally;
 pub mod telemetry;
 pub mod text;
 pub mod turns;

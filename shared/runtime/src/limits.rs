@@ -127,6 +127,11 @@ impl ShrinkableKeyedStateStore<String> for Used {
 /// allowance never meets the other.
 pub const UNIT_BYTES: usize = 1_024;
 
+/// A wait in whole seconds, as `Retry-After` says it: never too short, and not 0.
+pub fn retry_after_s(wait: Duration) -> u64 {
+    wait.as_secs_f64().ceil().max(1.0) as u64
+}
+
 /// Units of bodies that so many bytes are; nothing costs less than one.
 fn units_of(bytes: usize) -> NonZeroU32 {
     let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
@@ -147,7 +152,7 @@ struct Limiter<C: Clock> {
 
 impl<C: Clock> Limiter<C> {
     fn refused(&self, wait: Duration, what: &str) -> Problem {
-        let wait_s = wait.as_secs_f64().ceil().max(1.0) as u64;
+        let wait_s = retry_after_s(wait);
         let detail = format!("{what}; wait {wait_s} s and send it again");
         metrics::counter!(crate::metrics::RATE_LIMITED).increment(1);
         let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)

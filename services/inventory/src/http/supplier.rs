@@ -473,9 +473,7 @@ async fn wait_at_log(
     let turns = app.turns_at_log.of(app.trust_of(supplier));
     let turn = turn_of(&turns, supplier.as_str(), text).await;
     turn.inspect_err(|_| {
-        if let Some(class) = app.class_of(supplier) {
-            app.limits.give_back((&class, supplier.as_str()), rows);
-        }
+        app.limits.give_back((&app.limited_by(supplier), supplier.as_str()), rows);
     })
 }
 

@@ -258,19 +258,15 @@ impl Imports {
         self.app.submit_in_turn(turn, command.clone(), None).await
     }
 
-    fn class_of(&self, supplier: &SupplierId) -> String {
-        self.app.class_of(supplier).unwrap_or_else(stockade_model::control::standard_class)
-    }
-
     fn chunk_rows(&self, supplier: &SupplierId) -> usize {
-        let class = self.app.limits.class(&self.class_of(supplier));
+        let class = self.app.limits.class(&self.app.limited_by(supplier));
         let part = class.map_or(u32::MAX, |class| (class.burst.get() / BURST_PART).max(1));
         CHUNK_ROWS.min(usize::try_from(part).unwrap_or(CHUNK_ROWS))
     }
 
     /// Rows a second at which an import of a supplier goes.
     pub(super) fn rows_per_second(&self, supplier: &SupplierId) -> Option<f64> {
-        let class = self.app.limits.class(&self.class_of(supplier))?;
+        let class = self.app.limits.class(&self.app.limited_by(supplier))?;
         Some(class.per_second() * (1.0 - LEFT_TO_OTHERS))
     }
 
@@ -278,7 +274,8 @@ impl Imports {
     async fn wait_for_room(&self, supplier: &SupplierId, rows: usize) {
         let units = u32::try_from(rows).unwrap_or(u32::MAX);
         // Looked up each time: a supplier that is limited meanwhile is slowed at once.
-        while let Err(wait) = self.app.limits.take_or_wait(&self.class_of(supplier), supplier.as_str(), units)
+        while let Err(wait) =
+            self.app.limits.take_or_wait(&self.app.limited_by(supplier), supplier.as_str(), units)
         {
             tokio::time::sleep(wait).await;
         }
@@ -289,7 +286,7 @@ impl Imports {
 
     /// Leaves a part of the rate to the supplier's other calls.
     async fn leave_room(&self, supplier: &SupplierId, rows: usize) {
-        let Some(class) = self.app.limits.class(&self.class_of(supplier)) else { return };
+        let Some(class) = self.app.limits.class(&self.app.limited_by(supplier)) else { return };
         let pause = rows as f64 / class.per_second() * LEFT_TO_OTHERS;
         tokio::time::sleep(Duration::from_secs_f64(pause)).await;
     }

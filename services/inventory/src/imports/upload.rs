@@ -13,6 +13,7 @@ use stockade_model::{SupplierId, hash::hex};
 use stockade_runtime::{
     Problem,
     body::{Upload, bad_gzip},
+    limits::retry_after_s,
 };
 
 use super::{
@@ -70,7 +71,7 @@ fn too_many(uploads: usize) -> Problem {
 }
 
 fn too_fast(wait: Duration) -> Problem {
-    let wait_s = wait.as_secs_f64().ceil().max(1.0) as u64;
+    let wait_s = retry_after_s(wait);
     let detail = format!(
         "more was uploaded by you, or by suppliers like you, than is taken at the moment; wait {wait_s} s and send it again"
     );

@@ -15,7 +15,7 @@ use governor::clock::Clock;
 
 use super::{
     Allowance, Class, GUARANTEED, Limiter, Limiters, Limits, PAYOUT, RATE_LIMIT, RATE_LIMIT_POLICY,
-    REDUCTIONS, Set, policy, remaining, units_of,
+    REDUCTIONS, Set, policy, remaining, retry_after_s, units_of,
 };
 use crate::Problem;
 
@@ -102,18 +102,23 @@ fn of_quarter<C: Clock>(quarter: &Limiter<C>, units: NonZeroU32) -> u32 {
 
 /// It does not say by what they are taken for ones that share, or whoever makes some up would know what to change.
 fn refused_of_payout(Short { name, class, wait, of_one }: &Short) -> Problem {
-    metrics::counter!(crate::metrics::RATE_LIMITED_TOGETHER, "class" => *name).increment(1);
-    let wait_s = wait.as_secs_f64().ceil().max(1.0) as u64;
     let bounds = class.in_words(" units");
     let who = match of_one {
         true => format!("you sent more than {bounds}, your part of what some new suppliers share"),
         false => format!("some new suppliers sent more than {bounds}, which they share with you"),
     };
+    class_limited(name, *wait, &who)
+        .with_header(RATE_LIMIT, remaining(*class, 0))
+        .with_header(RATE_LIMIT_POLICY, policy(*class))
+}
+
+/// 429 because of a class that many share, counted by its name.
+fn class_limited(name: &'static str, wait: Duration, who: &str) -> Problem {
+    metrics::counter!(crate::metrics::RATE_LIMITED_TOGETHER, "class" => name).increment(1);
+    let wait_s = retry_after_s(wait);
     let detail = format!("{who}; wait {wait_s} s and send it again");
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "class_limited", detail)
         .with_header(header::RETRY_AFTER, wait_s.to_string())
-        .with_header(RATE_LIMIT, remaining(*class, 0))
-        .with_header(RATE_LIMIT_POLICY, policy(*class))
 }
 
 /// What one caller is guaranteed of a class, and what all who keep to that have together: as much as one may have otherwise.
@@ -401,17 +406,13 @@ impl<C: Clock + Clone> Limits<C> {
     }
 
     fn refused_together(&self, name: &'static str, class: Class, wait: Duration, of_one: bool) -> Problem {
-        metrics::counter!(crate::metrics::RATE_LIMITED_TOGETHER, "class" => name).increment(1);
-        let wait_s = wait.as_secs_f64().ceil().max(1.0) as u64;
         let bounds = class.in_words(" units");
         let who = match of_one {
             true => format!("you sent more than {bounds}, your part of what suppliers"),
             false => format!("all suppliers sent more than {bounds}, which those"),
         };
-        let detail = format!("{who} of the class {name} share; wait {wait_s} s and send it again");
         let shared = Shared { name, class, remaining: 0, guaranteed: false };
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "class_limited", detail)
-            .with_header(header::RETRY_AFTER, wait_s.to_string())
+        class_limited(name, wait, &format!("{who} of the class {name} share"))
             .with_header(RATE_LIMIT, shared.remaining())
             .with_header(RATE_LIMIT_POLICY, shared.policy())
     }

@@ -4,7 +4,7 @@
 //! another for which there is none, or one that is not for what is asked.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     net::IpAddr,
     sync::{
         Arc,
@@ -18,9 +18,12 @@ use tokio::sync::Notify;
 
 use super::{
     Connections,
-    keys::{ByKey, OfKey},
+    keys::{ByKey, Holder},
 };
-use crate::{Principal, config};
+use crate::{
+    Principal, config,
+    tally::{self, Tally},
+};
 
 /// Addresses such as `10.0.0.7` and networks such as `10.0.0.0/8`, as a list or, in a variable, as one text with commas between.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -107,7 +110,7 @@ impl Peer {
     fn showed_key(&self, by: &Principal, keys: &ByKey) {
         let mut counted = self.counted.lock();
         let of_another = match &*counted {
-            Counted::OfKey(of) if of.is_of(by) => return,
+            Counted::OfKey(of) if of.whose().is(by) => return,
             Counted::OfKey(_) => true,
             Counted::OfAddress { .. } | Counted::Nowhere => false,
         };
@@ -212,60 +215,30 @@ pub(crate) fn showed_key(extensions: &Extensions, by: &Principal) {
 /// What a connection counts for.
 enum Counted {
     /// Without a key, for its address.
-    OfAddress { _one: OfAddress },
+    OfAddress { _one: tally::Counted<u128> },
     /// For the caller whose key it showed last.
-    OfKey(OfKey),
+    OfKey(tally::Counted<Holder>),
     /// Nothing: it comes from a proxy, or nobody shows keys here, or its address had no room for it when it lost its caller.
     Nowhere,
 }
 
-/// Connections without a key, by address.
-struct Hosts {
-    counts: Mutex<HashMap<u128, usize>>,
-    max: usize,
-}
-
 /// The address that a connection comes from, as it is counted.
 struct Address {
-    hosts: Arc<Hosts>,
+    hosts: Tally<u128>,
     host: u128,
 }
 
 impl Address {
     /// Counts one more; `None` where it has as many as it may.
-    fn count(&self) -> Option<OfAddress> {
-        let mut counts = self.hosts.counts.lock();
-        let count = counts.entry(self.host).or_default();
-        // One that is at the bound has an entry already, for the bound is not 0.
-        if *count >= self.hosts.max {
-            return None;
-        }
-        *count += 1;
-        Some(OfAddress { hosts: self.hosts.clone(), host: self.host })
-    }
-}
-
-/// One connection among those of its address; given back when this is dropped.
-struct OfAddress {
-    hosts: Arc<Hosts>,
-    host: u128,
-}
-
-impl Drop for OfAddress {
-    fn drop(&mut self) {
-        let mut counts = self.hosts.counts.lock();
-        if let Some(count) = counts.get_mut(&self.host) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.host);
-            }
-        }
+    fn count(&self) -> Option<tally::Counted<u128>> {
+        self.hosts.count(self.host)
     }
 }
 
 /// Those who come to one address of the server.
 pub(super) struct Peers {
-    hosts: Arc<Hosts>,
+    /// Those without a key, by address.
+    hosts: Tally<u128>,
     trusted: Vec<Network>,
     /// Whether keys are shown here at all.
     has_keys: bool,
@@ -275,7 +248,7 @@ pub(super) struct Peers {
 impl Peers {
     pub(super) fn new(bounds: &Connections, has_keys: bool) -> Self {
         Self {
-            hosts: Arc::new(Hosts { counts: Mutex::default(), max: bounds.without_key_per_address }),
+            hosts: Tally::new(bounds.without_key_per_address, usize::MAX),
             trusted: bounds.trusted_peers.0.iter().filter_map(|text| Network::read(text)).collect(),
             has_keys,
             next: AtomicU64::new(0),
@@ -419,7 +392,7 @@ mod tests {
         let third = peers.admit(at("192.0.2.1")).unwrap();
         assert!(peers.admit(at("192.0.2.1")).is_none());
         drop((second, first, third));
-        assert!(peers.hosts.counts.lock().is_empty() && keys.holders() == 0, "what has ended is forgotten");
+        assert!(peers.hosts.is_empty() && keys.is_empty(), "what has ended is forgotten");
         let held: Vec<_> = (0..2).map(|n| peers.admit(at(&format!("2001:db8::{n}")))).collect();
         assert!(held.iter().all(Option::is_some) && peers.admit(at("2001:db8::9")).is_none(), "one host");
         let proxied: Vec<_> = (0..10).map(|_| peers.admit(at("10.0.0.1"))).collect();
@@ -464,7 +437,7 @@ mod tests {
         past.showed_key(&buyer("ada"), &keys);
         assert!(past.has_key(), "one has ended");
         drop((second, past, third, two));
-        assert!(peers.hosts.counts.lock().is_empty() && keys.holders() == 0, "what has ended is forgotten");
+        assert!(peers.hosts.is_empty() && keys.is_empty(), "what has ended is forgotten");
     }
 
     #[test]
@@ -486,7 +459,7 @@ mod tests {
         assert!(!second.settle(true) && !second.0.peer.has_key(), "there is no room for it in the address");
         assert!(shows(&second, "ada"), "its key is good for another call");
         drop((first, second));
-        assert!(peers.hosts.counts.lock().is_empty() && keys.holders() == 0);
+        assert!(peers.hosts.is_empty() && keys.is_empty());
     }
 
     #[test]

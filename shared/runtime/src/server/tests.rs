@@ -92,6 +92,23 @@ async fn rest(stream: &mut TcpStream) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
+/// Reads one answer, which says how long it is; the connection stays open, unless the answer says that it does not.
+pub(super) async fn answer(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    loop {
+        let mut more = [0; 1_024];
+        let count = stream.read(&mut more).await.unwrap();
+        assert!(count > 0, "it ended early: {}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&more[..count]);
+        let text = String::from_utf8(answer.clone()).unwrap();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        if length.is_some_and(|length| length.parse::<usize>().unwrap() == body.len()) {
+            return text;
+        }
+    }
+}
+
 /// Asks for `/` and reads the answer; the connection stays open.
 async fn ask(stream: &mut TcpStream) -> String {
     ask_for(stream, "/").await

@@ -4,7 +4,7 @@ use tokio::{
     runtime::{Builder, Runtime},
 };
 
-use super::*;
+use super::{super::tests::answer, *};
 use crate::{Principal, Role};
 
 fn of(path: &str) -> Option<Lane> {
@@ -77,19 +77,9 @@ impl Running {
 /// One request on a connection that stays; its status and body.
 async fn ask(stream: &mut TcpStream, request: &str) -> (u16, String) {
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    loop {
-        let mut more = [0; 1_024];
-        let count = stream.read(&mut more).await.unwrap();
-        assert!(count > 0, "it ended early: {}", String::from_utf8_lossy(&answer));
-        answer.extend_from_slice(&more[..count]);
-        let text = String::from_utf8(answer.clone()).unwrap();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-        if length.is_some_and(|length| length.parse::<usize>().unwrap() == body.len()) {
-            return (head[9..12].parse().unwrap(), body.to_owned());
-        }
-    }
+    let answer = answer(stream).await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head[9..12].parse().unwrap(), body.to_owned())
 }
 
 fn get_of(path: &str) -> String {

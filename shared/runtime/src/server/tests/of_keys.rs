@@ -42,19 +42,7 @@ impl WithKeys {
 async fn ask_as(stream: &mut TcpStream, key: &str, path: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    loop {
-        let mut more = [0; 1_024];
-        let count = stream.read(&mut more).await.unwrap();
-        assert!(count > 0, "it ended early: {}", String::from_utf8_lossy(&answer));
-        answer.extend_from_slice(&more[..count]);
-        let text = String::from_utf8(answer.clone()).unwrap();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-        if length.is_some_and(|length| length.parse::<usize>().unwrap() == body.len()) {
-            return text;
-        }
-    }
+    answer(stream).await
 }
 
 #[tokio::test]
