@@ -1,14 +1,16 @@
 //! The pages of the console: whether what is committed is what the source makes, and their tests in a real Chromium.
 
 use std::{
-    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use anyhow::{Context as _, Result};
 
-use crate::machine::{has, may_add};
+use crate::{
+    machine::{has, may_add},
+    shown,
+};
 
 /// Where the pages are, from the root of the repository.
 const WEB: &str = "services/console/web";
@@ -102,18 +104,12 @@ pub(crate) fn test(root: &Path) -> Result<()> {
     watch(npm(&web, &["test", "--silent"]))
 }
 
-/// Shows what the tests of the pages print as it comes, and has what was said of those that failed in the error: much else follows
-/// these tests, and who reads the end is to find it there.
-fn watch(mut command: Command) -> Result<()> {
-    let mut child = command.stdout(Stdio::piped()).spawn().context("npm could not be started")?;
-    let stdout = child.stdout.take().context("npm has no output")?;
+/// Runs the tests of the pages, and has what was said of those that failed in the error: much else follows these tests, and who reads
+/// the end is to find it there.
+fn watch(command: Command) -> Result<()> {
     let mut failures = Failures::default();
-    for line in BufReader::new(stdout).lines() {
-        let line = line?;
-        println!("{line}");
-        failures.take(&line);
-    }
-    anyhow::ensure!(child.wait()?.success(), "the tests of the pages failed\n{}", failures.text);
+    let status = shown(command, |line| failures.take(line)).context("the tests of the pages")?;
+    anyhow::ensure!(status.success(), "the tests of the pages failed\n{}", failures.text);
     Ok(())
 }
 

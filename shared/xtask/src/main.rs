@@ -9,7 +9,7 @@ mod machine;
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
 };
 
 use anyhow::{Context as _, Result};
@@ -139,15 +139,23 @@ fn test(fast: bool) -> Result<()> {
     pages.and(tested)
 }
 
-/// Runs cargo test, shows its output, and closes with the sum of its closing lines.
-fn run_tests(mut command: Command) -> Result<()> {
+/// Runs a command and shows what it prints as it comes, line by line, each of which `take` sees too.
+fn shown(mut command: Command, mut take: impl FnMut(&str)) -> Result<ExitStatus> {
     use std::io::BufRead as _;
-    let mut child = command.stdout(Stdio::piped()).spawn().context("cargo test could not be started")?;
-    let stdout = child.stdout.take().context("cargo test has no output")?;
-    let (mut passed, mut failed, mut ignored) = (0u64, 0u64, 0u64);
+    let mut child = command.stdout(Stdio::piped()).spawn().context("it could not be started")?;
+    let stdout = child.stdout.take().context("it has no output")?;
     for line in std::io::BufReader::new(stdout).lines() {
         let line = line?;
         println!("{line}");
+        take(&line);
+    }
+    Ok(child.wait()?)
+}
+
+/// Runs cargo test, shows its output, and closes with the sum of its closing lines.
+fn run_tests(command: Command) -> Result<()> {
+    let (mut passed, mut failed, mut ignored) = (0u64, 0u64, 0u64);
+    let sum = |line: &str| {
         if let Some(counts) = line.strip_prefix("test result: ") {
             let count = |what: &str| {
                 let words: Vec<&str> =
@@ -159,8 +167,8 @@ fn run_tests(mut command: Command) -> Result<()> {
             failed += count("failed");
             ignored += count("ignored");
         }
-    }
-    let status = child.wait()?;
+    };
+    let status = shown(command, sum).context("cargo test")?;
     println!("\n{passed} passed, {failed} failed, {ignored} skipped");
     anyhow::ensure!(status.success(), "tests failed");
     Ok(())

@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rdkafka::{
@@ -19,6 +19,7 @@ use rdkafka::{
 };
 use stockade_log::{Ack, Event, Log as _, Mode};
 use stockade_log_kafka::KafkaLog;
+use stockade_testkit::wait_until;
 
 use crate::{
     mock::{owned, until},
@@ -150,11 +151,7 @@ fn cluster() -> MockCluster<'static, rdkafka::producer::DefaultProducerContext> 
 }
 
 fn wait(what: &str, done: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what}: waited in vain");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
+    assert!(wait_until(Duration::from_secs(60), done), "{what}: waited in vain");
 }
 
 /// When this fails, librdkafka has mended its issue 5301, and the crate `kafka-addresses` with `reach` may go.
